@@ -1,0 +1,1 @@
+"""Ionic conductivity from trajectories, with error bars that can be trusted."""

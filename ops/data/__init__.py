@@ -1,0 +1,1 @@
+"""Labelled data sets in deepmd/npy: collecting, splitting by trajectory, merging."""

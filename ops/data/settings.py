@@ -1,0 +1,14 @@
+"""Settings of the data steps."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ops.settings import Settings
+
+
+class SplitSettings(Settings):
+    """Whole trajectories, never single frames, go to validation and test."""
+
+    validation: float = Field(0.0, ge=0, lt=1, description="Share of the trajectories of a system for validation.")
+    test: float = Field(0.25, ge=0, lt=1, description="Share of the trajectories of a system for the test set.")

@@ -1,0 +1,1 @@
+"""Distillation: teacher molecular dynamics, teacher labels, the filter, and the student."""

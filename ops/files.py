@@ -1,0 +1,92 @@
+"""Files that are either complete or absent, and JSON without NaN."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary name beside ``path`` that is renamed to ``path`` when the block ends well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, data: Any) -> None:
+    """Write ``data`` as JSON, atomically; NaN and infinity become null, numpy values plain numbers."""
+    write_text(path, json.dumps(jsonable(data), indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Return the content of a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write ``rows`` as CSV with a header line, atomically; None becomes an empty field."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(columns), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def jsonable(data: Any) -> Any:
+    """Return ``data`` with numpy arrays, numpy numbers, paths and NaN replaced by what JSON knows."""
+    if isinstance(data, Mapping):
+        return {str(key): jsonable(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple, set)):
+        return [jsonable(value) for value in data]
+    if hasattr(data, "tolist"):  # numpy array or scalar, without importing numpy here
+        return jsonable(data.tolist())
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    return str(data) if isinstance(data, Path) else data
+
+
+def sha256_file(path: Path | str) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_tree(path: Path | str) -> str:
+    """Return one SHA-256 for a file, or for all files below a folder with their relative names."""
+    path = Path(path)
+    if not path.is_dir():
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for name in sorted(walk_files(path)):
+        digest.update(f"{name}\0{sha256_file(path / name)}\n".encode())
+    return digest.hexdigest()
+
+
+def walk_files(folder: Path) -> Iterator[str]:
+    """Yield the relative names of all files below ``folder``, links followed, hidden names left out."""
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(root, name), folder)

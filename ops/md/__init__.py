@@ -1,0 +1,1 @@
+"""LAMMPS molecular dynamics with a Deep Potential, with monitors and restart files."""

@@ -1,0 +1,1 @@
+"""Cells: the library of electrolytes, site disorder, supercells, perturbation."""

@@ -1,0 +1,1 @@
+"""Training, fine-tuning, freezing, compressing and evaluating Deep Potentials."""

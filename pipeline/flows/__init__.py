@@ -1,0 +1,1 @@
+"""The DAG: one file per group of stages; wiring only."""
