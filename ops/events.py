@@ -1,0 +1,32 @@
+"""The event log of a local run: one JSON line per event, appended by all processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+LOG = "log.jsonl"
+
+
+def emit(event: str, stage: str, task: str, *, folder: Path | None = None, **fields: Any) -> None:
+    """Append an event to the log of the run that ``DPA_SSE_RUN`` names; elsewhere do nothing.
+
+    A line is written by one system call on a file opened for appending, so lines of several processes
+    do not mix.
+    """
+    run = os.environ.get("DPA_SSE_RUN")
+    if run is None:
+        return
+    record: dict[str, Any] = {"time": round(time.time(), 3), "event": event, "stage": stage, "task": task}
+    if folder is not None:
+        record["folder"] = os.path.relpath(folder, run)
+    record.update({key: value for key, value in fields.items() if value is not None})
+    line = (json.dumps(record) + "\n").encode()
+    descriptor = os.open(Path(run) / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)

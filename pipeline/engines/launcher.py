@@ -1,0 +1,73 @@
+"""Start one dflow step: ``python -m pipeline.engines.launcher SCRIPT``.
+
+Light imports (kubernetes, minio and argo are only needed by a client, not by a step), no orphans, and at most one
+task per device.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import runpy
+import sys
+import time
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+
+class _ClientOnly(MetaPathFinder):
+    """Refuse packages that dflow imports but a step does not need: they cost a second per task."""
+
+    names = frozenset({"kubernetes", "minio", "argo"})
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname.partition(".")[0] in self.names:
+            raise ImportError(f"not available in a step: {fullname}")
+
+
+def acquire_device() -> int | None:
+    """Wait for a free slot on a GPU, restrict this process to it, and return the lock's file descriptor."""
+    devices = [name for name in os.environ.get("DPA_SSE_GPUS", "").split(",") if name]
+    run = os.environ.get("DPA_SSE_RUN")
+    if not devices or run is None or os.environ.get("DPA_SSE_NEEDS_GPU") != "1":
+        return None
+    folder = os.path.join(run, ".devices")
+    os.makedirs(folder, exist_ok=True)
+    slots = int(os.environ.get("DPA_SSE_TASKS_PER_GPU", "1"))
+    while True:
+        for slot in range(slots):
+            for device in devices:
+                lock = os.open(os.path.join(folder, f"{device}.{slot}"), os.O_RDWR | os.O_CREAT, 0o644)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(lock)
+                    continue
+                os.environ["CUDA_VISIBLE_DEVICES"] = device
+                os.set_inheritable(lock, False)
+                return lock
+        time.sleep(0.5)
+
+
+def main() -> None:
+    """Run the script that dflow wrote."""
+    from ops.tools import die_with_parent, thread_environment
+
+    parent = os.getppid()
+    die_with_parent()
+    if os.getppid() != parent or parent == 1:
+        sys.exit(143)  # the parent died before we could ask to be told
+    os.environ.update(thread_environment())
+    sys.meta_path.insert(0, _ClientOnly())
+    lock = acquire_device()
+    script = sys.argv[1]
+    sys.argv = sys.argv[1:]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""The only place, beside the engines, that knows dflow's Step, Slices and templates.
+
+Flow files describe the DAG with :meth:`Flow.step`, :meth:`Flow.fan_out` and :meth:`Flow.loop`. The rules that make a
+DAG run on a laptop and on Argo alike are kept here: unique keys (with the iteration inside loops), steps added as
+lists of one, explicit commands, small parameters only, settings as files, fan-outs of a fixed length.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.files import jsonable, write_text
+from ops.tools import thread_environment
+
+if TYPE_CHECKING:
+    from dflow import Step, Steps
+
+    from ops.task import TaskOP
+
+MAX_GROUP = 50
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the machine, or a pod, offers to the tasks."""
+
+    cores: int = 1
+    gpus: tuple[str, ...] = ()
+    tasks_per_gpu: int = 1
+    retries: int = 1
+    task_timeout_s: float = 0.0
+
+
+@dataclass
+class Node:
+    """A step of the DAG as `plan`, `status` and the invalidation message see it."""
+
+    name: str
+    stage: str
+    title: str
+    tasks: int
+    depends: tuple[str, ...]
+    settings: str
+    loop: str | None = None
+
+
+@dataclass
+class Flow:
+    """A DAG under construction.
+
+    Parameters
+    ----------
+    name : str
+        Name of the workflow.
+    folder : Path
+        Receives the settings files of the steps.
+    resources : Resources
+        Of the machine.
+    """
+
+    name: str
+    folder: Path
+    resources: Resources
+    nodes: list[Node] = field(default_factory=list)
+    _owner: dict[int, str] = field(default_factory=dict)
+    _loop: str | None = None
+    _stage: str = ""
+    _iteration: Any = None
+
+    def __post_init__(self) -> None:
+        from dflow import Workflow
+
+        self.workflow = Workflow(name=self.name)
+        self._steps: Any = self.workflow
+
+    def stage(self, name: str) -> None:
+        """Begin a stage: the folder below ``tasks/`` and the line of the progress display for the next steps."""
+        self._stage = name
+
+    def literal(self, name: str, data: Any) -> Any:
+        """Return an artifact that holds ``data`` as JSON (settings of a step)."""
+        text = json.dumps(jsonable(data), indent=1, sort_keys=True) + "\n"
+        path = self.folder / f"{name}.json"
+        write_text(path, text)
+        return self.upload(path)
+
+    def upload(self, path: Path) -> Any:
+        """Return an artifact for a file or folder of this machine."""
+        from dflow import upload_artifact
+
+        return upload_artifact(path.resolve())
+
+    def step(
+        self,
+        name: str,
+        op: type[TaskOP],
+        settings: Mapping[str, Any],
+        *,
+        title: str,
+        artifacts: Mapping[str, Any] | None = None,
+        numbers: Mapping[str, Any] | None = None,
+        gpu: bool = False,
+        parallel_with: int = 1,
+    ) -> Step:
+        """Add one task; it may use all cores (or a share, with ``parallel_with``)."""
+        step = self._make(name, op, settings, artifacts, numbers, threads=self._threads(parallel_with), gpu=gpu)
+        self._add(step, name, settings, title, 1, artifacts)
+        return step
+
+    def fan_out(
+        self,
+        name: str,
+        op: type[TaskOP],
+        settings: Mapping[str, Any],
+        count: int,
+        *,
+        title: str,
+        artifacts: Mapping[str, Any] | None = None,
+        numbers: Mapping[str, Any] | None = None,
+        gpu: bool = False,
+        grouped: bool = True,
+    ) -> Step:
+        """Add ``count`` equal tasks.
+
+        Parameters
+        ----------
+        grouped : bool
+            Several tasks share a process, so that start-up and loading of a model are paid once; for tasks of
+            very different length say False.
+        """
+        from dflow.python import Slices
+
+        if count < 1:
+            raise ValueError(f"{name}: a fan-out needs at least one task")
+        workers = self._workers(count, gpu)
+        size = min(MAX_GROUP, math.ceil(count / workers)) if grouped else 1
+        groups = math.ceil(count / size)
+        step = self._make(
+            name,
+            op,
+            settings,
+            artifacts,
+            {**(numbers or {}), "group": "{{item}}", "group_size": size, "count": count},
+            threads=self._threads(min(workers, groups)),
+            gpu=gpu,
+            slices=Slices("{{item}}", output_artifact=["out"]),
+            with_param=list(range(groups)),
+        )
+        self._add(step, name, settings, title, count, artifacts)
+        return step
+
+    def loop(
+        self,
+        name: str,
+        artifacts: Mapping[str, Any],
+        body: Callable[[Mapping[str, Any]], tuple[Step, str]],
+    ) -> Any:
+        """Add a loop: ``body`` is repeated, its result fed back, until its last step says that it has finished.
+
+        Parameters
+        ----------
+        artifacts : mapping
+            Inputs of the loop. Those whose name is the one returned by ``body`` are replaced by the result of the
+            previous iteration.
+        body : callable
+            ``body(artifacts)`` adds the steps of an iteration and returns the last one, whose OP has
+            the parameters ``finished`` and ``next_iteration``, and the name of the input that its result replaces.
+
+        Returns
+        -------
+        artifact
+            The result of the last iteration.
+        """
+        from dflow import InputArtifact, InputParameter, Inputs, OutputArtifact, Outputs, Step, Steps, if_expression
+
+        inner = Steps(
+            name=f"{name}-loop",
+            inputs=Inputs(
+                parameters={"iteration": InputParameter(type=int)},
+                artifacts={key: InputArtifact() for key in artifacts},
+            ),
+            outputs=Outputs(artifacts={"out": OutputArtifact()}),
+        )
+        for key, source in artifacts.items():
+            self._owner[id(inner.inputs.artifacts[key])] = self._owner.get(id(source), "")
+        iteration = inner.inputs.parameters["iteration"]
+        outer, self._steps, self._loop, self._iteration = self._steps, inner, name, iteration
+        last, fed_back = body(inner.inputs.artifacts)
+        again = Step(
+            name=f"{name}-next",
+            template=inner,
+            parameters={"iteration": last.outputs.parameters["next_iteration"]},
+            artifacts={
+                key: last.outputs.artifacts["out"] if key == fed_back else inner.inputs.artifacts[key]
+                for key in artifacts
+            },
+            when=f"{last.outputs.parameters['finished']} == false",
+            key=f"{name}-next-{iteration}",
+        )
+        inner.add([again])
+        inner.outputs.artifacts["out"].from_expression = if_expression(
+            _if=(last.outputs.parameters["finished"] == True),  # noqa: E712  (an expression, not a comparison)
+            _then=last.outputs.artifacts["out"],
+            _else=again.outputs.artifacts["out"],
+        )
+        self._steps, self._loop, self._iteration = outer, None, None
+        start = Step(name=name, template=inner, parameters={"iteration": 0}, artifacts=dict(artifacts), key=name)
+        outer.add([start])
+        result = start.outputs.artifacts["out"]
+        self._owner[id(result)] = self._owner[id(last.outputs.artifacts["out"])]
+        return result
+
+    def _make(
+        self,
+        name: str,
+        op: type[TaskOP],
+        settings: Mapping[str, Any],
+        artifacts: Mapping[str, Any] | None,
+        numbers: Mapping[str, Any] | None,
+        *,
+        threads: int,
+        gpu: bool,
+        slices: Any = None,
+        with_param: Sequence[int] | None = None,
+    ) -> Step:
+        from dflow import Step
+        from dflow.python import PythonOPTemplate
+
+        if any(node.name == name for node in self.nodes):
+            raise ValueError(f"two steps are called {name}")
+        command = [sys.executable, "-m", "pipeline.engines.launcher"]
+        template = PythonOPTemplate(
+            op,
+            image="dpa-sse-base",
+            command=command,
+            upload_dflow=False,
+            slices=slices,
+            envs=self._environment(name, threads, gpu),
+        )
+        values = dict(numbers or {})
+        key = name
+        if self._iteration is not None:
+            values["iteration"] = self._iteration
+            key += f"-i{self._iteration}"
+            if "iteration" not in op.numbers:
+                raise ValueError(f"{name}: an OP inside a loop must take the number `iteration`")
+        if with_param is not None:
+            key += "-{{item}}"
+        absent = {item.rstrip("?"): None for item in op.artifacts if item.endswith("?")}
+        return Step(
+            name=name,
+            template=template,
+            parameters=values,
+            artifacts={**absent, "settings": self.literal(name, settings), **(artifacts or {})},
+            with_param=with_param,
+            key=key,
+            util_image="dpa-sse-base",
+            util_command=[sys.executable, "-S", "-E"],  # the bookkeeping scripts need the standard library only
+        )
+
+    def _environment(self, name: str, threads: int, gpu: bool) -> dict[str, str]:
+        resources = self.resources
+        return {
+            **thread_environment(threads),
+            "DPA_SSE_STEP": name,
+            "DPA_SSE_STAGE": self._stage,
+            "DPA_SSE_THREADS": str(threads),
+            "DPA_SSE_RETRIES": str(resources.retries),
+            "DPA_SSE_TASK_TIMEOUT_S": str(resources.task_timeout_s),
+            "DPA_SSE_NEEDS_GPU": "1" if gpu else "0",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _workers(self, count: int, gpu: bool) -> int:
+        places = self.resources.cores
+        if gpu and self.resources.gpus:
+            places = len(self.resources.gpus) * self.resources.tasks_per_gpu
+        return max(1, min(count, places))
+
+    def _threads(self, side_by_side: int) -> int:
+        return max(1, self.resources.cores // side_by_side)
+
+    def _add(
+        self,
+        step: Step,
+        name: str,
+        settings: Mapping[str, Any],
+        title: str,
+        tasks: int,
+        artifacts: Mapping[str, Any] | None,
+    ) -> None:
+        depends = sorted({self._owner.get(id(source), "") for source in (artifacts or {}).values()} - {""})
+        text = json.dumps(jsonable(settings), sort_keys=True)
+        self.nodes.append(Node(name, self._stage, title, tasks, tuple(depends), text, self._loop))
+        self._owner[id(step.outputs.artifacts["out"])] = name
+        self._steps.add([step])
+
+
+def steps_in(workflow: Steps) -> list[str]:
+    """Return the names of the steps of a workflow (for tests)."""
+    return [step.name for group in workflow.steps for step in (group if isinstance(group, list) else [group])]

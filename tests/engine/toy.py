@@ -1,0 +1,139 @@
+"""Toy OPs and flows for the tests of the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ops.errors import FatalError, TransientError
+from ops.files import read_json, write_json
+from ops.task import FanOutOP, TaskOP, results
+from pipeline.runs import Run
+from pipeline.wiring import Flow, Resources
+
+
+class Numbers(TaskOP):
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        write_json(out / "numbers.json", list(range(settings["count"])))
+
+
+class Square(FanOutOP):
+    artifacts = ("numbers",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        numbers = read_json(inputs["numbers"] / "numbers.json")
+        index = inputs["index"]
+        with (Path(os.environ["DPA_SSE_RUN"]) / "computed.txt").open("a") as stream:
+            stream.write(f"{settings.get('label', 'square')} {index}\n")
+        time.sleep(settings.get("delay_s", 0.0))
+        if index in settings.get("fail", []):
+            raise FatalError(f"task {index} fails on purpose")
+        flag = out / "tried"
+        if index in settings.get("flaky", []) and not flag.exists():
+            flag.touch()
+            raise TransientError("first attempt fails")
+        write_json(out / "square.json", numbers[index] ** 2)
+        write_json(out / "numbers.json", numbers)
+        write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
+
+
+class Total(TaskOP):
+    artifacts = ("squares*",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        folders = results(inputs["squares"])
+        failed = [f.name for f in folders if read_json(f / "status.json")["status"] == "failed"]
+        if failed:
+            raise FatalError(f"{len(failed)} of {len(folders)} tasks failed: {failed}")
+        write_json(out / "total.json", sum(read_json(folder / "square.json") for folder in folders))
+        write_json(out / "numbers.json", list(range(len(folders))))
+
+
+class Add(TaskOP):
+    artifacts = ("state",)
+    numbers = ("iteration",)
+    returns = {"finished": bool, "next_iteration": int}
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+        value = read_json(inputs["state"] / "numbers.json")
+        write_json(out / "numbers.json", [*value, 10 + inputs["iteration"]])
+        return {"finished": inputs["iteration"] >= settings["last"], "next_iteration": inputs["iteration"] + 1}
+
+
+def options(run: Run) -> dict[str, Any]:
+    return json.loads((run.folder / "toy.json").read_text())
+
+
+def flow(run: Run, name: str = "toy") -> Flow:
+    return Flow(name, run.engine / "settings", Resources(cores=2, retries=1))
+
+
+def build_sum(run: Run) -> Flow:
+    data, made = options(run), flow(run)
+    made.stage("01-numbers")
+    numbers = made.step("numbers", Numbers, {"count": data["count"]}, title="Numbers")
+    made.stage("02-squares")
+    squares = made.fan_out(
+        "square", Square, data.get("square", {}), data["count"], title="Squares",
+        artifacts={"numbers": numbers.outputs.artifacts["out"]},
+    )
+    made.stage("03-total")
+    made.step("total", Total, data.get("total", {}), title="Total",
+              artifacts={"squares": squares.outputs.artifacts["out"]})
+    return made
+
+
+def build_chain(run: Run) -> Flow:
+    data, made = options(run), flow(run)
+    made.stage("01-chain")
+    source = made.step("numbers", Numbers, {"count": data["count"]}, title="Numbers").outputs.artifacts["out"]
+    first = made.fan_out("square-a", Square, {}, data["count"], title="a", artifacts={"numbers": source})
+    again = made.fan_out("square-b", SquareAgain, {}, data["count"], title="b",
+                         artifacts={"squares": first.outputs.artifacts["out"]})
+    made.fan_out("square-c", SquareAgain, {}, data["count"], title="c",
+                 artifacts={"squares": again.outputs.artifacts["out"]})
+    return made
+
+
+class SquareAgain(FanOutOP):
+    artifacts = ("squares*",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        value = read_json(results(inputs["squares"])[inputs["index"]] / "square.json")
+        write_json(out / "square.json", value**2)
+
+
+class LoopSquare(Square):
+    numbers = ("iteration",)
+
+
+class LoopTotal(Total):
+    numbers = ("iteration",)
+
+
+def build_loop(run: Run) -> Flow:
+    data, made = options(run), flow(run)
+    made.stage("01-numbers")
+    numbers = made.step("numbers", Numbers, {"count": 2}, title="Numbers")
+    made.stage("02-loop")
+
+    def body(artifacts: Any) -> tuple[Any, str]:
+        squares = made.fan_out("square", LoopSquare, {}, 2, title="Squares", artifacts={"numbers": artifacts["state"]})
+        made.step("total", LoopTotal, {}, title="Total", artifacts={"squares": squares.outputs.artifacts["out"]})
+        last = made.step("add", Add, {"last": data["last"]}, title="Add", artifacts={"state": artifacts["state"]})
+        return last, "state"
+
+    state = made.loop("learn", {"state": numbers.outputs.artifacts["out"]}, body)
+    made.stage("03-after")
+    made.step("after", Numbers2, {}, title="After", artifacts={"state": state})
+    return made
+
+
+class Numbers2(TaskOP):
+    artifacts = ("state",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        write_json(out / "numbers.json", read_json(inputs["state"] / "numbers.json"))
