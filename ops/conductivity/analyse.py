@@ -1,0 +1,214 @@
+"""The conductivity step: trajectories in, ``conductivity.json``, CSV tables and figures out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ops.conductivity import arrhenius
+from ops.conductivity.estimate import DIFFUSIVE, estimate_self
+from ops.conductivity.run import Run, charge_of, measure, report
+from ops.conductivity.settings import ConductivitySettings, SourceOptions
+from ops.conductivity.sources import Source, find_sources, open_trajectory
+from ops.conductivity.tables import write_tables
+from ops.conductivity.tracks import follow
+from ops.errors import InputError
+from ops.files import jsonable, write_json
+
+SCHEMA = 1
+
+
+def analyse_folder(
+    sources: Sequence[Path],
+    settings: ConductivitySettings,
+    out: Path,
+    options: SourceOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Analyse trajectories and write everything into ``out``.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        MD folders (``run.json`` and ``traj.lammpstrj``), trajectory files, or folders of either.
+    settings : ConductivitySettings
+    out : Path
+        Receives ``conductivity.json``, ``conductivity.csv``, ``arrhenius.csv``, ``msd_<run>.csv``, ``figures/`` and
+        ``status.json``.
+    options : SourceOptions, optional
+        What files do not say (time step, temperature, elements).
+    progress : callable, optional
+        Called with one line per finished run.
+
+    Returns
+    -------
+    dict
+        The content of ``conductivity.json``. A run that is short, caged, molten, exploded or unreadable is listed with its
+        verdict; it never raises.
+
+    Raises
+    ------
+    InputError
+        A source does not exist or its temperature is not known.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    options = options or SourceOptions()
+    found = find_sources(sources, options)
+    runs = []
+    for source in found:
+        runs.append(analyse_source(source, settings, options))
+        if progress:
+            progress(f"{source.label}: {runs[-1].verdict}")
+    result = summarise(runs, settings)
+    write_json(out / "conductivity.json", result)
+    write_tables(runs, result, settings, out)
+    if settings.figures:
+        from ops.conductivity.figures import write_figures
+
+        write_figures(runs, result, settings, out / "figures")
+    items = [
+        {"index": k, "status": "ok" if run.verdict == DIFFUSIVE else "failed", "reason": run.verdict}
+        for k, run in enumerate(runs)
+    ]
+    write_json(out / "status.json", {"status": "ok" if runs else "empty", "reason": "", "items": items})
+    return result
+
+
+def analyse_source(source: Source, settings: ConductivitySettings, options: SourceOptions) -> Run:
+    """Analyse one trajectory; whatever is wrong with it becomes its verdict."""
+    run = Run(source.label, source.system, source.temperature_K)
+    if source.melted:
+        run.verdict, run.reasons = "melted", [source.failure]
+    elif source.failure or source.path is None:
+        run.verdict, run.reasons = f"unreliable: {source.failure.split(':')[0]}", [source.failure]
+    else:
+        try:
+            trajectory = open_trajectory(source.path, options, source.timestep_fs)
+            tracks = follow(trajectory, settings.mobile, settings.reference, settings.skip_ps)
+            measure(tracks, settings, run)
+        except InputError as error:
+            message = str(error).replace(f"{source.path}: ", "").replace(str(source.path), source.label)
+            run.verdict, run.reasons = f"unreliable: {message}", [message]
+    return run
+
+
+def group_runs(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return runs of one system and temperature together (temperatures equal within 0.5 K), in order."""
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in sorted(runs, key=lambda r: (r.system, r.temperature_K)):
+        if run.temperature_K > 0:
+            groups.setdefault((run.system, round(run.temperature_K)), []).append(run)
+    return list(groups.values())
+
+
+def pool(group: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]:
+    """Return one entry of ``temperatures``: the replicas of a group combined."""
+    usable = [run for run in group if run.usable and run.parts]
+    entry: dict[str, Any] = {
+        "system": group[0].system, "temperature_K": group[0].temperature_K, "n_runs": len(usable),
+        "n_runs_refused": len(group) - len(usable), "length_ps": sum(run.length_ps for run in usable),
+        "sources": [run.source for run in usable], "reasons": [],
+    }
+    if not usable:
+        verdicts = Counter(run.verdict for run in group)
+        return entry | {"verdict": verdicts.most_common(1)[0][0]} | report(group, {}, settings)
+    spacing = Counter(round(run.dt_ps, 9) for run in usable).most_common(1)[0][0]
+    same = [run for run in usable if abs(run.dt_ps - spacing) < 1e-8 and run.counts == usable[0].counts]
+    if len(same) < len(usable):
+        entry["reasons"].append(f"{len(usable) - len(same)} replicas with another frame spacing or composition left out")
+    estimates = same[0].estimates
+    if len(same) > 1:
+        estimates = {
+            name: estimate_self([run.parts[name] for run in same], settings.hop_distance_A, settings.start_ps)
+            for name in settings.mobile
+        }
+    main = estimates[settings.mobile[0]]
+    entry |= {"verdict": main.verdict, "more_ps_needed": main.more_ps}
+    entry["reasons"] += main.reasons
+    entry["ln_D_sigma"] = None if main.ln_half95 is None else main.ln_half95 / 1.96
+    return entry | report(same, estimates, settings)
+
+
+def summarise(runs: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]:
+    """Return the content of ``conductivity.json`` for analysed runs."""
+    listed = []
+    for run in runs:
+        main = run.estimates.get(settings.mobile[0])
+        listed.append(
+            {"source": run.source, "system": run.system, "temperature_K": run.temperature_K or None,
+             "length_ps": run.length_ps or None, "n_frames": run.n_frames or None, "dt_ps": run.dt_ps or None,
+             "verdict": run.verdict, "reasons": run.reasons, "more_ps_needed": main.more_ps if main else None}
+            | report([run], run.estimates, settings)
+            | {"framework": run.framework, "plateau": main.start.scan if main and main.start else [],
+               "file": f"msd_{run.source}.csv" if run.parts else None}
+        )
+    temperatures = [pool(group, settings) for group in group_runs(runs)]
+    lines: dict[str, Any] = {}
+    for system in dict.fromkeys(entry["system"] for entry in temperatures):
+        own = [entry for entry in temperatures if entry["system"] == system]
+        points = [to_point(entry, runs, settings) for entry in own]
+        lines[system], _ = arrhenius.summarise(
+            points, settings.extrapolate_to_K, settings.arrhenius_exponent, settings.direct_below_K
+        )
+    empty, _ = arrhenius.summarise([], settings.extrapolate_to_K, settings.arrhenius_exponent)
+    result = {
+        "schema": SCHEMA,
+        "settings": settings.model_dump(),
+        "runs": listed,
+        "temperatures": temperatures,
+        "arrhenius": next(iter(lines.values())) if len(lines) == 1 else empty,
+        "arrhenius_by_system": lines,
+    }
+    return jsonable(result)
+
+
+def to_point(entry: dict[str, Any], runs: Sequence[Run], settings: ConductivitySettings) -> arrhenius.Point:
+    """Return the Arrhenius point of an entry of ``temperatures``."""
+    run = next((r for r in runs if r.source in entry["sources"]), None)
+    density = None
+    if run is not None and entry.get("volume_A3"):
+        species = settings.mobile[0]
+        density = run.counts.get(species, 0) * charge_of(settings, species) ** 2 / entry["volume_A3"]
+    return arrhenius.Point(
+        entry["temperature_K"], entry.get("D_cm2_s"), entry.get("ln_D_sigma") or 0.0, entry.get("D_upper95_cm2_s"), density
+    )
+
+
+def plain_verdict(result: dict[str, Any]) -> list[str]:
+    """Return the result in a few plain lines for a terminal."""
+    lines = []
+    for entry in result["temperatures"]:
+        head = f"{entry['system']} {entry['temperature_K']:g} K"
+        if entry.get("D_cm2_s"):
+            low, high = entry["D_ci95_cm2_s"]
+            text = f"{entry['verdict']}, D = {entry['D_cm2_s']:.2e} cm2/s (95 %: {low:.2e} to {high:.2e})"
+            if entry.get("sigma_NE_mS_cm") is not None:
+                text += f", sigma(NE) = {entry['sigma_NE_mS_cm']:.3g} mS/cm"
+        elif entry.get("D_upper95_cm2_s"):
+            text = f"{entry['verdict']}, D < {entry['D_upper95_cm2_s']:.1e} cm2/s"
+        else:
+            text = entry["verdict"]
+        lines.append(f"{head}: {text}")
+    for system, line in result["arrhenius_by_system"].items():
+        if line["Ea_eV"] is None:
+            lines.append(f"{system}: no Arrhenius line ({line['notes'][0]})")
+            continue
+        low, high = line["Ea_ci95_eV"]
+        lines.append(f"{system}: Ea = {line['Ea_eV']:.3f} eV (95 %: {low:.3f} to {high:.3f})")
+        for point in line["extrapolated"]:
+            if "sigma_mS_cm" in point:
+                low, high = point["sigma_ci95_mS_cm"]
+                lines.append(
+                    f"{system}: sigma({point['temperature_K']:g} K) = {point['sigma_mS_cm']:.3g} mS/cm "
+                    f"(95 %: {low:.2g} to {high:.2g}), extrapolated"
+                )
+    return lines
+
+
+def is_diffusive(result: dict[str, Any]) -> bool:
+    """Return True when at least one temperature has a diffusion coefficient."""
+    return any(np.isfinite(entry["D_cm2_s"]) for entry in result["temperatures"] if entry.get("D_cm2_s") is not None)

@@ -1,0 +1,218 @@
+"""Arrhenius line through ln D, extrapolated with its full covariance.
+
+y = ln D - (1 + m) ln T against 1/T, with m the exponent in sigma = sigma0 T^m exp(-Ea / kB T): for m = -1, the default,
+this is a fit of ln D or, equivalently, of ln(sigma T). A fit of ln sigma itself would overestimate sigma at 300 K twofold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ops.errors import InputError
+
+KB_EV = 8.617333262e-5
+
+
+@dataclass(frozen=True)
+class Point:
+    """Diffusion coefficient at one temperature.
+
+    Attributes
+    ----------
+    D_cm2_s : float or None
+        None for a refused run, which may have an upper limit.
+    ln_sigma : float
+        Standard error of ln D.
+    density_A3 : float or None
+        Sum over carriers of z^2 per volume (1/A^3), for the conductivity.
+    """
+
+    temperature_K: float
+    D_cm2_s: float | None
+    ln_sigma: float = 0.0
+    upper_cm2_s: float | None = None
+    density_A3: float | None = None
+
+
+@dataclass
+class Fit:
+    """A straight line in ln D - (1 + m) ln T over 1/T."""
+
+    parameters: np.ndarray
+    covariance: np.ndarray
+    chi2_red: float | None
+    exponent: float
+
+    def ln_D(self, temperature_K: float) -> tuple[float, float]:
+        """Return ln D (D in cm^2/s) and its standard error at a temperature."""
+        v = np.array([1.0, 1 / temperature_K])
+        value = float(v @ self.parameters) + (1 + self.exponent) * np.log(temperature_K)
+        return float(value), float(np.sqrt(v @ self.covariance @ v))
+
+    @property
+    def activation_eV(self) -> tuple[float, float]:
+        """Activation energy and its standard error, eV."""
+        return -KB_EV * float(self.parameters[1]), KB_EV * float(np.sqrt(self.covariance[1, 1]))
+
+
+def fit(points: Sequence[Point], exponent: float = -1.0) -> Fit:
+    """Fit the line by weighted least squares, covariance scaled by max(1, chi square).
+
+    Raises
+    ------
+    InputError
+        Fewer than two temperatures.
+    """
+    T = np.array([p.temperature_K for p in points])
+    if len(set(T.tolist())) < 2:
+        raise InputError("an Arrhenius line needs diffusion coefficients at two temperatures or more")
+    y = np.log([p.D_cm2_s for p in points]) - (1 + exponent) * np.log(T)
+    weights = 1 / np.array([p.ln_sigma for p in points]) ** 2
+    design = np.column_stack([np.ones_like(T), 1 / T])
+    inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
+    parameters = inverse @ (design.T @ (weights * y))
+    chi2_red = None
+    if len(points) > 2:
+        chi2_red = float((weights * (y - design @ parameters) ** 2).sum() / (len(points) - 2))
+        inverse = inverse * max(1.0, chi2_red)
+    return Fit(parameters, inverse, chi2_red, exponent)
+
+
+def curvature_p(points: Sequence[Point], exponent: float = -1.0) -> float | None:
+    """Return the two-sided p value of a quadratic term in 1/T; None below four points."""
+    from scipy.stats import norm
+
+    if len(points) < 4:
+        return None
+    T = np.array([p.temperature_K for p in points])
+    x = 1 / T - np.mean(1 / T)
+    x /= np.abs(x).max()
+    y = np.log([p.D_cm2_s for p in points]) - (1 + exponent) * np.log(T)
+    weights = 1 / np.array([p.ln_sigma for p in points]) ** 2
+    design = np.column_stack([np.ones_like(x), x, x**2])
+    inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
+    value = (inverse @ (design.T @ (weights * y)))[2]
+    return float(2 * norm.sf(abs(value) / np.sqrt(inverse[2, 2])))
+
+
+def summarise(
+    points: Sequence[Point], at_K: Sequence[float], exponent: float = -1.0, direct_below_K: float | None = None
+) -> tuple[dict[str, Any], Fit | None]:
+    """Return the ``arrhenius`` part of ``conductivity.json`` and the fit.
+
+    Parameters
+    ----------
+    points : sequence of Point
+    at_K : sequence of float
+        Temperatures to extrapolate to.
+    exponent : float
+        m.
+    direct_below_K : float, optional
+        Runs at or below are compared with the line, never fitted; the highest of ``at_K`` plus 25 K by default.
+    """
+    limit = direct_below_K if direct_below_K is not None else max(at_K, default=0.0) + 25
+    known = [p for p in points if p.D_cm2_s is not None and p.D_cm2_s > 0]
+    used = [p for p in known if p.temperature_K > limit]
+    result: dict[str, Any] = {
+        "Ea_eV": None, "Ea_ci95_eV": None, "D0_cm2_s": None, "chi2_red": None, "curvature_p": None,
+        "points_used": sorted(p.temperature_K for p in used),
+        "points_refused": sorted(p.temperature_K for p in points if p.D_cm2_s is None),
+        "points_compared": sorted(p.temperature_K for p in known if p.temperature_K <= limit),
+        "exponent_m": exponent, "extrapolated": [], "notes": [],
+    }
+    for temperature in at_K:
+        for key in ("D_{}K_cm2_s", "D_{}K_ci95_cm2_s", "sigma_{}K_mS_cm", "sigma_{}K_ci95_mS_cm"):
+            result[key.format(f"{temperature:g}")] = None
+    if len({p.temperature_K for p in used}) < 2:
+        result["notes"].append("fewer than two diffusive temperatures: no Arrhenius line")
+        return result, None
+    line = fit(used, exponent)
+    Ea, error = line.activation_eV
+    result.update(
+        Ea_eV=Ea, Ea_ci95_eV=(Ea - 1.96 * error, Ea + 1.96 * error), chi2_red=line.chi2_red,
+        D0_cm2_s=float(np.exp(line.parameters[0])), curvature_p=curvature_p(used, exponent),
+    )
+    for temperature in at_K:
+        _extrapolate(result, line, used, points, temperature)
+    result["curve"] = _curve(line, [p.temperature_K for p in points] + list(at_K))
+    result["notes"] += _remarks(result, line, points, used, limit)
+    return result, line
+
+
+def _curve(line: Fit, temperatures: Sequence[float]) -> dict[str, list[float]]:
+    """Return the line and its 95 % band for drawing, evenly spaced in 1/T."""
+    T = 1 / np.linspace(1 / max(temperatures), 1 / min(temperatures), 40)
+    value, error = np.array([line.ln_D(float(t)) for t in T]).T
+    return {
+        "temperature_K": T.tolist(), "D_cm2_s": np.exp(value).tolist(),
+        "D_low95_cm2_s": np.exp(value - 1.96 * error).tolist(), "D_high95_cm2_s": np.exp(value + 1.96 * error).tolist(),
+    }
+
+
+def density_at(points: Sequence[Point], temperature_K: float) -> float | None:
+    """Return the carrier density at a temperature: a line through those of the runs, their mean with fewer than three."""
+    known = [(p.temperature_K, p.density_A3) for p in points if p.density_A3]
+    if not known:
+        return None
+    T, density = np.array(known).T
+    if len(set(T.tolist())) < 3:
+        return float(density.mean())
+    slope, base = np.polyfit(T, 1 / density, 1)
+    volume = base + slope * temperature_K
+    return float(1 / np.clip(volume, 0.9 * (1 / density).min(), 1.1 * (1 / density).max()))
+
+
+def _extrapolate(
+    result: dict[str, Any], line: Fit, used: Sequence[Point], points: Sequence[Point], temperature: float
+) -> None:
+    """Add D and sigma at one temperature, with the leave-one-out range."""
+    from ops.conductivity.run import nernst_einstein_mS_cm
+
+    value, error = line.ln_D(temperature)
+    D = np.exp([value, value - 1.96 * error, value + 1.96 * error])
+    name = f"{temperature:g}K"
+    result[f"D_{name}_cm2_s"], result[f"D_{name}_ci95_cm2_s"] = float(D[0]), (float(D[1]), float(D[2]))
+    entry: dict[str, Any] = {"temperature_K": temperature, "D_cm2_s": float(D[0]), "D_ci95_cm2_s": (D[1], D[2])}
+    density = density_at(points, temperature)
+    factor = nernst_einstein_mS_cm(1.0, 1, 1.0, 1 / density, temperature) if density else None
+    if factor:
+        sigma = factor * D
+        result[f"sigma_{name}_mS_cm"] = float(sigma[0])
+        result[f"sigma_{name}_ci95_mS_cm"] = (float(sigma[1]), float(sigma[2]))
+        entry.update(sigma_mS_cm=float(sigma[0]), sigma_ci95_mS_cm=(sigma[1], sigma[2]))
+    if len(used) > 2:
+        left = [[q for q in used if q is not p] for p in used]
+        left = [rest for rest in left if len({p.temperature_K for p in rest}) >= 2]
+        values = [np.exp(fit(rest, line.exponent).ln_D(temperature)[0]) for rest in left]
+        if values:
+            entry["D_leave_one_out_cm2_s"] = (min(values), max(values))
+            if factor:
+                entry["sigma_leave_one_out_mS_cm"] = (factor * min(values), factor * max(values))
+    result["extrapolated"].append(entry)
+
+
+def _remarks(
+    result: dict[str, Any], line: Fit, points: Sequence[Point], used: Sequence[Point], limit: float
+) -> list[str]:
+    """Return what a reader of the extrapolated numbers must know."""
+    notes = ["extrapolation assumes no phase transition and no order-disorder change on the way"]
+    inverse = [1 / p.temperature_K for p in used]
+    if len(used) < 5 or max(inverse) - min(inverse) < 0.8e-3:
+        notes.append(f"{len(used)} temperatures over {max(inverse) - min(inverse):.1e} /K: five over 8e-4 /K are advised")
+    if len(used) == 2:
+        notes.append("two temperatures only: the line can not be tested")
+    if result["curvature_p"] is not None and result["curvature_p"] < 0.05:
+        notes.append(f"the points are curved (p = {result['curvature_p']:.3f}): the extrapolation crosses a kink or bend")
+    for point in points:
+        value, error = line.ln_D(point.temperature_K)
+        if point.D_cm2_s is None and point.upper_cm2_s and value - 1.96 * error > np.log(point.upper_cm2_s):
+            notes.append(f"the line lies above the upper limit at {point.temperature_K:g} K: it bends down there")
+        if point.D_cm2_s and point.temperature_K <= limit:
+            sigmas = (np.log(point.D_cm2_s) - value) / np.hypot(error, point.ln_sigma)
+            word = "agrees with" if abs(sigmas) < 2 else "differs from"
+            notes.append(f"direct run at {point.temperature_K:g} K {word} the line ({sigmas:+.1f} sigma)")
+    return notes

@@ -1,0 +1,320 @@
+"""Self-diffusion and collective diffusion with intervals and a verdict, from one run or several replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ops.conductivity.correlation import log_lags
+from ops.conductivity.gls import Curve, Line, combine, fit_line, overlap_table
+from ops.conductivity.regime import STEP, Start, find_start
+
+A2_PS_TO_CM2_S = 1e-4
+DIFFUSIVE = "diffusive"
+NOT_DIFFUSIVE = "not diffusive (upper limit)"
+_MIN_HOPS = 50
+_WARN_HOPS = 200
+
+
+@dataclass
+class Part:
+    """One run of one mobile species.
+
+    Attributes
+    ----------
+    msd : numpy.ndarray
+        (L + 1,), A^2, at lags 0 .. L frames.
+    components : numpy.ndarray
+        (6, L + 1), A^2: xx, yy, zz, xy, xz, yz.
+    fourth : tuple
+        (lags in frames, <r^2>, <r^4>).
+    scatter : tuple or None
+        Observed over expected scatter between time blocks of this run, and the number of blocks.
+    """
+
+    n_ions: int
+    n_frames: int
+    dt_ps: float
+    components: np.ndarray
+    fourth: tuple[np.ndarray, np.ndarray, np.ndarray]
+    tracks: np.ndarray | None = None
+    scatter: tuple[float, int] | None = None
+
+    @property
+    def msd(self) -> np.ndarray:
+        """Total MSD."""
+        return self.components[:3].sum(axis=0)
+
+    @property
+    def length_ps(self) -> float:
+        """Length of the run."""
+        return (self.n_frames - 1) * self.dt_ps
+
+
+@dataclass
+class Estimate:
+    """Diffusion coefficient of one species, or why there is none. Absent numbers are None."""
+
+    verdict: str
+    reasons: list[str] = field(default_factory=list)
+    D_cm2_s: float | None = None
+    D_ci95_cm2_s: tuple[float, float] | None = None
+    D_upper95_cm2_s: float | None = None
+    ln_half95: float | None = None
+    n_hops: float | None = None
+    start: Start | None = None
+    line: Line | None = None
+    curve: Curve | None = None
+    more_ps: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def fourth_rate(part: Part, hop_A: float) -> float:
+    """Return the growth of the fourth cumulant of |dr| (A^4/ps): Var|dr|^2 = (2/d) MSD^2 + rate t.
+
+    Read off where the MSD is between a half and two squared hops, where hops dominate and statistics are good.
+    """
+    lags, second, fourth = part.fourth
+    near = np.flatnonzero((second > 0.4 * hop_A**2) & (second < 2 * hop_A**2))
+    if len(near) == 0:
+        near = np.array([len(lags) - 1])
+    excess = fourth[near] - (5 / 3) * second[near] ** 2
+    return float(max(0.0, np.median(excess / (lags[near] * part.dt_ps))))
+
+
+def make_curve(parts: Sequence[Part], hop_A: float, given_ps: float | None) -> Curve:
+    """Return the averaged MSD on log-spaced lags from the earliest possible start to a quarter of the shortest run."""
+    frames = min(part.n_frames for part in parts)
+    above = np.flatnonzero(mean_msd(parts)[: frames // 4 + 1] > 0.5 * hop_A**2)
+    first = max(1, int(above[0])) if len(above) else max(1, frames // 8)
+    if given_ps:
+        first = max(1, round(given_ps / parts[0].dt_ps))
+    lags = log_lags(min(first, frames // 8), frames // 4)
+    rates = [fourth_rate(part, hop_A) for part in parts]
+    return combine(
+        [part.msd[lags] for part in parts], [part.n_frames for part in parts], [part.n_ions for part in parts],
+        lags, parts[0].dt_ps, float(np.mean(rates)),
+    )
+
+
+def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
+    """Return observed over expected scatter of the slope between time blocks, and the number of blocks (5 to 20).
+
+    A block is some eight times the first possible start long. Each is fitted with the weights of a generalised least
+    squares line on lags that fit into it; the model covariance, which takes ions as independent, says how much the blocks
+    should differ. Concerted hops make the ratio larger than one.
+    """
+    if part.tracks is None:
+        return None
+    from ops.conductivity import kernels
+
+    frames = part.n_frames
+    above = np.flatnonzero(part.msd[: frames // 8 + 1] > 0.5 * hop_A**2)
+    first = max(1, int(above[0])) if len(above) else max(1, frames // 40)
+    edges = np.linspace(0, frames, int(np.clip(frames // (8 * first), 5, 20)) + 1).astype(np.int64)
+    size = int(np.diff(edges).min())
+    lags = log_lags(max(1, min(first, size // 4)), size // 2, 1.15)
+    if len(lags) < 4:
+        return None
+    table = overlap_table(lags, size) / part.n_ions
+    curve = Curve(lags, lags * part.dt_ps, part.msd[lags], table, part.dt_ps, fourth_rate(part, hop_A))
+    line = fit_line(curve)
+    slopes = kernels.block_msd(part.tracks, lags, edges, np.maximum(1, lags // 8)) @ line.weights
+    return float(slopes.std(ddof=1)) / line.sigma, len(edges) - 1
+
+
+def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = None) -> Estimate:
+    """Return the tracer diffusion coefficient of one species with its verdict.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        One run, or replicas with equal frame spacing.
+    hop_A : float
+        Distance between sites.
+    given_ps : float, optional
+        Start of the diffusive regime chosen by the user.
+
+    Returns
+    -------
+    Estimate
+        With a 95 % interval that is symmetric in ln D when the verdict is ``diffusive``, else with an upper limit.
+    """
+    curve = make_curve(parts, hop_A, given_ps)
+    length = min(part.length_ps for part in parts)
+    for part in parts:
+        if part.scatter is None:
+            part.scatter = block_scatter(part, hop_A)
+    blocks, freedom = _pooled_scatter(parts)
+    start = find_start(curve, length, hop_A, max(1.0, blocks), given_ps)
+    if start is None:
+        return _without_start(parts, curve, hop_A, length)
+    line, time = start.line, start.start_ps
+    details = _half_width(parts, curve, start, blocks, freedom)
+    half = details["ln_half95"]
+    hops = line.slope * sum(part.n_ions * part.length_ps for part in parts) / hop_A**2
+    estimate = Estimate(DIFFUSIVE, n_hops=max(hops, 0.0), start=start, line=line, curve=curve, details=details)
+    if not start.straight:
+        estimate.reasons.append("the MSD is still curved at T/8: D may be too large")
+    why, factor = gates(parts, line, time, half / 1.96, hops, hop_A)
+    if why:
+        _refuse(estimate, parts, hop_A, half, why)
+        if factor is not None:
+            _ask_more(estimate, (max(factor, 1.05) - 1) * length)
+    else:
+        D = line.slope / 6 * A2_PS_TO_CM2_S
+        estimate.D_cm2_s, estimate.ln_half95 = D, half
+        estimate.D_ci95_cm2_s = (D * float(np.exp(-half)), D * float(np.exp(half)))
+        _warn(estimate, parts, hops)
+    return estimate
+
+
+def mean_msd(parts: Sequence[Part]) -> np.ndarray:
+    """Return the MSD averaged over replicas up to half of the shortest one, A^2."""
+    last = min(part.n_frames for part in parts) // 2
+    return np.average([part.msd[: last + 1] for part in parts], axis=0, weights=[part.n_ions for part in parts])
+
+
+def gates(
+    parts: Sequence[Part], line: Line, start_ps: float, relative: float, hops: float, hop_A: float
+) -> tuple[str, float | None]:
+    """Return why a slope is not a diffusion coefficient, and by what factor the run is too short.
+
+    The MSD must rise by half a squared hop between the start and T/2, there must be 50 hops, and D must exceed three sigma
+    (He et al., npj Comput. Mater. 4, 18 (2018), and counting statistics). An empty reason means that all hold; a factor of
+    None means that a longer run is not known to help, because the MSD does not grow.
+    """
+    msd = mean_msd(parts)
+    half_ps = (len(msd) - 1) * parts[0].dt_ps
+    rise = min(float(msd[-1] - msd[round(start_ps / parts[0].dt_ps)]), line.slope * (half_ps - start_ps))
+    grows = relative < 0.5 and line.slope > 0 and msd[-1] > 1.2 * msd[len(msd) // 2]
+    if rise < 0.5 * hop_A**2:
+        why = (
+            f"the MSD rises by {max(rise, 0):.2g} A^2 between the start and T/2, less than half a squared hop "
+            f"({0.5 * hop_A**2:.2g} A^2)"
+        )
+        return why, 0.5 * hop_A**2 / max(rise, 0.05 * hop_A**2) if grows else None
+    if hops < _MIN_HOPS:
+        return f"{hops:.0f} hops in all, {_MIN_HOPS} are needed", _MIN_HOPS / hops if grows else None
+    if relative > 1 / 3:
+        return "D is below three sigma", (3 * relative) ** 2 if grows else None
+    return "", None
+
+
+def _half_width(parts: Sequence[Part], curve: Curve, start: Start, blocks: float, freedom: int) -> dict[str, Any]:
+    """Return the half width of the 95 % interval of ln D and its ingredients.
+
+    The largest of GLS x Birge factor, GLS x scatter of time blocks (Student t), and, from three replicas on, their spread
+    (Student t); the spread between starts is added in quadrature.
+    """
+    from scipy.stats import t as student
+
+    line = start.line
+    slope = max(line.slope, 1e-3 * line.sigma)
+    halves = {"gls_birge": 1.96 * line.birge_sigma, "blocks": float(student.ppf(0.975, freedom)) * blocks * line.sigma}
+    details: dict[str, Any] = {}
+    if len(parts) >= 3:
+        slopes = np.array([line.weights @ part.msd[curve.lags] for part in parts])
+        weights = np.array([part.n_ions * part.n_frames for part in parts], dtype=float)
+        weights /= weights.sum()
+        spread = float(np.sqrt((weights * (slopes - line.slope) ** 2).sum() / (len(parts) - 1)))
+        halves["replicas"] = float(student.ppf(0.975, len(parts) - 1)) * spread
+        details["replica_D_cm2_s"] = (slopes / 6 * A2_PS_TO_CM2_S).tolist()
+    total = float(np.hypot(max(halves.values()), 1.96 * start.spread)) / slope
+    details |= {f"ln_half95_{name}": value / slope for name, value in halves.items()}
+    return details | {"ln_half95": total, "ln_spread_of_starts": start.spread / slope, "block_scatter": blocks}
+
+
+def _pooled_scatter(parts: Sequence[Part]) -> tuple[float, int]:
+    """Return the scatter ratio over the blocks of all runs and its degrees of freedom."""
+    known = [part.scatter for part in parts if part.scatter is not None]
+    freedom = sum(count - 1 for _, count in known)
+    if freedom == 0:
+        return 1.0, 4
+    return float(np.sqrt(sum((count - 1) * ratio**2 for ratio, count in known) / freedom)), freedom
+
+
+def _warn(estimate: Estimate, parts: Sequence[Part], hops: float) -> None:
+    """Add warnings that do not change the verdict."""
+    assert estimate.line is not None
+    if hops < _WARN_HOPS:
+        estimate.reasons.append(f"only {hops:.0f} hops in all: the error is above some 20 %")
+    if estimate.line.chi2_red > 4:
+        estimate.reasons.append(f"the MSD is not straight (reduced chi square {estimate.line.chi2_red:.1f})")
+
+
+def _refuse(estimate: Estimate, parts: Sequence[Part], hop_A: float, half: float, why: str) -> None:
+    """Turn an estimate into an upper limit: slope + 1.645 sigma, and never below counting statistics of hops."""
+    from scipy.stats import chi2
+
+    assert estimate.line is not None
+    exposure = sum(part.n_ions * part.length_ps for part in parts)
+    slope = max(estimate.line.slope, 0.0)
+    sigma = max(half / 1.96 * slope, estimate.line.birge_sigma)
+    hops = slope * exposure / hop_A**2
+    poisson = float(chi2.ppf(0.95, 2 * (hops + 1))) / 2 * hop_A**2 / exposure
+    estimate.verdict = NOT_DIFFUSIVE
+    estimate.D_upper95_cm2_s = max(slope + 1.645 * sigma, poisson) / 6 * A2_PS_TO_CM2_S
+    estimate.reasons.insert(0, why)
+
+
+def _ask_more(estimate: Estimate, more_ps: float) -> None:
+    """Make the verdict ``too short`` with the time that is missing."""
+    estimate.more_ps = float(np.ceil(more_ps))
+    estimate.verdict = f"too short ({estimate.more_ps:.0f} more ps needed)"
+
+
+def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: float) -> Estimate:
+    """Conclude for a run in which no start was found: caged, or too short."""
+    estimate = Estimate(NOT_DIFFUSIVE, n_hops=0.0, curve=curve)
+    frames, mean = min(part.n_frames for part in parts), mean_msd(parts)
+    late = np.flatnonzero(curve.lags >= frames // 8)
+    if len(late) < 4:
+        estimate.verdict = "unreliable: too few frames"
+        estimate.reasons.append(f"{frames} frames are too few for a fit")
+        return estimate
+    estimate.line = fit_line(curve.part(late))
+    reached = np.flatnonzero(mean > 0.5 * hop_A**2)
+    why = f"the MSD stays below half a squared hop ({0.5 * hop_A**2:.2g} A^2): {mean.max():.2g} A^2 at most"
+    if len(reached):
+        why = f"the MSD reaches half a squared hop only after {reached[0] * parts[0].dt_ps:.3g} ps, later than T/8"
+    _refuse(estimate, parts, hop_A, 0.0, why)
+    exposure = sum(part.n_ions * part.length_ps for part in parts)
+    estimate.n_hops = max(estimate.line.slope, 0.0) * exposure / hop_A**2
+    if len(reached) and mean[-1] > 1.2 * mean[len(mean) // 2]:
+        needed = 8 * STEP**4 * reached[0] * parts[0].dt_ps
+        _ask_more(estimate, max(needed - length, 0.1 * length))
+    return estimate
+
+
+def estimate_collective(
+    values: Sequence[np.ndarray], n_frames: Sequence[int], dt_ps: float, start_ps: float
+) -> tuple[Line, Curve] | None:
+    """Fit the collective (charge) MSD between the start and start + T/8, one series per replica.
+
+    Parameters
+    ----------
+    values : sequence of numpy.ndarray
+        Collective MSD of each replica at all lags, any unit per ps.
+    n_frames : sequence of int
+        Frames of each replica.
+    dt_ps : float
+        Time between frames.
+    start_ps : float
+        Start of the diffusive regime of the self part.
+
+    Returns
+    -------
+    tuple or None
+        Line and curve; None when the window has fewer than four points.
+    """
+    first = max(1, round(start_ps / dt_ps))
+    last = min(first + min(n_frames) // 8, min(len(value) for value in values) - 1)
+    lags = np.unique(np.rint(np.linspace(first, last, 15)).astype(np.int64))
+    if len(lags) < 4:
+        return None
+    curve = combine([value[lags] for value in values], n_frames, [1] * len(values), lags, dt_ps)
+    return fit_line(curve), curve

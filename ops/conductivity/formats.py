@@ -1,0 +1,108 @@
+"""Readers of everything that is not a LAMMPS text dump."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ops.conductivity.settings import SourceOptions
+from ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
+from ops.errors import InputError
+
+
+def sniff(path: Path) -> str:
+    """Return the kind of a file by its first bytes.
+
+    Raises
+    ------
+    InputError
+        It is none of the known kinds.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if head.startswith(b"ITEM:") or head.startswith(b"\x1f\x8b"):
+        return "lammps"
+    if head.startswith(b"PK"):
+        return "npz"
+    raise InputError(f"{path}: not a known kind of trajectory")
+
+
+def open_format(kind: str, path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
+    """Open a file of one of the kinds of ``sources.is_trajectory`` other than a LAMMPS text dump."""
+    if kind == "npz":
+        return read_npz(path, options)
+    raise InputError(f"{path}: no reader for {kind}")
+
+
+def read_npz(path: Path, options: SourceOptions) -> Trajectory:
+    """Open an npz file: ``positions`` (T, N, 3) A, ``cells`` (T, 3, 3) or (3, 3) A, ``symbols`` (N,), ``dt_ps``.
+
+    Positions are streamed, never held as a whole.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            missing = [name for name in ("positions", "symbols") if name not in data]
+            if missing or ("cells" not in data and "cell" not in data):
+                raise InputError(f"{path}: needs `positions`, `cells`, `symbols`, `dt_ps`; it has {', '.join(data.files)}")
+            symbols = [str(name) for name in data["symbols"]]
+            cells = np.asarray(data["cells" if "cells" in data else "cell"], dtype=float)
+            frame_ps = float(data["dt_ps"]) if "dt_ps" in data else None
+            unwrapped = bool(data["unwrapped"]) if "unwrapped" in data else False
+    except (ValueError, zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path}: not a readable npz file ({error})") from error
+    if options.wrapped is not None:
+        unwrapped = not options.wrapped
+    return Trajectory(symbols, _npz_chunks(path, cells, len(symbols)), unwrapped, frame_ps)
+
+
+def _npz_chunks(path: Path, cells: np.ndarray, n_atoms: int) -> Iterator[Chunk]:
+    """Yield chunks of the ``positions`` member."""
+    with zipfile.ZipFile(path) as archive, archive.open("positions.npy") as stream:
+        shape, dtype = _npy_header(stream)
+        if len(shape) != 3 or shape[1:] != (n_atoms, 3):
+            raise InputError(f"{path}: positions have shape {shape}, expected (T, {n_atoms}, 3)")
+        if cells.ndim == 3 and len(cells) not in {1, shape[0]}:
+            raise InputError(f"{path}: {len(cells)} cells for {shape[0]} frames")
+        size = n_atoms * 3 * dtype.itemsize
+        source = _raw_member(path, archive) or stream
+        try:
+            for first in range(0, shape[0], CHUNK_FRAMES):
+                count = min(CHUNK_FRAMES, shape[0] - first)
+                data = source.read(count * size)
+                if len(data) < count * size:
+                    raise InputError(f"{path}: the file ends inside `positions`")
+                positions = np.frombuffer(data, dtype=dtype).reshape(count, n_atoms, 3)
+                if dtype not in (np.float32, np.float64):
+                    positions = positions.astype(np.float64)
+                varying = cells.ndim == 3 and len(cells) > 1
+                part = cells[first : first + count] if varying else np.broadcast_to(cells.reshape(3, 3), (count, 3, 3))
+                yield Chunk(positions, part, np.zeros((count, 3)), np.full(count, np.nan))
+        finally:
+            source.close()
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of a .npy stream, leaving it at the data."""
+    version = np.lib.format.read_magic(stream)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(stream)
+    if fortran or dtype.hasobject:
+        raise InputError("positions must be a plain array in C order")
+    return shape, dtype
+
+
+def _raw_member(path: Path, archive: zipfile.ZipFile) -> IO[bytes] | None:
+    """Return a plain file at the data of an uncompressed ``positions.npy``: no checksum over gigabytes."""
+    info = archive.getinfo("positions.npy")
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    raw = path.open("rb")
+    raw.seek(info.header_offset + 26)
+    name, extra = np.frombuffer(raw.read(4), dtype="<u2")
+    raw.seek(info.header_offset + 30 + int(name) + int(extra))
+    _npy_header(raw)
+    return raw

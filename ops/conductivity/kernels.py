@@ -1,0 +1,305 @@
+"""Compiled inner loops (numba). Import this module inside functions: numba takes half a second to load."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def unwrap(  # noqa: ANN201
+    positions, inverses, origins, trusted, state, unwrapped, weights, species, mobile, tracks, sums, offset, picked, samples  # noqa: ANN001
+):
+    """Unwrap a chunk of frames in reduced coordinates, take the reference off, and store what is kept.
+
+    Parameters
+    ----------
+    positions : (n, N, 3) float32 or float64
+    inverses : (n, 3, 3) float64, inverse cells (row vectors: s = (r - o) @ inverse)
+    origins : (n, 3) float64
+    trusted : bool, True: no periodic image is chosen
+    state : (N, 3) float64, reduced positions of the frame before, updated
+    unwrapped : (N, 3) float64, running unwrapped reduced displacement, updated
+    weights : (N,) float64, weight of each atom in the reference
+    species : (N,) int64
+    mobile : (M,) int64, indices of mobile atoms
+    tracks : (M, 3, >= offset + n) float32, written
+    sums : (species, 3, n) float64, written: displacement summed over each species
+    offset : int, frame number of the chunk
+    picked : (p,) int64, frames of the chunk of which all atoms are kept
+    samples : (p, N, 3) float32, written
+
+    Returns
+    -------
+    (n, 4) float64
+        Drift of the reference and the largest reduced step of any atom in each frame.
+    """
+    n_frames, n_atoms, _ = positions.shape
+    result = np.zeros((n_frames, 4))
+    sums[:] = 0.0
+    next_pick = 0
+    for f in range(n_frames):
+        h = inverses[f]
+        h00, h01, h02 = h[0, 0], h[0, 1], h[0, 2]
+        h10, h11, h12 = h[1, 0], h[1, 1], h[1, 2]
+        h20, h21, h22 = h[2, 0], h[2, 1], h[2, 2]
+        ox, oy, oz = origins[f, 0], origins[f, 1], origins[f, 2]
+        ra, rb, rc, largest = 0.0, 0.0, 0.0, 0.0
+        for i in range(n_atoms):
+            x = positions[f, i, 0] - ox
+            y = positions[f, i, 1] - oy
+            z = positions[f, i, 2] - oz
+            a = x * h00 + y * h10 + z * h20
+            b = x * h01 + y * h11 + z * h21
+            c = x * h02 + y * h12 + z * h22
+            da = a - state[i, 0]
+            db = b - state[i, 1]
+            dc = c - state[i, 2]
+            if not trusted:
+                da -= np.rint(da)
+                db -= np.rint(db)
+                dc -= np.rint(dc)
+            state[i, 0] = a
+            state[i, 1] = b
+            state[i, 2] = c
+            ua = unwrapped[i, 0] + da
+            ub = unwrapped[i, 1] + db
+            uc = unwrapped[i, 2] + dc
+            unwrapped[i, 0] = ua
+            unwrapped[i, 1] = ub
+            unwrapped[i, 2] = uc
+            w = weights[i]
+            ra += w * ua
+            rb += w * ub
+            rc += w * uc
+            largest = max(largest, abs(da), abs(db), abs(dc))
+        for i in range(n_atoms):
+            k = species[i]
+            sums[k, 0, f] += unwrapped[i, 0] - ra
+            sums[k, 1, f] += unwrapped[i, 1] - rb
+            sums[k, 2, f] += unwrapped[i, 2] - rc
+        for k in range(mobile.shape[0]):
+            i = mobile[k]
+            tracks[k, 0, offset + f] = unwrapped[i, 0] - ra
+            tracks[k, 1, offset + f] = unwrapped[i, 1] - rb
+            tracks[k, 2, offset + f] = unwrapped[i, 2] - rc
+        if next_pick < picked.shape[0] and picked[next_pick] == f:
+            for i in range(n_atoms):
+                samples[next_pick, i, 0] = unwrapped[i, 0] - ra
+                samples[next_pick, i, 1] = unwrapped[i, 1] - rb
+                samples[next_pick, i, 2] = unwrapped[i, 2] - rc
+            next_pick += 1
+        result[f, 0], result[f, 1], result[f, 2], result[f, 3] = ra, rb, rc, largest
+    return result
+
+
+@njit(cache=True)
+def to_cartesian(tracks, cell):  # noqa: ANN001, ANN201
+    """Multiply reduced coordinates (M, 3, T) float32 with ``cell`` (rows are vectors), in place."""
+    for i in range(tracks.shape[0]):
+        for t in range(tracks.shape[2]):
+            a = np.float64(tracks[i, 0, t])
+            b = np.float64(tracks[i, 1, t])
+            c = np.float64(tracks[i, 2, t])
+            tracks[i, 0, t] = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+            tracks[i, 1, t] = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+            tracks[i, 2, t] = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+
+
+@njit(cache=True, fastmath=True)
+def add_power(spectra, power):  # noqa: ANN001, ANN201
+    """Add |F|^2 and the real cross-spectra (xx, yy, zz, xy, xz, yz) of (n, 3, F) complex128 to (6, F) float64."""
+    for i in range(spectra.shape[0]):
+        for k in range(spectra.shape[2]):
+            xr, xi = spectra[i, 0, k].real, spectra[i, 0, k].imag
+            yr, yi = spectra[i, 1, k].real, spectra[i, 1, k].imag
+            zr, zi = spectra[i, 2, k].real, spectra[i, 2, k].imag
+            power[0, k] += xr * xr + xi * xi
+            power[1, k] += yr * yr + yi * yi
+            power[2, k] += zr * zr + zi * zi
+            power[3, k] += xr * yr + xi * yi
+            power[4, k] += xr * zr + xi * zi
+            power[5, k] += yr * zr + yi * zi
+
+
+@njit(cache=True, fastmath=True)
+def add_products(series, squares):  # noqa: ANN001, ANN201
+    """Add xx, yy, zz, xy, xz, yz of (n, 3, T) float64 series to (6, T) float64."""
+    for i in range(series.shape[0]):
+        for t in range(series.shape[2]):
+            x, y, z = series[i, 0, t], series[i, 1, t], series[i, 2, t]
+            squares[0, t] += x * x
+            squares[1, t] += y * y
+            squares[2, t] += z * z
+            squares[3, t] += x * y
+            squares[4, t] += x * z
+            squares[5, t] += y * z
+
+
+@njit(cache=True, fastmath=True)
+def moments(tracks, lags, strides):  # noqa: ANN001, ANN201
+    """Return sums of |dr|^2 and |dr|^4 and the number of windows at each lag, origins ``strides`` apart.
+
+    tracks: (M, 3, T) float32; lags, strides: (K,) int64. Returns (K, 3) float64.
+    """
+    result = np.zeros((lags.shape[0], 3))
+    n_frames = tracks.shape[2]
+    for k in range(lags.shape[0]):
+        m, step = lags[k], strides[k]
+        second, fourth, count = 0.0, 0.0, 0
+        for i in range(tracks.shape[0]):
+            for t in range(0, n_frames - m, step):
+                x = tracks[i, 0, t + m] - tracks[i, 0, t]
+                y = tracks[i, 1, t + m] - tracks[i, 1, t]
+                z = tracks[i, 2, t + m] - tracks[i, 2, t]
+                r2 = x * x + y * y + z * z
+                second += r2
+                fourth += r2 * r2
+            count += (n_frames - m + step - 1) // step
+        result[k, 0], result[k, 1], result[k, 2] = second, fourth, count
+    return result
+
+
+@njit(cache=True, fastmath=True)
+def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
+    """Return MSD (B, K) of windows that lie inside each time block.
+
+    tracks: (M, 3, T) float32; lags: (K,) int64; edges: (B + 1,) int64 frames; strides: (K,) int64,
+    frames between origins.
+    """
+    n_blocks = edges.shape[0] - 1
+    result = np.zeros((n_blocks, lags.shape[0]))
+    for block in range(n_blocks):
+        for k in range(lags.shape[0]):
+            total, count = 0.0, 0
+            for i in range(tracks.shape[0]):
+                for t in range(edges[block], edges[block + 1] - lags[k], strides[k]):
+                    x = tracks[i, 0, t + lags[k]] - tracks[i, 0, t]
+                    y = tracks[i, 1, t + lags[k]] - tracks[i, 1, t]
+                    z = tracks[i, 2, t + lags[k]] - tracks[i, 2, t]
+                    total += x * x + y * y + z * z
+                    count += 1
+            result[block, k] = total / max(count, 1)
+    return result
+
+
+@njit(cache=True)
+def overlap_sums(lags, n_frames):  # noqa: ANN001, ANN201
+    """Return the parameter-free sums of the covariance of overlapping windows, (4, K, K).
+
+    For lags m, n and all origins s < T - m, t < T - n: sums of ov^2, ov E, E^2 and ov over pairs, divided by
+    (T - m)(T - n), with ov the overlap in frames and E = [s+m = t+n] + [s = t] - [s+m = t] - [s = t+n].
+    """
+    n_lags = lags.shape[0]
+    result = np.zeros((4, n_lags, n_lags))
+    for i in range(n_lags):
+        for j in range(i, n_lags):
+            m, n = lags[i], lags[j]
+            k_m, k_n = n_frames - m, n_frames - n
+            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+            for delta in range(-n, m + 1):
+                count = min(k_m, k_n - delta) - max(0, -delta)
+                if count <= 0:
+                    continue
+                overlap = min(m, delta + n) - max(0, delta)
+                ends = (delta == m - n) + (delta == 0) - 1 * (delta == m) - 1 * (delta == -n)
+                s0 += float(count) * overlap * overlap
+                s1 += float(count) * overlap * ends
+                s2 += float(count) * ends * ends
+                s3 += float(count) * overlap
+            norm = 1.0 / (float(k_m) * float(k_n))
+            result[0, i, j] = s0 * norm
+            result[1, i, j] = s1 * norm
+            result[2, i, j] = s2 * norm
+            result[3, i, j] = s3 * norm
+            for a in range(4):
+                result[a, j, i] = result[a, i, j]
+    return result
+
+
+@njit(cache=True)
+def _number(buffer, position, end):  # noqa: ANN001, ANN202
+    """Parse one decimal number; return (value, new position). A malformed field gives NaN."""
+    negative = False
+    if position < end and (buffer[position] == 45 or buffer[position] == 43):
+        negative = buffer[position] == 45
+        position += 1
+    mantissa, scale, digits = 0, 0, 0
+    seen_point = False
+    while position < end:
+        c = buffer[position]
+        if 48 <= c <= 57:
+            if digits < 18:
+                mantissa = mantissa * 10 + (c - 48)
+                if mantissa > 0:
+                    digits += 1
+                if seen_point:
+                    scale -= 1
+            elif not seen_point:
+                scale += 1
+        elif c == 46 and not seen_point:
+            seen_point = True
+        else:
+            break
+        position += 1
+    if position < end and (buffer[position] == 101 or buffer[position] == 69):
+        position += 1
+        exponent_negative = False
+        if position < end and (buffer[position] == 45 or buffer[position] == 43):
+            exponent_negative = buffer[position] == 45
+            position += 1
+        exponent = 0
+        while position < end and 48 <= buffer[position] <= 57:
+            exponent = exponent * 10 + (buffer[position] - 48)
+            position += 1
+        scale += -exponent if exponent_negative else exponent
+    value = float(mantissa)
+    if scale < 0:
+        value = value / 10.0 ** (-scale) if scale < -22 else value / POWERS[-scale]
+    elif scale > 0:
+        value = value * 10.0**scale
+    if position < end and buffer[position] > 32:
+        return np.nan, position
+    return (-value if negative else value), position
+
+
+POWERS = np.array([10.0**k for k in range(23)])
+
+
+@njit(cache=True)
+def parse_atoms(buffer, start, end, n_atoms, roles, output):  # noqa: ANN001, ANN201
+    """Parse the atom lines of one LAMMPS frame.
+
+    Parameters
+    ----------
+    buffer : (n,) uint8
+    start, end : int, part of the buffer to read
+    n_atoms : int
+    roles : (columns,) int64, index into ``output`` for each column or -1 to skip it
+    output : (n_atoms, values) float64, written in file order
+
+    Returns
+    -------
+    int
+        Position behind the last line; -1 when the buffer ends before; -2 for a line with too few columns.
+    """
+    position = start
+    for i in range(n_atoms):
+        for column in range(roles.shape[0]):
+            while position < end and (buffer[position] == 32 or buffer[position] == 9):
+                position += 1
+            if position >= end:
+                return -1
+            if buffer[position] == 10 or buffer[position] == 13:
+                return -2
+            if roles[column] >= 0:
+                value, position = _number(buffer, position, end)
+                output[i, roles[column]] = value
+            while position < end and buffer[position] > 32:
+                position += 1
+        while position < end and buffer[position] != 10:
+            position += 1
+        if position >= end:
+            return -1
+        position += 1
+    return position

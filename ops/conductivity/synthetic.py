@@ -1,0 +1,113 @@
+"""Synthetic trajectories with a known diffusion coefficient, to calibrate the error bars.
+
+Ions vibrate (white noise), rattle in their cage (Ornstein-Uhlenbeck process) and hop by vectors of fixed length and random
+direction at Poisson times; a part of the hops is shared by groups of ions, which changes the collective diffusion only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class HopModel:
+    """Parameters of an ensemble; the tracer diffusion coefficient is exact.
+
+    Attributes
+    ----------
+    D_A2_ps : float
+        Tracer diffusion coefficient, A^2/ps (1e-4 cm^2/s each).
+    shared, group : float, int
+        Fraction of the hops of an ion that it makes together with ``group - 1`` others, all by the same vector.
+    back_jumps : bool
+        Hops lead to and fro between two sites, so that D is zero whatever ``D_A2_ps`` says about the hop rate.
+    """
+
+    n_ions: int = 40
+    n_frames: int = 2000
+    dt_ps: float = 0.1
+    D_A2_ps: float = 0.1
+    hop_A: float = 3.0
+    shared: float = 0.25
+    group: int = 5
+    vibration_A: float = 0.25
+    cage_A: float = 0.7
+    cage_ps: float = 3.0
+    back_jumps: bool = False
+
+    @property
+    def D_collective_A2_ps(self) -> float:
+        """Collective diffusion coefficient of the mobile ions, D (1 - C + K C)."""
+        return self.D_A2_ps * (1 - self.shared + self.group * self.shared)
+
+    @property
+    def true_D_A2_ps(self) -> float:
+        """Tracer diffusion coefficient."""
+        return 0.0 if self.back_jumps else self.D_A2_ps
+
+
+def simulate(model: HopModel, seed: int) -> np.ndarray:
+    """Return displacements of the ions, (N, 3, T) float64, A.
+
+    MSD(t) = 6 D t + 6 vibration^2 (white, t > 0) + 6 cage^2 (1 - exp(-t / cage_ps)).
+    """
+    rng = np.random.default_rng(seed)
+    n, frames, dt = model.n_ions, model.n_frames, model.dt_ps
+    jumps = np.zeros((n, 3, frames))
+    rate = 6 * model.D_A2_ps / model.hop_A**2  # hops per ion and ps
+    _add_hops(jumps, rng, np.arange(n)[:, None], rate * (1 - model.shared) * n, model)
+    if model.shared:
+        groups = rate * model.shared * n / model.group
+        _add_hops(jumps, rng, None, groups, model)
+    if model.back_jumps:
+        positions = _two_sites(jumps, rng, model)
+    else:
+        positions = np.cumsum(jumps, axis=2)
+    if model.cage_A > 0:
+        positions += _ornstein_uhlenbeck(rng, (n, 3, frames), model.cage_A, model.cage_ps, dt)
+    positions += model.vibration_A * rng.standard_normal((n, 3, frames))
+    return positions
+
+
+def _directions(rng: np.random.Generator, count: int) -> np.ndarray:
+    vectors = rng.standard_normal((count, 3))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _add_hops(
+    jumps: np.ndarray, rng: np.random.Generator, single: np.ndarray | None, events_per_ps: float, model: HopModel
+) -> None:
+    """Add Poisson hops: of single ions, or of random groups when ``single`` is None."""
+    n, _, frames = jumps.shape
+    count = rng.poisson(events_per_ps * (frames - 1) * model.dt_ps)
+    when = rng.integers(1, frames, count)
+    vectors = model.hop_A * _directions(rng, count)
+    if single is not None:
+        who = rng.integers(0, n, (count, 1))
+    else:
+        who = np.argsort(rng.random((count, n)), axis=1)[:, : model.group]
+    for column in range(who.shape[1]):
+        for axis in range(3):
+            np.add.at(jumps, (who[:, column], axis, when), vectors[:, axis])
+
+
+def _two_sites(jumps: np.ndarray, rng: np.random.Generator, model: HopModel) -> np.ndarray:
+    """Return positions of ions that jump between two sites at the times of ``jumps``."""
+    events = (jumps != 0).any(axis=1)
+    state = np.cumsum(events, axis=1) % 2
+    axis = model.hop_A * _directions(rng, jumps.shape[0])
+    return axis[:, :, None] * state[:, None, :]
+
+
+def _ornstein_uhlenbeck(
+    rng: np.random.Generator, shape: tuple[int, ...], amplitude: float, time_ps: float, dt_ps: float
+) -> np.ndarray:
+    """Return a stationary Ornstein-Uhlenbeck process along the last axis."""
+    from scipy.signal import lfilter
+
+    decay = np.exp(-dt_ps / time_ps)
+    noise = rng.standard_normal(shape) * amplitude * np.sqrt(1 - decay**2)
+    noise[..., 0] = rng.standard_normal(shape[:-1]) * amplitude
+    return lfilter([1.0], [1.0, -decay], noise, axis=-1)

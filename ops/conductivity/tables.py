@@ -1,0 +1,80 @@
+"""CSV tables beside ``conductivity.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ops.conductivity.run import Run
+from ops.conductivity.settings import ConductivitySettings
+from ops.files import write_csv
+
+_COLUMNS = (
+    "kind", "source", "system", "temperature_K", "length_ps", "n_runs", "verdict", "D_cm2_s", "D_low95_cm2_s",
+    "D_high95_cm2_s", "D_upper95_cm2_s", "sigma_NE_mS_cm", "sigma_NE_low95_mS_cm", "sigma_NE_high95_mS_cm",
+    "sigma_collective_mS_cm", "sigma_collective_low95_mS_cm", "sigma_collective_high95_mS_cm", "haven_ratio",
+    "haven_low95", "haven_high95", "t_start_ps", "n_hops",
+)
+_INTERVALS = {
+    "D_ci95_cm2_s": "D_{}95_cm2_s", "sigma_NE_ci95_mS_cm": "sigma_NE_{}95_mS_cm",
+    "sigma_collective_ci95_mS_cm": "sigma_collective_{}95_mS_cm", "haven_ci95": "haven_{}95",
+}
+
+
+def write_tables(runs: Sequence[Run], result: dict[str, Any], settings: ConductivitySettings, out: Path) -> None:
+    """Write ``conductivity.csv``, ``arrhenius.csv`` and one ``msd_<run>.csv`` per run into ``out``."""
+    rows = [_row("run", entry) for entry in result["runs"]] + [_row("all", entry) for entry in result["temperatures"]]
+    write_csv(out / "conductivity.csv", rows, _COLUMNS)
+    points = [
+        {
+            "system": entry["system"], "temperature_K": entry["temperature_K"], "inverse_1000_K": 1000 / entry["temperature_K"],
+            "D_cm2_s": row.get("D_cm2_s"), "D_low95_cm2_s": row.get("D_low95_cm2_s"),
+            "D_high95_cm2_s": row.get("D_high95_cm2_s"), "D_upper95_cm2_s": row.get("D_upper95_cm2_s"),
+            "sigma_NE_mS_cm": row.get("sigma_NE_mS_cm"), "verdict": entry["verdict"],
+            "fitted": entry["temperature_K"] in result["arrhenius_by_system"][entry["system"]]["points_used"],
+        }
+        for entry in result["temperatures"]
+        for row in [_row("all", entry)]
+    ]
+    columns = (
+        "system", "temperature_K", "inverse_1000_K", "D_cm2_s", "D_low95_cm2_s", "D_high95_cm2_s", "D_upper95_cm2_s",
+        "sigma_NE_mS_cm", "fitted", "verdict",
+    )
+    write_csv(out / "arrhenius.csv", points, columns)
+    for run in runs:
+        if run.parts:
+            write_msd(run, out / f"msd_{run.source}.csv")
+
+
+def _row(kind: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with its intervals split into two columns."""
+    row = {"kind": kind, "source": entry.get("source") or "+".join(entry.get("sources", []))} | entry
+    for key, name in _INTERVALS.items():
+        low, high = entry.get(key) or (None, None)
+        row[name.format("low")], row[name.format("high")] = low, high
+    return row
+
+
+def plotted_lags(n_lags: int) -> np.ndarray:
+    """Return some 300 lags from 1 to n_lags - 1 for tables and plots: every one at first, then log-spaced."""
+    ratio = max(1.01, n_lags ** (1 / 250))
+    steps = np.rint(ratio ** np.arange(int(np.log(n_lags) / np.log(ratio)) + 1)).astype(int)
+    return np.unique(np.clip(np.append(steps, n_lags - 1), 1, n_lags - 1))
+
+
+def write_msd(run: Run, path: Path) -> None:
+    """Write MSD per species (total, x, y, z) and the collective displacement of one run, A^2."""
+    lags = plotted_lags(len(next(iter(run.parts.values())).msd))
+    columns: dict[str, np.ndarray] = {"time_ps": lags * run.dt_ps}
+    for name, part in run.parts.items():
+        columns[f"msd_{name}_A2"] = part.msd[lags]
+        for axis, row in zip("xyz", part.components, strict=False):
+            columns[f"msd_{name}_{axis}_A2"] = row[lags]
+    columns["charge_msd_e2_A2"] = run.charge_msd["total"][lags]
+    rows = [
+        {name: f"{values[k]:.8g}" for name, values in columns.items()} for k in range(len(lags))
+    ]
+    write_csv(path, rows, list(columns))

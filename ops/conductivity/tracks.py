@@ -1,0 +1,268 @@
+"""One streaming pass over a trajectory: unwrap, remove the drift of the framework, keep the mobile ions.
+
+Positions are unwrapped in reduced coordinates and mapped with the mean cell, so that the breathing of an NPT cell, which
+is affine in a solid, does not turn into a false displacement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ops.conductivity.trajectory import Chunk, Trajectory
+from ops.errors import InputError
+
+_SAMPLES = 256
+_JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
+_NO_FRAMEWORK = (
+    "no framework atoms to measure displacements against; every atom is mobile, so choose the reference "
+    "`barycentre` (all ions are in the file) or `laboratory`"
+)
+
+
+@dataclass
+class Tracks:
+    """What is left of a trajectory after the streaming pass.
+
+    Attributes
+    ----------
+    mobile : numpy.ndarray
+        (M, 3, T) float32, A: displacement of each mobile ion since frame 0 relative to the reference.
+    mobile_symbols : list of str
+        (M,), species of each mobile ion, species contiguous.
+    sums : dict
+        Species -> (3, T) float64, A: displacement summed over all atoms of the species, relative to the reference.
+    counts : dict
+        Species -> number of atoms.
+    cell : numpy.ndarray
+        (3, 3), A, mean cell. ``volume_A3`` is the mean volume.
+    dt_ps : float
+        Time between frames.
+    first : numpy.ndarray
+        (N, 3), reduced positions of all atoms in the first frame (not unwrapped).
+    samples : numpy.ndarray
+        (S, N, 3), reduced displacements of all atoms at ``sample_frames``, relative to the reference.
+    drift_A : float
+        Largest drift of the reference.
+    """
+
+    symbols: list[str]
+    mobile: np.ndarray
+    mobile_symbols: list[str]
+    sums: dict[str, np.ndarray]
+    counts: dict[str, int]
+    cell: np.ndarray
+    volume_A3: float
+    dt_ps: float
+    first: np.ndarray
+    samples: np.ndarray
+    sample_frames: np.ndarray
+    drift_A: float
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return self.mobile.shape[2]
+
+    @property
+    def length_ps(self) -> float:
+        """Time between the first and the last frame."""
+        return (self.n_frames - 1) * self.dt_ps
+
+    def of(self, species: str) -> np.ndarray:
+        """Return the tracks of one mobile species, (M_s, 3, T), a view."""
+        first = self.mobile_symbols.index(species)
+        return self.mobile[first : first + self.mobile_symbols.count(species)]
+
+
+class _Pass:
+    """State of the streaming pass."""
+
+    def __init__(self, trajectory: Trajectory, mobile: list[str], reference: str) -> None:
+        self.symbols, self.trusted = trajectory.symbols, trajectory.unwrapped
+        self.kinds = sorted(set(self.symbols))
+        missing = [name for name in mobile if name not in self.kinds]
+        if missing:
+            raise InputError(f"no {', '.join(missing)} in the trajectory (it has {', '.join(self.kinds)})")
+        names = np.array(self.symbols)
+        self.mobile = np.concatenate([np.flatnonzero(names == name) for name in mobile])
+        self.species = np.array([self.kinds.index(name) for name in self.symbols])
+        framework = np.flatnonzero(~np.isin(names, mobile))
+        if reference == "framework" and len(framework) == 0:
+            raise InputError(_NO_FRAMEWORK)
+        self.weights = reference_weights(self.symbols, framework, reference)
+        self.tracks = np.empty((len(self.mobile), 3, trajectory.n_frames_hint or 1024), dtype=np.float32)
+        self.previous: np.ndarray | None = None
+        self.sums: list[np.ndarray] = []
+        self.cells: list[np.ndarray] = []
+        self.times: list[np.ndarray] = []
+        self.samples: list[np.ndarray] = []
+        self.sample_frames: list[int] = []
+        self.stride, self.count = 1, 0
+        self.drift_A, self.largest = 0.0, 0.0
+
+    def add(self, chunk: Chunk) -> None:
+        """Unwrap one chunk and keep what is needed of it."""
+        from ops.conductivity import kernels
+
+        inverses = np.linalg.inv(chunk.cells)
+        if self.previous is None:
+            self.previous = (chunk.positions[0] - chunk.origins[0]) @ inverses[0]
+            self.first = self.previous.copy()
+            self.unwrapped = np.zeros_like(self.previous)
+        count = len(chunk.positions)
+        if self.count + count > self.tracks.shape[2]:
+            grown = np.empty((*self.tracks.shape[:2], max(2 * self.tracks.shape[2], self.count + count)), np.float32)
+            grown[:, :, : self.count] = self.tracks[:, :, : self.count]
+            self.tracks = grown
+        picked = np.arange(-self.count % self.stride, count, self.stride)
+        samples = np.empty((len(picked), len(self.symbols), 3), dtype=np.float32)
+        sums = np.empty((len(self.kinds), 3, count))
+        steps = kernels.unwrap(
+            chunk.positions, inverses, chunk.origins, self.trusted, self.previous, self.unwrapped, self.weights,
+            self.species, self.mobile, self.tracks, sums, self.count, picked, samples,
+        )
+        if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
+            raise InputError(f"positions that are not numbers between frames {self.count} and {self.count + count}")
+        self.drift_A = max(self.drift_A, float(np.abs(steps[:, :3] @ chunk.cells[0]).max()))
+        self.largest = max(self.largest, float(steps[:, 3].max()))
+        self.sums.append(sums)
+        self.cells.append(chunk.cells)
+        self.times.append(chunk.times)
+        self._keep(samples, (self.count + picked).tolist())
+        self.count += count
+
+    def _keep(self, samples: np.ndarray, frames: list[int]) -> None:
+        """Keep frames of all atoms; when there are too many, every other one is dropped."""
+        self.samples += list(samples)
+        self.sample_frames += frames
+        while len(self.samples) > 2 * _SAMPLES:
+            self.stride *= 2
+            even = [k for k, frame in enumerate(self.sample_frames) if frame % self.stride == 0]
+            self.samples = [self.samples[k].copy() for k in even]
+            self.sample_frames = [self.sample_frames[k] for k in even]
+
+
+def reference_weights(symbols: list[str], framework: np.ndarray, reference: str) -> np.ndarray:
+    """Return the weight of each atom in the drift that is taken off: framework mean, centre of mass, or nothing."""
+    weights = np.zeros(len(symbols))
+    if reference == "framework":
+        weights[framework] = 1.0
+    elif reference == "barycentre":
+        from ase.data import atomic_masses, atomic_numbers
+
+        weights[:] = [atomic_masses[atomic_numbers[name]] for name in symbols]
+    return weights / weights.sum() if weights.any() else weights
+
+
+def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framework", skip_ps: float = 0.0) -> Tracks:
+    """Read a trajectory to its end and return the unwrapped, drift-free tracks of the mobile ions.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Consumed.
+    mobile : list of str
+        Mobile species.
+    reference : str
+        ``framework`` (mean of all other atoms), ``barycentre`` (centre of mass of all atoms) or ``laboratory``.
+    skip_ps : float
+        Time left out at the beginning.
+
+    Returns
+    -------
+    Tracks
+        With ``problems`` that make every number unreliable, and ``notes`` that do not.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, has no mobile species, no framework, no known time step, or fewer than ten frames.
+    """
+    state = _Pass(trajectory, mobile, reference)
+    for chunk in trajectory.chunks:
+        state.add(chunk)
+    if state.count < 10:
+        raise InputError(f"only {state.count} frames; at least ten are needed")
+    notes = list(trajectory.notes)
+    keep, dt_ps = even_section(_times(np.concatenate(state.times), trajectory.frame_ps), skip_ps, notes)
+    cells = np.concatenate(state.cells)[keep]
+    cell, volume = cells.mean(axis=0), float(np.abs(np.linalg.det(cells)).mean())
+    from ops.conductivity import kernels
+
+    tracks = state.tracks[:, :, keep]
+    kernels.to_cartesian(tracks, cell)
+    sums = np.concatenate(state.sums, axis=2)[:, :, keep]
+    inside = [k for k, frame in enumerate(state.sample_frames) if keep.start <= frame < keep.stop]
+    return Tracks(
+        symbols=trajectory.symbols,
+        mobile=tracks,
+        mobile_symbols=[trajectory.symbols[i] for i in state.mobile],
+        sums={name: np.einsum("ct,cd->dt", sums[k], cell) for k, name in enumerate(state.kinds)},
+        counts={name: trajectory.symbols.count(name) for name in state.kinds},
+        cell=cell,
+        volume_A3=volume,
+        dt_ps=dt_ps,
+        first=state.first,
+        samples=np.array([state.samples[k] for k in inside]),
+        sample_frames=np.array([state.sample_frames[k] - keep.start for k in inside]),
+        drift_A=state.drift_A,
+        problems=_problems(state, cells, volume),
+        notes=notes,
+    )
+
+
+def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
+    """Return what makes every number of the run unreliable."""
+    problems = []
+    change = np.linalg.norm(np.diff(cells, axis=0), axis=2)
+    flips = (change > 0.1 * np.linalg.norm(cells[:-1], axis=2)).any()
+    if flips or abs(abs(np.linalg.det(cells.mean(axis=0))) / volume - 1) > 0.02:
+        problems.append("the cell vectors turn or flip during the run, so positions can not be mapped")
+    if not state.trusted and state.largest > _JUMP:
+        problems.append(
+            f"an atom moves {state.largest:.2f} of a cell between two frames: frames are too far apart to undo "
+            "periodic jumps; write frames more often or unwrapped positions"
+        )
+    return problems
+
+
+def _times(times: np.ndarray, frame_ps: float | None) -> np.ndarray:
+    """Return times in ps, from the spacing of frames where the file has none."""
+    if np.isfinite(times).all():
+        return times
+    if frame_ps is None:
+        raise InputError("the time between frames is not known; give --timestep-fs (and --frame-every)")
+    return np.arange(len(times)) * frame_ps
+
+
+def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[slice, float]:
+    """Return the longest evenly spaced run of frames after ``skip_ps``, and the spacing in ps.
+
+    Raises
+    ------
+    InputError
+        Time goes backwards, or less than half of the frames are evenly spaced.
+    """
+    steps = np.diff(times)
+    if (steps <= 0).any():
+        where = int(np.flatnonzero(steps <= 0)[0])
+        raise InputError(f"time does not increase after frame {where}: is a restarted run written twice?")
+    begin = int(np.searchsorted(times, times[0] + skip_ps - 1e-9))
+    if len(times) - begin < 10:
+        raise InputError(f"fewer than ten frames are left after the first {skip_ps:g} ps")
+    steps = steps[begin:]
+    dt = float(np.median(steps))
+    uneven = np.flatnonzero(np.abs(steps - dt) > 1e-4 * dt + 1e-9)
+    if len(uneven) == 0:
+        return slice(begin, len(times)), float((times[-1] - times[begin]) / len(steps))
+    edges = np.concatenate([[-1], uneven, [len(steps)]])
+    longest = int(np.argmax(np.diff(edges)))
+    first, last = begin + int(edges[longest]) + 1, begin + int(edges[longest + 1]) + 1
+    if last - first < max(10, (len(times) - begin) // 2):
+        raise InputError(f"frames are not evenly spaced ({len(uneven)} of {len(steps)} intervals differ from {dt:g} ps)")
+    notes.append(f"frames are missing: only the {last - first} evenly spaced frames from {times[first]:g} ps on are used")
+    return slice(first, last), dt

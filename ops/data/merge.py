@@ -1,0 +1,68 @@
+"""Adding newly labelled frames to a data set, and joining data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.data.collect import count_frames
+from ops.data.convert import frames_to_blocks
+from ops.data.dataset import drop_duplicates, read_dataset, write_dataset
+from ops.data.results import failures, gather_frames
+from ops.errors import InputError
+
+
+def merge_labelled(
+    dataset: Path, results: Sequence[Path], out: Path, *, min_success_ratio: float = 0.0
+) -> dict[str, Any]:
+    """Write ``dataset`` plus the newly labelled frames, which go to the training set.
+
+    Parameters
+    ----------
+    dataset : Path
+        Data set folder; not changed.
+    results : sequence of Path
+        Task folders with ``frames.extxyz`` and ``status.json``; ``info["system"]`` names the system.
+    out : Path
+        The new data set folder.
+    min_success_ratio : float
+        Smallest share of good frames.
+
+    Returns
+    -------
+    dict
+        ``dataset.json``, with labelled (frames that got labels), added (without duplicates), failed.
+
+    Raises
+    ------
+    FatalError
+        Too many frames failed.
+    """
+    type_map, old = read_dataset(dataset)
+    found = gather_frames(results, min_success_ratio)
+    new = frames_to_blocks(found.frames, type_map)
+    blocks, dropped = drop_duplicates([*old, *new])
+    return write_dataset(
+        out, type_map, blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped,
+        labelled=len(found.frames), added=sum(map(len, blocks)) - sum(map(len, old)),
+        failed=failures(found.failed),
+    )
+
+
+def merge_datasets(datasets: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Write the union of several data sets with the same type map; splits are kept, duplicates dropped.
+
+    Raises
+    ------
+    InputError
+        No data set, or different type maps.
+    """
+    loaded = [read_dataset(path) for path in datasets]
+    if not loaded:
+        raise InputError("no data set to merge")
+    maps = {tuple(type_map) for type_map, _ in loaded}
+    if len(maps) > 1:
+        raise InputError(f"data sets with different type maps can not be merged: {sorted(map(list, maps))}")
+    blocks, dropped = drop_duplicates([block for _, blocks in loaded for block in blocks])
+    return write_dataset(out, loaded[0][0], blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped)

@@ -1,0 +1,84 @@
+"""OPs that gather labelled frames into data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ops.data.collect import collect_trajectories
+from ops.data.merge import merge_datasets, merge_labelled
+from ops.data.paths import DATASET, dataset_of
+from ops.data.settings import SplitSettings
+from ops.files import read_json, write_json
+from ops.task import TaskOP, results
+
+
+class CollectTrajectories(TaskOP):
+    """A data set from short trajectories, split by trajectory."""
+
+    artifacts = ("trajectories*",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``dataset/`` and, for a campaign, the state with which concurrent learning begins."""
+        collect_trajectories(
+            results(inputs["trajectories"]),
+            settings["type_map"],
+            SplitSettings(**settings["split"]),
+            settings["seed"],
+            settings["min_success_ratio"],
+            out / DATASET,
+        )
+        begin_campaign(settings, out)
+
+
+class AddUserData(TaskOP):
+    """The user's own data sets, joined with what the project has labelled itself."""
+
+    artifacts = ("campaign?", "data")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``dataset/`` and the initial state."""
+        from ops.data.user import import_user_dataset
+
+        sets = [dataset_of(inputs["campaign"])] if inputs["campaign"] else []
+        for folder in sorted(inputs["data"].iterdir()):
+            target = out / ".imported" / folder.name
+            import_user_dataset(
+                folder, settings["type_map"], SplitSettings(**settings["split"]), settings["seed"], target
+            )
+            sets.append(target)
+        merge_datasets(sets, out / DATASET)
+        begin_campaign(settings, out)
+
+
+class MergeLabelled(TaskOP):
+    """The data set of the next iteration, and whether there is one."""
+
+    artifacts = ("campaign", "assembled", "selected", "labelled*")
+    numbers = ("iteration",)
+    returns = {"finished": bool, "next_iteration": int}
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+        """Write ``dataset/``, ``state.json`` and the checkpoints that the next models start from."""
+        summary = merge_labelled(
+            dataset_of(inputs["campaign"]), results(inputs["labelled"]), out / DATASET,
+            min_success_ratio=settings["min_success_ratio"],
+        )
+        state = read_json(inputs["selected"] / "state.json")
+        state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}
+        write_json(out / "state.json", state)
+        for model in sorted((inputs["assembled"] / "models").glob("model.*/model.pt")):
+            target = out / "models" / model.parent.name / "model.pt"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.hardlink_to(model.resolve())
+        return {"finished": bool(state["finished"]), "next_iteration": inputs["iteration"] + 1}
+
+
+def begin_campaign(settings: dict[str, Any], out: Path) -> None:
+    """Write the state with which concurrent learning begins, where the project has it."""
+    if settings.get("learning"):
+        from ops.exploration.select import initial_state
+        from ops.exploration.settings import LearningSettings
+
+        write_json(out / "state.json", initial_state(LearningSettings(**settings["learning"])))

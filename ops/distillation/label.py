@@ -1,0 +1,237 @@
+"""Training data for the student: perturbed frames of the teacher's trajectories, labelled by the teacher."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.data.dataset import SystemData, write_dataset
+from ops.distillation.settings import DistillSettings
+from ops.errors import FatalError, InputError
+from ops.files import read_json, write_json
+from ops.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+DATASET = "dataset"
+BATCH = 20  # frames per call of the teacher: enough to be fast, little enough for any memory
+GAP = 0.05  # share of a single trajectory that is left out between its training and its test part
+
+
+@dataclass(frozen=True)
+class Run:
+    """Perturbed frames of one teacher trajectory."""
+
+    system: str
+    name: str
+    frames: list[Atoms]
+
+
+def label_with_teacher(
+    teacher: Path,
+    trajectories: Sequence[Path],
+    type_map: Sequence[str],
+    settings: DistillSettings,
+    seed: int,
+    out: Path,
+) -> dict[str, Any]:
+    """Make the data set of the student.
+
+    Every ``sample_every``-th step of each trajectory is strained and displaced a little (so that the student sees
+    forces off the teacher's path, too) and labelled with energy, forces and virial of the teacher. Frames with a
+    force above ``max_force_eV_A``, or with labels that are no numbers, are dropped and counted.
+
+    Parameters
+    ----------
+    teacher : Path
+        Frozen model (.pth) or checkpoint (.pt).
+    trajectories : sequence of Path
+        MD folders (``traj.lammpstrj``, ``run.json``). One that has exploded gives the frames it has: the force limit
+        decides on them.
+    type_map : sequence of str
+        Elements of the project.
+    settings : DistillSettings
+        Sampling, perturbation, force limit, share of the test set.
+    seed : int
+        Seed of the project.
+    out : Path
+        Receives ``dataset/`` and ``filter.json``.
+
+    Returns
+    -------
+    dict
+        The content of ``filter.json``: number of frames, kept and dropped (all and per trajectory), largest force of
+        a kept and of a dropped frame (eV/A), how the data was split.
+
+    Raises
+    ------
+    InputError
+        No trajectory, or the teacher does not know an element of them.
+    FatalError
+        No frame is left for training or for testing.
+    """
+    from ops.training.evaluate import open_model
+
+    if (out / "filter.json").is_file():
+        return dict(read_json(out / "filter.json"))
+    if not trajectories:
+        raise InputError("distillation needs at least one teacher trajectory, none was given")
+    model = open_model(teacher)
+    runs = [_read_run(folder, settings, seed) for folder in trajectories]
+    blocks: list[SystemData] = []
+    per_run: list[dict[str, Any]] = []
+    for run in runs:
+        labelled, record = _label(model, run, type_map, settings.max_force_eV_A)
+        blocks += labelled
+        per_run.append(record)
+    splitting = split_runs(blocks, settings.test, seed)
+    summary = {
+        "teacher": teacher.name,
+        "max_force_limit_eV_A": settings.max_force_eV_A,
+        **{key: sum(record[key] for record in per_run) for key in ("n_frames", "n_kept", "n_dropped")},
+        "split": splitting[1],
+        "n_train": sum(len(block) for block in splitting[0] if block.split == "train"),
+        "n_test": sum(len(block) for block in splitting[0] if block.split == "test"),
+        "trajectories": per_run,
+    }
+    if not summary["n_train"] or not summary["n_test"]:
+        raise FatalError(
+            f"distillation: {summary['n_kept']} of {summary['n_frames']} frames have all forces below "
+            f"{settings.max_force_eV_A:g} eV/A; too few to train and test a student (is the teacher stable at "
+            f"{', '.join(f'{t:g}' for t in settings.temperatures_K)} K?)"
+        )
+    write_dataset(out / DATASET, type_map, splitting[0], split_by=splitting[1])
+    write_json(out / "filter.json", summary)
+    return summary
+
+
+def _read_run(folder: Path, settings: DistillSettings, seed: int) -> Run:
+    """Read and perturb the frames of one MD folder; the seeds depend on name and step only."""
+    from ops.md.trajectory import read_frames
+    from ops.structures.perturb import perturb_atoms
+
+    info = read_json(folder / "run.json")
+    system = str(info["system"])
+    name = str(info.get("trajectory") or f"{system}.{folder.name}")
+    label = f"{name}.T{info['temperature_K']:g}"
+    frames = []
+    for frame in read_frames(folder / "traj.lammpstrj"):
+        if frame.step % settings.sample_every == 0:
+            rng = np.random.default_rng(derive_seed(seed, "distill", label, info.get("seed", 0), frame.step))
+            frames.append(perturb_atoms(frame.atoms(), settings.frame_strain, settings.frame_displacement_A, rng))
+    return Run(system, label, frames)
+
+
+def _label(
+    model: Any, run: Run, type_map: Sequence[str], max_force: float
+) -> tuple[list[SystemData], dict[str, Any]]:
+    """Label the frames of one trajectory in batches and drop those with extreme forces."""
+    blocks: list[SystemData] = []
+    largest: list[float] = []
+    for types, frames in _same_atoms(run.frames, type_map):
+        for first in range(0, len(frames), BATCH):
+            block, forces = _label_batch(model, run, types, frames[first : first + BATCH], type_map)
+            largest += forces.tolist()
+            blocks.append(block.select(np.flatnonzero(forces <= max_force)))
+    values = np.array(largest)
+    kept = values <= max_force  # NaN compares false: dropped
+    return blocks, {
+        "name": run.name,
+        "system": run.system,
+        "n_frames": len(values),
+        "n_kept": int(kept.sum()),
+        "n_dropped": int((~kept).sum()),
+        "max_force_kept_eV_A": float(values[kept].max()) if kept.any() else None,
+        "max_force_dropped_eV_A": float(values[~kept].max()) if (~kept).any() else None,
+    }
+
+
+def _same_atoms(frames: Sequence[Atoms], type_map: Sequence[str]) -> Iterator[tuple[NDArray[np.int_], list[Atoms]]]:
+    groups: dict[tuple[str, ...], list[Atoms]] = defaultdict(list)
+    for atoms in frames:
+        groups[tuple(atoms.get_chemical_symbols())].append(atoms)
+    for symbols, members in groups.items():
+        if unknown := set(symbols) - set(type_map):
+            raise InputError(f"element {', '.join(sorted(unknown))} is not in the type map {list(type_map)}")
+        yield np.array([list(type_map).index(symbol) for symbol in symbols]), members
+
+
+def _label_batch(
+    model: Any, run: Run, types: NDArray[np.int_], frames: Sequence[Atoms], type_map: Sequence[str]
+) -> tuple[SystemData, NDArray[np.float64]]:
+    """Return the labelled frames and the largest force on an atom of each (eV/A)."""
+    from ops.training.datasets import Frames
+    from ops.training.evaluate import predict
+
+    known = list(model.get_type_map())
+    if missing := {type_map[k] for k in types} - set(known):
+        raise InputError(f"the teacher does not know {', '.join(sorted(missing))}; it knows {', '.join(known)}")
+    own = np.array([known.index(type_map[k]) for k in types])
+    coords = np.array([atoms.positions for atoms in frames])
+    cells = np.array([atoms.cell.array for atoms in frames])
+    energy, force, virial = predict(
+        model, Frames(Path(run.name), np.tile(own, (len(frames), 1)), coords, cells, None, None, None)
+    )
+    largest = np.sqrt((force**2).sum(axis=2)).max(axis=1)
+    largest[~np.isfinite(energy) | ~np.isfinite(virial).all(axis=(1, 2))] = np.nan
+    names = [run.name] * len(frames)
+    return SystemData(run.system, "train", types, coords, cells, energy, force, virial, names), largest
+
+
+def split_runs(blocks: Sequence[SystemData], test: float, seed: int) -> tuple[list[SystemData], str]:
+    """Divide labelled frames into training and test set, by trajectory where a system has several.
+
+    Frames of one trajectory resemble each other, so a test set from the same trajectory flatters the student. Where
+    a system has one trajectory only, its last part is the test set, and a gap before it is used for nothing.
+
+    Returns
+    -------
+    tuple of list of SystemData and str
+        The blocks with their split, and in words how it was made.
+    """
+    runs: dict[str, dict[str, list[SystemData]]] = defaultdict(lambda: defaultdict(list))
+    for block in blocks:
+        if len(block):
+            runs[block.system][block.trajectories[0]].append(block)
+    result: list[SystemData] = []
+    notes = []
+    for system, own in runs.items():
+        if len(own) == 1:
+            result += _split_by_time(next(iter(own.values())), test)
+            notes.append(f"{system}: by time (one trajectory; its last part is the test set, after a gap)")
+            continue
+        names = sorted(own)
+        n_test = min(len(names) - 1, max(1, round(test * len(names))))
+        chosen = np.random.default_rng(derive_seed(seed, "distill", "split", system)).permutation(len(names))[:n_test]
+        held_out = {names[k] for k in chosen}
+        for name in names:
+            for block in own[name]:
+                block.split = "test" if name in held_out else "train"
+                result.append(block)
+        notes.append(f"{system}: by trajectory ({n_test} of {len(names)} held out)")
+    return result, "; ".join(notes)
+
+
+def _split_by_time(blocks: Sequence[SystemData], test: float) -> list[SystemData]:
+    total = sum(len(block) for block in blocks)
+    n_test = max(1, round(test * total))
+    first_test = total - n_test
+    last_train = first_test - max(1, round(GAP * total))
+    parts = []
+    position = 0
+    for block in blocks:
+        index = np.arange(position, position + len(block))
+        for split, mask in (("train", index < last_train), ("test", index >= first_test)):
+            if mask.any():
+                part = block.select(np.flatnonzero(mask))
+                part.split = split
+                parts.append(part)
+        position += len(block)
+    return parts

@@ -1,0 +1,73 @@
+"""OPs of concurrent learning: assemble the ensemble, explore, select."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ops.data.paths import dataset_of
+from ops.exploration.explore import explore
+from ops.exploration.prepare import prepare_exploration
+from ops.exploration.sanity import sanity_md
+from ops.exploration.select import select_candidates
+from ops.exploration.settings import LearningSettings
+from ops.files import read_json
+from ops.success import require_success
+from ops.task import FanOutOP, TaskOP, results
+
+
+class AssembleEnsemble(TaskOP):
+    """The new models, a short sanity MD with each, and the exploration tasks of this iteration."""
+
+    artifacts = ("campaign", "models*", "cells")
+    numbers = ("iteration",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``models/`` (with ``sanity.json`` each) and ``tasks/``."""
+        learning = LearningSettings(**settings["learning"])
+        folders = results(inputs["models"])
+        require_success(folders, 1.0, "training of the ensemble")
+        state = read_json(inputs["campaign"] / "state.json")
+        models = []
+        for index, folder in enumerate(folders):
+            target = out / "models" / f"model.{index:03d}"
+            target.mkdir(parents=True, exist_ok=True)
+            for path in folder.iterdir():
+                if path.is_file():
+                    shutil.copyfile(path, target / path.name)
+            models.append(target)
+        sanity = sanity_md(models, inputs["cells"], state, learning, settings["type_map"], settings["seed"], out)
+        prepare_exploration(state, learning, inputs["cells"], sanity, settings["seed"], out / "tasks")
+
+
+class Explore(FanOutOP):
+    """LAMMPS NPT from one cell at one temperature and pressure, with the deviation of the ensemble."""
+
+    artifacts = ("assembled",)
+    numbers = ("iteration",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write a trajectory and ``model_devi.out``."""
+        assembled = inputs["assembled"]
+        task = assembled / "tasks" / f"task.{inputs['index']:03d}"
+        models = sorted((assembled / "models").glob("model.*"))
+        explore(task, models, settings["type_map"], LearningSettings(**settings["learning"]), out)
+
+
+class SelectCandidates(TaskOP):
+    """The trust-level report, the frames to label, and the state of the campaign."""
+
+    artifacts = ("campaign", "assembled", "explored*")
+    numbers = ("iteration",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
+        select_candidates(
+            read_json(inputs["campaign"] / "state.json"),
+            LearningSettings(**settings["learning"]),
+            results(inputs["explored"]),
+            dataset_of(inputs["campaign"]),
+            settings["seed"],
+            out,
+        )

@@ -1,0 +1,115 @@
+"""Task folders of one exploration: temperature x pressure x perturbed cell of the current stage."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.errors import FatalError
+from ops.exploration.settings import LearningSettings
+from ops.exploration.state import current_stage
+from ops.md.tasks import CELL, read_cells, write_task
+from ops.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+RESTART_EVERY = 200
+
+
+def static_task_count(settings: LearningSettings, n_systems: int) -> int:
+    """Return the largest number of exploration tasks that any stage can have."""
+    return n_systems * max(
+        len(stage.temperatures_K) * len(stage.pressures_GPa) * stage.cells_per_system for stage in settings.stages
+    )
+
+
+def prepare_exploration(
+    state: dict[str, Any],
+    settings: LearningSettings,
+    cells: Path,
+    sanity: Sequence[dict[str, Any]],
+    seed: int,
+    out: Path,
+) -> int:
+    """Write the exploration tasks of the current stage and return their number.
+
+    The number may be smaller than :func:`static_task_count`; a task folder that does not exist is an empty task.
+
+    Parameters
+    ----------
+    state : dict
+        State of the campaign.
+    settings : LearningSettings
+    cells : Path
+        Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
+    sanity : sequence of dict
+        Result of the sanity MD for each model, in the order of the ensemble; models that failed do not explore.
+    seed : int
+        Seed of the project.
+    out : Path
+        Receives ``task.000`` ...
+
+    Returns
+    -------
+    int
+    """
+    stage, iteration = current_stage(state, settings), int(state["iteration"])
+    out.mkdir(parents=True, exist_ok=True)
+    models = sane_models(sanity)
+    number = 0
+    for system, pool in perturbed_cells(cells).items():
+        rng = np.random.default_rng(derive_seed(seed, "explore cells", system, iteration))
+        chosen = rng.permutation(len(pool))[: stage.cells_per_system]
+        for temperature in stage.temperatures_K:
+            for pressure in stage.pressures_GPa:
+                for cell in chosen:
+                    task = {
+                        "system": system,
+                        "cell": pool[cell].info.get("trajectory", str(cell)),
+                        "iteration": iteration,
+                        "stage": int(state["stage"]),
+                        "models": models,
+                        "ensemble": "npt",
+                        "temperature_K": temperature,
+                        "pressure_GPa": pressure,
+                        "replica": 0,
+                        "timestep_fs": settings.timestep_fs,
+                        "equilibration_steps": 0,
+                        "steps": stage.steps,
+                        "dump_every": settings.sample_every,
+                        "restart_every": RESTART_EVERY,
+                        "seed": derive_seed(
+                            seed, "explore", system, iteration, repr(float(temperature)), repr(float(pressure)),
+                            int(cell),
+                        ),
+                    }
+                    write_task(out, number, pool[cell], task)
+                    number += 1
+    return number
+
+
+def sane_models(sanity: Sequence[dict[str, Any]]) -> list[int]:
+    """Return the indices of the models that passed the sanity MD."""
+    return [index for index, result in enumerate(sanity) if result["status"] == "ok"]
+
+
+def perturbed_cells(cells: Path) -> dict[str, list[Atoms]]:
+    """Return the perturbed cells of each system, in the order of their task folders.
+
+    Raises
+    ------
+    FatalError
+        There is none.
+    """
+    found: dict[str, list[Atoms]] = defaultdict(list)
+    for folder in sorted(cells.glob("task.*")):
+        for atoms in read_cells(folder / CELL):
+            found[str(atoms.info["system"])].append(atoms)
+    if not found:
+        raise FatalError(f"no perturbed cell (task.000/{CELL}) in {cells}")
+    return dict(found)

@@ -1,0 +1,118 @@
+"""A short MD with every new model before it explores: a model that explodes at once must not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.exploration.prepare import perturbed_cells
+from ops.exploration.settings import LearningSettings
+from ops.exploration.state import current_stage
+from ops.files import read_json, write_json
+from ops.md.simulate import Job, Outcome, finish, simulate_all
+from ops.md.tasks import make_job, run_record
+from ops.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def sanity_md(
+    models: Sequence[Path],
+    cells: Path,
+    state: dict[str, Any],
+    settings: LearningSettings,
+    type_map: Sequence[str],
+    seed: int,
+    out: Path,
+) -> list[dict[str, Any]]:
+    """Run NPT at the highest temperature of the stage with each model, from one perturbed cell of each system.
+
+    A model passes when none of its runs explodes. The runs are short, so several are done side by side with
+    one thread each.
+
+    Parameters
+    ----------
+    models : sequence of Path
+        Model folders of the ensemble.
+    cells : Path
+        Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
+    state : dict
+        State of the campaign.
+    settings : LearningSettings
+        ``sanity_steps`` 0 passes every model without a run.
+    type_map : sequence of str
+    seed : int
+    out : Path
+        Receives ``sanity.json`` and ``sanity/model.000/<number of the system>/``.
+
+    Returns
+    -------
+    list of dict
+        For each model: model, status ("ok" or "failed"), reason, max_temperature_K, temperature_K, steps.
+    """
+    if (out / "sanity.json").exists():
+        found: list[dict[str, Any]] = read_json(out / "sanity.json")
+        return found
+    temperature = max(current_stage(state, settings).temperatures_K)
+    starts = {system: pool[0] for system, pool in perturbed_cells(cells).items()}
+    results: list[list[dict[str, Any]]] = [[] for _ in models]
+    if settings.sanity_steps:
+        _run_missing(models, starts, temperature, state, settings, type_map, seed, out)
+        results = [
+            [read_json(_folder(out, model, number) / "run.json") for number in range(len(starts))]
+            for model in range(len(models))
+        ]
+    sanity = [_summary(index, runs, temperature, settings.sanity_steps) for index, runs in enumerate(results)]
+    write_json(out / "sanity.json", sanity)
+    return sanity
+
+
+def _folder(out: Path, model: int, number: int) -> Path:
+    return out / "sanity" / f"model.{model:03d}" / f"{number:03d}"
+
+
+def _run_missing(
+    models: Sequence[Path],
+    starts: dict[str, Atoms],
+    temperature: float,
+    state: dict[str, Any],
+    settings: LearningSettings,
+    type_map: Sequence[str],
+    seed: int,
+    out: Path,
+) -> None:
+    """Do the runs that have no ``status.json`` yet."""
+    runs: list[tuple[Job, Path]] = []
+    records = []
+    for model, path in enumerate(models):
+        for number, (system, atoms) in enumerate(starts.items()):
+            folder = _folder(out, model, number)
+            if (folder / "status.json").exists():
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            task = {
+                "system": system, "ensemble": "npt", "temperature_K": temperature, "pressure_GPa": 0.0, "replica": 0,
+                "timestep_fs": settings.timestep_fs, "equilibration_steps": 0, "steps": settings.sanity_steps,
+                "dump_every": settings.sample_every, "restart_every": 0,
+                "seed": derive_seed(seed, "sanity", system, int(state["iteration"])),
+            }
+            runs.append((make_job(atoms, task, [path], type_map, melt=False), folder))
+            records.append(run_record(atoms, task))
+    outcomes: list[Outcome] = simulate_all(runs)
+    for (_, folder), record, outcome in zip(runs, records, outcomes, strict=True):
+        finish(folder, outcome, record)
+
+
+def _summary(model: int, runs: list[dict[str, Any]], temperature: float, steps: int) -> dict[str, Any]:
+    bad = [f"{run['system']}: {run['status']}, {run['reason']}" for run in runs if run["status"] != "ok"]
+    hottest = [run["max_temperature_K"] for run in runs if run["max_temperature_K"] is not None]
+    return {
+        "model": model,
+        "status": "failed" if bad else "ok",
+        "reason": "; ".join(bad),
+        "max_temperature_K": max(hottest, default=None),
+        "temperature_K": temperature,
+        "steps": steps,
+    }

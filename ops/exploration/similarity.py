@@ -1,0 +1,91 @@
+"""How alike two frames are, whatever the orientation of the cell and the order of equal atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MAX_ATOMS = 256  # of larger cells every n-th atom is taken
+QUANTILES = 33
+SAME = 1e-4  # Angstrom; dumps carry nine digits
+NEAR = 0.05  # Angstrom; thermal frames of a solid that are independent differ by 0.2 or more
+
+
+def pair_distances(atoms: Atoms) -> np.ndarray:
+    """Return the minimum-image distances of all pairs (i < j) in the order of the atoms, Angstrom."""
+    chosen = atoms[:: max(1, -(-len(atoms) // MAX_ATOMS))]
+    distances = chosen.get_all_distances(mic=True)
+    return distances[np.triu_indices(len(chosen), 1)]
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the root mean square difference of two frames' pair distances (dRMSD), Angstrom."""
+    return float(np.sqrt(np.mean((a - b) ** 2))) if a.size else 0.0
+
+
+def fingerprint(atoms: Atoms) -> np.ndarray:
+    """Return numbers that are equal for equal structures, also after a rotation or renumbering of equal atoms.
+
+    Returns
+    -------
+    ndarray
+        For each pair of elements (sorted) 33 quantiles of its distances, and the cube root of the volume; Angstrom.
+    """
+    symbols = np.array(atoms.get_chemical_symbols())
+    distances = atoms.get_all_distances(mic=True)
+    elements = sorted(set(symbols.tolist()))
+    parts = []
+    for k, first in enumerate(elements):
+        for second in elements[k:]:
+            block = distances[np.ix_(symbols == first, symbols == second)]
+            values = block[np.triu_indices(len(block), 1)] if first == second else block.ravel()
+            if values.size:
+                parts.append(np.quantile(values, np.linspace(0, 1, QUANTILES)))
+    return np.concatenate([*parts, [abs(atoms.get_volume()) ** (1 / 3)]])
+
+
+def composition(symbols: Sequence[str]) -> str:
+    """Return the composition as a key, e.g. ``Li6 P1 S5``."""
+    return " ".join(f"{element}{list(symbols).count(element)}" for element in sorted(set(symbols)))
+
+
+class KnownFrames:
+    """Fingerprints of the frames of a deepmd/npy data set, read for a composition when first asked for."""
+
+    def __init__(self, dataset: Path | None) -> None:
+        self._systems: dict[str, list[Path]] = {}
+        self._prints: dict[str, np.ndarray] = {}
+        for types in sorted(dataset.rglob("type.raw")) if dataset is not None else []:
+            self._systems.setdefault(composition(_symbols(types.parent)), []).append(types.parent)
+
+    def holds(self, atoms: Atoms) -> bool:
+        """Say whether the data set holds this very structure."""
+        key = composition(atoms.get_chemical_symbols())
+        if key not in self._prints:
+            rows = [fingerprint(frame) for folder in self._systems.get(key, []) for frame in _frames(folder)]
+            self._prints[key] = np.array(rows)
+        known = self._prints[key]
+        return bool(len(known) and (np.abs(known - fingerprint(atoms)).max(axis=1) < SAME).any())
+
+
+def _symbols(folder: Path) -> list[str]:
+    names = (folder / "type_map.raw").read_text(encoding="utf-8").split()
+    return [names[int(index)] for index in (folder / "type.raw").read_text(encoding="utf-8").split()]
+
+
+def _frames(folder: Path) -> list[Atoms]:
+    """Return the frames of one deepmd/npy system (not of the mixed type)."""
+    from ase import Atoms
+
+    symbols, frames = _symbols(folder), []
+    for part in sorted(folder.glob("set.*")):
+        positions = np.load(part / "coord.npy").reshape(-1, len(symbols), 3)
+        cells = np.load(part / "box.npy").reshape(-1, 3, 3)
+        frames += [Atoms(symbols, positions=x, cell=c, pbc=True) for x, c in zip(positions, cells, strict=True)]
+    return frames

@@ -1,0 +1,42 @@
+"""State of a concurrent-learning campaign: which iteration, which stage, what came out so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.exploration.settings import ExplorationStage, LearningSettings
+
+
+def initial_state(settings: LearningSettings) -> dict[str, Any]:
+    """Return the state before the first iteration."""
+    return {"iteration": 0, "stage": 0, "iteration_in_stage": 0, "finished": not settings.stages, "history": []}
+
+
+def current_stage(state: dict[str, Any], settings: LearningSettings) -> ExplorationStage:
+    """Return the stage that the next exploration belongs to (the last one for a finished campaign)."""
+    return settings.stages[min(int(state["stage"]), len(settings.stages) - 1)]
+
+
+def next_state(state: dict[str, Any], settings: LearningSettings, report: dict[str, Any]) -> dict[str, Any]:
+    """Return the state after an iteration.
+
+    A stage ends when it has converged, or after its ``max_iterations``; the campaign ends with its last stage.
+
+    Parameters
+    ----------
+    state : dict
+        The state with which the iteration began.
+    settings : LearningSettings
+    report : dict
+        The iteration's report; only ``converged`` is read, the whole of it goes into the history.
+    """
+    stage, inside = int(state["stage"]), int(state["iteration_in_stage"]) + 1
+    if report["converged"] or inside >= current_stage(state, settings).max_iterations:
+        stage, inside = stage + 1, 0
+    return {
+        "iteration": int(state["iteration"]) + 1,
+        "stage": stage,
+        "iteration_in_stage": inside,
+        "finished": stage >= len(settings.stages),
+        "history": [*state["history"], report],
+    }

@@ -1,0 +1,86 @@
+"""Labels from any ASE calculator: CHGNet with the weights of its wheel, or ``module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ops.errors import InputError
+from ops.labelers.base import LabelResult, label_with_calculator, one_line
+from ops.labelers.settings import AseLabeler
+from ops.tools import available_threads
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+
+class AseCalculatorLabeler:
+    """The labeler of kind ``ase``; the calculator is made once."""
+
+    def __init__(self, settings: AseLabeler) -> None:
+        if settings.calculator == "chgnet":
+            self._calculator = chgnet_calculator(settings.arguments)
+        else:
+            self._calculator = load_calculator(settings.calculator, settings.arguments)
+
+    def label(self, frames: Sequence[Atoms]) -> list[LabelResult]:
+        """Label frames one after the other."""
+        limit_torch_threads()
+        return [label_with_calculator(atoms, self._calculator) for atoms in frames]
+
+    def calculator(self) -> Calculator:
+        """Return the calculator of this process."""
+        limit_torch_threads()
+        return self._calculator
+
+
+def chgnet_calculator(arguments: dict[str, Any]) -> Calculator:
+    """Return a CHGNet calculator on the GPU when one is visible, else on the CPU; no download."""
+    try:
+        import torch
+        from chgnet.model.dynamics import CHGNetCalculator
+    except ImportError as error:
+        raise InputError(f"labeler chgnet: the package is not installed ({error})") from error
+    torch.set_num_threads(available_threads())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return CHGNetCalculator(**{"use_device": device, "check_cuda_mem": False, **arguments})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"labeler chgnet: arguments {arguments}: {one_line(error)}") from error
+
+
+def load_calculator(name: str, arguments: dict[str, Any]) -> Calculator:
+    """Return ``Class(**arguments)`` for a name of the form ``module:Class``.
+
+    Raises
+    ------
+    InputError
+        The name, the module, the class or the arguments are wrong.
+    """
+    module_name, _, class_name = name.partition(":")
+    if not module_name or not class_name:
+        raise InputError(f"labeler calculator {name!r}: write chgnet, or module:Class, e.g. ase.calculators.emt:EMT")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"labeler calculator {name!r}: module {module_name} can not be imported ({error})") from error
+    factory = getattr(module, class_name, None)
+    if not callable(factory):
+        raise InputError(f"labeler calculator {name!r}: {module_name} has no class {class_name}")
+    try:
+        calculator = factory(**arguments)
+    except Exception as error:  # a foreign constructor
+        raise InputError(f"labeler calculator {name!r}: arguments {arguments}: {one_line(error)}") from error
+    if not hasattr(calculator, "get_property"):
+        raise InputError(f"labeler calculator {name!r} is not an ASE calculator")
+    return calculator
+
+
+def limit_torch_threads() -> None:
+    """Hold PyTorch, if a calculator brought it in, to the threads of this task."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != available_threads():
+        torch.set_num_threads(available_threads())

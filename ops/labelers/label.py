@@ -1,0 +1,100 @@
+"""Single points for the frames of one task, each one labelled only once however often the task is restarted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.files import jsonable, sha256_file, write_json
+from ops.labelers.base import LabelResult, is_finished, status_record, with_results
+from ops.labelers.registry import make_labeler
+from ops.labelers.settings import LabelerSettings
+from ops.structures.extxyz import read_frames, write_frames
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
+    """Label ``task/frames.extxyz`` and write ``frames.extxyz`` and ``status.json``.
+
+    Parameters
+    ----------
+    task : Path
+        Folder with the frames; when it does not exist nothing is done.
+    labeler : LabelerSettings
+        Source of the labels.
+    out : Path
+        ``frames.extxyz`` holds the frames that got labels, ``info["frame"]`` their number in the task;
+        ``status.json`` the verdict on each. Progress is kept in ``labels.jsonl.partial`` until then.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if is_finished(out):
+        return
+    source = task / "frames.extxyz"
+    if not source.is_file():
+        write_json(out / "status.json", status_record([]))
+        return
+    frames = read_frames(source)
+    partial = out / "labels.jsonl.partial"
+    identity = {"frames_sha256": sha256_file(source), "labeler": labeler.model_dump(mode="json")}
+    done = _read_progress(partial, identity, len(frames))
+    with partial.open("a", encoding="utf-8") as stream:
+        for index in range(len(done), len(frames)):
+            frame = frames[index].copy()
+            frame.info["frame"] = index
+            record = _record(make_labeler(labeler).label([frame])[0])
+            done.append(record)
+            _append(stream, record)
+    labelled = [
+        _labelled(frame, index, record) for index, (frame, record) in enumerate(zip(frames, done, strict=True))
+        if record["status"] == "ok"
+    ]
+    write_frames(out / "frames.extxyz", labelled)
+    write_json(out / "status.json", status_record([(record["status"], record["reason"]) for record in done]))
+    partial.unlink()
+
+
+def _read_progress(partial: Path, identity: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Return the records of an interrupted run of the same task, and leave the file ready to append to."""
+    records = list(_complete_lines(partial)) if partial.is_file() else []
+    if not records or records[0] != identity:
+        records = [identity]
+    records = records[: count + 1]
+    with partial.open("w", encoding="utf-8") as stream:  # drops a half-written last line
+        for record in records:
+            _append(stream, record)
+    return records[1:]
+
+
+def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def _append(stream: Any, record: dict[str, Any]) -> None:
+    stream.write(json.dumps(jsonable(record), allow_nan=False) + "\n")
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _record(result: LabelResult) -> dict[str, Any]:
+    record: dict[str, Any] = {"status": result.status, "reason": result.reason}
+    if result.atoms is not None and result.atoms.calc is not None:
+        values = result.atoms.calc.results
+        record |= {key: np.asarray(values[key], float).tolist() for key in ("energy", "forces", "stress")}
+    return record
+
+
+def _labelled(frame: Atoms, index: int, record: dict[str, Any]) -> Atoms:
+    atoms = with_results(frame, record["energy"], np.array(record["forces"]), np.array(record["stress"]))
+    atoms.info["frame"] = index
+    return atoms

@@ -1,0 +1,41 @@
+"""OPs that call a labeler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ops.labelers.aimd import run_aimd
+from ops.labelers.label import label_frames
+from ops.labelers.settings import AimdSettings, LabelerSettings
+from ops.task import FanOutOP
+
+
+def parse_labeler(data: dict[str, Any]) -> LabelerSettings:
+    """Return the settings of the labeler from their JSON form."""
+    return TypeAdapter(LabelerSettings).validate_python(data)
+
+
+class RunAimd(FanOutOP):
+    """Short molecular dynamics with the labeler from one perturbed cell."""
+
+    artifacts = ("cells",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``frames.extxyz`` with energies, forces and stresses."""
+        task = inputs["cells"] / f"task.{inputs['index']:03d}"
+        run_aimd(task, parse_labeler(settings["labeler"]), AimdSettings(**settings["aimd"]), settings["seed"], out)
+
+
+class LabelFrames(FanOutOP):
+    """Labels for one group of selected frames."""
+
+    artifacts = ("selected",)
+    numbers = ("iteration",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``frames.extxyz`` with energies, forces and stresses, and a status per frame."""
+        task = inputs["selected"] / "tasks" / f"task.{inputs['index']:03d}"
+        label_frames(task, parse_labeler(settings["labeler"]), out)

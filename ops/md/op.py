@@ -1,0 +1,32 @@
+"""OPs of production molecular dynamics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ops.distillation.op import deployed_model
+from ops.md.run import prepare_md, run_md
+from ops.md.settings import MdSettings
+from ops.task import FanOutOP, TaskOP
+
+
+class PrepareMd(TaskOP):
+    """One task folder per system, temperature and replica."""
+
+    artifacts = ("cells",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``task.NNN/``."""
+        prepare_md(inputs["cells"], MdSettings(**settings["md"]), settings["seed"], out)
+
+
+class RunMd(FanOutOP):
+    """Equilibration and production at one temperature; stops itself when the run has exploded or melted."""
+
+    artifacts = ("tasks", "student")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write an MD folder."""
+        task = inputs["tasks"] / f"task.{inputs['index']:03d}"
+        run_md(task, deployed_model(inputs["student"]), settings["type_map"], out)

@@ -1,0 +1,216 @@
+"""The library of electrolytes: one YAML file per structure in ``configs/structures``.
+
+Small YAML rather than CIF, because a CIF has no agreed place for the source, the confidence, the
+experimental lattice in the same setting and the checks that an entry went through. The space group is
+given by its Hall number, which names setting and origin without doubt.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+SAME_SITE_A = 0.05  # images of one site that are closer than this are the same atom
+
+
+@dataclass(frozen=True)
+class Site:
+    """One Wyckoff site: element, fractional coordinates, occupancy."""
+
+    element: str
+    position: tuple[float, float, float]
+    occupancy: float = 1.0
+    wyckoff: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One structure of the library; lattices are (a, b, c, alpha, beta, gamma) in Angstrom and degrees."""
+
+    name: str
+    system: str
+    formula: str
+    tier: str
+    primary: bool
+    space_group: str
+    space_group_number: int
+    hall_number: int
+    lattice: tuple[float, ...]
+    sites: tuple[Site, ...]
+    experimental_lattice: tuple[float, ...] | None = None
+    experimental_lattice_trusted: bool = True
+    confidence: str = ""
+    data: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether every site is fully occupied by one element."""
+        return all(site.occupancy == 1.0 for site in self.sites)
+
+
+def structures_dir() -> Path:
+    """Return the folder of the library: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / "configs" / "structures", package / "_configs" / "structures"):
+        if folder.is_dir():
+            return folder
+    raise InputError(f"the structure library is missing: no folder {package.parent / 'configs' / 'structures'}")
+
+
+def names() -> list[str]:
+    """Return the names of all library entries, sorted."""
+    return sorted(path.stem for path in structures_dir().glob("*.yaml"))
+
+
+def load_entry(name: str) -> Entry:
+    """Return the library entry ``name``.
+
+    A system name with several polymorphs (``Li3PS4``) gives its primary one (``Li3PS4_beta_b``).
+
+    Raises
+    ------
+    InputError
+        There is no such entry; the message names similar ones.
+    """
+    known = names()
+    if name in known:
+        return _read_entry(structures_dir() / f"{name}.yaml")
+    for variant in (other for other in known if other.startswith(f"{name}_")):
+        entry = _read_entry(structures_dir() / f"{variant}.yaml")
+        if entry.system == name and entry.primary:
+            return entry
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    same_letters = [other for other in known if other.lower() == name.lower()]
+    hint = ", ".join(same_letters or close)
+    raise InputError(
+        f"no structure {name!r} in the library" + (f" - did you mean {hint}?" if hint else "")
+        + " (`dpa-sse structures list` shows all)"
+    )
+
+
+def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> Atoms:
+    """Return the conventional cell of an ordered entry.
+
+    Parameters
+    ----------
+    entry : Entry
+        Every site fully occupied.
+    use_experimental_lattice : bool
+        Take the experimental lattice, where the entry has a trusted one, with the same fractional
+        coordinates. PBE lattices of layered and molecular sulfides are up to 5 % too large.
+
+    Returns
+    -------
+    Atoms
+        Periodic cell; ``info`` holds system, structure and lattice (experiment or calculated).
+
+    Raises
+    ------
+    InputError
+        The entry has partly occupied sites.
+    """
+    from ase import Atoms
+
+    if not entry.ordered:
+        raise InputError(f"{entry.name} has partly occupied sites: it must be ordered before it is a cell")
+    cell, origin = lattice_of(entry, use_experimental_lattice=use_experimental_lattice)
+    symbols: list[str] = []
+    positions = []
+    for site in entry.sites:
+        images = expand_site(site.position, entry.hall_number, cell)
+        positions.append(images)
+        symbols += [site.element] * len(images)
+    atoms = Atoms(symbols, scaled_positions=np.concatenate(positions), cell=cell, pbc=True)
+    atoms.info.update(system=entry.system, structure=entry.name, lattice=origin)
+    return atoms
+
+
+def lattice_of(entry: Entry, *, use_experimental_lattice: bool = True) -> tuple[np.ndarray, str]:
+    """Return the lattice vectors (rows, Angstrom, shape (3, 3)) and where they come from."""
+    from ase.geometry.cell import cellpar_to_cell
+
+    if use_experimental_lattice and entry.experimental_lattice and entry.experimental_lattice_trusted:
+        return np.asarray(cellpar_to_cell(entry.experimental_lattice)), "experiment"
+    kind = (entry.data.get("source") or {}).get("kind", "experimental lattice")
+    return np.asarray(cellpar_to_cell(entry.lattice)), "experiment" if "experimental lattice" in kind else "calculated"
+
+
+def expand_site(position: tuple[float, float, float], hall_number: int, cell: np.ndarray) -> np.ndarray:
+    """Return all symmetry images of a site.
+
+    Parameters
+    ----------
+    position : tuple of float
+        Fractional coordinates.
+    hall_number : int
+        1 to 530, as in spglib.
+    cell : ndarray, shape (3, 3)
+        Lattice vectors, Angstrom; images closer than 0.05 A are one atom.
+
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        Fractional coordinates in [0, 1), in the order of the symmetry operations.
+    """
+    rotations, translations = _operations(hall_number)
+    images = (rotations @ np.asarray(position, float) + translations) % 1.0
+    difference = images[:, None] - images[None]
+    difference -= np.rint(difference)
+    same = np.linalg.norm(difference @ cell, axis=-1) < SAME_SITE_A
+    first = np.argmax(same, axis=1) == np.arange(len(images))  # no earlier image is the same atom
+    kept = images[first]
+    kept[np.isclose(kept, 1.0, atol=1e-9)] = 0.0
+    return kept
+
+
+@functools.cache
+def _operations(hall_number: int) -> tuple[np.ndarray, np.ndarray]:
+    import spglib
+
+    operations = spglib.get_symmetry_from_database(hall_number)
+    if operations is None:
+        raise InputError(f"no space group with Hall number {hall_number} (1 to 530)")
+    return operations["rotations"], operations["translations"]
+
+
+def _read_entry(path: Path) -> Entry:
+    data = _load_yaml(path)
+    group = data["space_group"]
+    experiment = data.get("experimental_lattice")
+    sites = tuple(
+        Site(site["element"], (site["x"], site["y"], site["z"]), float(site.get("occupancy", 1.0)),
+             site.get("wyckoff", ""), site.get("label", ""))
+        for site in data["sites"]
+    )
+    return Entry(
+        name=data["name"], system=data["system"], formula=data["formula"], tier=data["tier"],
+        primary=bool(data["primary"]), space_group=group["symbol"], space_group_number=group["number"],
+        hall_number=group["hall_number"], lattice=_parameters(data["lattice"]), sites=sites,
+        experimental_lattice=_parameters(experiment) if experiment else None,
+        experimental_lattice_trusted=not experiment or experiment.get("confidence") != "low",
+        confidence=data.get("confidence", ""), data=data,
+    )
+
+
+def _parameters(lattice: dict[str, Any]) -> tuple[float, ...]:
+    return tuple(float(lattice[key]) for key in ("a", "b", "c", "alpha", "beta", "gamma"))
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with path.open(encoding="utf-8") as stream:
+        data: dict[str, Any] = yaml.load(stream, Loader=loader)  # noqa: S506 - a safe loader
+    return data

@@ -1,0 +1,20 @@
+"""OP of the structure stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ops.structures.perturb import perturb_cells
+from ops.structures.settings import PerturbSettings
+from ops.task import TaskOP
+
+
+class PerturbCells(TaskOP):
+    """Perturbed copies of every cell, one task folder each."""
+
+    artifacts = ("cells",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``task.NNN/cell.extxyz``."""
+        perturb_cells(inputs["cells"], PerturbSettings(**settings["perturb"]), settings["seed"], out)

@@ -1,0 +1,83 @@
+"""A user's own structure file: CIF, POSCAR or extxyz, refused with one clear line when it is unsound."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.errors import InputError
+from ops.structures.check import check_cell
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMATS = {".cif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz"}
+
+
+def file_format(path: Path) -> str | None:
+    """Return ASE's name of the format, from the file name; None when it is not one that is accepted."""
+    if path.name.upper().startswith(("POSCAR", "CONTCAR")):
+        return "vasp"
+    return FORMATS.get(path.suffix.lower())
+
+
+def read_structure(path: Path) -> Atoms:
+    """Return the one periodic, ordered cell that a file holds.
+
+    Constraints, velocities, calculators and labels of the file are dropped.
+
+    Raises
+    ------
+    InputError
+        Missing, empty, unreadable, several structures, partial occupancies, no periodic cell, or atoms
+        on top of each other.
+    """
+    from ase import Atoms
+
+    kind = file_format(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if kind is None:
+        known = ", ".join(sorted({*FORMATS, "POSCAR*", "CONTCAR*"}))
+        raise InputError(f"{path}: unknown kind of structure file (known: {known})")
+    if not path.stat().st_size:
+        raise InputError(f"{path}: the file is empty")
+    found = _read(path, kind)
+    if len(found) != 1:
+        raise InputError(f"{path}: holds {len(found)} structures; exactly one is needed")
+    partial = partial_occupancies(found[0])
+    if partial:
+        raise InputError(f"{path}: partly occupied sites ({partial}) - give an ordered cell")
+    source = found[0]
+    atoms = Atoms(source.numbers, positions=source.positions, cell=source.cell.array, pbc=source.pbc)
+    problems = check_cell(atoms)
+    if problems:
+        raise InputError(f"{path}: " + "; ".join(problems))
+    atoms.info["structure"] = path.name
+    return atoms
+
+
+def partial_occupancies(atoms: Atoms) -> str:
+    """Return a short text on the partly occupied sites that ASE found in a CIF; empty when there are none."""
+    occupancy: dict[Any, dict[str, float]] = atoms.info.get("occupancy", {})
+    found = {
+        " + ".join(f"{element} {share:.3g}" for element, share in sorted(site.items()))
+        for site in occupancy.values()
+        if len(site) > 1 or any(abs(share - 1.0) > 1e-3 for share in site.values())
+    }
+    return ", ".join(sorted(found))
+
+
+def _read(path: Path, kind: str) -> list[Atoms]:
+    from ase.io import read
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return list(read(path, index=":", format=kind))
+    except Exception as error:  # ASE's readers raise whatever the parsing hits
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        if isinstance(error, KeyError):
+            reason = [f"unknown element or missing field {error}"]
+        raise InputError(f"{path}: not readable as {kind}: {reason[0]}") from error

@@ -1,0 +1,161 @@
+"""OPs that train and evaluate models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ops.data.paths import dataset_of
+from ops.errors import InputError
+from ops.files import write_json
+from ops.seeds import derive_seed
+from ops.success import require_success
+from ops.task import FanOutOP, TaskOP, results
+from ops.training.datasets import split_systems
+from ops.training.presets import training_input
+from ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
+
+
+def read_settings(data: dict[str, Any], out: Path, kind: type[TrainSettings] = TrainSettings) -> TrainSettings:
+    """Return training settings whose preset travels inside them (``network``), as a file of the task."""
+    values = {key: value for key, value in data.items() if key != "network"}
+    path = out / "preset.json"
+    write_json(path, data["network"])
+    return kind(**{**values, "preset": str(path)})
+
+
+def preset_input(data: dict[str, Any], type_map: list[str], dataset: Path, seed: int, out: Path) -> dict[str, Any]:
+    """Return the complete deepmd input for the training and validation parts of a data set."""
+    return training_input(
+        read_settings(data, out), type_map, split_systems(dataset, "train"), split_systems(dataset, "validation"), seed
+    )
+
+
+class TrainMember(FanOutOP):
+    """One model of the ensemble; from the second iteration on it starts from its predecessor."""
+
+    artifacts = ("campaign",)
+    numbers = ("iteration",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write a model folder."""
+        from ops.training.train import train_model
+
+        iteration, index = inputs["iteration"], inputs["index"]
+        seed = derive_seed(settings["seed"], "ensemble", iteration, index)
+        train = dict(settings["train"])
+        before = inputs["campaign"] / "models" / f"model.{index:03d}" / "model.pt"
+        init = before if settings["reuse_models"] and before.is_file() else None
+        if init is not None and settings["reuse_steps"]:
+            train["steps"] = settings["reuse_steps"]
+        data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed, out)
+        train_model(data, out, init_model=init, preset=train["preset"], seed=seed)
+        write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
+
+
+class Pretrain(TaskOP):
+    """The large model on all collected data."""
+
+    artifacts = ("campaign",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write a model folder."""
+        from ops.training.train import train_model
+
+        seed = derive_seed(settings["seed"], "pretrain")
+        train = {key: settings["pretrain"][key] for key in ("network", *TrainSettings.model_fields)}
+        data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed, out)
+        train_model(data, out, preset=train["preset"], seed=seed, widen=settings["pretrain"]["widen_nsel"])
+
+
+class AdoptModel(TaskOP):
+    """A model that exists already, instead of pre-training."""
+
+    artifacts = ("model?",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write a model folder around the file, or around deepmd's built-in model of that name."""
+        from ops.training.adopt import adopt_model
+
+        adopt_model(inputs["model"] or settings["model"], settings["type_map"], out, settings["branch"])
+
+
+class TrainVariant(FanOutOP):
+    """The pre-trained model adapted to the new compound; and the same network from scratch."""
+
+    artifacts = ("pretrained", "downstream", "campaign?")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write a model folder."""
+        from ops.training.finetune import finetune_model
+
+        base = inputs["campaign"]
+        finetune_model(
+            inputs["pretrained"] / "model.pt",
+            settings["variants"][inputs["index"]],
+            FinetuneSettings(**settings["finetune"]),
+            read_settings(settings["pretrain"], out, PretrainSettings),
+            dataset_of(inputs["downstream"]),
+            settings["type_map"],
+            settings["seed"],
+            out,
+            base_dataset=dataset_of(base) if base else None,
+        )
+        write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
+
+
+class EvaluateVariants(TaskOP):
+    """Errors on held-out trajectories: pre-trained, zero-shot, fine-tuned, from scratch."""
+
+    artifacts = ("pretrained", "variants*", "downstream", "campaign?")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write a folder with ``evaluation.json`` per model."""
+        from ops.training.evaluate import evaluate
+        from ops.training.train import change_bias
+
+        new, pretrained = dataset_of(inputs["downstream"]), inputs["pretrained"] / "model.pt"
+        if inputs["campaign"] and split_systems(dataset_of(inputs["campaign"]), "test"):
+            evaluate(pretrained, dataset_of(inputs["campaign"]), "test", out, "pretrain")
+        evaluate(pretrained, new, "test", out, "zero_shot")
+        frames = variant_folders(inputs["variants"], settings["variants"])
+        chosen = split_systems(next(iter(frames.values())) / "data" / "new")
+        change_bias(pretrained, chosen, out / "bias")
+        evaluate(out / "bias" / "model.pt", new, "test", out, "zero_shot_bias")
+        names = {"naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch"}
+        for variant, folder in frames.items():
+            evaluate(folder / "model.pt", new, "test", out, names[variant])
+
+
+class EvaluatePretrained(TaskOP):
+    """Errors of the pre-trained model on held-out trajectories of the base systems."""
+
+    artifacts = ("pretrained", "campaign")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``pretrain/evaluation.json``."""
+        from ops.training.evaluate import evaluate
+
+        evaluate(inputs["pretrained"] / "model.pt", dataset_of(inputs["campaign"]), "test", out, "pretrain")
+
+
+def variant_folders(groups: list[Path], variants: list[str]) -> dict[str, Path]:
+    """Return the model folder of each variant.
+
+    Raises
+    ------
+    FatalError
+        When one of them failed; with its reason.
+    """
+    folders = results(groups)
+    require_success(folders, 1.0, "training")
+    return dict(zip(variants, folders, strict=True))
+
+
+def teacher_of(groups: list[Path] | None, pretrained: Path | None) -> Path:
+    """Return the folder of the teacher: the fine-tuned model, else the pre-trained one."""
+    if groups:
+        return results(groups)[0]
+    if pretrained is None:
+        raise InputError("no model to distil: neither a fine-tuned nor a pre-trained one")
+    return pretrained

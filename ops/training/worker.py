@@ -1,0 +1,346 @@
+"""One training task in one Python process: train, freeze, compress, compare. Started by `ops.training.train`.
+
+deepmd's own command line is not used because it would be started four times (seconds of imports each), and because a
+restart must continue exactly: deepmd repeats one step after a restart and draws the batches anew. Here the batches
+depend on the seed and the number of the step only, so an interrupted run ends with the same weights, bit for bit
+(one thread), as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ops.errors import FatalError, InputError, PipelineError
+from ops.files import atomic_path, read_json, write_json, write_text
+from ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
+
+log = logging.getLogger("dpa-sse")
+CHECKPOINT = "checkpoint"
+FORCE_DIFFERENCE, ENERGY_DIFFERENCE = "max_force_difference_eV_A", "max_energy_difference_meV_atom"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the task described by a JSON file; the exit code tells the parent what kind of error it was."""
+    task_file = Path(argv[1]).resolve()
+    os.chdir(task_file.parent)
+    try:
+        run_task(read_json(task_file), task_file.parent)
+    except PipelineError as error:
+        write_json("error.json", {"kind": type(error).__name__, "message": str(error)})
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+def run_task(task: Mapping[str, Any], work: Path) -> None:
+    """Train, freeze, compress and compare; each finished part is kept and not done again."""
+    from deepmd.loggers.loggers import set_log_handles
+
+    set_log_handles(20, None)
+    out = work.parent
+    if not (work / "trained.json").is_file():
+        write_json(work / "trained.json", train(task, work))
+    if not (out / "model.pt").is_file():
+        _write_model(work / f"{CHECKPOINT}-{task['input']['training']['numb_steps']}.pt", out / "model.pt")
+    _freeze(out, work, compress=task["compress"])
+    if not (out / "parity.json").is_file():
+        names = ["model.pt", "model.pth"] + (["model_compressed.pth"] if task["compress"] else [])
+        write_json(out / "parity.json", parity([out / name for name in names], task))
+
+
+def train(task: Mapping[str, Any], work: Path) -> dict[str, Any]:
+    """Train from the newest sound checkpoint in ``work``, or from the start."""
+    start = time.monotonic()
+    newest = newest_checkpoint(work)
+    trainer, messages = _trainer(task, work, newest)
+    steps = int(trainer.num_steps)
+    if newest is not None:
+        # deepmd stores the number of the step just done and would do it once more
+        trainer.start_step += 1
+        trainer.scheduler = trainer._create_lr_scheduler(trainer.optimizer, trainer.lr_schedule, trainer.start_step)
+        cut_lcurve(work / "lcurve.out", trainer.start_step)
+        log.info("going on after step %d of %d", trainer.start_step, steps)
+    _use_own_batches(trainer, task["input"]["training"])
+    if trainer.start_step < steps:
+        trainer.run()
+    check_lcurve(work / "lcurve.out")
+    return {
+        "n_parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "messages": messages,
+        "seconds": time.monotonic() - start,
+        "resumed_at_step": trainer.start_step if newest is not None else None,
+    }
+
+
+def newest_checkpoint(work: Path) -> Path | None:
+    """Return the newest checkpoint that can be read; a kill may have left a half-written one."""
+    import torch
+
+    found = sorted(work.glob(f"{CHECKPOINT}-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+    for path in found:
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # zip, pickle and OS errors alike mean: not usable
+            log.warning("checkpoint %s is broken (%s) and not used", path.name, type(error).__name__)
+            path.unlink()
+            continue
+        return path
+    return None
+
+
+def _trainer(task: Mapping[str, Any], work: Path, newest: Path | None) -> tuple[Any, list[str]]:
+    """Return deepmd's trainer, with neighbour lists checked, and what the user should know."""
+    import torch
+    from deepmd.pt.entrypoints.main import get_trainer
+    from deepmd.pt.utils import env
+    from deepmd.pt.utils.finetune import get_finetune_rules
+    from deepmd.utils.argcheck import normalize
+    from deepmd.utils.compat import update_deepmd_input
+
+    env.CUSTOM_OP_USE_JIT = True
+    data = copy.deepcopy(dict(task["input"]))
+    links = None
+    source = newest or (Path(task["init_model"]) if task["init_model"] else None)
+    if source is not None:
+        # the network is the one of the checkpoint: also right after a fine-tuning that took its network from the
+        # pre-trained model (deepmd issue 3986)
+        data["model"] = torch.load(source, map_location="cpu", weights_only=True)["model"]["_extra_state"][
+            "model_params"
+        ]
+    elif task["network_of"]:
+        data["model"] = _network(Path(task["network_of"]), data["model"])
+    elif task["finetune"]:
+        data["model"], links = get_finetune_rules(
+            task["finetune"], data["model"], model_branch=task["model_branch"], change_model_params=True
+        )
+    counts = _counts(data, work)
+    data, messages = _fit(data, counts, task, fixed=source is not None or bool(task["finetune"] or task["network_of"]))
+    try:
+        data = normalize(update_deepmd_input(data, warning=False))
+    except Exception as error:  # dargs raises many classes
+        raise InputError(f"deepmd refuses the training input: {' '.join(str(error).split())}") from error
+    if not (work / "used_input.json").is_file():  # a restart adds deepmd's own notes to the network
+        write_json(work / "used_input.json", data)
+    trainer = get_trainer(
+        data,
+        task["init_model"] if newest is None else None,
+        str(newest) if newest else None,
+        task["finetune"] if newest is None else None,
+        finetune_links=links,
+    )
+    # compression tabulates from this distance on; deepmd would compute it with its own slower statistics
+    trainer.model.min_nbor_dist = torch.tensor(counts["minimum_distance_A"], dtype=torch.float64, device=env.DEVICE)
+    return trainer, messages
+
+
+def _network(checkpoint: Path, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network of a checkpoint with the seeds of ``own``."""
+    import torch
+
+    params: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]["_extra_state"][
+        "model_params"
+    ]
+    params.pop("info", None)
+    for part in ("descriptor", "fitting_net"):
+        if "seed" in own[part]:
+            params[part]["seed"] = own[part]["seed"]
+    return params
+
+
+def _counts(data: Mapping[str, Any], work: Path) -> dict[str, Any]:
+    if (known := work / "neighbours.json").is_file():
+        return read_json(known)
+    systems = [Path(path) for path in data["training"]["training_data"]["systems"]]
+    counts = neighbour_counts(systems, cutoffs_of(data["model"]) or [6.0], data["model"]["type_map"])
+    write_json(known, counts)
+    return counts
+
+
+def _fit(
+    data: dict[str, Any], counts: Mapping[str, Any], task: Mapping[str, Any], *, fixed: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Fit the neighbour lists; those of an existing network are fixed (its output depends on their length)."""
+    fitted, messages = fit_selection(data, counts, widen=True if fixed else task["widen"])
+    if fixed:
+        return data, [message.rpartition("; widened")[0] + " (kept: the network exists)" for message in messages]
+    return fitted, messages
+
+
+class Batches:
+    """Endless batches that are a pure function of seed and position.
+
+    Each system is walked through in shuffled rounds; systems are drawn with ``weights``.
+    """
+
+    def __init__(self, loader: Any, weights: Sequence[float], seed: int, skip: int) -> None:
+        self.loader = loader
+        self.order = batch_order(
+            [len(system) for system in loader.systems], [int(size) for size in loader.batch_sizes], weights, seed
+        )
+        for _ in range(skip):
+            next(self.order)
+
+    def __iter__(self) -> Batches:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        """Return the next batch as deepmd's loader would."""
+        import torch
+        from deepmd.pt.utils.dataloader import collate_batch
+
+        index, frames = next(self.order)
+        with torch.device("cpu"):
+            batch = collate_batch([self.loader.systems[index][frame] for frame in frames])
+        batch["sid"] = index
+        return batch
+
+
+def batch_order(
+    lengths: Sequence[int], batch_sizes: Sequence[int], weights: Sequence[float], seed: int
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield (system, frames) for ever; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    shares = np.cumsum(np.asarray(weights, dtype=float) / np.sum(weights))
+    left: list[list[int]] = [[] for _ in lengths]
+    while True:
+        index = min(int(np.searchsorted(shares, rng.random(), side="right")), len(lengths) - 1)
+        if not left[index]:
+            left[index] = rng.permutation(lengths[index]).tolist()
+        size = batch_sizes[index]
+        frames, left[index] = left[index][:size], left[index][size:]
+        yield index, frames
+
+
+def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
+    """Replace the trainer's shuffled loaders with `Batches`, standing where the trainer stands."""
+    sampler = trainer.training_dataloader.sampler
+    done = trainer.start_step
+    trainer.training_data = Batches(
+        trainer.training_dataloader.dataset, sampler.weights.tolist(), training["seed"], done
+    )
+    if trainer.validation_data is not None:
+        shown = done // trainer.disp_freq + (1 if done and trainer.disp_freq > 1 else 0)
+        trainer.validation_data = Batches(
+            trainer.validation_dataloader.dataset,
+            trainer.validation_dataloader.sampler.weights.tolist(),
+            training["seed"] + 1,
+            shown * trainer.valid_numb_batch,
+        )
+
+
+def cut_lcurve(path: Path, step: int) -> None:
+    """Remove the lines after ``step``, which are going to be written again, and a last line cut short by a kill."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    width = len(lines[0].lstrip("# ").split()) if lines else 0
+    rows = [line.split() for line in lines]
+    kept = [
+        line
+        for line, row in zip(lines, rows, strict=True)
+        if line.startswith("#") or (len(row) == width and int(row[0]) <= step)
+    ]
+    write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def check_lcurve(path: Path) -> None:
+    """Raise FatalError when the loss on the training data became NaN or infinite."""
+    columns: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        if line.startswith("#"):
+            columns = columns or line.lstrip("# ").split()
+            continue
+        row = dict(zip(columns, line.split(), strict=False))
+        if not np.isfinite(float(row.get("rmse_trn", "0"))):
+            raise FatalError(
+                f"the training diverged: the loss is not a number at step {row['step']}; lower start_lr, or look for "
+                "wrong labels in the data (`dpa-sse data audit`)"
+            )
+
+
+def _write_model(checkpoint: Path, target: Path) -> None:
+    """Copy a checkpoint so that equal content gives equal bytes, also after a restart.
+
+    The pickle of a restarted run differs in which equal strings are one object; a round trip through JSON
+    gives every string its own.
+    """
+    import torch
+
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state["model"]["_extra_state"] = json.loads(json.dumps(state["model"]["_extra_state"]))
+    for group in state["optimizer"]["param_groups"]:
+        for key, value in group.items():
+            group[key] = tuple(value) if isinstance(value, tuple) else json.loads(json.dumps(value))
+    with atomic_path(target) as temporary, temporary.open("wb") as stream:
+        torch.save(state, stream)  # a stream, because the archive would carry the temporary file name
+
+
+def _freeze(out: Path, work: Path, *, compress: bool) -> None:
+    """Write the frozen and the compressed model.
+
+    Both or none: names inside a TorchScript file depend on what was scripted before in the same process.
+    """
+    names = ["model.pth"] + (["model_compressed.pth"] if compress else [])
+    if all((out / name).is_file() for name in names):
+        return
+    from deepmd.pt.entrypoints.compress import enable_compression
+    from deepmd.pt.entrypoints.main import freeze
+
+    start = time.monotonic()
+    freeze(model=str(out / "model.pt"), output=str(work / "frozen.pth"))
+    log.info("frozen in %.1f s", time.monotonic() - start)
+    if compress:
+        start = time.monotonic()
+        enable_compression(str(work / "frozen.pth"), str(work / "compressed.pth"))
+        log.info("compressed in %.1f s", time.monotonic() - start)
+        (work / "compressed.pth").replace(out / "model_compressed.pth")
+    (work / "frozen.pth").replace(out / "model.pth")
+
+
+def parity(models: Sequence[Path], task: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare the same network in several files on a few training frames.
+
+    Returns
+    -------
+    dict
+        For every file but the first the largest difference of forces (eV/A) and energy (meV/atom) from the first.
+    """
+    from ops.training.datasets import read_frames
+    from ops.training.evaluate import open_model, predict
+
+    training = task["input"]["training"]
+    systems = [Path(path) for path in training["training_data"]["systems"]]
+    loaded = [open_model(path) for path in models]
+    results = {path.name: {FORCE_DIFFERENCE: 0.0, ENERGY_DIFFERENCE: 0.0} for path in models[1:]}
+    share = max(1, task["parity_frames"] // len(systems))
+    n_frames = 0
+    for system in systems[: task["parity_frames"]]:
+        frames = read_frames(system, task["input"]["model"]["type_map"])
+        chosen = np.linspace(0, len(frames.coords) - 1, min(share, len(frames.coords))).astype(int)
+        n_frames += len(chosen)
+        energy, force, _ = predict(loaded[0], frames, chosen)
+        for found, model in zip(results.values(), loaded[1:], strict=True):
+            other_energy, other_force, _ = predict(model, frames, chosen)
+            differences = {
+                FORCE_DIFFERENCE: float(np.abs(other_force - force).max()),
+                ENERGY_DIFFERENCE: float(np.abs(other_energy - energy).max()) / frames.types.shape[1] * 1000,
+            }
+            for key, value in differences.items():
+                found[key] = value if np.isnan(value) else max(found[key], value)
+    worst = {key: max(found[key] for found in results.values()) for key in (FORCE_DIFFERENCE, ENERGY_DIFFERENCE)}
+    return {"reference": models[0].name, "n_frames": n_frames, **worst, "files": results}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,199 @@
+"""The command line: a command is a few lines; heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="dpa-sse",
+    help="From structures to validated Deep Potentials and ionic conductivities of sulfide electrolytes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(help="Configuration file (YAML).", show_default=False)]
+RunArgument = Annotated[str, typer.Argument(help="Run folder, or its name below runs/.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Replace a value of the configuration."),
+]
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the run folders.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from pipeline import __version__
+
+        typer.echo(f"dpa-sse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Do nothing before the command."""
+
+
+@app.command()
+def init(
+    template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
+) -> None:
+    """Print a commented starter configuration: ``dpa-sse init quickstart > my.yaml``."""
+    from pipeline.commands.start import starter
+
+    typer.echo(starter(template), nl=False)
+
+
+@app.command()
+def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check a configuration: schema, files, elements, presets. Nothing starts."""
+    from pipeline.commands.start import check_config
+
+    raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
+
+
+@app.command()
+def plan(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the written inputs.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the DAG with its task counts, and write every input for reading."""
+    from pipeline.commands.start import plan_config
+
+    raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
+
+
+@app.command()
+def run(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    runs_dir: RunsDir = Path("runs"),
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run folder.")] = None,
+) -> None:
+    """Run a configuration on this machine; the same command goes on after an interruption."""
+    from pipeline.commands.start import run_config
+
+    raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
+
+
+@app.command()
+def resume(run_name: RunArgument) -> None:
+    """Go on with an interrupted or failed run, with the configuration that it has."""
+    from pipeline.commands.start import resume_run
+
+    raise typer.Exit(resume_run(run_name))
+
+
+@app.command()
+def status(run_name: RunArgument, as_json: Json = False) -> None:
+    """Show the stages of a run."""
+    from pipeline.commands.follow import show_status
+
+    raise typer.Exit(show_status(run_name, as_json=as_json))
+
+
+@app.command()
+def watch(run_name: RunArgument) -> None:
+    """Follow a run until it ends."""
+    from pipeline.commands.follow import watch_run
+
+    raise typer.Exit(watch_run(run_name))
+
+
+@app.command()
+def logs(
+    run_name: RunArgument,
+    task: Annotated[str | None, typer.Argument(help="Task, as `status` and `run` name it.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each file.")] = 30,
+) -> None:
+    """Show the logs of a task; without one, of the tasks that failed."""
+    from pipeline.commands.follow import show_logs
+
+    raise typer.Exit(show_logs(run_name, task, lines))
+
+
+@app.command()
+def stop(run_name: RunArgument) -> None:
+    """Stop a run; `resume` goes on with it."""
+    from pipeline.commands.follow import stop_run
+
+    raise typer.Exit(stop_run(run_name))
+
+
+@app.command()
+def report(run_name: RunArgument) -> None:
+    """Write the report of a run anew, of a failed or unfinished one too."""
+    from pipeline.commands.follow import rebuild_report
+
+    raise typer.Exit(rebuild_report(run_name))
+
+
+@app.command()
+def op(
+    name: Annotated[str | None, typer.Argument(help="Name of an OP; none lists them.")] = None,
+    settings: Annotated[Path | None, typer.Option("--settings", help="JSON file with the settings of the OP.")] = None,
+    inputs: Annotated[list[str] | None, typer.Option("--input", "-i", metavar="NAME=PATH")] = None,
+    numbers: Annotated[list[str] | None, typer.Option("--number", "-n", metavar="NAME=INTEGER")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("op-result"),
+) -> None:
+    """Run any single OP by hand, outside a workflow."""
+    from pipeline.commands.single import run_op
+
+    raise typer.Exit(run_op(name, settings, inputs or [], numbers or [], out))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show versions, GPU, and the programs that were found."""
+    from pipeline.commands.start import show_doctor
+
+    raise typer.Exit(show_doctor(as_json=as_json))
+
+
+def _register_groups() -> None:
+    """Add the commands that other modules bring along, only when they are called or listed."""
+    import importlib.util
+    if importlib.util.find_spec("pipeline.commands.conductivity") is None: return
+    from pipeline.commands.conductivity import conductivity
+
+    app.command()(conductivity)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one message and exit code 2, never in a traceback."""
+    from ops.errors import InputError, PipelineError
+
+    try:
+        _register_groups()
+        app(prog_name="dpa-sse")
+    except InputError as error:
+        _complain(error)
+        sys.exit(BAD_INPUT)
+    except PipelineError as error:
+        _complain(error)
+        sys.exit(FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"{place}{error.strerror or error}")
+        sys.exit(FAILED)
+
+
+def _complain(error: Exception | str) -> None:
+    sys.stderr.write(f"{error}\n")

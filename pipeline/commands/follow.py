@@ -1,0 +1,121 @@
+"""Commands about an existing run: status, watch, logs, stop, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ops.errors import InputError
+from ops.tools import tail
+from pipeline.progress import Progress, status_rows, table
+from pipeline.runs import Run, now, open_run, stage_status
+
+STOP_SECONDS = 10
+
+
+def run_state(run: Run) -> str:
+    """Return one word for the whole run: running, done, failed, or interrupted."""
+    if run.holder() is not None:
+        return "running"
+    ends = [event for event in run.latest_attempt() if event["event"] == "run-end"]
+    if not ends:
+        return "interrupted"
+    return {0: "done", 130: "interrupted"}.get(ends[-1]["code"], "failed")
+
+
+def show_status(name: str, *, as_json: bool) -> int:
+    """Print the stages of a run with their progress."""
+    run = open_run(name)
+    stages = stage_status(run.plan(), run.latest_attempt())
+    state = run_state(run)
+    if as_json:
+        data = [{**vars(stage), "status": stage.status} for stage in stages]
+        print(json.dumps({"run": run.folder.name, "status": state, "stages": data}, indent=1))
+        return 0
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(table(status_rows(stages, now()), f"{run.folder.name}: {state}"))
+    for stage in stages:
+        for failure in stage.failures:
+            console.print(f"{failure['task']}: {failure['reason']}  ({failure['folder']})", markup=False)
+    return 0
+
+
+def watch_run(name: str) -> int:
+    """Show the progress of a run that another process works on, until it ends."""
+    run = open_run(name)
+    with Progress(run, run.folder.name, live=sys.stdout.isatty()) as progress:
+        progress.offset = 0 if run.holder() else progress.offset
+        progress.events = []
+        try:
+            while run.holder() is not None:
+                progress.tick()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            return 0  # only the watching ends
+    state = run_state(run)
+    print(f"{run.folder.name}: {state}")
+    return 0 if state == "done" else 1
+
+
+def show_logs(name: str, task: str | None, lines: int) -> int:
+    """Print the last lines of the logs of a task, or of all that failed."""
+    run = open_run(name)
+    events = run.latest_attempt()
+    if task is None:
+        chosen = [event["task"] for event in events if event["event"] == "failed"]
+        if not chosen:
+            print("No task failed. Name one to see its logs (`dpa-sse status` and log.jsonl list them).")
+            return 0
+    else:
+        chosen = [task]
+    folders = {event["task"]: run.folder / event["folder"] for event in events if "folder" in event}
+    for one in dict.fromkeys(chosen):
+        if one not in folders:
+            near = [known for known in folders if known.startswith(one)]
+            hint = f"; begins like: {', '.join(near[:8])}" if near else ""
+            raise InputError(f"{one}: no such task in {run.folder.name}{hint}")
+        print_logs(folders[one], lines)
+    return 0
+
+
+def print_logs(folder: Path, lines: int) -> None:
+    """Print the ends of all logs of a task folder."""
+    files = sorted([*folder.rglob("*.log"), *folder.rglob("log.lammps")], key=lambda path: path.stat().st_mtime)
+    print(f"{folder}:" + ("" if files else " no log"))
+    for path in files:
+        print(f"--- {path.relative_to(folder)}")
+        print(tail(path, lines))
+
+
+def stop_run(name: str) -> int:
+    """End the process that works on a run, and all that it started."""
+    run = open_run(name)
+    pid = run.holder()
+    if pid is None:
+        print(f"{run.folder.name}: nothing is running")
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while run.holder() is not None:
+        if time.monotonic() > deadline:
+            print(f"{run.folder.name}: process {pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
+            return 1
+        time.sleep(0.1)
+    print(f"{run.folder.name}: stopped; go on with: dpa-sse resume {name}")
+    return 0
+
+
+def rebuild_report(name: str) -> int:
+    """Write the report of a run anew from what its finished tasks left."""
+    from pipeline.commands.ending import write_report
+
+    run = open_run(name)
+    path = write_report(run, run_state(run))
+    print(f"Report: {path}")
+    return 0

@@ -1,0 +1,165 @@
+"""Commands that begin with a configuration: init, check, plan, run, resume, doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.config import Located
+    from pipeline.runs import Run
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def starter(name: str) -> str:
+    """Return the text of a starter configuration.
+
+    Raises
+    ------
+    InputError
+        When there is none of that name; lists them.
+    """
+    known = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    if name not in known:
+        raise InputError(f"{'no starter configuration ' + repr(name) if name else 'which one?'}: {', '.join(known)}")
+    return known[name].read_text(encoding="utf-8")
+
+
+def load_checked(config: Path, overrides: Sequence[str]) -> Located:
+    """Load a configuration and check all that it names.
+
+    Raises
+    ------
+    ConfigError
+        With every problem.
+    """
+    from pipeline.config import ConfigError, check_project, load_located
+
+    located = load_located(config, overrides)
+    problems = check_project(located.project, config, located.marks)
+    if problems:
+        raise ConfigError(problems)
+    return located
+
+
+def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
+    """Print all problems of a configuration; 0 when there is none, else 2."""
+    from pipeline.config import ConfigError
+
+    try:
+        located = load_checked(config, overrides)
+    except ConfigError as error:
+        if as_json:
+            print(json.dumps([vars(problem) for problem in error.problems], indent=1, default=str))
+        else:
+            print(error, file=sys.stderr)
+            count = len(error.problems)
+            print(f"{count} problem{'s' * (count > 1)}. Nothing was started.", file=sys.stderr)
+        return 2
+    if as_json:
+        print("[]")
+    else:
+        project = located.project
+        print(f"{config}: sound. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
+    return 0
+
+
+def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
+    """Build the DAG without running it; print its steps and write the inputs."""
+    import dataclasses
+    import tempfile
+
+    from pipeline.commands.planning import print_plan, write_inputs
+    from pipeline.engines.dflow_debug import configure
+    from pipeline.flows.main import build
+
+    located = load_checked(config, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        configure(Path(folder) / "dflow", workers=1)
+        flow = build(located.project, located.base_dir, Path(folder) / "settings", _resources(located))
+        nodes = [dataclasses.asdict(node) for node in flow.nodes]
+    target = out or Path("plan") / located.project.name
+    write_inputs(nodes, target)
+    if as_json:
+        print(json.dumps(nodes, indent=1))
+    else:
+        print_plan(located.project.name, nodes, target)
+    return 0
+
+
+def _resources(located: Located):  # noqa: ANN202
+    from pipeline.engines.local import machine_resources
+
+    wanted = located.project.resources
+    return machine_resources(wanted.cores, wanted.gpus, wanted.tasks_per_gpu)
+
+
+def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
+    """Check a configuration, write it into its run folder and execute it."""
+    from ops.files import write_json, write_text
+    from pipeline.config import ConfigError, resolved_yaml
+    from pipeline.runs import CONFIG, Run, provenance
+
+    try:
+        located = load_checked(config, overrides)
+    except ConfigError as error:
+        print(f"{error}\n{len(error.problems)} problem(s). Nothing was started.", file=sys.stderr)
+        return 2
+    run = Run((runs_dir / (name or located.project.name)).resolve())
+    run.create()
+    lock = run.lock()  # held only while the files are written: a second driver must not change them
+    try:
+        write_text(run.folder / CONFIG, resolved_yaml(located.project))
+        write_json(run.engine / "source.json", {"base_dir": str(located.base_dir.resolve())})
+        write_json(run.folder / "manifest.json", provenance(located.project.seed))
+    finally:
+        run.unlock(lock)
+    return _execute(run, located)
+
+
+def resume_run(name: str) -> int:
+    """Execute a run folder with the configuration in it."""
+    from pipeline.runs import CONFIG, open_run
+
+    run = open_run(name)
+    return _execute(run, load_checked_in(run, run.folder / CONFIG))
+
+
+def load_checked_in(run: Run, config: Path) -> Located:
+    """Load the configuration of a run folder, with relative paths as they were meant."""
+    import dataclasses
+
+    from pipeline.config import load_located
+
+    located = load_located(config)
+    return dataclasses.replace(located, path=run.base_dir / config.name)
+
+
+def _execute(run: Run, located: Located) -> int:
+    from pipeline.commands.ending import conclude
+    from pipeline.engines.local import execute
+    from pipeline.progress import Progress
+
+    project = located.project
+    title = f"{project.name}   {run.folder}"
+    live = sys.stdout.isatty()
+    print(f"Run folder: {run.folder}")
+    sys.stdout.flush()
+    with Progress(run, title, live=live) as progress:
+        code = execute(run, _resources(located), on_tick=progress.tick)
+    return conclude(run, code)
+
+
+def show_doctor(*, as_json: bool) -> int:
+    """Print what the installation can do."""
+    from pipeline.doctor import report
+
+    text, code = report(as_json=as_json)
+    print(text)
+    return code

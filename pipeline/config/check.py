@@ -1,0 +1,277 @@
+"""What only the files and the installation can tell: structures, data, models, presets, calculators."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ops.errors import InputError
+from pipeline.config.load import Located, attempt_load
+from pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
+from pipeline.config.schema import Project
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ops.structures.settings import SystemSettings
+    from ops.training.settings import TrainSettings
+
+Finding = tuple[KeyPath, str]
+
+MAX_DATA_SYSTEMS = 10_000
+MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
+
+
+def load_checked(path: Path | str, overrides: Sequence[str] = ()) -> Located:
+    """Read a configuration, check it and all that it names, and return it with the place of every key.
+
+    Raises
+    ------
+    ConfigError
+        With everything that is wrong: keys and values, and the files named by those that are sound.
+    """
+    attempt = attempt_load(path, overrides)
+    problems = list(attempt.problems)
+    if attempt.located is not None:
+        located = attempt.located
+        found = [(attempt.place(where), message) for where, message in _findings(located.project, located.base_dir)]
+        problems += [
+            located.problem(where, message) for where, message in found
+            if not any(where[: len(gone)] == gone for gone in attempt.removed)
+        ]
+    if problems or attempt.located is None:
+        raise ConfigError(problems)
+    return attempt.located
+
+
+def check_project(project: Project, path: Path | str, marks: Marks | None = None) -> list[Problem]:
+    """Return everything wrong with the files and packages that a project names (empty: it may start).
+
+    Parameters
+    ----------
+    project : Project
+        As :func:`pipeline.config.load.load_project` returns it.
+    path : Path or str
+        Its configuration file: relative paths start from its folder, problems carry its lines.
+    marks : mapping, optional
+        ``Located.marks``; needed to place problems of values from the command line. Read from ``path`` by default.
+
+    Returns
+    -------
+    list of Problem
+        Sorted by line. No heavy package is imported: under a second for everything.
+    """
+    path = Path(path)
+    if marks is None:
+        from pipeline.config.yaml_file import read_yaml
+
+        marks = read_yaml(path).marks
+    findings = _findings(project, path.parent)
+    return sort_problems(locate(marks, where, message, path) for where, message in findings)
+
+
+def _findings(project: Project, base_dir: Path) -> list[Finding]:
+    findings: list[Finding] = []
+    cells = _cells(project, base_dir, findings)
+    findings += _mobile_ions(project, cells)
+    findings += _presets(project, base_dir)
+    findings += _model(project, base_dir)
+    findings += _data(project, base_dir)
+    findings += _calculator(project)
+    return findings
+
+
+def _cells(project: Project, base_dir: Path, findings: list[Finding]) -> dict[str, Atoms]:
+    """Build the cell of every system and return those that can be built, by name."""
+    systems: list[tuple[KeyPath, SystemSettings]] = [(("systems", i), one) for i, one in enumerate(project.systems)]
+    if project.downstream:
+        systems.append((("downstream", "system"), project.downstream.system))
+    cells = {}
+    for where, system in systems:
+        from ops.structures.build import build_cell
+        from ops.structures.check import check_cell
+
+        try:
+            cell = build_cell(system, base_dir, project.seed)
+        except InputError as error:
+            message = str(error).removeprefix(f"{system.name}: ")
+            key = "site_disorder" if message.startswith("site_disorder") else "structure"
+            findings.append(((*where, key), message.removeprefix("site_disorder ")))
+            continue
+        findings += [((*where, "structure"), problem) for problem in check_cell(cell, project.type_map)]
+        cells[system.name] = cell
+    return cells
+
+
+def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]:
+    """Yield mobile ions that the simulated systems do not hold."""
+    if not project.md:
+        return
+    held = [set(cells[one.name].get_chemical_symbols()) for one in project.target_systems if one.name in cells]
+    for index, symbol in enumerate(project.conductivity.mobile):
+        if held and not any(symbol in elements for elements in held):
+            names = ", ".join(one.name for one in project.target_systems)
+            yield ("conductivity", "mobile", index), f"'{symbol}' does not occur in what MD simulates ({names})"
+
+
+def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
+    """Yield networks that do not exist, do not fit the elements, or have impossible overrides."""
+    from ops.training.presets import check_preset
+
+    trainings: list[tuple[KeyPath, TrainSettings]] = []
+    if project.learning:
+        trainings.append((("learning", "train"), project.learning.train))
+    if not project.pretrain.model:
+        trainings.append((("pretrain",), project.pretrain))
+    if project.distill:
+        trainings.append((("distill", "student"), project.distill.student))
+    for where, settings in trainings:
+        for message in check_preset(settings, project.type_map, base_dir):
+            key = "overrides" if message.startswith("overrides:") else "preset"
+            text = message.removeprefix("overrides: ").removeprefix(f"{settings.preset}: ")
+            yield (*where, key), text
+
+
+def _model(project: Project, base_dir: Path) -> Iterator[Finding]:
+    """Yield a pre-trained model that is neither a model file nor a name that deepmd knows."""
+    name = project.pretrain.model
+    if name is None:
+        return
+    where: KeyPath = ("pretrain", "model")
+    path = _absolute(name, base_dir)
+    if path.is_file():
+        if path.suffix not in MODEL_SUFFIXES:
+            yield where, f"{name}: a model file ends with {' or '.join(MODEL_SUFFIXES)}"
+        elif not path.stat().st_size:
+            yield where, f"{name}: the file is empty"
+    elif "/" in name or name.endswith((*MODEL_SUFFIXES, ".pb")):
+        yield where, f"no such file: {path}"
+    elif name not in builtin_models():
+        close = difflib.get_close_matches(name, builtin_models(), n=1)
+        hint = f" - did you mean '{close[0]}'?" if close else f" (known names: {', '.join(builtin_models())})"
+        yield where, f"'{name}' is neither a file nor a model that deepmd knows{hint}"
+
+
+@functools.cache
+def builtin_models() -> tuple[str, ...]:
+    """Return the names of the models that deepmd can fetch, read from its source (importing it takes seconds)."""
+    spec = PathFinder.find_spec("deepmd")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        registry = Path(folder) / "pretrained" / "registry.py"
+        if not registry.is_file():
+            continue
+        for node in ast.parse(registry.read_text(encoding="utf-8")).body:
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            value = getattr(node, "value", None)
+            if isinstance(value, ast.Dict) and any(getattr(one, "id", "") == "MODEL_REGISTRY" for one in targets):
+                return tuple(str(key.value) for key in value.keys if isinstance(key, ast.Constant))
+    return ()
+
+
+def _data(project: Project, base_dir: Path) -> Iterator[Finding]:
+    """Yield data folders that are missing, hold no deepmd data, or other elements."""
+    for index, name in enumerate(project.data):
+        where: KeyPath = ("data", index)
+        folder = _absolute(name, base_dir)
+        if not folder.exists():
+            yield where, f"no such folder: {folder}"
+        elif not folder.is_dir():
+            yield where, f"{name} is a file; give the folder of a data set in deepmd/npy format"
+        else:
+            yield from ((where, problem) for problem in _data_problems(folder, name, project.type_map))
+
+
+def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:
+    """Yield what is wrong with a data folder: the first faulty system, or elements that the project lacks."""
+    systems = list(islice(_data_systems(folder), MAX_DATA_SYSTEMS))
+    if not systems:
+        yield f"{name} holds no data in deepmd/npy format (no type.raw beside a folder set.000)"
+    unknown: set[str] = set()
+    for system in systems:
+        fault, elements = _system_elements(system)
+        if fault:
+            yield f"{os.path.relpath(system, folder.parent)} {fault}"
+            return
+        unknown |= elements - set(type_map)
+    if unknown:
+        yield f"{name} holds {', '.join(sorted(unknown))}, not in type_map ({', '.join(type_map)})"
+
+
+def _system_elements(system: Path) -> tuple[str, set[str]]:
+    """Return what is wrong with one deepmd system (empty: nothing) and the elements that occur in it."""
+    if (system / "nopbc").exists():
+        return "is not periodic (nopbc)", set()
+    if not (system / "type_map.raw").is_file():
+        return "has no type_map.raw: its elements are unknown", set()
+    for part in sorted(system.glob("set.*")):
+        lacking = [one for one in ("coord", "box", "energy", "force") if not (part / f"{one}.npy").is_file()]
+        if lacking:
+            return f"lacks {', '.join(f'{part.name}/{one}.npy' for one in lacking)}", set()
+    names = (system / "type_map.raw").read_text(encoding="utf-8", errors="replace").split()
+    try:
+        kinds = _kinds_of_atoms(system)
+    except (OSError, ValueError) as error:
+        return f"can not be read: {error}", set()
+    if kinds and max(kinds) >= len(names):
+        return f"has atoms of type {max(kinds)}, but its type_map.raw names {len(names)} elements", set()
+    return "", {names[kind] for kind in kinds}
+
+
+def _kinds_of_atoms(system: Path) -> set[int]:
+    """Return the types that occur; systems of mixed type keep them in each set, with -1 where there is no atom."""
+    mixed = sorted(system.glob("set.*/real_atom_types.npy"))
+    if not mixed:
+        return {int(kind) for kind in (system / "type.raw").read_text(encoding="utf-8", errors="replace").split()}
+    import numpy as np
+
+    return {int(kind) for file in mixed for kind in np.unique(np.load(file, mmap_mode="r", allow_pickle=False))} - {-1}
+
+
+def _data_systems(folder: Path) -> Iterator[Path]:
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        if "type.raw" in files and any(one.startswith("set.") for one in folders):
+            yield Path(root)
+
+
+def _calculator(project: Project) -> Iterator[Finding]:
+    """Yield an ASE calculator whose package is not installed; nothing of it is imported."""
+    name = getattr(project.labeler, "calculator", None)
+    if name is None:
+        return
+    where: KeyPath = ("labeler", "calculator")
+    if name == "chgnet":
+        if PathFinder.find_spec("chgnet") is None:
+            yield where, "the package 'chgnet' is not installed (run `dpa-sse doctor`)"
+    elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
+        hint = " - did you mean 'chgnet'?" if name.lower() == "chgnet" else ""
+        yield where, f"'{name}' is neither 'chgnet' nor of the form module:Class, e.g. ase.calculators.emt:EMT{hint}"
+    else:
+        missing = _missing_module(name.partition(":")[0])
+        if missing:
+            yield where, f"the Python module '{missing}' is not installed"
+
+
+def _missing_module(module: str) -> str | None:
+    """Return the first part of a dotted module that can not be found; no package is imported for it."""
+    locations: list[str] | None = None
+    parts = module.split(".")
+    for index, part in enumerate(parts):
+        spec = PathFinder.find_spec(part, locations)
+        if spec is None:
+            return ".".join(parts[: index + 1])
+        locations = list(spec.submodule_search_locations or [])
+    return None
+
+
+def _absolute(name: str, base_dir: Path) -> Path:
+    path = Path(name).expanduser()
+    return path if path.is_absolute() else base_dir / path

@@ -1,0 +1,197 @@
+"""The tree of sections and keys: which keys a place may hold, and which one an unknown key was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.config.problems import KeyPath
+from pipeline.config.schema import Project
+
+Keys = dict[str, FieldInfo]
+
+UNITS = {
+    "K": ("temperature", {"K": 1.0, "kelvin": 1.0}),
+    "fs": ("time", {"fs": 1.0, "ps": 1e3, "ns": 1e6, "s": 1e15}),
+    "ps": ("time", {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}),
+    "min": ("time", {"s": 1 / 60, "min": 1.0, "h": 60.0}),
+    "s": ("time", {"s": 1.0, "ms": 1e-3, "min": 60.0}),
+    "GPa": ("pressure", {"GPa": 1.0, "bar": 1e-4, "kbar": 0.1, "MPa": 1e-3, "Pa": 1e-9, "atm": 1.01325e-4}),
+    "A": ("length", {"A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177}),
+    "eV_A": ("force", {"eV_A": 1.0, "meV_A": 1e-3}),
+}
+"""For each unit of a key: the quantity, and what one of another unit is in it."""
+OTHER_UNITS = {"C", "F", "celsius", "angstrom", "ang", "steps", "hours", "seconds", "femtoseconds", "picoseconds"}
+SYNONYMS = {
+    "temperature": "temperatures", "temp": "temperatures", "temps": "temperatures", "pressure": "pressures",
+    "dt": "timestep", "time_step": "timestep", "nsteps": "steps", "n_steps": "steps", "numb_steps": "steps",
+    "elements": "type_map", "species": "type_map", "random_seed": "seed", "title": "name", "structures": "systems",
+    "trust_lo": "force_lo", "trust_hi": "force_hi", "f_trust_lo": "force_lo", "f_trust_hi": "force_hi",
+    "number": "count", "n_models": "models", "numb_models": "models", "seeds": "replicas", "replica": "replicas",
+    "dump_every": "dump_every", "dump_freq": "dump_every", "production": "production", "file": "structure",
+    "cif": "structure", "poscar": "structure", "fine_tune": "finetune", "labeller": "labeler", "code": "labeler",
+    "batch": "batch_size", "lr": "start_lr", "learning_rate": "start_lr", "time": "production",
+    "nvt_ps": "production_ps", "npt_ps": "equilibration_ps", "length": "production", "type": "kind",
+    "validate": "validation", "training": "train", "distillation": "distill", "concurrent_learning": "learning",
+}
+
+
+def section_keys(path: KeyPath, data: Any) -> Keys | None:
+    """Return the keys that the section at ``path`` may hold; None where any key is allowed or there is no section."""
+    merged: Keys = {}
+    for model in section_models(path, data):
+        merged.update(model.model_fields)
+    return merged or None
+
+
+def section_models(path: KeyPath, data: Any) -> list[type[BaseModel]]:
+    """Return the classes that the section at ``path`` may be: one, or one for each ``kind``."""
+    annotation: Any = Project
+    for index, part in enumerate(path):
+        models = list(_models(annotation, _at(data, path[:index])))
+        if isinstance(part, str) and models:
+            if part not in models[0].model_fields:
+                return []
+            annotation = models[0].model_fields[part].rebuild_annotation()
+        else:
+            annotation = _element(annotation)
+    return list(_models(annotation, _at(data, path)))
+
+
+def is_free_mapping(path: KeyPath, data: Any) -> bool:
+    """Return whether ``path`` holds keys of the user's choice (deepmd overrides, calculator arguments, charges)."""
+    keys = section_keys(path[:-1], data)
+    if not keys or path[-1] not in keys:
+        return False
+    return any(get_origin(part) is dict for part in _alternatives(keys[str(path[-1])].rebuild_annotation()))
+
+
+def suggestion(path: KeyPath, data: Any) -> str:
+    """Return what to write instead of the unknown key at the end of ``path`` (empty: no idea)."""
+    key, keys = str(path[-1]), section_keys(path[:-1], data)
+    if keys is None:
+        return ""
+    wrong_unit = _wrong_unit(key, keys, _at(data, path))
+    if wrong_unit:
+        return wrong_unit
+    names = {name.lower(): name for name in keys}
+    plain = key.lower().replace("-", "_")
+    meant = names.get(plain) or _same_base(SYNONYMS.get(_split(plain)[0], _split(plain)[0]), keys)
+    if meant is None:
+        close = difflib.get_close_matches(plain, names, n=1, cutoff=0.6)
+        meant = names[close[0]] if close else None
+    if meant:
+        return f"did you mean '{meant}'?"
+    homes = [place for place in key_homes().get(key, []) if place != ".".join(map(str, path[:-1]))]
+    if homes:
+        return f"it belongs into {' or '.join(homes[:3])}" + (" ..." if len(homes) > 3 else "")
+    return "possible here: " + ", ".join(keys)
+
+
+@functools.cache
+def key_homes() -> dict[str, list[str]]:
+    """Return for each key the sections that know it (``the file's top level`` for the sections themselves)."""
+    homes: dict[str, list[str]] = {}
+
+    def collect(annotation: Any, place: str) -> None:
+        for model in _models(annotation, None):
+            for name, field in model.model_fields.items():
+                homes.setdefault(name, []).append(place or "the top level of the file")
+                inner = field.rebuild_annotation()
+                element = _element(inner)
+                below = f"{place}.{name}" if place else name
+                collect(inner, below)
+                if element is not None:
+                    collect(element, below)
+
+    collect(Project, "")
+    return homes
+
+
+def unit_of(key: str) -> str | None:
+    """Return the unit that a key names, as people write it (``temperatures_K``: K, ``force_lo_eV_A``: eV/A)."""
+    unit = _split(key)[1]
+    return unit.replace("eV_A", "eV/A") if unit in UNITS else None
+
+
+def _split(key: str) -> tuple[str, str | None]:
+    """Return a key without its unit, and the unit."""
+    known = {unit for _, others in UNITS.values() for unit in others} | OTHER_UNITS | set(UNITS)
+    lower = {unit.lower(): unit for unit in sorted(known)}
+    for length in (2, 1):
+        parts = key.rsplit("_", length)
+        if len(parts) == length + 1 and parts[0]:
+            unit = "_".join(parts[1:])
+            if unit in known or unit.lower() in lower:
+                return parts[0], unit if unit in known else lower[unit.lower()]
+    return key, None
+
+
+def _same_base(base: str, keys: Keys) -> str | None:
+    """Return the key that is ``base`` apart from its unit and a plural s."""
+    for name in keys:
+        if _split(name)[0].rstrip("s") == base.rstrip("s") or name == base:
+            return name
+    return None
+
+
+def _wrong_unit(key: str, keys: Keys, value: Any) -> str:
+    base, given = _split(key)
+    base = SYNONYMS.get(base.lower(), base)
+    meant = _same_base(base, keys)
+    if given is None or meant is None:
+        return ""
+    wanted = _split(meant)[1]
+    if wanted is None or wanted == given:
+        return f"did you mean '{meant}'?"
+    factor = UNITS[wanted][1].get(given) if wanted in UNITS else None
+    example = ""
+    if factor is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
+        example = f" ({value:g} {given} = {value * factor:g} {wanted})"
+    return f"the unit here is {wanted.replace('eV_A', 'eV/A')}, write '{meant}'{example}"
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    """Return the value at ``path``, None where there is none."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the parts of an optional or union type, annotations removed."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _alternatives(part)
+    else:
+        yield annotation
+
+
+def _models(annotation: Any, value: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections that an annotation allows; the one of the value's ``kind`` where that is given."""
+    models = [part for part in _alternatives(annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if len(models) > 1 and isinstance(kind, str):
+        chosen = [model for model in models if model.model_fields["kind"].default == kind]
+        models = chosen or models
+    yield from models
+
+
+def _element(annotation: Any) -> Any:
+    """Return the type of the items of a list, None for other types."""
+    for part in _alternatives(annotation):
+        if get_origin(part) in (list, tuple):
+            return get_args(part)[0]
+    return None

@@ -1,0 +1,201 @@
+"""Validation errors in plain words, at the key that the user wrote."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.config.fields import section_keys, section_models, suggestion, unit_of
+from pipeline.config.problems import KeyPath
+from pipeline.config.rules import Breach
+
+TRUTH_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
+
+
+class Fault(NamedTuple):
+    """One fault of the data: where, what kind (pydantic's name), and in plain words."""
+
+    path: KeyPath
+    kind: str
+    message: str
+    depends_on: tuple[KeyPath, ...] = ()
+
+
+def faults(error: ValidationError, data: Any) -> list[Fault]:
+    """Return the faults of ``data`` that a validation error reports, one for each place and cause."""
+    found: dict[tuple[KeyPath, str], Fault] = {}
+    wanted: dict[KeyPath, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "sections":
+            for breach in detail["ctx"]["rules"]:
+                found[(breach.path, breach.message)] = _of_breach(breach)
+            continue
+        path = written_path(detail, data)
+        few = detail["type"] == "missing" and isinstance(detail["loc"][-1], int)  # a list of three with two entries
+        fault = Fault(path, "too_few" if few else detail["type"], _message(detail, path, data))
+        if detail["type"] in _WANTED:
+            kinds = wanted.setdefault(path, [])
+            kinds.append(_WANTED[detail["type"]])
+            fault = fault._replace(message=_wrong_type(kinds, path, detail["input"]))
+            found[(path, "type")] = fault
+        else:
+            found.setdefault((path, fault.message), fault)
+    return list(found.values())
+
+
+def _of_breach(breach: Breach) -> Fault:
+    return Fault(breach.path, "sections", breach.message, breach.depends_on)
+
+
+def written_path(detail: ErrorDetails, data: Any) -> KeyPath:
+    """Return the path of an error as the user wrote it, without pydantic's names of alternatives."""
+    path: list[str | int] = []
+    value: Any = data
+    for index, part in enumerate(detail["loc"]):
+        if isinstance(value, dict) and part in value:
+            path.append(part)
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            if part >= len(value):
+                break  # a list that is too short: the list itself is at fault
+            path.append(part)
+            value = value[part]
+        elif detail["type"] == "missing" and index == len(detail["loc"]) - 1:
+            path.append(part)
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        path.append(str(detail["ctx"]["discriminator"]).strip("'"))
+    if detail["type"] == "value_error" and isinstance(value, dict):
+        named = [key for key in re.findall(r"\w+", detail["msg"]) if key in value]
+        path += named[:1]
+    return tuple(path)
+
+
+_WANTED = {
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "float_type": "a number", "float_parsing": "a number",
+    "bool_type": "true or false", "bool_parsing": "true or false",
+    "string_type": "text", "list_type": "a list", "tuple_type": "a list", "dict_type": "a section of keys and values",
+    "model_type": "a section of keys and values", "model_attributes_type": "a section of keys and values",
+    "finite_number": "a finite number",
+}
+
+
+
+
+def show(value: Any) -> str:
+    """Return a value as it would stand in the file, shortened."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a section"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
+    """Return what is wanted and what is there, with advice for the commonest slips."""
+    wanted = " or ".join(dict.fromkeys(kinds))
+    if value is None:
+        return f"must be {wanted}; nothing stands after the ':' (remove the line to use the default)"
+    message = f"must be {wanted}, not {show(value)}"
+    if wanted == "text" and isinstance(value, (bool, int, float)):
+        return f'must be text; put it in quotes: "{show(value)}"'
+    if wanted == "a list" and re.fullmatch(r"[\w.+-]{1,20}", str(value)):
+        return f"{message}; write [{value if isinstance(value, str) else show(value)}]"
+    if wanted.endswith("number") and isinstance(value, str):
+        return f"{message}; {_number_advice(value, path)}" if _number_advice(value, path) else message
+    return message
+
+
+def _number_advice(value: str, path: KeyPath) -> str:
+    """Return how a text may become the number that it was meant to be."""
+    if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", value):
+        return "remove the quotes"
+    if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value):
+        return "write a decimal point"
+    if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)? *[A-Za-z/%]+", value):
+        key = next((part for part in reversed(path) if isinstance(part, str)), "")
+        unit = unit_of(key)
+        return "write the number alone" + (f", in {unit}" if unit else "")
+    return ""
+
+
+def _missing(path: KeyPath, data: Any) -> str:
+    """Return what should stand there: the description of the key, or what the schema says about it."""
+    key = str(path[-1])
+    field = (section_keys(path[:-1], data) or {}).get(key)
+    text = field.description if field is not None else None
+    if text is None and section_models(path, data):
+        needed = [name for name, inner in (section_keys(path, data) or {}).items() if inner.is_required()]
+        text = f"a section with {' and '.join(needed)}" if needed else None
+    if text is None and unit_of(key):
+        text = f"{'numbers' if key.partition('_')[0].endswith('s') else 'a number'} in {unit_of(key)}"
+    return "is missing" + (f": {text[0].lower() + text[1:].rstrip('.')}" if text else "")
+
+
+def _limit(detail: ErrorDetails, path: KeyPath) -> str:
+    name, comparison = _LIMITS[detail["type"]]
+    key = next((part for part in reversed(path) if isinstance(part, str)), "")
+    unit = unit_of(key)
+    unit_text = f" {unit}" if unit else ""
+    return f"must be {comparison} {detail['ctx'][name]:g}{unit_text}, not {show(detail['input'])}"
+
+
+_LIMITS = {
+    "greater_than": ("gt", "larger than"), "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "smaller than"), "less_than_equal": ("le", "at most"),
+}
+
+
+def _length(detail: ErrorDetails) -> str:
+    few = detail["type"].endswith("too_short")
+    wanted = detail["ctx"]["min_length" if few else "max_length"]
+    if few and not detail["input"]:
+        return "must not be empty"
+    amount = f"at {'least' if few else 'most'} {wanted} {'entry' if wanted == 1 else 'entries'}"
+    return f"must have {amount}, not {len(detail['input'])}"
+
+
+def _choice(expected: str, value: Any) -> str:
+    choices = re.findall(r"'([^']*)'", expected)
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f" - did you mean '{close[0]}'?" if close else ""
+    return f"must be {' or '.join(map(repr, choices))}, not {show(value)}{hint}"
+
+
+def _message(detail: ErrorDetails, path: KeyPath, data: Any) -> str:
+    """Return in plain words what is wrong, for the kinds of errors that are no plain matter of type."""
+    kind = detail["type"]
+    context: dict[str, Any] = detail.get("ctx") or {}
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if kind == "extra_forbidden":
+        hint = suggestion(path, data)
+        message = "unknown key" + (f" - {hint}" if hint else "")
+    elif kind == "missing" and isinstance(detail["loc"][-1], int):
+        message = "must have 3 entries, e.g. [1, 1, 1]"
+    elif kind == "missing":
+        message = _missing(path, data)
+    elif kind in _LIMITS:
+        message = _limit(detail, path)
+    elif kind in ("too_short", "too_long"):
+        message = _length(detail)
+    elif kind == "string_pattern_mismatch":
+        message = (f"{show(detail['input'])} can not be a name of files and folders: letters, digits and . _ + - only, "
+                   "beginning with a letter or digit, at most 64")
+    elif kind == "literal_error":
+        message = _choice(context["expected"], detail["input"])
+    elif kind == "union_tag_invalid":
+        message = _choice(context["expected_tags"], context["tag"])
+    elif kind == "union_tag_not_found":
+        kinds = [model.model_fields["kind"].default for model in section_models(path[:-1], data)]
+        message = f"is missing: one of {', '.join(map(repr, kinds))}"
+    return message

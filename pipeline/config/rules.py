@@ -1,0 +1,214 @@
+"""Rules that join several keys or sections; each breach names the key to look at and the keys it depends on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ops.data.settings import SplitSettings
+    from ops.distillation.settings import DistillSettings
+    from ops.labelers.settings import AimdSettings
+    from ops.structures.settings import PerturbSettings, SystemSettings
+    from ops.training.settings import FinetuneSettings, TrainSettings
+    from pipeline.config.schema import Project
+
+Path = tuple[str | int, ...]
+
+MAX_ITERATIONS = 90
+"""A recursive loop of more steps than this overruns the Argo controller."""
+MAX_REPETITIONS = 20
+
+
+class Breach(NamedTuple):
+    """A rule that a project breaks: where to look, what is wrong, and the other keys that the rule has read."""
+
+    path: Path
+    message: str
+    depends_on: tuple[Path, ...] = ()
+
+
+def broken_rules(project: Project) -> list[Breach]:
+    """Return every breach of the rules between sections (empty: the project is consistent)."""
+    return [breach for rule in _RULES for breach in rule(project)]
+
+
+def _is_multiple(value: float, unit: float) -> bool:
+    ratio = value / unit
+    return math.isclose(ratio, round(ratio), rel_tol=1e-6) and round(ratio) >= 1
+
+
+def _all_systems(project: Project) -> Iterator[tuple[Path, SystemSettings]]:
+    for index, system in enumerate(project.systems):
+        yield ("systems", index), system
+    if project.downstream:
+        yield ("downstream", "system"), project.downstream.system
+
+
+def _names(project: Project) -> Iterator[Breach]:
+    seen: dict[str, Path] = {}
+    for path, system in _all_systems(project):
+        first = seen.setdefault(system.name.lower(), path)
+        if first is not path:
+            where = ".".join(map(str, first))
+            yield Breach((*path, "name"), f"'{system.name}' is already the name of {where}; a system is named once",
+                         ((*first, "name"),))
+
+
+def _supercells(project: Project) -> Iterator[Breach]:
+    cells = [((*path, "supercell"), system.supercell) for path, system in _all_systems(project)]
+    if project.md:
+        cells.append((("md", "supercell"), project.md.supercell))
+    for path, supercell in cells:
+        for index, count in enumerate(supercell):
+            if not 1 <= count <= MAX_REPETITIONS:
+                yield Breach((*path, index), f"must be between 1 and {MAX_REPETITIONS} repetitions, not {count}")
+
+
+def _sources(project: Project) -> Iterator[Breach]:
+    if not project.systems and not project.data and not project.pretrain.model:
+        yield Breach(
+            ("systems",),
+            "nothing to train on: give `systems`, your own `data`, or a model of yours as `pretrain.model`",
+            (("systems",), ("data",), ("pretrain", "model")),
+        )
+    if project.learning and not project.systems:
+        yield Breach(("learning",), "needs `systems`: the exploration starts from their cells", (("systems",),))
+
+
+def _stages(project: Project) -> Iterator[Breach]:
+    if project.finetune and not project.downstream:
+        yield Breach(("finetune",), "needs a `downstream` section: the compound to fine-tune for", (("downstream",),))
+    replay = project.finetune and project.finetune.strategy == "replay"
+    if replay and not project.systems and not project.data:
+        yield Breach(("finetune", "strategy"), "'replay' needs base data: give `systems` or `data`",
+                     (("systems",), ("data",)))
+    if project.distill and not project.target_systems:
+        yield Breach(("distill",), "needs cells to start from: give `systems` or `downstream`",
+                     (("systems",), ("downstream",)))
+    if project.md and not project.distill:
+        yield Breach(("md",), "runs with the student of a `distill` section, which is missing (`distill: {}` takes the "
+                     "defaults)", (("distill",),))
+
+
+def _iterations(project: Project) -> Iterator[Breach]:
+    if not project.learning:
+        return
+    total = sum(stage.max_iterations for stage in project.learning.stages)
+    if total > MAX_ITERATIONS:
+        yield Breach(("learning", "stages"),
+                     f"the max_iterations of all stages add up to {total}; at most {MAX_ITERATIONS} are possible")
+    for index, stage in enumerate(project.learning.stages):
+        if stage.steps < project.learning.sample_every:
+            yield Breach(
+                ("learning", "stages", index, "steps"),
+                f"must be at least learning.sample_every ({project.learning.sample_every}), not {stage.steps}",
+                (("learning", "sample_every"),),
+            )
+
+
+def _sampling(project: Project) -> Iterator[Breach]:
+    runs: list[tuple[Path, AimdSettings | DistillSettings]] = [(("aimd",), project.aimd)]
+    if project.downstream:
+        runs.append((("downstream", "aimd"), project.downstream.aimd))
+    if project.distill:
+        runs.append((("distill",), project.distill))
+    for path, run in runs:
+        if run.sample_every > run.steps:
+            yield Breach((*path, "sample_every"), f"must be at most the number of steps ({run.steps}), "
+                         f"not {run.sample_every}", ((*path, "steps"),))
+
+
+def _held_out(path: Path, split: SplitSettings, perturb: PerturbSettings) -> Iterator[Breach]:
+    if split.validation + split.test >= 1:
+        yield Breach((*path, "split"), f"validation ({split.validation:g}) and test ({split.test:g}) leave nothing to "
+                     "train on: together they must be below 1", ((*path, "split"),))
+    if split.test > 0 and perturb.count < 2:
+        yield Breach(
+            (*path, "perturb", "count"),
+            "must be at least 2: whole trajectories go to the test set, and one must remain for training",
+            ((*path, "split", "test"),),
+        )
+
+
+def _splits(project: Project) -> Iterator[Breach]:
+    if project.systems:
+        yield from _held_out((), project.split, project.perturb)
+    if project.downstream:
+        yield from _held_out(("downstream",), project.downstream.split, project.downstream.perturb)
+    if not (project.finetune and project.downstream):
+        return
+    if project.downstream.split.test == 0:
+        yield Breach(("downstream", "split", "test"), "must be larger than 0: fine-tuning is judged on held-out frames")
+    aimd = project.downstream.aimd
+    frames = project.downstream.perturb.count * (aimd.steps // aimd.sample_every + 1)
+    if project.finetune.frames > frames:
+        yield Breach(
+            ("finetune", "frames"),
+            f"asks for {project.finetune.frames} frames, but `downstream` makes {frames} in all "
+            "(perturb.count trajectories of aimd.steps / aimd.sample_every frames)",
+            (("downstream", "perturb", "count"), ("downstream", "aimd")),
+        )
+
+
+def _learning_rates(project: Project) -> Iterator[Breach]:
+    trainings: list[tuple[Path, TrainSettings | FinetuneSettings]] = [(("pretrain",), project.pretrain)]
+    if project.learning:
+        trainings.append((("learning", "train"), project.learning.train))
+    if project.finetune:
+        trainings.append((("finetune",), project.finetune))
+    if project.distill:
+        trainings.append((("distill", "student"), project.distill.student))
+    for path, training in trainings:
+        start, stop = training.start_lr, training.stop_lr
+        if start is not None and stop is not None and stop > start:
+            yield Breach((*path, "stop_lr"), f"must be at most start_lr ({start:g}), not {stop:g}",
+                         ((*path, "start_lr"),))
+
+
+def _mobile(project: Project) -> Iterator[Breach]:
+    if not project.md and "conductivity" not in project.model_fields_set:
+        return
+    settings = project.conductivity
+    where = f"is not in type_map ({', '.join(project.type_map)})"
+    for index, symbol in enumerate(settings.mobile):
+        path: Path = ("conductivity", "mobile", index)
+        if symbol in settings.mobile[:index]:
+            yield Breach(path, f"'{symbol}' is listed twice")
+        elif symbol not in project.type_map:
+            yield Breach(path, f"'{symbol}' {where}", (("type_map",),))
+        elif not settings.charges.get(symbol):
+            yield Breach(("conductivity", "charges"), f"the charge of the mobile ion '{symbol}' is missing or zero, "
+                         f"e.g. charges: {{{symbol}: 1}}", (("conductivity", "charges"), path))
+    for symbol in settings.charges:
+        given = "charges" in settings.model_fields_set
+        if given and symbol not in project.type_map:
+            yield Breach(("conductivity", "charges", symbol), f"'{symbol}' {where}", (("type_map",),))
+
+
+def _production(project: Project) -> Iterator[Breach]:
+    md = project.md
+    if not md:
+        return
+    if not _is_multiple(md.dump_every_fs, md.timestep_fs):
+        yield Breach(("md", "dump_every_fs"), f"must be a multiple of timestep_fs ({md.timestep_fs:g}), "
+                     f"not {md.dump_every_fs:g}", (("md", "timestep_fs"),))
+    if md.production_ps * 1000 < 10 * md.dump_every_fs:
+        yield Breach(
+            ("md", "production_ps"),
+            f"{md.production_ps:g} ps give fewer than 10 frames at one frame every {md.dump_every_fs:g} fs",
+            (("md", "dump_every_fs"),),
+        )
+    if md.restart_every_ps * 1000 < md.timestep_fs:
+        yield Breach(("md", "restart_every_ps"), f"must be at least one time step ({md.timestep_fs:g} fs)",
+                     (("md", "timestep_fs"),))
+    for index, temperature in enumerate(md.temperatures_K):
+        if temperature in md.temperatures_K[:index]:
+            yield Breach(("md", "temperatures_K", index), f"{temperature:g} K is listed twice; for more statistics "
+                         "raise md.replicas")
+
+
+_RULES: tuple[Callable[[Project], Iterator[Breach]], ...] = (
+    _names, _supercells, _sources, _stages, _iterations, _sampling, _splits, _learning_rates, _mobile, _production,
+)

@@ -1,0 +1,241 @@
+"""YAML into plain data with the place of every key; all that YAML does behind one's back is refused or undone.
+
+Plain words follow YAML 1.2: ``1e3`` is a number; ``no``, ``No``, ``Y`` and ``2024-06-18`` stay text (in YAML 1.1, which
+PyYAML follows, nobelium would be the truth value false). Where a truth value is wanted, yes/no/on/off are understood.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config.problems import ConfigError, KeyPath, Mark, Problem, dotted
+
+MAX_BYTES = 1_000_000
+MAX_VALUES = 20_000
+MAX_DEPTH = 50
+
+_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*$")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_NOT_FINITE = re.compile(r"([-+]?\.?inf(inity)?|\.?nan)$", re.IGNORECASE)
+_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULL = {"", "~", "null", "Null", "NULL"}
+_STANDARD_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp",
+                                             "value")
+}
+
+
+class YamlContent:
+    """Plain data of one YAML text, the place of every key and list item, and what was wrong."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.data: Any = None
+        self.marks: dict[KeyPath, Mark] = {(): Mark(file, 1)}
+        self.problems: list[Problem] = []
+        self._values = 0
+        self._open: list[int] = []
+
+    def problem(self, node: yaml.Node, path: KeyPath, message: str) -> None:
+        """Record a problem at the line where ``node`` begins."""
+        self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(path), message))
+
+    def build(self, node: yaml.Node, path: KeyPath = ()) -> Any:
+        """Return the plain data of ``node`` and record the places below ``path``."""
+        self._values += 1
+        if self._values > MAX_VALUES or len(path) > MAX_DEPTH:
+            raise ConfigError([Problem(self.file, node.start_mark.line + 1, dotted(path[:3]),
+                                       "too many or too deeply nested values for a configuration")])
+        if id(node) in self._open:
+            self.problem(node, path, "this anchor contains itself")
+            return None
+        if node.tag not in _STANDARD_TAGS:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problem(node, path, f"the YAML tag '{tag}' is not allowed here; write a plain value")
+            return None
+        self._open.append(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, path)
+            if isinstance(node, yaml.SequenceNode):
+                return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
+            quoted = getattr(node, "style", None) is not None
+            return str(node.value) if quoted else self._plain(node, str(node.value), path)
+        finally:
+            self._open.pop()
+
+    def _item(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.marks[path] = Mark(self.file, node.start_mark.line + 1)
+        return self.build(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        first_line: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problem(key_node, path, "a key must be a plain word, not a list or a section")
+                continue
+            key, line = str(key_node.value), key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key in first_line:
+                self.problem(key_node, (*path, key), f"this key stands twice (first in line {first_line[key]}); "
+                             "remove one")
+                continue
+            first_line[key] = line
+            self.marks[(*path, key)] = Mark(self.file, line)
+            own[key] = self.build(value_node, (*path, key))
+        self._merge(node, path, own)
+        return own
+
+    def _merge(self, node: yaml.MappingNode, path: KeyPath, own: dict[str, Any]) -> None:
+        """Add the keys of ``<<: *anchor`` (or of a list of anchors, earlier ones first) that are not given."""
+        for key_node, value_node in node.value:
+            if key_node.tag != "tag:yaml.org,2002:merge":
+                continue
+            sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+            for source in sources:
+                if not isinstance(source, yaml.MappingNode):
+                    self.problem(value_node, path, "'<<' takes a section from elsewhere: <<: *anchor")
+                    continue
+                if id(source) in self._open:
+                    self.problem(value_node, path, "this anchor contains itself")
+                    continue
+                part = YamlContent(self.file)
+                part._values, part._open = self._values, [*self._open]
+                values = part.build(source, path)
+                self._values = part._values
+                self.problems += part.problems
+                for key, value in (values or {}).items():
+                    if key not in own:
+                        own[key] = value
+                        within = len(path) + 1
+                        below = {p: m for p, m in part.marks.items() if p[:within] == (*path, key)}
+                        self.marks.update(below)
+
+    def _plain(self, node: yaml.Node, text: str, path: KeyPath) -> Any:
+        """Return the value of a word without quotes; text where it is nothing else."""
+        if text in _NULL or text in _TRUTH:
+            return _TRUTH.get(text)
+        if _INTEGER.match(text):
+            return int(text.replace("_", ""))
+        if _NOT_FINITE.match(text):
+            self.problem(node, path, f"must be a finite number, not {text}")
+        elif _FLOAT.match(text):
+            value = float(text.replace("_", ""))
+            if math.isfinite(value):
+                return value
+            self.problem(node, path, f"{text} is too large for a number")
+        return text
+
+
+def read_yaml(path: Path) -> YamlContent:
+    """Read a YAML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; problems carry this path as it is given.
+
+    Returns
+    -------
+    YamlContent
+        Its ``problems`` are those that do not hinder reading on.
+
+    Raises
+    ------
+    ConfigError
+        The file can not be read: missing, not UTF-8, YAML syntax, not a mapping.
+    """
+    file = str(path)
+    try:
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise ConfigError([Problem(file, None, "", f"larger than {MAX_BYTES // 1000} kB: not a configuration")])
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
+        raise ConfigError([Problem(file, None, "", f"{reason}; `dpa-sse init` prints a configuration to start from")
+                           ]) from error
+    content = parse_yaml(_decode(raw, file), file)
+    if content.data is None:
+        content.problems.append(Problem(file, 1, "", "the file is empty; `dpa-sse init` prints a configuration to "
+                                                     "start from"))
+    elif not isinstance(content.data, dict):
+        kind = "a list" if isinstance(content.data, list) else "plain text"
+        content.problems.append(Problem(file, 1, "", f"the file must hold keys and values (name: ...), not {kind}"))
+    if not isinstance(content.data, dict):
+        raise ConfigError(content.problems)
+    return content
+
+
+def _decode(raw: bytes, file: str) -> str:
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ConfigError([Problem(file, 1, "", "the file is UTF-16; save it as UTF-8")])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1  # after a BOM, the bytes lack only the BOM
+        byte = error.object[error.start]
+        raise ConfigError([Problem(file, line, "", f"the file is not UTF-8 (byte 0x{byte:02x}); save it as UTF-8")
+                           ]) from error
+
+
+def parse_yaml(text: str, file: str) -> YamlContent:
+    """Parse one YAML document; raises ConfigError when its syntax is wrong."""
+    content = YamlContent(file)
+    try:
+        node = yaml.SafeLoader(text).get_single_node()
+        content.data = None if node is None else content.build(node)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError([Problem(file, line, "", f"unprintable character #x{int(error.character):04x}")
+                           ]) from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([_syntax_problem(error, text, file)]) from error
+    except (RecursionError, yaml.YAMLError, ValueError) as error:
+        raise ConfigError([Problem(file, 1, "", "the file can not be read as YAML (nested too deeply?)")]) from error
+    return content
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    """Return the line and the plain meaning of a PyYAML syntax error."""
+    mark, start = error.problem_mark or error.context_mark, error.context_mark
+    line = mark.line + 1 if mark else 1
+    lines = text.splitlines()
+    what, context = error.problem or "", error.context or ""
+    if re.match(r" *\t", lines[line - 1] if line <= len(lines) else ""):
+        what = "tab"
+    for sign, at_start, meaning in _SYNTAX:
+        if sign in what or sign in context:
+            place = start.line + 1 if start and at_start else line
+            noticed = f" (noticed in line {line})" if place != line else ""
+            return Problem(file, place, "", f"YAML syntax: {meaning}{noticed}")
+    return Problem(file, line, "", f"YAML syntax: {' '.join((context, what)).strip()}")
+
+
+_SYNTAX = (  # what PyYAML says, whether the line where the matter begins is the better one, what it means
+    ("tab", False, "a tab is used for indentation; use spaces"),
+    ("mapping values are not allowed", False, "an unexpected ':' (is the indentation that of the line above? "
+                                              "text that holds ': ' needs quotes)"),
+    ("could not find expected ':'", True, "a ':' is missing after a key"),
+    ("quoted scalar", True, "a quote is opened here and not closed"),
+    ("flow sequence", True, "'[' is opened here and not closed, or a comma is missing"),
+    ("flow mapping", True, "'{' is opened here and not closed, or a comma is missing"),
+    ("single document", False, "a second document begins here ('---'); one file is one project"),
+    ("expected '<document start>'", False, "this line does not go with the one above: a ':' or spaces are missing"),
+    ("flow node", False, "inside [ ] or { } a value is missing, or '-' or '?' is too much"),
+    ("sequence entries are not allowed", False, "a list item '- ...' is not possible here; it needs a line of its own"),
+    ("mapping keys are not allowed", False, "a '?' is not possible here; put the text in quotes"),
+    ("block scalar", False, "after '|' or '>' the text begins in the next line; put other text in quotes"),
+    ("scanning an alias", False, "text that begins with '*' needs quotes"),
+    ("scanning an anchor", False, "text that begins with '&' needs quotes"),
+    ("directive", False, "text that begins with '%' needs quotes"),
+    ("undefined alias", False, "an alias *name without an anchor &name above it"),
+    ("expected <block end>", False, "the indentation does not fit the lines above"),
+    ("cannot start any token", False, "a character that YAML keeps for itself (@ ` %); put the text in quotes"),
+)

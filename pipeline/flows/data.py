@@ -1,0 +1,114 @@
+"""Stages that make labelled data: perturbation, short AIMD, concurrent learning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ops.data.op import AddUserData, CollectTrajectories, MergeLabelled
+from ops.labelers.op import LabelFrames, RunAimd
+from ops.structures.op import PerturbCells
+from ops.training.op import TrainMember
+from pipeline.flows.project import ProjectFlow
+
+
+def add_campaign(flow: ProjectFlow) -> Any | None:
+    """Add the stages that collect the base data; returns their result, None where the project has none."""
+    project = flow.project
+    campaign = None
+    if project.systems:
+        flow.stage("01-perturb")
+        cells = flow.step(
+            "perturb", PerturbCells, flow.settings(perturb=project.perturb), title="Perturb the base cells",
+            artifacts={"cells": flow.cells("base-cells", project.systems)},
+        ).outputs.artifacts["out"]
+        flow.stage("02-seed")
+        runs = flow.fan_out(
+            "aimd", RunAimd, flow.settings(labeler=project.labeler, aimd=project.aimd),
+            len(project.systems) * project.perturb.count, title="Short AIMD with the labeler",
+            artifacts={"cells": cells}, gpu=True,
+        )
+        campaign = flow.step(
+            "collect", CollectTrajectories, flow.settings(split=project.split, learning=project.learning),
+            title="Collect, split by trajectory", artifacts={"trajectories": runs.outputs.artifacts["out"]},
+        ).outputs.artifacts["out"]
+    if project.data:
+        flow.stage("02-seed")
+        campaign = flow.step(
+            "user-data", AddUserData, flow.settings(learning=project.learning, split=project.split), title="Add your own data",
+            artifacts={"campaign": campaign, "data": flow.user_data(project.data)},
+        ).outputs.artifacts["out"]
+    if project.learning:
+        campaign = add_learning(flow, campaign, cells)
+    return campaign
+
+
+def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
+    """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final campaign."""
+    from ops.exploration.op import AssembleEnsemble, Explore, SelectCandidates
+    from ops.exploration.prepare import static_task_count
+
+    project, learning = flow.project, flow.project.learning
+    assert learning is not None
+    settings = flow.settings(learning=learning)
+
+    def iteration(inputs: Mapping[str, Any]) -> tuple[Any, str]:
+        models = flow.fan_out(
+            "train", TrainMember, flow.settings(
+                train=learning.train, reuse_models=learning.reuse_models, reuse_steps=learning.reuse_steps
+            ),
+            learning.models, title="Concurrent learning", artifacts={"campaign": inputs["campaign"]}, gpu=True,
+            grouped=False,
+        )
+        assembled = flow.step(
+            "assemble", AssembleEnsemble, settings, title="Sanity MD", gpu=True,
+            artifacts={
+                "campaign": inputs["campaign"], "models": models.outputs.artifacts["out"], "cells": inputs["cells"],
+            },
+        ).outputs.artifacts["out"]
+        explored = flow.fan_out(
+            "explore", Explore, settings, static_task_count(learning, len(project.systems)), title="Exploration",
+            artifacts={"assembled": assembled}, gpu=True, grouped=False,
+        )
+        selected = flow.step(
+            "select", SelectCandidates, settings, title="Selection",
+            artifacts={
+                "campaign": inputs["campaign"], "assembled": assembled, "explored": explored.outputs.artifacts["out"],
+            },
+        ).outputs.artifacts["out"]
+        labelled = flow.fan_out(
+            "label", LabelFrames, flow.settings(labeler=project.labeler),
+            math.ceil(learning.max_candidates / learning.label_group), title="Labels",
+            artifacts={"selected": selected}, gpu=True,
+        )
+        merged = flow.step(
+            "merge", MergeLabelled, flow.settings(), title="Merge",
+            artifacts={
+                "campaign": inputs["campaign"], "assembled": assembled, "selected": selected,
+                "labelled": labelled.outputs.artifacts["out"],
+            },
+        )
+        return merged, "campaign"
+
+    flow.stage("03-learning")
+    return flow.loop("learning", {"campaign": campaign, "cells": cells}, iteration)
+
+
+def add_downstream(flow: ProjectFlow) -> Any:
+    """Add perturbation and short AIMD of the new compound; returns its data set."""
+    project, downstream = flow.project, flow.project.downstream
+    assert downstream is not None
+    flow.stage("05-finetune")
+    cells = flow.step(
+        "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",
+        artifacts={"cells": flow.cells("downstream-cells", [downstream.system])},
+    ).outputs.artifacts["out"]
+    runs = flow.fan_out(
+        "aimd-new", RunAimd, flow.settings(labeler=project.labeler, aimd=downstream.aimd), downstream.perturb.count,
+        title="Short AIMD of the new compound", artifacts={"cells": cells}, gpu=True,
+    )
+    return flow.step(
+        "collect-new", CollectTrajectories, flow.settings(split=downstream.split), title="Collect",
+        artifacts={"trajectories": runs.outputs.artifacts["out"]},
+    ).outputs.artifacts["out"]

@@ -1,0 +1,60 @@
+"""The whole DAG: the stage groups joined, each of them left out where the configuration has no section for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.schema import Project
+from pipeline.flows.data import add_campaign, add_downstream
+from pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
+from pipeline.flows.production import add_production, add_report
+from pipeline.flows.project import ProjectFlow
+from pipeline.runs import CONFIG, Run
+from pipeline.wiring import Resources
+
+
+def build(project: Project, base_dir: Path, folder: Path, resources: Resources) -> ProjectFlow:
+    """Return the DAG of a project.
+
+    Parameters
+    ----------
+    project : Project
+        The configuration.
+    base_dir : Path
+        Folder that relative paths in it refer to.
+    folder : Path
+        Receives the input files of the DAG (cells, settings).
+    resources : Resources
+        What the tasks may use.
+    """
+    flow = ProjectFlow(project, base_dir, folder, resources)
+    made: dict[str, Any] = {}
+    made["campaign"] = add_campaign(flow)
+    made["pretrained"] = add_pretraining(flow, made["campaign"])
+    if project.downstream:
+        made["downstream"] = add_downstream(flow)
+    if project.finetune:
+        made["variants"], made["errors"] = add_finetuning(flow, made)
+    elif made["campaign"] is not None:
+        made["errors"] = add_pretrained_errors(flow, made)
+    if project.distill:
+        made["filter"], made["student"], made["student_errors"] = add_distillation(flow, made)
+    if project.md:
+        made["trajectories"], made["conductivity"] = add_production(flow, made["student"])
+    add_report(flow, made)
+    return flow
+
+
+def build_from_run(run: Run) -> ProjectFlow:
+    """Return the DAG of a run folder (called by the engine's driver)."""
+    from pipeline.commands.start import load_checked_in
+    from pipeline.engines.local import machine_resources
+
+    project = load_checked_in(run, run.folder / CONFIG).project
+    wanted = project.resources
+    resources = machine_resources(
+        wanted.cores, wanted.gpus, wanted.tasks_per_gpu,
+        retries=project.failure.retries, task_timeout_s=(project.failure.task_timeout_min or 0.0) * 60,
+    )
+    return build(project, run.base_dir, run.engine / "inputs", resources)

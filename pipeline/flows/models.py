@@ -1,0 +1,84 @@
+"""Stages that make models: pre-training, fine-tuning, distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ops.distillation.op import EvaluateStudent, LabelWithTeacher, PrepareTeacher, RunTeacherMd, TrainStudent
+from ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
+from pipeline.flows.project import ProjectFlow
+
+
+def add_pretraining(flow: ProjectFlow, campaign: Any | None) -> Any:
+    """Add pre-training on all collected data, or take the user's model; returns the model folder."""
+    pretrain = flow.project.pretrain
+    flow.stage("04-pretrain")
+    if pretrain.model is None:
+        return flow.step(
+            "pretrain", Pretrain, flow.settings(pretrain=pretrain), title="Pre-training",
+            artifacts={"campaign": campaign}, gpu=True,
+        ).outputs.artifacts["out"]
+    path = Path(flow.base_dir / pretrain.model)
+    return flow.step(
+        "pretrain", AdoptModel, flow.settings(model=pretrain.model, branch=pretrain.branch), title="Your pre-trained model",
+        artifacts={"model": flow.upload(path) if path.is_file() else None},
+    ).outputs.artifacts["out"]
+
+
+def add_finetuning(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Add fine-tuning (and the same network from scratch) and the errors before and after."""
+    project = flow.project
+    assert project.finetune is not None
+    variants = [project.finetune.strategy, *(["from_scratch"] if project.finetune.from_scratch else [])]
+    inputs = {"pretrained": made["pretrained"], "downstream": made["downstream"], "campaign": made["campaign"]}
+    models = flow.fan_out(
+        "finetune", TrainVariant,
+        flow.settings(finetune=project.finetune, pretrain=project.pretrain, variants=variants),
+        len(variants), title="Fine-tune, and from scratch", artifacts=inputs, gpu=True, grouped=False,
+    ).outputs.artifacts["out"]
+    errors = flow.step(
+        "evaluate", EvaluateVariants, flow.settings(variants=variants), title="Errors on held-out trajectories",
+        artifacts={**inputs, "variants": models}, gpu=True,
+    ).outputs.artifacts["out"]
+    return models, errors
+
+
+def add_pretrained_errors(flow: ProjectFlow, made: Mapping[str, Any]) -> Any:
+    """Add the errors of the pre-trained model, for a project that does not fine-tune."""
+    return flow.step(
+        "evaluate", EvaluatePretrained, flow.settings(), title="Errors on held-out trajectories",
+        artifacts={"pretrained": made["pretrained"], "campaign": made["campaign"]}, gpu=True,
+    ).outputs.artifacts["out"]
+
+
+def add_distillation(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Add teacher MD, teacher labels and the student; returns the data, the student and its errors."""
+    project, distill = flow.project, flow.project.distill
+    assert distill is not None
+    flow.stage("06-distill")
+    systems = project.target_systems
+    prepared = flow.step(
+        "prepare-teacher", PrepareTeacher, flow.settings(distill=distill), title="Distillation",
+        artifacts={"cells": flow.cells("target-cells", systems)},
+    ).outputs.artifacts["out"]
+    teacher = {"pretrained": made["pretrained"], "variants": made.get("variants")}
+    runs = flow.fan_out(
+        "teacher-md", RunTeacherMd, flow.settings(distill=distill),
+        len(systems) * distill.perturb.count * len(distill.temperatures_K), title="Teacher MD",
+        artifacts={"prepared": prepared, **teacher}, gpu=True, grouped=False,
+    )
+    distilled = flow.step(
+        "teacher-labels", LabelWithTeacher, flow.settings(distill=distill), title="Teacher labels",
+        artifacts={"trajectories": runs.outputs.artifacts["out"], **teacher}, gpu=True,
+    ).outputs.artifacts["out"]
+    student = flow.step(
+        "student", TrainStudent, flow.settings(student=distill.student), title="Student",
+        artifacts={"distilled": distilled}, gpu=True,
+    ).outputs.artifacts["out"]
+    errors = flow.step(
+        "evaluate-student", EvaluateStudent, flow.settings(), title="Errors of the student",
+        artifacts={"student": student, "distilled": distilled, "labelled": made.get("downstream")}, gpu=True,
+    ).outputs.artifacts["out"]
+    return distilled, student, errors

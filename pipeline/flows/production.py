@@ -1,0 +1,44 @@
+"""Stages that use the student: production MD, conductivity, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ops.conductivity.op import Conductivity
+from ops.md.op import PrepareMd, RunMd
+from pipeline.flows.project import ProjectFlow
+from pipeline.report.op import Report
+
+
+def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
+    """Add temperatures x replicas of MD and the conductivity; returns the trajectories and the analysis."""
+    project, md = flow.project, flow.project.md
+    assert md is not None
+    flow.stage("07-md")
+    systems = project.target_systems
+    tasks = flow.step(
+        "prepare-md", PrepareMd, flow.settings(md=md), title="Production MD",
+        artifacts={"cells": flow.cells("md-cells", systems)},
+    ).outputs.artifacts["out"]
+    runs = flow.fan_out(
+        "md", RunMd, flow.settings(md=md), len(systems) * len(md.temperatures_K) * md.replicas, title="LAMMPS",
+        artifacts={"tasks": tasks, "student": student}, gpu=True, grouped=False,
+    ).outputs.artifacts["out"]
+    flow.stage("08-conductivity")
+    analysis = flow.step(
+        "conductivity", Conductivity, flow.settings(conductivity=project.conductivity), title="Conductivity",
+        artifacts={"trajectories": runs},
+    ).outputs.artifacts["out"]
+    return runs, analysis
+
+
+def add_report(flow: ProjectFlow, made: Mapping[str, Any]) -> None:
+    """Add the report on whatever the project has made."""
+    flow.stage("09-report")
+    artifacts = {name: made.get(name) for name in ("campaign", "pretrained", "variants", "errors", "filter",
+                                                   "student", "student_errors", "trajectories", "conductivity")}
+    flow.step(
+        "report", Report, flow.settings(config=flow.project), title="Report",
+        artifacts={name: artifact for name, artifact in artifacts.items() if artifact is not None},
+    )

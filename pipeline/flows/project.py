@@ -1,0 +1,69 @@
+"""A flow that knows its project: cells and settings as inputs of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.seeds import derive_seed
+from ops.structures.settings import SystemSettings
+from ops.training.settings import TrainSettings
+from pipeline.config.schema import Project
+from pipeline.wiring import Flow, Resources
+
+
+class ProjectFlow(Flow):
+    """The DAG of one project under construction."""
+
+    def __init__(self, project: Project, base_dir: Path, folder: Path, resources: Resources) -> None:
+        super().__init__(project.name.lower().replace("_", "-").replace(".", "-"), folder, resources)
+        self.project = project
+        self.base_dir = base_dir
+
+    def settings(self, **sections: Any) -> dict[str, Any]:
+        """Return the settings of a step: type map and seed of the project, and the sections that it needs."""
+        return {
+            "seed": self.project.seed,
+            "type_map": self.project.type_map,
+            "min_success_ratio": self.project.failure.min_success_ratio,
+            **{name: self.plain(value) for name, value in sections.items()},
+        }
+
+    def plain(self, value: Any) -> Any:
+        """Return settings as JSON values; those of a training bring their whole preset along."""
+        if isinstance(value, TrainSettings):
+            from ops.training.presets import load_preset
+
+            return {**value.model_dump(mode="json"), "network": load_preset(value.preset, self.base_dir)}
+        if hasattr(value, "model_dump"):
+            return {name: self.plain(getattr(value, name)) for name in type(value).model_fields}
+        if isinstance(value, Mapping):
+            return {name: self.plain(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.plain(item) for item in value]
+        return value
+
+    def cells(self, name: str, systems: Sequence[SystemSettings]) -> Any:
+        """Return an artifact with the ordered, unperturbed cell of each system (extxyz)."""
+        from ops.structures.build import build_cell
+        from ops.structures.extxyz import write_frames
+
+        frames = [
+            build_cell(system, self.base_dir, derive_seed(self.project.seed, "cell", system.name))
+            for system in systems
+        ]
+        path = self.folder / f"{name}.extxyz"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_frames(path, frames)
+        return self.upload(path)
+
+    def user_data(self, names: Sequence[str]) -> Any:
+        """Return an artifact with the user's data folders, one below the other in the order of the configuration."""
+        import shutil
+
+        folder = self.folder / "user-data"
+        shutil.rmtree(folder, ignore_errors=True)
+        for number, name in enumerate(names):
+            shutil.copytree(self.base_dir / name, folder / f"{number:03d}")
+        return self.upload(folder)

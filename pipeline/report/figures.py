@@ -1,0 +1,158 @@
+"""One look for all figures; each is written as SVG, PNG and CSV, and kept as inline SVG for the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.files import atomic_path, jsonable, write_csv, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as MplFigure
+
+# Okabe & Ito: distinguishable with every common colour blindness, and as grey levels mostly.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, YELLOW, BLACK, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#000000", "#8A8F98"
+CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+SMALL = (3.6, 2.9)
+"""Inches; a panel that sits in a grid on the page and fills the width of a phone."""
+
+_STYLE: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#444444",
+    "axes.grid": True,
+    "grid.color": "#E4E6EA",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.fontsize": 7.5,
+    "legend.frameon": True,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
+    "legend.borderpad": 0.2,
+    "lines.linewidth": 1.4,
+    "svg.fonttype": "none",
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure on the page."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    wide: bool = False
+
+
+@dataclass
+class FigureBook:
+    """Writes figures below ``folder`` and remembers them in order."""
+
+    folder: Path
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(
+        self,
+        figure: MplFigure,
+        name: str,
+        title: str,
+        caption: str,
+        *,
+        rows: Iterable[Mapping[str, Any]],
+        columns: Sequence[str],
+        wide: bool = False,
+    ) -> Figure:
+        """Write ``name``.svg, .png and .csv, close the figure and return what the page shows."""
+        import matplotlib.pyplot as plt
+
+        name = self._free(slug(name))
+        with plt.rc_context({**_STYLE, "svg.hashsalt": name}):
+            stream = io.StringIO()
+            figure.savefig(stream, format="svg", metadata={"Date": None})
+            figure.set_layout_engine("none")  # keep the places just found: arranging takes as long as drawing
+            with atomic_path(self.folder / f"{name}.png") as temporary:
+                figure.savefig(temporary, format="png", metadata={"Software": None})
+        plt.close(figure)
+        write_text(self.folder / f"{name}.svg", stream.getvalue())
+        write_csv(self.folder / f"{name}.csv", [jsonable(dict(row)) for row in rows], columns)
+        entry = Figure(name, title, caption, inline_svg(stream.getvalue(), name), wide)
+        self.figures.append(entry)
+        return entry
+
+    def _free(self, name: str) -> str:
+        taken = {figure.name for figure in self.figures}
+        candidates = [name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))]
+        return next(candidate for candidate in candidates if candidate not in taken)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Apply the report's matplotlib style, without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **_STYLE}):
+        yield
+
+
+def panel(size: tuple[float, float] = SMALL, rows: int = 1, **options: Any) -> tuple[MplFigure, Any]:
+    """Return a new figure and its axes (one, or an array for several rows)."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(rows, 1, figsize=size, **options)
+
+
+def slug(text: str) -> str:
+    """Return a file name made of harmless characters only, at most 60 long."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "figure"
+
+
+def plain(text: Any, width: int = 32) -> str:
+    """Return text that matplotlib draws as it stands: no mathtext, no control characters, not too long."""
+    clean = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", " ", str(text))
+    if len(clean) > width:
+        clean = clean[: width - 1] + "…"
+    return clean.replace("$", r"\$")
+
+
+def inline_svg(text: str, prefix: str) -> str:
+    """Return an SVG document as an element for the page: scalable, with ids that are unique on the page."""
+    body = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'\bid="', f'id="{prefix}.', body)
+    body = re.sub(r'xlink:href="#', f'xlink:href="#{prefix}.', body)
+    body = re.sub(r"url\(#", f"url(#{prefix}.", body)
+    body = re.sub(r"\n\s*\n+", "\n", body)
+    return body.replace("<svg", '<svg role="img" focusable="false"', 1).strip()
+
+
+def legend(axes: Axes, **options: Any) -> None:
+    """Add a legend when there is something to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**{"loc": "best", "handlelength": 1.6, **options})

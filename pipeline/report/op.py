@@ -1,0 +1,32 @@
+"""OP that writes the report at the end of the DAG."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ops.files import write_text
+from ops.task import TaskOP
+from pipeline.report.gather import report_inputs
+
+
+class Report(TaskOP):
+    """The self-contained HTML report, its figures with a CSV each, and ``summary.json``."""
+
+    artifacts = tuple(
+        f"{name}?"
+        for name in ("campaign", "pretrained", "errors", "filter", "student", "student_errors", "conductivity")
+    ) + ("variants*", "trajectories*")
+    cached = False  # it shows times of this run
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``report.html``, ``summary.json`` and ``figures/``."""
+        from pipeline.config.load import resolved_yaml
+        from pipeline.config.schema import Project
+        from pipeline.report.build import build_report
+
+        config = out / "config.resolved.yaml"
+        write_text(config, resolved_yaml(Project.model_validate(settings["config"])))
+        run = Path(os.environ["DPA_SSE_RUN"]) if "DPA_SSE_RUN" in os.environ else None
+        build_report(report_inputs(inputs, config, run, out), out)

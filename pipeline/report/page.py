@@ -1,0 +1,178 @@
+"""Building blocks of the page and the wording of numbers; the template only lays them out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.report.figures import Figure
+from pipeline.report.inputs import number, pair
+
+Level = Literal["good", "warn", "bad", "info"]
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell that is marked as good, doubtful or bad (in words too: the text says it)."""
+
+    text: str
+    level: Level = "info"
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """A paragraph; ``level`` makes it a note."""
+
+    text: str
+    level: Level | None = None
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class TableBlock:
+    """A table; columns whose name is in ``words`` are set flush left."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    caption: str = ""
+    words: Sequence[str] = ()
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """Figures side by side, as many as fit."""
+
+    figures: Sequence[Figure]
+    kind: str = "figures"
+
+
+@dataclass(frozen=True)
+class DetailsBlock:
+    """Folded content: preformatted text, a table, or figures."""
+
+    title: str
+    pre: str = ""
+    blocks: Sequence[Any] = ()
+    kind: str = "details"
+
+
+@dataclass
+class Section:
+    """One section of the page."""
+
+    anchor: str
+    title: str
+    blocks: list[Any] = field(default_factory=list)
+    absent: str = ""
+    """Why the section is empty; such sections become one line each at the end of the page."""
+
+    def text(self, text: str, level: Level | None = None) -> None:
+        """Append a paragraph."""
+        self.blocks.append(TextBlock(text, level))
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str | Cell]],
+        caption: str = "",
+        words: str = "",
+        optional: str = "",
+    ) -> None:
+        """Append a table, unless it has no rows.
+
+        Parameters
+        ----------
+        columns, rows, caption
+            Its content.
+        words : str
+            The columns that are set flush left, separated by ``|``.
+        optional : str
+            The columns that are left out when no row has anything in them, separated by ``|``.
+        """
+        if not rows:
+            return
+        spare = optional.split("|")
+        kept = [
+            i for i, name in enumerate(columns) if name not in spare or any(row[i] not in {ABSENT, ""} for row in rows)
+        ]
+        self.blocks.append(
+            TableBlock([columns[i] for i in kept], [[row[i] for i in kept] for row in rows], caption, words.split("|"))
+        )
+
+    def figures(self, figures: Sequence[Figure | None], most: int = 100) -> None:
+        """Append the figures that exist; those beyond the first ``most`` are folded."""
+        found = [figure for figure in figures if figure is not None]
+        if found:
+            self.blocks.append(FigureBlock(found[:most]))
+        if len(found) > most:
+            self.blocks.append(DetailsBlock(f"More figures ({len(found) - most})", blocks=[FigureBlock(found[most:])]))
+
+
+def show(value: Any, digits: int = 3) -> str:
+    """Return a number with so many significant digits, without exponent where it reads well; a dash for None."""
+    x = number(value)
+    if x is None:
+        return ABSENT
+    if x == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(x)))
+    if -3 <= exponent < 5:
+        return f"{x:.{max(0, digits - 1 - exponent)}f}"
+    mantissa, power = f"{x:.{digits - 1}e}".split("e")
+    return f"{mantissa}×10{_superscript(int(power))}"
+
+
+def _superscript(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def kelvin(value: Any) -> str:
+    """Return a temperature without its unit, as short as it is exact: 800, 1073.15; a dash for None."""
+    x = number(value)
+    return ABSENT if x is None else f"{round(x, 2):g}" if x < 1e5 else show(x)
+
+
+def interval(value: Any, digits: int = 3) -> str:
+    """Return ``low to high``, or a dash."""
+    found = pair(value)
+    return ABSENT if found is None else f"{show(found[0], digits)} to {show(found[1], digits)}"
+
+
+def count(value: Any) -> str:
+    """Return a whole number, or a dash."""
+    x = number(value)
+    return ABSENT if x is None else f"{round(x):,}".replace(",", " ")
+
+
+def duration(seconds: Any) -> str:
+    """Return a time span in words: 4.2 s, 3 min 12 s, 2 h 05 min."""
+    x = number(seconds)
+    if x is None:
+        return ABSENT
+    if x < 60:
+        return f"{x:.1f} s"
+    whole = round(x)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(n: int, noun: str, many: str = "") -> str:
+    """Return ``1 run`` or ``3 runs``."""
+    return f"{n} {noun if n == 1 else many or noun + 's'}"
+
+
+def clip(text: Any, width: int = 80) -> str:
+    """Return text of at most ``width`` characters, with an ellipsis where something is left out."""
+    whole = " ".join(str(text).split())
+    return whole if len(whole) <= width else whole[: width - 1] + "…"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    words = list(words)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

@@ -1,0 +1,243 @@
+"""The local engine with toy OPs: results, resume, kill, failure, invalidation, overhead."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.engines.local import execute
+from pipeline.runs import Run, RunBusyError, open_run, split_task, stage_status
+from pipeline.wiring import Resources
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RUN_SCRIPT = """
+import sys
+from pathlib import Path
+from pipeline.engines.local import execute
+from pipeline.runs import Run
+from pipeline.wiring import Resources
+sys.exit(execute(Run(Path(sys.argv[1])), Resources(cores=2), build="toy:" + sys.argv[2]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _toy_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+
+def make(tmp_path: Path, options: dict[str, Any]) -> Run:
+    run = Run(tmp_path / "run")
+    run.create()
+    (run.folder / "toy.json").write_text(json.dumps(options))
+    return run
+
+
+def go(run: Run, build: str = "build_sum") -> int:
+    return execute(run, Resources(cores=2, retries=1), build=f"toy:{build}")
+
+
+def result(run: Run, task: str, name: str) -> Any:
+    folder = run.task_folder(task)
+    assert folder is not None, (run.engine / "dflow.log").read_text()
+    return json.loads((folder / name).read_text())
+
+
+def computed(run: Run) -> Counter[str]:
+    path = run.folder / "computed.txt"
+    return Counter(path.read_text().split("\n")[:-1]) if path.exists() else Counter()
+
+
+def start(run: Run, build: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}"}
+    return subprocess.Popen([sys.executable, "-c", RUN_SCRIPT, str(run.folder), build], env=environment)
+
+
+def workers_of(run: Run) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("DPA_SSE_RUN") == str(run.folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def test_fan_out_is_gathered_in_order(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 7})
+    assert go(run) == 0
+    assert result(run, "total", "total.json") == sum(n * n for n in range(7))
+    stages = {stage.name: stage for stage in stage_status(run.plan(), run.latest_attempt())}
+    assert (stages["02-squares"].done, stages["02-squares"].tasks) == (7, 7)
+    assert all(stage.status == "done" for stage in stages.values())
+
+
+def test_loop_feeds_its_result_back(tmp_path: Path) -> None:
+    run = make(tmp_path, {"last": 2})
+    assert go(run, "build_loop") == 0
+    assert result(run, "after", "numbers.json") == [0, 1, 10, 11, 12]
+    assert run.task_folder("square-i002-001") is not None
+
+
+def test_finished_tasks_are_kept_and_only_what_changed_is_computed_again(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 4})
+    assert go(run) == 0
+    assert go(run) == 0
+    assert set(computed(run).values()) == {1}
+    assert all(event["event"] != "changed" for event in run.latest_attempt())
+
+    (run.folder / "toy.json").write_text(json.dumps({"count": 4, "total": {"note": 1}}))
+    assert go(run) == 0
+    assert set(computed(run).values()) == {1}  # the squares do not depend on what changed
+    changed = next(event for event in run.latest_attempt() if event["event"] == "changed")
+    assert changed["again"] == ["total"]
+    assert changed["kept"] == ["numbers", "square"]
+
+    (run.folder / "toy.json").write_text(json.dumps({"count": 4, "square": {"label": "other"}}))
+    assert go(run) == 0
+    changed = next(event for event in run.latest_attempt() if event["event"] == "changed")
+    assert changed["again"] == ["square", "total"]
+    assert sum(computed(run).values()) == 8
+
+
+def test_a_failed_task_does_not_stop_its_siblings_and_is_tried_again_later(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 5, "square": {"fail": [1]}})
+    assert go(run) == 1
+    failed = [event for event in run.latest_attempt() if event["event"] == "failed"]
+    assert failed[0]["task"] == "square-001"
+    assert failed[0]["reason"] == "task 1 fails on purpose"
+    assert "1 of 5" in failed[-1]["reason"]
+    assert len(computed(run)) == 5
+    assert go(run) == 1
+    assert computed(run)["square 1"] == 2  # the failed one alone
+    assert sum(computed(run).values()) == 6
+
+
+def test_a_passing_failure_is_retried(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 3, "square": {"flaky": [2]}})
+    assert go(run) == 0
+    assert [event["task"] for event in run.latest_attempt() if event["event"] == "retry"] == ["square-002"]
+
+
+def test_second_driver_is_refused(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 2})
+    lock = run.lock()
+    try:
+        with pytest.raises(RunBusyError, match=f"pid {os.getpid()}"):
+            go(run)
+    finally:
+        run.unlock(lock)
+    assert run.holder() is None
+
+
+def test_interrupt_ends_all_children_within_five_seconds(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 6, "square": {"delay_s": 30}})
+    driver = start(run, "build_sum")
+    wait_for(lambda: len(computed(run)) >= 2, 30)
+    begin = time.monotonic()
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=5) == 130
+    assert workers_of(run) == []
+    assert time.monotonic() - begin < 5
+
+
+def test_killed_at_ten_moments_gives_the_same_result_and_repeats_nothing(tmp_path: Path) -> None:
+    """Kill -9 of the driver, its child or a task at seeded random moments; the same command goes on."""
+    generator = random.Random(20240618)
+    run = make(tmp_path, {"count": 16, "square": {"delay_s": 0.15}})
+    begun = time.monotonic()
+    for number in range(10):
+        driver = start(run, "build_sum")
+        time.sleep(generator.uniform(0.3, 1.6))
+        victims = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)] \
+            if driver.poll() is None else []
+        if victims:
+            victim = victims[0] if number % 2 == 0 else generator.choice(victims)
+            kill(victim)
+            if victim.pid != driver.pid:
+                driver.wait(timeout=60)
+        driver.wait(timeout=60)
+        wait_for(lambda: not workers_of(run), 5)  # nothing outlives its driver
+    assert go(run) == 0
+    assert result(run, "total", "total.json") == sum(n * n for n in range(16))
+    done = Counter(event["task"] for event in run.events() if event["event"] == "done")
+    assert set(done.values()) == {1}, "a finished task was computed again"
+    assert time.monotonic() - begun < 120
+
+
+def kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        pass
+
+
+def wait_for(condition: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_overhead_of_many_tiny_tasks(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 1000})
+    before = os.times()
+    assert go(run) == 0
+    after = os.times()
+    seconds = (after.children_user - before.children_user) + (after.children_system - before.children_system)
+    assert result(run, "total", "total.json") == sum(n * n for n in range(1000))
+    assert seconds / 1000 <= 0.05
+
+
+def test_overhead_of_chained_fan_outs(tmp_path: Path) -> None:
+    """Unpatched dflow needs 198 s for this chain; CPU time, because the machine may be busy."""
+    run = make(tmp_path, {"count": 20})
+    before = os.times()
+    assert go(run, "build_chain") == 0
+    after = os.times()
+    seconds = (after.children_user - before.children_user) + (after.children_system - before.children_system)
+    assert seconds < 6
+
+
+def test_read_only_folder_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ops.errors import InputError
+
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(InputError, match="can not write here"):
+        Run(blocker / "run").create()
+
+
+def test_unknown_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ops.errors import InputError
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "other").mkdir(parents=True)
+    (tmp_path / "runs" / "other" / "config.resolved.yaml").write_text("")
+    with pytest.raises(InputError, match="no such run; runs here: other"):
+        open_run("mine")
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("train-i001-003", ("train", True, "i001")),
+        ("perturb-new", ("perturb-new", False, "")),
+        ("md-012", ("md", False, "")),
+        ("merge-i000", ("merge", True, "i000")),
+    ],
+)
+def test_task_names_are_split(task: str, expected: tuple[str, bool, str]) -> None:
+    assert split_task(task) == expected

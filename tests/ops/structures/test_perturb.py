@@ -1,0 +1,98 @@
+"""Strain and displacement: reproducible, bounded, never on top of each other."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ops.errors import InputError
+from ops.structures.build import build_cell, write_cells
+from ops.structures.distances import nearest_distances, neighbour_pairs
+from ops.structures.extxyz import read_frames
+from ops.structures.perturb import perturb_atoms, perturb_cells
+from ops.structures.settings import PerturbSettings, SystemSettings
+
+SYSTEMS = [SystemSettings(name="Li2S", structure="Li2S"), SystemSettings(name="arg", structure="Li6PS5Cl", site_disorder=0.5)]
+
+
+@pytest.fixture(scope="module")
+def cell():
+    return build_cell(SYSTEMS[1], Path(), 1)
+
+
+def test_strain_is_symmetric_and_bounded(cell):
+    deformation = np.linalg.inv(cell.cell.array) @ perturb_atoms(cell, 0.03, 0.0, np.random.default_rng(0)).cell.array
+    assert np.allclose(deformation, deformation.T)
+    assert 0 < np.abs(deformation - np.eye(3)).max() <= 0.03
+
+
+def test_displacements_fill_the_ball(cell):
+    rng = np.random.default_rng(0)
+    moved = np.concatenate([perturb_atoms(cell, 0.0, 0.1, rng).positions - cell.positions for _ in range(40)])
+    radius = np.linalg.norm(moved, axis=1)
+    assert radius.max() <= 0.1
+    assert np.mean(radius**3) == pytest.approx(0.1**3 / 2, rel=0.05)  # uniform in the volume
+    assert np.abs(moved.mean(axis=0)).max() < 0.005
+
+
+@pytest.mark.parametrize(("strain", "displacement"), [(0.03, 0.1), (0.1, 0.3), (0.2, 0.6)])
+def test_contacts_are_kept(cell, strain, displacement):
+    nearest = nearest_distances(cell)
+    rng = np.random.default_rng(5)
+    for _ in range(5):
+        i, j, _, distance = neighbour_pairs(perturb_atoms(cell, strain, displacement, rng), 4.0)
+        assert np.all(distance >= 0.8 * np.minimum(nearest[i], nearest[j]) - 1e-9)
+
+
+def test_zero_amplitudes_change_nothing(cell):
+    same = perturb_atoms(cell, 0.0, 0.0, np.random.default_rng(0))
+    assert np.allclose(same.positions, cell.positions, atol=1e-12)
+
+
+def test_impossible_displacements_are_refused(cell):
+    with pytest.raises(InputError, match="smaller"):
+        perturb_atoms(cell, 0.0, 40.0, np.random.default_rng(0))
+
+
+def test_task_folders(tmp_path):
+    write_cells(SYSTEMS, tmp_path, 1, tmp_path / "cells.extxyz")
+    settings = PerturbSettings(count=3)
+    assert perturb_cells(tmp_path / "cells.extxyz", settings, 7, tmp_path / "out") == 6
+    assert perturb_cells(tmp_path / "cells.extxyz", settings, 7, tmp_path / "again") == 6
+    names = []
+    for number in range(6):
+        file = f"task.{number:03d}/cell.extxyz"
+        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+        names.append(read_frames(tmp_path / "out" / file)[0].info["trajectory"])
+    assert names == ["Li2S.p000", "Li2S.p001", "Li2S.p002", "arg.p000", "arg.p001", "arg.p002"]
+    info = read_frames(tmp_path / "out/task.004/cell.extxyz")[0].info
+    assert (info["system"], info["perturbation"], info["parent"]) == ("arg", 1, "Li6PS5Cl_disordered")
+
+
+def test_a_system_does_not_depend_on_the_others(tmp_path):
+    write_cells(SYSTEMS, tmp_path, 1, tmp_path / "both.extxyz")
+    write_cells(SYSTEMS[1:], tmp_path, 1, tmp_path / "one.extxyz")
+    perturb_cells(tmp_path / "both.extxyz", PerturbSettings(count=1), 7, tmp_path / "both")
+    perturb_cells(tmp_path / "one.extxyz", PerturbSettings(count=1), 7, tmp_path / "one")
+    assert (tmp_path / "both/task.001/cell.extxyz").read_bytes() == (tmp_path / "one/task.000/cell.extxyz").read_bytes()
+
+
+def test_unnamed_or_doubled_systems_are_refused(tmp_path):
+    write_cells([SYSTEMS[0], SYSTEMS[0]], tmp_path, 1, tmp_path / "cells.extxyz")
+    with pytest.raises(InputError, match="own info"):
+        perturb_cells(tmp_path / "cells.extxyz", PerturbSettings(), 1, tmp_path / "out")
+    (tmp_path / "none.extxyz").write_text("")
+    with pytest.raises(InputError, match="no cell"):
+        perturb_cells(tmp_path / "none.extxyz", PerturbSettings(), 1, tmp_path / "out")
+
+
+def test_thousand_cells_are_quick():
+    import time
+
+    atoms = build_cell(SystemSettings(name="x", structure="Li10GeP2S12", supercell=(2, 2, 1)), Path(), 1)
+    from ops.structures.perturb import find_contacts
+
+    contacts, rng = find_contacts(atoms, 0.1), np.random.default_rng(0)
+    start = time.process_time()
+    for _ in range(1000):
+        perturb_atoms(atoms, 0.03, 0.1, rng, contacts)
+    assert time.process_time() - start < 2.0

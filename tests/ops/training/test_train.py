@@ -1,0 +1,233 @@
+"""Real, tiny trainings. Each starts a child process that imports torch and deepmd (seconds), so there are few."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from ops.errors import FatalError, InputError, TransientError
+from ops.files import read_json
+from ops.training.datasets import split_systems
+from ops.training.evaluate import evaluate
+from ops.training.finetune import choose_frames, finetune_model
+from ops.training.presets import training_input
+from ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
+from ops.training.train import change_bias, read_lcurve, resolve_model, train_model
+
+TYPE_MAP = ["Li", "S", "Br"]
+STEPS = 24
+RESULTS = ("model.pt", "model.pth", "model_compressed.pth", "input.json", "lcurve.csv", "parity.json")
+
+
+@pytest.fixture(scope="module")
+def student_input(tiny_overrides: dict[str, Any]) -> Callable[[Path], dict[str, Any]]:
+    def make(dataset: Path) -> dict[str, Any]:
+        train = TrainSettings(preset="se_e2_a-tiny", steps=STEPS, overrides=tiny_overrides)
+        return training_input(train, TYPE_MAP, split_systems(dataset, "train"), split_systems(dataset, "test"), 3)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def student(
+    dataset: Path, student_input: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("student") / "model"
+    train_model(student_input(dataset), out, preset="se_e2_a-tiny", seed=3, threads=1)
+    return out
+
+
+def test_model_folder_is_complete(student: Path, dataset: Path) -> None:
+    info = read_json(student / "model.json")
+    assert info["type_map"] == TYPE_MAP
+    assert (info["steps"], info["rcut_A"], info["compressed"]) == (STEPS, 4.0, True)
+    assert info["n_parameters"] > 100
+    sel = read_json(student / "input.json")["model"]["descriptor"]["sel"]
+    needed = info["neighbours"]["cutoffs"]["4"]["per_type"]
+    assert all(have >= need for have, need in zip(sel, needed, strict=True))
+    text = (student / "input.json").read_text()
+    assert str(dataset) not in text and "train/LiS" in text
+    rows = read_lcurve(student / "lcurve.csv")
+    assert [row["step"] for row in rows] == [1, *range(2, STEPS + 1, 2)]
+    assert rows[-1]["rmse_f_trn"] > 0
+    parity = read_json(student / "parity.json")
+    assert set(parity["files"]) == {"model.pth", "model_compressed.pth"}
+    assert 0 <= parity["max_force_difference_eV_A"] < 1e-3
+    assert not list((student / ".work").glob("*.pt"))
+
+
+def test_finished_model_is_not_trained_again(
+    student: Path, dataset: Path, student_input: Callable[[Path], dict[str, Any]]
+) -> None:
+    before = {name: (student / name).stat().st_mtime_ns for name in RESULTS}
+    start = time.monotonic()
+    train_model(student_input(dataset), student, preset="se_e2_a-tiny", seed=3, threads=1)
+    assert time.monotonic() - start < 2
+    assert {name: (student / name).stat().st_mtime_ns for name in RESULTS} == before
+
+
+def test_killed_training_ends_as_an_undisturbed_one(
+    student: Path, dataset: Path, student_input: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    """Kill the child after its first checkpoint; break the newest one; the data lies elsewhere at the second call."""
+    out, moved = tmp_path / "model", tmp_path / "moved"
+    stopper = threading.Thread(target=_kill_after_checkpoints, args=(out,))
+    stopper.start()
+    with pytest.raises(TransientError, match="SIGKILL"):
+        train_model(student_input(dataset), out, preset="se_e2_a-tiny", seed=3, threads=1)
+    stopper.join()
+    left = sorted((out / ".work").glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
+    left[-1].write_bytes(left[-1].read_bytes()[:5000])
+    shutil.copytree(dataset, moved)
+    train_model(student_input(moved), out, preset="se_e2_a-tiny", seed=3, threads=1)
+    assert 0 < read_json(out / "model.json")["resumed_at_step"] < STEPS
+    for name in RESULTS:
+        assert (out / name).read_bytes() == (student / name).read_bytes(), name
+
+
+def _kill_after_checkpoints(out: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if len(list((out / ".work").glob("checkpoint-[0-9]*.pt"))) == 2:  # the first one is complete
+            for child in psutil.Process().children():
+                if any(str(out) in part for part in child.cmdline()):
+                    child.kill()
+            return
+        time.sleep(0.02)
+
+
+def test_evaluation_agrees_with_the_labels(student: Path, dataset: Path, tmp_path: Path) -> None:
+    errors = evaluate(student / "model_compressed.pth", dataset, "test", tmp_path, "student")
+    assert errors["n_frames"] == 5
+    rows = np.genfromtxt(tmp_path / "student" / "parity_force.csv", delimiter=",", names=True, dtype=None, encoding=None)
+    assert len(rows) == 5 * 8 * 3
+    by_hand = np.abs(rows["model_eV_A"] - rows["label_eV_A"]).mean() * 1000
+    assert errors["force_mae_meV_A"] == pytest.approx(by_hand, abs=0.02)
+    energy = np.genfromtxt(tmp_path / "student" / "parity_energy.csv", delimiter=",", names=True, dtype=None, encoding=None)
+    difference = (energy["model_eV_atom"] - energy["label_eV_atom"]) * 1000
+    assert errors["energy_mae_meV_atom"] == pytest.approx(np.abs(difference).mean(), abs=0.01)
+    assert errors["energy_mae_shifted_meV_atom"] == pytest.approx(np.abs(difference - difference.mean()).mean(), abs=0.01)
+    assert errors["energy_rmse_meV_atom"] >= errors["energy_mae_meV_atom"]
+    assert set(errors["force_mae_per_element_meV_A"]) == {"Li", "S"}
+    assert errors == read_json(tmp_path / "student" / "evaluation.json")
+
+
+def test_evaluation_refuses_unknown_elements(
+    student: Path, make_system: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_system(tmp_path / "K", ["Li"] * 4 + ["K"] * 4, 1, 1, type_map=["Li", "K"])
+    with pytest.raises(InputError, match="K is not in the type map"):
+        evaluate(student / "model.pth", [folder], "test", tmp_path, "x")
+
+
+def test_bias_is_fitted_to_the_new_compound(student: Path, new_dataset: Path, tmp_path: Path) -> None:
+    bias = change_bias(student / "model.pt", new_dataset, tmp_path / "bias")
+    assert bias["bias_before_eV"] != bias["bias_after_eV"]
+    raw = evaluate(student / "model.pt", new_dataset, "test", tmp_path, "raw", parity=False)
+    shifted = evaluate(tmp_path / "bias" / "model.pt", new_dataset, "test", tmp_path, "shifted", parity=False)
+    assert abs(shifted["energy_offset_meV_atom"]) < 0.2 * abs(raw["energy_offset_meV_atom"])
+    assert shifted["force_mae_meV_A"] == pytest.approx(raw["force_mae_meV_A"], abs=1e-6)  # a constant has no force
+
+
+@pytest.mark.slow
+def test_fine_tuning_from_scratch_and_restart(
+    dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path
+) -> None:
+    pretrain = PretrainSettings(preset="dpa2-tiny", steps=10, overrides=dpa2_overrides)
+    data = training_input(pretrain, TYPE_MAP, split_systems(dataset, "train"), [], 1)
+    train_model(data, tmp_path / "pre", preset="dpa2-tiny", seed=1, threads=1)
+    settings = FinetuneSettings(frames=4, replay_frames=3, steps=10)
+    infos = {
+        strategy: finetune_model(
+            tmp_path / "pre" / "model.pt", strategy, settings, pretrain, new_dataset, TYPE_MAP, 1, tmp_path / strategy,
+            base_dataset=dataset,
+        )
+        for strategy in ("naive", "replay", "from_scratch")
+    }
+    assert [infos[key]["frames"] for key in infos] == [4, 4, 4]
+    assert infos["replay"]["replay_frames"] == 3
+    networks = [read_json(tmp_path / key / "input.json")["model"]["descriptor"] for key in infos]
+    assert networks[0]["repinit"]["nsel"] == networks[2]["repinit"]["nsel"]
+    errors = {
+        key: evaluate(tmp_path / key / "model.pth", new_dataset, "test", tmp_path, key, parity=False) for key in infos
+    }
+    zero = evaluate(tmp_path / "pre" / "model.pth", new_dataset, "test", tmp_path, "zero", parity=False)
+    assert errors["naive"]["energy_mae_meV_atom"] < zero["energy_mae_meV_atom"]
+    # a restart right after a fine-tuning that took over the network (deepmd issue 3986)
+    work = tmp_path / "naive" / ".work"
+    for name in ("model.json", "model.pt", "model.pth", "parity.json"):
+        (tmp_path / "naive" / name).rename(tmp_path / name)
+    (work / "trained.json").unlink()
+    stopper = threading.Thread(target=_kill_after_checkpoints, args=(tmp_path / "naive",))
+    stopper.start()
+    arguments = (
+        tmp_path / "pre" / "model.pt", "naive", settings, pretrain, new_dataset, TYPE_MAP, 1, tmp_path / "naive",
+    )
+    with pytest.raises(TransientError):
+        finetune_model(*arguments)
+    stopper.join()
+    assert finetune_model(*arguments)["resumed_at_step"] > 0
+    for name in ("model.pt", "model.pth"):
+        assert (tmp_path / "naive" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_chosen_frames_are_spread_and_kept(new_dataset: Path, tmp_path: Path) -> None:
+    folders = choose_frames(new_dataset, 3, TYPE_MAP, tmp_path / "few")
+    source = np.load(new_dataset / "train" / "LiBr" / "set.000" / "energy.npy")
+    assert np.array_equal(np.load(folders[0] / "set.000" / "energy.npy"), source[[0, 2, 5]])
+    assert read_json(tmp_path / "few" / "chosen.json") == {"frames": [0, 2, 5], "of": 6}
+    assert choose_frames(new_dataset, 3, TYPE_MAP, tmp_path / "few") == folders
+    assert len(np.load(choose_frames(new_dataset, 99, TYPE_MAP, tmp_path / "all")[0] / "set.000" / "box.npy")) == 6
+
+
+def test_divergence_is_a_clear_error(dataset: Path, tiny_overrides: dict[str, Any], tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(dataset / "train" / "LiS", bad)
+    energy = np.load(bad / "set.000" / "energy.npy")
+    energy[:] = np.nan
+    np.save(bad / "set.000" / "energy.npy", energy)
+    data = training_input(
+        TrainSettings(preset="se_e2_a-tiny", steps=4, overrides=tiny_overrides), TYPE_MAP, [bad], [], 1
+    )
+    with pytest.raises(FatalError):
+        train_model(data, tmp_path / "out", threads=1)
+    assert not (tmp_path / "out" / "model.json").exists()
+
+
+def test_wrong_input_is_refused_before_anything_starts(
+    dataset: Path, student_input: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    data = student_input(dataset)
+    with pytest.raises(InputError, match="exclude each other"):
+        train_model(data, tmp_path, init_model=tmp_path / "a.pt", finetune=tmp_path / "b.pt")
+    with pytest.raises(InputError, match="does not exist"):
+        train_model(data, tmp_path, init_model=tmp_path / "a.pt")
+    without = {**data, "training": {**data["training"], "training_data": {"systems": [str(tmp_path)]}}}
+    with pytest.raises(InputError, match="type.raw"):
+        train_model(without, tmp_path)
+    with pytest.raises(InputError, match="DPA-3"):
+        resolve_model("DPA-99")
+    assert not (tmp_path / ".work").exists()
+
+
+def test_command_line_of_the_child_is_this_package() -> None:
+    """The child must import this package also when it is not installed and another working folder is current."""
+    from ops.training.train import child_environment
+
+    code = "import ops.training.worker as w; print(w.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **child_environment()}, cwd="/", capture_output=True, text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()) == Path(__file__).parents[3] / "ops" / "training" / "worker.py"
