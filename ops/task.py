@@ -111,6 +111,7 @@ class TaskOP(OP):
                 events.emit("cached", stage, task, folder=folder)
                 return folder, read_json(folder / DONE)["values"]
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "status.json").unlink(missing_ok=True)  # of an attempt that failed
         events.emit("start", stage, task, folder=folder)
         start = time.monotonic()
         try:
@@ -120,8 +121,8 @@ class TaskOP(OP):
             raise
         seconds = time.monotonic() - start
         write_manifest(folder, producer=type(self).__name__, version=self.version)
-        failed = _failure(folder)
-        if failed is None:
+        failed, final = _failure(folder)
+        if failed is None or final:
             write_json(folder / DONE, {"values": values, "seconds": seconds})
         events.emit("failed" if failed else "done", stage, task, folder=folder, seconds=seconds, reason=failed)
         return folder, values
@@ -216,13 +217,15 @@ def _digest(value: Any) -> Any:
     return sha256_file(path)
 
 
-def _failure(folder: Path) -> str | None:
-    """Return the reason when the task says of itself that it failed."""
+def _failure(folder: Path) -> tuple[str | None, bool]:
+    """Return the reason when the task says of itself that it failed, and whether trying again would be useless."""
     try:
         status = read_json(folder / "status.json")
     except FileNotFoundError:
-        return None
-    return (status.get("reason") or "failed") if status.get("status") == "failed" else None
+        return None, False
+    if status.get("status") != "failed":
+        return None, False
+    return status.get("reason") or "failed", bool(status.get("final"))
 
 
 def _publish(source: Path, target: Path) -> Path:

@@ -17,7 +17,7 @@ MAX_MINUTES = 15.0
 def promises(summary: dict[str, Any], run: Path) -> Iterator[tuple[str, bool, str]]:
     """Yield (promise, kept, figure)."""
     stages = summary["stages"]
-    yield "every stage is done", all(s["status"] == "done" for s in stages), ", ".join(
+    yield "every stage is done", all(s["status"] == "ok" for s in stages), ", ".join(
         f"{s['name']} {s['status']}" for s in stages
     )
     minutes = sum(s["seconds"] or 0 for s in stages) / 60

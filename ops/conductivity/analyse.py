@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 
 from ops.conductivity import arrhenius
 from ops.conductivity.estimate import DIFFUSIVE, estimate_self
-from ops.conductivity.run import Run, charge_of, measure, report
+from ops.conductivity.formats import open_trajectory
+from ops.conductivity.points_table import read_measured, read_points
+from ops.conductivity.run import Run, charge_of, measure, nernst_einstein_mS_cm, report
 from ops.conductivity.settings import ConductivitySettings, SourceOptions
-from ops.conductivity.sources import Source, find_sources, open_trajectory
+from ops.conductivity.sources import Source, find_sources
 from ops.conductivity.tables import write_tables
 from ops.conductivity.tracks import follow
 from ops.errors import InputError
@@ -28,6 +31,7 @@ def analyse_folder(
     out: Path,
     options: SourceOptions | None = None,
     progress: Callable[[str], None] | None = None,
+    compare: Path | None = None,
 ) -> dict[str, Any]:
     """Analyse trajectories and write everything into ``out``.
 
@@ -43,6 +47,8 @@ def analyse_folder(
         What files do not say (time step, temperature, elements).
     progress : callable, optional
         Called with one line per finished run.
+    compare : Path, optional
+        CSV table of measured values, see ``points_table.read_measured``: drawn beside the results.
 
     Returns
     -------
@@ -57,19 +63,22 @@ def analyse_folder(
     """
     out.mkdir(parents=True, exist_ok=True)
     options = options or SourceOptions()
-    found = find_sources(sources, options)
+    measured = read_measured(compare) if compare else []
+    tables = [path for path in sources if path.suffix.lower() == ".csv"]
+    rows = [row for path in tables for row in read_points(path)]
+    found = find_sources([path for path in sources if path not in tables], options)
     runs = []
     for source in found:
         runs.append(analyse_source(source, settings, options))
         if progress:
             progress(f"{source.label}: {runs[-1].verdict}")
-    result = summarise(runs, settings)
+    result = summarise(runs, settings, rows)
     write_json(out / "conductivity.json", result)
     write_tables(runs, result, settings, out)
     if settings.figures:
         from ops.conductivity.figures import write_figures
 
-        write_figures(runs, result, settings, out / "figures")
+        write_figures(runs, result, settings, out / "figures", measured)
     items = [
         {"index": k, "status": "ok" if run.verdict == DIFFUSIVE else "failed", "reason": run.verdict}
         for k, run in enumerate(runs)
@@ -81,6 +90,7 @@ def analyse_folder(
 def analyse_source(source: Source, settings: ConductivitySettings, options: SourceOptions) -> Run:
     """Analyse one trajectory; whatever is wrong with it becomes its verdict."""
     run = Run(source.label, source.system, source.temperature_K)
+    run.folder = source.path.parent if source.facts and source.path else None
     if source.melted:
         run.verdict, run.reasons = "melted", [source.failure]
     elif source.failure or source.path is None:
@@ -90,10 +100,28 @@ def analyse_source(source: Source, settings: ConductivitySettings, options: Sour
             trajectory = open_trajectory(source.path, options, source.timestep_fs)
             tracks = follow(trajectory, settings.mobile, settings.reference, settings.skip_ps)
             measure(tracks, settings, run)
+            run.reasons += off_target(run)
         except InputError as error:
             message = str(error).replace(f"{source.path}: ", "").replace(str(source.path), source.label)
-            run.verdict, run.reasons = f"unreliable: {message}", [message]
+            run.verdict, run.reasons, run.bad_input = f"unreliable: {message}", [message], True
     return run
+
+
+def off_target(run: Run) -> list[str]:
+    """Return a warning when the mean temperature of an MD folder's ``thermo.csv`` is more than 3 % off its target."""
+    source = run.folder / "thermo.csv" if run.folder is not None else None
+    if source is None or not source.is_file():
+        return []
+    with source.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    try:
+        values = [float(row["temperature_K"]) for row in rows[len(rows) // 2 :]]
+    except (KeyError, ValueError, TypeError):
+        return []
+    mean = float(np.mean(values)) if values else run.temperature_K
+    if abs(mean / run.temperature_K - 1) < 0.03:
+        return []
+    return [f"the mean temperature was {mean:.0f} K, not {run.temperature_K:g} K"]
 
 
 def group_runs(runs: Sequence[Run]) -> list[list[Run]]:
@@ -133,8 +161,10 @@ def pool(group: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]
     return entry | report(same, estimates, settings)
 
 
-def summarise(runs: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]:
-    """Return the content of ``conductivity.json`` for analysed runs."""
+def summarise(
+    runs: Sequence[Run], settings: ConductivitySettings, rows: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the content of ``conductivity.json`` for analysed runs and rows of tables."""
     listed = []
     for run in runs:
         main = run.estimates.get(settings.mobile[0])
@@ -144,9 +174,9 @@ def summarise(runs: Sequence[Run], settings: ConductivitySettings) -> dict[str, 
              "verdict": run.verdict, "reasons": run.reasons, "more_ps_needed": main.more_ps if main else None}
             | report([run], run.estimates, settings)
             | {"framework": run.framework, "plateau": main.start.scan if main and main.start else [],
-               "file": f"msd_{run.source}.csv" if run.parts else None}
+               "bad_input": run.bad_input, "file": f"msd_{run.source}.csv" if run.parts else None}
         )
-    temperatures = [pool(group, settings) for group in group_runs(runs)]
+    temperatures = [pool(group, settings) for group in group_runs(runs)] + [with_sigma(row, settings) for row in rows]
     lines: dict[str, Any] = {}
     for system in dict.fromkeys(entry["system"] for entry in temperatures):
         own = [entry for entry in temperatures if entry["system"] == system]
@@ -169,13 +199,24 @@ def summarise(runs: Sequence[Run], settings: ConductivitySettings) -> dict[str, 
 def to_point(entry: dict[str, Any], runs: Sequence[Run], settings: ConductivitySettings) -> arrhenius.Point:
     """Return the Arrhenius point of an entry of ``temperatures``."""
     run = next((r for r in runs if r.source in entry["sources"]), None)
-    density = None
-    if run is not None and entry.get("volume_A3"):
-        species = settings.mobile[0]
-        density = run.counts.get(species, 0) * charge_of(settings, species) ** 2 / entry["volume_A3"]
+    species, density = settings.mobile[0], None
+    carriers = run.counts.get(species, 0) if run else entry.get("n_carriers")
+    if carriers and entry.get("volume_A3"):
+        density = carriers * charge_of(settings, species) ** 2 / entry["volume_A3"]
     return arrhenius.Point(
         entry["temperature_K"], entry.get("D_cm2_s"), entry.get("ln_D_sigma") or 0.0, entry.get("D_upper95_cm2_s"), density
     )
+
+
+def with_sigma(row: dict[str, Any], settings: ConductivitySettings) -> dict[str, Any]:
+    """Return a row of a table with its Nernst-Einstein conductivity, where carriers and volume are given."""
+    if row["D_cm2_s"] is None or not row["n_carriers"] or not row["volume_A3"]:
+        return row | {"sigma_NE_mS_cm": None, "sigma_NE_ci95_mS_cm": None}
+    factor = nernst_einstein_mS_cm(
+        1.0, row["n_carriers"], charge_of(settings, settings.mobile[0]), row["volume_A3"], row["temperature_K"]
+    )
+    interval = tuple(factor * value for value in row["D_ci95_cm2_s"])
+    return row | {"sigma_NE_mS_cm": factor * row["D_cm2_s"], "sigma_NE_ci95_mS_cm": interval}
 
 
 def plain_verdict(result: dict[str, Any]) -> list[str]:

@@ -33,6 +33,8 @@ class Part:
         (lags in frames, <r^2>, <r^4>).
     scatter : tuple or None
         Observed over expected scatter between time blocks of this run, and the number of blocks.
+    block_slopes : numpy.ndarray or None
+        Slope of the MSD in each time block, A^2/ps.
     """
 
     n_ions: int
@@ -42,6 +44,7 @@ class Part:
     fourth: tuple[np.ndarray, np.ndarray, np.ndarray]
     tracks: np.ndarray | None = None
     scatter: tuple[float, int] | None = None
+    block_slopes: np.ndarray | None = None
 
     @property
     def msd(self) -> np.ndarray:
@@ -123,6 +126,7 @@ def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
     curve = Curve(lags, lags * part.dt_ps, part.msd[lags], table, part.dt_ps, fourth_rate(part, hop_A))
     line = fit_line(curve)
     slopes = kernels.block_msd(part.tracks, lags, edges, np.maximum(1, lags // 8)) @ line.weights
+    part.block_slopes = slopes
     return float(slopes.std(ddof=1)) / line.sigma, len(edges) - 1
 
 
@@ -161,14 +165,14 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
         estimate.reasons.append("the MSD is still curved at T/8: D may be too large")
     why, factor = gates(parts, line, time, half / 1.96, hops, hop_A)
     if why:
-        _refuse(estimate, parts, hop_A, half, why)
+        _refuse(estimate, parts, line, hop_A, half, why)
         if factor is not None:
             _ask_more(estimate, (max(factor, 1.05) - 1) * length)
     else:
         D = line.slope / 6 * A2_PS_TO_CM2_S
         estimate.D_cm2_s, estimate.ln_half95 = D, half
         estimate.D_ci95_cm2_s = (D * float(np.exp(-half)), D * float(np.exp(half)))
-        _warn(estimate, parts, hops)
+        _warn(estimate, parts, line, hops)
     return estimate
 
 
@@ -215,7 +219,11 @@ def _half_width(parts: Sequence[Part], curve: Curve, start: Start, blocks: float
     line = start.line
     slope = max(line.slope, 1e-3 * line.sigma)
     halves = {"gls_birge": 1.96 * line.birge_sigma, "blocks": float(student.ppf(0.975, freedom)) * blocks * line.sigma}
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = {
+        "block_D_cm2_s": [
+            (part.block_slopes / 6 * A2_PS_TO_CM2_S).tolist() for part in parts if part.block_slopes is not None
+        ]
+    }
     if len(parts) >= 3:
         slopes = np.array([line.weights @ part.msd[curve.lags] for part in parts])
         weights = np.array([part.n_ions * part.n_frames for part in parts], dtype=float)
@@ -237,23 +245,36 @@ def _pooled_scatter(parts: Sequence[Part]) -> tuple[float, int]:
     return float(np.sqrt(sum((count - 1) * ratio**2 for ratio, count in known) / freedom)), freedom
 
 
-def _warn(estimate: Estimate, parts: Sequence[Part], hops: float) -> None:
+def _warn(estimate: Estimate, parts: Sequence[Part], line: Line, hops: float) -> None:
     """Add warnings that do not change the verdict."""
-    assert estimate.line is not None
     if hops < _WARN_HOPS:
         estimate.reasons.append(f"only {hops:.0f} hops in all: the error is above some 20 %")
-    if estimate.line.chi2_red > 4:
-        estimate.reasons.append(f"the MSD is not straight (reduced chi square {estimate.line.chi2_red:.1f})")
+    if line.chi2_red > 4:
+        estimate.reasons.append(f"the MSD is not straight (reduced chi square {line.chi2_red:.1f})")
+    for part in parts:
+        sigmas = halves_differ(part.block_slopes)
+        if sigmas is not None and abs(sigmas) > 3:
+            estimate.reasons.append(f"first and second half of a run differ by {sigmas:+.1f} sigma: not in equilibrium")
 
 
-def _refuse(estimate: Estimate, parts: Sequence[Part], hop_A: float, half: float, why: str) -> None:
+def halves_differ(slopes: np.ndarray | None) -> float | None:
+    """Return the difference of the mean slope between the halves of a run in standard errors; None below six blocks."""
+    if slopes is None or len(slopes) < 6:
+        return None
+    first, second = slopes[: len(slopes) // 2], slopes[-(len(slopes) // 2) :]
+    error = float(np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / len(first)))
+    return float(second.mean() - first.mean()) / max(error, 1e-12)
+
+
+def _refuse(
+    estimate: Estimate, parts: Sequence[Part], line: Line, hop_A: float, half: float, why: str
+) -> None:
     """Turn an estimate into an upper limit: slope + 1.645 sigma, and never below counting statistics of hops."""
     from scipy.stats import chi2
 
-    assert estimate.line is not None
     exposure = sum(part.n_ions * part.length_ps for part in parts)
-    slope = max(estimate.line.slope, 0.0)
-    sigma = max(half / 1.96 * slope, estimate.line.birge_sigma)
+    slope = max(line.slope, 0.0)
+    sigma = max(half / 1.96 * slope, line.birge_sigma)
     hops = slope * exposure / hop_A**2
     poisson = float(chi2.ppf(0.95, 2 * (hops + 1))) / 2 * hop_A**2 / exposure
     estimate.verdict = NOT_DIFFUSIVE
@@ -281,7 +302,7 @@ def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: fl
     why = f"the MSD stays below half a squared hop ({0.5 * hop_A**2:.2g} A^2): {mean.max():.2g} A^2 at most"
     if len(reached):
         why = f"the MSD reaches half a squared hop only after {reached[0] * parts[0].dt_ps:.3g} ps, later than T/8"
-    _refuse(estimate, parts, hop_A, 0.0, why)
+    _refuse(estimate, parts, estimate.line, hop_A, 0.0, why)
     exposure = sum(part.n_ions * part.length_ps for part in parts)
     estimate.n_hops = max(estimate.line.slope, 0.0) * exposure / hop_A**2
     if len(reached) and mean[-1] > 1.2 * mean[len(mean) // 2]:

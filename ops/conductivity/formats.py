@@ -13,6 +13,23 @@ from ops.conductivity.settings import SourceOptions
 from ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
 from ops.errors import InputError
 
+_ENDINGS = {
+    ".lammpstrj": "lammps", ".dump": "lammps", ".lammpsdump": "lammps",
+    ".dcd": "dcd", ".xtc": "xtc", ".extxyz": "extxyz", ".traj": "traj", ".xyz": "xyz", ".npz": "npz",
+}
+
+
+def kind_by_name(path: Path) -> str | None:
+    """Return the kind of a trajectory by its name, None when the name says nothing."""
+    name = path.name.lower().removesuffix(".gz")
+    if name.startswith("xdatcar"):
+        return "xdatcar"
+    if "vasprun" in name and name.endswith(".xml"):
+        return "vasprun"
+    if name.endswith((".bin", ".lmpbin")):
+        return sniff(path)
+    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
+
 
 def sniff(path: Path) -> str:
     """Return the kind of a file by its first bytes.
@@ -24,18 +41,53 @@ def sniff(path: Path) -> str:
     """
     with path.open("rb") as stream:
         head = stream.read(64)
-    if head.startswith(b"ITEM:") or head.startswith(b"\x1f\x8b"):
+    if head.startswith((b"ITEM:", b"\x1f\x8b")):
         return "lammps"
     if head.startswith(b"PK"):
         return "npz"
-    raise InputError(f"{path}: not a known kind of trajectory")
+    if b"DUMP" in head[8:20]:
+        return "binary"
+    known = "LAMMPS dump, DCD, XTC, extxyz, xyz, XDATCAR, vasprun.xml, .traj, npz"
+    raise InputError(f"{path}: not a known kind of trajectory ({known})")
 
 
-def open_format(kind: str, path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open a file of one of the kinds of ``sources.is_trajectory`` other than a LAMMPS text dump."""
-    if kind == "npz":
-        return read_npz(path, options)
-    raise InputError(f"{path}: no reader for {kind}")
+def open_trajectory(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
+    """Open a trajectory of any known kind.
+
+    Parameters
+    ----------
+    path : Path
+    options : SourceOptions
+    timestep_fs : float, optional
+        MD time step.
+
+    Raises
+    ------
+    InputError
+        The kind is not known, the file is damaged, or something that it does not say is not given.
+    """
+    from ops.conductivity import lammps, lammps_binary, other_formats
+
+    kind = kind_by_name(path) or sniff(path)
+    if kind == "lammps":
+        trajectory = lammps.read_lammps_text(path, options, timestep_fs)
+    elif kind == "binary":
+        trajectory = lammps_binary.read_lammps_binary(path, options, timestep_fs)
+    elif kind == "npz":
+        trajectory = read_npz(path, options)
+    elif kind in {"dcd", "xtc"}:
+        trajectory = other_formats.read_mdanalysis(kind, path, options, timestep_fs)
+    elif kind == "xdatcar":
+        trajectory = other_formats.read_xdatcar(path, options, timestep_fs)
+    elif kind == "vasprun":
+        trajectory = other_formats.read_vasprun(path, options, timestep_fs)
+    elif kind == "xyz":
+        trajectory = other_formats.read_xyz(path, options, timestep_fs)
+    else:
+        trajectory = other_formats.read_ase(path, options, timestep_fs, kind)
+    if options.wrapped is not None:
+        trajectory.unwrapped = not options.wrapped
+    return trajectory
 
 
 def read_npz(path: Path, options: SourceOptions) -> Trajectory:
@@ -54,9 +106,8 @@ def read_npz(path: Path, options: SourceOptions) -> Trajectory:
             unwrapped = bool(data["unwrapped"]) if "unwrapped" in data else False
     except (ValueError, zipfile.BadZipFile, OSError) as error:
         raise InputError(f"{path}: not a readable npz file ({error})") from error
-    if options.wrapped is not None:
-        unwrapped = not options.wrapped
-    return Trajectory(symbols, _npz_chunks(path, cells, len(symbols)), unwrapped, frame_ps)
+    hint = len(cells) if cells.ndim == 3 and len(cells) > 1 else None
+    return Trajectory(symbols, _npz_chunks(path, cells, len(symbols)), unwrapped, frame_ps, hint)
 
 
 def _npz_chunks(path: Path, cells: np.ndarray, n_atoms: int) -> Iterator[Chunk]:
@@ -67,22 +118,29 @@ def _npz_chunks(path: Path, cells: np.ndarray, n_atoms: int) -> Iterator[Chunk]:
             raise InputError(f"{path}: positions have shape {shape}, expected (T, {n_atoms}, 3)")
         if cells.ndim == 3 and len(cells) not in {1, shape[0]}:
             raise InputError(f"{path}: {len(cells)} cells for {shape[0]} frames")
-        size = n_atoms * 3 * dtype.itemsize
         source = _raw_member(path, archive) or stream
+        varying = cells.ndim == 3 and len(cells) > 1
+        frames = np.empty((CHUNK_FRAMES, n_atoms, 3), dtype=dtype)
         try:
             for first in range(0, shape[0], CHUNK_FRAMES):
                 count = min(CHUNK_FRAMES, shape[0] - first)
-                data = source.read(count * size)
-                if len(data) < count * size:
-                    raise InputError(f"{path}: the file ends inside `positions`")
-                positions = np.frombuffer(data, dtype=dtype).reshape(count, n_atoms, 3)
-                if dtype not in (np.float32, np.float64):
-                    positions = positions.astype(np.float64)
-                varying = cells.ndim == 3 and len(cells) > 1
+                _fill(source, frames[:count], path)
+                positions = frames[:count] if dtype in (np.float32, np.float64) else frames[:count].astype(np.float64)
                 part = cells[first : first + count] if varying else np.broadcast_to(cells.reshape(3, 3), (count, 3, 3))
                 yield Chunk(positions, part, np.zeros((count, 3)), np.full(count, np.nan))
         finally:
             source.close()
+
+
+def _fill(source: IO[bytes], array: np.ndarray, path: Path) -> None:
+    """Read exactly the bytes of ``array``."""
+    view = memoryview(array).cast("B")
+    done = 0
+    while done < len(view):
+        count = source.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise InputError(f"{path}: the file ends before its last frame")
+        done += count
 
 
 def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -100,7 +158,7 @@ def _raw_member(path: Path, archive: zipfile.ZipFile) -> IO[bytes] | None:
     info = archive.getinfo("positions.npy")
     if info.compress_type != zipfile.ZIP_STORED:
         return None
-    raw = path.open("rb")
+    raw = path.open("rb", buffering=0)
     raw.seek(info.header_offset + 26)
     name, extra = np.frombuffer(raw.read(4), dtype="<u2")
     raw.seek(info.header_offset + 30 + int(name) + int(extra))

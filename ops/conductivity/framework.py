@@ -90,6 +90,17 @@ def _slope(moves: np.ndarray, tracks: Tracks) -> tuple[float, float]:
     return float(slopes.mean()), spread
 
 
+def framework_msd(tracks: Tracks, mobile: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return lag times (ps) and MSD of the framework (A^2) from the sampled frames, for the figure."""
+    framework = np.flatnonzero(~np.isin(np.array(tracks.symbols), mobile))
+    if len(framework) == 0 or len(tracks.samples) < 10:
+        return np.array([]), np.array([])
+    moves = (tracks.samples[:, framework] @ tracks.cell).astype(np.float32)
+    lags = np.unique(np.rint(np.geomspace(1, len(moves) // 2, 12)).astype(int))
+    values = [float(((moves[lag:] - moves[:-lag]) ** 2).sum(axis=2).mean()) for lag in lags]
+    return lags * float(np.median(np.diff(tracks.sample_frames))) * tracks.dt_ps, np.array(values)
+
+
 def whole_units(tracks: Tracks) -> float | None:
     """Return which fraction of the tetrahedra of the first frame keep all their ligands at the end.
 

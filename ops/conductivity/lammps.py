@@ -84,11 +84,11 @@ class FrameStack:
         self.ids = np.sort(ids)
         if (np.diff(self.ids) == 0).any():
             raise InputError(f"{path}: an atom id occurs twice in one frame")
+        self.positions = np.empty((CHUNK_FRAMES, len(self.ids), 3))
         self.clear()
 
     def clear(self) -> None:
-        """Begin a new chunk."""
-        self.positions = np.empty((CHUNK_FRAMES, len(self.ids), 3))
+        """Begin a new chunk in the same memory."""
         self.cells, self.origins, self.times = [], [], []  # type: ignore[var-annotated]
 
     def add(self, values: np.ndarray, cell: np.ndarray, origin: np.ndarray, time_ps: float) -> None:
@@ -175,13 +175,13 @@ def map_types(types: Sequence[int], options: SourceOptions, path: Path) -> list[
     return [elements[kind - 1] for kind in types]
 
 
-class _Stream:
+class Stream:
     """A window over a (possibly compressed) file that can be refilled."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as probe:
-            zipped = probe.read(2) == b"\x1f\x8b"
-        self.file: BinaryIO | io.BufferedIOBase = gzip.open(path) if zipped else path.open("rb", buffering=0)
+            self.zipped = probe.read(2) == b"\x1f\x8b"
+        self.file: BinaryIO | io.BufferedIOBase = gzip.open(path) if self.zipped else path.open("rb", buffering=0)
         self.buffer = bytearray(_BUFFER)
         self.start, self.end, self.eof = 0, 0, False
 
@@ -224,7 +224,7 @@ def read_lammps_text(path: Path, options: SourceOptions, timestep_fs: float | No
     InputError
         Not a dump, no ids, unknown elements; later, while chunks are read, damaged lines or changing atoms.
     """
-    stream = _Stream(path)
+    stream = Stream(path)
     frame = None
     while frame is None:
         frame = _parse_header(stream.buffer, stream.start, stream.end, path)
@@ -239,12 +239,14 @@ def read_lammps_text(path: Path, options: SourceOptions, timestep_fs: float | No
     symbols = _elements(rows, frame.names, options, path)
     symbols = [symbols[k] for k in np.argsort(ids, kind="stable")]
     stack = FrameStack(columns, ids, path)
-    trajectory = Trajectory(symbols, iter(()), columns.unwrapped)
+    size = frame.body + sum(len(row) + sum(map(len, row)) for row in rows)
+    hint = int(1.1 * path.stat().st_size / size) + 1 if not stream.zipped else None
+    trajectory = Trajectory(symbols, iter(()), columns.unwrapped, None, hint)
     trajectory.chunks = _text_chunks(stream, stack, path, timestep_fs, trajectory.notes)
     return trajectory
 
 
-def _first_rows(stream: _Stream, frame: _Frame) -> list[list[str]] | None:
+def _first_rows(stream: Stream, frame: _Frame) -> list[list[str]] | None:
     """Return the split atom lines of the frame at the start of the window, None when they are not all there."""
     lines = bytes(stream.buffer[frame.body : stream.end]).split(b"\n", frame.n_atoms)
     if len(lines) <= frame.n_atoms:
@@ -253,7 +255,7 @@ def _first_rows(stream: _Stream, frame: _Frame) -> list[list[str]] | None:
 
 
 def _text_chunks(
-    stream: _Stream, stack: FrameStack, path: Path, timestep_fs: float | None, notes: list[str]
+    stream: Stream, stack: FrameStack, path: Path, timestep_fs: float | None, notes: list[str]
 ) -> Iterator[Chunk]:
     """Yield chunks until the file ends; an incomplete last frame is left out and noted."""
     from ops.conductivity import kernels

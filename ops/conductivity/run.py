@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,19 @@ from ops.conductivity.estimate import (
     estimate_collective,
     estimate_self,
 )
-from ops.conductivity.framework import check_framework
+from ops.conductivity.framework import check_framework, framework_msd
+from ops.conductivity.motion import Motion, describe
 from ops.conductivity.settings import ConductivitySettings
 from ops.conductivity.tracks import Tracks
 
 E_CHARGE = 1.602176634e-19
 K_BOLTZMANN = 1.380649e-23
 _COLLECTIVE_MAX_RSD = 0.75
+FORMAL = {
+    "Li": 1.0, "Na": 1.0, "K": 1.0, "Ag": 1.0, "Cu": 1.0, "Mg": 2.0, "Ca": 2.0, "Zn": 2.0, "B": 3.0, "Al": 3.0, "Ga": 3.0,
+    "La": 3.0, "Y": 3.0, "In": 3.0, "Si": 4.0, "Ge": 4.0, "Sn": 4.0, "Ti": 4.0, "Zr": 4.0, "P": 5.0, "Nb": 5.0, "Ta": 5.0,
+    "O": -2.0, "S": -2.0, "Se": -2.0, "F": -1.0, "Cl": -1.0, "Br": -1.0, "I": -1.0,
+}
 
 
 @dataclass
@@ -43,8 +50,11 @@ class Run:
     charge_msd: dict[str, np.ndarray] = field(default_factory=dict)
     estimates: dict[str, Estimate] = field(default_factory=dict)
     framework: dict[str, Any] = field(default_factory=dict)
-    profile: dict[str, Any] = field(default_factory=dict)
+    framework_msd: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.array([]), np.array([])))
+    motion: Motion | None = None
+    folder: Path | None = None
     notes: list[str] = field(default_factory=list)
+    bad_input: bool = False
 
     @property
     def length_ps(self) -> float:
@@ -92,7 +102,10 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
             len(series), tracks.n_frames, tracks.dt_ps, msd_tensor(series, max_lag), (lags, second, fourth), series
         )
     run.charge_msd = charge_msd(tracks, settings, max_lag)
+    if settings.figures:
+        run.motion = describe(tracks, settings.mobile[0], settings.hop_distance_A)
     run.framework = check_framework(tracks, settings.mobile)
+    run.framework_msd = framework_msd(tracks, settings.mobile)
     run.reasons = list(tracks.notes) + run.framework.pop("notes", [])
     if tracks.problems:
         run.verdict = f"unreliable: {tracks.problems[0]}"
@@ -113,14 +126,31 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
 
 def charge_msd(tracks: Tracks, settings: ConductivitySettings, max_lag: int) -> dict[str, np.ndarray]:
     """Return collective displacements <dP_a . dP_b> (A^2) per pair of mobile species, and ``total`` in e^2 A^2."""
-    result, total = {}, np.zeros(max_lag + 1)
+    result: dict[str, np.ndarray] = {}
+    total = np.zeros(max_lag + 1)
     for k, a in enumerate(settings.mobile):
         for b in settings.mobile[k:]:
             pair = cross_msd(tracks.sums[a], tracks.sums[b], max_lag)
             result[f"{a}-{b}"] = pair
             total += (1 if a == b else 2) * charge_of(settings, a) * charge_of(settings, b) * pair
     result["total"] = total
+    charges = formal_charges(tracks.counts, settings)
+    if charges is not None:
+        everything = np.sum([charges[name] * tracks.sums[name] for name in tracks.sums], axis=0)
+        result["all ions"] = cross_msd(everything, everything, max_lag)
     return result
+
+
+def formal_charges(counts: dict[str, int], settings: ConductivitySettings) -> dict[str, float] | None:
+    """Return the charge of every species when they are known and the cell is neutral, else None.
+
+    The current of all ions of a neutral cell does not depend on the frame of reference, which tests the framework frame.
+    """
+    charges = FORMAL | settings.charges
+    if any(name not in charges for name in counts):
+        return None
+    known = {name: charges[name] for name in counts}
+    return known if abs(sum(known[name] * count for name, count in counts.items())) < 1e-6 else None
 
 
 def report(runs: Sequence[Run], estimates: dict[str, Estimate], settings: ConductivitySettings) -> dict[str, Any]:
@@ -132,7 +162,8 @@ def report(runs: Sequence[Run], estimates: dict[str, Estimate], settings: Conduc
         (
             "D_cm2_s", "D_ci95_cm2_s", "D_upper95_cm2_s", "sigma_NE_mS_cm", "sigma_NE_ci95_mS_cm",
             "sigma_NE_upper95_mS_cm", "sigma_collective_mS_cm", "sigma_collective_ci95_mS_cm", "haven_ratio",
-            "haven_ci95", "t_start_ps", "n_hops", "chi2_red", "fit_window_ps", "D_axes_cm2_s",
+            "haven_ci95", "t_start_ps", "n_hops", "chi2_red", "fit_window_ps", "D_axes_cm2_s", "D_tensor_cm2_s", "onsager_mS_cm",
+            "sigma_all_ions_mS_cm", "collective_window_ps",
         )
     )
     numbers["volume_A3"] = volume or None
@@ -146,7 +177,8 @@ def report(runs: Sequence[Run], estimates: dict[str, Estimate], settings: Conduc
         numbers.update(t_start_ps=main.start.start_ps, fit_window_ps=main.start.window)
     _add_nernst_einstein(numbers, estimates, first, settings, volume)
     if main.verdict == DIFFUSIVE and main.start is not None:
-        numbers["D_axes_cm2_s"] = _axes(runs, main, settings.mobile[0])
+        tensor = _tensor(runs, main, settings.mobile[0])
+        numbers["D_axes_cm2_s"], numbers["D_tensor_cm2_s"] = tensor[:3], tensor
         _add_collective(numbers, runs, main, settings, volume)
     if len(settings.mobile) > 1:
         numbers["species"] = {
@@ -176,12 +208,13 @@ def _add_nernst_einstein(
         numbers["sigma_NE_upper95_mS_cm"] = sum(sigma(e.D_upper95_cm2_s or 0.0, n) for n, e in estimates.items())
 
 
-def _axes(runs: Sequence[Run], main: Estimate, species: str) -> list[float]:
-    """Return D along x, y, z with the weights of the total."""
-    assert main.line is not None and main.curve is not None and main.start is not None
+def _tensor(runs: Sequence[Run], main: Estimate, species: str) -> list[float]:
+    """Return the diffusion tensor xx, yy, zz, xy, xz, yz (cm^2/s) with the weights of the total."""
+    if main.line is None or main.curve is None:
+        return []
     lags = main.curve.lags
     weights = [run.parts[species].n_ions * run.n_frames for run in runs]
-    mean = np.average([run.parts[species].components[:3, lags] for run in runs], axis=0, weights=weights)
+    mean = np.average([run.parts[species].components[:, lags] for run in runs], axis=0, weights=weights)
     return [float(main.line.weights @ row) / 2 * A2_PS_TO_CM2_S for row in mean]
 
 
@@ -189,20 +222,42 @@ def _add_collective(
     numbers: dict[str, Any], runs: Sequence[Run], main: Estimate, settings: ConductivitySettings, volume: float
 ) -> None:
     """Add the collective conductivity and the Haven ratio where their interval makes sense."""
-    assert main.start is not None
-    fit = estimate_collective(
-        [run.charge_msd["total"] for run in runs], [run.n_frames for run in runs], runs[0].dt_ps,
-        main.start.collective_ps,
-    )
+    if main.start is None:
+        return
+    frames, dt_ps, begin = [run.n_frames for run in runs], runs[0].dt_ps, main.start.collective_ps
+    fit = estimate_collective([run.charge_msd["total"] for run in runs], frames, dt_ps, begin)
     if fit is None or fit[0].slope <= 0 or fit[0].birge_sigma / fit[0].slope > _COLLECTIVE_MAX_RSD:
         return
-    line = fit[0]
+    line, curve = fit
     half = 1.96 * line.birge_sigma / line.slope
-    value = nernst_einstein_mS_cm(line.slope / 6 * A2_PS_TO_CM2_S, 1, 1.0, volume, runs[0].temperature_K)
+    factor = nernst_einstein_mS_cm(A2_PS_TO_CM2_S / 6, 1, 1.0, volume, runs[0].temperature_K)
+    value = factor * line.slope
     numbers["sigma_collective_mS_cm"] = value
     numbers["sigma_collective_ci95_mS_cm"] = (value * float(np.exp(-half)), value * float(np.exp(half)))
+    numbers["collective_window_ps"] = (float(curve.times[0]), float(curve.times[-1]))
+    numbers["onsager_mS_cm"] = {
+        name: factor * float(line.weights @ _mean(runs, name, frames)[curve.lags]) * _charges_of_pair(name, settings)
+        for name in runs[0].charge_msd if name not in {"total", "all ions"}
+    }
+    if all("all ions" in run.charge_msd for run in runs):
+        other = factor * float(line.weights @ _mean(runs, "all ions", frames)[curve.lags])
+        numbers["sigma_all_ions_mS_cm"] = other
+        if abs(other - value) > 2 * value * half / 1.96:
+            numbers["remarks"] = ["the current of all ions differs from that of the mobile ions: the framework moves"]
     if numbers["sigma_NE_mS_cm"] is not None:
         haven = numbers["sigma_NE_mS_cm"] / value
         spread = float(np.hypot(half, main.ln_half95 or 0.0))
         numbers["haven_ratio"] = haven
         numbers["haven_ci95"] = (haven * float(np.exp(-spread)), haven * float(np.exp(spread)))
+
+
+def _mean(runs: Sequence[Run], name: str, frames: list[int]) -> np.ndarray:
+    """Return a collective displacement averaged over replicas up to the shortest."""
+    last = min(len(run.charge_msd[name]) for run in runs)
+    return np.average([run.charge_msd[name][:last] for run in runs], axis=0, weights=frames)
+
+
+def _charges_of_pair(name: str, settings: ConductivitySettings) -> float:
+    """Return the factor q_a q_b (twice for different species) that belongs to a pair of the conductivity."""
+    a, b = name.split("-")
+    return (1 if a == b else 2) * charge_of(settings, a) * charge_of(settings, b)

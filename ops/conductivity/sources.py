@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ops.conductivity.formats import kind_by_name
 from ops.conductivity.settings import SourceOptions
-from ops.conductivity.trajectory import Trajectory
 from ops.errors import InputError
 from ops.files import read_json
 
@@ -86,7 +86,7 @@ def _expand(path: Path, options: SourceOptions) -> list[Source]:
             continue
         if child.is_dir():
             found += _expand(child, options)
-        elif is_trajectory(child):
+        elif kind_by_name(child):
             found.append(_file_source(child, options))
     return found
 
@@ -134,39 +134,3 @@ def temperature_in(name: str) -> float | None:
     """Return the temperature that a name like ``LGPS_700K_1``, ``T700`` or ``700K.lammpstrj`` holds, K."""
     match = _TEMPERATURE.search(name)
     return float(match.group(1) or match.group(2)) if match else None
-
-
-def is_trajectory(path: Path) -> bool:
-    """Return True for names of files that ``open_trajectory`` reads."""
-    return _kind(path) is not None
-
-
-def _kind(path: Path) -> str | None:
-    """Return the kind of a trajectory by its name."""
-    name = path.name.lower().removesuffix(".gz")
-    if name.startswith("xdatcar"):
-        return "xdatcar"
-    if "vasprun" in name and name.endswith(".xml"):
-        return "vasprun"
-    endings = {
-        ".lammpstrj": "lammps", ".dump": "lammps", ".lammpsdump": "lammps", ".lmpbin": "binary", ".bin": "binary",
-        ".dcd": "dcd", ".xtc": "xtc", ".extxyz": "ase", ".traj": "ase", ".xyz": "xyz", ".npz": "npz",
-    }
-    return next((kind for ending, kind in endings.items() if name.endswith(ending)), None)
-
-
-def open_trajectory(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open a trajectory of any known kind.
-
-    Raises
-    ------
-    InputError
-        The kind is not known or the file is damaged.
-    """
-    from ops.conductivity import formats
-    from ops.conductivity.lammps import read_lammps_text
-
-    kind = _kind(path) or formats.sniff(path)
-    if kind == "lammps":
-        return read_lammps_text(path, options, timestep_fs)
-    return formats.open_format(kind, path, options, timestep_fs)

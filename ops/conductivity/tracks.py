@@ -15,6 +15,7 @@ from ops.errors import InputError
 
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
+_LEAP_A = 5.0  # no atom goes that far between two frames in which the others hardly move
 _NO_FRAMEWORK = (
     "no framework atoms to measure displacements against; every atom is mobile, so choose the reference "
     "`barycentre` (all ions are in the file) or `laboratory`"
@@ -102,7 +103,8 @@ class _Pass:
         self.samples: list[np.ndarray] = []
         self.sample_frames: list[int] = []
         self.stride, self.count = 1, 0
-        self.drift_A, self.largest = 0.0, 0.0
+        self.drift_A = 0.0
+        self.steps: list[np.ndarray] = []
 
     def add(self, chunk: Chunk) -> None:
         """Unwrap one chunk and keep what is needed of it."""
@@ -128,7 +130,7 @@ class _Pass:
         if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
             raise InputError(f"positions that are not numbers between frames {self.count} and {self.count + count}")
         self.drift_A = max(self.drift_A, float(np.abs(steps[:, :3] @ chunk.cells[0]).max()))
-        self.largest = max(self.largest, float(steps[:, 3].max()))
+        self.steps.append(steps[:, 3])
         self.sums.append(sums)
         self.cells.append(chunk.cells)
         self.times.append(chunk.times)
@@ -188,7 +190,8 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
     if state.count < 10:
         raise InputError(f"only {state.count} frames; at least ten are needed")
     notes = list(trajectory.notes)
-    keep, dt_ps = even_section(_times(np.concatenate(state.times), trajectory.frame_ps), skip_ps, notes)
+    times = _drop_repeats(state, _times(np.concatenate(state.times), trajectory.frame_ps), notes)
+    keep, dt_ps = even_section(times, skip_ps, notes)
     cells = np.concatenate(state.cells)[keep]
     cell, volume = cells.mean(axis=0), float(np.abs(np.linalg.det(cells)).mean())
     from ops.conductivity import kernels
@@ -222,12 +225,47 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
     flips = (change > 0.1 * np.linalg.norm(cells[:-1], axis=2)).any()
     if flips or abs(abs(np.linalg.det(cells.mean(axis=0))) / volume - 1) > 0.02:
         problems.append("the cell vectors turn or flip during the run, so positions can not be mapped")
-    if not state.trusted and state.largest > _JUMP:
+    steps = np.concatenate(state.steps)
+    length = float(np.linalg.norm(cells[0], axis=1).max())
+    usual, most = float(np.median(steps)), float(steps.max())
+    if not state.trusted and usual > _JUMP / 2:
         problems.append(
-            f"an atom moves {state.largest:.2f} of a cell between two frames: frames are too far apart to undo "
-            "periodic jumps; write frames more often or unwrapped positions"
+            f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; write "
+            "frames more often or unwrapped positions"
         )
+    elif most * length > _LEAP_A and most > 4 * usual and (most > _JUMP or not state.trusted):
+        problems.append(
+            f"an atom leaps {most * length:.1f} A at frame {int(steps.argmax())}: frames are missing, or atoms change order"
+        )
+    elif not state.trusted and most > _JUMP:
+        problems.append(f"an atom moves {most:.2f} of a cell between two frames: its periodic image is not certain")
     return problems
+
+
+def _drop_repeats(state: _Pass, times: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Leave out frames that are not later than one before, as a restarted run writes them; return the times that stay.
+
+    Raises
+    ------
+    InputError
+        More than a tenth of the frames is of that kind.
+    """
+    latest = np.maximum.accumulate(times)
+    fresh = np.concatenate([[True], times[1:] > latest[:-1]])
+    if fresh.all():
+        return times
+    where = int(np.flatnonzero(~fresh)[0])
+    if (~fresh).mean() > 0.1:
+        raise InputError(f"time does not increase at frame {where}: are these two runs in one file?")
+    notes.append(f"{int((~fresh).sum())} repeated frames from frame {where} on left out (restarted run)")
+    state.tracks = np.ascontiguousarray(state.tracks[:, :, : state.count][:, :, fresh])
+    state.sums = [np.concatenate(state.sums, axis=2)[:, :, fresh]]
+    state.cells = [np.concatenate(state.cells)[fresh]]
+    position = np.cumsum(fresh) - 1
+    inside = [k for k, frame in enumerate(state.sample_frames) if fresh[frame]]
+    state.samples = [state.samples[k] for k in inside]
+    state.sample_frames = [int(position[state.sample_frames[k]]) for k in inside]
+    return times[fresh]
 
 
 def _times(times: np.ndarray, frame_ps: float | None) -> np.ndarray:
@@ -245,12 +283,9 @@ def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[s
     Raises
     ------
     InputError
-        Time goes backwards, or less than half of the frames are evenly spaced.
+        Less than half of the frames are evenly spaced, or fewer than ten are left.
     """
     steps = np.diff(times)
-    if (steps <= 0).any():
-        where = int(np.flatnonzero(steps <= 0)[0])
-        raise InputError(f"time does not increase after frame {where}: is a restarted run written twice?")
     begin = int(np.searchsorted(times, times[0] + skip_ps - 1e-9))
     if len(times) - begin < 10:
         raise InputError(f"fewer than ten frames are left after the first {skip_ps:g} ps")

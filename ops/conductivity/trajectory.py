@@ -14,7 +14,7 @@ CHUNK_FRAMES = 64
 
 @dataclass
 class Chunk:
-    """Some consecutive frames.
+    """Some consecutive frames; arrays are valid until the next chunk is asked for.
 
     Attributes
     ----------

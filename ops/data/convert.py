@@ -37,7 +37,10 @@ def frames_to_blocks(frames: Iterable[Atoms], type_map: Sequence[str], split: st
 
 def virial_of(atoms: Atoms) -> np.ndarray:
     """Return the virial of a labelled frame, eV, shape (3, 3): minus stress times volume, deepmd's sign."""
-    return -np.asarray(atoms.get_stress(voigt=False)) * atoms.get_volume()
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    stress = np.asarray(atoms.calc.results["stress"], float)
+    return -(stress if stress.shape == (3, 3) else voigt_6_to_full_3x3_stress(stress)) * atoms.get_volume()
 
 
 def block_to_frames(block: SystemData, type_map: Sequence[str]) -> list[Atoms]:

@@ -8,6 +8,7 @@ Frames of one system whose atoms differ in number or order, or that lack the vir
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -189,10 +190,15 @@ def load_arrays(sets: Sequence[Path], n_atoms: int) -> dict[str, np.ndarray | No
         if name == "virial" and not all(file.is_file() for file in files):
             arrays[name] = None
             continue
-        arrays[name] = np.concatenate(
-            [np.load(file, allow_pickle=False).astype(np.float64).reshape(-1, *shape) for file in files]
-        )
+        arrays[name] = np.concatenate([_load_array(file, shape) for file in files])
     return arrays
+
+
+def _load_array(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.load(file, allow_pickle=False).astype(np.float64)
+    if values[:1].size != (math.prod(shape) if len(values) else 0):
+        raise ValueError(f"{file.name} has shape {values.shape}, expected (n, {math.prod(shape)})")
+    return values.reshape(-1, *shape)
 
 
 def _read_block(path: Path, entry: dict[str, Any]) -> SystemData:

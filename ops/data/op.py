@@ -9,6 +9,8 @@ from ops.data.collect import collect_trajectories
 from ops.data.merge import merge_datasets, merge_labelled
 from ops.data.paths import DATASET, dataset_of
 from ops.data.settings import SplitSettings
+from ops.exploration.settings import LearningSettings
+from ops.exploration.state import initial_state
 from ops.files import read_json, write_json
 from ops.task import TaskOP, results
 
@@ -78,7 +80,4 @@ class MergeLabelled(TaskOP):
 def begin_campaign(settings: dict[str, Any], out: Path) -> None:
     """Write the state with which concurrent learning begins, where the project has it."""
     if settings.get("learning"):
-        from ops.exploration.select import initial_state
-        from ops.exploration.settings import LearningSettings
-
         write_json(out / "state.json", initial_state(LearningSettings(**settings["learning"])))

@@ -104,7 +104,7 @@ def _load_set(part: Path, n_atoms: int) -> dict[str, Any]:
     try:
         arrays = load_arrays([part], n_atoms)
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{part}: unreadable or not made for {n_atoms} atoms: {error}") from error
+        raise InputError(f"{part}: unreadable, or not made for the {n_atoms} atoms of type.raw: {error}") from error
     count = len(np.asarray(arrays["energy"]))
     for name, values in arrays.items():
         if values is None:

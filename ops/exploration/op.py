@@ -70,4 +70,5 @@ class SelectCandidates(TaskOP):
             dataset_of(inputs["campaign"]),
             settings["seed"],
             out,
+            sanity=read_json(inputs["assembled"] / "sanity.json"),
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,10 @@ def chgnet_calculator(arguments: dict[str, Any]) -> Calculator:
         from chgnet.model.dynamics import CHGNetCalculator
     except ImportError as error:
         raise InputError(f"labeler chgnet: the package is not installed ({error})") from error
+    known = set(inspect.signature(CHGNetCalculator.__init__).parameters) - {"self", "kwargs"}
+    for name in sorted(set(arguments) - known):  # CHGNet would take them without a word
+        hint = "".join(f" - did you mean {close}?" for close in difflib.get_close_matches(name, known, n=1))
+        raise InputError(f"labeler chgnet has no argument {name!r}{hint} (known: {', '.join(sorted(known))})")
     torch.set_num_threads(available_threads())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

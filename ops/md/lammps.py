@@ -242,7 +242,10 @@ def input_text(
     blocks += [_integrator_lines(simulation), _dump_lines(simulation, type_map, names.trajectory)]
     run = [f"run {simulation.steps} upto"]
     if simulation.restart_every:
-        run.insert(0, f"restart {simulation.restart_every} {names.state}.a {names.state}.b")
+        # Nose-Hoover keeps numbers that no restart file holds; `every` sets it up anew at each restart step, also
+        # in a run that nobody interrupts, so that both give the same bits
+        every = simulation.restart_every
+        run = [f"restart {every} {names.state}.a {names.state}.b", f"{run[0]} every {every} NULL"]
     return "\n\n".join("\n".join(lines) for lines in [*blocks, run]) + "\n"
 
 
@@ -305,7 +308,8 @@ def _integrator_lines(simulation: Simulation) -> list[str]:
     temperature, pressure = simulation.temperature_K, simulation.pressure_GPa * BAR_PER_GPA
     thermostat = f"temp {temperature:.10g} {temperature:.10g} {TAU_T_PS}"
     if simulation.ensemble == "npt":
-        lines = [f"fix move all npt {thermostat} iso {pressure:.10g} {pressure:.10g} {TAU_P_PS}"]
+        # without fixedpoint the box would grow from its own centre, whose last bits a restart changes
+        lines = [f"fix move all npt {thermostat} iso {pressure:.10g} {pressure:.10g} {TAU_P_PS} fixedpoint 0 0 0"]
     else:
         lines = ["fix move all nve" if simulation.ensemble == "nve" else f"fix move all nvt {thermostat}"]
     if simulation.max_temperature_K is not None:

@@ -116,7 +116,7 @@ def write_thermo(
         tables = read_thermo(part_file(work, part, "log"))
         if part == 0 and equilibration_end is not None and tables:
             equilibration = [row for row in tables.pop(0) if row["step"] < equilibration_end]
-        run.append(tables[0] if tables else [])
+        run.append([row for table in tables for row in table])
     columns = list(THERMO_COLUMNS.values())
     if equilibration_end is not None:
         write_csv(out / "equilibration.csv", _plain(equilibration), columns)
@@ -156,13 +156,18 @@ def _read_deviations(path: Path) -> list[Row]:
 
 
 def join_rows(parts: Sequence[list[Row]], key: str) -> list[Row]:
-    """Join tables of parts: each counts up to the first step of the next one that holds rows."""
-    joined: list[Row] = []
+    """Join tables of parts: each counts up to the first step of the next one that holds rows.
+
+    LAMMPS writes the row of a restart step twice, at the end of one segment and at the start of the next.
+    """
+    joined: dict[float, Row] = {}
     for rows in parts:
         if rows:
             first = rows[0][key]
-            joined = [row for row in joined if row[key] < first] + rows
-    return joined
+            joined = {step: row for step, row in joined.items() if step < first}
+            for row in rows:
+                joined.setdefault(row[key], row)
+    return list(joined.values())
 
 
 def _plain(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """LAMMPS runs that watch themselves, survive a kill, and give the same trajectory either way.
 
-LAMMPS rebuilds its neighbour lists at every restart step, so a run that goes on from a restart file repeats the
-uninterrupted one bit for bit (one thread).
+LAMMPS rebuilds its neighbour lists at every restart step, and our inputs set up the integrator there anew, so a run
+that goes on from a restart file repeats the uninterrupted one bit for bit (one thread).
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class LammpsRun:
         if len(job.models) > 1:
             parts.write_deviations(self.out, self.work, self.part, end)
         parts.write_logs(self.out, self.work, self.part)
-        outcome.steps_per_s = loop_speed(self._log)
+        outcome.steps_per_s = loop_speed(self._log, skip=int(bool(job.equilibration_steps) and self.part == 0))
         outcome.seconds = time.monotonic() - self._start
         outcome.threads = self.threads
         outcome.checks = {**_averages(rows), **self._monitor.summary}
@@ -293,6 +293,7 @@ def finish(out: Path, outcome: Outcome, record: dict[str, Any], *, partial: bool
     good = outcome.status == "ok"
     status = "ok" if good else "partial" if partial else "failed"
     reason = "" if good else f"{outcome.status}: {outcome.reason}"
+    final = outcome.status in ("exploded", "melted")  # a result of the model, not a mishap: trying again is no use
     item = {"index": 0, "status": "failed" if status == "failed" else "ok", "reason": reason}
-    write_json(out / "status.json", {"status": status, "reason": reason, "items": [item]})
+    write_json(out / "status.json", {"status": status, "reason": reason, "items": [item], "final": final})
     shutil.rmtree(out / "work", ignore_errors=True)

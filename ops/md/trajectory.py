@@ -152,10 +152,16 @@ def last_error(log: Path) -> str:
     return match.group(1).strip() if match else ""
 
 
-def loop_speed(log: Path) -> float | None:
-    """Return the steps per second of the last run in a LAMMPS log, or None when it did not end."""
+def loop_speed(log: Path, *, skip: int = 0) -> float | None:
+    """Return the steps per second of the segments in a LAMMPS log, or None when none of them ended.
+
+    Parameters
+    ----------
+    log : Path
+    skip : int
+        Segments at the start of the log that do not count (the equilibration).
+    """
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    found = re.findall(r"^Loop time of ([0-9.eE+-]+) on \d+ procs for (\d+) steps", text, re.M)
-    if not found or float(found[-1][0]) <= 0:
-        return None
-    return int(found[-1][1]) / float(found[-1][0])
+    found = re.findall(r"^Loop time of ([0-9.eE+-]+) on \d+ procs for (\d+) steps", text, re.M)[skip:]
+    seconds = sum(float(time) for time, _ in found)
+    return sum(int(steps) for _, steps in found) / seconds if seconds > 0 else None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEPT_FRACTION = 0.8  # of the nearest-neighbour distance
 LONGEST_CONTACT_A = 4.0
 LARGEST_COMPRESSION = 0.15  # of any direction: with more, no displacement could keep the contacts
+LARGEST_DISPLACEMENT_A = 3.0
 TRIES = 200
 
 
@@ -95,6 +96,8 @@ def perturb_atoms(
 
 def find_contacts(atoms: Atoms, displacement_A: float) -> Contacts:
     """Return the pairs of a cell that displacements up to ``displacement_A`` may bring too close."""
+    if displacement_A > LARGEST_DISPLACEMENT_A:
+        raise InputError(f"displacement_A {displacement_A} is too large: take at most {LARGEST_DISPLACEMENT_A}")
     nearest = np.minimum(nearest_distances(atoms, LONGEST_CONTACT_A), LONGEST_CONTACT_A)
     reach = (KEPT_FRACTION * float(nearest.max(initial=0.0)) + 2 * displacement_A) / (1 - LARGEST_COMPRESSION)
     i, j, shift, _ = neighbour_pairs(atoms, reach)

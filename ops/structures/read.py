@@ -77,7 +77,15 @@ def _read(path: Path, kind: str) -> list[Atoms]:
             warnings.simplefilter("ignore")
             return list(read(path, index=":", format=kind))
     except Exception as error:  # ASE's readers raise whatever the parsing hits
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        if isinstance(error, KeyError):
-            reason = [f"unknown element or missing field {error}"]
-        raise InputError(f"{path}: not readable as {kind}: {reason[0]}") from error
+        raise InputError(f"{path}: not readable as {kind}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    if isinstance(error, KeyError):
+        return f"unknown element or missing field {error}"
+    if not lines or isinstance(error, AssertionError):
+        return "the content does not follow the format"
+    if isinstance(error, (ValueError, IndexError)):
+        return f"numbers are missing or malformed ({lines[0]})"
+    return lines[0]

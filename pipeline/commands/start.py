@@ -31,26 +31,9 @@ def starter(name: str) -> str:
     return known[name].read_text(encoding="utf-8")
 
 
-def load_checked(config: Path, overrides: Sequence[str]) -> Located:
-    """Load a configuration and check all that it names.
-
-    Raises
-    ------
-    ConfigError
-        With every problem.
-    """
-    from pipeline.config import ConfigError, check_project, load_located
-
-    located = load_located(config, overrides)
-    problems = check_project(located.project, config, located.marks)
-    if problems:
-        raise ConfigError(problems)
-    return located
-
-
 def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
     """Print all problems of a configuration; 0 when there is none, else 2."""
-    from pipeline.config import ConfigError
+    from pipeline.config import ConfigError, load_checked
 
     try:
         located = load_checked(config, overrides)
@@ -76,6 +59,7 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     import tempfile
 
     from pipeline.commands.planning import print_plan, write_inputs
+    from pipeline.config import load_checked
     from pipeline.engines.dflow_debug import configure
     from pipeline.flows.main import build
 
@@ -103,7 +87,7 @@ def _resources(located: Located):  # noqa: ANN202
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
     """Check a configuration, write it into its run folder and execute it."""
     from ops.files import write_json, write_text
-    from pipeline.config import ConfigError, resolved_yaml
+    from pipeline.config import ConfigError, load_checked, resolved_yaml
     from pipeline.runs import CONFIG, Run, provenance
 
     try:

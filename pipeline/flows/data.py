@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from ops.data.op import AddUserData, CollectTrajectories, MergeLabelled
+from ops.exploration.op import AssembleEnsemble, Explore, SelectCandidates
+from ops.exploration.prepare import static_task_count
+from ops.exploration.select import static_label_count
 from ops.labelers.op import LabelFrames, RunAimd
 from ops.structures.op import PerturbCells
 from ops.training.op import TrainMember
@@ -46,9 +48,6 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
 
 def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
     """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final campaign."""
-    from ops.exploration.op import AssembleEnsemble, Explore, SelectCandidates
-    from ops.exploration.prepare import static_task_count
-
     project, learning = flow.project, flow.project.learning
     assert learning is not None
     settings = flow.settings(learning=learning)
@@ -79,7 +78,7 @@ def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
         ).outputs.artifacts["out"]
         labelled = flow.fan_out(
             "label", LabelFrames, flow.settings(labeler=project.labeler),
-            math.ceil(learning.max_candidates / learning.label_group), title="Labels",
+            static_label_count(learning), title="Labels",
             artifacts={"selected": selected}, gpu=True,
         )
         merged = flow.step(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from ops.seeds import derive_seed
 from ops.structures.settings import SystemSettings
@@ -31,18 +33,15 @@ class ProjectFlow(Flow):
         }
 
     def plain(self, value: Any) -> Any:
-        """Return settings as JSON values; those of a training bring their whole preset along."""
+        """Return a section as JSON values; the section of a training brings its whole preset along."""
+        if not isinstance(value, BaseModel):
+            return value
+        data = value.model_dump(mode="json")
         if isinstance(value, TrainSettings):
             from ops.training.presets import load_preset
 
-            return {**value.model_dump(mode="json"), "network": load_preset(value.preset, self.base_dir)}
-        if hasattr(value, "model_dump"):
-            return {name: self.plain(getattr(value, name)) for name in type(value).model_fields}
-        if isinstance(value, Mapping):
-            return {name: self.plain(item) for name, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.plain(item) for item in value]
-        return value
+            data["network"] = load_preset(value.preset, self.base_dir)
+        return data
 
     def cells(self, name: str, systems: Sequence[SystemSettings]) -> Any:
         """Return an artifact with the ordered, unperturbed cell of each system (extxyz)."""

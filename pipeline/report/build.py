@@ -100,6 +100,4 @@ def _subtitle(data: ReportData) -> str:
 
 
 def _version(data: ReportData) -> str:
-    versions = data.provenance.get("versions")
-    found = data.provenance.get("version") or (versions.get("dpa-sse-pipeline") if isinstance(versions, dict) else None)
-    return str(found or "")
+    return str(data.provenance.get("version") or data.provenance.get("pipeline") or "")

@@ -12,6 +12,9 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.runs import Run, provenance, stage_status
 
 
+WORDS = {"done": "ok", "failed": "failed", "running": "unfinished", "waiting": "skipped"}
+
+
 def report_inputs(made: Mapping[str, Any], config: Path, run: Path | None, work: Path) -> ReportInputs:
     """Return the inputs of the report.
 
@@ -29,7 +32,10 @@ def report_inputs(made: Mapping[str, Any], config: Path, run: Path | None, work:
     """
     errors = [folder for folder in (made.get("errors"), made.get("student_errors")) if folder]
     evaluations = {
-        path.parent.name: path.parent for folder in errors for path in sorted(folder.glob("*/evaluation.json"))
+        path.parent.name: path.parent
+        for folder in errors
+        for name in ("evaluation.json", "errors.json")
+        for path in sorted(folder.glob(f"*/{name}"))
     }
     student = made.get("student")
     filtered = made.get("filter")
@@ -108,7 +114,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
         {
             "name": stage.name,
             "title": stage.title,
-            "status": stage.status,
+            "status": WORDS[stage.status] if not (stage.failed and stage.done) else "partial",
             "seconds": round((stage.ended or 0) - (stage.began or 0), 1),
             "tasks": stage.tasks,
             "tasks_failed": stage.failed,

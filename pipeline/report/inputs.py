@@ -137,14 +137,12 @@ def load_data(inputs: ReportInputs) -> ReportData:
 def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[MdRun]:
     """Return the runs in the order of system, temperature and replica, with names for people."""
     runs = [(folder, reader.mapping(folder / "run.json")) for folder in folders]
-    several = len({str(run.get("system")) for _, run in runs}) > 1
     found = []
     for folder, run in runs:
         temperature, replica = number(run.get("temperature_K")), number(run.get("replica"))
         name = folder.name
         if temperature is not None and replica is not None:
             name = f"{temperature:g} K, replica {replica:g}"
-            name = f"{run.get('system')}, {name}" if several else name
         found.append(MdRun(name, run, reader.table(folder / "thermo.csv", required=False)))
     return sorted(
         found, key=lambda md: (str(md.run.get("system", "")), number(md.run.get("temperature_K")) or 0.0, md.name)

@@ -14,7 +14,6 @@ from pipeline.report.figures import (
     CYCLE,
     GREY,
     LINES,
-    MARKERS,
     RED,
     SMALL,
     Figure,
@@ -46,7 +45,12 @@ def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[MdRun]) 
                 continue
             time, values = _thin(run.thermo["time_ps"], run.thermo[key])
             axes.plot(
-                time, values, color=CYCLE[i % 7], linestyle=LINES[i // 7 % 4], linewidth=0.9, label=plain(run.name, 24)
+                time,
+                values,
+                color=CYCLE[i % 7],
+                linestyle=LINES[i // 7 % 4],
+                linewidth=0.9,
+                label=plain(_short_name(run), 24),
             )
         target = number(drawn[0].run.get("temperature_K"))
         if key == "temperature_K" and target is not None:
@@ -64,7 +68,7 @@ def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[MdRun]) 
             dict(zip(("run", "time_ps", *(k for k, _ in _STRIPS)), (run.name, *line), strict=True))
             for line in zip(run.thermo["time_ps"], *columns, strict=True)
         ]
-    status = "; ".join(f"{run.name}: {run.status}" for run in runs)
+    status = "; ".join(f"{_short_name(run)}: {run.status}" for run in runs)
     return book.add(
         figure,
         name,
@@ -73,6 +77,10 @@ def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[MdRun]) 
         rows=rows,
         columns=("run", "time_ps", *(key for key, _ in _STRIPS)),
     )
+
+
+def _short_name(run: MdRun) -> str:
+    return run.name.rsplit(", ", 1)[-1]
 
 
 def plot_msd(book: FigureBook, point: Point, table: Table, mobile: Sequence[str]) -> Figure | None:
@@ -94,11 +102,10 @@ def plot_msd(book: FigureBook, point: Point, table: Table, mobile: Sequence[str]
         )
     if point.window_ps is not None and point.conclusive:
         axes.axvspan(*point.window_ps, color=BLUE, alpha=0.1, linewidth=0, label="fit window")
+        _fit_line(axes, point, time, table, [columns[species] for species in mobile if species in columns])
     axes.set(xlabel="time lag (ps)", ylabel="MSD (Å²)", xlim=(0, time.max() or 1))
     axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=min(4, len(columns) + 1), columnspacing=1
-    )
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, columnspacing=1)
     rows = [
         dict(zip(("lag_ps", *columns), line, strict=True))
         for line in zip(time, *(table[column] for column in columns.values()), strict=True)
@@ -113,24 +120,34 @@ def plot_msd(book: FigureBook, point: Point, table: Table, mobile: Sequence[str]
     )
 
 
+def _fit_line(axes: Any, point: Point, time: np.ndarray, table: Table, columns: Sequence[str]) -> None:
+    """Draw the slope of D (6 D t, D in cm2/s) through the middle of the window; one mobile species only."""
+    if len(columns) != 1 or point.window_ps is None or point.D_cm2_s is None:
+        return
+    values = np.array(table[columns[0]], dtype=float)
+    inside = (time >= point.window_ps[0]) & (time <= point.window_ps[1]) & np.isfinite(values)
+    if inside.any():
+        slope = 6e4 * point.D_cm2_s  # 1 cm2/s is 1e4 A2/ps
+        offset = values[inside].mean() - slope * time[inside].mean()
+        axes.plot(time, offset + slope * time, color=BLACK, linestyle=":", linewidth=1, label="slope 6 D")
+
+
 def plot_msd_overview(book: FigureBook, curves: Sequence[tuple[Point, Table]], mobile: Sequence[str]) -> Figure | None:
     """Draw the mobile ions' MSD of all runs on logarithmic axes with a guide of slope one."""
     figure, axes = panel()
     rows: list[dict[str, Any]] = []
-    for i, (point, table) in enumerate(curves):
+    kinds: dict[str, int] = {}
+    for point, table in curves:
         lag, columns = lag_column(table), species_columns(table)
         species = next((s for s in mobile if s in columns), None)
         if lag is None or species is None:
             continue
         x, y = np.array(table[lag], dtype=float), np.array(table[columns[species]], dtype=float)
         good = (x > 0) & (y > 0)
-        axes.plot(
-            x[good],
-            y[good],
-            color=CYCLE[i % 7],
-            linestyle="-" if point.conclusive else "--",
-            label=plain(point.title + ("" if point.conclusive else " (inconclusive)"), 34),
-        )
+        kind = point.title.split(", run ")[0] + ("" if point.conclusive else " (inconclusive)")
+        label = plain(kind, 34) if kind not in kinds else None  # replicas share colour and entry
+        colour = CYCLE[kinds.setdefault(kind, len(kinds)) % 7]
+        axes.plot(x[good], y[good], color=colour, linestyle="-" if point.conclusive else "--", label=label)
         rows += [{"run": point.label, "lag_ps": a, "msd_A2": b} for a, b in zip(x[good], y[good], strict=True)]
     if not rows:
         import matplotlib.pyplot as plt
@@ -142,7 +159,7 @@ def plot_msd_overview(book: FigureBook, curves: Sequence[tuple[Point, Table]], m
     guide = np.array([math.sqrt(x_low * x_high), x_high])
     axes.plot(guide, 1.6 * top * guide / x_high, color=GREY, linewidth=1, linestyle=":", label="slope 1 (diffusion)")
     axes.set(xscale="log", yscale="log", xlabel="time lag (ps)", ylabel=f"MSD of {', '.join(mobile)} (Å²)")
-    legend(axes, fontsize=6.5)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=6.5)
     return book.add(
         figure,
         "msd_overview",
@@ -163,48 +180,15 @@ def plot_arrhenius(
         return None
     figure, axes = panel((SMALL[0], 3.6))
     if line is not None:
-        axes.fill_between(
-            line.inverse_1000K, line.low, line.high, color=BLUE, alpha=0.16, linewidth=0, label="95 % band"
-        )
-        axes.plot(line.inverse_1000K, line.D, color=BLUE, label=line.label)
-        if line.extrapolated is not None:
-            inverse, D, error = line.extrapolated
-            axes.errorbar(
-                [inverse],
-                [D],
-                yerr=error,
-                fmt="o",
-                mfc="white",
-                color=BLUE,
-                capsize=3,
-                label=f"extrapolated to {1000 / inverse:.0f} K",
-            )
+        _draw_line(axes, line)
     for i, point in enumerate(values):
-        D, ci = point.D_cm2_s or math.nan, point.D_ci95_cm2_s
-        error = None if ci is None else [[max(D - ci[0], 0)], [max(ci[1] - D, 0)]]
-        axes.errorbar(
-            [1000 / (point.temperature_K or math.nan)],
-            [D],
-            yerr=error,
-            fmt=MARKERS[0],
-            color=BLACK,
-            capsize=3,
-            markersize=5,
-            label="diffusive, 95 % interval" if i == 0 else None,
-        )
+        D, inverse = point.D_cm2_s or math.nan, 1000 / (point.temperature_K or math.nan)
+        _draw_value(axes, inverse, D, point.D_ci95_cm2_s, "diffusive, 95 % interval" if i == 0 else None)
     for i, point in enumerate(limits):
-        limit = point.D_upper95_cm2_s or math.nan
-        axes.errorbar(
-            [1000 / (point.temperature_K or math.nan)],
-            [limit],
-            yerr=[[0.6 * limit], [0]],
-            uplims=True,
-            fmt="_",
-            color=RED,
-            markersize=8,
-            capsize=3,
-            label="inconclusive: upper limit, 95 %" if i == 0 else None,
-        )
+        limit, inverse = point.D_upper95_cm2_s or math.nan, 1000 / (point.temperature_K or math.nan)
+        name = "inconclusive: upper limit, 95 %" if i == 0 else None
+        arrow = {"yerr": [[0.6 * limit], [0]], "uplims": True, "fmt": "_", "markersize": 8, "capsize": 3}
+        axes.errorbar([inverse], [limit], color=RED, label=name, **arrow)
     axes.set(yscale="log", xlabel="1000 / T (1/K)", ylabel="self-diffusion D (cm²/s)")
     _temperature_axis(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1, fontsize=7)
@@ -225,6 +209,21 @@ def plot_arrhenius(
     return book.add(figure, name, title, note, rows=rows, columns=tuple(rows[0]))
 
 
+def _draw_line(axes: Any, line: ArrheniusLine) -> None:
+    x = line.inverse_1000K
+    axes.fill_between(x, line.low, line.high, color=BLUE, alpha=0.16, linewidth=0, label="95 % band")
+    axes.plot(x, line.D, color=BLUE, label=line.label)
+    if line.extrapolated is not None:
+        inverse, D, error = line.extrapolated
+        name = f"extrapolated to {1000 / inverse:.0f} K"
+        axes.errorbar([inverse], [D], yerr=error, fmt="o", mfc="white", color=BLUE, capsize=3, label=name)
+
+
+def _draw_value(axes: Any, x: float, y: float, ci: tuple[float, float] | None, label: str | None) -> None:
+    error = None if ci is None else [[max(y - ci[0], 0)], [max(ci[1] - y, 0)]]
+    axes.errorbar([x], [y], yerr=error, fmt="o", color=BLACK, capsize=3, markersize=5, label=label)
+
+
 def _temperature_axis(axes: Any) -> None:
     """Put the temperatures in K on top."""
     low, high = axes.get_xlim()
@@ -232,7 +231,7 @@ def _temperature_axis(axes: Any) -> None:
     candidates = [200, 250, 300, 350, 400, 500, 600, 700, 800, 900, 1000, 1200, 1500, 2000, 3000]
     ticks: list[float] = []
     for t in reversed(candidates):  # hottest first: keep labels that do not touch the one before
-        if low <= 1000 / t <= high and (not ticks or 1000 / t - ticks[-1] > 0.1 * (high - low)):
+        if low <= 1000 / t <= high and (not ticks or 1000 / t - ticks[-1] > 0.13 * (high - low)):
             ticks.append(1000 / t)
     top.set_xticks(ticks, [f"{1000 / x:.0f}" for x in ticks])
     top.set_xlabel("T (K)")
@@ -247,18 +246,8 @@ def plot_sigma(book: FigureBook, points: Sequence[Point]) -> Figure | None:
         return None
     figure, axes = panel((SMALL[0], 3.6))
     for i, point in enumerate(values):
-        sigma, ci = point.sigma_mS_cm or math.nan, point.sigma_ci95_mS_cm
-        error = None if ci is None else [[max(sigma - ci[0], 0)], [max(ci[1] - sigma, 0)]]
-        axes.errorbar(
-            [point.temperature_K],
-            [sigma],
-            yerr=error,
-            fmt="o",
-            color=BLACK,
-            capsize=3,
-            markersize=5,
-            label="Nernst–Einstein, 95 %" if i == 0 else None,
-        )
+        temperature, sigma = point.temperature_K or math.nan, point.sigma_mS_cm or math.nan
+        _draw_value(axes, temperature, sigma, point.sigma_ci95_mS_cm, "Nernst–Einstein, 95 %" if i == 0 else None)
     axes.set_yscale("log")
     for i, point in enumerate(refused):
         axes.axvline(

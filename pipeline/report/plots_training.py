@@ -26,13 +26,14 @@ from pipeline.report.figures import (
 from pipeline.report.inputs import Evaluation, Model, number
 
 STAGE_COLOURS = {"ok": BLUE, "partial": ORANGE, "failed": RED}
+COLOURS = {"zero_shot": GREY, "zero_shot_bias": SKY, "from_scratch": ORANGE, "fine_tuned": BLUE}
+"""Of the models that are compared on the downstream system, the same in every figure."""
 UNITS = {"energy": "meV/atom", "force": "eV/Å", "virial": "meV/atom"}
 
 
 def plot_stage_times(book: FigureBook, stages: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Draw the seconds of every stage as bars; the colour (and a word) tells the status."""
-    timed = [(stage, number(stage.get("seconds"))) for stage in stages]
-    timed = [(stage, seconds) for stage, seconds in timed if seconds is not None]
+    timed = [(stage, value) for stage in stages if (value := number(stage.get("seconds"))) is not None]
     if not timed:
         return None
     figure, axes = panel((7.2, 0.55 + 0.27 * len(timed)))
@@ -180,17 +181,9 @@ def plot_parity(
     for i, (key, (label, table, _)) in enumerate(tables.items()):
         x, y = _parity_values(table, quantity)
         good = np.isfinite(x) & np.isfinite(y)
-        axes.scatter(
-            x[good],
-            y[good],
-            s=7 if quantity == "force" else 14,
-            marker="os^Dv"[i % 5],
-            linewidths=0,
-            alpha=0.45 if quantity == "force" else 0.7,
-            color=CYCLE[i % 7],
-            rasterized=True,
-            label=plain(label, 24),
-        )
+        many = {"s": 7, "alpha": 0.45} if quantity == "force" else {"s": 14, "alpha": 0.7}
+        style = {"color": COLOURS.get(key, CYCLE[i % 7]), "marker": "os^Dv"[i % 5], "linewidths": 0, "rasterized": True}
+        axes.scatter(x[good], y[good], label=plain(label, 24), **many, **style)
         if good.any():
             low, high = min(low, x[good].min(), y[good].min()), max(high, x[good].max(), y[good].max())
         groups = table.get("group", [""] * len(x))
@@ -251,14 +244,13 @@ def plot_errors(
     """Draw one error of several models as bars; ``bars`` holds (name, label, value)."""
     if len(bars) < 2:
         return None
-    colours = {"zero_shot": GREY, "zero_shot_bias": SKY, "from_scratch": ORANGE, "fine_tuned": BLUE}
     figure, axes = panel((SMALL[0], 0.75 + 0.4 * len(bars)))
     axes.grid(axis="y", visible=False)
     axes.barh(
         range(len(bars)),
         [value for _, _, value in bars],
         height=0.62,
-        color=[colours.get(name, BLUE) for name, _, _ in bars],
+        color=[COLOURS.get(name, BLUE) for name, _, _ in bars],
     )
     axes.set_yticks(range(len(bars)), [label for _, label, _ in bars])
     axes.invert_yaxis()
@@ -268,5 +260,10 @@ def plot_errors(
     axes.set_xlabel(f"{title} ({unit})")
     rows = [{"model": name, key: value} for name, _, value in bars]
     return book.add(
-        figure, f"errors_{key}", title, "Lower is better; the same held-out frames for all bars.", rows, ("model", key)
+        figure,
+        f"errors_{key}",
+        title,
+        "Lower is better; the same held-out frames for all bars.",
+        rows=rows,
+        columns=("model", key),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report import plots_training
-from pipeline.report.figures import FigureBook
+from pipeline.report.figures import Figure, FigureBook
 from pipeline.report.inputs import QUANTITIES, Model, ReportData, number
 from pipeline.report.page import ABSENT, Cell, DetailsBlock, Level, Section, TableBlock, count, duration, show
 from pipeline.report.summary import label, ordered_evaluations
@@ -18,8 +18,29 @@ STATUS_LEVEL: dict[str, Level] = {
     "failed": "bad",
     "exploded": "bad",
     "melted": "bad",
-    "skipped": "info",
+    "skipped": "warn",
     "empty": "info",
+}
+LEARNING_COLUMNS = (
+    "iteration",
+    "stage",
+    "accurate",
+    "candidate",
+    "failed",
+    "accurate share",
+    "chosen",
+    "labelled",
+    "largest deviation (eV/Å)",
+    "converged",
+    "remark",
+)
+ERROR_COLUMNS = {
+    "E MAE (meV/atom)": "energy_mae_meV_atom",
+    "E MAE, shifted": "energy_mae_shifted_meV_atom",
+    "E RMSE": "energy_rmse_meV_atom",
+    "F MAE (meV/Å)": "force_mae_meV_A",
+    "F RMSE": "force_rmse_meV_A",
+    "virial MAE (meV/atom)": "virial_mae_meV_atom",
 }
 DOWNSTREAM = ("zero_shot", "zero_shot_bias", "from_scratch", "fine_tuned")
 
@@ -39,7 +60,7 @@ def what_was_run(data: ReportData, book: FigureBook) -> Section:
         "system|split",
     )
     if data.stages:
-        rows = [
+        rows: list[list[str | Cell]] = [
             [
                 str(s.get("title") or s.get("name")),
                 status_cell(s.get("status")),
@@ -105,46 +126,15 @@ def learning(data: ReportData, book: FigureBook) -> Section:
     if not data.history:
         section.absent = "no concurrent learning"
         return section
-    rows = []
-    for i, entry in enumerate(data.history):
-        counts = [number(entry.get(key)) for key in ("accurate", "candidate", "failed")]
-        total = sum(n or 0.0 for n in counts)
-        share = f"{100 * (counts[0] or 0.0) / total:.0f} %" if total else ABSENT
-        converged = {True: Cell("yes", "good"), False: Cell("no", "warn")}.get(entry.get("converged"), ABSENT)
-        rows.append(
-            [
-                str(entry.get("iteration", i)),
-                _text(entry.get("stage")),
-                *(count(n) for n in counts),
-                share,
-                count(entry.get("selected")),
-                count(entry.get("labelled")),
-                show(_deviation(entry)),
-                converged,
-                _text(entry.get("message"), ""),
-            ]
-        )
     section.table(
-        (
-            "iteration",
-            "stage",
-            "accurate",
-            "candidate",
-            "failed",
-            "accurate share",
-            "chosen",
-            "labelled",
-            "largest deviation (eV/Å)",
-            "converged",
-            "remark",
-        ),
-        rows,
+        LEARNING_COLUMNS,
+        [_iteration(i, entry) for i, entry in enumerate(data.history)],
         "Frames by the largest force deviation of the ensemble. The stage counts the exploration conditions.",
         "converged|remark",
         "labelled|largest deviation (eV/Å)|remark",
     )
     section.figures([plots_training.plot_learning(book, data.history)])
-    sane = [
+    sane: list[list[str | Cell]] = [
         [
             str(entry.get("iteration", i)),
             _text(item.get("model", item.get("name"))),
@@ -157,19 +147,29 @@ def learning(data: ReportData, book: FigureBook) -> Section:
         if isinstance(item, dict)
     ]
     if sane:
-        section.blocks.append(
-            DetailsBlock(
-                "Sanity MD of every new model",
-                blocks=[
-                    TableBlock(
-                        ("iteration", "model", "status", "highest T (K)", "remark"),
-                        sane,
-                        words=("model", "status", "remark"),
-                    )
-                ],
-            )
-        )
+        words = ("model", "status", "remark")
+        table = TableBlock(("iteration", "model", "status", "highest T (K)", "remark"), sane, words=words)
+        section.blocks.append(DetailsBlock("Sanity MD of every new model", blocks=[table]))
     return section
+
+
+def _iteration(i: int, entry: Mapping[str, Any]) -> list[str | Cell]:
+    """Return the row of one iteration."""
+    counts = [number(entry.get(key)) for key in ("accurate", "candidate", "failed")]
+    total = sum(n or 0.0 for n in counts)
+    share = f"{100 * (counts[0] or 0.0) / total:.0f} %" if total else ABSENT
+    converged = {"True": Cell("yes", "good"), "False": Cell("no", "warn")}.get(str(entry.get("converged")), ABSENT)
+    return [
+        str(entry.get("iteration", i)),
+        _text(entry.get("stage")),
+        *(count(n) for n in counts),
+        share,
+        count(entry.get("selected")),
+        count(entry.get("labelled")),
+        show(_deviation(entry)),
+        converged,
+        _text(entry.get("message"), ""),
+    ]
 
 
 def _deviation(entry: Mapping[str, Any]) -> float | None:
@@ -238,54 +238,21 @@ def accuracy(data: ReportData, book: FigureBook) -> Section:
     if not names:
         section.absent = "no model was evaluated"
         return section
-    keys = (
-        "energy_mae_meV_atom",
-        "energy_mae_shifted_meV_atom",
-        "energy_rmse_meV_atom",
-        "force_mae_meV_A",
-        "force_rmse_meV_A",
-        "virial_mae_meV_atom",
-    )
     rows = []
     for name in names:
         numbers = data.evaluations[name].numbers
-        rows.append(
-            [
-                label(name),
-                _text(numbers.get("dataset")),
-                _text(numbers.get("split")),
-                count(numbers.get("n_frames")),
-                *(show(numbers.get(key)) for key in keys),
-            ]
-        )
+        source = [_text(numbers.get("dataset")), _text(numbers.get("split")), count(numbers.get("n_frames"))]
+        rows.append([label(name), *source, *(show(numbers.get(key)) for key in ERROR_COLUMNS.values())])
     section.table(
-        (
-            "model",
-            "data",
-            "split",
-            "frames",
-            "E MAE (meV/atom)",
-            "E MAE, shifted",
-            "E RMSE",
-            "F MAE (meV/Å)",
-            "F RMSE",
-            "virial MAE (meV/atom)",
-        ),
+        ("model", "data", "split", "frames", *ERROR_COLUMNS),
         rows,
         "Shifted: after one constant per composition is taken out (a new compound has an energy of its own).",
         "model|data|split",
         "virial MAE (meV/atom)|E MAE, shifted",
     )
     bars = [(name, label(name)) for name in DOWNSTREAM if name in data.evaluations]
-    section.figures(
-        [
-            _error_bars(book, data, bars, key, title, unit)
-            for key, title, unit in (
-                ("energy_mae_meV_atom", "Energy MAE", "meV/atom"),
-                ("force_mae_meV_A", "Force MAE", "meV/Å"),
-            )
-        ]
-    )
+    quantities = (("energy_mae_meV_atom", "Energy MAE"), ("force_mae_meV_A", "Force MAE"))
+    section.figures([_error_bars(book, data, bars, key, title) for key, title in quantities])
     for key, title, members in parity_groups(names):
         figures = []
         for quantity in QUANTITIES:

@@ -12,9 +12,11 @@ from pipeline.report.figures import FigureBook
 from pipeline.report.inputs import MdRun, ReportData, number
 from pipeline.report.page import (
     ABSENT,
+    Cell,
     DetailsBlock,
     Section,
     TableBlock,
+    clip,
     count,
     kelvin,
     show,
@@ -28,7 +30,7 @@ def dynamics(data: ReportData, book: FigureBook) -> Section:
     if not data.md:
         section.absent = "no production MD"
         return section
-    rows = []
+    rows: list[list[str | Cell]] = []
     for md in data.md:
         run = md.run
         steps, timestep = number(run.get("steps")), number(run.get("timestep_fs"))
@@ -60,7 +62,7 @@ def dynamics(data: ReportData, book: FigureBook) -> Section:
     several = len({system for system, _ in groups}) > 1
     figures = []
     for (system, temperature), runs in groups.items():
-        title = f"{system}, {kelvin(temperature)} K" if several else f"{kelvin(temperature)} K"
+        title = f"{clip(system, 40)}, {kelvin(temperature)} K" if several else f"{kelvin(temperature)} K"
         figures.append(plots_md.plot_health(book, f"md_{system}_{temperature:g}K", title, runs))
     section.figures(figures, most=6)
     return section

@@ -20,6 +20,19 @@ from pipeline.report.transport import (
 )
 from pipeline.report.verdict import MAX_RELATIVE_CI, MIN_EDGE_A, MIN_TEMPERATURES, relative_width, smallest_edge
 
+COLUMNS = (
+    "T (K)",
+    "runs",
+    "verdict",
+    "σ (mS/cm)",
+    "95 % interval",
+    "D (cm²/s)",
+    "σ collective (mS/cm)",
+    "95 % interval ",
+    "Haven ratio",
+    "hops",
+)
+
 
 def conductivity(data: ReportData, book: FigureBook) -> Section:
     """Mean squared displacements, verdicts, conductivities, Arrhenius line."""
@@ -35,18 +48,7 @@ def conductivity(data: ReportData, book: FigureBook) -> Section:
             "warn",
         )
     section.table(
-        (
-            "T (K)",
-            "runs",
-            "verdict",
-            "σ (mS/cm)",
-            "95 % interval",
-            "D (cm²/s)",
-            "σ collective (mS/cm)",
-            "95 % interval ",
-            "Haven ratio",
-            "hops",
-        ),
+        COLUMNS,
         [_row(p) for p in points],
         "σ from tracer diffusion (Nernst–Einstein). No value is given where the run was refused; a collective σ and a "
         "Haven ratio only where their interval makes sense.",

@@ -24,14 +24,14 @@ _ERROR_KEYS = ("energy_mae_meV_atom", "force_mae_meV_A", "virial_mae_meV_atom", 
 
 
 def overall_status(stages: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return ``failed``, ``partial`` (a stage or task is missing) or ``ok``; None when no stage is known."""
+    """Return ``failed``, ``partial`` (a task was lost, a stage not reached) or ``ok``; None when no stage is known."""
     if not stages:
         return None
     states = [str(stage.get("status")) for stage in stages]
     if "failed" in states:
         return "failed"
     lost = any((number(stage.get("tasks_failed")) or 0) > 0 for stage in stages)
-    return "partial" if lost or any(state not in {"ok", "skipped"} for state in states) else "ok"
+    return "partial" if lost or any(state != "ok" for state in states) else "ok"
 
 
 def summarise(data: ReportData) -> dict[str, Any]:
@@ -44,19 +44,19 @@ def summarise(data: ReportData) -> dict[str, Any]:
                 "name": stage.get("name"),
                 "status": stage.get("status"),
                 "seconds": number(stage.get("seconds")),
-                "tasks": number(stage.get("tasks")),
-                "tasks_failed": number(stage.get("tasks_failed")),
+                "tasks": whole(stage.get("tasks")),
+                "tasks_failed": whole(stage.get("tasks_failed")),
             }
             for stage in data.stages
         ],
         "errors": {
-            name: {key: number(found.numbers.get(key)) for key in _ERROR_KEYS}
+            name: {key: (whole if key == "n_frames" else number)(found.numbers.get(key)) for key in _ERROR_KEYS}
             for name, found in data.evaluations.items()
         },
         "concurrent_learning": [
             {
                 "iteration": entry.get("iteration", i),
-                **{key: number(entry.get(key)) for key in ("accurate", "candidate", "failed", "labelled")},
+                **{key: whole(entry.get(key)) for key in ("accurate", "candidate", "failed", "labelled")},
             }
             for i, entry in enumerate(data.history)
         ],
@@ -81,6 +81,12 @@ def summarise(data: ReportData) -> dict[str, Any]:
             for p in transport_points(data)
         ],
     }
+
+
+def whole(value: Any) -> int | None:
+    """Return a count as an integer, or None."""
+    x = number(value)
+    return None if x is None else round(x)
 
 
 def ordered_evaluations(data: ReportData) -> list[str]:

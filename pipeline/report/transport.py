@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.report.figures import slug
 from pipeline.report.inputs import ReportData, Table, number, pair
-from pipeline.report.page import interval, kelvin, show
+from pipeline.report.page import clip, interval, kelvin, show
 
 Z95 = 1.959964
 
@@ -65,7 +65,7 @@ class Point:
             text = f"D = {show(self.D_cm2_s)} cm²/s (95 %: {interval(self.D_ci95_cm2_s)}); {show(self.n_hops, 2)} hops."
             return text + (f" Note: {'; '.join(self.reasons)}." if self.reasons else "")
         limit = f" Upper limit of D: {show(self.D_upper95_cm2_s, 2)} cm²/s." if self.D_upper95_cm2_s is not None else ""
-        why = f" {'; '.join(self.reasons)}." if self.reasons else ""
+        why = f" Reason: {'; '.join(self.reasons)}." if self.reasons else ""
         return f"No value is stated.{why}{limit}"
 
 
@@ -107,14 +107,14 @@ def _point(entry: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], by_sourc
     several = len({str(run.get("system") or "") for run in runs}) > 1
     sources = _sources(entry)
     title = f"{kelvin(temperature)} K" if temperature else "unknown temperature"
-    title = f"{system}, {title}" if several and system else title
+    title = f"{clip(system, 40)}, {title}" if several and system else title
     alike = [
         run
         for run in runs
         if number(run.get("temperature_K")) == temperature and run.get("system") == entry.get("system")
     ]
-    if by_source and len(alike) > 1 and sources:
-        title += f", {sources[0].rstrip('/').rsplit('/', 1)[-1]}"
+    if by_source and len(alike) > 1:
+        title += f", run {alike.index(entry) + 1}"
     n = int(number(entry.get("n_runs")) or number(entry.get("replicas")) or max(1, len(sources)))
 
     def value(key: str) -> float | None:

@@ -102,9 +102,7 @@ def _failures(data: ReportData, verdict: Verdict) -> None:
     if overall_status(data.stages) == "partial":
         lost = sum(int(number(s.get("tasks_failed")) or 0) for s in data.stages)
         open_stages = [
-            str(s.get("title") or s.get("name"))
-            for s in data.stages
-            if s.get("status") not in {"ok", "skipped", "partial"}
+            str(s.get("title") or s.get("name")) for s in data.stages if s.get("status") not in {"ok", "partial"}
         ]
         if lost:
             verdict.bad.append(f"{plural(lost, 'task')} failed; see Failures.")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ops.errors import InputError
 from ops.structures.build import build_cell, write_cells
 from ops.structures.distances import nearest_distances, neighbour_pairs
@@ -11,7 +12,10 @@ from ops.structures.extxyz import read_frames
 from ops.structures.perturb import perturb_atoms, perturb_cells
 from ops.structures.settings import PerturbSettings, SystemSettings
 
-SYSTEMS = [SystemSettings(name="Li2S", structure="Li2S"), SystemSettings(name="arg", structure="Li6PS5Cl", site_disorder=0.5)]
+SYSTEMS = [
+    SystemSettings(name="Li2S", structure="Li2S"),
+    SystemSettings(name="arg", structure="Li6PS5Cl", site_disorder=0.5),
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,10 @@ def test_zero_amplitudes_change_nothing(cell):
 
 
 def test_impossible_displacements_are_refused(cell):
-    with pytest.raises(InputError, match="smaller"):
+    with pytest.raises(InputError, match="at most 3"):
         perturb_atoms(cell, 0.0, 40.0, np.random.default_rng(0))
+    with pytest.raises(InputError, match="take smaller ones"):
+        perturb_atoms(cell, 0.0, 2.9, np.random.default_rng(0))
 
 
 def test_task_folders(tmp_path):

@@ -23,7 +23,7 @@ def write_system(
 
     rng = np.random.default_rng(seed)
     basis = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
-    sites = np.concatenate([basis, basis + [0.5, 0, 0]]) % 1.0
+    sites = np.concatenate([basis, basis + np.array([0.5, 0, 0])]) % 1.0
     order = np.argsort([type_map.index(s) for s in symbols], kind="stable")
     symbols, sites = [symbols[k] for k in order], sites[order]
     arrays: dict[str, list[np.ndarray]] = {name: [] for name in ("coord", "box", "energy", "force", "virial")}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ def test_batches_depend_on_seed_and_position_only() -> None:
 def test_every_frame_is_seen_once_per_round() -> None:
     batches = [frames for _, frames in islice(batch_order([7], [3], [1.0], 1), 6)]
     assert [len(frames) for frames in batches] == [3, 3, 1, 3, 3, 1]
-    assert sorted(sum(batches[:3], [])) == sorted(sum(batches[3:], [])) == list(range(7))
+    assert sorted(chain(*batches[:3])) == sorted(chain(*batches[3:])) == list(range(7))
 
 
 def test_zero_weights_are_never_drawn() -> None:

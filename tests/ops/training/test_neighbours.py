@@ -16,7 +16,7 @@ def rock_salt(folder: Path) -> Path:
     """Write one perfect rock salt cell, a = 5 A."""
     basis = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
     (folder / "set.000").mkdir(parents=True)
-    coords = np.concatenate([basis, basis + [0.5, 0, 0]]) * 5.0 + 7.3  # outside the cell: must be wrapped
+    coords = np.concatenate([basis, basis + np.array([0.5, 0, 0])]) * 5.0 + 7.3  # outside the cell: must be wrapped
     np.save(folder / "set.000" / "coord.npy", coords.reshape(1, -1))
     np.save(folder / "set.000" / "box.npy", (np.eye(3) * 5.0).reshape(1, -1))
     (folder / "type.raw").write_text("0\n" * 4 + "1\n" * 4)
@@ -44,9 +44,9 @@ def test_counts_agree_with_ase(dataset: Path) -> None:
         frames = read_frames(system, ["Li", "S", "Br"])
         for coords, cell in zip(frames.coords, frames.cells, strict=True):
             atoms = Atoms("H8", positions=coords, cell=cell, pbc=True)
-            for radius in largest:
+            for radius, known in largest.items():
                 i, distances = neighbor_list("id", atoms, radius)
-                largest[radius] = max(largest[radius], np.bincount(i).max())
+                largest[radius] = max(known, np.bincount(i).max())
                 nearest = min(nearest, distances.min())
     assert {radius: counts["cutoffs"][f"{radius:g}"]["total"] for radius in largest} == largest
     assert counts["minimum_distance_A"] == pytest.approx(nearest)

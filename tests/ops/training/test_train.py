@@ -18,6 +18,7 @@ import pytest
 
 from ops.errors import FatalError, InputError, TransientError
 from ops.files import read_json
+from ops.training.adopt import adopt_model
 from ops.training.datasets import split_systems
 from ops.training.evaluate import evaluate
 from ops.training.finetune import choose_frames, finetune_model
@@ -107,17 +108,22 @@ def _kill_after_checkpoints(out: Path) -> None:
         time.sleep(0.02)
 
 
+def read_csv(path: Path) -> np.ndarray:
+    return np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding=None)
+
+
 def test_evaluation_agrees_with_the_labels(student: Path, dataset: Path, tmp_path: Path) -> None:
     errors = evaluate(student / "model_compressed.pth", dataset, "test", tmp_path, "student")
     assert errors["n_frames"] == 5
-    rows = np.genfromtxt(tmp_path / "student" / "parity_force.csv", delimiter=",", names=True, dtype=None, encoding=None)
+    rows = read_csv(tmp_path / "student" / "parity_force.csv")
     assert len(rows) == 5 * 8 * 3
     by_hand = np.abs(rows["model_eV_A"] - rows["label_eV_A"]).mean() * 1000
     assert errors["force_mae_meV_A"] == pytest.approx(by_hand, abs=0.02)
-    energy = np.genfromtxt(tmp_path / "student" / "parity_energy.csv", delimiter=",", names=True, dtype=None, encoding=None)
+    energy = read_csv(tmp_path / "student" / "parity_energy.csv")
     difference = (energy["model_eV_atom"] - energy["label_eV_atom"]) * 1000
     assert errors["energy_mae_meV_atom"] == pytest.approx(np.abs(difference).mean(), abs=0.01)
-    assert errors["energy_mae_shifted_meV_atom"] == pytest.approx(np.abs(difference - difference.mean()).mean(), abs=0.01)
+    shifted = np.abs(difference - difference.mean()).mean()
+    assert errors["energy_mae_shifted_meV_atom"] == pytest.approx(shifted, abs=0.01)
     assert errors["energy_rmse_meV_atom"] >= errors["energy_mae_meV_atom"]
     assert set(errors["force_mae_per_element_meV_A"]) == {"Li", "S"}
     assert errors == read_json(tmp_path / "student" / "evaluation.json")
@@ -214,7 +220,7 @@ def test_wrong_input_is_refused_before_anything_starts(
     with pytest.raises(InputError, match="does not exist"):
         train_model(data, tmp_path, init_model=tmp_path / "a.pt")
     without = {**data, "training": {**data["training"], "training_data": {"systems": [str(tmp_path)]}}}
-    with pytest.raises(InputError, match="type.raw"):
+    with pytest.raises(InputError, match=r"type\.raw"):
         train_model(without, tmp_path)
     with pytest.raises(InputError, match="DPA-3"):
         resolve_model("DPA-99")
@@ -227,7 +233,28 @@ def test_command_line_of_the_child_is_this_package() -> None:
 
     code = "import ops.training.worker as w; print(w.__file__)"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **child_environment()}, cwd="/", capture_output=True, text=True,
-        check=True,
+        [sys.executable, "-c", code], env={**os.environ, **child_environment()}, cwd="/", capture_output=True,
+        text=True, check=True,
     )
     assert Path(done.stdout.strip()) == Path(__file__).parents[3] / "ops" / "training" / "worker.py"
+
+
+def test_adopted_model_is_frozen_and_described(student: Path, dataset: Path, tmp_path: Path) -> None:
+    info = adopt_model(student / "model.pt", ["S", "Li"], tmp_path / "own")
+    assert (info["type_map"], info["descriptor"], info["rcut_A"]) == (TYPE_MAP, "se_e2_a", 4.0)
+    assert (tmp_path / "own" / "model.pt").read_bytes() == (student / "model.pt").read_bytes()
+    own = evaluate(tmp_path / "own" / "model.pth", dataset, "test", tmp_path, "own", parity=False)
+    same = evaluate(student / "model.pth", dataset, "test", tmp_path, "same", parity=False)
+    assert own["force_mae_meV_A"] == pytest.approx(same["force_mae_meV_A"])
+
+
+@pytest.mark.parametrize(("content", "elements", "expected"), [
+    (b"not a model", ["Li"], "PyTorch checkpoint"), (None, ["Li", "K"], "does not know K")])
+def test_unusable_models_are_refused(
+    student: Path, tmp_path: Path, content: bytes | None, elements: list[str], expected: str
+) -> None:
+    file = tmp_path / "own.pt"
+    file.write_bytes(content or (student / "model.pt").read_bytes())
+    with pytest.raises(InputError, match=expected):
+        adopt_model(file, elements, tmp_path / "out")
+    assert not (tmp_path / "out" / "model.json").exists()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ops.files import jsonable
 from pipeline.report.build import ReportInputs
 
 K_B = 8.617333262e-5
@@ -274,11 +275,50 @@ def md_run(
 
 
 def diffusion(temperature: float) -> float:
-    return 1.1e-3 * float(np.exp(-0.24 / K_B / temperature))
+    return 3e-4 * float(np.exp(-0.24 / K_B / temperature))
 
 
 def sigma(D: float, temperature: float) -> float:
     return LI_IN_CELL * 1.602176634e-19**2 * D * 1e-4 / (1061.2e-30 * 1.380649e-23 * temperature) * 10
+
+
+NUMBERS = (
+    "D_cm2_s",
+    "D_ci95_cm2_s",
+    "D_upper95_cm2_s",
+    "sigma_NE_mS_cm",
+    "sigma_NE_ci95_mS_cm",
+    "sigma_NE_upper95_mS_cm",
+    "sigma_collective_mS_cm",
+    "sigma_collective_ci95_mS_cm",
+    "haven_ratio",
+    "haven_ci95",
+    "t_start_ps",
+    "n_hops",
+    "chi2_red",
+    "fit_window_ps",
+    "D_axes_cm2_s",
+    "volume_A3",
+)
+
+
+def transport(temperature: float, verdict: str, D: float, half: float) -> dict[str, Any]:
+    """Return the numbers of a run; ``half`` is half the 95 % interval of ln D."""
+    numbers: dict[str, Any] = dict.fromkeys(NUMBERS) | {"volume_A3": 1061.2}
+    if verdict == "diffusive":
+        ci = [D * np.exp(-half), D * np.exp(half)]
+        return numbers | {
+            "D_cm2_s": D,
+            "D_ci95_cm2_s": ci,
+            "sigma_NE_mS_cm": sigma(D, temperature),
+            "sigma_NE_ci95_mS_cm": [sigma(d, temperature) for d in ci],
+            "t_start_ps": 1.6,
+            "fit_window_ps": [1.6, 5.0],
+            "n_hops": 320.0,
+        }
+    if verdict.startswith(("not diffusive", "too short")):
+        return numbers | {"D_upper95_cm2_s": 3 * D, "sigma_NE_upper95_mS_cm": sigma(3 * D, temperature), "n_hops": 21.0}
+    return numbers
 
 
 def conductivity(
@@ -288,50 +328,23 @@ def conductivity(
     from ops.conductivity.arrhenius import Point, summarise
 
     folder = root / "conductivity"
-    runs, points = [], []
+    runs, temperatures, points = [], [], []
     for T, verdict in verdicts.items():
         good = verdict == "diffusive"
-        D, half = diffusion(T) * float(rng.lognormal(0, 0.08)), 0.30
-        ci = [D * np.exp(-half), D * np.exp(half)]
-        runs.append(
-            {
-                "source": f"md.T{T:g}.r0",
-                "system": system,
-                "temperature_K": T,
-                "length_ps": 20.0,
-                "verdict": verdict,
-                "reasons": [] if good else [reason or "MSD rise inside the window below half a squared hop"],
-                "D_cm2_s": D if good else None,
-                "D_ci95_cm2_s": ci if good else None,
-                "D_upper95_cm2_s": None if good else 3 * D,
-                "sigma_NE_mS_cm": sigma(D, T) if good else None,
-                "sigma_NE_ci95_mS_cm": [sigma(d, T) for d in ci] if good else None,
-                "sigma_collective_mS_cm": None,
-                "sigma_collective_ci95_mS_cm": None,
-                "haven_ratio": None,
-                "haven_ci95": None,
-                "t_start_ps": 1.6 if good else None,
-                "fit_window_ps": [1.6, 5.0] if good else None,
-                "n_hops": 320 if good else 21,
-                "framework": {},
-            }
-        )
-        points.append(Point(T, D if good else None, half / 1.959964, None if good else 3 * D, LI_IN_CELL / 1061.2))
-        lag = np.round(np.arange(0, 10.001, 0.1), 3)
-        moving = 1.5 * (1 - np.exp(-lag / 0.2)) + (6e4 * D * lag / 10 * 10 if good else 0)
-        write_csv(
-            folder / f"msd_md.T{T:g}.r0.csv",
-            {
-                "lag_ps": lag,
-                "msd_Li_A2": moving,
-                "msd_P_A2": 0.2 * (1 - np.exp(-lag / 0.1)),
-                "msd_S_A2": 0.5 * (1 - np.exp(-lag / 0.1)),
-            },
-        )
+        D, half = diffusion(T) * float(rng.lognormal(0, 0.08)), 0.30 if T < 1100 else 0.2
+        reasons = [] if good else [reason or "MSD rise inside the window below half a squared hop"]
+        numbers = transport(T, verdict, D, half)
+        common = {"system": system, "temperature_K": T, "length_ps": 20.0, "verdict": verdict, "reasons": reasons}
+        runs.append({"source": f"md.T{T:g}.r0", **common, **numbers, "framework": {}, "file": f"msd_md.T{T:g}.r0.csv"})
+        temperatures.append({**common, "n_runs": 1, "sources": [f"md.T{T:g}.r0"], **numbers})
+        points.append(Point(T, numbers["D_cm2_s"], half / 1.96, numbers["D_upper95_cm2_s"], LI_IN_CELL / 1061.2))
+        lag = np.round(np.arange(0.1, 10.001, 0.1), 3)
+        moving = 1.5 * (1 - np.exp(-lag / 0.2)) + (6e4 * D * lag if good else 0)
+        columns = {"time_ps": lag, "msd_Li_A2": moving, **{f"msd_Li_{axis}_A2": moving / 3 for axis in "xyz"}}
+        write_csv(folder / f"msd_md.T{T:g}.r0.csv", columns | {"charge_msd_e2_A2": 9 * moving})
     arrhenius, _ = summarise(points, [300.0])
-    write_json(
-        folder / "conductivity.json", json.loads(json.dumps({"runs": runs, "arrhenius": arrhenius}, default=float))
-    )
+    result = {"schema": 1, "runs": runs, "temperatures": temperatures, "arrhenius": arrhenius}
+    write_json(folder / "conductivity.json", jsonable(result | {"arrhenius_by_system": {system: arrhenius}}))
     return folder
 
 

@@ -1,0 +1,163 @@
+"""Figures over all runs: Arrhenius, replicas, composition series, parity with experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ops.conductivity.plotting import BLACK, BLUE, COLOURS, ORANGE, RED, new_figure, save
+
+_TICKS = (200, 250, 300, 350, 400, 500, 600, 800, 1000, 1300)
+
+
+def arrhenius_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()) -> Path | None:
+    """Draw D against 1000/T: intervals, upper limits as arrows, line with band, extrapolated points hollow, experiment."""
+    if not any(entry.get("D_cm2_s") or entry.get("D_upper95_cm2_s") for entry in result["temperatures"]):
+        return None
+    figure, axes = new_figure(1, 1, 4.6, 3.6)
+    axes.set_yscale("log")
+    for colour, (system, line) in zip(COLOURS * 20, result["arrhenius_by_system"].items(), strict=False):
+        entries = [entry for entry in result["temperatures"] if entry["system"] == system]
+        _system(axes, entries, line, system, colour)
+        stars = [m for m in measured if m["system"] == system and m["D_cm2_s"]]
+        axes.plot([1000 / m["temperature_K"] for m in stars], [m["D_cm2_s"] for m in stars], "*", color=colour, ms=9,
+                  mec=BLACK, mew=0.5, label=f"{system}, experiment" if stars else None)
+    axes.set(xlabel="1000 / T (1/K)", ylabel="D (cm$^2$/s)")
+    low, high = axes.get_xlim()
+    top = axes.secondary_xaxis("top", functions=(_invert, _invert))
+    top.set_xticks([T for T in _TICKS if low <= 1000 / T <= high])
+    top.set_xlabel("T (K)")
+    axes.legend(loc="lower left")
+    return save(figure, path)
+
+
+def _invert(x: Any) -> Any:
+    return 1000 / np.maximum(np.asarray(x, dtype=float), 1e-9)
+
+
+def _system(axes: Any, entries: list[dict[str, Any]], line: dict[str, Any], system: str, colour: str) -> None:
+    """Draw the points and the line of one system."""
+    label: str | None = system
+    if line["Ea_eV"] is not None:
+        error = (line["Ea_ci95_eV"][1] - line["Ea_ci95_eV"][0]) / 2
+        label = f"{system}, $E_a$ = {line['Ea_eV']:.2f} ± {error:.2f} eV"
+        _band(axes, line, colour)
+    for entry in entries:
+        x, D, upper = 1000 / entry["temperature_K"], entry.get("D_cm2_s"), entry.get("D_upper95_cm2_s")
+        if D:
+            low, high = entry["D_ci95_cm2_s"]
+            axes.errorbar(x, D, [[D - low], [high - D]], fmt="o", color=colour, ms=5, capsize=2, label=label)
+        elif upper:
+            axes.errorbar(x, upper, 0.6 * upper, uplims=True, fmt="_", color=colour, ms=7, label=label)
+        else:
+            continue
+        label = None
+
+
+def _band(axes: Any, line: dict[str, Any], colour: str) -> None:
+    """Draw line and 95 % band of a fit, and the extrapolated points hollow."""
+    curve = line["curve"]
+    x = 1000 / np.array(curve["temperature_K"])
+    axes.plot(x, curve["D_cm2_s"], color=colour, lw=1)
+    axes.fill_between(x, curve["D_low95_cm2_s"], curve["D_high95_cm2_s"], color=colour, alpha=0.15, lw=0)
+    for point in line["extrapolated"]:
+        D = point["D_cm2_s"]
+        low, high = point["D_ci95_cm2_s"]
+        axes.errorbar(1000 / point["temperature_K"], D, [[D - low], [high - D]], fmt="o", mfc="white", color=colour,
+                      ms=5, capsize=2)
+
+
+def replica_figure(result: dict[str, Any], path: Path) -> Path | None:
+    """Draw D of every run with its interval, and the pooled value of each temperature where there are replicas."""
+    pooled = [entry for entry in result["temperatures"] if entry.get("n_runs", 0) > 1 and entry.get("D_cm2_s")]
+    if not pooled:
+        return None
+    rows = [(entry, [run for run in result["runs"] if run["source"] in entry["sources"]]) for entry in pooled]
+    count = sum(len(runs) + 1 for _, runs in rows)
+    figure, axes = new_figure(1, 1, 4.8, 0.9 + 0.22 * count)
+    labels, y = [], 0
+    for entry, runs in rows:
+        for run in [*runs, entry]:
+            D, interval = run.get("D_cm2_s"), run.get("D_ci95_cm2_s")
+            colour = ORANGE if run is entry else BLUE
+            if D and interval:
+                axes.errorbar(D, y, xerr=[[D - interval[0]], [interval[1] - D]], fmt="D" if run is entry else "o", ms=4,
+                              color=colour, capsize=2)
+            elif run.get("D_upper95_cm2_s"):
+                axes.plot(run["D_upper95_cm2_s"], y, marker="<", color=colour, ms=4)
+            labels.append(f"{entry['system']} {entry['temperature_K']:g} K, pooled" if run is entry else run["source"])
+            y += 1
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set(xlabel="D (cm$^2$/s), 95 %", xscale="log")
+    return save(figure, path)
+
+
+def room_temperature(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return system -> extrapolated conductivity at the first temperature, with interval and activation energy."""
+    found = {}
+    for system, line in result["arrhenius_by_system"].items():
+        point = next((one for one in line["extrapolated"] if "sigma_mS_cm" in one), None)
+        if point is not None:
+            found[system] = {"Ea_eV": line["Ea_eV"], "Ea_ci95_eV": line["Ea_ci95_eV"], **point}
+    return found
+
+
+def series_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()) -> Path | None:
+    """Draw the extrapolated conductivity against composition x, with experiment; x stands in the measured table."""
+    own = room_temperature(result)
+    composition = {m["system"]: m["x"] for m in measured if m["x"] is not None}
+    points = sorted((composition[system], value) for system, value in own.items() if system in composition)
+    if len(points) < 2:
+        return None
+    figure, axes = new_figure(1, 1, 3.8, 2.9)
+    x = [one for one, _ in points]
+    sigma = np.array([value["sigma_mS_cm"] for _, value in points])
+    low, high = np.array([value["sigma_ci95_mS_cm"] for _, value in points]).T
+    axes.errorbar(x, sigma, [sigma - low, high - sigma], fmt="o-", mfc="white", color=BLUE, capsize=2, label="extrapolated")
+    stars = sorted((m["x"], m["sigma_mS_cm"]) for m in measured if m["x"] is not None and m["sigma_mS_cm"])
+    if stars:
+        axes.plot(*zip(*stars, strict=True), "*--", color=RED, ms=9, label="experiment")
+    axes.set(xlabel="composition x", ylabel=f"σ at {points[0][1]['temperature_K']:g} K (mS/cm)", yscale="log")
+    axes.legend()
+    return save(figure, path)
+
+
+def parity_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()) -> Path | None:
+    """Draw calculated against measured conductivity and activation energy, with asymmetric intervals."""
+    own = room_temperature(result)
+    pairs = [(m, own[m["system"]]) for m in measured if m["system"] in own]
+    sigmas = [(m, value) for m, value in pairs if m["sigma_mS_cm"]]
+    energies = [(m, value) for m, value in pairs if m["Ea_eV"]]
+    if not sigmas and not energies:
+        return None
+    figure, axes = new_figure(1, 2, 3.3, 3.0)
+    for panel, rows, key, unit in (
+        (axes[0], sigmas, "sigma_mS_cm", "σ (mS/cm)"), (axes[1], energies, "Ea_eV", "$E_a$ (eV)"),
+    ):
+        _parity(panel, rows, key)
+        panel.set(xlabel=f"measured {unit}", ylabel=f"calculated {unit}")
+    if sigmas:
+        axes[0].set(xscale="log", yscale="log")
+    return save(figure, path)
+
+
+def _parity(axes: Any, rows: list[tuple[dict[str, Any], dict[str, Any]]], key: str) -> None:
+    """Draw one panel of the parity figure."""
+    interval = {"sigma_mS_cm": "sigma_ci95_mS_cm", "Ea_eV": "Ea_ci95_eV"}[key]
+    values = []
+    for colour, (m, value) in zip(COLOURS * 20, rows, strict=False):
+        low, high = value[interval]
+        y = value[key]
+        spread = None
+        if key == "sigma_mS_cm" and m["sigma_low_mS_cm"] and m["sigma_high_mS_cm"]:
+            spread = [[m[key] - m["sigma_low_mS_cm"]], [m["sigma_high_mS_cm"] - m[key]]]
+        axes.errorbar(m[key], y, [[y - low], [high - y]], spread, fmt="o", color=colour, capsize=2, label=m["system"])
+        values += [m[key], y]
+    if values:
+        ends = [0.7 * min(values), 1.4 * max(values)]
+        axes.plot(ends, ends, color="0.5", lw=0.8, ls="--")
+        axes.legend()

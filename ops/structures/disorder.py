@@ -1,0 +1,150 @@
+"""Cells with partly occupied or shared sites, before they are ordered."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ops.errors import InputError
+from ops.structures.library import Entry, expand_site, lattice_of
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+OXIDATION_STATES = {
+    "Li": 1, "Na": 1, "K": 1, "Mg": 2, "Zn": 2, "B": 3, "Al": 3, "Ga": 3, "In": 3, "As": 3, "Sb": 3, "Si": 4, "Ge": 4,
+    "Sn": 4, "Zr": 4, "Ti": 4, "P": 5, "O": -2, "S": -2, "Se": -2, "F": -1, "Cl": -1, "Br": -1, "I": -1,
+}
+
+
+@dataclass(frozen=True)
+class DisorderedCell:
+    """Sites and what may sit on them.
+
+    ``cell`` (3, 3) and ``positions`` (n, 3) in Angstrom; ``orbit`` (n) numbers the groups of equivalent sites;
+    ``occupancy[k]`` maps the elements of orbit k to their shares, the rest up to 1 is empty.
+    """
+
+    cell: np.ndarray
+    positions: np.ndarray
+    orbit: np.ndarray
+    occupancy: tuple[Mapping[str, float], ...]
+    name: str
+
+    def __post_init__(self) -> None:
+        for shares in self.occupancy:
+            total = sum(shares.values())
+            if total > 1.0 + 1e-3 or min(shares.values(), default=0.0) < 0.0:
+                listed = " + ".join(f"{element} {share:.3g}" for element, share in shares.items())
+                raise InputError(f"{self.name}: occupancies of one site must lie in 0..1 together, found {listed}")
+
+    def repeat(self, matrix: np.ndarray) -> DisorderedCell:
+        """Return the supercell with lattice vectors ``matrix @ cell``."""
+        from ase import Atoms
+        from ase.build import make_supercell
+
+        carrier = Atoms(np.ones(len(self.orbit), int), positions=self.positions, cell=self.cell, pbc=True)
+        carrier.set_tags(self.orbit)
+        large = make_supercell(carrier, matrix, wrap=True)
+        return DisorderedCell(large.cell.array, large.positions, large.get_tags(), self.occupancy, self.name)
+
+    def amounts(self) -> dict[str, float]:
+        """Return the mean number of atoms of each element in the cell."""
+        total: dict[str, float] = {}
+        for k, shares in enumerate(self.occupancy):
+            sites = int((self.orbit == k).sum())
+            for element, share in shares.items():
+                total[element] = total.get(element, 0.0) + share * sites
+        return total
+
+
+def from_entry(entry: Entry) -> DisorderedCell:
+    """Return a library entry with its partial occupancies."""
+    cell, _ = lattice_of(entry)
+    shared: dict[tuple[float, float, float], dict[str, float]] = {}
+    for site in entry.sites:
+        shares = shared.setdefault(site.position, {})
+        shares[site.element] = shares.get(site.element, 0.0) + site.occupancy
+    images = [expand_site(position, entry.hall_number, cell) @ cell for position in shared]
+    orbit = np.repeat(np.arange(len(images)), [len(group) for group in images])
+    return DisorderedCell(cell, np.concatenate(images), orbit, tuple(shared.values()), entry.name)
+
+
+def from_atoms(atoms: Atoms, replaced: Mapping[str, Mapping[str, float]], name: str) -> DisorderedCell:
+    """Return an ordered cell in which elements are replaced by mixtures.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The parent.
+    replaced : mapping
+        For each element of the parent, the shares of the elements that take its sites.
+    name : str
+        For messages and provenance.
+    """
+    elements = sorted(set(atoms.get_chemical_symbols()))
+    orbit = np.array([elements.index(symbol) for symbol in atoms.get_chemical_symbols()])
+    occupancy = tuple(dict(replaced.get(element, {element: 1.0})) for element in elements)
+    return DisorderedCell(atoms.cell.array.copy(), atoms.positions.copy(), orbit, occupancy, name)
+
+
+def from_cif(path: Path) -> DisorderedCell:
+    """Return the cell of a CIF with its occupancies; sites with equal occupancies form one orbit.
+
+    Raises
+    ------
+    InputError
+        The file can not be read.
+    """
+    from pymatgen.io.cif import CifParser
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            structure = CifParser(str(path), occupancy_tolerance=1.01).parse_structures(primitive=False)[0]
+    except Exception as error:  # pymatgen's parser raises whatever it hits
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: not readable as cif with occupancies: {reason[0]}") from error
+    kinds = [
+        tuple(sorted((kind.symbol, round(float(share), 6)) for kind, share in site.species.items()))
+        for site in structure
+    ]
+    distinct = sorted(set(kinds))
+    orbit = np.array([distinct.index(kind) for kind in kinds])
+    occupancy = tuple(dict(kind) for kind in distinct)
+    return DisorderedCell(
+        np.array(structure.lattice.matrix), np.array(structure.cart_coords), orbit, occupancy, path.name
+    )
+
+
+def oxidation_states(amounts: Mapping[str, float], name: str) -> dict[str, int]:
+    """Return the oxidation state of every element: the usual one; As and Sb are +5 where only that is neutral.
+
+    Raises
+    ------
+    InputError
+        An element has no known state, or no choice makes the composition neutral within 3 % of the cations.
+    """
+    unknown = sorted(set(amounts) - set(OXIDATION_STATES))
+    if unknown:
+        raise InputError(f"{name}: no oxidation state known for {', '.join(unknown)}")
+    best: tuple[float, dict[str, int]] | None = None
+    for pentavalent in (False, True):
+        states = {element: OXIDATION_STATES[element] for element in amounts}
+        if pentavalent:
+            states.update({element: 5 for element in ("As", "Sb") if element in states})
+        charge = sum(amount * states[element] for element, amount in amounts.items())
+        if best is None or abs(charge) < abs(best[0]) - 1e-9:
+            best = (charge, states)
+    assert best is not None  # noqa: S101 - the loop ran
+    charge, states = best
+    positive = sum(amount * states[element] for element, amount in amounts.items() if states[element] > 0)
+    if abs(charge) > 0.03 * max(positive, 1.0):
+        formula = " ".join(f"{element}{amount:g}" for element, amount in amounts.items())
+        raise InputError(f"{name}: charge imbalance, {charge:+.3g} for {formula}")
+    return states

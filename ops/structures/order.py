@@ -1,0 +1,291 @@
+"""Ordered cells from partly occupied or shared sites: all of them when there are few, a seeded search when many.
+
+Arrangements are ranked by their Ewald energy with formal charges, the usual guide for which orderings a DFT
+calculation would prefer; two partly occupied sites closer than 2 A are never occupied together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.errors import InputError
+from ops.structures.disorder import DisorderedCell, oxidation_states
+from ops.structures.distances import neighbour_pairs
+from ops.structures.symmetry import canonical, site_permutations
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+ENUMERATE_UP_TO = 3000
+CLOSE_A = 2.0
+CLOSE_EV = 50.0
+MOBILE = "Li"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Which species (0 is empty) may sit where, and what an arrangement costs.
+
+    ``charge`` (n_species) in e; ``ewald`` and ``close`` (n_sites, n_sites) in eV: E = q M q + o C o, with o = 1
+    on occupied sites.
+    """
+
+    species: tuple[str, ...]
+    charge: np.ndarray
+    orbit: np.ndarray
+    counts: tuple[dict[str, int], ...]
+    ewald: np.ndarray
+    close: np.ndarray
+
+    def energy(self, state: np.ndarray) -> float:
+        """Return the energy of an arrangement (species number of every site), eV."""
+        q, o = self.charge[state], (state > 0).astype(float)
+        return float(q @ self.ewald @ q + o @ self.close @ o)
+
+
+def order_cells(parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int) -> list[Atoms]:
+    """Return up to ``count`` ordered supercells, lowest Ewald energy first, no two equivalent by symmetry.
+
+    Parameters
+    ----------
+    parent : DisorderedCell
+        The cell with its occupancies.
+    matrix : ndarray of int, shape (3, 3)
+        Supercell: rows times the lattice vectors.
+    count : int
+        Number of distinct arrangements wanted; fewer come back when there are fewer (or, in the seeded
+        search, when no more were found).
+    seed : int
+        Seed of the search.
+
+    Returns
+    -------
+    list of Atoms
+        ``info``: structure (parent), ewald_eV (relative to the best), composition_target, composition_error (largest
+        difference in atoms per cell between wanted and made), configurations (``all`` or ``search``).
+
+    Raises
+    ------
+    InputError
+        No charge-neutral composition fits, or all arrangements put atoms on top of each other.
+    """
+    large = parent.repeat(np.asarray(matrix))
+    problem = _problem(pool_lithium(large))
+    arrangements = math.prod(
+        _arrangements([*counts.values(), _vacancies(problem, k)]) for k, counts in enumerate(problem.counts)
+    )
+    few = arrangements <= ENUMERATE_UP_TO
+    states = _enumerate(problem) if few else _search(problem, count, np.random.default_rng(seed))
+    permutations = site_permutations(parent, large, np.asarray(matrix))
+    distinct: dict[bytes, tuple[float, np.ndarray]] = {}
+    for state in states:
+        energy = problem.energy(state)
+        distinct.setdefault(canonical(state, permutations), (energy, state))
+    ranked = sorted(distinct.items(), key=lambda item: (round(item[1][0], 6), item[0]))[:count]
+    best = ranked[0][1][0]
+    cells = [_atoms(large, problem, state, energy - best, few) for _, (energy, state) in ranked]
+    cells = [cell for cell in cells if cell.info["ewald_eV"] < CLOSE_EV or cell is cells[0]]
+    if problem.energy(ranked[0][1][1]) - _without_contacts(problem, ranked[0][1][1]) >= CLOSE_EV:
+        raise InputError(f"{parent.name}: every arrangement occupies sites closer than {CLOSE_A:g} Angstrom")
+    return cells
+
+
+def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
+    """Return the cell with all partly occupied lithium sites in one orbit.
+
+    Refined occupancies are averages: in Li10GeP2S12 they would put 11 atoms on 8 pairs of sites 1.7 A apart. How
+    many lithium atoms sit on which kind of site is therefore left to the search, their total is kept.
+    """
+    mobile = [
+        k for k, shares in enumerate(cell.occupancy) if set(shares) == {MOBILE} and sum(shares.values()) < 0.999
+    ]
+    if len(mobile) < 2:
+        return cell
+    joined = np.isin(cell.orbit, mobile)
+    sites = np.array([(cell.orbit == k).sum() for k in mobile])
+    share = float(sites @ [cell.occupancy[k][MOBILE] for k in mobile] / sites.sum())
+    occupancy = [{} if k in mobile else shares for k, shares in enumerate(cell.occupancy)]
+    occupancy[mobile[0]] = {MOBILE: share}
+    return replace(cell, orbit=np.where(joined, mobile[0], cell.orbit), occupancy=tuple(occupancy))
+
+
+def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
+    """Return the number of atoms of each element on each orbit, charge-neutral.
+
+    Occupancies times sites are rounded by largest remainders; what is left of the charge is made good by more or
+    fewer lithium atoms on partly occupied lithium sites.
+    """
+    states = oxidation_states(cell.amounts(), cell.name)
+    counts = []
+    for k, shares in enumerate(cell.occupancy):
+        sites = int((cell.orbit == k).sum())
+        wanted = {**shares, "": max(0.0, 1.0 - sum(shares.values()))}
+        floor = {element: math.floor(share * sites + 1e-6) for element, share in wanted.items()}
+        left = sorted(wanted, key=lambda element: (floor[element] - wanted[element] * sites, element))
+        for element in left[: sites - sum(floor.values())]:
+            floor[element] += 1
+        counts.append({element: number for element, number in floor.items() if element})
+    charge = sum(states[element] * number for one in counts for element, number in one.items())
+    return _compensate(cell, counts, charge)
+
+
+def _compensate(cell: DisorderedCell, counts: list[dict[str, int]], charge: int) -> tuple[dict[str, int], ...]:
+    """Change the number of lithium atoms until the cell is neutral, on the orbit with the most room."""
+    while charge:
+        step = -1 if charge > 0 else 1
+        room = []
+        for k, one in enumerate(counts):
+            empty = int((cell.orbit == k).sum()) - sum(one.values())
+            if MOBILE in one and (one[MOBILE] if step < 0 else empty) > 0 and sum(cell.occupancy[k].values()) < 0.999:
+                room.append((-(one[MOBILE] if step < 0 else empty), k))
+        if not room:
+            raise InputError(
+                f"{cell.name}: the rounded composition has charge {charge:+d} and no partly occupied lithium site to "
+                "make it good; take a larger supercell or another fraction"
+            )
+        counts[min(room)[1]][MOBILE] += step
+        charge += step
+    return tuple(counts)
+
+
+def _problem(cell: DisorderedCell) -> Problem:
+    from pymatgen.analysis.ewald import EwaldSummation
+    from pymatgen.core import Lattice, Species, Structure
+
+    states = oxidation_states(cell.amounts(), cell.name)
+    species = ("", *sorted(states))
+    unit = Structure(Lattice(cell.cell), [Species("H", 1)] * len(cell.orbit), cell.positions, coords_are_cartesian=True)
+    ewald = np.array(EwaldSummation(unit).total_energy_matrix)
+    return Problem(
+        species=species, charge=np.array([0.0, *(states[element] for element in species[1:])]), orbit=cell.orbit,
+        counts=integer_counts(cell), ewald=(ewald + ewald.T) / 2, close=_close_sites(cell),
+    )
+
+
+def _close_sites(cell: DisorderedCell) -> np.ndarray:
+    from ase import Atoms
+
+    matrix = np.zeros((len(cell.orbit), len(cell.orbit)))
+    partial = np.array([sum(shares.values()) < 0.999 for shares in cell.occupancy])[cell.orbit]
+    carrier = Atoms(np.ones(len(cell.orbit), int), positions=cell.positions, cell=cell.cell, pbc=True)
+    i, j, _, _ = neighbour_pairs(carrier, CLOSE_A)
+    both = partial[i] & partial[j] & (i != j)
+    matrix[i[both], j[both]] = matrix[j[both], i[both]] = CLOSE_EV / 2
+    return matrix
+
+
+def _without_contacts(problem: Problem, state: np.ndarray) -> float:
+    q = problem.charge[state]
+    return float(q @ problem.ewald @ q)
+
+
+def _vacancies(problem: Problem, orbit: int) -> int:
+    return int((problem.orbit == orbit).sum()) - sum(problem.counts[orbit].values())
+
+
+def _arrangements(numbers: list[int]) -> int:
+    total, result = 0, 1
+    for number in numbers:
+        total += number
+        result *= math.comb(total, number)
+    return result
+
+
+def _content(problem: Problem, orbit: int) -> list[int]:
+    """Return the species numbers on the sites of an orbit, in standard order, vacancies last."""
+    content = []
+    for element, number in sorted(problem.counts[orbit].items()):
+        content += [problem.species.index(element)] * number
+    return content + [0] * _vacancies(problem, orbit)
+
+
+def _enumerate(problem: Problem) -> Iterator[np.ndarray]:
+    """Yield every arrangement."""
+    orbits = range(len(problem.counts))
+    sites = [np.flatnonzero(problem.orbit == k) for k in orbits]
+    for choice in itertools.product(*(list(_distinct_orders(_content(problem, k))) for k in orbits)):
+        state = np.zeros(len(problem.orbit), int)
+        for where, content in zip(sites, choice, strict=True):
+            state[where] = content
+        yield state
+
+
+def _distinct_orders(content: list[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the distinct permutations of a list with repeated members."""
+    if not content:
+        yield ()
+        return
+    for first in sorted(set(content)):
+        rest = content.copy()
+        rest.remove(first)
+        for order in _distinct_orders(rest):
+            yield (first, *order)
+
+
+def _search(problem: Problem, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield low-energy arrangements: the ends of several annealings, and what they passed at low temperature."""
+    free = [
+        np.flatnonzero(problem.orbit == k) for k in range(len(problem.counts)) if len(set(_content(problem, k))) > 1
+    ]
+    for _ in range(max(4, min(20, count))):
+        state = np.zeros(len(problem.orbit), int)
+        for k in range(len(problem.counts)):
+            state[problem.orbit == k] = rng.permutation(_content(problem, k))
+        yield from _anneal(problem, state, free, rng)
+
+
+def _anneal(
+    problem: Problem, state: np.ndarray, free: list[np.ndarray], rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    sites = sum(map(len, free))
+    moves = int(np.clip(40 * sites, 400, 20_000))
+    weights = np.array([len(group) for group in free]) / sites
+    potential = 2 * problem.ewald @ problem.charge[state]
+    contact = 2 * problem.close @ (state > 0).astype(float)
+    temperatures = [*np.geomspace(3.0, 0.05, moves), *[0.0] * (moves // 4)]
+    for step, temperature in enumerate(temperatures):
+        group = free[int(rng.choice(len(free), p=weights))]
+        a, b = rng.choice(group, 2, replace=False)
+        if state[a] == state[b]:
+            continue
+        dq = problem.charge[state[b]] - problem.charge[state[a]]
+        do = float(state[b] > 0) - float(state[a] > 0)
+        change = dq * (potential[a] - potential[b]) + do * (contact[a] - contact[b])
+        for matrix, d in ((problem.ewald, dq), (problem.close, do)):
+            change += d * d * (matrix[a, a] + matrix[b, b] - 2 * matrix[a, b])
+        if change < -1e-9 or (temperature > 0 and rng.random() < math.exp(-change / temperature)):
+            potential += 2 * dq * (problem.ewald[:, a] - problem.ewald[:, b])
+            contact += 2 * do * (problem.close[:, a] - problem.close[:, b])
+            state[a], state[b] = state[b], state[a]
+            if step > 0.7 * moves:
+                yield state.copy()
+    yield state.copy()
+
+
+def _atoms(cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: float, few: bool) -> Atoms:
+    from ase import Atoms
+
+    order = [k for element in sorted(problem.species[1:], key=_rank) for k in
+             np.flatnonzero(state == problem.species.index(element))]
+    atoms = Atoms([problem.species[state[k]] for k in order], positions=cell.positions[order], cell=cell.cell, pbc=True)
+    wanted = cell.amounts()
+    made: dict[str, Any] = {element: int((atoms.symbols == element).sum()) for element in wanted}
+    atoms.info.update(
+        structure=cell.name, ewald_eV=round(energy, 6), configurations="all" if few else "search",
+        composition_target=" ".join(f"{element}{amount:.4g}" for element, amount in wanted.items()),
+        composition_error=round(max(abs(made[element] - amount) for element, amount in wanted.items()), 4),
+    )
+    return atoms
+
+
+def _rank(element: str) -> tuple[int, str]:
+    """Return the place of an element: lithium first, then cations, then anions."""
+    from ops.structures.disorder import OXIDATION_STATES
+
+    return (0 if element == MOBILE else 1 if OXIDATION_STATES.get(element, 0) > 0 else 2), element

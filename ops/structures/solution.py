@@ -1,0 +1,252 @@
+"""Solid solutions: from a composition such as Li10Ge0.5Sn0.25Si0.25P2S12 to a parent with mixed sites.
+
+Three ways are tried, in this order: the composition is that of a library entry; it is an entry with elements
+replaced by others of the same valence; it belongs to the argyrodites Li(6-x)PS(5-x)X(1+x) or to the Li10GeP2S12
+family with lithium making good the charge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ops.errors import InputError
+from ops.structures.disorder import OXIDATION_STATES, DisorderedCell, from_atoms, from_entry
+from ops.structures.library import Entry, cell_from_entry, load_entry, names
+
+CLASSES = (("Li",), ("Si", "Ge", "Sn"), ("P",), ("B", "Al", "Ga"), ("As", "Sb"), ("O",), ("S",), ("Cl", "Br", "I"))
+HALIDES = CLASSES[-1]
+TETRAVALENT = CLASSES[1]
+_PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A parent with mixed sites, and the composition that was asked for (atoms per formula unit)."""
+
+    parent: DisorderedCell
+    system: str
+    target: Mapping[str, float]
+
+
+def parse_formula(text: str) -> dict[str, float]:
+    """Return the amounts in a formula; zero amounts are left out.
+
+    Raises
+    ------
+    InputError
+        Not a formula, an unknown element, or an element named twice.
+    """
+    from ase.data import atomic_numbers
+
+    parts = _PART.findall(text)
+    if not parts or "".join(element + amount for element, amount in parts) != text:
+        raise InputError(f"{text!r} is not a composition: write it like Li10Ge0.5Sn0.5P2S12, elements as in the table")
+    amounts: dict[str, float] = {}
+    for element, amount in parts:
+        if element not in atomic_numbers:
+            raise InputError(f"{text}: {element!r} is no element")
+        if element in amounts:
+            raise InputError(f"{text}: {element} is named twice")
+        amounts[element] = float(amount or 1)
+    return {element: amount for element, amount in amounts.items() if amount > 0}
+
+
+def check_charge(amounts: Mapping[str, float], text: str) -> None:
+    """Refuse a composition that formal charges can not make neutral (As and Sb may be +3 or +5)."""
+    from ops.structures.disorder import oxidation_states
+
+    oxidation_states(amounts, text)
+
+
+def find_solution(text: str) -> Solution:
+    """Return the parent for a composition.
+
+    Raises
+    ------
+    InputError
+        Not a composition, not neutral, or no family of the library fits; the message names the families.
+    """
+    target = parse_formula(text)
+    entries = [load_entry(name) for name in names()]
+    check_charge(target, text)
+    for attempt in (_same, _isovalent, _argyrodite, _lgps):
+        found = attempt(target, entries)
+        if found is not None:
+            return found
+    raise InputError(
+        f"{text}: no structure of the library can take this composition (isovalent mixtures of library entries, "
+        "argyrodites Li(6-x)PS(5-x)X(1+x), and the Li10GeP2S12 family Li-(Si,Ge,Sn)-P-S-X are possible)"
+    )
+
+
+def _same(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
+    """Return the primary entry with exactly this composition."""
+    for entry in entries:
+        if entry.primary and _is_multiple(target, _entry_amounts(entry)) and not _family(entry):
+            return Solution(from_atoms(cell_from_entry(entry), {}, entry.name), entry.system, target)
+    return None
+
+
+def _isovalent(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
+    """Return the primary entry of which the target is a mixture on sites of equal valence."""
+    best: tuple[float, Entry] | None = None
+    for entry in entries:
+        if not entry.primary or _family(entry):
+            continue
+        own = _entry_amounts(entry)
+        if any(sum(element in group for element in own) > 1 for group in CLASSES):
+            continue
+        if not _is_multiple(_by_class(target), _by_class(own)):
+            continue
+        scale = sum(target.values()) / sum(own.values())
+        kept = sum(min(amount, scale * own.get(element, 0.0)) for element, amount in target.items())
+        if best is None or kept > best[0] + 1e-9:
+            best = (kept, entry)
+    if best is None:
+        return None
+    entry = best[1]
+    replaced = {element: _mixture(target, _class_of(element)) for element in _entry_amounts(entry)}
+    parent = from_atoms(cell_from_entry(entry), replaced, f"{entry.name} mixed")
+    return Solution(_scaled(parent, entry, replaced, entries), entry.system, target)
+
+
+def _argyrodite(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
+    """Return the argyrodite with this amount of halide: Li on 48h, halide and free S shared by 4a and 4c."""
+    halides = {element: target[element] for element in HALIDES if element in target}
+    if set(target) - {"Li", "P", "S", *HALIDES} or not halides or not {"Li", "P", "S"} <= set(target):
+        return None
+    unit = {element: amount / target["P"] for element, amount in target.items()}
+    halide, sulfur = sum(halides.values()) / target["P"], unit["S"]
+    if abs(halide + sulfur - 6) > 0.02 or not 0 < halide <= 2:
+        return None
+    templates = {element: load_entry(f"Li6PS5{element}_disordered") for element in HALIDES}
+    main = max(halides, key=lambda element: (halides[element], element))
+    cell = from_entry(templates[main])
+    shares = {element: amount / target["P"] / 2 for element, amount in halides.items()}
+    occupancy = []
+    for one in cell.occupancy:
+        if "Li" in one:
+            occupancy.append({"Li": unit["Li"] / 12})
+        elif main in one:
+            occupancy.append({**shares, "S": max(0.0, 1 - sum(shares.values()))})
+        else:
+            occupancy.append(dict(one))
+    edge = sum(halides[element] * templates[element].lattice[0] for element in halides) / sum(halides.values())
+    stretch = edge / templates[main].lattice[0]
+    return Solution(_joined_free_sites(cell, occupancy, stretch), f"Li6PS5{main}", target)
+
+
+def _joined_free_sites(cell: DisorderedCell, occupancy: list[dict[str, float]], stretch: float) -> DisorderedCell:
+    """Return the argyrodite cell with 4a and 4c as one orbit: any exchange between them is allowed."""
+    free = [k for k, shares in enumerate(occupancy) if set(shares) & set(HALIDES)]
+    orbit = np.where(np.isin(cell.orbit, free), free[0], cell.orbit)
+    for k in free[1:]:
+        occupancy[k] = {}
+    occupancy[free[0]] = {element: share for element, share in occupancy[free[0]].items() if share > 0}
+    return DisorderedCell(
+        cell.cell * stretch, cell.positions * stretch, orbit, tuple(occupancy), "argyrodite solid solution"
+    )
+
+
+def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
+    """Return the Li10GeP2S12 structure with mixed tetrahedra and anions; lithium follows from the charge."""
+    metals = {element: target[element] for element in TETRAVALENT if element in target}
+    anions = {element: target[element] for element in ("S", "O", *HALIDES) if element in target}
+    if set(target) - set(metals) - set(anions) - {"Li", "P"} or not metals or "P" not in target:
+        return None
+    per_twelve = 12 / sum(anions.values())
+    tetrahedra = (sum(metals.values()) + target["P"]) * per_twelve
+    if not 2.8 <= tetrahedra <= 3.2 or target["P"] * per_twelve < 0.9:
+        return None
+    # per formula unit the 4d sites hold two tetrahedra, 2b one that is always PS4
+    factor = 3 / (sum(metals.values()) + target["P"])
+    mixed = {element: amount * factor / 2 for element, amount in metals.items()}
+    mixed["P"] = 1 - sum(mixed.values())
+    anion_shares = {element: amount / sum(anions.values()) for element, amount in anions.items()}
+    charge = 24 * anion_shares.get("S", 0) + 24 * anion_shares.get("O", 0)
+    charge += 12 * sum(anion_shares.get(element, 0) for element in HALIDES)
+    lithium = charge - 15 + 2 * sum(share for element, share in mixed.items() if element != "P")
+    if not 6 < lithium < 14:
+        return None
+    cell = from_entry(load_entry("Li10GeP2S12_disordered"))
+    occupancy = []
+    for shares in cell.occupancy:
+        if "Ge" in shares:
+            occupancy.append(mixed)
+        elif "S" in shares:
+            occupancy.append(anion_shares)
+        elif set(shares) == {"Li"} and shares["Li"] < 1:
+            occupancy.append({"Li": min(1.0, (2 * lithium - 4) / 24)})
+        else:
+            occupancy.append(dict(shares))
+    replaced = {"Ge": {element: amount / sum(metals.values()) for element, amount in metals.items()}}
+    parent = DisorderedCell(cell.cell, cell.positions, cell.orbit, tuple(occupancy), "Li10GeP2S12 solid solution")
+    return Solution(_scaled(parent, load_entry("Li10GeP2S12"), replaced, entries), "Li10GeP2S12", target)
+
+
+def _scaled(
+    parent: DisorderedCell, entry: Entry, replaced: Mapping[str, Mapping[str, float]], entries: list[Entry]
+) -> DisorderedCell:
+    """Return the parent with the volume that the pure end members of the library suggest (Vegard's rule)."""
+    own = cell_from_entry(entry).get_volume()
+    ratio = 1.0
+    for element, shares in replaced.items():
+        for other, share in shares.items():
+            if other == element:
+                continue
+            member = _end_member(entry, element, other, entries)
+            if member is not None:
+                ratio += share * (cell_from_entry(member).get_volume() / own - 1)
+    stretch = ratio ** (1 / 3)
+    return DisorderedCell(parent.cell * stretch, parent.positions * stretch, parent.orbit, parent.occupancy, parent.name)
+
+
+def _end_member(entry: Entry, element: str, other: str, entries: list[Entry]) -> Entry | None:
+    """Return the entry of the same structure type in which ``other`` takes the place of ``element``."""
+    wanted = {other if one == element else one: amount for one, amount in _entry_amounts(entry).items()}
+    for candidate in entries:
+        same_type = candidate.hall_number == entry.hall_number and len(candidate.sites) == len(entry.sites)
+        if candidate.primary and same_type and _is_multiple(wanted, _entry_amounts(candidate)):
+            return candidate
+    return None
+
+
+def _family(entry: Entry) -> bool:
+    """Return whether an entry belongs to the argyrodites, whose 24g cells are a saddle and no parent."""
+    return entry.system.startswith("Li6PS5")
+
+
+def _entry_amounts(entry: Entry) -> dict[str, float]:
+    return parse_formula(entry.formula)
+
+
+def _class_of(element: str) -> tuple[str, ...]:
+    return next((group for group in CLASSES if element in group), (element,))
+
+
+def _by_class(amounts: Mapping[str, float]) -> dict[str, float]:
+    result: dict[str, float] = {}
+    for element, amount in amounts.items():
+        result[_class_of(element)[0]] = result.get(_class_of(element)[0], 0.0) + amount
+    return result
+
+
+def _mixture(target: Mapping[str, float], group: tuple[str, ...]) -> dict[str, float]:
+    inside = {element: target[element] for element in group if element in target}
+    return {element: amount / sum(inside.values()) for element, amount in inside.items()}
+
+
+def _is_multiple(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
+    if set(first) != set(second):
+        return False
+    ratios = [first[element] / second[element] for element in first]
+    return max(ratios) - min(ratios) < 1e-3 * max(ratios)
+
+
+def describe_states() -> str:
+    """Return the formal charges that are used, for help texts."""
+    return ", ".join(f"{element}{state:+d}" for element, state in OXIDATION_STATES.items())

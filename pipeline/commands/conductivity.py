@@ -1,0 +1,114 @@
+"""``dpa-sse conductivity``: the analysis alone, for anybody's trajectories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DIFFUSIVE, BAD_INPUT, REFUSED = 0, 2, 3
+
+
+def conductivity(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Trajectories, MD folders, folders of them, or a CSV table of D.", show_default=False),
+    ],
+    temperature: Annotated[float | None, typer.Option("--temperature-K", help="Temperature, if no name says it.")] = None,
+    mobile: Annotated[str, typer.Option(help="Mobile species, e.g. Li or Li,Na.")] = "Li",
+    charge: Annotated[list[str] | None, typer.Option(metavar="SPECIES=CHARGE", help="Charge in e (default 1).")] = None,
+    timestep: Annotated[float | None, typer.Option("--timestep-fs", help="MD time step.")] = None,
+    frame_every: Annotated[int | None, typer.Option(help="MD steps between frames, if the file does not say.")] = None,
+    elements: Annotated[str | None, typer.Option(help="Elements of atom types 1, 2, ...: Li,P,S.")] = None,
+    cell: Annotated[str | None, typer.Option(help="a,b,c,alpha,beta,gamma for files without a cell.")] = None,
+    topology: Annotated[str | None, typer.Option(help="Structure file with the elements of a DCD or XTC.")] = None,
+    system: Annotated[str | None, typer.Option(help="Name of the system.")] = None,
+    hop: Annotated[float, typer.Option("--hop-A", help="Distance between sites of the mobile ion.")] = 3.0,
+    at: Annotated[str, typer.Option("--at-K", help="Temperatures to extrapolate to.")] = "300",
+    skip: Annotated[float, typer.Option("--skip-ps", help="Left out at the beginning of each run.")] = 0.0,
+    start: Annotated[float | None, typer.Option("--start-ps", help="Start of the diffusive regime, if not found.")] = None,
+    reference: Annotated[str, typer.Option(help="framework, barycentre or laboratory.")] = "framework",
+    exponent: Annotated[float, typer.Option(help="m in sigma = sigma0 T^m exp(-Ea/kT).")] = -1.0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("conductivity"),
+    compare: Annotated[Path | None, typer.Option(help="CSV of measured values to draw beside.")] = None,
+    figures: Annotated[bool, typer.Option(help="Write figures.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print conductivity.json.")] = False,
+) -> None:
+    """Analyse trajectories: diffusion, ionic conductivity, Arrhenius line, with error bars.
+
+    Exit code 0: there are numbers; 3: nothing is diffusive; 2: bad input.
+    """
+    from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
+    from ops.conductivity.settings import SourceOptions
+    from ops.files import read_json
+
+    species = _words(mobile)
+    options = _checked(
+        SourceOptions, temperature_K=temperature, timestep_fs=timestep, frame_every=frame_every, system=system,
+        elements=_words(elements) or None, topology=topology, cell=_numbers(cell, "--cell", 6) if cell else None,
+    )
+    settings = make_settings(
+        mobile=species, charges=_charges(charge or [], species), hop_distance_A=hop, skip_ps=skip, start_ps=start,
+        extrapolate_to_K=_numbers(at, "--at-K"), reference=reference, arrhenius_exponent=exponent, figures=figures,
+    )
+    progress = None if as_json else lambda line: typer.echo(line, err=True)
+    result = analyse_folder(sources, settings, out, options, progress, compare)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(read_json(out / "conductivity.json"), indent=1))
+    else:
+        typer.echo("\n".join([*plain_verdict(result), f"results: {out}"]))
+    only_bad = result["runs"] and all(run.get("bad_input") for run in result["runs"])
+    raise typer.Exit(DIFFUSIVE if is_diffusive(result) else BAD_INPUT if only_bad else REFUSED)
+
+
+def make_settings(**values: object) -> object:
+    """Return the settings of the analysis, or raise ``InputError`` with the names of the options."""
+    from ops.conductivity.settings import ConductivitySettings
+
+    return _checked(ConductivitySettings, **values)
+
+
+def _checked(model: type, **values: object) -> object:
+    """Build a settings object; a refused value becomes an ``InputError`` in plain words."""
+    from pydantic import ValidationError
+
+    from ops.errors import InputError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc']))} = {one['input']!r}: {one['msg']}" for one in error.errors()]
+        raise InputError("; ".join(problems)) from error
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
+    from ops.errors import InputError
+
+    try:
+        values = [float(word) for word in _words(text)]
+    except ValueError as error:
+        raise InputError(f"{option} {text}: not a list of numbers") from error
+    if count is not None and len(values) != count:
+        raise InputError(f"{option} {text}: {count} numbers are needed")
+    return values
+
+
+def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
+    """Return the charge of each mobile species from ``Li=1`` options; 1 where none is given."""
+    from ops.errors import InputError
+
+    charges = dict.fromkeys(species, 1.0)
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            charges[name.strip()] = float(value)
+        except ValueError as error:
+            raise InputError(f"--charge {pair}: write SPECIES=CHARGE, e.g. --charge Li=1") from error
+    return charges

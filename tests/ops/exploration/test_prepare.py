@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from ops.errors import FatalError
+from ops.exploration import sanity as sanity_module
+from ops.exploration.prepare import perturbed_cells, prepare_exploration, static_task_count
+from ops.exploration.sanity import sanity_md
+from ops.exploration.settings import LearningSettings
+from ops.exploration.state import initial_state
+from ops.files import read_json
+from ops.md.simulate import Outcome
+
+SETTINGS = LearningSettings(
+    stages=[
+        {"temperatures_K": [300, 600], "pressures_GPa": [0.0, 1.0], "cells_per_system": 1},
+        {"temperatures_K": [900], "cells_per_system": 3, "steps": 200},
+    ],
+    sample_every=5,
+)
+GOOD = [{"status": "ok"}, {"status": "failed"}, {"status": "ok"}]
+
+
+@pytest.fixture
+def cells(tmp_path):
+    number = 0
+    for system in ("LiCl", "LiBr"):
+        for index in range(2):
+            atoms = bulk(system, "rocksalt", a=5.2 + 0.1 * index, cubic=True)
+            atoms.info = {"system": system, "trajectory": f"{system}.p{index:03d}"}
+            folder = tmp_path / f"cells/task.{number:03d}"
+            folder.mkdir(parents=True)
+            write(folder / "cell.extxyz", atoms)
+            number += 1
+    return tmp_path / "cells"
+
+
+def tasks(folder):
+    return [read_json(path) for path in sorted(folder.glob("task.*/task.json"))]
+
+
+def test_all_state_points_of_the_stage(tmp_path, cells):
+    assert static_task_count(SETTINGS, 2) == 8
+    state = initial_state(SETTINGS)
+    assert prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / "a") == 8
+    found = tasks(tmp_path / "a")
+    points = {(task["system"], task["temperature_K"], task["pressure_GPa"]) for task in found}
+    assert len(points) == 8
+    assert all(task["models"] == [0, 2] for task in found)
+    assert len({task["seed"] for task in found}) == 8
+    assert [task["index"] for task in found] == list(range(8))
+
+
+def test_a_pool_that_is_too_small_leaves_tasks_out(tmp_path, cells):
+    state = {**initial_state(SETTINGS), "stage": 1, "iteration": 4}
+    assert prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / "a") == 4
+    assert {task["cell"] for task in tasks(tmp_path / "a")} == {
+        "LiCl.p000", "LiCl.p001", "LiBr.p000", "LiBr.p001"
+    }
+
+
+def test_iterations_start_from_different_cells_with_other_seeds(tmp_path, cells):
+    used = set()
+    for iteration in range(6):
+        state = {**initial_state(SETTINGS), "iteration": iteration}
+        prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / str(iteration))
+        used.add(tuple((task["cell"], task["seed"]) for task in tasks(tmp_path / str(iteration))))
+    assert len(used) == 6
+    assert len({cell for entry in used for cell, _ in entry}) == 4
+
+
+def test_without_cells(tmp_path):
+    with pytest.raises(FatalError, match="no perturbed cell"):
+        perturbed_cells(tmp_path)
+
+
+def test_a_model_that_explodes_is_reported(tmp_path, cells, monkeypatch):
+    seen = []
+
+    def simulated(runs):
+        seen.extend(runs)
+        return [
+            Outcome("exploded" if job.models[0].name == "b" and "Br" in job.atoms.symbols else "ok", "step 40: too hot",
+                    checks={"max_temperature_K": 950.0})
+            for job, _ in runs
+        ]
+
+    monkeypatch.setattr(sanity_module, "simulate_all", simulated)
+    models = [tmp_path / "a", tmp_path / "b"]
+    arguments = (models, cells, initial_state(SETTINGS), SETTINGS, ["Li", "Cl", "Br"], 3, tmp_path / "out")
+    result = sanity_md(*arguments)
+    assert [entry["status"] for entry in result] == ["ok", "failed"]
+    assert result[1]["reason"] == "LiBr: exploded, step 40: too hot"
+    assert result[0]["max_temperature_K"] == 950.0
+    assert {job.simulation.temperature_K for job, _ in seen} == {600.0}  # the highest one of the stage
+    assert len(seen) == 4
+    assert sanity_md(*arguments) == result
+    assert len(seen) == 4  # a restart does nothing again
+
+
+def test_no_sanity_md_passes_all(tmp_path, cells):
+    settings = SETTINGS.model_copy(update={"sanity_steps": 0})
+    result = sanity_md([tmp_path / "a"], cells, initial_state(settings), settings, ["Li"], 3, tmp_path / "out")
+    assert [entry["status"] for entry in result] == ["ok"]
+
+
+def test_cells_keep_their_geometry(tmp_path, cells):
+    from ase.io import read
+
+    prepare_exploration(initial_state(SETTINGS), SETTINGS, cells, GOOD, 3, tmp_path / "a")
+    task = tasks(tmp_path / "a")[0]
+    atoms = read(tmp_path / "a/task.000/cell.extxyz")
+    edge = 5.2 if task["cell"].endswith("0") else 5.3
+    assert np.allclose(atoms.cell.lengths(), edge)

@@ -1,0 +1,183 @@
+"""AIMD and labelling tasks: results, restart, partial success."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ops.labelers import label as label_module
+from ops.labelers.aimd import run_aimd
+from ops.labelers.label import label_frames
+from ops.labelers.settings import AimdSettings, AseLabeler, MockLabeler
+from ops.structures.build import write_cells
+from ops.structures.extxyz import read_frames, write_frames
+from ops.structures.perturb import perturb_cells
+from ops.structures.settings import PerturbSettings, SystemSettings
+
+SETTINGS = AimdSettings(temperatures_K=[300.0, 900.0], steps=12, sample_every=3)
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tasks")
+    write_cells([SystemSettings(name="Li2S", structure="Li2S")], folder, 1, folder / "cells.extxyz")
+    perturb_cells(folder / "cells.extxyz", PerturbSettings(count=3), 1, folder)
+    return folder
+
+
+def status(out):
+    return json.loads((out / "status.json").read_text())
+
+
+def test_aimd(tasks, tmp_path):
+    run_aimd(tasks / "task.001", MockLabeler(), SETTINGS, 1, tmp_path)
+    frames = read_frames(tmp_path / "frames.extxyz")
+    assert [frame.info["step"] for frame in frames] == [0, 3, 6, 9, 12]
+    assert np.array_equal(frames[0].positions, read_frames(tasks / "task.001/cell.extxyz")[0].positions)
+    info = frames[2].info
+    assert (info["system"], info["trajectory"], info["temperature_K"]) == ("Li2S", "Li2S.p001", 900.0)
+    assert frames[2].get_forces().shape == (12, 3)
+    assert frames[2].get_stress().shape == (6,)
+    assert status(tmp_path)["status"] == "ok"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frames.extxyz", "status.json"]
+
+
+def test_aimd_depends_on_seed_and_trajectory_only(tasks, tmp_path):
+    for name, task, seed in [("a", 0, 1), ("b", 0, 1), ("c", 0, 2), ("d", 2, 1)]:
+        run_aimd(tasks / f"task.{task:03d}", MockLabeler(), SETTINGS, seed, tmp_path / name)
+    a, b, c, d = ((tmp_path / name / "frames.extxyz").read_bytes() for name in "abcd")
+    assert a == b
+    assert len({a, c, d}) == 3
+
+
+def test_aimd_holds_the_temperature_and_the_centre_of_mass(tasks, tmp_path, monkeypatch):
+    from ase.md.langevin import Langevin
+
+    seen = []
+    original = Langevin.step
+
+    def step(self, forces=None):
+        result = original(self, forces)
+        seen.append(self.atoms.get_temperature())
+        return result
+
+    monkeypatch.setattr(Langevin, "step", step)
+    settings = AimdSettings(temperatures_K=[500.0], steps=400, sample_every=100)
+    run_aimd(tasks / "task.000", MockLabeler(), settings, 1, tmp_path)
+    assert np.mean(seen[100:]) == pytest.approx(500, rel=0.3)  # 12 atoms, 0.6 ps
+    centres = [frame.get_center_of_mass() for frame in read_frames(tmp_path / "frames.extxyz")]
+    assert np.abs(centres[-1] - centres[0]).max() < 0.1  # free, it would wander more than 1 A
+
+
+def test_failing_calculator_keeps_the_frames_so_far(tasks, tmp_path):
+    run_aimd(tasks / "task.000", MockLabeler(fail_every=8), SETTINGS, 1, tmp_path)
+    assert status(tmp_path)["status"] == "partial"
+    assert "as told" in status(tmp_path)["reason"]
+    assert len(read_frames(tmp_path / "frames.extxyz")) == 3
+
+
+def test_failure_at_the_first_call(tasks, tmp_path):
+    run_aimd(tasks / "task.000", MockLabeler(fail_every=1), SETTINGS, 1, tmp_path)
+    assert status(tmp_path)["status"] == "failed"
+    assert read_frames(tmp_path / "frames.extxyz") == []
+    run_aimd(tasks / "task.000", MockLabeler(), SETTINGS, 1, tmp_path)  # a failed task is tried again
+    assert status(tmp_path)["status"] == "ok"
+
+
+def test_exploding_dynamics_stops(tasks, tmp_path):
+    hot = read_frames(tasks / "task.000/cell.extxyz")[0]
+    hot.positions[0] = hot.positions[8] + [0.3, 0, 0]
+    (tmp_path / "task").mkdir()
+    write_frames(tmp_path / "task/cell.extxyz", [hot])
+    run_aimd(tmp_path / "task", MockLabeler(), AimdSettings(temperatures_K=[300.0], steps=200), 1, tmp_path / "out")
+    assert status(tmp_path / "out")["status"] in ("partial", "failed")
+    assert "exploded at step" in status(tmp_path / "out")["reason"]
+
+
+def test_aimd_restarts_after_interruption(tasks, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/frames.extxyz.partial").write_text("12\nhalf written")
+    run_aimd(tasks / "task.000", MockLabeler(), SETTINGS, 1, tmp_path / "out")
+    run_aimd(tasks / "task.000", MockLabeler(), SETTINGS, 1, tmp_path / "fresh")
+    assert (tmp_path / "out/frames.extxyz").read_bytes() == (tmp_path / "fresh/frames.extxyz").read_bytes()
+    assert not (tmp_path / "out/frames.extxyz.partial").exists()
+
+
+@pytest.mark.parametrize("run", [lambda task, out: run_aimd(task, MockLabeler(), SETTINGS, 1, out),
+                                 lambda task, out: label_frames(task, MockLabeler(), out)])
+def test_missing_task_is_empty(tmp_path, run):
+    run(tmp_path / "nothing", tmp_path / "out")
+    assert status(tmp_path / "out") == {"status": "empty", "reason": "", "items": []}
+
+
+@pytest.fixture
+def frames_task(tasks, tmp_path):
+    run_aimd(tasks / "task.000", MockLabeler(), SETTINGS, 1, tmp_path / "source")
+    return tmp_path / "source"
+
+
+def test_label(frames_task, tmp_path):
+    label_frames(frames_task, MockLabeler(fail_every=4), tmp_path / "out")
+    labelled = read_frames(tmp_path / "out/frames.extxyz")
+    source = read_frames(frames_task / "frames.extxyz")
+    assert [frame.info["frame"] for frame in labelled] == [0, 1, 2, 4]
+    assert [item["status"] for item in status(tmp_path / "out")["items"]] == ["ok", "ok", "ok", "failed", "ok"]
+    for frame in labelled:
+        original = source[frame.info["frame"]]
+        assert np.array_equal(frame.get_forces(), original.get_forces())
+        assert np.array_equal(frame.get_stress(), original.get_stress())
+        assert frame.get_potential_energy() == original.get_potential_energy()
+        assert frame.info["trajectory"] == "Li2S.p000"
+    assert not (tmp_path / "out/labels.jsonl.partial").exists()
+
+
+class Counting:
+    """A labeler that is killed after some frames."""
+
+    def __init__(self, inner, stop_after):
+        self.inner, self.left, self.calls = inner, stop_after, 0
+
+    def label(self, frames):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.calls += 1
+        return self.inner.label(frames)
+
+
+def test_restart_labels_no_frame_twice(frames_task, tmp_path, monkeypatch):
+    out, inner = tmp_path / "out", label_module.make_labeler(MockLabeler())
+    first = Counting(inner, 2)
+    monkeypatch.setattr(label_module, "make_labeler", lambda _: first)
+    with pytest.raises(KeyboardInterrupt):
+        label_frames(frames_task, MockLabeler(), out)
+    partial = out / "labels.jsonl.partial"
+    partial.write_bytes(partial.read_bytes() + b'{"status": "ok", "rea')  # killed while it wrote
+    second = Counting(inner, -1)
+    monkeypatch.setattr(label_module, "make_labeler", lambda _: second)
+    label_frames(frames_task, MockLabeler(), out)
+    assert (first.calls, second.calls) == (2, 3)
+    monkeypatch.undo()
+    label_frames(frames_task, MockLabeler(), tmp_path / "fresh")
+    assert (out / "frames.extxyz").read_bytes() == (tmp_path / "fresh/frames.extxyz").read_bytes()
+
+
+def test_progress_of_another_labeler_is_not_used(frames_task, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(label_module, "make_labeler", lambda _: Counting(None, 0))
+    with pytest.raises(KeyboardInterrupt):
+        label_frames(frames_task, MockLabeler(delay_s=0.001), out)
+    monkeypatch.undo()
+    lines = (out / "labels.jsonl.partial").read_text()
+    (out / "labels.jsonl.partial").write_text(lines + '{"status": "failed", "reason": "old"}\n')
+    label_frames(frames_task, MockLabeler(), out)
+    assert status(out)["status"] == "ok"
+
+
+def test_chgnet_run(tasks, tmp_path):
+    pytest.importorskip("chgnet")
+    settings = AimdSettings(temperatures_K=[300.0], steps=4, sample_every=2)
+    for name in "ab":
+        run_aimd(tasks / "task.000", AseLabeler(), settings, 1, tmp_path / name)
+    assert len(read_frames(tmp_path / "a/frames.extxyz")) == 3
+    assert (tmp_path / "a/frames.extxyz").read_bytes() == (tmp_path / "b/frames.extxyz").read_bytes()

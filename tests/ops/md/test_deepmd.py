@@ -1,0 +1,125 @@
+"""LAMMPS with real Deep Potentials: numbers equal DeepPot's, and the ensemble's deviation is that of DP-GEN."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from ops.exploration.explore import explore
+from ops.exploration.settings import LearningSettings
+from ops.files import read_json
+from ops.md.lammps import Simulation, input_text, lammps_command, write_data
+from ops.md.simulate import Job, simulate
+from ops.md.tasks import write_task
+from ops.md.trajectory import read_frames, read_thermo
+from ops.tools import thread_environment
+
+MODEL_MAP = ["Li", "P", "S", "Cl", "Br"]
+OTHER_MAP = ["S", "Br", "Li", "Cl", "P"]
+
+
+def sulfide(kind: str):
+    """A small strained Li2S-like cell with four elements."""
+    atoms = bulk("LiS", "rocksalt", a=5.2, cubic=kind == "cubic").repeat(2 if kind == "cubic" else 3)
+    rng = np.random.default_rng(4)
+    atoms.positions += rng.normal(0, 0.1, atoms.positions.shape)
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.05, 0.05, (3, 3))), scale_atoms=True)
+    for index, element in zip((0, 3, 7), ("P", "Cl", "Br"), strict=True):
+        atoms[index].symbol = element
+    atoms.info = {"system": "test"}
+    return atoms
+
+
+def lammps_forces(folder, atoms, type_map, model):
+    """Forces in the frame of LAMMPS, and the first line of the log, from the project's own input."""
+    rotation = write_data(folder / "cell.data", atoms, type_map)
+    text = input_text(
+        Simulation("nve", 300.0, 1.0, steps=1, dump_every=1, thermo_every=1, seed=1), type_map, [str(model)]
+    )
+    dump = "dump f all custom 1 forces id fx fy fz\ndump_modify f sort id format float %.17g\n"
+    assert "run 1 upto" in text
+    text = text.replace("run 1 upto", f"{dump}run 0")
+    (folder / "in.lammps").write_text(text)
+    argv, environment = lammps_command()
+    subprocess.run(
+        [*argv, "-in", "in.lammps", "-log", "log.lammps", "-screen", "none"], cwd=folder, check=True,
+        env={**os.environ, **thread_environment(1), **environment},
+    )
+    forces = np.loadtxt((folder / "forces").read_text().splitlines()[9:])[:, 1:]
+    return forces, rotation, read_thermo(folder / "log.lammps")[0][0]
+
+
+@pytest.mark.parametrize(("kind", "type_map"), [pytest.param("cubic", MODEL_MAP, marks=pytest.mark.slow), ("triclinic", OTHER_MAP)])
+def test_lammps_equals_deeppot(tmp_path, deep_potentials, kind, type_map):
+    """Also with a type_map of another order than the model's: elements are mapped by name."""
+    from deepmd.infer import DeepPot
+
+    atoms = sulfide(kind)
+    potential = DeepPot(str(deep_potentials[0]))
+    types = [potential.get_type_map().index(symbol) for symbol in atoms.get_chemical_symbols()]
+    energy, forces, virial = potential.eval(atoms.positions[None], atoms.cell.array[None], types)[:3]
+    ours, rotation, thermo = lammps_forces(tmp_path, atoms, type_map, deep_potentials[0])
+    assert np.abs(forces).max() > 0.05
+    assert thermo["potential_eV"] == pytest.approx(energy.item(), rel=1e-10)
+    assert ours == pytest.approx(forces[0] @ rotation, abs=1e-9)
+    volume = thermo["volume_A3"]
+    kinetic = (len(atoms) - 1) * 8.617333262e-5 * thermo["temperature_K"] / volume
+    pressure = (kinetic + np.trace(virial[0].reshape(3, 3)) / 3 / volume) * 1.602176634e6  # eV/A^3 -> bar
+    assert thermo["pressure_bar"] == pytest.approx(pressure, rel=1e-4)
+
+
+def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
+    simulation = Simulation("nve", 50.0, 1.0, steps=50, dump_every=10, thermo_every=5, seed=3)
+    atoms = sulfide("cubic")
+    outcome = simulate(Job(atoms, deep_potentials[:1], MODEL_MAP, simulation), tmp_path)
+    assert outcome.status == "ok", outcome.reason
+    with (tmp_path / "thermo.csv").open() as stream:
+        table = np.array([[float(row["total_eV"]), float(row["potential_eV"])] for row in csv.DictReader(stream)])
+    total, potential = table.T
+    assert len(total) == 11
+    assert np.ptp(potential) > 1e-3
+    assert np.ptp(total) < 0.01 * np.ptp(potential)
+
+
+def exploration_task(tmp_path, atoms, models=(0, 1)):
+    settings = LearningSettings(sample_every=5, sanity_steps=0, stages=[{"temperatures_K": [300], "steps": 10}])
+    write_task(tmp_path, 0, atoms, {
+        "system": "test", "cell": "test.p000", "iteration": 0, "stage": 0, "models": list(models), "ensemble": "npt",
+        "temperature_K": 300.0, "pressure_GPa": 0.0, "replica": 0, "timestep_fs": 1.0, "equilibration_steps": 0,
+        "steps": 10, "dump_every": 5, "restart_every": 5, "seed": 3,
+    })
+    return settings
+
+
+def test_deviation_of_each_frame_is_that_of_dpgen(tmp_path, deep_potentials):
+    from deepmd.infer import DeepPot
+
+    settings = exploration_task(tmp_path, sulfide("triclinic"))
+    out = tmp_path / "out"
+    explore(tmp_path / "task.000", deep_potentials, MODEL_MAP, settings, out)
+    assert read_json(out / "status.json")["status"] == "ok", read_json(out / "status.json")
+    with (out / "model_devi.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    frames = list(read_frames(out / "traj.lammpstrj"))
+    assert [int(row["step"]) for row in rows] == [frame.step for frame in frames] == [0, 5, 10]
+    for row, frame in ((rows[-1], frames[-1]),):
+        forces = []
+        for model in deep_potentials:
+            potential = DeepPot(str(model))
+            types = [potential.get_type_map().index(symbol) for symbol in frame.symbols]
+            forces.append(potential.eval(frame.positions[None], frame.cell[None], types)[1][0])
+        deviation = np.sqrt((np.std(forces, axis=0) ** 2).sum(axis=1))
+        assert float(row["max_devi_f"]) == pytest.approx(deviation.max(), rel=1e-5)
+
+
+def test_one_sane_model_is_too_few(tmp_path, deep_potentials):
+    settings = exploration_task(tmp_path, sulfide("cubic"), models=[1])
+    explore(tmp_path / "task.000", deep_potentials, MODEL_MAP, settings, tmp_path / "out")
+    status = read_json(tmp_path / "out/status.json")
+    assert status["status"] == "failed"
+    assert "1 of 2 models passed" in status["reason"]

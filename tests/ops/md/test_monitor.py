@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from ops.md.monitor import WINDOW, Geometry, Monitor, temperature_limit
+from ops.md.trajectory import Frame
+
+
+def tetrahedra(edge: float = 7.0) -> Atoms:
+    """Two PS4 groups and two Li in a cell."""
+    corner = 2.05 / np.sqrt(3) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    centres = np.array([[2.0, 2, 2], [2 + edge, 2, 2]])
+    positions = [point for centre in centres for point in (centre, *(centre + corner))]
+    positions += [[2, 5.5, 5.5], [9, 5.5, 5.5]]
+    return Atoms("PS4PS4Li2", positions=positions, cell=[2 * edge, edge, edge], pbc=True)
+
+
+def frame(atoms: Atoms, step: int, shift: np.ndarray | float = 0.0) -> Frame:
+    return Frame(step, atoms.cell.array, atoms.get_chemical_symbols(), atoms.positions + shift)
+
+
+def test_coordination_of_phosphorus():
+    atoms = tetrahedra()
+    closest, coordination = Geometry(atoms.get_chemical_symbols()).measure(atoms.cell.array, atoms.positions)
+    assert coordination.tolist() == [4, 4]
+    assert closest == pytest.approx(2.05 / 2.12, rel=0.01)
+
+
+def test_a_quiet_solid_has_no_problem():
+    atoms = tetrahedra()
+    monitor = Monitor(atoms, 100, melt=True)
+    rng = np.random.default_rng(1)
+    assert all(monitor.check(frame(atoms, step, rng.normal(0, 0.1, (12, 3)))) is None for step in range(100))
+    assert monitor.summary["polyhedra_kept"] == 1.0
+
+
+def test_drift_of_everything_and_diffusing_lithium_are_no_melting():
+    atoms = tetrahedra()
+    monitor = Monitor(atoms, 30, melt=True)
+    for step in range(30):
+        shift = np.full((12, 3), 0.3 * step)
+        shift[-2:] += 7.0 * step  # lithium hops
+        assert monitor.check(frame(atoms, step, shift)) is None
+
+
+def test_atoms_on_top_of_each_other():
+    atoms = tetrahedra()
+    monitor = Monitor(atoms, 3, melt=False)
+    assert monitor.check(frame(atoms, 0)) is None
+    bad = atoms.copy()
+    bad.positions[-1] = bad.positions[1] + [0.9, 0, 0]
+    problem = monitor.check(frame(bad, 7))
+    assert problem is not None
+    assert (problem.status, problem.step) == ("exploded", 7)
+    assert monitor.check(frame(atoms, 8)) is problem
+
+
+def test_nan_and_a_doubled_volume():
+    atoms = tetrahedra()
+    monitor = Monitor(atoms, 1, melt=False)
+    assert monitor.check(frame(atoms, 0, np.nan)).status == "exploded"
+    swollen = atoms.copy()
+    swollen.set_cell(atoms.cell * 1.3, scale_atoms=True)
+    problem = Monitor(atoms, 1, melt=False).check(frame(swollen, 0))
+    assert "volume" in problem.reason
+
+
+def test_broken_polyhedra_count_only_when_they_stay_broken():
+    atoms = tetrahedra()
+    broken = atoms.copy()
+    broken.positions[1] += [1.5, 1.5, 1.5]
+    monitor = Monitor(atoms, 40, melt=True)
+    for step in range(20):
+        assert monitor.check(frame(broken if step == 12 else atoms, step)) is None
+    steps = [step for step in range(20, 40) if monitor.check(frame(broken, step)) is not None]
+    assert monitor.problem.status == "melted"
+    assert 20 <= steps[0] < 20 + WINDOW
+
+
+def test_diffusing_framework_melts_and_the_verdict_repeats():
+    atoms = tetrahedra()
+    verdicts = []
+    for _ in range(2):
+        monitor = Monitor(atoms, 60, melt=True)
+        shift = np.zeros((12, 3))
+        for step in range(60):
+            shift[:5] += 0.15
+            if monitor.check(frame(atoms, step, shift)):
+                break
+        verdicts.append((monitor.problem.status, monitor.problem.step))
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0][0] == "melted"
+
+
+@pytest.mark.parametrize(("target", "limit"), [(300, 1000), (1000, 3000), (5000, 10_000)])
+def test_temperature_limit(target, limit):
+    assert temperature_limit(target) == limit

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import contextlib
+import csv
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from ops.errors import FatalError, TransientError
+from ops.files import read_json
+from ops.md import simulate as simulate_module
+from ops.md.parts import latest_state
+from ops.md.run import prepare_md, run_md, run_teacher_md
+from ops.md.settings import MdSettings
+from ops.md.tasks import read_cells, write_task
+from ops.md.trajectory import read_frames
+
+SETTINGS = MdSettings(
+    temperatures_K=[20, 40], replicas=2, equilibration_ps=2, production_ps=4, dump_every_fs=40, restart_every_ps=0.5,
+    timestep_fs=4.0,
+)
+
+
+def prepare(tmp_path, atoms, **changes):
+    write(tmp_path / "cells.extxyz", atoms)
+    return prepare_md(tmp_path / "cells.extxyz", SETTINGS.model_copy(update=changes), 7, tmp_path / "tasks")
+
+
+def rows(path):
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_tasks_are_ordered_and_seeded(tmp_path, argon):
+    assert prepare(tmp_path, argon, supercell=(1, 1, 2)) == 4
+    tasks = [read_json(tmp_path / f"tasks/task.{i:03d}/task.json") for i in range(4)]
+    assert [(task["temperature_K"], task["replica"]) for task in tasks] == [(20, 0), (20, 1), (40, 0), (40, 1)]
+    assert len({task["seed"] for task in tasks}) == 4
+    assert len(read_cells(tmp_path / "tasks/task.000/cell.extxyz")[0]) == 2 * len(argon)
+    assert (tasks[0]["steps"], tasks[0]["dump_every"], tasks[0]["equilibration_steps"]) == (1000, 10, 500)
+
+
+def test_a_missing_task_is_empty_and_a_missing_cell_is_fatal(tmp_path, dummy_model):
+    run_md(tmp_path / "task.000", dummy_model, ["Ar"], tmp_path / "out")
+    assert read_json(tmp_path / "out/status.json")["status"] == "empty"
+    with pytest.raises(FatalError, match="can not read"):
+        prepare_md(tmp_path / "nothing.extxyz", SETTINGS, 1, tmp_path / "tasks")
+
+
+@pytest.mark.parametrize("kind", ["cubic", "triclinic"])
+def test_production_runs_at_the_mean_volume(tmp_path, kind, argon, lennard_jones, dummy_model):
+    if kind == "triclinic":
+        argon = bulk("Ar", "fcc", a=5.3).repeat(5)
+        argon.info["system"] = "argon"
+    prepare(tmp_path, argon)
+    out = tmp_path / "out"
+    run_md(tmp_path / "tasks/task.002", dummy_model, ["Li", "Ar"], out)
+    run = read_json(out / "run.json")
+    assert (run["status"], run["n_frames"], run["n_atoms"]) == ("ok", 101, len(argon)), run["reason"]
+    assert read_json(out / "status.json")["status"] == "ok"
+    assert not (out / "work").exists()
+    frames = list(read_frames(out / "traj.lammpstrj"))
+    assert [frame.step for frame in frames] == list(range(0, 1001, 10))
+    volumes = np.array([float(row["volume_A3"]) for row in rows(out / "equilibration.csv")])
+    volume = np.linalg.det(frames[0].cell)
+    assert volume == pytest.approx(volumes[len(volumes) // 2 :].mean(), rel=2e-3)
+    assert volume != pytest.approx(volumes[-1], rel=1e-6)
+    shape = frames[0].cell / volume ** (1 / 3)
+    assert shape == pytest.approx(abs(shape[0, 0] / argon.cell.cellpar()[0]) * _lammps_cell(argon), abs=1e-9)
+    thermo = rows(out / "thermo.csv")
+    assert [int(row["step"]) for row in thermo] == list(range(0, 1001, 10))
+    assert 25 < np.mean([float(row["temperature_K"]) for row in thermo]) < 55
+    before = (out / "traj.lammpstrj").stat().st_mtime_ns
+    run_md(tmp_path / "tasks/task.002", dummy_model, ["Li", "Ar"], out)  # finished: nothing is done again
+    assert (out / "traj.lammpstrj").stat().st_mtime_ns == before
+
+
+def _lammps_cell(atoms):
+    from ase.calculators.lammps import Prism
+
+    return Prism(atoms.cell.array, reduce_cell=True).cell
+
+
+def test_killed_runs_give_the_same_bits(tmp_path, argon, lennard_jones, dummy_model):
+    prepare(tmp_path, argon, production_ps=40)
+    task = tmp_path / "tasks/task.002"
+    start = time.monotonic()
+    run_md(task, dummy_model, ["Ar"], tmp_path / "a")
+    length = time.monotonic() - start
+    call = (
+        f"{lennard_jones}\nfrom pathlib import Path\nfrom ops.md.run import run_md\n"
+        f"run_md(Path({str(task)!r}), Path({str(dummy_model)!r}), ['Ar'], Path({str(tmp_path / 'b')!r}))\n"
+    )
+    rng = random.Random(3)
+    parts = 0
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", call])
+        deadline = time.monotonic() + 60
+        wanted = rng.uniform(0.1, 0.5) * length
+        while latest_state(tmp_path / "b/work") is None and time.monotonic() < deadline and child.poll() is None:
+            time.sleep(0.02)
+        time.sleep(wanted)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        time.sleep(0.2)
+        assert not _lammps_running(tmp_path / "b")
+        parts = max(parts, len(list((tmp_path / "b").glob("work/part.*.in"))))
+    assert parts >= 2  # it did go on from a restart file
+    run_md(task, dummy_model, ["Ar"], tmp_path / "b")
+    for name in ("traj.lammpstrj", "thermo.csv", "equilibration.csv", "in.lammps"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def _lammps_running(folder) -> bool:
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # processes come and go
+            if entry.name.isdigit() and str((entry / "cwd").readlink()).startswith(str(folder)):
+                return True
+    return False
+
+
+def test_a_cut_restart_file_is_not_used(tmp_path):
+    complete = b"x" * 100 + b"LammpS RestartT\x00"
+    (tmp_path / "state.a").write_bytes(complete)
+    time.sleep(0.01)
+    (tmp_path / "state.b").write_bytes(complete[:-3])
+    assert latest_state(tmp_path) == tmp_path / "state.a"
+    (tmp_path / "state.a").write_bytes(b"")
+    assert latest_state(tmp_path) is None
+
+
+def test_killed_from_outside_is_transient(tmp_path, argon, lennard_jones, dummy_model, monkeypatch):
+    prepare(tmp_path, argon, production_ps=400)
+    launch = simulate_module.LammpsRun._launch
+
+    def launch_and_kill(self):
+        child = launch(self)
+        child.terminate()
+        return child
+
+    monkeypatch.setattr(simulate_module.LammpsRun, "_launch", launch_and_kill)
+    with pytest.raises(TransientError, match="killed by signal 15"):
+        run_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "out")
+    assert not (tmp_path / "out/status.json").exists()
+
+
+def test_a_melting_framework_stops_the_run(tmp_path, argon, lennard_jones, dummy_model):
+    prepare(tmp_path, argon, temperatures_K=[400.0], production_ps=100, equilibration_ps=0)
+    for name in "ab":
+        run_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / name)
+    run = read_json(tmp_path / "a/run.json")
+    assert run["status"] == "melted"
+    assert "framework diffuses" in run["reason"]
+    assert 10 < run["n_frames"] < 2000
+    assert read_json(tmp_path / "a/status.json")["status"] == "failed"
+    for name in ("traj.lammpstrj", "thermo.csv"):  # when it was stopped does not show
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    frames = list(read_frames(tmp_path / "a/traj.lammpstrj"))
+    assert f"step {frames[-1].step + 10}:" in run["reason"]
+
+
+@pytest.mark.parametrize("squeeze", [0.3, 0.36])
+def test_an_explosion_is_reported_not_raised(tmp_path, argon, lennard_jones, dummy_model, squeeze):
+    argon.positions[1] = argon.positions[0] + squeeze * (argon.positions[1] - argon.positions[0])
+    prepare(tmp_path, argon)
+    run_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "out")
+    run = read_json(tmp_path / "out/run.json")
+    assert run["status"] == "exploded"
+    assert run["reason"].startswith("equilibration, ")
+    assert run["n_frames"] == 0
+    status = read_json(tmp_path / "out/status.json")
+    assert status["status"] == "failed"
+    assert status["reason"].startswith("exploded: ")
+
+
+def test_a_lammps_error_is_reported_with_its_line(tmp_path, argon, dummy_model):
+    """The dummy is no model: LAMMPS refuses it."""
+    prepare(tmp_path, argon)
+    run_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "out")
+    run = read_json(tmp_path / "out/run.json")
+    assert run["status"] == "failed"
+    assert run["reason"].startswith("LAMMPS: ") or run["reason"].startswith("equilibration, LAMMPS: ")
+
+
+def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, argon, lennard_jones, dummy_model):
+    task = {
+        "system": "argon", "ensemble": "npt", "temperature_K": 40.0, "pressure_GPa": 0.0, "replica": 0,
+        "timestep_fs": 4.0, "equilibration_steps": 0, "steps": 6_000, "dump_every": 20, "restart_every": 100,
+        "seed": 5,
+    }
+    write_task(tmp_path / "tasks", 0, argon, task)
+    run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "a")
+    volumes = {round(float(np.linalg.det(frame.cell)), 3) for frame in read_frames(tmp_path / "a/traj.lammpstrj")}
+    assert len(volumes) > 200
+    call = (
+        f"{lennard_jones}\nfrom pathlib import Path\nfrom ops.md.run import run_md\n"
+        f"run_md(Path({str(tmp_path / 'tasks/task.000')!r}), Path({str(dummy_model)!r}), ['Ar'], "
+        f"Path({str(tmp_path / 'b')!r}))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", call])
+    while latest_state(tmp_path / "b/work") is None and child.poll() is None:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert not (tmp_path / "b/status.json").exists()
+    run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "b")
+    assert (tmp_path / "a/traj.lammpstrj").read_bytes() == (tmp_path / "b/traj.lammpstrj").read_bytes()

@@ -1,0 +1,129 @@
+"""Numbers, wording and the parts behind the page."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import report_inputs as made
+
+from pipeline.report import page, transport
+from pipeline.report.build import ReportInputs
+from pipeline.report.figures import plain, slug
+from pipeline.report.inputs import ReportData, load_data, read_table
+from pipeline.report.summary import overall_status
+from pipeline.report.verdict import judge
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (0, 3, "0"),
+        (1234.5, 3, "1234"),
+        (0.0123, 2, "0.012"),
+        (6.84e-5, 3, "6.84×10⁻⁵"),
+        (-2.5e7, 2, "-2.5×10⁷"),
+        (None, 3, page.ABSENT),
+        (math.nan, 3, page.ABSENT),
+        ("12", 3, page.ABSENT),
+        (True, 3, page.ABSENT),
+    ],
+)
+def test_show(value: object, digits: int, text: str) -> None:
+    assert page.show(value, digits) == text
+
+
+def test_wording() -> None:
+    assert [page.duration(s) for s in (4.21, 192, 7500, None)] == ["4.2 s", "3 min 12 s", "2 h 05 min", page.ABSENT]
+    assert page.interval([1.0, 2.0]) == "1.00 to 2.00"
+    assert page.interval([1.0, None]) == page.ABSENT
+    assert (page.kelvin(800.0), page.kelvin(1073.15)) == ("800", "1073.15")
+    assert page.listed(["a", "b", "c"]) == "a, b and c"
+    assert page.clip("x" * 100, 10) == "x" * 9 + "…"
+
+
+def test_names_are_harmless() -> None:
+    assert slug("../../etc/passwd") == "etc-passwd"
+    assert slug("$<>") == "figure"
+    assert len(slug("a" * 500)) == 60
+    assert plain("a$b\x00") == r"a\$b "
+
+
+@pytest.mark.parametrize(
+    ("stages", "status"),
+    [
+        ([], None),
+        ([{"status": "ok"}, {"status": "skipped"}], "partial"),
+        ([{"status": "ok"}], "ok"),
+        ([{"status": "ok", "tasks_failed": 1}], "partial"),
+        ([{"status": "ok"}, {"status": "running"}], "partial"),
+        ([{"status": "partial"}, {"status": "failed"}], "failed"),
+    ],
+)
+def test_overall_status(stages: list[dict[str, object]], status: str | None) -> None:
+    assert overall_status(stages) == status
+
+
+def test_table_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,x\n,y\n3\n", encoding="utf-8")
+    table = read_table(tmp_path / "t.csv")
+    assert table["a"][0] == 1.0
+    assert math.isnan(table["a"][1])
+    assert table["b"] == ["x", "y"]
+
+
+def test_arrhenius_band_is_that_of_the_analysis(tmp_path: Path) -> None:
+    verdicts = dict.fromkeys((700.0, 800.0, 900.0, 1000.0, 1200.0), "diffusive")
+    data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, np.random.default_rng(5), verdicts)))
+    points = transport.transport_points(data)
+    [(system, found, own)] = transport.arrhenius_parts(data, points)
+    line = transport.arrhenius_line(found, own)
+    assert line is not None
+    assert system == "Li6PS5Br"
+    at_300 = int(np.argmax(line.inverse_1000K))
+    assert 1000 / line.inverse_1000K[at_300] == pytest.approx(300)
+    assert line.D[at_300] == pytest.approx(found["D_300K_cm2_s"], rel=1e-3)
+    assert [line.low[at_300], line.high[at_300]] == pytest.approx(found["D_300K_ci95_cm2_s"], rel=2e-3)
+
+
+def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
+    folder = made.conductivity(tmp_path, np.random.default_rng(5), {800.0: "diffusive", 1000.0: "diffusive"})
+    data = load_data(ReportInputs(conductivity=folder))
+    points = transport.transport_points(data)
+    assert transport.arrhenius_line(data.conductivity["arrhenius"] | {"Ea_eV": 0.9}, points) is None
+
+
+def test_a_value_beside_a_refusal_is_not_shown() -> None:
+    entry = {
+        "temperature_K": 800.0,
+        "verdict": "melted",
+        "sigma_NE_mS_cm": 12.0,
+        "D_cm2_s": 1e-5,
+        "D_upper95_cm2_s": 3e-5,
+    }
+    [point] = transport.transport_points(ReportData("t", conductivity={"runs": [entry]}))
+    assert point.sigma_mS_cm is None
+    assert point.D_cm2_s is None
+    assert point.D_upper95_cm2_s is None
+
+
+def test_keys_are_those_of_the_analysis() -> None:
+    from ops.conductivity.run import Run, report
+    from ops.conductivity.settings import ConductivitySettings
+
+    numbers = report([Run("r", "s", 800.0)], {}, ConductivitySettings())
+    assert set(made.NUMBERS) <= set(numbers)
+
+
+@pytest.mark.parametrize(("force", "better"), [(142.0, True), (180.0, False)])
+def test_verdict_on_fine_tuning(force: float, better: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    evaluations = {
+        "zero_shot": made.evaluation(tmp_path, "zero_shot", rng, 12, 160, shift=0.115),
+        "fine_tuned": made.evaluation(tmp_path, "fine_tuned", rng, 8, force),
+    }
+    verdict = judge(load_data(ReportInputs(evaluations=evaluations)))
+    assert any("better than before fine-tuning" in text for text in verdict.good) is better
+    assert any("not better in every quantity than before fine-tuning" in text for text in verdict.unsure) is not better
