@@ -64,10 +64,8 @@ class TaskOP(OP):
         """Return dflow's description of the inputs."""
         sign: dict[str, Any] = {"settings": Artifact(Path)}
         for name in cls.artifacts:
-            if name.endswith("*"):
-                sign[name[:-1]] = Artifact(List[Path])  # noqa: UP006
-            else:
-                sign[name.rstrip("?")] = Artifact(Path, optional=name.endswith("?"))
+            kind = List[Path] if "*" in name else Path  # noqa: UP006
+            sign[name.rstrip("*?")] = Artifact(kind, optional=name.endswith("?"))
         for name in (*cls.numbers, *cls._loop_numbers()):
             sign[name] = Parameter(int)
         return OPIOSign(sign)

@@ -43,7 +43,8 @@ def thread_environment(threads: int | None = None) -> dict[str, str]:
     eight times slower as soon as another program used one of the two cores, and gain nothing on quiet ones.
     """
     count = str(threads or available_threads())
-    return {**dict.fromkeys(THREAD_VARIABLES, count), "DP_INTER_OP_PARALLELISM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    others = {"DP_INTER_OP_PARALLELISM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**dict.fromkeys(THREAD_VARIABLES, count), **others}
 
 
 def tail(path: Path, lines: int = 15) -> str:

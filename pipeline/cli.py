@@ -166,8 +166,6 @@ def doctor(as_json: Json = False) -> None:
 
 def _register_groups() -> None:
     """Add the commands that other modules bring along, only when they are called or listed."""
-    import importlib.util
-    if importlib.util.find_spec("pipeline.commands.conductivity") is None: return
     from pipeline.commands.conductivity import conductivity
 
     app.command()(conductivity)

@@ -260,6 +260,7 @@ def provenance(seed: int) -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = None
     return {
+        "command": "dpa-sse run config.resolved.yaml",
         "pipeline": __version__,
         "seed": seed,
         "python": platform.python_version(),

@@ -33,6 +33,7 @@ class Resources:
     cores: int = 1
     gpus: tuple[str, ...] = ()
     tasks_per_gpu: int = 1
+    threads_per_task: int | None = None
     retries: int = 1
     task_timeout_s: float = 0.0
 
@@ -252,13 +253,13 @@ class Flow:
                 raise ValueError(f"{name}: an OP inside a loop must take the number `iteration`")
         if with_param is not None:
             key += "-{{item}}"
-        absent = {item.rstrip("?"): None for item in op.artifacts if item.endswith("?")}
+        absent = {item.rstrip("*?"): None for item in op.artifacts if item.endswith("?")}
         return Step(
             name=name,
             template=template,
             parameters=values,
             artifacts={**absent, "settings": self.literal(name, settings), **(artifacts or {})},
-            with_param=with_param,
+            with_param=with_param,  # type: ignore[arg-type]
             key=key,
             util_image="dpa-sse-base",
             util_command=[sys.executable, "-S", "-E"],  # the bookkeeping scripts need the standard library only
@@ -284,7 +285,8 @@ class Flow:
         return max(1, min(count, places))
 
     def _threads(self, side_by_side: int) -> int:
-        return max(1, self.resources.cores // side_by_side)
+        share = max(1, self.resources.cores // side_by_side)
+        return min(share, self.resources.threads_per_task or share)
 
     def _add(
         self,

@@ -35,7 +35,8 @@ def promises(summary: dict[str, Any], run: Path) -> Iterator[tuple[str, bool, st
     stable = {r["temperature_K"] for r in runs if r["status"] == "ok"}
     yield "student MD stable at three temperatures or more", len(stable) >= 3, f"stable at {sorted(stable)} K"
     diffusive = [c["temperature_K"] for c in summary["conductivity"] if c["verdict"] == "diffusive"]
-    verdicts = ", ".join(f"{c['temperature_K']:.0f} K {c['verdict']} {c['sigma_mS_cm']}" for c in summary["conductivity"])
+    found = summary["conductivity"]
+    verdicts = ", ".join(f"{c['temperature_K']:.0f} K {c['verdict']} {c['sigma_mS_cm']}" for c in found)
     yield "diffusive at two temperatures or more", len(diffusive) >= 2, verdicts
     report = run / "report.html"
     page = report.read_text(encoding="utf-8") if report.exists() else ""

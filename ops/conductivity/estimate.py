@@ -10,7 +10,7 @@ import numpy as np
 
 from ops.conductivity.correlation import log_lags
 from ops.conductivity.gls import Curve, Line, combine, fit_line, overlap_table
-from ops.conductivity.regime import STEP, Start, find_start
+from ops.conductivity.regime import STEP, Start, find_start, latest_start
 
 A2_PS_TO_CM2_S = 1e-4
 DIFFUSIVE = "diffusive"
@@ -89,13 +89,14 @@ def fourth_rate(part: Part, hop_A: float) -> float:
 
 
 def make_curve(parts: Sequence[Part], hop_A: float, given_ps: float | None) -> Curve:
-    """Return the averaged MSD on log-spaced lags from the earliest possible start to a quarter of the shortest run."""
-    frames = min(part.n_frames for part in parts)
-    above = np.flatnonzero(mean_msd(parts)[: frames // 4 + 1] > 0.5 * hop_A**2)
-    first = max(1, int(above[0])) if len(above) else max(1, frames // 8)
+    """Return the averaged MSD on log-spaced lags from the earliest possible start to twice the latest one."""
+    msd = mean_msd(parts)
+    latest = round(latest_start(min(part.length_ps for part in parts), len(parts)) / parts[0].dt_ps)
+    above = np.flatnonzero(msd[: 2 * latest + 1] > 0.5 * hop_A**2)
+    first = max(1, int(above[0])) if len(above) else max(1, latest)
     if given_ps:
         first = max(1, round(given_ps / parts[0].dt_ps))
-    lags = log_lags(min(first, frames // 8), frames // 4)
+    lags = log_lags(max(1, min(first, latest)), min(2 * latest, len(msd) - 1))
     rates = [fourth_rate(part, hop_A) for part in parts]
     return combine(
         [part.msd[lags] for part in parts], [part.n_frames for part in parts], [part.n_ions for part in parts],
@@ -153,7 +154,7 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
         if part.scatter is None:
             part.scatter = block_scatter(part, hop_A)
     blocks, freedom = _pooled_scatter(parts)
-    start = find_start(curve, length, hop_A, max(1.0, blocks), given_ps)
+    start = find_start(curve, latest_start(length, len(parts)), hop_A, max(1.0, blocks), given_ps)
     if start is None:
         return _without_start(parts, curve, hop_A, length)
     line, time = start.line, start.start_ps
@@ -162,7 +163,7 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
     hops = line.slope * sum(part.n_ions * part.length_ps for part in parts) / hop_A**2
     estimate = Estimate(DIFFUSIVE, n_hops=max(hops, 0.0), start=start, line=line, curve=curve, details=details)
     if not start.straight:
-        estimate.reasons.append("the MSD is still curved at T/8: D may be too large")
+        estimate.reasons.append("the MSD is still curved at the latest start: D may be too large")
     why, factor = gates(parts, line, time, half / 1.96, hops, hop_A)
     if why:
         _refuse(estimate, parts, line, hop_A, half, why)
@@ -291,22 +292,25 @@ def _ask_more(estimate: Estimate, more_ps: float) -> None:
 def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: float) -> Estimate:
     """Conclude for a run in which no start was found: caged, or too short."""
     estimate = Estimate(NOT_DIFFUSIVE, n_hops=0.0, curve=curve)
-    frames, mean = min(part.n_frames for part in parts), mean_msd(parts)
-    late = np.flatnonzero(curve.lags >= frames // 8)
+    latest, mean = latest_start(length, len(parts)), mean_msd(parts)
+    late = np.flatnonzero(curve.times >= latest * (1 - 1e-9))
     if len(late) < 4:
         estimate.verdict = "unreliable: too few frames"
-        estimate.reasons.append(f"{frames} frames are too few for a fit")
+        estimate.reasons.append(f"{min(part.n_frames for part in parts)} frames are too few for a fit")
         return estimate
     estimate.line = fit_line(curve.part(late))
     reached = np.flatnonzero(mean > 0.5 * hop_A**2)
     why = f"the MSD stays below half a squared hop ({0.5 * hop_A**2:.2g} A^2): {mean.max():.2g} A^2 at most"
     if len(reached):
-        why = f"the MSD reaches half a squared hop only after {reached[0] * parts[0].dt_ps:.3g} ps, later than T/8"
+        why = (
+            f"the MSD reaches half a squared hop only after {reached[0] * parts[0].dt_ps:.3g} ps, too late in a run of "
+            f"{length:.4g} ps"
+        )
     _refuse(estimate, parts, estimate.line, hop_A, 0.0, why)
     exposure = sum(part.n_ions * part.length_ps for part in parts)
     estimate.n_hops = max(estimate.line.slope, 0.0) * exposure / hop_A**2
     if len(reached) and mean[-1] > 1.2 * mean[len(mean) // 2]:
-        needed = 8 * STEP**4 * reached[0] * parts[0].dt_ps
+        needed = length / latest * STEP**4 * reached[0] * parts[0].dt_ps
         _ask_more(estimate, max(needed - length, 0.1 * length))
     return estimate
 

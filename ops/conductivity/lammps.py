@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,13 +196,21 @@ class Stream:
         else:
             self.buffer[:kept] = self.buffer[self.start : self.end]
         self.start, self.end = 0, kept
-        try:
-            count = self.file.readinto(memoryview(self.buffer)[kept:])  # type: ignore[union-attr]
-        except EOFError:  # a compressed file that was cut
-            count = 0
-        self.end += count or 0
+        count = self._read(memoryview(self.buffer)[kept:])
+        self.end += count
         self.eof = not count
         return bool(count)
+
+    def _read(self, view: memoryview) -> int:
+        """Fill a view with the next bytes; return how many there were."""
+        if not self.zipped:
+            return self.file.readinto(view) or 0  # type: ignore[union-attr]
+        try:
+            data = self.file.read1(min(len(view), 1 << 18))  # type: ignore[union-attr]
+        except (EOFError, zlib.error):  # a compressed file that was cut
+            return 0
+        view[: len(data)] = data
+        return len(data)
 
 
 def read_lammps_text(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:

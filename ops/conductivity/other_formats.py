@@ -64,11 +64,10 @@ def read_ase(
     """
     from ase.io import iread
 
-    try:
-        images = iter(iread(str(path), index=":", format=file_format))
-        first = next(images)
-    except (StopIteration, ValueError, KeyError, IndexError, OSError, AttributeError, AssertionError) as error:
-        raise InputError(f"{path}: can not be read as {file_format or 'a trajectory'} ({error})") from error
+    images = _safely(iread(str(path), index=":", format=file_format), path, file_format)
+    first = next(images, None)
+    if first is None:
+        raise InputError(f"{path}: no frames")
     symbols = list(first.get_chemical_symbols())
 
     def frames() -> Iterator[_Frame]:
@@ -82,6 +81,14 @@ def read_ase(
             count += 1
 
     return Trajectory(symbols, chunked(frames()), options.wrapped is False, spacing_ps(options, timestep_fs))
+
+
+def _safely(images: Iterator[Any], path: Path, file_format: str | None) -> Iterator[Any]:
+    """Yield images; whatever a foreign reader raises on a damaged file becomes an ``InputError``."""
+    try:
+        yield from images
+    except Exception as error:
+        raise InputError(f"{path}: can not be read as {file_format or 'a trajectory'} ({error})") from error
 
 
 def _time(info: dict[str, Any], timestep_fs: float | None) -> float:
@@ -118,14 +125,56 @@ def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) 
 
 
 def read_vasprun(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open a vasprun.xml; POTIM is read from it."""
-    if timestep_fs is None:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                if match := re.search(r'name="POTIM"[^>]*>\s*([0-9.Ee+-]+)', line):
-                    timestep_fs = float(match.group(1))
-                    break
-    return read_ase(path, options, timestep_fs, "vasp-xml")
+    """Open a vasprun.xml, streamed; POTIM is read from it. A file that was cut ends with its last complete step."""
+    notes: list[str] = []
+    events = _vasprun_events(path, notes)
+    symbols: list[str] = []
+    first = None
+    for name, value in events:
+        if name == "POTIM" and timestep_fs is None:
+            timestep_fs = value
+        elif name == "symbols":
+            symbols = value
+        elif name == "frame":
+            first = value
+            break
+    if first is None or not symbols:
+        raise InputError(f"{path}: no ionic steps in this vasprun.xml")
+
+    def frames() -> Iterator[_Frame]:
+        yield first
+        for name, value in events:
+            if name == "frame":
+                yield value
+
+    return Trajectory(symbols, chunked(frames()), False, spacing_ps(options, timestep_fs), None, notes)
+
+
+def _vasprun_events(path: Path, notes: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield ("POTIM", fs), ("symbols", list) and ("frame", ...) while the file is parsed."""
+    from xml.etree import ElementTree
+
+    def rows(element: Any, name: str) -> np.ndarray:
+        return np.array([vector.text.split() for vector in element.find(f".//varray[@name='{name}']")], dtype=float)
+
+    try:
+        for _, element in ElementTree.iterparse(str(path)):  # noqa: S314  (expands no external entities)
+            if element.tag == "incar" or (element.tag == "separator" and element.get("name") == "ionic"):
+                potim = element.find("i[@name='POTIM']")
+                if potim is not None:
+                    yield "POTIM", float(potim.text or "nan")
+            elif element.tag == "atominfo":
+                yield "symbols", [row[0].text.strip() for row in element.findall("array[@name='atoms']/set/rc")]
+            elif element.tag == "calculation":
+                structure = element.find("structure")
+                if structure is not None:
+                    cell = rows(structure, "basis")
+                    yield "frame", (rows(structure, "positions") @ cell, cell, float("nan"))
+                element.clear()
+    except ElementTree.ParseError as error:
+        notes.append(f"the file ends early or is damaged ({error})")
+    except (TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: this vasprun.xml is damaged ({error})") from error
 
 
 def read_xyz(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:

@@ -53,40 +53,48 @@ class Start:
     scan: list[dict[str, Any]] = field(default_factory=list)
 
 
-def window_points(curve: Curve, start_ps: float, length_ps: float) -> np.ndarray:
-    """Return indices of the points used from a start: up to min(T/4, 20 start), at most 30 of them."""
-    last = min(length_ps / 4, 20 * start_ps)
+def latest_start(length_ps: float, n_runs: int) -> float:
+    """Return the latest start that is tried, ps: an eighth of a run, up to a quarter with four replicas or more.
+
+    Fits end at twice that time, so that a single run still holds four windows of the longest lag.
+    """
+    return length_ps / 8 * min(2.0, float(np.sqrt(n_runs)))
+
+
+def window_points(curve: Curve, start_ps: float, latest_ps: float) -> np.ndarray:
+    """Return indices of the points used from a start: up to min(2 latest start, 20 start), at most 30 of them."""
+    last = min(2 * latest_ps, 20 * start_ps)
     inside = np.flatnonzero((curve.times >= start_ps * (1 - 1e-9)) & (curve.times <= last * (1 + 1e-9)))
     if len(inside) > _MAX_POINTS:
         inside = inside[np.unique(np.rint(np.linspace(0, len(inside) - 1, _MAX_POINTS)).astype(int))]
     return inside
 
 
-def candidates(curve: Curve, length_ps: float, hop_A: float) -> np.ndarray:
-    """Return candidate start times (ps): 1.3^k apart, MSD above half a squared hop, before an eighth of the run.
+def candidates(curve: Curve, latest_ps: float, hop_A: float) -> np.ndarray:
+    """Return candidate start times (ps): 1.3^k apart, MSD above half a squared hop, before the latest start.
 
     The lower bound is that of He et al., npj Comput. Mater. 4, 18 (2018).
     """
     above = np.flatnonzero(curve.values > 0.5 * hop_A**2)
     if len(above) == 0:
         return np.array([])
-    first, last = float(curve.times[above[0]]), length_ps / 8
+    first, last = float(curve.times[above[0]]), latest_ps
     if first >= last:
         return np.array([])
     return first * STEP ** np.arange(int(np.floor(np.log(last / first) / np.log(STEP) + 1e-9)) + 1)
 
 
 def find_start(
-    curve: Curve, length_ps: float, hop_A: float, scatter: float, given_ps: float | None = None
+    curve: Curve, latest_ps: float, hop_A: float, scatter: float, given_ps: float | None = None
 ) -> Start | None:
     """Return the fit averaged over starts, or that of the given start; None when there is no candidate.
 
     Parameters
     ----------
     curve : Curve
-        MSD on log-spaced lags up to a quarter of the run.
-    length_ps : float
-        Length of the run.
+        MSD on log-spaced lags up to twice the latest start.
+    latest_ps : float
+        Latest start, see ``latest_start``.
     hop_A : float
         Distance between sites.
     scatter : float
@@ -94,10 +102,10 @@ def find_start(
     given_ps : float, optional
         A start chosen by the user.
     """
-    times = np.array([given_ps]) if given_ps else candidates(curve, length_ps, hop_A)
+    times = np.array([given_ps]) if given_ps else candidates(curve, latest_ps, hop_A)
     fits: list[tuple[float, Line, float, np.ndarray]] = []
     for time in times:
-        points = window_points(curve, float(time), length_ps)
+        points = window_points(curve, float(time), latest_ps)
         if len(points) >= 5:
             part = curve.part(points)
             line = fit_line(part)
@@ -109,11 +117,11 @@ def find_start(
     logs = -(bends**2) - np.log(relative)
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
-    return _average(curve, fits, weights, length_ps, scatter)
+    return _average(curve, fits, weights, latest_ps, scatter)
 
 
 def _average(
-    curve: Curve, fits: list[tuple[float, Line, float, np.ndarray]], weights: np.ndarray, length_ps: float, scatter: float
+    curve: Curve, fits: list[tuple[float, Line, float, np.ndarray]], weights: np.ndarray, latest_ps: float, scatter: float
 ) -> Start:
     """Combine the lines of all starts."""
     lines = [line for _, line, _, _ in fits]
@@ -140,7 +148,7 @@ def _average(
     start = float(weights @ [time for time, *_ in fits])
     return Start(
         start_ps=start,
-        collective_ps=min(max(0.5 * start, STEP**3 * fits[0][0]), length_ps / 8),
+        collective_ps=min(max(0.5 * start, STEP**3 * fits[0][0]), latest_ps),
         line=line,
         spread=float(np.sqrt(weights @ (slopes - slope) ** 2)),
         window=(float(curve.times[used[0]]), float(curve.times[used[-1]])),

@@ -25,7 +25,7 @@ from ops.conductivity.tracks import Tracks
 
 E_CHARGE = 1.602176634e-19
 K_BOLTZMANN = 1.380649e-23
-_COLLECTIVE_MAX_RSD = 0.75
+COLLECTIVE_MAX_RSD = 0.75
 FORMAL = {
     "Li": 1.0, "Na": 1.0, "K": 1.0, "Ag": 1.0, "Cu": 1.0, "Mg": 2.0, "Ca": 2.0, "Zn": 2.0, "B": 3.0, "Al": 3.0, "Ga": 3.0,
     "La": 3.0, "Y": 3.0, "In": 3.0, "Si": 4.0, "Ge": 4.0, "Sn": 4.0, "Ti": 4.0, "Zr": 4.0, "P": 5.0, "Nb": 5.0, "Ta": 5.0,
@@ -226,7 +226,7 @@ def _add_collective(
         return
     frames, dt_ps, begin = [run.n_frames for run in runs], runs[0].dt_ps, main.start.collective_ps
     fit = estimate_collective([run.charge_msd["total"] for run in runs], frames, dt_ps, begin)
-    if fit is None or fit[0].slope <= 0 or fit[0].birge_sigma / fit[0].slope > _COLLECTIVE_MAX_RSD:
+    if fit is None or fit[0].slope <= 0 or fit[0].birge_sigma / fit[0].slope > COLLECTIVE_MAX_RSD:
         return
     line, curve = fit
     half = 1.96 * line.birge_sigma / line.slope

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.data.collect import collect_trajectories
 from ops.data.merge import merge_datasets, merge_labelled
@@ -58,7 +59,7 @@ class MergeLabelled(TaskOP):
 
     artifacts = ("campaign", "assembled", "selected", "labelled*")
     numbers = ("iteration",)
-    returns = {"finished": bool, "next_iteration": int}
+    returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``dataset/``, ``state.json`` and the checkpoints that the next models start from."""
@@ -69,11 +70,11 @@ class MergeLabelled(TaskOP):
         state = read_json(inputs["selected"] / "state.json")
         state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}
         write_json(out / "state.json", state)
-        for model in sorted((inputs["assembled"] / "models").glob("model.*/model.pt")):
-            target = out / "models" / model.parent.name / "model.pt"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            target.hardlink_to(model.resolve())
+        for model in sorted((inputs["assembled"] / "models").glob("model.*")):
+            target = out / "models" / model.name
+            target.mkdir(parents=True, exist_ok=True)
+            for name in ("model.pt", "model.json", "lcurve.csv"):
+                shutil.copyfile(model / name, target / name)
         return {"finished": bool(state["finished"]), "next_iteration": inputs["iteration"] + 1}
 
 

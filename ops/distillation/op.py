@@ -32,7 +32,7 @@ class PrepareTeacher(TaskOP):
 class RunTeacherMd(FanOutOP):
     """NPT molecular dynamics with the teacher, from one perturbed cell at one temperature."""
 
-    artifacts = ("prepared", "variants*", "pretrained")
+    artifacts = ("prepared", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder."""
@@ -44,7 +44,7 @@ class RunTeacherMd(FanOutOP):
 class LabelWithTeacher(TaskOP):
     """Perturbed frames of the teacher trajectories, labelled by the teacher, without extreme forces."""
 
-    artifacts = ("trajectories*", "variants*", "pretrained")
+    artifacts = ("trajectories*", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``dataset/`` and ``filter.json``."""
@@ -66,7 +66,7 @@ class TrainStudent(TaskOP):
         from ops.training.train import train_model
 
         seed = derive_seed(settings["seed"], "student")
-        data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["distilled"]), seed, out)
+        data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["distilled"]), seed)
         train_model(data, out, preset=settings["student"]["preset"], seed=seed)
 
 

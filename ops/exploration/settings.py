@@ -50,6 +50,6 @@ class LearningSettings(Settings):
     sanity_steps: int = Field(100, ge=0, description="Steps of the sanity MD of every new model (0: none).")
     trust: TrustSettings = TrustSettings()
     max_candidates: int = Field(20, ge=1, description="Frames labelled per iteration, at most.")
-    min_accurate: float = Field(0.95, gt=0, le=1, description="Share of accurate frames at which a stage has converged.")
+    min_accurate: float = Field(0.95, gt=0, le=1, description="Share of accurate frames for convergence.")
     label_group: int = Field(10, ge=1, description="Frames per labelling task.")
     stages: list[ExplorationStage] = Field(min_length=1)

@@ -26,6 +26,7 @@ ENUMERATE_UP_TO = 3000
 CLOSE_A = 2.0
 CLOSE_EV = 50.0
 MOBILE = "Li"
+FULL = 0.999
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ class Problem:
         return float(q @ self.ewald @ q + o @ self.close @ o)
 
 
-def order_cells(parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int) -> list[Atoms]:
-    """Return up to ``count`` ordered supercells, lowest Ewald energy first, no two equivalent by symmetry.
+def order_cells(
+    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, random: bool = False
+) -> list[Atoms]:
+    """Return up to ``count`` ordered supercells, no two equivalent by symmetry.
 
     Parameters
     ----------
@@ -62,13 +65,17 @@ def order_cells(parent: DisorderedCell, matrix: np.ndarray, count: int, seed: in
         Number of distinct arrangements wanted; fewer come back when there are fewer (or, in the seeded
         search, when no more were found).
     seed : int
-        Seed of the search.
+        Seed of the search; also decides between arrangements of equal energy.
+    random : bool
+        Draw all shared sites but those of lithium at random (a quenched solid solution) and let the Ewald
+        energy place the lithium only. Otherwise the arrangements of lowest energy are returned.
 
     Returns
     -------
     list of Atoms
-        ``info``: structure (parent), ewald_eV (relative to the best), composition_target, composition_error (largest
-        difference in atoms per cell between wanted and made), configurations (``all`` or ``search``).
+        Lowest Ewald energy first. ``info``: structure (parent), ewald_eV (relative to the best),
+        composition_target, composition_error (largest difference in atoms per cell between wanted and
+        made), configurations (``all``, ``search`` or ``random``).
 
     Raises
     ------
@@ -76,43 +83,55 @@ def order_cells(parent: DisorderedCell, matrix: np.ndarray, count: int, seed: in
         No charge-neutral composition fits, or all arrangements put atoms on top of each other.
     """
     large = parent.repeat(np.asarray(matrix))
-    problem = _problem(pool_lithium(large))
+    problem = _problem(pool_sites(large))
     arrangements = math.prod(
         _arrangements([*counts.values(), _vacancies(problem, k)]) for k, counts in enumerate(problem.counts)
     )
-    few = arrangements <= ENUMERATE_UP_TO
-    states = _enumerate(problem) if few else _search(problem, count, np.random.default_rng(seed))
+    _check_reachable(large, problem)
+    kind = "random" if random else "all" if arrangements <= ENUMERATE_UP_TO else "search"
+    rng = np.random.default_rng(seed)
+    states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, random)
     permutations = site_permutations(parent, large, np.asarray(matrix))
     distinct: dict[bytes, tuple[float, np.ndarray]] = {}
     for state in states:
         energy = problem.energy(state)
         distinct.setdefault(canonical(state, permutations), (energy, state))
-    ranked = sorted(distinct.items(), key=lambda item: (round(item[1][0], 6), item[0]))[:count]
-    best = ranked[0][1][0]
-    cells = [_atoms(large, problem, state, energy - best, few) for _, (energy, state) in ranked]
-    cells = [cell for cell in cells if cell.info["ewald_eV"] < CLOSE_EV or cell is cells[0]]
-    if problem.energy(ranked[0][1][1]) - _without_contacts(problem, ranked[0][1][1]) >= CLOSE_EV:
-        raise InputError(f"{parent.name}: every arrangement occupies sites closer than {CLOSE_A:g} Angstrom")
-    return cells
+    sound = [(energy, label, state) for label, (energy, state) in distinct.items() if not _has_contact(problem, state)]
+    if not sound:
+        raise InputError(
+            f"{parent.name}: every arrangement found occupies sites closer than {CLOSE_A:g} Angstrom: too much lithium "
+            "for its sites"
+        )
+    lot = {label: rng.random() for _, label, _ in sorted(sound, key=lambda item: item[1])}
+    ranked = sorted(sound, key=lambda item: (round(item[0], 6), lot[item[1]]))[:count]
+    return [_atoms(large, problem, state, energy - ranked[0][0], kind) for energy, _, state in ranked]
 
 
-def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
-    """Return the cell with all partly occupied lithium sites in one orbit.
+def pool_sites(cell: DisorderedCell) -> DisorderedCell:
+    """Return the cell with those orbits joined between which atoms may be exchanged.
 
-    Refined occupancies are averages: in Li10GeP2S12 they would put 11 atoms on 8 pairs of sites 1.7 A apart. How
-    many lithium atoms sit on which kind of site is therefore left to the search, their total is kept.
+    All partly occupied lithium sites are one: refined occupancies are averages, in Li10GeP2S12 they would put 11
+    atoms on 8 pairs of sites 1.7 A apart, so how many atoms sit on which kind of site is left to the search. Mixed
+    sites with equal shares are one, so that small amounts are not lost by rounding orbit by orbit.
     """
-    mobile = [
-        k for k, shares in enumerate(cell.occupancy) if set(shares) == {MOBILE} and sum(shares.values()) < 0.999
-    ]
-    if len(mobile) < 2:
-        return cell
-    joined = np.isin(cell.orbit, mobile)
-    sites = np.array([(cell.orbit == k).sum() for k in mobile])
-    share = float(sites @ [cell.occupancy[k][MOBILE] for k in mobile] / sites.sum())
-    occupancy = [{} if k in mobile else shares for k, shares in enumerate(cell.occupancy)]
-    occupancy[mobile[0]] = {MOBILE: share}
-    return replace(cell, orbit=np.where(joined, mobile[0], cell.orbit), occupancy=tuple(occupancy))
+    groups: dict[object, list[int]] = {}
+    for k, shares in enumerate(cell.occupancy):
+        if set(shares) == {MOBILE} and shares[MOBILE] < FULL:
+            groups.setdefault(MOBILE, []).append(k)
+        elif len(shares) > 1:
+            groups.setdefault(tuple(sorted((e, round(x, 6)) for e, x in shares.items())), []).append(k)
+    orbit, occupancy = cell.orbit.copy(), [dict(shares) for shares in cell.occupancy]
+    for members in groups.values():
+        sites = np.array([(cell.orbit == k).sum() for k in members])
+        mean = {
+            element: float(sites @ [cell.occupancy[k][element] for k in members] / sites.sum())
+            for element in cell.occupancy[members[0]]
+        }
+        orbit[np.isin(cell.orbit, members)] = members[0]
+        for k in members:
+            occupancy[k] = {}
+        occupancy[members[0]] = mean
+    return replace(cell, orbit=orbit, occupancy=tuple(occupancy))
 
 
 def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
@@ -142,7 +161,7 @@ def _compensate(cell: DisorderedCell, counts: list[dict[str, int]], charge: int)
         room = []
         for k, one in enumerate(counts):
             empty = int((cell.orbit == k).sum()) - sum(one.values())
-            if MOBILE in one and (one[MOBILE] if step < 0 else empty) > 0 and sum(cell.occupancy[k].values()) < 0.999:
+            if MOBILE in one and (one[MOBILE] if step < 0 else empty) > 0 and sum(cell.occupancy[k].values()) < FULL:
                 room.append((-(one[MOBILE] if step < 0 else empty), k))
         if not room:
             raise InputError(
@@ -172,7 +191,7 @@ def _close_sites(cell: DisorderedCell) -> np.ndarray:
     from ase import Atoms
 
     matrix = np.zeros((len(cell.orbit), len(cell.orbit)))
-    partial = np.array([sum(shares.values()) < 0.999 for shares in cell.occupancy])[cell.orbit]
+    partial = np.array([sum(shares.values()) < FULL for shares in cell.occupancy])[cell.orbit]
     carrier = Atoms(np.ones(len(cell.orbit), int), positions=cell.positions, cell=cell.cell, pbc=True)
     i, j, _, _ = neighbour_pairs(carrier, CLOSE_A)
     both = partial[i] & partial[j] & (i != j)
@@ -180,9 +199,21 @@ def _close_sites(cell: DisorderedCell) -> np.ndarray:
     return matrix
 
 
-def _without_contacts(problem: Problem, state: np.ndarray) -> float:
-    q = problem.charge[state]
-    return float(q @ problem.ewald @ q)
+def _check_reachable(cell: DisorderedCell, problem: Problem) -> None:
+    """Refuse a supercell so small that an element would be lost altogether."""
+    made = {element: sum(one.get(element, 0) for one in problem.counts) for element in cell.amounts()}
+    lost = [element for element, number in made.items() if number == 0]
+    if lost:
+        wanted = " ".join(f"{element}{amount:.3g}" for element, amount in cell.amounts().items())
+        raise InputError(
+            f"{cell.name}: the cell would hold {wanted}, less than half an atom of {', '.join(lost)}: take a larger "
+            "supercell"
+        )
+
+
+def _has_contact(problem: Problem, state: np.ndarray) -> bool:
+    occupied = (state > 0).astype(float)
+    return bool(occupied @ problem.close @ occupied > 0)
 
 
 def _vacancies(problem: Problem, orbit: int) -> int:
@@ -228,22 +259,32 @@ def _distinct_orders(content: list[int]) -> Iterator[tuple[int, ...]]:
             yield (first, *order)
 
 
-def _search(problem: Problem, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield low-energy arrangements: the ends of several annealings, and what they passed at low temperature."""
+def _search(problem: Problem, count: int, rng: np.random.Generator, random: bool) -> Iterator[np.ndarray]:
+    """Yield low-energy arrangements: the ends of several annealings, and what they passed at low temperature.
+
+    With ``random`` only the ends: one for each draw of the other sites.
+    """
+    mobile = problem.species.index(MOBILE) if MOBILE in problem.species else -1
+    contents = [set(_content(problem, k)) for k in range(len(problem.counts))]
     free = [
-        np.flatnonzero(problem.orbit == k) for k in range(len(problem.counts)) if len(set(_content(problem, k))) > 1
+        np.flatnonzero(problem.orbit == k) for k, content in enumerate(contents)
+        if len(content) > 1 and (not random or mobile in content)
     ]
-    for _ in range(max(4, min(20, count))):
+    for _ in range(2 * count if random else max(4, min(20, count))):
         state = np.zeros(len(problem.orbit), int)
         for k in range(len(problem.counts)):
             state[problem.orbit == k] = rng.permutation(_content(problem, k))
-        yield from _anneal(problem, state, free, rng)
+        passed = list(_anneal(problem, state, free, rng))
+        yield from passed[-1:] if random else passed
 
 
 def _anneal(
     problem: Problem, state: np.ndarray, free: list[np.ndarray], rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     sites = sum(map(len, free))
+    if not sites:
+        yield state
+        return
     moves = int(np.clip(40 * sites, 400, 20_000))
     weights = np.array([len(group) for group in free]) / sites
     potential = 2 * problem.ewald @ problem.charge[state]
@@ -268,7 +309,7 @@ def _anneal(
     yield state.copy()
 
 
-def _atoms(cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: float, few: bool) -> Atoms:
+def _atoms(cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: float, kind: str) -> Atoms:
     from ase import Atoms
 
     order = [k for element in sorted(problem.species[1:], key=_rank) for k in
@@ -277,7 +318,7 @@ def _atoms(cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: fl
     wanted = cell.amounts()
     made: dict[str, Any] = {element: int((atoms.symbols == element).sum()) for element in wanted}
     atoms.info.update(
-        structure=cell.name, ewald_eV=round(energy, 6), configurations="all" if few else "search",
+        structure=cell.name, ewald_eV=round(energy, 6), configurations=kind,
         composition_target=" ".join(f"{element}{amount:.4g}" for element, amount in wanted.items()),
         composition_error=round(max(abs(made[element] - amount) for element, amount in wanted.items()), 4),
     )

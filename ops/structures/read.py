@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 FORMATS = {".cif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz"}
 
 
+class PartialOccupancyError(InputError):
+    """The file has partly occupied sites: it must be ordered before it is a cell."""
+
+
 def file_format(path: Path) -> str | None:
     """Return ASE's name of the format, from the file name; None when it is not one that is accepted."""
     if path.name.upper().startswith(("POSCAR", "CONTCAR")):
@@ -30,8 +34,9 @@ def read_structure(path: Path) -> Atoms:
     Raises
     ------
     InputError
-        Missing, empty, unreadable, several structures, partial occupancies, no periodic cell, or atoms
-        on top of each other.
+        Missing, empty, unreadable, several structures, no periodic cell, or atoms on top of each other.
+    PartialOccupancyError
+        Partly occupied sites.
     """
     from ase import Atoms
 
@@ -48,7 +53,7 @@ def read_structure(path: Path) -> Atoms:
         raise InputError(f"{path}: holds {len(found)} structures; exactly one is needed")
     partial = partial_occupancies(found[0])
     if partial:
-        raise InputError(f"{path}: partly occupied sites ({partial}) - give an ordered cell")
+        raise PartialOccupancyError(f"{path}: partly occupied sites ({partial})")
     source = found[0]
     atoms = Atoms(source.numbers, positions=source.positions, cell=source.cell.array, pbc=source.pbc)
     problems = check_cell(atoms)

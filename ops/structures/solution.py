@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ops.errors import InputError
 from ops.structures.disorder import OXIDATION_STATES, DisorderedCell, from_atoms, from_entry
-from ops.structures.library import Entry, cell_from_entry, load_entry, names
+from ops.structures.library import Entry, cell_from_entry, expand_site, load_entry, names
 
 CLASSES = (("Li",), ("Si", "Ge", "Sn"), ("P",), ("B", "Al", "Ga"), ("As", "Sb"), ("O",), ("S",), ("Cl", "Br", "I"))
 HALIDES = CLASSES[-1]
@@ -62,8 +62,15 @@ def check_charge(amounts: Mapping[str, float], text: str) -> None:
     oxidation_states(amounts, text)
 
 
-def find_solution(text: str) -> Solution:
+def find_solution(text: str, site_disorder: float | None = None) -> Solution:
     """Return the parent for a composition.
+
+    Parameters
+    ----------
+    text : str
+        Composition, for example ``Li5.5PS4.5Cl1.5``.
+    site_disorder : float, optional
+        Argyrodites: share of the 4c sites that hold halide.
 
     Raises
     ------
@@ -73,7 +80,12 @@ def find_solution(text: str) -> Solution:
     target = parse_formula(text)
     entries = [load_entry(name) for name in names()]
     check_charge(target, text)
-    for attempt in (_same, _isovalent, _argyrodite, _lgps):
+    argyrodite = argyrodite_solution(target, site_disorder)
+    if argyrodite is not None:
+        return argyrodite
+    if site_disorder is not None:
+        raise InputError(f"site_disorder needs an argyrodite Li(6-x)PS(5-x)X(1+x), not {text}")
+    for attempt in (_same, _isovalent, _lgps):
         found = attempt(target, entries)
         if found is not None:
             return found
@@ -114,42 +126,49 @@ def _isovalent(target: Mapping[str, float], entries: list[Entry]) -> Solution | 
     return Solution(_scaled(parent, entry, replaced, entries), entry.system, target)
 
 
-def _argyrodite(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
-    """Return the argyrodite with this amount of halide: Li on 48h, halide and free S shared by 4a and 4c."""
-    halides = {element: target[element] for element in HALIDES if element in target}
+def argyrodite_solution(target: Mapping[str, float], site_disorder: float | None) -> Solution | None:
+    """Return the argyrodite with this composition, or None: Li on 48h, halide and free S on 4a and 4c.
+
+    Parameters
+    ----------
+    target : mapping
+        Composition; Li(6-x)PS(5-x)X(1+x).
+    site_disorder : float or None
+        Share of the 4c sites that hold halide; None lets halide and sulfur mix over 4a and 4c.
+
+    Raises
+    ------
+    InputError
+        The share does not go with the amount of halide.
+    """
+    halides = {element: target[element] / target.get("P", 1) for element in HALIDES if element in target}
     if set(target) - {"Li", "P", "S", *HALIDES} or not halides or not {"Li", "P", "S"} <= set(target):
         return None
-    unit = {element: amount / target["P"] for element, amount in target.items()}
-    halide, sulfur = sum(halides.values()) / target["P"], unit["S"]
-    if abs(halide + sulfur - 6) > 0.02 or not 0 < halide <= 2:
+    amount = sum(halides.values())
+    if abs(amount + target["S"] / target["P"] - 6) > 0.02 or not 0 < amount <= 2:
         return None
+    on_4c = amount / 2 if site_disorder is None else site_disorder
+    if not -1e-9 <= amount - on_4c <= 1 + 1e-9:
+        raise InputError(f"site_disorder {on_4c:g} does not go with {amount:g} halide atoms on two sites")
     templates = {element: load_entry(f"Li6PS5{element}_disordered") for element in HALIDES}
     main = max(halides, key=lambda element: (halides[element], element))
     cell = from_entry(templates[main])
-    shares = {element: amount / target["P"] / 2 for element, amount in halides.items()}
+    kinds = list(dict.fromkeys((site.position, site.wyckoff) for site in templates[main].sites))
     occupancy = []
-    for one in cell.occupancy:
-        if "Li" in one:
-            occupancy.append({"Li": unit["Li"] / 12})
-        elif main in one:
-            occupancy.append({**shares, "S": max(0.0, 1 - sum(shares.values()))})
+    for (_, wyckoff), one in zip(kinds, cell.occupancy, strict=True):
+        if wyckoff == "48h":
+            occupancy.append({"Li": target["Li"] / target["P"] / 12})
+        elif wyckoff in ("4a", "4c"):
+            filled = on_4c if wyckoff == "4c" else amount - on_4c
+            shares = {element: filled * part / amount for element, part in halides.items()} | {"S": 1 - filled}
+            occupancy.append({element: share for element, share in shares.items() if share > 1e-9})
         else:
             occupancy.append(dict(one))
-    edge = sum(halides[element] * templates[element].lattice[0] for element in halides) / sum(halides.values())
+    edge = sum(part * templates[element].lattice[0] for element, part in halides.items()) / amount
     stretch = edge / templates[main].lattice[0]
-    return Solution(_joined_free_sites(cell, occupancy, stretch), f"Li6PS5{main}", target)
-
-
-def _joined_free_sites(cell: DisorderedCell, occupancy: list[dict[str, float]], stretch: float) -> DisorderedCell:
-    """Return the argyrodite cell with 4a and 4c as one orbit: any exchange between them is allowed."""
-    free = [k for k, shares in enumerate(occupancy) if set(shares) & set(HALIDES)]
-    orbit = np.where(np.isin(cell.orbit, free), free[0], cell.orbit)
-    for k in free[1:]:
-        occupancy[k] = {}
-    occupancy[free[0]] = {element: share for element, share in occupancy[free[0]].items() if share > 0}
-    return DisorderedCell(
-        cell.cell * stretch, cell.positions * stretch, orbit, tuple(occupancy), "argyrodite solid solution"
-    )
+    name = "argyrodite solid solution"
+    parent = DisorderedCell(cell.cell * stretch, cell.positions * stretch, cell.orbit, tuple(occupancy), name)
+    return Solution(parent, f"Li6PS5{main}", target)
 
 
 def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
@@ -172,7 +191,7 @@ def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
     lithium = charge - 15 + 2 * sum(share for element, share in mixed.items() if element != "P")
     if not 6 < lithium < 14:
         return None
-    cell = from_entry(load_entry("Li10GeP2S12_disordered"))
+    cell = _with_fourth_lithium(load_entry("Li10GeP2S12_disordered"))
     occupancy = []
     for shares in cell.occupancy:
         if "Ge" in shares:
@@ -180,12 +199,25 @@ def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
         elif "S" in shares:
             occupancy.append(anion_shares)
         elif set(shares) == {"Li"} and shares["Li"] < 1:
-            occupancy.append({"Li": min(1.0, (2 * lithium - 4) / 24)})
+            occupancy.append({"Li": min(1.0, (2 * lithium - 4) / 28)})  # 16h, 8f and 4c together
         else:
             occupancy.append(dict(shares))
     replaced = {"Ge": {element: amount / sum(metals.values()) for element, amount in metals.items()}}
     parent = DisorderedCell(cell.cell, cell.positions, cell.orbit, tuple(occupancy), "Li10GeP2S12 solid solution")
     return Solution(_scaled(parent, load_entry("Li10GeP2S12"), replaced, entries), "Li10GeP2S12", target)
+
+
+def _with_fourth_lithium(entry: Entry) -> DisorderedCell:
+    """Return the three-site model plus the fourth lithium site, 4c at (0, 0, 1/4) (Kuhn et al. 2013).
+
+    Without it no more than 10 lithium atoms per formula unit fit without sites 1.7 A apart being both occupied.
+    """
+    cell = from_entry(entry)
+    images = expand_site((0.0, 0.0, 0.25), entry.hall_number, cell.cell) @ cell.cell
+    orbit = np.concatenate([cell.orbit, np.full(len(images), len(cell.occupancy))])
+    return DisorderedCell(
+        cell.cell, np.concatenate([cell.positions, images]), orbit, (*cell.occupancy, {"Li": 0.5}), cell.name
+    )
 
 
 def _scaled(
@@ -202,7 +234,7 @@ def _scaled(
             if member is not None:
                 ratio += share * (cell_from_entry(member).get_volume() / own - 1)
     stretch = ratio ** (1 / 3)
-    return DisorderedCell(parent.cell * stretch, parent.positions * stretch, parent.orbit, parent.occupancy, parent.name)
+    return replace(parent, cell=parent.cell * stretch, positions=parent.positions * stretch)
 
 
 def _end_member(entry: Entry, element: str, other: str, entries: list[Entry]) -> Entry | None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ops.errors import InputError
 
-EVEN = 1.15  # a supercell with edges within 15 % of each other is preferred to a less skewed one
+EVEN = 1.15  # a supercell with edges within 15 % of each other is preferred to one that is a little less skewed
+UNEVEN_PENALTY = 0.1
 _STEPS = np.array(list(itertools.product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
 
 
@@ -43,21 +44,21 @@ def near_cubic(cell: np.ndarray, atoms_in_cell: float, smallest: int, largest: i
             f"no supercell of a cell of {atoms_in_cell:g} atoms has {smallest} to {largest} atoms: widen the range"
         )
     volume = abs(np.linalg.det(cell))
-    found: list[tuple[bool, float, int, bytes, np.ndarray]] = []
+    found: list[tuple[float, int, bytes, np.ndarray]] = []
     for multiple in range(max(1, first), last + 1):
         edge = (multiple * volume) ** (1 / 3)
         trial = np.rint(edge * np.linalg.inv(cell)).astype(int) + _STEPS
         right = np.rint(np.linalg.det(trial)).astype(int) == multiple
         for matrix in trial[right]:
-            edges = np.linalg.norm(matrix @ cell, axis=1)
-            uneven = bool(edges.max() > EVEN * edges.min())
-            found.append((uneven, round(_distortion(matrix @ cell, edge), 8), multiple, matrix.tobytes(), matrix))
+            found.append((round(_distortion(matrix @ cell, edge), 8), multiple, matrix.tobytes(), matrix))
     if not found:
         raise InputError(f"no near-cubic supercell with {smallest} to {largest} atoms found: widen the range")
-    return min(found, key=lambda item: item[:4])[4]
+    return min(found, key=lambda item: item[:3])[3]
 
 
 def _distortion(lattice: np.ndarray, edge: float) -> float:
-    """Return how far the metric of a lattice is from that of a cube with this edge."""
+    """Return how far the metric of a lattice is from that of a cube with this edge, uneven edges counted twice."""
     metric = lattice @ lattice.T / edge**2
-    return float(np.abs(metric - np.eye(3)).max())
+    edges = np.sqrt(np.diag(metric))
+    uneven = UNEVEN_PENALTY if edges.max() > EVEN * edges.min() else 0.0
+    return float(np.abs(metric - np.eye(3)).max()) + uneven

@@ -33,7 +33,8 @@ def site_permutations(parent: DisorderedCell, large: DisorderedCell, matrix: np.
     from scipy.spatial import cKDTree
 
     fractional = parent.positions @ np.linalg.inv(parent.cell)
-    operations = spglib.get_symmetry((parent.cell, fractional, parent.orbit + 1), symprec=1e-3)
+    kinds = (parent.orbit + 1).tolist()
+    operations = spglib.get_symmetry((parent.cell.tolist(), fractional.tolist(), kinds), symprec=1e-3)
     rotations, translations = np.eye(3)[None], np.zeros((1, 3))
     if operations is not None:
         rotations, translations = operations["rotations"], operations["translations"]

@@ -1,4 +1,4 @@
-"""Child process of `ops.training.train.change_bias`."""
+"""Fitting the energy per element to data; also the child process of `ops.training.train.change_bias`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.files import read_json, write_json
+from ops.files import read_json, write_json, write_text
 
 
-def main(argv: Sequence[str]) -> int:
-    """Fit the energy bias as a task file says; writes ``model.pt`` beside the working folder."""
-    task_file = Path(argv[1])
-    work = task_file.parent
-    task = read_json(task_file)
-    listing = work / "systems.txt"
-    listing.write_text("".join(f"{path}\n" for path in task["systems"]), encoding="utf-8")
+def fit_bias(checkpoint: Path, systems: Sequence[str], work: Path, max_frames: int = 0) -> Path:
+    """Fit the energy bias of a checkpoint by least squares, as deepmd's ``change-bias`` does.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Model (.pt); not changed.
+    systems : sequence of str
+        Folders in deepmd/npy format.
+    work : Path
+        Receives ``changed.pt``.
+    max_frames : int
+        Frames of each folder; 0 means all.
+    """
     from deepmd.pt.entrypoints.main import change_bias
     from deepmd.pt.utils.dataloader import setup_seed
 
-    setup_seed(0)  # the frames are only shuffled, but sums of floats depend on their order
-    changed = work / "changed.pt"
-    change_bias(task["model"], datafile=str(listing), output=str(changed))
-    type_map, before = output_bias(Path(task["model"]))
-    after = output_bias(changed)[1]
-    write_json(work / "bias.json", {"type_map": type_map, "bias_before_eV": before, "bias_after_eV": after})
-    changed.replace(work.parent / "model.pt")
-    return 0
+    listing, changed = work / "systems.txt", work / "changed.pt"
+    write_text(listing, "".join(f"{path}\n" for path in systems))
+    setup_seed(0)  # the frames come shuffled, and sums of floats depend on their order
+    change_bias(str(checkpoint), datafile=str(listing), numb_batch=max_frames, output=str(changed))
+    return changed
 
 
 def output_bias(checkpoint: Path) -> tuple[list[str], list[float]]:
@@ -39,6 +43,19 @@ def output_bias(checkpoint: Path) -> tuple[list[str], list[float]]:
     keys = [key for key in state if key.endswith("atomic_model.out_bias")]
     type_map = list(state["_extra_state"]["model_params"]["type_map"])
     return type_map, state[keys[0]][0].reshape(-1).tolist()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Fit the energy bias as a task file says; writes ``model.pt`` beside the working folder."""
+    task_file = Path(argv[1])
+    work = task_file.parent
+    task = read_json(task_file)
+    changed = fit_bias(Path(task["model"]), task["systems"], work)
+    type_map, before = output_bias(Path(task["model"]))
+    after = output_bias(changed)[1]
+    write_json(work / "bias.json", {"type_map": type_map, "bias_before_eV": before, "bias_after_eV": after})
+    changed.replace(work.parent / "model.pt")
+    return 0
 
 
 if __name__ == "__main__":

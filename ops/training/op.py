@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ops.data.paths import dataset_of
 from ops.errors import InputError
-from ops.files import write_json
+from ops.files import read_json, write_json
 from ops.seeds import derive_seed
 from ops.success import require_success
 from ops.task import FanOutOP, TaskOP, results
 from ops.training.datasets import split_systems
 from ops.training.presets import training_input
-from ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
+from ops.training.settings import FinetuneSettings, TrainSettings
 
 
-def read_settings(data: dict[str, Any], out: Path, kind: type[TrainSettings] = TrainSettings) -> TrainSettings:
-    """Return training settings whose preset travels inside them (``network``), as a file of the task."""
-    values = {key: value for key, value in data.items() if key != "network"}
-    path = out / "preset.json"
+def read_settings(data: dict[str, Any], folder: Path) -> TrainSettings:
+    """Return training settings whose preset travels inside them (``network``), as a file in ``folder``."""
+    path = folder / "preset.json"
     write_json(path, data["network"])
-    return kind(**{**values, "preset": str(path)})
+    values = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
+    return TrainSettings(**{**values, "preset": str(path)})
 
 
-def preset_input(data: dict[str, Any], type_map: list[str], dataset: Path, seed: int, out: Path) -> dict[str, Any]:
+def preset_input(data: dict[str, Any], type_map: list[str], dataset: Path, seed: int) -> dict[str, Any]:
     """Return the complete deepmd input for the training and validation parts of a data set."""
-    return training_input(
-        read_settings(data, out), type_map, split_systems(dataset, "train"), split_systems(dataset, "validation"), seed
-    )
+    return preset_input_of(data, type_map, split_systems(dataset, "train"), split_systems(dataset, "validation"), seed)
+
+
+def preset_input_of(
+    data: dict[str, Any], type_map: list[str], train: Sequence[Path | str], validation: Sequence[Path | str], seed: int
+) -> dict[str, Any]:
+    """Return the complete deepmd input for the given data folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        return training_input(read_settings(data, Path(folder)), type_map, train, validation, seed)
 
 
 class TrainMember(FanOutOP):
@@ -48,7 +56,7 @@ class TrainMember(FanOutOP):
         init = before if settings["reuse_models"] and before.is_file() else None
         if init is not None and settings["reuse_steps"]:
             train["steps"] = settings["reuse_steps"]
-        data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed, out)
+        data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed)
         train_model(data, out, init_model=init, preset=train["preset"], seed=seed)
         write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
 
@@ -63,9 +71,8 @@ class Pretrain(TaskOP):
         from ops.training.train import train_model
 
         seed = derive_seed(settings["seed"], "pretrain")
-        train = {key: settings["pretrain"][key] for key in ("network", *TrainSettings.model_fields)}
-        data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed, out)
-        train_model(data, out, preset=train["preset"], seed=seed, widen=settings["pretrain"]["widen_nsel"])
+        data = preset_input(settings["pretrain"], settings["type_map"], dataset_of(inputs["campaign"]), seed)
+        train_model(data, out, preset=settings["pretrain"]["preset"], seed=seed, widen=settings["pretrain"]["widen_nsel"])
 
 
 class AdoptModel(TaskOP):
@@ -90,17 +97,19 @@ class TrainVariant(FanOutOP):
         from ops.training.finetune import finetune_model
 
         base = inputs["campaign"]
-        finetune_model(
-            inputs["pretrained"] / "model.pt",
-            settings["variants"][inputs["index"]],
-            FinetuneSettings(**settings["finetune"]),
-            read_settings(settings["pretrain"], out, PretrainSettings),
-            dataset_of(inputs["downstream"]),
-            settings["type_map"],
-            settings["seed"],
-            out,
-            base_dataset=dataset_of(base) if base else None,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            finetune_model(
+                inputs["pretrained"] / "model.pt",
+                settings["variants"][inputs["index"]],
+                FinetuneSettings(**settings["finetune"]),
+                read_settings(settings["pretrain"], Path(folder)),
+                dataset_of(inputs["downstream"]),
+                settings["type_map"],
+                settings["seed"],
+                out,
+                base_dataset=dataset_of(base) if base else None,
+            )
+        write_json(out / "model.json", {**read_json(out / "model.json"), "preset": settings["pretrain"]["preset"]})
         write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
 
 

@@ -20,6 +20,7 @@ from ops.files import read_json, sha256_file, sha256_tree, write_csv, write_json
 from ops.tools import available_threads, run_tool
 
 WORK = ".work"
+BIAS = "change_bias_after_training"
 SOURCES = ("init_model", "finetune", "network_of")
 COMPRESSIBLE = ("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at")
 BUILT_IN_PREFIX = "DPA-"
@@ -97,8 +98,11 @@ def train_model(
         raise InputError(f"model file does not exist: {missing[0]}")
     # a network taken over from another model is not looked into here, so it is not compressed unasked
     compress = _can_compress(data) and not given if compress is None else compress
+    worker_input = _worker_input(data)
     task = {
-        "input": _worker_input(data),
+        "input": worker_input,
+        # done by the worker: deepmd would use randomly drawn frames, others after a restart
+        "change_bias": bool(worker_input["training"].pop(BIAS, False)),
         **{key: str(path.resolve()) if path else None for key, path in sources.items()},
         "model_branch": model_branch, "widen": widen, "compress": compress, "parity_frames": parity_frames,
     }
@@ -232,6 +236,8 @@ def _finish(
     for part in ("training_data", "validation_data"):
         if training.get(part):
             training[part]["systems"] = [relative_system(Path(path)) for path in training[part]["systems"]]
+    if data["training"].get(BIAS):
+        training[BIAS] = True
     write_json(out / "input.json", used)
     _write_lcurve(work / "lcurve.out", out / "lcurve.csv")
     model = used["model"]

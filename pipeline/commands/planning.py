@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from ops.files import write_text
+from ops.files import write_json, write_text
+from pipeline.config.schema import Project
 
 
 def print_plan(name: str, nodes: list[dict[str, Any]], folder: Path) -> None:
@@ -16,17 +18,67 @@ def print_plan(name: str, nodes: list[dict[str, Any]], folder: Path) -> None:
 
     made = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
     for column in ("stage", "step", "tasks", "what", "needs"):
-        made.add_column(column, justify="right" if column == "tasks" else "left", overflow="fold")
+        made.add_column(column, justify="right" if column == "tasks" else "left", no_wrap=column in ("stage", "step"))
     for node in nodes:
-        tasks = f"{node['tasks']}" + (" per iteration" if node["loop"] else "")
+        tasks = f"{node['tasks']}" + (" / iteration" if node["loop"] else "")
         made.add_row(node["stage"], node["name"], tasks, node["title"], ", ".join(node["depends"]))
     console = Console(highlight=False)
     console.print(made)
-    console.print(f"Inputs of every step, for reading: {folder}", markup=False)
+    console.print(f"Inputs, for reading: {folder}", markup=False)
 
 
-def write_inputs(nodes: list[dict[str, Any]], folder: Path) -> None:
-    """Write the settings of each step, and the native inputs that can be known before anything has run."""
+def write_inputs(project: Project, nodes: list[dict[str, Any]], cells: Path, folder: Path) -> None:
+    """Write the inputs that can be known before anything has run.
+
+    Parameters
+    ----------
+    project : Project
+        The configuration.
+    nodes : list of dict
+        Steps of the DAG.
+    cells : Path
+        Folder with the unperturbed cells (``*.extxyz``) of the DAG.
+    folder : Path
+        Receives ``settings/`` of every step, ``cells/``, ``training/`` (DeePMD-kit) and ``lammps/``.
+    """
     for number, node in enumerate(nodes, start=1):
+        write_json(folder / "settings" / f"{number:02d}-{node['name']}.json", json.loads(node["settings"]))
+    for path in sorted(cells.glob("*.extxyz")):
+        write_text(folder / "cells" / path.name, path.read_text(encoding="utf-8"))
+    _write_training(project, nodes, folder / "training")
+    if project.md and (cells / "md-cells.extxyz").is_file():
+        _write_lammps(project, cells / "md-cells.extxyz", folder / "lammps")
+
+
+def _write_training(project: Project, nodes: list[dict[str, Any]], folder: Path) -> None:
+    """Write the DeePMD-kit input of each training; data folders are named, they do not exist yet."""
+    from ops.training.op import preset_input_of
+
+    for node in nodes:
         settings = json.loads(node["settings"])
-        write_text(folder / f"{number:02d}-{node['name']}.json", json.dumps(settings, indent=1) + "\n")
+        for section in ("train", "pretrain", "student"):
+            if "network" in (settings.get(section) or {}) and node["name"] != "finetune":
+                data = preset_input_of(settings[section], project.type_map, ["data/train"], [], project.seed)
+                write_json(folder / f"{node['name']}.json", data)
+
+
+def _write_lammps(project: Project, cells: Path, folder: Path) -> None:
+    """Write the LAMMPS input of each production run."""
+    from ops.md.lammps import input_text
+    from ops.md.prepare import prepare_md
+    from ops.md.tasks import make_job, read_task
+
+    assert project.md is not None  # noqa: S101  (for the type checker)
+    with tempfile.TemporaryDirectory() as temporary:
+        tasks = Path(temporary)
+        for number in range(prepare_md(cells, project.md, project.seed, tasks)):
+            found = read_task(tasks / f"task.{number:03d}")
+            if found is None:
+                continue
+            atoms, values = found
+            job = make_job(atoms, values, [Path("student.pth")], project.type_map, melt=True)
+            text = input_text(
+                job.simulation, project.type_map, ["student.pth"], equilibration_steps=job.equilibration_steps
+            )
+            name = f"{values['system']}-{values['temperature_K']:g}K-{values['replica']}.in"
+            write_text(folder / name, text)

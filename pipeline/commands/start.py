@@ -61,27 +61,21 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     from pipeline.commands.planning import print_plan, write_inputs
     from pipeline.config import load_checked
     from pipeline.engines.dflow_debug import configure
+    from pipeline.engines.local import machine_resources
     from pipeline.flows.main import build
 
     located = load_checked(config, overrides)
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
-        flow = build(located.project, located.base_dir, Path(folder) / "settings", _resources(located))
+        flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))
         nodes = [dataclasses.asdict(node) for node in flow.nodes]
-    target = out or Path("plan") / located.project.name
-    write_inputs(nodes, target)
+        target = out or Path("plan") / located.project.name
+        write_inputs(located.project, nodes, Path(folder) / "settings", target)
     if as_json:
         print(json.dumps(nodes, indent=1))
     else:
         print_plan(located.project.name, nodes, target)
     return 0
-
-
-def _resources(located: Located):  # noqa: ANN202
-    from pipeline.engines.local import machine_resources
-
-    wanted = located.project.resources
-    return machine_resources(wanted.cores, wanted.gpus, wanted.tasks_per_gpu)
 
 
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
@@ -127,7 +121,7 @@ def load_checked_in(run: Run, config: Path) -> Located:
 
 def _execute(run: Run, located: Located) -> int:
     from pipeline.commands.ending import conclude
-    from pipeline.engines.local import execute
+    from pipeline.engines.local import execute, machine_resources
     from pipeline.progress import Progress
 
     project = located.project
@@ -136,7 +130,7 @@ def _execute(run: Run, located: Located) -> int:
     print(f"Run folder: {run.folder}")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
-        code = execute(run, _resources(located), on_tick=progress.tick)
+        code = execute(run, machine_resources(located.project), on_tick=progress.tick)
     return conclude(run, code)
 
 

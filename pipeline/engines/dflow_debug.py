@@ -54,7 +54,7 @@ def drop_copies_of_finished_slices() -> None:
             self.__dict__.pop("parallel_steps", None)
 
     run.drops_copies = True  # type: ignore[attr-defined]
-    Step.run = run
+    Step.run = run  # type: ignore[method-assign]
 
 
 def follow_parent() -> None:

@@ -12,6 +12,7 @@ import runpy
 import sys
 import time
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import Any
 
 
@@ -31,13 +32,13 @@ def acquire_device() -> int | None:
     run = os.environ.get("DPA_SSE_RUN")
     if not devices or run is None or os.environ.get("DPA_SSE_NEEDS_GPU") != "1":
         return None
-    folder = os.path.join(run, ".devices")
-    os.makedirs(folder, exist_ok=True)
+    folder = Path(run) / ".devices"
+    folder.mkdir(exist_ok=True)
     slots = int(os.environ.get("DPA_SSE_TASKS_PER_GPU", "1"))
     while True:
         for slot in range(slots):
             for device in devices:
-                lock = os.open(os.path.join(folder, f"{device}.{slot}"), os.O_RDWR | os.O_CREAT, 0o644)
+                lock = os.open(folder / f"{device}.{slot}", os.O_RDWR | os.O_CREAT, 0o644)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:

@@ -19,6 +19,8 @@ from pipeline.wiring import Resources
 if TYPE_CHECKING:
     import psutil
 
+    from pipeline.config.schema import Project
+
 BUILD = "pipeline.flows.main:build_from_run"
 POLL_S = 0.1
 
@@ -31,17 +33,17 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(sorted(path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*")))
 
 
-def machine_resources(
-    cores: int | None, gpus: int | None, tasks_per_gpu: int = 1, *, retries: int = 1, task_timeout_s: float = 0.0
-) -> Resources:
-    """Return what the tasks may use: all cores and GPUs by default."""
+def machine_resources(project: Project) -> Resources:
+    """Return what the tasks of a project may use: all cores and GPUs by default."""
+    wanted, failure = project.resources, project.failure
     found = visible_gpus()
     return Resources(
-        cores=cores or len(os.sched_getaffinity(0)),
-        gpus=found if gpus is None else found[:gpus],
-        tasks_per_gpu=tasks_per_gpu,
-        retries=retries,
-        task_timeout_s=task_timeout_s,
+        cores=wanted.cores or len(os.sched_getaffinity(0)),
+        gpus=found if wanted.gpus is None else found[: wanted.gpus],
+        tasks_per_gpu=wanted.tasks_per_gpu,
+        threads_per_task=wanted.threads_per_task,
+        retries=failure.retries,
+        task_timeout_s=(failure.task_timeout_min or 0.0) * 60,
     )
 
 
@@ -100,7 +102,7 @@ def execute(
                 cwd=run.folder,
                 start_new_session=True,
                 pass_fds=(lock,),
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (this process has no threads)
             )
         code = supervise(driver, on_tick)
         events.emit("run-end", "", "", code=code)

@@ -38,7 +38,8 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
     if project.data:
         flow.stage("02-seed")
         campaign = flow.step(
-            "user-data", AddUserData, flow.settings(learning=project.learning, split=project.split), title="Add your own data",
+            "user-data", AddUserData, flow.settings(learning=project.learning, split=project.split),
+            title="Add your own data",
             artifacts={"campaign": campaign, "data": flow.user_data(project.data)},
         ).outputs.artifacts["out"]
     if project.learning:
@@ -49,7 +50,7 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
 def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
     """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final campaign."""
     project, learning = flow.project, flow.project.learning
-    assert learning is not None
+    assert learning is not None  # noqa: S101  (for the type checker)
     settings = flow.settings(learning=learning)
 
     def iteration(inputs: Mapping[str, Any]) -> tuple[Any, str]:
@@ -97,7 +98,7 @@ def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
 def add_downstream(flow: ProjectFlow) -> Any:
     """Add perturbation and short AIMD of the new compound; returns its data set."""
     project, downstream = flow.project, flow.project.downstream
-    assert downstream is not None
+    assert downstream is not None  # noqa: S101  (for the type checker)
     flow.stage("05-finetune")
     cells = flow.step(
         "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",

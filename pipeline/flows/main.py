@@ -52,9 +52,4 @@ def build_from_run(run: Run) -> ProjectFlow:
     from pipeline.engines.local import machine_resources
 
     project = load_checked_in(run, run.folder / CONFIG).project
-    wanted = project.resources
-    resources = machine_resources(
-        wanted.cores, wanted.gpus, wanted.tasks_per_gpu,
-        retries=project.failure.retries, task_timeout_s=(project.failure.task_timeout_min or 0.0) * 60,
-    )
-    return build(project, run.base_dir, run.engine / "inputs", resources)
+    return build(project, run.base_dir, run.engine / "inputs", machine_resources(project))

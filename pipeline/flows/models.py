@@ -30,7 +30,7 @@ def add_pretraining(flow: ProjectFlow, campaign: Any | None) -> Any:
 def add_finetuning(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, Any]:
     """Add fine-tuning (and the same network from scratch) and the errors before and after."""
     project = flow.project
-    assert project.finetune is not None
+    assert project.finetune is not None  # noqa: S101  (for the type checker)
     variants = [project.finetune.strategy, *(["from_scratch"] if project.finetune.from_scratch else [])]
     inputs = {"pretrained": made["pretrained"], "downstream": made["downstream"], "campaign": made["campaign"]}
     models = flow.fan_out(
@@ -56,7 +56,7 @@ def add_pretrained_errors(flow: ProjectFlow, made: Mapping[str, Any]) -> Any:
 def add_distillation(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Add teacher MD, teacher labels and the student; returns the data, the student and its errors."""
     project, distill = flow.project, flow.project.distill
-    assert distill is not None
+    assert distill is not None  # noqa: S101  (for the type checker)
     flow.stage("06-distill")
     systems = project.target_systems
     prepared = flow.step(

@@ -11,7 +11,6 @@ from ops.task import results
 from pipeline.report.inputs import ReportInputs
 from pipeline.runs import Run, provenance, stage_status
 
-
 WORDS = {"done": "ok", "failed": "failed", "running": "unfinished", "waiting": "skipped"}
 
 
@@ -57,6 +56,9 @@ def report_inputs(made: Mapping[str, Any], config: Path, run: Path | None, work:
 def models_of(made: Mapping[str, Any]) -> dict[str, Path]:
     """Return the model folders by the name that the report gives them."""
     found: dict[str, Path] = {}
+    if made.get("campaign"):
+        for folder in sorted((made["campaign"] / "models").glob("model.*")):
+            found[f"ensemble-{int(folder.name[6:])}"] = folder
     if made.get("pretrained"):
         found["pretrain"] = made["pretrained"]
     for folder in as_folders(made.get("variants")):

@@ -14,10 +14,10 @@ from pipeline.report.gather import report_inputs
 class Report(TaskOP):
     """The self-contained HTML report, its figures with a CSV each, and ``summary.json``."""
 
-    artifacts = tuple(
-        f"{name}?"
-        for name in ("campaign", "pretrained", "errors", "filter", "student", "student_errors", "conductivity")
-    ) + ("variants*", "trajectories*")
+    artifacts = (
+        "campaign?", "pretrained?", "errors?", "filter?", "student?", "student_errors?", "conductivity?",
+        "variants*?", "trajectories*?",
+    )
     cached = False  # it shows times of this run
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:

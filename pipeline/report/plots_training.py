@@ -239,31 +239,21 @@ def _parity_caption(quantity: str, tables: Mapping[str, tuple[str, Any, Mapping[
 
 
 def plot_errors(
-    book: FigureBook, key: str, title: str, unit: str, bars: Sequence[tuple[str, str, float]]
+    book: FigureBook, key: str, axis: str, caption: str, bars: Sequence[tuple[str, str, float]]
 ) -> Figure | None:
     """Draw one error of several models as bars; ``bars`` holds (name, label, value)."""
     if len(bars) < 2:
         return None
     figure, axes = panel((SMALL[0], 0.75 + 0.4 * len(bars)))
     axes.grid(axis="y", visible=False)
-    axes.barh(
-        range(len(bars)),
-        [value for _, _, value in bars],
-        height=0.62,
-        color=[COLOURS.get(name, BLUE) for name, _, _ in bars],
-    )
-    axes.set_yticks(range(len(bars)), [label for _, label, _ in bars])
+    colours = [COLOURS.get(name, BLUE) for name, _, _ in bars]
+    axes.barh(range(len(bars)), [value for _, _, value in bars], height=0.62, color=colours)
+    axes.set_yticks(range(len(bars)), [plain(label, 24) for _, label, _ in bars])
     axes.invert_yaxis()
     for i, (_, _, value) in enumerate(bars):
         axes.annotate(f"{value:.3g}", (value, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_xlim(0, max(value for _, _, value in bars) * 1.2 or 1)
-    axes.set_xlabel(f"{title} ({unit})")
+    axes.set_xlabel(axis)
     rows = [{"model": name, key: value} for name, _, value in bars]
-    return book.add(
-        figure,
-        f"errors_{key}",
-        title,
-        "Lower is better; the same held-out frames for all bars.",
-        rows=rows,
-        columns=("model", key),
-    )
+    title = axis.split(" (", maxsplit=1)[0]
+    return book.add(figure, f"errors_{key}", title, caption, rows=rows, columns=("model", key))

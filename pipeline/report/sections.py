@@ -270,8 +270,13 @@ def accuracy(data: ReportData, book: FigureBook) -> Section:
 
 def _error_bars(book: FigureBook, data: ReportData, bars: list[tuple[str, str]], key: str, title: str) -> Figure | None:
     values = [(name, text, number(data.evaluations[name].numbers.get(key))) for name, text in bars]
+    frames = {
+        (str(n.get("dataset")), number(n.get("n_frames"))) for n in (data.evaluations[b].numbers for b, _ in bars)
+    }
+    note = "the same held-out frames for all bars" if len(frames) == 1 else "not all bars are of the same frames"
     unit = "meV/Å" if key.endswith("meV_A") else "meV/atom"
-    return plots_training.plot_errors(book, key, title, unit, [(n, t, v) for n, t, v in values if v is not None])
+    known = [(n, t, v) for n, t, v in values if v is not None]
+    return plots_training.plot_errors(book, key, f"{title} ({unit})", f"Lower is better; {note}.", known)
 
 
 def parity_groups(names: list[str]) -> list[tuple[str, str, list[str]]]:

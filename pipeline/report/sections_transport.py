@@ -68,23 +68,11 @@ def conductivity(data: ReportData, book: FigureBook) -> Section:
     curves = msd_curves(data)
     overview = [plots_md.plot_msd_overview(book, curves, mobile)] if len(curves) > 1 else []
     section.figures([*overview, *(plots_md.plot_msd(book, point, table, mobile) for point, table in curves)], most=6)
-    section.blocks.append(
-        TableBlock(
-            ("check", "advised", "found", "met"),
-            _checks(data, points),
-            "Checks on the conductivities.",
-            ("check", "advised", "found", "met"),
-        )
-    )
+    columns = ("check", "advised", "found", "met")
+    section.table(columns, _checks(data, points), "Checks on the conductivities.", "|".join(columns))
     reasons = [[p.title, p.verdict or ABSENT, "; ".join(p.reasons) or ABSENT] for p in points]
-    section.blocks.append(
-        DetailsBlock(
-            "Verdicts with all their reasons",
-            blocks=[
-                TableBlock(("temperature", "verdict", "reasons"), reasons, words=("temperature", "verdict", "reasons"))
-            ],
-        )
-    )
+    table = TableBlock(("temperature", "verdict", "reasons"), reasons, words=("temperature", "verdict", "reasons"))
+    section.blocks.append(DetailsBlock("Verdicts with all their reasons", blocks=[table]))
     return section
 
 

@@ -8,12 +8,16 @@ from typing import Any
 
 from pipeline.report.inputs import ReportData, number
 from pipeline.report.page import Level, clip, interval, listed, plural, show
-from pipeline.report.summary import overall_status
+from pipeline.report.summary import label, overall_status
 from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
 
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = 4
 MIN_EDGE_A = 20.0
+MAX_ENERGY_MAE = 5.0
+"""meV/atom; above it, or above the next, the report warns."""
+MAX_FORCE_MAE = 100.0
+"""meV/A."""
 
 
 @dataclass
@@ -47,6 +51,7 @@ def judge(data: ReportData) -> Verdict:
     _failures(data, verdict)
     _fine_tuning(data, verdict)
     _student(data, verdict)
+    _accuracy(data, verdict)
     _dynamics(data, verdict)
     _transport(data, points, verdict)
     for entry in data.history[-1:]:
@@ -134,15 +139,27 @@ def _fine_tuning(data: ReportData, verdict: Verdict) -> None:
 
 
 def _student(data: ReportData, verdict: Verdict) -> None:
-    force, energy = (
-        _mae(data, "student_vs_teacher", "force_mae_meV_A"),
-        _mae(data, "student_vs_teacher", "energy_mae_meV_atom"),
-    )
+    force, energy = (_mae(data, "student_vs_teacher", key) for key in ("force_mae_meV_A", "energy_mae_meV_atom"))
     if force is not None:
         n = number(data.evaluations["student_vs_teacher"].numbers.get("n_frames"))
-        verdict.good.append(
-            f"The student follows its teacher within {show(energy)} meV/atom and {show(force)} meV/Å (MAE) "
-            f"on {plural(int(n or 0), 'held-out frame')}."
+        close = force <= MAX_FORCE_MAE and (energy or 0.0) <= MAX_ENERGY_MAE
+        words = "The student follows its teacher within" if close else "The student departs from its teacher by"
+        (verdict.good if close else verdict.unsure).append(
+            f"{words} {show(energy)} meV/atom and {show(force)} meV/Å (MAE) on {plural(int(n or 0), 'held-out frame')}."
+        )
+
+
+def _accuracy(data: ReportData, verdict: Verdict) -> None:
+    """Warn when the model that ran the MD is far from its labels: its conductivity is then not the material's."""
+    name = next((n for n in ("student", "fine_tuned", "pretrain") if n in data.evaluations), None)
+    if name is None:
+        return
+    force, energy = _mae(data, name, "force_mae_meV_A"), _mae(data, name, "energy_mae_meV_atom")
+    if (force or 0.0) > MAX_FORCE_MAE or (energy or 0.0) > MAX_ENERGY_MAE:
+        verdict.unsure.append(
+            f"The {label(name)} model is off its labels by {show(energy)} meV/atom and {show(force)} meV/Å "
+            f"(MAE; up to {MAX_ENERGY_MAE:g} and {MAX_FORCE_MAE:g} are advised): the numbers are those of this model, "
+            "not necessarily of the material."
         )
 
 

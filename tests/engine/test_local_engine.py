@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -178,10 +179,8 @@ def test_killed_at_ten_moments_gives_the_same_result_and_repeats_nothing(tmp_pat
 
 
 def kill(process: psutil.Process) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.kill()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def wait_for(condition: Any, seconds: float) -> None:

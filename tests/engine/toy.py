@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.errors import FatalError, TransientError
 from ops.files import read_json, write_json
@@ -55,7 +55,7 @@ class Total(TaskOP):
 class Add(TaskOP):
     artifacts = ("state",)
     numbers = ("iteration",)
-    returns = {"finished": bool, "next_iteration": int}
+    returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         value = read_json(inputs["state"] / "numbers.json")

@@ -127,3 +127,12 @@ def test_verdict_on_fine_tuning(force: float, better: bool, tmp_path: Path) -> N
     verdict = judge(load_data(ReportInputs(evaluations=evaluations)))
     assert any("better than before fine-tuning" in text for text in verdict.good) is better
     assert any("not better in every quantity than before fine-tuning" in text for text in verdict.unsure) is not better
+
+
+def test_verdict_warns_of_a_poor_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    poor = {"student": made.evaluation(tmp_path, "student", rng, 3, 180)}
+    good = {"student": made.evaluation(tmp_path, "good", rng, 2, 50)}
+    [warning] = judge(load_data(ReportInputs(evaluations=poor))).unsure
+    assert "not necessarily of the material" in warning
+    assert not judge(load_data(ReportInputs(evaluations=good))).unsure

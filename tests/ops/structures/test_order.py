@@ -1,0 +1,162 @@
+"""Ordering of partial occupancies: counts, charges, distinct arrangements, supercells."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ops.errors import InputError
+from ops.structures.disorder import DisorderedCell, from_atoms, from_entry
+from ops.structures.distances import neighbour_pairs
+from ops.structures.library import cell_from_entry, load_entry
+from ops.structures.order import integer_counts, order_cells, pool_sites
+from ops.structures.supercell import near_cubic
+from ops.structures.symmetry import site_permutations
+
+UNIT = np.eye(3, dtype=int)
+
+
+def rock_salt(shares):
+    return from_atoms(cell_from_entry(load_entry("LiCl")), {"Cl": shares}, "LiCl mixed")
+
+
+def matches(cells):
+    """Number of classes of equivalent cells, by pymatgen."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    matcher = StructureMatcher(primitive_cell=False, scale=False)
+    return len(matcher.group_structures([AseAtomsAdaptor.get_structure(cell) for cell in cells]))
+
+
+def test_enumeration_finds_every_distinct_arrangement_once():
+    cells = order_cells(rock_salt({"Cl": 0.5, "Br": 0.5}), np.diag([2, 1, 1]), 100, 1)
+    assert {cell.info["configurations"] for cell in cells} == {"all"}
+    assert all((cell.symbols == "Br").sum() == 4 for cell in cells)
+    assert matches(cells) == len(cells) == 8  # 70 arrangements
+
+
+def test_brute_force_agrees_on_the_number_of_classes():
+    import itertools
+
+    parent = rock_salt({"Cl": 0.5, "Br": 0.5})
+    chlorine = np.flatnonzero(parent.repeat(np.diag([2, 1, 1])).orbit == 0)
+    large = parent.repeat(np.diag([2, 1, 1]))
+    everything = []
+    for chosen in itertools.combinations(chlorine, 4):
+        symbols = np.where(large.orbit == 0, "Cl", "Li").astype("<U2")
+        symbols[list(chosen)] = "Br"
+        everything.append(Atoms(symbols.tolist(), positions=large.positions, cell=large.cell, pbc=True))
+    assert matches(everything) == 8
+
+
+def test_ewald_ranks_and_matches_pymatgen():
+    from pymatgen.analysis.ewald import EwaldSummation
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    parent = from_atoms(cell_from_entry(load_entry("Li2S")), {"Li": {"Li": 0.5, "Na": 0.5}}, "x")
+    vacant = DisorderedCell(parent.cell, parent.positions, parent.orbit, ({"Li": 0.5}, {"Cl": 1.0}), "x")
+    cells = order_cells(vacant, UNIT, 10, 1)
+    energies = []
+    for cell in cells:
+        structure = AseAtomsAdaptor.get_structure(cell)
+        structure.add_oxidation_state_by_element({"Li": 1, "Cl": -1})
+        energies.append(EwaldSummation(structure).total_energy)
+    assert len(cells) > 2
+    assert np.allclose(np.array(energies) - energies[0], [cell.info["ewald_eV"] for cell in cells], atol=1e-4)
+    assert energies == sorted(energies)
+
+
+def test_search_keeps_lithium_apart_and_the_composition():
+    cells = order_cells(from_entry(load_entry("Li10GeP2S12_disordered")), UNIT, 4, 1)
+    assert len(cells) == 4 == matches(cells)
+    for cell in cells:
+        assert cell.get_chemical_formula("metal") == "Ge2Li20P4S24" or len(cell) == 50
+        lithium = cell[cell.symbols == "Li"]
+        assert neighbour_pairs(lithium, 3.0)[3].min() > 2.0
+        assert cell.info["composition_error"] == pytest.approx(0.2)
+    assert cells[0].info["ewald_eV"] == 0 <= cells[1].info["ewald_eV"]
+
+
+def test_order_is_reproducible_and_random_draws_differ():
+    parent = from_entry(load_entry("Li10GeP2S12_disordered"))
+    one, two = (order_cells(parent, UNIT, 2, 7) for _ in range(2))
+    assert all(np.array_equal(a.positions, b.positions) for a, b in zip(one, two, strict=True))
+    mixed = rock_salt({"Cl": 0.5, "Br": 0.5})
+    drawn = [order_cells(mixed, np.diag([2, 2, 2]), 1, seed, random=True)[0] for seed in range(3)]
+    assert len({tuple(cell.positions[cell.symbols == "Br"].round(3).ravel()) for cell in drawn}) == 3
+    assert drawn[0].info["configurations"] == "random"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 1 / 3, 0.5, 0.615, 0.9])
+def test_counts_are_the_nearest(share):
+    cell = rock_salt({"Cl": 1 - share, "Br": share}).repeat(np.diag([2, 2, 1]))
+    (chloride, lithium) = integer_counts(cell)
+    assert abs(chloride["Br"] - 16 * share) <= 0.5
+    assert chloride["Cl"] + chloride["Br"] == lithium["Li"] == 16
+
+
+def test_lithium_makes_good_the_charge():
+    parent = from_entry(load_entry("Li10GeP2S12_disordered"))
+    cell = pool_sites(parent.repeat(np.diag([2, 2, 1])))
+    total = {}
+    for one in integer_counts(cell):
+        for element, number in one.items():
+            total[element] = total.get(element, 0) + number
+    assert total["Li"] + 4 * total["Ge"] + 5 * total["P"] - 2 * total["S"] == 0
+    assert total["Ge"] == 8
+
+
+def test_small_shares_are_not_lost_on_equal_orbits():
+    cell = from_entry(load_entry("Li10GeP2S12_disordered"))
+    shares = [{"S": 0.95, "Cl": 0.05} if "S" in one else one for one in cell.occupancy]
+    mixed = pool_sites(DisorderedCell(cell.cell, cell.positions, cell.orbit, tuple(shares), "x"))
+    assert sum(one.get("Cl", 0) for one in integer_counts(mixed)) == 1  # 1.2 of 24, 0.4 on each of three orbits
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"Cl": 0.7, "Br": 0.7}, "occupancies"), ({"Cl": 1.2}, "occupancies"), ({"Cl": -0.1, "Br": 1.0}, "occupancies"),
+        ({"Cl": 0.5, "S": 0.5}, "charge imbalance"), ({"Cl": 0.5}, "charge imbalance"),
+        ({"Cl": 0.95, "Br": 0.05}, "less than half an atom of Br"), ({"Cl": 0.5, "Xe": 0.5}, "no oxidation state"),
+    ],
+)
+def test_impossible_shares_are_refused(shares, message):
+    with pytest.raises(InputError, match=message):
+        order_cells(rock_salt(shares), UNIT, 1, 1)
+
+
+def test_too_much_lithium_is_refused():
+    positions = np.array([[0, 0, 0], [1.5, 0, 0], [0, 3, 3], [3, 3, 0.0]])
+    cell = DisorderedCell(np.eye(3) * 6, positions, np.array([0, 0, 1, 1]), ({"Li": 0.98}, {"Cl": 1.0}), "tight")
+    with pytest.raises(InputError, match="closer than 2"):
+        order_cells(cell, UNIT, 1, 1)
+
+
+def test_permutations_form_the_group_of_the_supercell():
+    parent = rock_salt({"Cl": 1.0})
+    assert len(site_permutations(parent, parent, UNIT)) == 193  # 192 operations, and the identity in front
+    matrix = np.diag([2, 1, 1])
+    permutations = site_permutations(parent, parent.repeat(matrix), matrix)
+    assert len(np.unique(permutations, axis=0)) == 16 * 4 * 2  # tetragonal point group, centring, two cells
+    for row in permutations:
+        assert sorted(row) == list(range(16))
+
+
+@pytest.mark.parametrize("name", ["Li10GeP2S12", "Li6PS5Cl", "Li7P3S11", "Li2S", "Li3PS4_beta_b", "As2S3", "GeS2_alpha"])
+def test_near_cubic(name):
+    atoms = cell_from_entry(load_entry(name))
+    matrix = near_cubic(atoms.cell.array, len(atoms), 200, 400)
+    count = np.linalg.det(matrix) * len(atoms)
+    assert 200 <= round(count) <= 400
+    lattice = matrix @ atoms.cell.array
+    edges = np.linalg.norm(lattice, axis=1)
+    if name == "Li10GeP2S12":
+        assert edges.max() / edges.min() < 1.15
+    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    assert heights.min() > 0.7 * np.linalg.det(lattice) ** (1 / 3)
+
+
+def test_near_cubic_of_a_cube_is_a_cube():
+    assert np.array_equal(near_cubic(np.eye(3) * 5.0, 12, 90, 100), 2 * UNIT)
+    with pytest.raises(InputError, match="widen the range"):
+        near_cubic(np.eye(3) * 5.0, 12, 13, 23)

@@ -1,0 +1,125 @@
+"""The command line as a user meets it: speed, exit codes, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = ROOT / "configs" / "quickstart.yaml"
+
+
+def dpa_sse(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def cpu_seconds(*arguments: str | Path) -> float:
+    """Return the least CPU time of three calls: the machine may be busy."""
+    found = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert dpa_sse(*arguments).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(found)
+
+
+def test_help_answers_at_once() -> None:
+    assert cpu_seconds("--help") <= 0.3
+
+
+def test_check_of_the_quickstart_is_quick() -> None:
+    assert cpu_seconds("check", QUICKSTART) <= 1.0
+
+
+def test_every_command_is_listed_with_a_whole_sentence() -> None:
+    text = dpa_sse("--help").stdout
+    for name in ("init", "check", "plan", "run", "resume", "status", "watch", "logs", "stop", "report", "op", "doctor",
+                 "conductivity"):
+        assert f"\n  {name} " in text, name
+
+
+def test_starter_configuration_is_sound(tmp_path: Path) -> None:
+    made = dpa_sse("init", "quickstart")
+    config = tmp_path / "my.yaml"
+    config.write_text(made.stdout)
+    assert dpa_sse("check", config).returncode == 0
+    nothing = dpa_sse("init", "quikstart")
+    assert nothing.returncode == 2
+    assert "quickstart" in nothing.stderr
+
+
+def test_mistakes_are_listed_with_their_lines_and_nothing_starts(tmp_path: Path) -> None:
+    text = QUICKSTART.read_text()
+    config = tmp_path / "bad.yaml"
+    config.write_text(text.replace("displacement_A", "displacment_A", 1).replace("name: Li2S", "name: Li6PS5Cl", 1))
+    for command in (["check", config], ["run", config, "--runs-dir", tmp_path / "runs"], ["plan", config]):
+        done = dpa_sse(*command)
+        assert done.returncode == 2, done.stdout
+        assert "did you mean" in done.stderr
+        assert f"{config}:" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len([line for line in done.stderr.splitlines() if line.startswith(str(config))]) >= 2
+    assert not (tmp_path / "runs").exists()
+    listed = json.loads(dpa_sse("check", config, "--json").stdout)
+    assert all(problem["line"] for problem in listed)
+
+
+def test_missing_configuration_is_one_line() -> None:
+    done = dpa_sse("check", "nowhere.yaml")
+    assert done.returncode == 2
+    assert "nowhere.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plan_writes_native_inputs_for_reading(tmp_path: Path) -> None:
+    done = dpa_sse("plan", QUICKSTART, "--out", tmp_path / "plan")
+    assert done.returncode == 0, done.stderr
+    assert "pair_coeff * * Li P S Cl Br" in next((tmp_path / "plan" / "lammps").glob("*.in")).read_text()
+    training = json.loads((tmp_path / "plan" / "training" / "pretrain.json").read_text())
+    assert training["model"]["descriptor"]["type"] == "dpa2"
+    assert training["model"]["type_map"] == ["Li", "P", "S", "Cl", "Br"]
+
+
+def test_single_op_by_hand(tmp_path: Path) -> None:
+    from ops.files import write_json
+    from ops.structures.build import build_cell
+    from ops.structures.extxyz import read_frames, write_frames
+    from ops.structures.settings import SystemSettings
+
+    write_frames(tmp_path / "cells.extxyz", [build_cell(SystemSettings(name="a", structure="Li2S"), tmp_path, 1)])
+    write_json(tmp_path / "settings.json", {"seed": 1, "perturb": {"count": 3}})
+    done = dpa_sse(
+        "op", "perturb-cells", "--settings", tmp_path / "settings.json", "--input", f"cells={tmp_path / 'cells.extxyz'}",
+        "--out", tmp_path / "out",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(read_frames(tmp_path / "out" / "task.002" / "cell.extxyz")) == 1
+    wrong = dpa_sse("op", "perturb-cell")
+    assert wrong.returncode == 2
+    assert "did you mean 'perturb-cells'" in wrong.stderr
+    incomplete = dpa_sse("op", "perturb-cells", "--input", "cell=x")
+    assert incomplete.returncode == 2
+    assert "takes cells" in incomplete.stderr
+    assert "--input cells=... is missing" in incomplete.stderr
+
+
+def test_list_of_ops_names_what_they_take() -> None:
+    text = dpa_sse("op").stdout
+    for name in ("perturb-cells", "run-aimd", "pretrain", "train-student", "run-md", "conductivity"):
+        assert name in text
+
+
+@pytest.mark.parametrize("name", ["ops", "pipeline"])
+def test_packages_are_ours(name: str) -> None:
+    """PyPI has an unrelated package called `ops`."""
+    module = __import__(name)
+    assert Path(module.__file__ or "").resolve().parent == ROOT / name
