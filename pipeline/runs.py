@@ -206,7 +206,7 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
     """
     stages: dict[str, StageStatus] = {}
     state: dict[str, dict[str, str]] = {}
-    iterations: dict[str, set[str]] = {}
+    iterations: set[str] = set()
     for event in events:
         stage = event.get("stage")
         if not stage or event["event"] not in ("start", "done", "cached", "failed"):
@@ -216,9 +216,9 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
         entry.began = entry.began or event["time"]
         entry.ended = event["time"]
         entry.seconds += event.get("seconds", 0.0)
-        step, loop, iteration = split_task(event["task"])
-        if loop:
-            iterations.setdefault(step, set()).add(iteration)
+        _, looped, iteration = split_task(event["task"])
+        if looped:
+            iterations.add(iteration)
         if event["event"] == "failed":
             folder = event.get("folder", "")
             entry.failures.append({"task": event["task"], "reason": event.get("reason", ""), "folder": folder})
@@ -226,7 +226,7 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
     for node in plan:
         entry = ordered.setdefault(node["stage"], stages.get(node["stage"], StageStatus(node["stage"], "")))
         entry.title = entry.title if entry.title not in ("", entry.name) else node["title"]
-        entry.tasks += node["tasks"] * max(1, len(iterations.get(node["name"], ())))
+        entry.tasks += node["tasks"] * (max(1, len(iterations)) if node["loop"] else 1)
     for name, entry in ordered.items():
         kinds = list(state.get(name, {}).values())
         entry.done = sum(kind in ("done", "cached") for kind in kinds)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ops.conductivity.correlation import log_lags
 from ops.conductivity.gls import Curve, Line, combine, fit_line, overlap_table
-from ops.conductivity.regime import STEP, Start, find_start, latest_start
+from ops.conductivity.regime import Start, find_start, latest_start, needed_margin
 
 A2_PS_TO_CM2_S = 1e-4
 DIFFUSIVE = "diffusive"
@@ -154,7 +154,8 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
         if part.scatter is None:
             part.scatter = block_scatter(part, hop_A)
     blocks, freedom = _pooled_scatter(parts)
-    start = find_start(curve, latest_start(length, len(parts)), hop_A, max(1.0, blocks), given_ps)
+    latest, margin = latest_start(length, len(parts)), needed_margin(len(parts))
+    start = find_start(curve, latest, hop_A, max(1.0, blocks), margin, given_ps)
     if start is None:
         return _without_start(parts, curve, hop_A, length)
     line, time = start.line, start.start_ps
@@ -310,7 +311,7 @@ def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: fl
     exposure = sum(part.n_ions * part.length_ps for part in parts)
     estimate.n_hops = max(estimate.line.slope, 0.0) * exposure / hop_A**2
     if len(reached) and mean[-1] > 1.2 * mean[len(mean) // 2]:
-        needed = length / latest * STEP**4 * reached[0] * parts[0].dt_ps
+        needed = length / latest * 1.1 * needed_margin(len(parts)) * reached[0] * parts[0].dt_ps
         _ask_more(estimate, max(needed - length, 0.1 * length))
     return estimate
 

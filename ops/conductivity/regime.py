@@ -61,6 +61,11 @@ def latest_start(length_ps: float, n_runs: int) -> float:
     return length_ps / 8 * min(2.0, float(np.sqrt(n_runs)))
 
 
+def needed_margin(n_runs: int) -> float:
+    """Return how much later than the first candidate the latest start must be: 1.7 for one run, up to twice that for replicas."""
+    return STEP**2 * min(2.0, float(np.sqrt(n_runs)))
+
+
 def window_points(curve: Curve, start_ps: float, latest_ps: float) -> np.ndarray:
     """Return indices of the points used from a start: up to min(2 latest start, 20 start), at most 30 of them."""
     last = min(2 * latest_ps, 20 * start_ps)
@@ -85,7 +90,7 @@ def candidates(curve: Curve, latest_ps: float, hop_A: float) -> np.ndarray:
 
 
 def find_start(
-    curve: Curve, latest_ps: float, hop_A: float, scatter: float, given_ps: float | None = None
+    curve: Curve, latest_ps: float, hop_A: float, scatter: float, margin: float, given_ps: float | None = None
 ) -> Start | None:
     """Return the fit averaged over starts, or that of the given start; None when there is no candidate.
 
@@ -99,10 +104,14 @@ def find_start(
         Distance between sites.
     scatter : float
         Observed over expected scatter of the slope, at least one.
+    margin : float
+        See ``needed_margin``; without it there is no way to see that the MSD has become straight.
     given_ps : float, optional
         A start chosen by the user.
     """
     times = np.array([given_ps]) if given_ps else candidates(curve, latest_ps, hop_A)
+    if not given_ps and (len(times) == 0 or margin * times[0] > latest_ps):
+        return None
     fits: list[tuple[float, Line, float, np.ndarray]] = []
     for time in times:
         points = window_points(curve, float(time), latest_ps)

@@ -47,7 +47,7 @@ def fingerprint(atoms: Atoms) -> np.ndarray:
             values = block[np.triu_indices(len(block), 1)] if first == second else block.ravel()
             if values.size:
                 parts.append(np.quantile(values, np.linspace(0, 1, QUANTILES)))
-    return np.concatenate([*parts, [abs(atoms.get_volume()) ** (1 / 3)]])
+    return np.concatenate([*parts, [_edge(atoms)]])
 
 
 def composition(symbols: Sequence[str]) -> str:
@@ -56,22 +56,30 @@ def composition(symbols: Sequence[str]) -> str:
 
 
 class KnownFrames:
-    """Fingerprints of the frames of a deepmd/npy data set, read for a composition when first asked for."""
+    """The frames of a deepmd/npy data set, read for a composition when first asked for."""
 
     def __init__(self, dataset: Path | None) -> None:
         self._systems: dict[str, list[Path]] = {}
-        self._prints: dict[str, np.ndarray] = {}
+        self._frames: dict[str, list[Atoms]] = {}
+        self._edges: dict[str, np.ndarray] = {}
         for types in sorted(dataset.rglob("type.raw")) if dataset is not None else []:
             self._systems.setdefault(composition(_symbols(types.parent)), []).append(types.parent)
 
     def holds(self, atoms: Atoms) -> bool:
-        """Say whether the data set holds this very structure."""
+        """Say whether the data set holds this very structure; only frames of the same volume are compared."""
         key = composition(atoms.get_chemical_symbols())
-        if key not in self._prints:
-            rows = [fingerprint(frame) for folder in self._systems.get(key, []) for frame in _frames(folder)]
-            self._prints[key] = np.array(rows)
-        known = self._prints[key]
-        return bool(len(known) and (np.abs(known - fingerprint(atoms)).max(axis=1) < SAME).any())
+        if key not in self._frames:
+            self._frames[key] = [frame for folder in self._systems.get(key, []) for frame in _frames(folder)]
+            self._edges[key] = np.array([_edge(frame) for frame in self._frames[key]])
+        alike = np.flatnonzero(np.abs(self._edges[key] - _edge(atoms)) < SAME)
+        if not len(alike):
+            return False
+        mine = fingerprint(atoms)
+        return any(np.abs(fingerprint(self._frames[key][index]) - mine).max() < SAME for index in alike)
+
+
+def _edge(atoms: Atoms) -> float:
+    return float(abs(atoms.get_volume()) ** (1 / 3))
 
 
 def _symbols(folder: Path) -> list[str]:

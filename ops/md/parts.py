@@ -57,15 +57,21 @@ class GrowingTrajectory:
         self._work, self._part = work, part
         self._live = DumpReader(work / part_names(part).trajectory)
         self._started = False
+        self.ended = False  # set when LAMMPS has ended: no frame will come any more
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames that are complete and were not yielded before."""
         for frame in self._live.frames():
-            if not self._started:
-                self._started = True
-                for _, block in joined_blocks(self._work, self._part - 1, frame.step):
-                    yield parse_frame(block)
+            yield from self._earlier(frame.step)
             yield frame
+        if self.ended:
+            yield from self._earlier(NEVER)
+
+    def _earlier(self, end: float) -> Iterator[Frame]:
+        if not self._started:
+            self._started = True
+            for _, block in joined_blocks(self._work, self._part - 1, end):
+                yield parse_frame(block)
 
 
 def joined_blocks(work: Path, last: int, end: float = NEVER) -> Iterator[tuple[int, bytes]]:

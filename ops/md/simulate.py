@@ -143,9 +143,10 @@ class LammpsRun:
             job.atoms, job.equilibration_steps // job.simulation.dump_every + 1, melt=job.melt
         )
         self._monitor = Monitor(job.atoms, len(job.steps_of_frames), melt=job.melt)
+        self._trajectory = parts.GrowingTrajectory(self.work, self.part)
         self._phases: list[tuple[Monitor, Callable[[], Iterator[Frame]]]] = [
             (self._equilibration, DumpReader(self.work / names.equilibration).frames),
-            (self._monitor, parts.GrowingTrajectory(self.work, self.part).frames),
+            (self._monitor, self._trajectory.frames),
         ]
         self._log = parts.part_file(self.work, self.part, "log")
         self._child = self._launch()
@@ -164,6 +165,7 @@ class LammpsRun:
     def poll(self, patience_s: float) -> Outcome | None:
         """Look at the new frames; return the outcome when the run has ended, or after waiting None."""
         running = self._child.poll() is None  # asked before looking: no frame of the end is missed
+        self._trajectory.ended = not running
         problem = self._look()
         if problem is None and running:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,18 @@ class DisorderedCell:
         carrier.set_tags(self.orbit)
         large = make_supercell(carrier, matrix, wrap=True)
         return DisorderedCell(large.cell.array, large.positions, large.get_tags(), self.occupancy, self.name)
+
+    def join(self, orbits: Sequence[int]) -> DisorderedCell:
+        """Return the cell with several orbits made one, with their mean shares: atoms may be exchanged between them."""
+        if len(orbits) < 2:
+            return self
+        sites = np.array([(self.orbit == k).sum() for k in orbits])
+        elements = sorted({element for k in orbits for element in self.occupancy[k]})
+        shares = {e: float(sites @ [self.occupancy[k].get(e, 0.0) for k in orbits] / sites.sum()) for e in elements}
+        occupancy = [{} if k in orbits else dict(one) for k, one in enumerate(self.occupancy)]
+        occupancy[orbits[0]] = shares
+        orbit = np.where(np.isin(self.orbit, orbits), orbits[0], self.orbit)
+        return replace(self, orbit=orbit, occupancy=tuple(occupancy))
 
     def amounts(self) -> dict[str, float]:
         """Return the mean number of atoms of each element in the cell."""

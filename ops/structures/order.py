@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def order_cells(
         No charge-neutral composition fits, or all arrangements put atoms on top of each other.
     """
     large = parent.repeat(np.asarray(matrix))
-    problem = _problem(pool_sites(large))
+    problem = _problem(pool_lithium(large))
     arrangements = math.prod(
         _arrangements([*counts.values(), _vacancies(problem, k)]) for k, counts in enumerate(problem.counts)
     )
@@ -107,31 +107,14 @@ def order_cells(
     return [_atoms(large, problem, state, energy - ranked[0][0], kind) for energy, _, state in ranked]
 
 
-def pool_sites(cell: DisorderedCell) -> DisorderedCell:
-    """Return the cell with those orbits joined between which atoms may be exchanged.
+def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
+    """Return the cell with all partly occupied lithium sites in one orbit.
 
-    All partly occupied lithium sites are one: refined occupancies are averages, in Li10GeP2S12 they would put 11
-    atoms on 8 pairs of sites 1.7 A apart, so how many atoms sit on which kind of site is left to the search. Mixed
-    sites with equal shares are one, so that small amounts are not lost by rounding orbit by orbit.
+    Refined occupancies are averages: in Li10GeP2S12 they would put 11 atoms on 8 pairs of sites 1.7 A apart. How
+    many lithium atoms sit on which kind of site is therefore left to the search; their total is kept.
     """
-    groups: dict[object, list[int]] = {}
-    for k, shares in enumerate(cell.occupancy):
-        if set(shares) == {MOBILE} and shares[MOBILE] < FULL:
-            groups.setdefault(MOBILE, []).append(k)
-        elif len(shares) > 1:
-            groups.setdefault(tuple(sorted((e, round(x, 6)) for e, x in shares.items())), []).append(k)
-    orbit, occupancy = cell.orbit.copy(), [dict(shares) for shares in cell.occupancy]
-    for members in groups.values():
-        sites = np.array([(cell.orbit == k).sum() for k in members])
-        mean = {
-            element: float(sites @ [cell.occupancy[k][element] for k in members] / sites.sum())
-            for element in cell.occupancy[members[0]]
-        }
-        orbit[np.isin(cell.orbit, members)] = members[0]
-        for k in members:
-            occupancy[k] = {}
-        occupancy[members[0]] = mean
-    return replace(cell, orbit=orbit, occupancy=tuple(occupancy))
+    mobile = [k for k, one in enumerate(cell.occupancy) if set(one) == {MOBILE} and one[MOBILE] < FULL]
+    return cell.join(mobile)
 
 
 def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:

@@ -168,6 +168,8 @@ def argyrodite_solution(target: Mapping[str, float], site_disorder: float | None
     stretch = edge / templates[main].lattice[0]
     name = "argyrodite solid solution"
     parent = DisorderedCell(cell.cell * stretch, cell.positions * stretch, cell.orbit, tuple(occupancy), name)
+    if site_disorder is None:
+        parent = parent.join([k for k, (_, wyckoff) in enumerate(kinds) if wyckoff in ("4a", "4c")])
     return Solution(parent, f"Li6PS5{main}", target)
 
 
@@ -204,6 +206,8 @@ def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
             occupancy.append(dict(shares))
     replaced = {"Ge": {element: amount / sum(metals.values()) for element, amount in metals.items()}}
     parent = DisorderedCell(cell.cell, cell.positions, cell.orbit, tuple(occupancy), "Li10GeP2S12 solid solution")
+    # the three kinds of anion sites are one: small amounts would be lost by rounding on each
+    parent = parent.join([k for k, shares in enumerate(occupancy) if "S" in shares])
     return Solution(_scaled(parent, load_entry("Li10GeP2S12"), replaced, entries), "Li10GeP2S12", target)
 
 

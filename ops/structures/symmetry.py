@@ -27,7 +27,7 @@ def site_permutations(parent: DisorderedCell, large: DisorderedCell, matrix: np.
     Returns
     -------
     ndarray of int, shape (n_operations, n_sites)
-        Row p: the site that each site goes to. The identity is the first.
+        Row p: the site that each site goes to; distinct rows, the identity among them.
     """
     import spglib
     from scipy.spatial import cKDTree
@@ -54,7 +54,7 @@ def site_permutations(parent: DisorderedCell, large: DisorderedCell, matrix: np.
                 found.append(index)
         if len(found) > MOST_OPERATIONS:
             break
-    return np.array(found)
+    return np.unique(np.array(found), axis=0)
 
 
 def canonical(state: np.ndarray, permutations: np.ndarray) -> bytes:

@@ -13,12 +13,21 @@ from pipeline.runs import Run
 
 INTERRUPTED = 130
 LOG_LINES = 15
+FULL_BYTES = 20 * 2**20
 
 
 def conclude(run: Run, code: int) -> int:
     """Publish results, show failures, print where the report lies; returns the exit code of the command."""
     if code == INTERRUPTED:
         print(f"Interrupted. The same command goes on: finished tasks are kept in {run.folder}")
+        return code
+    free = shutil.disk_usage(run.folder).free
+    if code != 0 and free < FULL_BYTES:
+        print(
+            f"{run.folder}: the disk is full ({free // 2**20} MiB left). Make room and run the same command again; "
+            "finished tasks are kept.",
+            file=sys.stderr,
+        )
         return code
     if code != 0:
         show_failures(run)

@@ -54,7 +54,10 @@ def lammps_forces(folder, atoms, type_map, model):
     return forces, rotation, read_thermo(folder / "log.lammps")[0][0]
 
 
-@pytest.mark.parametrize(("kind", "type_map"), [pytest.param("cubic", MODEL_MAP, marks=pytest.mark.slow), ("triclinic", OTHER_MAP)])
+@pytest.mark.parametrize(
+    ("kind", "type_map"),
+    [pytest.param("cubic", MODEL_MAP, marks=pytest.mark.slow), ("triclinic", OTHER_MAP)],
+)
 def test_lammps_equals_deeppot(tmp_path, deep_potentials, kind, type_map):
     """Also with a type_map of another order than the model's: elements are mapped by name."""
     from deepmd.infer import DeepPot

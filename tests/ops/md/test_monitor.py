@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.neighborlist import primitive_neighbor_list
 
-from ops.md.monitor import WINDOW, Geometry, Monitor, temperature_limit
+from ops.md.monitor import WINDOW, Geometry, Monitor, near_pairs, temperature_limit
 from ops.md.trajectory import Frame
 
 
@@ -26,6 +27,20 @@ def test_coordination_of_phosphorus():
     closest, coordination = Geometry(atoms.get_chemical_symbols()).measure(atoms.cell.array, atoms.positions)
     assert coordination.tolist() == [4, 4]
     assert closest == pytest.approx(2.05 / 2.12, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_pairs_by_both_ways(seed):
+    rng = np.random.default_rng(seed)
+    cell = np.diag([9.0, 10.0, 11.0]) + rng.uniform(-1.5, 1.5, (3, 3))
+    positions = rng.uniform(-15, 25, (60, 3))
+    i, j, d = near_pairs(cell, positions, 3.0)
+    found = primitive_neighbor_list("ijd", (True, True, True), cell, positions, 3.0)
+    assert len(i) > 50
+    assert sorted(zip(i, j, strict=True)) == sorted(zip(*found[:2], strict=True))
+    assert np.sort(d) == pytest.approx(np.sort(found[2]))
+    thin = near_pairs(np.diag([2.5, 10.0, 10.0]), np.zeros((1, 3)), 3.0)
+    assert thin[2] == pytest.approx([2.5, 2.5])  # its own images
 
 
 def test_a_quiet_solid_has_no_problem():

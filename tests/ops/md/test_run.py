@@ -17,7 +17,7 @@ from ase.io import write
 from ops.errors import FatalError, TransientError
 from ops.files import read_json
 from ops.md import simulate as simulate_module
-from ops.md.parts import latest_state
+from ops.md.parts import GrowingTrajectory, latest_state
 from ops.md.run import prepare_md, run_md, run_teacher_md
 from ops.md.settings import MdSettings
 from ops.md.tasks import read_cells, write_task
@@ -92,31 +92,31 @@ def _lammps_cell(atoms):
 def test_killed_runs_give_the_same_bits(tmp_path, argon, lennard_jones, dummy_model):
     prepare(tmp_path, argon, production_ps=40)
     task = tmp_path / "tasks/task.002"
-    start = time.monotonic()
     run_md(task, dummy_model, ["Ar"], tmp_path / "a")
-    length = time.monotonic() - start
+    length = (tmp_path / "a/traj.lammpstrj").stat().st_size
     call = (
         f"{lennard_jones}\nfrom pathlib import Path\nfrom ops.md.run import run_md\n"
         f"run_md(Path({str(task)!r}), Path({str(dummy_model)!r}), ['Ar'], Path({str(tmp_path / 'b')!r}))\n"
     )
-    rng = random.Random(3)
     parts = 0
-    for _ in range(3):
+    for share in sorted(random.Random(3).uniform(0.1, 0.8) for _ in range(3)):
         child = subprocess.Popen([sys.executable, "-c", call])
-        deadline = time.monotonic() + 60
-        wanted = rng.uniform(0.1, 0.5) * length
-        while latest_state(tmp_path / "b/work") is None and time.monotonic() < deadline and child.poll() is None:
-            time.sleep(0.02)
-        time.sleep(wanted)
+        while _written(tmp_path / "b/work") < share * length and child.poll() is None:
+            time.sleep(0.005)
         child.send_signal(signal.SIGKILL)
         child.wait()
         time.sleep(0.2)
         assert not _lammps_running(tmp_path / "b")
+        assert not (tmp_path / "b/status.json").exists()
         parts = max(parts, len(list((tmp_path / "b").glob("work/part.*.in"))))
     assert parts >= 2  # it did go on from a restart file
     run_md(task, dummy_model, ["Ar"], tmp_path / "b")
     for name in ("traj.lammpstrj", "thermo.csv", "equilibration.csv", "in.lammps"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def _written(work) -> int:
+    return sum(path.stat().st_size for path in work.glob("part.*.lammpstrj"))
 
 
 def _lammps_running(folder) -> bool:
@@ -135,6 +135,17 @@ def test_a_cut_restart_file_is_not_used(tmp_path):
     assert latest_state(tmp_path) == tmp_path / "state.a"
     (tmp_path / "state.a").write_bytes(b"")
     assert latest_state(tmp_path) is None
+
+
+def test_frames_of_an_earlier_part_are_watched_also_when_the_last_part_has_none(tmp_path):
+    frame = "ITEM: TIMESTEP\n{}\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 5\n0 5\n" \
+        "ITEM: ATOMS id element xu yu zu\n1 Ar 0 0 0\n"
+    (tmp_path / "part.000.lammpstrj").write_text(frame.format(0) + frame.format(10))
+    trajectory = GrowingTrajectory(tmp_path, 1)
+    assert not list(trajectory.frames())
+    trajectory.ended = True
+    assert [found.step for found in trajectory.frames()] == [0, 10]
+    assert not list(trajectory.frames())
 
 
 def test_killed_from_outside_is_transient(tmp_path, argon, lennard_jones, dummy_model, monkeypatch):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from ase import Atoms
+
 from ops.errors import InputError
 from ops.structures.disorder import DisorderedCell, from_atoms, from_entry
 from ops.structures.distances import neighbour_pairs
 from ops.structures.library import cell_from_entry, load_entry
-from ops.structures.order import integer_counts, order_cells, pool_sites
+from ops.structures.order import integer_counts, order_cells, pool_lithium
 from ops.structures.supercell import near_cubic
 from ops.structures.symmetry import site_permutations
 
@@ -69,7 +70,7 @@ def test_search_keeps_lithium_apart_and_the_composition():
     cells = order_cells(from_entry(load_entry("Li10GeP2S12_disordered")), UNIT, 4, 1)
     assert len(cells) == 4 == matches(cells)
     for cell in cells:
-        assert cell.get_chemical_formula("metal") == "Ge2Li20P4S24" or len(cell) == 50
+        assert cell.get_chemical_formula("hill") == "Ge2Li20P4S24"
         lithium = cell[cell.symbols == "Li"]
         assert neighbour_pairs(lithium, 3.0)[3].min() > 2.0
         assert cell.info["composition_error"] == pytest.approx(0.2)
@@ -96,7 +97,7 @@ def test_counts_are_the_nearest(share):
 
 def test_lithium_makes_good_the_charge():
     parent = from_entry(load_entry("Li10GeP2S12_disordered"))
-    cell = pool_sites(parent.repeat(np.diag([2, 2, 1])))
+    cell = pool_lithium(parent.repeat(np.diag([2, 2, 1])))
     total = {}
     for one in integer_counts(cell):
         for element, number in one.items():
@@ -105,11 +106,16 @@ def test_lithium_makes_good_the_charge():
     assert total["Ge"] == 8
 
 
-def test_small_shares_are_not_lost_on_equal_orbits():
+def test_joined_orbits_do_not_lose_small_shares():
     cell = from_entry(load_entry("Li10GeP2S12_disordered"))
-    shares = [{"S": 0.95, "Cl": 0.05} if "S" in one else one for one in cell.occupancy]
-    mixed = pool_sites(DisorderedCell(cell.cell, cell.positions, cell.orbit, tuple(shares), "x"))
-    assert sum(one.get("Cl", 0) for one in integer_counts(mixed)) == 1  # 1.2 of 24, 0.4 on each of three orbits
+    shares = tuple({"S": 0.95, "Cl": 0.05} if "S" in one else one for one in cell.occupancy)
+    mixed = DisorderedCell(cell.cell, cell.positions, cell.orbit, shares, "x")
+    anions = [k for k, one in enumerate(shares) if "S" in one]
+    assert len(anions) == 3
+    assert sum(one.get("Cl", 0) for one in integer_counts(pool_lithium(mixed))) == 0  # 0.4 on each of three orbits
+    joined = mixed.join(anions)
+    assert joined.amounts() == pytest.approx(mixed.amounts())
+    assert sum(one.get("Cl", 0) for one in integer_counts(pool_lithium(joined))) == 1  # 1.2 of 24
 
 
 @pytest.mark.parametrize(
@@ -134,15 +140,16 @@ def test_too_much_lithium_is_refused():
 
 def test_permutations_form_the_group_of_the_supercell():
     parent = rock_salt({"Cl": 1.0})
-    assert len(site_permutations(parent, parent, UNIT)) == 193  # 192 operations, and the identity in front
+    assert len(site_permutations(parent, parent, UNIT)) == 24  # 6 orders of the axes times 4 centrings
     matrix = np.diag([2, 1, 1])
     permutations = site_permutations(parent, parent.repeat(matrix), matrix)
-    assert len(np.unique(permutations, axis=0)) == 16 * 4 * 2  # tetragonal point group, centring, two cells
+    assert len(permutations) == 32  # swap of y and z, mirror of x, 8 translations
+    assert np.arange(16).tolist() in permutations.tolist()
     for row in permutations:
         assert sorted(row) == list(range(16))
 
 
-@pytest.mark.parametrize("name", ["Li10GeP2S12", "Li6PS5Cl", "Li7P3S11", "Li2S", "Li3PS4_beta_b", "As2S3", "GeS2_alpha"])
+@pytest.mark.parametrize("name", ["Li10GeP2S12", "Li6PS5Cl", "Li7P3S11", "Li2S", "Li3PS4_beta_b", "As2S3", "GeS2"])
 def test_near_cubic(name):
     atoms = cell_from_entry(load_entry(name))
     matrix = near_cubic(atoms.cell.array, len(atoms), 200, 400)

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
+
 from ops.errors import InputError
 from ops.structures.extxyz import read_frames
 from pipeline.commands.structures import app
-from typer.testing import CliRunner
 
 
 def call(*arguments):

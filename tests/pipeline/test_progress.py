@@ -1,0 +1,98 @@
+"""Events as lines for a person, and the summary by stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.engines.driver import invalidated
+from pipeline.progress import Progress, clock, describe, remaining, status_rows
+from pipeline.runs import Run, read_events, stage_status
+
+
+def node(name: str, stage: str, tasks: int = 1, depends: tuple[str, ...] = (), loop: str | None = None,
+         settings: str = "{}") -> dict[str, Any]:
+    return {"name": name, "stage": stage, "title": name.title(), "tasks": tasks, "depends": depends,
+            "settings": settings, "loop": loop}
+
+
+def event(kind: str, stage: str, task: str, time: float, **more: Any) -> dict[str, Any]:
+    return {"event": kind, "stage": stage, "task": task, "time": time, **more}
+
+
+def test_loop_grows_with_its_iterations() -> None:
+    plan = [node("train", "03", 2, loop="learning"), node("merge", "03", 1, loop="learning")]
+    first = [event("done", "03", "train-i000-000", 1.0), event("start", "03", "train-i000-001", 2.0)]
+    stage = stage_status(plan, first)[0]
+    assert (stage.done, stage.tasks, stage.running, stage.status) == (1, 3, 1, "running")
+    second = [*first, event("start", "03", "train-i001-000", 3.0)]
+    assert stage_status(plan, second)[0].tasks == 6
+
+
+def test_time_left_is_known_only_from_finished_tasks() -> None:
+    plan = [node("md", "07", 4)]
+    begun = [event("start", "07", f"md-{n:03d}", 100.0) for n in range(2)]
+    assert remaining(stage_status(plan, begun)[0], 110.0) is None
+    half = [*begun, event("done", "07", "md-000", 120.0), event("done", "07", "md-001", 120.0),
+            event("start", "07", "md-002", 120.0)]
+    stage = stage_status(plan, half)[0]
+    assert remaining(stage, 140.0) == pytest.approx(40.0)
+    row = status_rows([stage], 140.0)[0]
+    assert (row["tasks"], row["elapsed"], row["left"], row["status"]) == ("2/4", "0:40", "~0:40", "running")
+
+
+def test_failed_stage_names_its_failures() -> None:
+    stage = stage_status([node("md", "07", 1)], [event("failed", "07", "md-000", 1.0, reason="exploded")])[0]
+    assert stage.status == "failed"
+    assert stage.failures[0]["reason"] == "exploded"
+
+
+def test_a_retried_task_counts_once() -> None:
+    events = [event("failed", "02", "aimd-000", 1.0, reason="x"), event("start", "02", "aimd-000", 2.0),
+              event("done", "02", "aimd-000", 3.0)]
+    stage = stage_status([node("aimd", "02", 1)], events)[0]
+    assert (stage.done, stage.failed, stage.status) == (1, 0, "done")
+
+
+def test_change_spreads_along_the_dag_and_through_a_whole_loop() -> None:
+    old = [node("a", "1"), node("train", "2", depends=("a",), loop="l"),
+           node("merge", "2", depends=("a",), loop="l"), node("b", "3", depends=("merge",)), node("c", "4")]
+    new = [dict(one) for one in old]
+    new[1]["settings"] = '{"steps": 2}'
+    assert invalidated(old, new) == (["train"], ["train", "merge", "b"])
+    assert invalidated(old, old) == ([], [])
+
+
+def test_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps(event("done", "1", "a", 1.0)) + "\n" + '{"event": "do')
+    assert [one["task"] for one in read_events(log)] == ["a"]
+
+
+def test_plain_progress_prints_each_event_once(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    lines: list[str] = []
+    with Progress(run, "x", live=False, say=lines.append) as progress:
+        with run.log.open("a") as stream:
+            stream.write(json.dumps(event("done", "02-seed", "aimd-000", 1.0, seconds=65.0)) + "\n")
+        progress.tick()
+        progress.tick()
+        with run.log.open("a") as stream:
+            for name in "ab":
+                stream.write(json.dumps(event("cached", "04-x", name, 1.0)) + "\n")
+    assert lines == ["02-seed  aimd-000  done in 1:05", "04-x  2 tasks finished earlier"]
+
+
+def test_failure_is_described_with_its_folder() -> None:
+    text = describe(event("failed", "07-md", "md-001", 1.0, reason="melted", folder="tasks/07-md/md-001--ab"))
+    assert text is not None
+    assert "FAILED: melted" in text
+    assert "tasks/07-md/md-001--ab" in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (75, "1:15"), (3725, "1:02:05")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
