@@ -165,10 +165,12 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _register_groups() -> None:
-    """Add the commands that other modules bring along, only when they are called or listed."""
+    """Add the commands that other modules bring along."""
     from pipeline.commands.conductivity import conductivity
+    from pipeline.commands.structures import app as structures
 
     app.command()(conductivity)
+    app.add_typer(structures, name="structures")
 
 
 def main() -> None:

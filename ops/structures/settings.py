@@ -15,7 +15,9 @@ class SystemSettings(Settings):
     """One composition: a library entry or a structure file, made into an ordered cell."""
 
     name: Name = Field(description="Name of the system in folders, tables and figures.")
-    structure: str = Field(description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz) or a composition.")
+    structure: str = Field(
+        description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz) or a composition."
+    )
     supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repetitions along a, b, c.")
     site_disorder: float | None = Field(
         None, ge=0, le=1, description="Argyrodites: fraction of the 4c sites that hold the halide (0 = ordered)."

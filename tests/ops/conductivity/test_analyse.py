@@ -1,0 +1,295 @@
+"""The whole step: folders in, documented files out, nothing invented, nothing that differs from run to run."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
+from ops.conductivity.arrhenius import KB_EV
+from ops.conductivity.run import nernst_einstein_mS_cm
+from ops.conductivity.settings import ConductivitySettings, SourceOptions
+from ops.conductivity.sources import find_sources, temperature_in
+from ops.errors import InputError
+
+PLAIN = ConductivitySettings(figures=False)
+RUN_KEYS = {
+    "source", "temperature_K", "length_ps", "verdict", "reasons", "D_cm2_s", "D_ci95_cm2_s", "D_upper95_cm2_s",
+    "sigma_NE_mS_cm", "sigma_NE_ci95_mS_cm", "sigma_collective_mS_cm", "sigma_collective_ci95_mS_cm", "haven_ratio",
+    "haven_ci95", "t_start_ps", "n_hops", "framework",
+}
+ARRHENIUS_KEYS = {
+    "Ea_eV", "Ea_ci95_eV", "D_300K_cm2_s", "sigma_300K_mS_cm", "sigma_300K_ci95_mS_cm", "chi2_red", "points_used",
+    "points_refused", "curvature_p",
+}
+
+
+def D_true(T):
+    return 0.1 * np.exp(-0.25 / KB_EV * (1 / T - 1 / 1000))
+
+
+@pytest.fixture(scope="module")
+def campaign(makers, tmp_path_factory):
+    """Four temperatures, two replicas, one caged, one exploded, one that never ran, one with nothing to do."""
+    root = tmp_path_factory.mktemp("md")
+    for T in (800, 1000, 1200):
+        for replica in range(2):
+            sample = makers.sample(n_frames=1200, n_li=16, D=D_true(T), seed=T + replica)
+            makers.md_folder(sample, root / f"task.{T}{replica}", T, replica)
+    makers.md_folder(makers.sample(n_frames=400, n_li=16, D=0.0), root / "task.400", 400)
+    exploded = root / "task.900"
+    exploded.mkdir()
+    (exploded / "run.json").write_text(json.dumps(
+        {"system": "LPS", "temperature_K": 900, "timestep_fs": 2.0, "status": "exploded", "reason": "6000 K at step 90"}))
+    failed = root / "task.901"
+    failed.mkdir()
+    (failed / "status.json").write_text(json.dumps({"status": "failed", "reason": "node lost"}))
+    empty = root / "task.902"
+    empty.mkdir()
+    (empty / "status.json").write_text(json.dumps({"status": "empty", "reason": ""}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def result(campaign, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return out, analyse_folder([campaign], PLAIN, out)
+
+
+def test_numbers_are_right(result):
+    _, content = result
+    assert {entry["temperature_K"] for entry in content["temperatures"]} == {400, 800, 900, 1000, 1200}
+    for entry in content["temperatures"]:
+        if entry["temperature_K"] in (800, 1000, 1200):
+            low, high = entry["D_ci95_cm2_s"]
+            assert low < D_true(entry["temperature_K"]) * 1e-4 < high
+            expected = nernst_einstein_mS_cm(entry["D_cm2_s"], 16, 1.0, 2730.0, entry["temperature_K"])
+            assert entry["sigma_NE_mS_cm"] == pytest.approx(expected)
+            assert entry["n_runs"] == 2
+    line = content["arrhenius"]
+    low, high = line["Ea_ci95_eV"]
+    assert low < 0.25 < high
+    assert line["points_used"] == [800, 1000, 1200]
+    assert line["points_refused"] == [400, 900]
+    low, high = line["D_300K_ci95_cm2_s"]
+    assert low < D_true(300) * 1e-4 < high
+
+
+def test_documented_keys_are_there(result):
+    _, content = result
+    assert all(set(run) >= RUN_KEYS for run in content["runs"])
+    assert set(content["arrhenius"]) >= ARRHENIUS_KEYS
+    verdicts = {run["source"]: run["verdict"] for run in content["runs"]}
+    assert verdicts["LPS_1000K_0"] == "diffusive"
+    assert verdicts["LPS_400K_0"] == "not diffusive (upper limit)"
+    assert verdicts["LPS_900K_0"] == "unreliable: exploded"
+    assert verdicts["task.901"] == "unreliable: failed"
+    assert len(verdicts) == 9
+
+
+def test_refused_runs_have_no_numbers(result):
+    _, content = result
+    for run in content["runs"]:
+        if run["verdict"] != "diffusive":
+            for key in ("D_cm2_s", "sigma_NE_mS_cm", "sigma_collective_mS_cm", "haven_ratio"):
+                assert run[key] is None
+    caged = next(run for run in content["runs"] if run["temperature_K"] == 400)
+    assert caged["D_upper95_cm2_s"] > 0
+    exploded = next(run for run in content["runs"] if run["temperature_K"] == 900)
+    assert exploded["D_upper95_cm2_s"] is None
+    assert "6000 K" in exploded["reasons"][0]
+
+
+def test_files_beside_the_json(result):
+    out, content = result
+    text = (out / "conductivity.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    assert str(out) not in text
+    assert json.loads(text) == content
+    with (out / "arrhenius.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["temperature_K"]) for row in rows] == [400, 800, 900, 1000, 1200]
+    assert [row["fitted"] for row in rows] == ["False", "True", "False", "True", "True"]
+    with (out / "msd_LPS_1000K_0.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[0]["time_ps"]) == pytest.approx(0.1)
+    assert float(rows[-1]["time_ps"]) == pytest.approx(60.0)
+    xyz = sum(float(rows[5][f"msd_Li_{axis}_A2"]) for axis in "xyz")
+    assert xyz == pytest.approx(float(rows[5]["msd_Li_A2"]), rel=1e-6)
+    assert json.loads((out / "status.json").read_text())["status"] == "ok"
+    with (out / "conductivity.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) == 9 + 5
+
+
+def test_two_runs_give_the_same_bytes(campaign, result, tmp_path):
+    out, _ = result
+    analyse_folder([campaign], PLAIN, tmp_path / "again")
+    for path in sorted(out.iterdir()):
+        assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256((tmp_path / "again" / path.name).read_bytes()).digest()
+
+
+def test_plain_words(result):
+    _, content = result
+    text = "\n".join(plain_verdict(content))
+    assert "LPS 1000 K: diffusive, D = " in text
+    assert "LPS 400 K: not diffusive (upper limit), D < " in text
+    assert "LPS: Ea = " in text
+    assert "sigma(300 K) = " in text
+    assert "extrapolated" in text
+    assert is_diffusive(content)
+
+
+def test_figures_are_written_and_reproducible(campaign, tmp_path):
+    folder = campaign / "task.10000"
+    settings = ConductivitySettings()
+    for name in ("a", "b"):
+        analyse_folder([folder], settings, tmp_path / name)
+    names = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
+    assert names == ["arrhenius.png", "arrhenius.svg", "motion_LPS_1000K_0.png", "motion_LPS_1000K_0.svg",
+                     "msd_LPS_1000K_0.png", "msd_LPS_1000K_0.svg"]
+    for name in names:
+        assert (tmp_path / "a/figures" / name).read_bytes() == (tmp_path / "b/figures" / name).read_bytes()
+    assert "D (cm" in (tmp_path / "a/figures/arrhenius.svg").read_text()
+
+
+def test_several_systems_have_a_line_each(makers, campaign, tmp_path):
+    other = makers.md_folder(makers.sample(n_frames=1200, n_li=16), tmp_path / "md", 1000.0, system="other")
+    content = analyse_folder([campaign / "task.10000", campaign / "task.12000", other], PLAIN, tmp_path / "out")
+    assert set(content["arrhenius_by_system"]) == {"LPS", "other"}
+    assert content["arrhenius"]["Ea_eV"] is None
+    assert content["arrhenius_by_system"]["LPS"]["Ea_eV"] is not None
+    assert content["arrhenius_by_system"]["other"]["Ea_eV"] is None
+
+
+def test_charge_and_several_species(makers, tmp_path):
+    folder = makers.md_folder(makers.sample(n_frames=1500, n_li=40, D=0.2), tmp_path / "md", 1000.0)
+    single = analyse_folder([folder], PLAIN, tmp_path / "a")["runs"][0]
+    double = analyse_folder([folder], ConductivitySettings(charges={"Li": 2.0}, figures=False), tmp_path / "b")["runs"][0]
+    assert double["D_cm2_s"] == single["D_cm2_s"]
+    assert double["sigma_NE_mS_cm"] == pytest.approx(4 * single["sigma_NE_mS_cm"])
+    text = (folder / "traj.lammpstrj").read_text()
+    for index in range(21, 41):
+        text = text.replace(f"\n{index} Li ", f"\n{index} Na ")
+    (folder / "traj.lammpstrj").write_text(text)
+    settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
+    both = analyse_folder([folder], settings, tmp_path / "c")["runs"][0]
+    assert set(both["species"]) == {"Li", "Na"}
+    parts = [nernst_einstein_mS_cm(s["D_cm2_s"], 20, 1.0, 2730.0, 1000.0) for s in both["species"].values()]
+    assert both["sigma_NE_mS_cm"] == pytest.approx(sum(parts))
+    assert both["sigma_NE_mS_cm"] == pytest.approx(single["sigma_NE_mS_cm"], rel=0.3)
+
+
+def test_onsager_terms_add_up(makers, tmp_path):
+    from ops.conductivity.synthetic import HopModel
+
+    model = HopModel(n_ions=16, n_frames=4000, cage_A=0.2)
+    folder = makers.md_folder(makers.sample(model=model), tmp_path / "md", 1000.0)
+    text = (folder / "traj.lammpstrj").read_text()
+    for index in range(9, 17):
+        text = text.replace(f"\n{index} Li ", f"\n{index} Na ")
+    (folder / "traj.lammpstrj").write_text(text)
+    settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
+    run = analyse_folder([folder], settings, tmp_path / "c")["runs"][0]
+    assert set(run["onsager_mS_cm"]) == {"Li-Li", "Li-Na", "Na-Na"}
+    assert sum(run["onsager_mS_cm"].values()) == pytest.approx(run["sigma_collective_mS_cm"], rel=1e-6)
+    low, high = run["haven_ci95"]
+    assert low < 0.5 < high
+
+
+def test_a_damaged_file_is_listed_not_raised(makers, campaign, tmp_path):
+    bad = tmp_path / "bad_700K.lammpstrj"
+    bad.write_text("ITEM: TIMESTEP\n0\n")
+    content = analyse_folder([bad, campaign / "task.10000"], PLAIN, tmp_path / "out")
+    verdicts = [run["verdict"] for run in content["runs"]]
+    assert verdicts[0].startswith("unreliable: no complete frame")
+    assert verdicts[1] == "diffusive"
+
+
+def test_sources_that_can_not_be(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        find_sources([tmp_path / "none"], SourceOptions())
+    with pytest.raises(InputError, match="no trajectory in this folder"):
+        find_sources([tmp_path], SourceOptions())
+    (tmp_path / "a.lammpstrj").write_text("x")
+    with pytest.raises(InputError, match="--temperature-K"):
+        find_sources([tmp_path / "a.lammpstrj"], SourceOptions())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("LGPS_700K_1.dcd", 700), ("T700", 700), ("T_650", 650), ("300K", 300), ("run-1200.5K.xyz", 1200.5), ("Li10GeP2S12", None),
+     ("a_K700", None), ("5K", None), ("x_800K", 800), ("800 K", 800)],
+)
+def test_temperature_in_names(name, expected):
+    assert temperature_in(name) == expected
+
+
+def test_folder_of_temperatures_and_replicas(makers, tmp_path):
+    for T in (700, 900):
+        for replica in (1, 2):
+            folder = tmp_path / f"{T}K" / f"r{replica}"
+            folder.mkdir(parents=True)
+            makers.text(makers.sample(n_frames=60), folder / f"traj_{T}K.lammpstrj")
+    sources = find_sources([tmp_path], SourceOptions(timestep_fs=2.0, system="X"))
+    assert [source.temperature_K for source in sources] == [700, 700, 900, 900]
+    assert len({source.label for source in sources}) == 4
+
+
+def test_mean_temperature_off_target_is_noted(makers, tmp_path):
+    folder = makers.md_folder(makers.sample(n_frames=300), tmp_path / "md", 1000.0)
+    (folder / "thermo.csv").write_text("step,time_ps,temperature_K\n" + "".join(f"{k},{k * 0.1},1100\n" for k in range(50)))
+    run = analyse_folder([folder], PLAIN, tmp_path / "out")["runs"][0]
+    assert any("mean temperature was 1100 K" in reason for reason in run["reasons"])
+
+
+def test_table_in_place_of_trajectories(tmp_path):
+    T = np.array([600.0, 700.0, 800.0, 900.0, 1000.0])
+    rows = "".join(f"{t},{D_true(t) * 1e-4},{D_true(t) * 1e-5},16,2730\n" for t in T)
+    table = tmp_path / "points.csv"
+    table.write_text(f"temperature_K,D_cm2_s,sigma_D_cm2_s,n_carriers,volume_A3\n{rows}")
+    content = analyse_folder([table], PLAIN, tmp_path / "out")
+    assert content["arrhenius"]["Ea_eV"] == pytest.approx(0.25, abs=1e-6)
+    assert content["arrhenius"]["D_300K_cm2_s"] == pytest.approx(D_true(300) * 1e-4, rel=1e-6)
+    assert content["arrhenius"]["sigma_300K_mS_cm"] == pytest.approx(
+        nernst_einstein_mS_cm(D_true(300) * 1e-4, 16, 1.0, 2730.0, 300.0), rel=1e-6
+    )
+    assert content["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("temperature_K,D_cm2_s\n300,1e-6\n", "no column sigma_D_cm2_s"),
+        ("temperature_K,D_cm2_s,sigma_D_cm2_s\n300,fast,1e-7\n", ":2: D_cm2_s = fast is not a number"),
+        ("temperature_K,D_cm2_s,sigma_D_cm2_s\n300,-1e-6,1e-7\n", "must be positive"),
+        ("temperature_K,D_cm2_s,sigma_D_cm2_s\n300,,\n", "neither"), ("temperature_K,D_cm2_s,sigma_D_cm2_s\n", "empty"),
+        ("temperature_K,D_cm2_s,sigma_D_cm2_s\n,1e-6,1e-7\n", "no temperature"),
+        ("temperature_K,D_cm2_s,sigma_D_cm2_s\n300,1e-6,\n", "needs its standard error"),
+    ],
+)
+def test_bad_tables(tmp_path, text, words):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        analyse_folder([tmp_path / "t.csv"], PLAIN, tmp_path / "out")
+
+
+def test_comparison_with_experiment(tmp_path):
+    rows = "".join(
+        f"{name},{t},{D_true(t) * 1e-4 * f},{D_true(t) * 1e-5},16,2730\n"
+        for name, f in (("A", 1.0), ("B", 2.0)) for t in (600.0, 800.0, 1000.0)
+    )
+    (tmp_path / "t.csv").write_text(f"system,temperature_K,D_cm2_s,sigma_D_cm2_s,n_carriers,volume_A3\n{rows}")
+    measured = tmp_path / "m.csv"
+    measured.write_text("system,x,sigma_mS_cm,D_cm2_s,Ea_eV\nA,0.0,3.0,1e-8,0.3\nB,0.5,5.0,,0.28\n")
+    analyse_folder([tmp_path / "t.csv"], ConductivitySettings(), tmp_path / "out", compare=measured)
+    names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"arrhenius.svg", "series.svg", "parity.svg", "parity.png"} <= names
+    assert "experiment" in (tmp_path / "out/figures/series.svg").read_text()
+    measured.write_text("name,x\nA,1\n")
+    with pytest.raises(InputError, match="no column `system`"):
+        analyse_folder([tmp_path / "t.csv"], PLAIN, tmp_path / "out", compare=measured)

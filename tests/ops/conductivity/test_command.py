@@ -1,0 +1,59 @@
+"""``dpa-sse conductivity``: exit codes and plain words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ops.errors import InputError
+from pipeline.commands.conductivity import conductivity
+
+
+@pytest.fixture(scope="module")
+def app():
+    application = typer.Typer()
+    application.command()(conductivity)
+    return application
+
+
+def call(app, *words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_numbers_end_with_zero(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=1200, n_li=16), tmp_path / "LPS_1000K.lammpstrj")
+    result = call(app, path, "--timestep-fs", 2, "--out", tmp_path / "out", "--no-figures")
+    assert result.exit_code == 0, result.output
+    assert "diffusive, D = " in result.output
+    assert (tmp_path / "out" / "conductivity.json").is_file()
+
+
+def test_caged_ions_end_with_three(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=400, D=0.0), tmp_path / "LPS_1000K.lammpstrj")
+    result = call(app, path, "--timestep-fs", 2, "--out", tmp_path / "out", "--no-figures", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["runs"][0]["verdict"] == "not diffusive (upper limit)"
+
+
+def test_bad_input_ends_with_two(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=60), tmp_path / "a.lammpstrj")
+    result = call(app, path, "--temperature-K", 700, "--out", tmp_path / "out", "--no-figures")
+    assert result.exit_code == 2
+    assert "--timestep-fs" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--at-K", "cold"], "not a list of numbers"), (["--cell", "1,2"], "6 numbers"),
+        (["--hop-A", "-1"], "hop_distance_A"), (["--reference", "moon"], "reference"), (["--mobile", ""], "mobile"),
+    ],
+)
+def test_wrong_options_are_explained(app, makers, tmp_path, words, message):
+    path = makers.text(makers.sample(n_frames=30), tmp_path / "a_700K.lammpstrj")
+    result = call(app, path, "--out", tmp_path / "out", *words)
+    assert isinstance(result.exception, InputError)
+    assert message in str(result.exception)
