@@ -50,7 +50,7 @@ def _common(
 def init(
     template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
 ) -> None:
-    """Print a commented starter configuration: ``dpa-sse init quickstart > my.yaml``."""
+    """Print a starter configuration: init quickstart > my.yaml."""
     from pipeline.commands.start import starter
 
     typer.echo(starter(template), nl=False)
@@ -58,7 +58,7 @@ def init(
 
 @app.command()
 def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Check a configuration: schema, files, elements, presets. Nothing starts."""
+    """Check a configuration; all problems at once, nothing starts."""
     from pipeline.commands.start import check_config
 
     raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
@@ -71,7 +71,7 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the written inputs.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the DAG with its task counts, and write every input for reading."""
+    """Show the steps and task counts; write the inputs to read."""
     from pipeline.commands.start import plan_config
 
     raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
@@ -84,7 +84,7 @@ def run(
     runs_dir: RunsDir = Path("runs"),
     name: Annotated[str | None, typer.Option("--name", help="Name of the run folder.")] = None,
 ) -> None:
-    """Run a configuration on this machine; the same command goes on after an interruption."""
+    """Run a configuration, or go on with it, on this machine."""
     from pipeline.commands.start import run_config
 
     raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
@@ -92,7 +92,7 @@ def run(
 
 @app.command()
 def resume(run_name: RunArgument) -> None:
-    """Go on with an interrupted or failed run, with the configuration that it has."""
+    """Go on with an interrupted or failed run."""
     from pipeline.commands.start import resume_run
 
     raise typer.Exit(resume_run(run_name))
@@ -120,7 +120,7 @@ def logs(
     task: Annotated[str | None, typer.Argument(help="Task, as `status` and `run` name it.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each file.")] = 30,
 ) -> None:
-    """Show the logs of a task; without one, of the tasks that failed."""
+    """Show the logs of a task, or of all that failed."""
     from pipeline.commands.follow import show_logs
 
     raise typer.Exit(show_logs(run_name, task, lines))
@@ -136,7 +136,7 @@ def stop(run_name: RunArgument) -> None:
 
 @app.command()
 def report(run_name: RunArgument) -> None:
-    """Write the report of a run anew, of a failed or unfinished one too."""
+    """Write the report anew, of an unfinished run too."""
     from pipeline.commands.follow import rebuild_report
 
     raise typer.Exit(rebuild_report(run_name))
@@ -158,7 +158,7 @@ def op(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Show versions, GPU, and the programs that were found."""
+    """Show versions, GPU, and which programs were found."""
     from pipeline.commands.start import show_doctor
 
     raise typer.Exit(show_doctor(as_json=as_json))
@@ -169,8 +169,8 @@ def _register_groups() -> None:
     from pipeline.commands.conductivity import conductivity
     from pipeline.commands.structures import app as structures
 
-    app.command()(conductivity)
-    app.add_typer(structures, name="structures")
+    app.command(short_help="Diffusion and conductivity from trajectories.")(conductivity)
+    app.add_typer(structures, name="structures", short_help="The library; build, mix, disorder and perturb cells.")
 
 
 def main() -> None:

@@ -70,8 +70,7 @@ def fit(points: Sequence[Point], exponent: float = -1.0) -> Fit:
     T = np.array([p.temperature_K for p in points])
     if len(set(T.tolist())) < 2:
         raise InputError("an Arrhenius line needs diffusion coefficients at two temperatures or more")
-    y = np.log([p.D_cm2_s for p in points]) - (1 + exponent) * np.log(T)
-    weights = 1 / np.array([p.ln_sigma for p in points]) ** 2
+    y, weights = _ordinates(points, exponent)
     design = np.column_stack([np.ones_like(T), 1 / T])
     inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
     parameters = inverse @ (design.T @ (weights * y))
@@ -80,6 +79,13 @@ def fit(points: Sequence[Point], exponent: float = -1.0) -> Fit:
         chi2_red = float((weights * (y - design @ parameters) ** 2).sum() / (len(points) - 2))
         inverse = inverse * max(1.0, chi2_red)
     return Fit(parameters, inverse, chi2_red, exponent)
+
+
+def _ordinates(points: Sequence[Point], exponent: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return ln D - (1 + m) ln T and the weights of the points."""
+    T = np.array([p.temperature_K for p in points])
+    D = np.array([p.D_cm2_s for p in points], dtype=float)
+    return np.log(D) - (1 + exponent) * np.log(T), 1 / np.array([p.ln_sigma for p in points]) ** 2
 
 
 def curvature_p(points: Sequence[Point], exponent: float = -1.0) -> float | None:
@@ -91,8 +97,7 @@ def curvature_p(points: Sequence[Point], exponent: float = -1.0) -> float | None
     T = np.array([p.temperature_K for p in points])
     x = 1 / T - np.mean(1 / T)
     x /= np.abs(x).max()
-    y = np.log([p.D_cm2_s for p in points]) - (1 + exponent) * np.log(T)
-    weights = 1 / np.array([p.ln_sigma for p in points]) ** 2
+    y, weights = _ordinates(points, exponent)
     design = np.column_stack([np.ones_like(x), x, x**2])
     inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
     value = (inverse @ (design.T @ (weights * y)))[2]

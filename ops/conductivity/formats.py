@@ -134,7 +134,7 @@ def _npz_chunks(path: Path, cells: np.ndarray, n_atoms: int) -> Iterator[Chunk]:
 
 def _fill(source: IO[bytes], array: np.ndarray, path: Path) -> None:
     """Read exactly the bytes of ``array``."""
-    view = memoryview(array).cast("B")
+    view = memoryview(array).cast("B")  # type: ignore[arg-type]
     done = 0
     while done < len(view):
         count = source.readinto(view[done:])  # type: ignore[attr-defined]

@@ -164,7 +164,7 @@ def _vasprun_events(path: Path, notes: list[str]) -> Iterator[tuple[str, Any]]:
                 if potim is not None:
                     yield "POTIM", float(potim.text or "nan")
             elif element.tag == "atominfo":
-                yield "symbols", [row[0].text.strip() for row in element.findall("array[@name='atoms']/set/rc")]
+                yield "symbols", [(row[0].text or "").strip() for row in element.findall("array[@name='atoms']/set/rc")]
             elif element.tag == "calculation":
                 structure = element.find("structure")
                 if structure is not None:

@@ -12,7 +12,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000",
 )
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 7.5, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
     "lines.linewidth": 1.4, "svg.hashsalt": "conductivity", "svg.fonttype": "none", "axes.titlelocation": "left",

@@ -90,7 +90,7 @@ def _add_hops(
         who = np.argsort(rng.random((count, n)), axis=1)[:, : model.group]
     for column in range(who.shape[1]):
         for axis in range(3):
-            np.add.at(jumps, (who[:, column], axis, when), vectors[:, axis])
+            np.add.at(jumps[:, axis], (who[:, column], when), vectors[:, axis])
 
 
 def _two_sites(jumps: np.ndarray, rng: np.random.Generator, model: HopModel) -> np.ndarray:

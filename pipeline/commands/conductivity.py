@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 DIFFUSIVE, BAD_INPUT, REFUSED = 0, 2, 3
+Model = TypeVar("Model")
 
 
 def conductivity(
@@ -40,7 +41,7 @@ def conductivity(
     Exit code 0: there are numbers; 3: nothing is diffusive; 2: bad input.
     """
     from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
-    from ops.conductivity.settings import SourceOptions
+    from ops.conductivity.settings import ConductivitySettings, SourceOptions
     from ops.files import read_json
 
     species = _words(mobile)
@@ -48,8 +49,8 @@ def conductivity(
         SourceOptions, temperature_K=temperature, timestep_fs=timestep, frame_every=frame_every, system=system,
         elements=_words(elements) or None, topology=topology, cell=_numbers(cell, "--cell", 6) if cell else None,
     )
-    settings = make_settings(
-        mobile=species, charges=_charges(charge or [], species), hop_distance_A=hop, skip_ps=skip, start_ps=start,
+    settings = _checked(
+        ConductivitySettings, mobile=species, charges=_charges(charge or [], species), hop_distance_A=hop, skip_ps=skip, start_ps=start,
         extrapolate_to_K=_numbers(at, "--at-K"), reference=reference, arrhenius_exponent=exponent, figures=figures,
     )
     progress = None if as_json else lambda line: typer.echo(line, err=True)
@@ -64,14 +65,7 @@ def conductivity(
     raise typer.Exit(DIFFUSIVE if is_diffusive(result) else BAD_INPUT if only_bad else REFUSED)
 
 
-def make_settings(**values: object) -> object:
-    """Return the settings of the analysis, or raise ``InputError`` with the names of the options."""
-    from ops.conductivity.settings import ConductivitySettings
-
-    return _checked(ConductivitySettings, **values)
-
-
-def _checked(model: type, **values: object) -> object:
+def _checked(model: type[Model], **values: object) -> Model:
     """Build a settings object; a refused value becomes an ``InputError`` in plain words."""
     from pydantic import ValidationError
 
