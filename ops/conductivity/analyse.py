@@ -14,7 +14,7 @@ from ops.conductivity import arrhenius
 from ops.conductivity.estimate import DIFFUSIVE, estimate_self
 from ops.conductivity.formats import open_trajectory
 from ops.conductivity.points_table import read_measured, read_points
-from ops.conductivity.run import Run, charge_of, measure, nernst_einstein_mS_cm, report
+from ops.conductivity.run import Run, charge_of, measure, nernst_einstein, report
 from ops.conductivity.settings import ConductivitySettings, SourceOptions
 from ops.conductivity.sources import Source, find_sources
 from ops.conductivity.tables import write_tables
@@ -53,8 +53,8 @@ def analyse_folder(
     Returns
     -------
     dict
-        The content of ``conductivity.json``. A run that is short, caged, molten, exploded or unreadable is listed with its
-        verdict; it never raises.
+        The content of ``conductivity.json``. A run that is short, caged, molten, exploded or unreadable is listed
+        with its verdict; it never raises.
 
     Raises
     ------
@@ -147,7 +147,8 @@ def pool(group: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]
     spacing = Counter(round(run.dt_ps, 9) for run in usable).most_common(1)[0][0]
     same = [run for run in usable if abs(run.dt_ps - spacing) < 1e-8 and run.counts == usable[0].counts]
     if len(same) < len(usable):
-        entry["reasons"].append(f"{len(usable) - len(same)} replicas with another frame spacing or composition left out")
+        left_out = len(usable) - len(same)
+        entry["reasons"].append(f"{left_out} replicas with another frame spacing or composition left out")
     estimates = same[0].estimates
     if len(same) > 1:
         estimates = {
@@ -204,7 +205,8 @@ def to_point(entry: dict[str, Any], runs: Sequence[Run], settings: ConductivityS
     if carriers and entry.get("volume_A3"):
         density = carriers * charge_of(settings, species) ** 2 / entry["volume_A3"]
     return arrhenius.Point(
-        entry["temperature_K"], entry.get("D_cm2_s"), entry.get("ln_D_sigma") or 0.0, entry.get("D_upper95_cm2_s"), density
+        entry["temperature_K"], entry.get("D_cm2_s"), entry.get("ln_D_sigma") or 0.0, entry.get("D_upper95_cm2_s"),
+        density,
     )
 
 
@@ -212,7 +214,7 @@ def with_sigma(row: dict[str, Any], settings: ConductivitySettings) -> dict[str,
     """Return a row of a table with its Nernst-Einstein conductivity, where carriers and volume are given."""
     if row["D_cm2_s"] is None or not row["n_carriers"] or not row["volume_A3"]:
         return row | {"sigma_NE_mS_cm": None, "sigma_NE_ci95_mS_cm": None}
-    factor = nernst_einstein_mS_cm(
+    factor = nernst_einstein(
         1.0, row["n_carriers"], charge_of(settings, settings.mobile[0]), row["volume_A3"], row["temperature_K"]
     )
     interval = tuple(factor * value for value in row["D_ci95_cm2_s"])

@@ -1,7 +1,8 @@
 """Arrhenius line through ln D, extrapolated with its full covariance.
 
-y = ln D - (1 + m) ln T against 1/T, with m the exponent in sigma = sigma0 T^m exp(-Ea / kB T): for m = -1, the default,
-this is a fit of ln D or, equivalently, of ln(sigma T). A fit of ln sigma itself would overestimate sigma at 300 K twofold.
+y = ln D - (1 + m) ln T against 1/T, with m the exponent in sigma = sigma0 T^m exp(-Ea / kB T): for m = -1, the
+default, this is a fit of ln D or, equivalently, of ln(sigma T). A fit of ln sigma itself would overestimate sigma at
+300 K twofold.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ class Fit:
     chi2_red: float | None
     exponent: float
 
-    def ln_D(self, temperature_K: float) -> tuple[float, float]:
+    def ln_D(self, temperature_K: float) -> tuple[float, float]:  # noqa: N802
         """Return ln D (D in cm^2/s) and its standard error at a temperature."""
         v = np.array([1.0, 1 / temperature_K])
         value = float(v @ self.parameters) + (1 + self.exponent) * np.log(temperature_K)
         return float(value), float(np.sqrt(v @ self.covariance @ v))
 
     @property
-    def activation_eV(self) -> tuple[float, float]:
+    def activation_eV(self) -> tuple[float, float]:  # noqa: N802
         """Activation energy and its standard error, eV."""
         return -KB_EV * float(self.parameters[1]), KB_EV * float(np.sqrt(self.covariance[1, 1]))
 
@@ -159,7 +160,7 @@ def _curve(line: Fit, temperatures: Sequence[float]) -> dict[str, list[float]]:
 
 
 def density_at(points: Sequence[Point], temperature_K: float) -> float | None:
-    """Return the carrier density at a temperature: a line through those of the runs, their mean with fewer than three."""
+    """Return the carrier density at a temperature, from a line through the volumes, or their mean below three."""
     known = [(p.temperature_K, p.density_A3) for p in points if p.density_A3]
     if not known:
         return None
@@ -175,7 +176,7 @@ def _extrapolate(
     result: dict[str, Any], line: Fit, used: Sequence[Point], points: Sequence[Point], temperature: float
 ) -> None:
     """Add D and sigma at one temperature, with the leave-one-out range."""
-    from ops.conductivity.run import nernst_einstein_mS_cm
+    from ops.conductivity.run import nernst_einstein
 
     value, error = line.ln_D(temperature)
     D = np.exp([value, value - 1.96 * error, value + 1.96 * error])
@@ -183,7 +184,7 @@ def _extrapolate(
     result[f"D_{name}_cm2_s"], result[f"D_{name}_ci95_cm2_s"] = float(D[0]), (float(D[1]), float(D[2]))
     entry: dict[str, Any] = {"temperature_K": temperature, "D_cm2_s": float(D[0]), "D_ci95_cm2_s": (D[1], D[2])}
     density = density_at(points, temperature)
-    factor = nernst_einstein_mS_cm(1.0, 1, 1.0, 1 / density, temperature) if density else None
+    factor = nernst_einstein(1.0, 1, 1.0, 1 / density, temperature) if density else None
     if factor:
         sigma = factor * D
         result[f"sigma_{name}_mS_cm"] = float(sigma[0])
@@ -207,11 +208,13 @@ def _remarks(
     notes = ["extrapolation assumes no phase transition and no order-disorder change on the way"]
     inverse = [1 / p.temperature_K for p in used]
     if len(used) < 5 or max(inverse) - min(inverse) < 0.8e-3:
-        notes.append(f"{len(used)} temperatures over {max(inverse) - min(inverse):.1e} /K: five over 8e-4 /K are advised")
+        span = max(inverse) - min(inverse)
+        notes.append(f"{len(used)} temperatures over {span:.1e} /K: five over 8e-4 /K are advised")
     if len(used) == 2:
         notes.append("two temperatures only: the line can not be tested")
     if result["curvature_p"] is not None and result["curvature_p"] < 0.05:
-        notes.append(f"the points are curved (p = {result['curvature_p']:.3f}): the extrapolation crosses a kink or bend")
+        p = result["curvature_p"]
+        notes.append(f"the points are curved (p = {p:.3f}): the extrapolation crosses a kink or bend")
     for point in points:
         value, error = line.ln_D(point.temperature_K)
         if point.D_cm2_s is None and point.upper_cm2_s and value - 1.96 * error > np.log(point.upper_cm2_s):

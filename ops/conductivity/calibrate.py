@@ -14,7 +14,7 @@ from ops.conductivity.synthetic import HopModel, simulate
 
 
 def models() -> dict[str, HopModel]:
-    """Return the diffusive ensembles: a cage with concerted hops (two sizes), independent ions, slow cage, rare hops."""
+    """Return the diffusive ensembles: concerted hops (two sizes), independent ions, slow cage, rare hops."""
     return {
         "small": HopModel(),
         "medium": HopModel(n_ions=100, n_frames=5000),
@@ -88,7 +88,7 @@ def coverage(model: HopModel, seeds: Iterable[int]) -> Coverage:
         fit = estimate_collective([value], [tracks.shape[2]], model.dt_ps, estimate.start.collective_ps)
         if fit is None or fit[0].slope <= 0 or fit[0].birge_sigma / fit[0].slope > COLLECTIVE_MAX_RSD:
             continue
-        ratio = fit[0].slope / 6 / (model.n_ions * model.D_collective_A2_ps)
+        ratio = fit[0].slope / 6 / (model.n_ions * model.collective_diffusion)
         together.append((ratio, abs(np.log(ratio)) < 1.96 * fit[0].birge_sigma / fit[0].slope))
     ratios, covered = np.array(own).T if own else (np.ones(1), np.zeros(1))
     others, inside = np.array(together).T if together else (np.ones(1), np.zeros(1))

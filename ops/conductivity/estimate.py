@@ -108,8 +108,8 @@ def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
     """Return observed over expected scatter of the slope between time blocks, and the number of blocks (5 to 20).
 
     A block is some eight times the first possible start long. Each is fitted with the weights of a generalised least
-    squares line on lags that fit into it; the model covariance, which takes ions as independent, says how much the blocks
-    should differ. Concerted hops make the ratio larger than one.
+    squares line on lags that fit into it; the model covariance, which takes ions as independent, says how much the
+    blocks should differ. Concerted hops make the ratio larger than one.
     """
     if part.tracks is None:
         return None
@@ -189,9 +189,9 @@ def gates(
 ) -> tuple[str, float | None]:
     """Return why a slope is not a diffusion coefficient, and by what factor the run is too short.
 
-    The MSD must rise by half a squared hop between the start and T/2, there must be 50 hops, and D must exceed three sigma
-    (He et al., npj Comput. Mater. 4, 18 (2018), and counting statistics). An empty reason means that all hold; a factor of
-    None means that a longer run is not known to help, because the MSD does not grow.
+    The MSD must rise by half a squared hop between the start and T/2, there must be 50 hops, and D must exceed three
+    sigma (He et al., npj Comput. Mater. 4, 18 (2018), and counting statistics). An empty reason means that all hold;
+    a factor of None means that a longer run is not known to help, because the MSD does not grow.
     """
     msd = mean_msd(parts)
     half_ps = (len(msd) - 1) * parts[0].dt_ps
@@ -213,8 +213,8 @@ def gates(
 def _half_width(parts: Sequence[Part], curve: Curve, start: Start, blocks: float, freedom: int) -> dict[str, Any]:
     """Return the half width of the 95 % interval of ln D and its ingredients.
 
-    The largest of GLS x Birge factor, GLS x scatter of time blocks (Student t), and, from three replicas on, their spread
-    (Student t); the spread between starts is added in quadrature.
+    The largest of GLS x Birge factor, GLS x scatter of time blocks (Student t), and, from three replicas on, their
+    spread (Student t); the spread between starts is added in quadrature.
     """
     from scipy.stats import t as student
 

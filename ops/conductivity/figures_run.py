@@ -169,7 +169,9 @@ def health_figure(run: Run, path: Path) -> Path | None:
         return None
     with source.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    wanted = (("temperature_K", "T (K)"), ("pressure_bar", "p (bar)"), ("potential_eV", "E (eV)"), ("volume_A3", "V (Å$^3$)"))
+    wanted = (
+        ("temperature_K", "T (K)"), ("pressure_bar", "p (bar)"), ("potential_eV", "E (eV)"), ("volume_A3", "V (Å$^3$)"),
+    )
     shown = [(key, label) for key, label in wanted if rows and key in rows[0]]
     if not shown or "time_ps" not in rows[0]:
         return None

@@ -14,7 +14,7 @@ _TICKS = (200, 250, 300, 350, 400, 500, 600, 800, 1000, 1300)
 
 
 def arrhenius_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()) -> Path | None:
-    """Draw D against 1000/T: intervals, upper limits as arrows, line with band, extrapolated points hollow, experiment."""
+    """Draw D against 1000/T: limits as arrows, line with band, extrapolations hollow, experiments as stars."""
     if not any(entry.get("D_cm2_s") or entry.get("D_upper95_cm2_s") for entry in result["temperatures"]):
         return None
     figure, axes = new_figure(1, 1, 4.6, 3.6)
@@ -117,7 +117,8 @@ def series_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[st
     x = [one for one, _ in points]
     sigma = np.array([value["sigma_mS_cm"] for _, value in points])
     low, high = np.array([value["sigma_ci95_mS_cm"] for _, value in points]).T
-    axes.errorbar(x, sigma, [sigma - low, high - sigma], fmt="o-", mfc="white", color=BLUE, capsize=2, label="extrapolated")
+    spread = [sigma - low, high - sigma]
+    axes.errorbar(x, sigma, spread, fmt="o-", mfc="white", color=BLUE, capsize=2, label="extrapolated")
     stars = sorted((m["x"], m["sigma_mS_cm"]) for m in measured if m["x"] is not None and m["sigma_mS_cm"])
     if stars:
         axes.plot(*zip(*stars, strict=True), "*--", color=RED, ms=9, label="experiment")

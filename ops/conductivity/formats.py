@@ -99,7 +99,8 @@ def read_npz(path: Path, options: SourceOptions) -> Trajectory:
         with np.load(path, allow_pickle=False) as data:
             missing = [name for name in ("positions", "symbols") if name not in data]
             if missing or ("cells" not in data and "cell" not in data):
-                raise InputError(f"{path}: needs `positions`, `cells`, `symbols`, `dt_ps`; it has {', '.join(data.files)}")
+                found = ", ".join(data.files)
+                raise InputError(f"{path}: needs `positions`, `cells`, `symbols`, `dt_ps`; it has {found}")
             symbols = [str(name) for name in data["symbols"]]
             cells = np.asarray(data["cells" if "cells" in data else "cell"], dtype=float)
             frame_ps = float(data["dt_ps"]) if "dt_ps" in data else None

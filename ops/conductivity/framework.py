@@ -27,10 +27,10 @@ def check_framework(tracks: Tracks, mobile: list[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rmsd_A`` (from the mean positions), ``largest_displacement_A``, ``moved_fraction`` (atoms displaced by more than
-        2.5 A between the first and last tenth) in all and by species, ``msd_slope_A2_ps`` with ``msd_slope_sigma``,
-        ``whole_units_fraction`` (of the PS4-like units at the start, how many keep their ligands at the end; None
-        without such units), ``melted`` and ``notes``.
+        ``rmsd_A`` (from the mean positions), ``largest_displacement_A``, ``moved_fraction`` (atoms displaced by more
+        than 2.5 A between the first and last tenth) in all and by species, ``msd_slope_A2_ps`` with
+        ``msd_slope_sigma``, ``whole_units_fraction`` (of the PS4-like units at the start, how many keep their ligands
+        at the end; None without such units), ``melted`` and ``notes``.
     """
     symbols = np.array(tracks.symbols)
     framework = np.flatnonzero(~np.isin(symbols, mobile))
@@ -104,8 +104,8 @@ def framework_msd(tracks: Tracks, mobile: list[str]) -> tuple[np.ndarray, np.nda
 def whole_units(tracks: Tracks) -> float | None:
     """Return which fraction of the tetrahedra of the first frame keep all their ligands at the end.
 
-    A unit is a centre (P, Ge, ...) with its S, O or Se neighbours within 1.25 times the sum of covalent radii in the first
-    frame. At the end a bond counts as kept below 1.6 times that sum in at least half of the last frames.
+    A unit is a centre (P, Ge, ...) with its S, O or Se neighbours within 1.25 times the sum of covalent radii in the
+    first frame. At the end a bond counts as kept below 1.6 times that sum in at least half of the last frames.
     """
     from ase.data import atomic_numbers, covalent_radii
 

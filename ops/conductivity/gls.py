@@ -1,9 +1,9 @@
 """Slope of a mean squared displacement by generalised least squares, with a calibrated error.
 
-Overlapping windows make neighbouring points of an MSD curve almost copies of each other, so an ordinary regression claims
-an error that is a hundred times too small. Here the covariance of all points is written down for Brownian motion plus
-white noise (Bullerjahn, von Buelow, Hummer, J. Chem. Phys. 153, 024116 (2020)), with the fourth cumulant of rare large
-hops (compound Poisson process) added, and used in the fit.
+Overlapping windows make neighbouring points of an MSD curve almost copies of each other, so an ordinary regression
+claims an error that is a hundred times too small. Here the covariance of all points is written down for Brownian
+motion plus white noise (Bullerjahn, von Buelow, Hummer, J. Chem. Phys. 153, 024116 (2020)), with the fourth cumulant
+of rare large hops (compound Poisson process) added, and used in the fit.
 """
 
 from __future__ import annotations

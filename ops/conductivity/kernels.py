@@ -7,8 +7,9 @@ from numba import njit
 
 
 @njit(cache=True)
-def unwrap(  # noqa: ANN201
-    positions, inverses, origins, trusted, state, unwrapped, weights, species, mobile, tracks, sums, offset, picked, samples  # noqa: ANN001
+def unwrap(  # noqa: ANN201, PLR0915
+    positions, inverses, origins, trusted, state, unwrapped, weights,  # noqa: ANN001
+    species, mobile, tracks, sums, offset, picked, samples,  # noqa: ANN001
 ):
     """Unwrap a chunk of frames in reduced coordinates, take the reference off, and store what is kept.
 
@@ -218,7 +219,7 @@ def overlap_sums(lags, n_frames):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True)
-def _number(buffer, position, end):  # noqa: ANN001, ANN202
+def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
     """Parse one decimal number; return (value, new position). A malformed field gives NaN."""
     negative = False
     if position < end and (buffer[position] == 45 or buffer[position] == 43):

@@ -150,7 +150,8 @@ def _parse_header(buffer: bytearray, start: int, end: int, path: Path) -> _Frame
             tilts = [row[2] if len(row) > 2 else 0.0 for row in rows]
             cell, origin = box_cell([row[:2] for row in rows], tilts)
     except (KeyError, IndexError, ValueError, StopIteration) as error:
-        raise InputError(f"{path}: this is not a LAMMPS text dump, or it is damaged (near `{lines[0][:40]}`)") from error
+        near = lines[0][:40]
+        raise InputError(f"{path}: this is not a LAMMPS text dump, or it is damaged (near `{near}`)") from error
     return _Frame(step, n_atoms, cell, origin, lines[-1].split()[2:], stop + 1)
 
 
@@ -182,7 +183,9 @@ class Stream:
     def __init__(self, path: Path) -> None:
         with path.open("rb") as probe:
             self.zipped = probe.read(2) == b"\x1f\x8b"
-        self.file: BinaryIO | io.BufferedIOBase = gzip.open(path) if self.zipped else path.open("rb", buffering=0)
+        self.file: BinaryIO | io.BufferedIOBase = (
+            gzip.open(path) if self.zipped else path.open("rb", buffering=0)  # noqa: SIM115  (closed by the reader)
+        )
         self.buffer = bytearray(_BUFFER)
         self.start, self.end, self.eof = 0, 0, False
 

@@ -15,7 +15,7 @@ from ops.conductivity.trajectory import Chunk, Trajectory
 from ops.errors import InputError
 
 
-class _Short(Exception):
+class _ShortError(Exception):
     """The window ends before the frame does."""
 
 
@@ -38,7 +38,7 @@ class _Cursor:
     def take(self, layout: str) -> tuple:
         size = struct.calcsize(layout)
         if self.position + size > self.end:
-            raise _Short
+            raise _ShortError
         values = struct.unpack_from(layout, self.buffer, self.position)
         self.position += size
         return values
@@ -72,7 +72,7 @@ def _parse(stream: Stream, names: list[str], path: Path) -> _Frame:
     for _ in range(cursor.take("<i")[0]):
         count = cursor.take("<i")[0]
         if cursor.position + 8 * count > cursor.end:
-            raise _Short
+            raise _ShortError
         part = np.frombuffer(cursor.buffer, "<f8", count, cursor.position).reshape(-1, width)
         values[filled : filled + len(part)] = part
         filled += len(part)
@@ -91,7 +91,7 @@ def _frames(path: Path, notes: list[str]) -> Iterator[_Frame]:
         while True:
             try:
                 frame = _parse(stream, names, path)
-            except _Short:
+            except _ShortError:
                 if stream.refill():
                     continue
                 if stream.end > stream.start:

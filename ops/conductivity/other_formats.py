@@ -76,7 +76,8 @@ def read_ase(
         while atoms is not None:
             if list(atoms.get_chemical_symbols()) != symbols:
                 raise InputError(f"{path}: number or order of the atoms changes at frame {count}")
-            yield atoms.positions.copy(), check_cell(np.array(atoms.cell), options, path), _time(atoms.info, timestep_fs)
+            cell = check_cell(np.array(atoms.cell), options, path)
+            yield atoms.positions.copy(), cell, _time(atoms.info, timestep_fs)
             atoms = next(images, None)
             count += 1
 
@@ -222,7 +223,8 @@ def _xyz_frames(
             try:
                 count = int(line)
             except ValueError as error:
-                raise InputError(f"{path}: not an xyz file (`{line.strip()[:40]}` where a number of atoms is due)") from error
+                found = line.strip()[:40]
+                raise InputError(f"{path}: not an xyz file (`{found}` where a number of atoms is due)") from error
             comment = stream.readline()
             rows = [stream.readline().split() for _ in range(count)]
             if len(rows[-1]) < 4:
@@ -242,7 +244,8 @@ def _xyz_frames(
 def read_mdanalysis(kind: str, path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
     """Open a DCD or XTC file; the elements come from the ``topology`` option (any structure file of ASE).
 
-    The time of a DCD is not trusted, since programs write it in different units: step numbers and the time step are used.
+    The time of a DCD is not trusted, since programs write it in different units: step numbers and the time step are
+    used.
     """
     if options.topology is None:
         raise InputError(f"{path}: a {kind} file has no elements; give a structure file with --topology")
@@ -254,7 +257,8 @@ def read_mdanalysis(kind: str, path: Path, options: SourceOptions, timestep_fs: 
     if reader.n_atoms != len(symbols):
         raise InputError(f"{path}: {reader.n_atoms} atoms, but {len(symbols)} in {options.topology}")
     cell = np.array(atoms.cell)
-    scale = timestep_fs * 1e-3 * (options.frame_every or getattr(reader, "skip_timestep", 1) or 1) if timestep_fs else None
+    every = options.frame_every or getattr(reader, "skip_timestep", 1) or 1
+    scale = timestep_fs * 1e-3 * every if timestep_fs else None
 
     def frames() -> Iterator[_Frame]:
         for ts in reader:

@@ -1,10 +1,11 @@
 """Where diffusion begins: an average over possible starts, weighted by how straight the MSD is from each on.
 
-A single start that is only just acceptable biases the slope, and one that is surely late wastes most of the run. So every
-candidate start gets a generalised least squares line and a test for curvature (an added relaxation exp(-t / start)); starts
-are averaged with weights exp(-z^2) / sigma, z being the curvature in standard errors, scaled by the observed scatter.
-The spread between starts enters the error. This is model averaging over data cuts (Jay and Neil, Phys. Rev. D 103, 114502
-(2021)) with a directed test in place of the total chi square, which is blind to slow curvature.
+A single start that is only just acceptable biases the slope, and one that is surely late wastes most of the run. So
+every candidate start gets a generalised least squares line and a test for curvature (an added relaxation exp(-t /
+start)); starts are averaged with weights exp(-z^2) / sigma, z being the curvature in standard errors, scaled by the
+observed scatter. The spread between starts enters the error. This is model averaging over data cuts (Jay and Neil,
+Phys. Rev. D 103, 114502 (2021)) with a directed test in place of the total chi square, which is blind to slow
+curvature.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def latest_start(length_ps: float, n_runs: int) -> float:
 
 
 def needed_margin(n_runs: int) -> float:
-    """Return how much later than the first candidate the latest start must be: 1.7 for one run, up to twice that for replicas."""
+    """Return how much later than the first candidate the latest start must be: 1.7, up to twice that for replicas."""
     return STEP**2 * min(2.0, float(np.sqrt(n_runs)))
 
 
@@ -130,7 +131,8 @@ def find_start(
 
 
 def _average(
-    curve: Curve, fits: list[tuple[float, Line, float, np.ndarray]], weights: np.ndarray, latest_ps: float, scatter: float
+    curve: Curve, fits: list[tuple[float, Line, float, np.ndarray]], weights: np.ndarray, latest_ps: float,
+    scatter: float,
 ) -> Start:
     """Combine the lines of all starts."""
     lines = [line for _, line, _, _ in fits]
@@ -148,8 +150,8 @@ def _average(
         np.asarray(sum(w * one.covariance for w, one in zip(weights, lines, strict=True))),
     )
     scan = [
-        {"start_ps": time, "D_cm2_s": one.slope / 6e4, "sigma_cm2_s": one.sigma * scatter / 6e4, "chi2_red": one.chi2_red,
-         "curvature_sigma": bend, "weight": float(weight)}
+        {"start_ps": time, "D_cm2_s": one.slope / 6e4, "sigma_cm2_s": one.sigma * scatter / 6e4,
+         "chi2_red": one.chi2_red, "curvature_sigma": bend, "weight": float(weight)}
         for weight, (time, one, bend, _) in zip(weights, fits, strict=True)
     ]
     straight = [time for time, _, bend, _ in fits if bend < _STRAIGHT]

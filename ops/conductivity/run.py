@@ -27,9 +27,9 @@ E_CHARGE = 1.602176634e-19
 K_BOLTZMANN = 1.380649e-23
 COLLECTIVE_MAX_RSD = 0.75
 FORMAL = {
-    "Li": 1.0, "Na": 1.0, "K": 1.0, "Ag": 1.0, "Cu": 1.0, "Mg": 2.0, "Ca": 2.0, "Zn": 2.0, "B": 3.0, "Al": 3.0, "Ga": 3.0,
-    "La": 3.0, "Y": 3.0, "In": 3.0, "Si": 4.0, "Ge": 4.0, "Sn": 4.0, "Ti": 4.0, "Zr": 4.0, "P": 5.0, "Nb": 5.0, "Ta": 5.0,
-    "O": -2.0, "S": -2.0, "Se": -2.0, "F": -1.0, "Cl": -1.0, "Br": -1.0, "I": -1.0,
+    "Li": 1.0, "Na": 1.0, "K": 1.0, "Ag": 1.0, "Cu": 1.0, "Mg": 2.0, "Ca": 2.0, "Zn": 2.0, "B": 3.0, "Al": 3.0,
+    "Ga": 3.0, "La": 3.0, "Y": 3.0, "In": 3.0, "Si": 4.0, "Ge": 4.0, "Sn": 4.0, "Ti": 4.0, "Zr": 4.0, "P": 5.0,
+    "Nb": 5.0, "Ta": 5.0, "O": -2.0, "S": -2.0, "Se": -2.0, "F": -1.0, "Cl": -1.0, "Br": -1.0, "I": -1.0,
 }
 
 
@@ -67,7 +67,7 @@ class Run:
         return not self.verdict.startswith("unreliable") and self.verdict != "melted"
 
 
-def nernst_einstein_mS_cm(D_cm2_s: float, count: int, charge: float, volume_A3: float, temperature_K: float) -> float:
+def nernst_einstein(D_cm2_s: float, count: int, charge: float, volume_A3: float, temperature_K: float) -> float:
     """Return N (z e)^2 D / (V kB T) in mS/cm for one species.
 
     ``count`` carriers in the volume; the factor N is missing in the relation as some papers print it.
@@ -144,7 +144,8 @@ def charge_msd(tracks: Tracks, settings: ConductivitySettings, max_lag: int) -> 
 def formal_charges(counts: dict[str, int], settings: ConductivitySettings) -> dict[str, float] | None:
     """Return the charge of every species when they are known and the cell is neutral, else None.
 
-    The current of all ions of a neutral cell does not depend on the frame of reference, which tests the framework frame.
+    The current of all ions of a neutral cell does not depend on the frame of reference, which tests the framework
+    frame.
     """
     charges = FORMAL | settings.charges
     if any(name not in charges for name in counts):
@@ -162,8 +163,8 @@ def report(runs: Sequence[Run], estimates: dict[str, Estimate], settings: Conduc
         (
             "D_cm2_s", "D_ci95_cm2_s", "D_upper95_cm2_s", "sigma_NE_mS_cm", "sigma_NE_ci95_mS_cm",
             "sigma_NE_upper95_mS_cm", "sigma_collective_mS_cm", "sigma_collective_ci95_mS_cm", "haven_ratio",
-            "haven_ci95", "t_start_ps", "n_hops", "chi2_red", "fit_window_ps", "D_axes_cm2_s", "D_tensor_cm2_s", "onsager_mS_cm",
-            "sigma_all_ions_mS_cm", "collective_window_ps",
+            "haven_ci95", "t_start_ps", "n_hops", "chi2_red", "fit_window_ps", "D_axes_cm2_s", "D_tensor_cm2_s",
+            "onsager_mS_cm", "sigma_all_ions_mS_cm", "collective_window_ps",
         )
     )
     numbers["volume_A3"] = volume or None
@@ -194,7 +195,7 @@ def _add_nernst_einstein(
 ) -> None:
     """Add the Nernst-Einstein conductivity: the sum over species, when each of them has a number."""
     def sigma(D: float, name: str) -> float:
-        return nernst_einstein_mS_cm(D, run.counts[name], charge_of(settings, name), volume, run.temperature_K)
+        return nernst_einstein(D, run.counts[name], charge_of(settings, name), volume, run.temperature_K)
 
     found = {name: e for name, e in estimates.items() if e.D_cm2_s is not None}
     if len(found) == len(estimates):
@@ -230,7 +231,7 @@ def _add_collective(
         return
     line, curve = fit
     half = 1.96 * line.birge_sigma / line.slope
-    factor = nernst_einstein_mS_cm(A2_PS_TO_CM2_S / 6, 1, 1.0, volume, runs[0].temperature_K)
+    factor = nernst_einstein(A2_PS_TO_CM2_S / 6, 1, 1.0, volume, runs[0].temperature_K)
     value = factor * line.slope
     numbers["sigma_collective_mS_cm"] = value
     numbers["sigma_collective_ci95_mS_cm"] = (value * float(np.exp(-half)), value * float(np.exp(half)))

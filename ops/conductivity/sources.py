@@ -13,7 +13,9 @@ from ops.conductivity.settings import SourceOptions
 from ops.errors import InputError
 from ops.files import read_json
 
-_TEMPERATURE = re.compile(r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{2,4})(?=$|[_\-. /])")
+_TEMPERATURE = re.compile(
+    r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{2,4})(?=$|[_\-. /])"
+)
 MD_TRAJECTORY = "traj.lammpstrj"
 
 
@@ -123,7 +125,9 @@ def _file_source(path: Path, options: SourceOptions) -> Source:
     """Return the source of a single trajectory file; the temperature may stand in its name or its folder's."""
     temperature = options.temperature_K or temperature_in(path.name) or temperature_in(path.resolve().parent.name)
     if temperature is None:
-        raise InputError(f"{path}: the temperature is not known; give --temperature-K, or name the file or folder ..._700K")
+        raise InputError(
+            f"{path}: the temperature is not known; give --temperature-K, or name the file or folder ..._700K"
+        )
     stem = path.name.split(".")[0]
     parent = path.resolve().parent.name
     label = stem if temperature_in(path.name) else f"{parent}_{stem}"

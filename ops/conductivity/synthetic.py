@@ -1,7 +1,8 @@
 """Synthetic trajectories with a known diffusion coefficient, to calibrate the error bars.
 
-Ions vibrate (white noise), rattle in their cage (Ornstein-Uhlenbeck process) and hop by vectors of fixed length and random
-direction at Poisson times; a part of the hops is shared by groups of ions, which changes the collective diffusion only.
+Ions vibrate (white noise), rattle in their cage (Ornstein-Uhlenbeck process) and hop by vectors of fixed length and
+random direction at Poisson times; a part of the hops is shared by groups of ions, which changes the collective
+diffusion only.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ class HopModel:
     back_jumps: bool = False
 
     @property
-    def D_collective_A2_ps(self) -> float:
+    def collective_diffusion(self) -> float:
         """Collective diffusion coefficient of the mobile ions, D (1 - C + K C)."""
         return self.D_A2_ps * (1 - self.shared + self.group * self.shared)
 
     @property
-    def true_D_A2_ps(self) -> float:
+    def true_diffusion(self) -> float:
         """Tracer diffusion coefficient."""
         return 0.0 if self.back_jumps else self.D_A2_ps
 
@@ -61,10 +62,7 @@ def simulate(model: HopModel, seed: int) -> np.ndarray:
     if model.shared:
         groups = rate * model.shared * n / model.group
         _add_hops(jumps, rng, None, groups, model)
-    if model.back_jumps:
-        positions = _two_sites(jumps, rng, model)
-    else:
-        positions = np.cumsum(jumps, axis=2)
+    positions = _two_sites(jumps, rng, model) if model.back_jumps else np.cumsum(jumps, axis=2)
     if model.cage_A > 0:
         positions += _ornstein_uhlenbeck(rng, (n, 3, frames), model.cage_A, model.cage_ps, dt)
     positions += model.vibration_A * rng.standard_normal((n, 3, frames))

@@ -30,7 +30,8 @@ def write_tables(runs: Sequence[Run], result: dict[str, Any], settings: Conducti
     write_csv(out / "conductivity.csv", rows, _COLUMNS)
     points = [
         {
-            "system": entry["system"], "temperature_K": entry["temperature_K"], "inverse_1000_K": 1000 / entry["temperature_K"],
+            "system": entry["system"], "temperature_K": entry["temperature_K"],
+            "inverse_1000_K": 1000 / entry["temperature_K"],
             "D_cm2_s": row.get("D_cm2_s"), "D_low95_cm2_s": row.get("D_low95_cm2_s"),
             "D_high95_cm2_s": row.get("D_high95_cm2_s"), "D_upper95_cm2_s": row.get("D_upper95_cm2_s"),
             "sigma_NE_mS_cm": row.get("sigma_NE_mS_cm"), "verdict": entry["verdict"],

@@ -1,7 +1,7 @@
 """One streaming pass over a trajectory: unwrap, remove the drift of the framework, keep the mobile ions.
 
-Positions are unwrapped in reduced coordinates and mapped with the mean cell, so that the breathing of an NPT cell, which
-is affine in a solid, does not turn into a false displacement.
+Positions are unwrapped in reduced coordinates and mapped with the mean cell, so that the breathing of an NPT cell,
+which is affine in a solid, does not turn into a false displacement.
 """
 
 from __future__ import annotations
@@ -230,12 +230,13 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
     usual, most = float(np.median(steps)), float(steps.max())
     if not state.trusted and usual > _JUMP / 2:
         problems.append(
-            f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; write "
-            "frames more often or unwrapped positions"
+            f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; "
+            "write frames more often or unwrapped positions"
         )
     elif most * length > _LEAP_A and most > 4 * usual and (most > _JUMP or not state.trusted):
         problems.append(
-            f"an atom leaps {most * length:.1f} A at frame {int(steps.argmax())}: frames are missing, or atoms change order"
+            f"an atom leaps {most * length:.1f} A at frame {int(steps.argmax())}: frames are missing, or atoms change "
+            "order"
         )
     elif not state.trusted and most > _JUMP:
         problems.append(f"an atom moves {most:.2f} of a cell between two frames: its periodic image is not certain")
@@ -298,6 +299,7 @@ def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[s
     longest = int(np.argmax(np.diff(edges)))
     first, last = begin + int(edges[longest]) + 1, begin + int(edges[longest + 1]) + 1
     if last - first < max(10, (len(times) - begin) // 2):
-        raise InputError(f"frames are not evenly spaced ({len(uneven)} of {len(steps)} intervals differ from {dt:g} ps)")
-    notes.append(f"frames are missing: only the {last - first} evenly spaced frames from {times[first]:g} ps on are used")
+        count = f"{len(uneven)} of {len(steps)}"
+        raise InputError(f"frames are not evenly spaced ({count} intervals differ from {dt:g} ps)")
+    notes.append(f"frames are missing: only the {last - first} even ones from {times[first]:g} ps on are used")
     return slice(first, last), dt

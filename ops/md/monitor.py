@@ -166,7 +166,9 @@ class Monitor:
             return self.problem
         ratio = abs(np.linalg.det(frame.cell)) / self._volume
         closest, coordination = self._geometry.measure(frame.cell, frame.positions)
-        if closest < CLOSEST:
+        if not np.isfinite(frame.positions).all():
+            self._stop("exploded", frame, "positions are not numbers")
+        elif closest < CLOSEST:
             self._stop("exploded", frame, f"atoms came as near as {closest:.2f} times the sum of their covalent radii")
         elif not 1.0 / MAX_VOLUME_RATIO < ratio < MAX_VOLUME_RATIO:
             self._stop("exploded", frame, f"the volume changed by a factor of {ratio:.2f}")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ops.files import atomic_path, write_csv
+from ops.files import atomic_path, write_csv, write_text
 from ops.md.lammps import THERMO_COLUMNS, Names
 from ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
 
@@ -139,10 +140,13 @@ def write_deviations(out: Path, work: Path, last: int, end: float) -> None:
 
 
 def write_logs(out: Path, work: Path, last: int) -> None:
-    """Write ``log.lammps`` (all parts), ``in.lammps`` and ``cell.data``."""
-    for name, source in (("in.lammps", part_file(work, 0, "in")), ("cell.data", work / "cell.data")):
-        with atomic_path(out / name) as temporary:
-            shutil.copyfile(source, temporary)
+    """Write ``log.lammps`` (all parts), ``in.lammps`` (with the names of the results) and ``cell.data``."""
+    text = part_file(work, 0, "in").read_text(encoding="utf-8")
+    for ours, plain in zip(astuple(part_names(0)), astuple(Names()), strict=True):
+        text = text.replace(f" {ours}", f" {plain}")
+    write_text(out / "in.lammps", text)
+    with atomic_path(out / "cell.data") as temporary:
+        shutil.copyfile(work / "cell.data", temporary)
     with atomic_path(out / "log.lammps") as temporary, temporary.open("wb") as stream:
         for part in range(last + 1):
             path = part_file(work, part, "log")

@@ -19,6 +19,9 @@ from ops.training.settings import FinetuneSettings, TrainSettings
 from ops.training.train import train_model
 
 Strategy = Literal["naive", "replay", "from_scratch"]
+# Weights that are right already want smaller steps; with the schedule of the pre-training, or with one that falls to
+# 1e-5, a fine-tuning of 200 steps on 20 frames of Li6PS5Br ended with larger errors.
+RATE_SHARE = 0.6
 LABELS = ("energy", "force", "virial")
 
 
@@ -39,8 +42,8 @@ def finetune_model(
     """Adapt a pre-trained model to a new compound, or train its network from scratch on the same frames.
 
     All strategies see the same frames of the new compound for the same number of steps, and start with the learning
-    rate that suits them: fine-tuning with that of ``settings``, the network from scratch with that of its own preset
-    (the larger one, which serves random weights better).
+    rate that suits them: fine-tuning with that of ``settings`` (0.6 of the preset's by default), the network from
+    scratch with that of its own preset, which serves random weights better.
 
     Parameters
     ----------
@@ -79,11 +82,11 @@ def finetune_model(
         if base_dataset is None:
             raise InputError("fine-tuning with replay needs the data of the pre-training, none was given")
         systems += choose_frames(base_dataset, settings.replay_frames, type_map, out / "data" / "replay")
-    train = pretrain.model_copy(update={"steps": settings.steps})
-    if strategy != "from_scratch":
-        train = train.model_copy(update={"start_lr": settings.start_lr, "stop_lr": settings.stop_lr})
-    train = TrainSettings(**{key: getattr(train, key) for key in TrainSettings.model_fields})
+    train = TrainSettings(**{key: getattr(pretrain, key) for key in TrainSettings.model_fields})
+    train = train.model_copy(update={"steps": settings.steps})
     data = training_input(train, type_map, systems, [], derive_seed(seed, "finetune", strategy), base_dir)
+    if strategy != "from_scratch":
+        _set_rates(data["learning_rate"], settings)
     if len(systems) > n_new:
         data["training"]["training_data"]["auto_prob"] = (
             f"prob_sys_size;0:{n_new}:0.5;{n_new}:{len(systems)}:0.5"
@@ -102,6 +105,16 @@ def finetune_model(
     }
     write_json(out / "model.json", result)
     return result
+
+
+def _set_rates(rate: dict[str, Any], settings: FinetuneSettings) -> None:
+    for key in ("start_lr", "stop_lr"):
+        own = getattr(settings, key)
+        if own is not None:
+            rate[key] = own
+            rate.pop(f"{key}_ratio", None)
+        elif key in rate:
+            rate[key] *= RATE_SHARE
 
 
 def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path) -> list[Path]:

@@ -38,6 +38,8 @@ class FinetuneSettings(Settings):
     strategy: Literal["naive", "replay"] = Field("naive", description="`replay` mixes in data of the base systems.")
     replay_frames: int = Field(20, ge=1, description="Frames of the base data with `strategy: replay`.")
     steps: int = Field(200, ge=1, description="Training steps.")
-    start_lr: float = Field(1e-3, gt=0, description="Learning rate at the start.")
-    stop_lr: float = Field(1e-5, gt=0, description="Learning rate at the end.")
+    start_lr: float | None = Field(
+        None, gt=0, description="Learning rate at the start; 0.6 of the pre-training's by default."
+    )
+    stop_lr: float | None = Field(None, gt=0, description="Learning rate at the end; 0.6 of the pre-training's.")
     from_scratch: bool = Field(True, description="Also train the same network from scratch on the same frames.")

@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +184,11 @@ class Batches:
     Each system is walked through in shuffled rounds; systems are drawn with ``weights``.
     """
 
-    def __init__(self, loader: Any, weights: Sequence[float], seed: int, skip: int) -> None:
+    def __init__(
+        self, loader: Any, weights: Sequence[float], seed: int, skip: int, check: Callable[[], None] | None = None
+    ) -> None:
         self.loader = loader
+        self.check = check
         self.order = batch_order(
             [len(system) for system in loader.systems], [int(size) for size in loader.batch_sizes], weights, seed
         )
@@ -201,6 +204,8 @@ class Batches:
         import torch
         from deepmd.pt.utils.dataloader import collate_batch
 
+        if self.check is not None:
+            self.check()
         index, frames = next(self.order)
         with torch.device("cpu"):
             batch = collate_batch([self.loader.systems[index][frame] for frame in frames])
@@ -228,8 +233,17 @@ def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
     """Replace the trainer's shuffled loaders with `Batches`, standing where the trainer stands."""
     sampler = trainer.training_dataloader.sampler
     done = trainer.start_step
+    curve = Path(trainer.disp_file)
+    seen = [curve.stat().st_size if curve.is_file() else 0]
+
+    def check() -> None:
+        """Stop a diverged training as soon as its learning curve says so, not at its end."""
+        if (size := curve.stat().st_size) != seen[0]:
+            seen[0] = size
+            check_lcurve(curve)
+
     trainer.training_data = Batches(
-        trainer.training_dataloader.dataset, sampler.weights.tolist(), training["seed"], done
+        trainer.training_dataloader.dataset, sampler.weights.tolist(), training["seed"], done, check
     )
     if trainer.validation_data is not None:
         shown = done // trainer.disp_freq + (1 if done and trainer.disp_freq > 1 else 0)

@@ -16,7 +16,7 @@ def conductivity(
         list[Path],
         typer.Argument(help="Trajectories, MD folders, folders of them, or a CSV table of D.", show_default=False),
     ],
-    temperature: Annotated[float | None, typer.Option("--temperature-K", help="Temperature, if no name says it.")] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature-K", help="If no name says it.")] = None,
     mobile: Annotated[str, typer.Option(help="Mobile species, e.g. Li or Li,Na.")] = "Li",
     charge: Annotated[list[str] | None, typer.Option(metavar="SPECIES=CHARGE", help="Charge in e (default 1).")] = None,
     timestep: Annotated[float | None, typer.Option("--timestep-fs", help="MD time step.")] = None,
@@ -28,7 +28,7 @@ def conductivity(
     hop: Annotated[float, typer.Option("--hop-A", help="Distance between sites of the mobile ion.")] = 3.0,
     at: Annotated[str, typer.Option("--at-K", help="Temperatures to extrapolate to.")] = "300",
     skip: Annotated[float, typer.Option("--skip-ps", help="Left out at the beginning of each run.")] = 0.0,
-    start: Annotated[float | None, typer.Option("--start-ps", help="Start of the diffusive regime, if not found.")] = None,
+    start: Annotated[float | None, typer.Option("--start-ps", help="Start of the fit; found if not given.")] = None,
     reference: Annotated[str, typer.Option(help="framework, barycentre or laboratory.")] = "framework",
     exponent: Annotated[float, typer.Option(help="m in sigma = sigma0 T^m exp(-Ea/kT).")] = -1.0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("conductivity"),
@@ -50,8 +50,9 @@ def conductivity(
         elements=_words(elements) or None, topology=topology, cell=_numbers(cell, "--cell", 6) if cell else None,
     )
     settings = _checked(
-        ConductivitySettings, mobile=species, charges=_charges(charge or [], species), hop_distance_A=hop, skip_ps=skip, start_ps=start,
-        extrapolate_to_K=_numbers(at, "--at-K"), reference=reference, arrhenius_exponent=exponent, figures=figures,
+        ConductivitySettings, mobile=species, charges=_charges(charge or [], species), hop_distance_A=hop,
+        skip_ps=skip, start_ps=start, extrapolate_to_K=_numbers(at, "--at-K"), reference=reference,
+        arrhenius_exponent=exponent, figures=figures,
     )
     progress = None if as_json else lambda line: typer.echo(line, err=True)
     result = analyse_folder(sources, settings, out, options, progress, compare)

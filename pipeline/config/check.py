@@ -129,7 +129,7 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
     trainings: list[tuple[KeyPath, TrainSettings]] = []
     if project.learning:
         trainings.append((("learning", "train"), project.learning.train))
-    if not project.pretrain.model:
+    if project.pretrain and not project.pretrain.model:
         trainings.append((("pretrain",), project.pretrain))
     if project.distill:
         trainings.append((("distill", "student"), project.distill.student))
@@ -142,7 +142,7 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
 
 def _model(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield a pre-trained model that is neither a model file nor a name that deepmd knows."""
-    name = project.pretrain.model
+    name = project.pretrain.model if project.pretrain else None
     if name is None:
         return
     where: KeyPath = ("pretrain", "model")

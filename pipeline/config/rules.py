@@ -67,7 +67,8 @@ def _supercells(project: Project) -> Iterator[Breach]:
 
 
 def _sources(project: Project) -> Iterator[Breach]:
-    if not project.systems and not project.data and not project.pretrain.model:
+    model = project.pretrain and project.pretrain.model
+    if not project.systems and not project.data and not model:
         yield Breach(
             ("systems",),
             "nothing to train on: give `systems`, your own `data`, or a model of yours as `pretrain.model`",
@@ -78,6 +79,10 @@ def _sources(project: Project) -> Iterator[Breach]:
 
 
 def _stages(project: Project) -> Iterator[Breach]:
+    if project.pretrain is None:
+        for name in ("finetune", "distill"):
+            if getattr(project, name):
+                yield Breach((name,), "needs a model: `pretrain` is null", (("pretrain",),))
     if project.finetune and not project.downstream:
         yield Breach(("finetune",), "needs a `downstream` section: the compound to fine-tune for", (("downstream",),))
     replay = project.finetune and project.finetune.strategy == "replay"
@@ -153,7 +158,9 @@ def _splits(project: Project) -> Iterator[Breach]:
 
 
 def _learning_rates(project: Project) -> Iterator[Breach]:
-    trainings: list[tuple[Path, TrainSettings | FinetuneSettings]] = [(("pretrain",), project.pretrain)]
+    trainings: list[tuple[Path, TrainSettings | FinetuneSettings]] = []
+    if project.pretrain:
+        trainings.append((("pretrain",), project.pretrain))
     if project.learning:
         trainings.append((("learning", "train"), project.learning.train))
     if project.finetune:

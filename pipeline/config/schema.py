@@ -93,7 +93,9 @@ class Project(Settings):
         default=[], description="Folders of your own data (deepmd/npy), added to what the project labels itself."
     )
     learning: LearningSettings | None = Field(None, description="Concurrent learning; left out when not given.")
-    pretrain: PretrainSettings = PretrainSettings()
+    pretrain: PretrainSettings | None = Field(
+        PretrainSettings(), description="The large model; `null` ends the project with the labelled data."
+    )
     downstream: DownstreamSettings | None = Field(None, description="The compound to fine-tune for.")
     finetune: FinetuneSettings | None = Field(None, description="Adapt the pre-trained model to `downstream`.")
     distill: DistillSettings | None = Field(None, description="Train a light, fast student.")

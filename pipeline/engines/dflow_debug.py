@@ -57,8 +57,21 @@ def drop_copies_of_finished_slices() -> None:
     Step.run = run  # type: ignore[method-assign]
 
 
-def follow_parent() -> None:
-    """Let every process that is forked from here die with its parent: dflow's workers would hang for ever."""
+def follow_parent(lock: int) -> None:
+    """Let every process that is forked from here die with its parent: dflow's workers would hang for ever.
+
+    Parameters
+    ----------
+    lock : int
+        Descriptor of the run's lock: this process holds it, its workers must not.
+    """
     from ops.tools import die_with_parent
 
-    os.register_at_fork(after_in_child=die_with_parent)
+    held = [lock]
+
+    def after_fork() -> None:
+        die_with_parent()
+        if held:  # a worker of a worker has it closed already, and the number may be in use again
+            os.close(held.pop())
+
+    os.register_at_fork(after_in_child=after_fork)

@@ -54,7 +54,6 @@ def announce_changes(run: Run, nodes: list[dict[str, Any]]) -> None:
 def main() -> int:
     """Build the DAG, announce it, run it."""
     from pipeline.engines import dflow_debug
-
     run, build = Run(Path(sys.argv[1])), sys.argv[2]
     shutil.rmtree(run.engine / "dflow", ignore_errors=True)
     module, _, function = build.partition(":")
@@ -68,7 +67,7 @@ def main() -> int:
     announce_changes(run, nodes)
     run.write_plan(nodes)
     events.emit("planned", "", "")
-    dflow_debug.follow_parent()
+    dflow_debug.follow_parent(int(os.environ["DPA_SSE_LOCK"]))
     flow.workflow.submit()
     return 0 if flow.workflow.query_status() == "Succeeded" else 1
 

@@ -1,6 +1,6 @@
 """Start one dflow step: ``python -m pipeline.engines.launcher SCRIPT``.
 
-Light imports (kubernetes, minio and argo are only needed by a client, not by a step), no orphans, and at most one
+Light imports (kubernetes, minio and argo are only needed by a client of a cluster), no orphans, and at most one
 task per device.
 """
 

@@ -86,6 +86,7 @@ def execute(
             **thread_environment(1),
             "DPA_SSE_RUN": str(run.folder),
             "DPA_SSE_WORKERS": str(max(resources.cores, len(resources.gpus) * resources.tasks_per_gpu)),
+            "DPA_SSE_LOCK": str(lock),
             "DPA_SSE_GPUS": ",".join(resources.gpus),
             "DPA_SSE_TASKS_PER_GPU": str(resources.tasks_per_gpu),
             "PYTHONPATH": os.pathsep.join([str(project_root()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),

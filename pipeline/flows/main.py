@@ -31,12 +31,13 @@ def build(project: Project, base_dir: Path, folder: Path, resources: Resources) 
     flow = ProjectFlow(project, base_dir, folder, resources)
     made: dict[str, Any] = {}
     made["campaign"] = add_campaign(flow)
-    made["pretrained"] = add_pretraining(flow, made["campaign"])
+    if project.pretrain:
+        made["pretrained"] = add_pretraining(flow, project.pretrain, made["campaign"])
     if project.downstream:
         made["downstream"] = add_downstream(flow)
     if project.finetune:
         made["variants"], made["errors"] = add_finetuning(flow, made)
-    elif made["campaign"] is not None:
+    elif project.pretrain and made["campaign"] is not None:
         made["errors"] = add_pretrained_errors(flow, made)
     if project.distill:
         made["filter"], made["student"], made["student_errors"] = add_distillation(flow, made)

@@ -8,12 +8,12 @@ from typing import Any
 
 from ops.distillation.op import EvaluateStudent, LabelWithTeacher, PrepareTeacher, RunTeacherMd, TrainStudent
 from ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
+from ops.training.settings import PretrainSettings
 from pipeline.flows.project import ProjectFlow
 
 
-def add_pretraining(flow: ProjectFlow, campaign: Any | None) -> Any:
+def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, campaign: Any | None) -> Any:
     """Add pre-training on all collected data, or take the user's model; returns the model folder."""
-    pretrain = flow.project.pretrain
     flow.stage("04-pretrain")
     if pretrain.model is None:
         return flow.step(

@@ -89,13 +89,17 @@ def build_sum(run: Run) -> Flow:
 def build_chain(run: Run) -> Flow:
     data, made = options(run), flow(run)
     made.stage("01-chain")
-    source = made.step("numbers", Numbers, {"count": data["count"]}, title="Numbers").outputs.artifacts["out"]
-    first = made.fan_out("square-a", Square, {}, data["count"], title="a", artifacts={"numbers": source})
+    first = made.fan_out("square-a", Count, {}, data["count"], title="a")
     again = made.fan_out("square-b", SquareAgain, {}, data["count"], title="b",
                          artifacts={"squares": first.outputs.artifacts["out"]})
     made.fan_out("square-c", SquareAgain, {}, data["count"], title="c",
                  artifacts={"squares": again.outputs.artifacts["out"]})
     return made
+
+
+class Count(FanOutOP):
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        write_json(out / "square.json", inputs["index"])
 
 
 class SquareAgain(FanOutOP):

@@ -64,7 +64,8 @@ def _bounds(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_text(
-    sample: Sample, path: Path, columns: str = "id element xu yu zu", shuffle: bool = False, steps=None, digits: int = 12
+    sample: Sample, path: Path, columns: str = "id element xu yu zu", shuffle: bool = False, steps=None,
+    digits: int = 12,
 ) -> Path:
     """Write a LAMMPS text dump; ``columns`` may hold id, type, element, xu.., x.., xs.., ix.."""
     rng = np.random.default_rng(1)
@@ -84,7 +85,8 @@ def write_text(
             for i in order:
                 values = {"id": i + 1, "element": sample.symbols[i], "type": types[sample.symbols[i]], "vx": -1.5e-3}
                 for k, c in enumerate("xyz"):
-                    values |= {f"{c}u": positions[i, k], c: wrapped[t, i, k], f"{c}s": reduced[i, k], f"i{c}": images[t, i, k]}
+                    values |= {f"{c}u": positions[i, k], c: wrapped[t, i, k], f"{c}s": reduced[i, k]}
+                    values[f"i{c}"] = images[t, i, k]
                 cells = [values[name] for name in columns.split()]
                 out.write(" ".join(f"{v:.{digits}g}" if isinstance(v, float) else str(v) for v in cells) + "\n")
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 
 from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
 from ops.conductivity.arrhenius import KB_EV
-from ops.conductivity.run import nernst_einstein_mS_cm
+from ops.conductivity.run import nernst_einstein
 from ops.conductivity.settings import ConductivitySettings, SourceOptions
 from ops.conductivity.sources import find_sources, temperature_in
 from ops.errors import InputError
@@ -44,7 +43,7 @@ def campaign(makers, tmp_path_factory):
     exploded = root / "task.900"
     exploded.mkdir()
     (exploded / "run.json").write_text(json.dumps(
-        {"system": "LPS", "temperature_K": 900, "timestep_fs": 2.0, "status": "exploded", "reason": "6000 K at step 90"}))
+        {"system": "LPS", "temperature_K": 900, "timestep_fs": 2.0, "status": "exploded", "reason": "6000 K at 9 ps"}))
     failed = root / "task.901"
     failed.mkdir()
     (failed / "status.json").write_text(json.dumps({"status": "failed", "reason": "node lost"}))
@@ -67,7 +66,7 @@ def test_numbers_are_right(result):
         if entry["temperature_K"] in (800, 1000, 1200):
             low, high = entry["D_ci95_cm2_s"]
             assert low < D_true(entry["temperature_K"]) * 1e-4 < high
-            expected = nernst_einstein_mS_cm(entry["D_cm2_s"], 16, 1.0, 2730.0, entry["temperature_K"])
+            expected = nernst_einstein(entry["D_cm2_s"], 16, 1.0, 2730.0, entry["temperature_K"])
             assert entry["sigma_NE_mS_cm"] == pytest.approx(expected)
             assert entry["n_runs"] == 2
     line = content["arrhenius"]
@@ -130,7 +129,7 @@ def test_two_runs_give_the_same_bytes(campaign, result, tmp_path):
     out, _ = result
     analyse_folder([campaign], PLAIN, tmp_path / "again")
     for path in sorted(out.iterdir()):
-        assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256((tmp_path / "again" / path.name).read_bytes()).digest()
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
 def test_plain_words(result):
@@ -169,7 +168,8 @@ def test_several_systems_have_a_line_each(makers, campaign, tmp_path):
 def test_charge_and_several_species(makers, tmp_path):
     folder = makers.md_folder(makers.sample(n_frames=1500, n_li=40, D=0.2), tmp_path / "md", 1000.0)
     single = analyse_folder([folder], PLAIN, tmp_path / "a")["runs"][0]
-    double = analyse_folder([folder], ConductivitySettings(charges={"Li": 2.0}, figures=False), tmp_path / "b")["runs"][0]
+    twice = ConductivitySettings(charges={"Li": 2.0}, figures=False)
+    double = analyse_folder([folder], twice, tmp_path / "b")["runs"][0]
     assert double["D_cm2_s"] == single["D_cm2_s"]
     assert double["sigma_NE_mS_cm"] == pytest.approx(4 * single["sigma_NE_mS_cm"])
     text = (folder / "traj.lammpstrj").read_text()
@@ -179,7 +179,7 @@ def test_charge_and_several_species(makers, tmp_path):
     settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
     both = analyse_folder([folder], settings, tmp_path / "c")["runs"][0]
     assert set(both["species"]) == {"Li", "Na"}
-    parts = [nernst_einstein_mS_cm(s["D_cm2_s"], 20, 1.0, 2730.0, 1000.0) for s in both["species"].values()]
+    parts = [nernst_einstein(s["D_cm2_s"], 20, 1.0, 2730.0, 1000.0) for s in both["species"].values()]
     assert both["sigma_NE_mS_cm"] == pytest.approx(sum(parts))
     assert both["sigma_NE_mS_cm"] == pytest.approx(single["sigma_NE_mS_cm"], rel=0.3)
 
@@ -222,8 +222,8 @@ def test_sources_that_can_not_be(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("LGPS_700K_1.dcd", 700), ("T700", 700), ("T_650", 650), ("300K", 300), ("run-1200.5K.xyz", 1200.5), ("Li10GeP2S12", None),
-     ("a_K700", None), ("5K", None), ("x_800K", 800), ("800 K", 800)],
+    [("LGPS_700K_1.dcd", 700), ("T700", 700), ("T_650", 650), ("300K", 300), ("run-1200.5K.xyz", 1200.5),
+     ("Li10GeP2S12", None), ("a_K700", None), ("5K", None), ("x_800K", 800), ("800 K", 800)],
 )
 def test_temperature_in_names(name, expected):
     assert temperature_in(name) == expected
@@ -242,7 +242,8 @@ def test_folder_of_temperatures_and_replicas(makers, tmp_path):
 
 def test_mean_temperature_off_target_is_noted(makers, tmp_path):
     folder = makers.md_folder(makers.sample(n_frames=300), tmp_path / "md", 1000.0)
-    (folder / "thermo.csv").write_text("step,time_ps,temperature_K\n" + "".join(f"{k},{k * 0.1},1100\n" for k in range(50)))
+    rows = "".join(f"{k},{k * 0.1},1100\n" for k in range(50))
+    (folder / "thermo.csv").write_text(f"step,time_ps,temperature_K\n{rows}")
     run = analyse_folder([folder], PLAIN, tmp_path / "out")["runs"][0]
     assert any("mean temperature was 1100 K" in reason for reason in run["reasons"])
 
@@ -256,7 +257,7 @@ def test_table_in_place_of_trajectories(tmp_path):
     assert content["arrhenius"]["Ea_eV"] == pytest.approx(0.25, abs=1e-6)
     assert content["arrhenius"]["D_300K_cm2_s"] == pytest.approx(D_true(300) * 1e-4, rel=1e-6)
     assert content["arrhenius"]["sigma_300K_mS_cm"] == pytest.approx(
-        nernst_einstein_mS_cm(D_true(300) * 1e-4, 16, 1.0, 2730.0, 300.0), rel=1e-6
+        nernst_einstein(D_true(300) * 1e-4, 16, 1.0, 2730.0, 300.0), rel=1e-6
     )
     assert content["runs"] == []
 

@@ -22,7 +22,7 @@ def points_at(T=TEMPERATURES, D=None, rsd=RSD, density=0.02):
 
 
 def test_exact_points_give_the_exact_line():
-    result, line = summarise(points_at(), [300.0])
+    result, _ = summarise(points_at(), [300.0])
     assert result["Ea_eV"] == pytest.approx(0.25, abs=1e-9)
     assert result["D0_cm2_s"] == pytest.approx(2e-4, rel=1e-8)
     assert result["D_300K_cm2_s"] == pytest.approx(D_of(300.0), rel=1e-8)
@@ -34,7 +34,9 @@ def test_exact_points_give_the_exact_line():
     assert low * high == pytest.approx(D_of(300.0) ** 2, rel=1e-6)  # symmetric in ln D only
 
 
-@pytest.mark.parametrize(("trials", "low", "high"), [(400, 0.92, 0.98), pytest.param(2000, 0.93, 0.97, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("trials", "low", "high"), [(400, 0.92, 0.98), pytest.param(2000, 0.93, 0.97, marks=pytest.mark.slow)]
+)
 def test_extrapolation_covers_the_truth(trials, low, high):
     """Bar: the interval of sigma(300 K) covers the truth in 0.93-0.97 of 2000 trials."""
     rng = np.random.default_rng(7)

@@ -48,7 +48,8 @@ def test_bad_input_ends_with_two(app, makers, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--at-K", "cold"], "not a list of numbers"), (["--cell", "1,2"], "6 numbers"),
+        (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--at-K", "cold"], "not a list of numbers"),
+        (["--cell", "1,2"], "6 numbers"),
         (["--hop-A", "-1"], "hop_distance_A"), (["--reference", "moon"], "reference"), (["--mobile", ""], "mobile"),
     ],
 )

@@ -16,8 +16,7 @@ def tracks():
 
 
 def brute(tracks, lag):
-    moves = tracks[:, :, lag:].astype(float) - tracks[:, :, : tracks.shape[2] - lag].astype(float)
-    return moves
+    return tracks[:, :, lag:].astype(float) - tracks[:, :, : tracks.shape[2] - lag].astype(float)
 
 
 def test_tensor_equals_brute_force(tracks):
@@ -26,7 +25,7 @@ def test_tensor_equals_brute_force(tracks):
         moves = brute(tracks, lag)
         expected = np.einsum("ict,idt->cd", moves, moves) / (moves.shape[0] * moves.shape[2])
         found = tensor[:, lag]
-        matrix = np.array([[found[0], found[3], found[4]], [found[3], found[1], found[5]], [found[4], found[5], found[2]]])
+        matrix = found[[[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
         np.testing.assert_allclose(matrix, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -76,8 +75,8 @@ def test_shared_hops_change_the_collective_part_only():
     total = tracks.sum(axis=0)
     collective = cross_msd(total, total, 20)[20] / (6 * 2.0 * 200)
     assert own == pytest.approx(0.1, rel=0.05)
-    assert collective == pytest.approx(model.D_collective_A2_ps, rel=0.15)
-    assert model.D_collective_A2_ps == pytest.approx(0.3)
+    assert collective == pytest.approx(model.collective_diffusion, rel=0.15)
+    assert model.collective_diffusion == pytest.approx(0.3)
 
 
 def test_log_lags():
@@ -88,10 +87,10 @@ def test_log_lags():
 
 def test_agrees_with_mdanalysis(tracks):
     """MDAnalysis is right once the drift has been removed."""
-    import MDAnalysis as mda
+    import MDAnalysis
     from MDAnalysis.analysis.msd import EinsteinMSD
 
-    universe = mda.Universe.empty(7, trajectory=True)
+    universe = MDAnalysis.Universe.empty(7, trajectory=True)
     universe.load_new(np.ascontiguousarray(tracks.transpose(2, 0, 1)))
     theirs = EinsteinMSD(universe, select="all", fft=False).run().results.timeseries
     mine = msd_tensor(tracks, 399)[:3].sum(axis=0)

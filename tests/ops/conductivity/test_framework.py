@@ -25,7 +25,8 @@ def tracks_of(change, n_samples=100, seed=0):
     moves -= moves[:1]
     moves -= moves[:, 10:].mean(axis=1, keepdims=True)
     return Tracks(
-        symbols=symbols, mobile=np.zeros((10, 3, n_samples), np.float32), mobile_symbols=["Li"] * 10, sums={}, counts={},
+        symbols=symbols, mobile=np.zeros((10, 3, n_samples), np.float32), mobile_symbols=["Li"] * 10, sums={},
+        counts={},
         cell=np.eye(3) * cell, volume_A3=cell**3, dt_ps=0.1, first=sites / cell, samples=moves / cell,
         sample_frames=np.arange(n_samples) * 10, drift_A=0.0,
     )

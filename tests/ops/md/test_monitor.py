@@ -75,7 +75,8 @@ def test_atoms_on_top_of_each_other():
 def test_nan_and_a_doubled_volume():
     atoms = tetrahedra()
     monitor = Monitor(atoms, 1, melt=False)
-    assert monitor.check(frame(atoms, 0, np.nan)).status == "exploded"
+    problem = monitor.check(frame(atoms, 0, np.nan))
+    assert (problem.status, problem.reason) == ("exploded", "step 0: positions are not numbers")
     swollen = atoms.copy()
     swollen.set_cell(atoms.cell * 1.3, scale_atoms=True)
     problem = Monitor(atoms, 1, melt=False).check(frame(swollen, 0))

@@ -17,9 +17,11 @@ from ase.io import write
 from ops.errors import FatalError, TransientError
 from ops.files import read_json
 from ops.md import simulate as simulate_module
+from ops.md.lammps import Simulation
 from ops.md.parts import GrowingTrajectory, latest_state
 from ops.md.run import prepare_md, run_md, run_teacher_md
 from ops.md.settings import MdSettings
+from ops.md.simulate import Job, simulate_all
 from ops.md.tasks import read_cells, write_task
 from ops.md.trajectory import read_frames
 
@@ -78,6 +80,9 @@ def test_production_runs_at_the_mean_volume(tmp_path, kind, argon, lennard_jones
     thermo = rows(out / "thermo.csv")
     assert [int(row["step"]) for row in thermo] == list(range(0, 1001, 10))
     assert 25 < np.mean([float(row["temperature_K"]) for row in thermo]) < 55
+    text = (out / "in.lammps").read_text()
+    assert "traj.lammpstrj id element xu yu zu" in text
+    assert "part." not in text
     before = (out / "traj.lammpstrj").stat().st_mtime_ns
     run_md(tmp_path / "tasks/task.002", dummy_model, ["Li", "Ar"], out)  # finished: nothing is done again
     assert (out / "traj.lammpstrj").stat().st_mtime_ns == before
@@ -224,3 +229,35 @@ def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, argon, 
     assert not (tmp_path / "b/status.json").exists()
     run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "b")
     assert (tmp_path / "a/traj.lammpstrj").read_bytes() == (tmp_path / "b/traj.lammpstrj").read_bytes()
+
+
+def test_runs_side_by_side_equal_runs_alone(tmp_path, argon, lennard_jones, dummy_model, monkeypatch):
+    jobs = [
+        Job(argon, [dummy_model], ["Ar"], Simulation("nvt", 40.0, 4.0, 300, 50, 50, seed)) for seed in (1, 2, 3)
+    ]
+    monkeypatch.setenv("DPA_SSE_THREADS", "2")
+    folders = [tmp_path / f"side{number}" for number in range(3)]
+    outcomes = simulate_all(list(zip(jobs, folders, strict=True)))
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 3
+    simulate_all([(jobs[1], tmp_path / "alone")])
+    trajectories = [(folder / "traj.lammpstrj").read_bytes() for folder in [*folders, tmp_path / "alone"]]
+    assert trajectories[1] == trajectories[3]
+    assert len(set(trajectories)) == 3
+
+
+def test_when_one_run_is_killed_the_others_end(tmp_path, argon, lennard_jones, dummy_model, monkeypatch):
+    monkeypatch.setenv("DPA_SSE_THREADS", "2")
+    simulation = Simulation("nvt", 40.0, 4.0, 10_000_000, 1000, 1000, 1)
+    launch = simulate_module.LammpsRun._launch
+
+    def launch_and_kill_the_second(self):
+        child = launch(self)
+        if self.out.name == "1":
+            child.terminate()
+        return child
+
+    monkeypatch.setattr(simulate_module.LammpsRun, "_launch", launch_and_kill_the_second)
+    job = Job(argon, [dummy_model], ["Ar"], simulation)
+    with pytest.raises(TransientError):
+        simulate_all([(job, tmp_path / "0"), (job, tmp_path / "1")])
+    assert not _lammps_running(tmp_path)
