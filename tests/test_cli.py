@@ -98,8 +98,8 @@ def test_single_op_by_hand(tmp_path: Path) -> None:
     write_frames(tmp_path / "cells.extxyz", [build_cell(SystemSettings(name="a", structure="Li2S"), tmp_path, 1)])
     write_json(tmp_path / "settings.json", {"seed": 1, "perturb": {"count": 3}})
     done = dpa_sse(
-        "op", "perturb-cells", "--settings", tmp_path / "settings.json", "--input", f"cells={tmp_path / 'cells.extxyz'}",
-        "--out", tmp_path / "out",
+        "op", "perturb-cells", "--settings", tmp_path / "settings.json", "--out", tmp_path / "out",
+        "--input", f"cells={tmp_path / 'cells.extxyz'}",
     )
     assert done.returncode == 0, done.stderr
     assert len(read_frames(tmp_path / "out" / "task.002" / "cell.extxyz")) == 1

@@ -1,4 +1,4 @@
-"""Synthetic inputs of the measurements: 500 Li of 1350 atoms, known diffusion, written as npz and as LAMMPS text dump."""
+"""Synthetic inputs of the measurements: hopping Li in a drifting crystal, as npz and as LAMMPS text dump."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_npz(path: Path, n_frames: int, n_li: int, n_framework: int, dt_ps: flo
 
 
 def write_text(npz: Path, path: Path, n_frames: int, written: int = 1000) -> Path:
-    """Write a text dump of ``n_frames``; after ``written`` frames the positions repeat, which costs a reader the same."""
+    """Write a text dump of ``n_frames``; after ``written`` frames positions repeat, which costs a reader the same."""
     with np.load(npz) as data:
         positions, symbols = data["positions"][:written].astype(float), [str(name) for name in data["symbols"]]
     tilt = (CELL[1, 0], CELL[2, 0], CELL[2, 1])

@@ -58,7 +58,7 @@ def breathing(strain: float = 0.005, n_frames: int = 20_000) -> tuple[dict, dict
     reduced = rng.random((60, 3)) + np.arange(n_frames)[:, None, None] * 1e-4
     positions = np.einsum("tnc,tcd->tnd", reduced % 1.0, cells)
     chunks = (
-        Chunk(positions[k : k + 64], cells[k : k + 64], np.zeros((len(cells[k : k + 64]), 3)), np.arange(k, k + 64) * 0.1)
+        Chunk(positions[k : k + 64], cells[k : k + 64], np.zeros((64, 3)), np.arange(k, k + 64) * 0.1)
         for k in range(0, n_frames - n_frames % 64, 64)
     )
     tracks = follow(Trajectory(["Li"] * 10 + ["S"] * 50, chunks), ["Li"])

@@ -9,7 +9,7 @@ from numba import njit
 @njit(cache=True)
 def unwrap(  # noqa: ANN201, PLR0915
     positions, inverses, origins, trusted, state, unwrapped, weights,  # noqa: ANN001
-    species, mobile, tracks, sums, offset, picked, samples,  # noqa: ANN001
+    species, mobile, tracks, sums, offset, picked, samples, leap,  # noqa: ANN001
 ):
     """Unwrap a chunk of frames in reduced coordinates, take the reference off, and store what is kept.
 
@@ -29,14 +29,15 @@ def unwrap(  # noqa: ANN201, PLR0915
     offset : int, frame number of the chunk
     picked : (p,) int64, frames of the chunk of which all atoms are kept
     samples : (p, N, 3) float32, written
+    leap : float, reduced step above which an atom is counted
 
     Returns
     -------
-    (n, 4) float64
-        Drift of the reference and the largest reduced step of any atom in each frame.
+    (n, 5) float64
+        Drift of the reference, the largest reduced step of any atom, and the number of atoms that leap, per frame.
     """
     n_frames, n_atoms, _ = positions.shape
-    result = np.zeros((n_frames, 4))
+    result = np.zeros((n_frames, 5))
     sums[:] = 0.0
     next_pick = 0
     for f in range(n_frames):
@@ -45,7 +46,7 @@ def unwrap(  # noqa: ANN201, PLR0915
         h10, h11, h12 = h[1, 0], h[1, 1], h[1, 2]
         h20, h21, h22 = h[2, 0], h[2, 1], h[2, 2]
         ox, oy, oz = origins[f, 0], origins[f, 1], origins[f, 2]
-        ra, rb, rc, largest = 0.0, 0.0, 0.0, 0.0
+        ra, rb, rc, largest, leaps = 0.0, 0.0, 0.0, 0.0, 0
         for i in range(n_atoms):
             x = positions[f, i, 0] - ox
             y = positions[f, i, 1] - oy
@@ -73,7 +74,9 @@ def unwrap(  # noqa: ANN201, PLR0915
             ra += w * ua
             rb += w * ub
             rc += w * uc
-            largest = max(largest, abs(da), abs(db), abs(dc))
+            step = max(abs(da), abs(db), abs(dc))
+            largest = max(largest, step)
+            leaps += step > leap
         for i in range(n_atoms):
             k = species[i]
             sums[k, 0, f] += unwrapped[i, 0] - ra
@@ -90,7 +93,7 @@ def unwrap(  # noqa: ANN201, PLR0915
                 samples[next_pick, i, 1] = unwrapped[i, 1] - rb
                 samples[next_pick, i, 2] = unwrapped[i, 2] - rc
             next_pick += 1
-        result[f, 0], result[f, 1], result[f, 2], result[f, 3] = ra, rb, rc, largest
+        result[f, 0], result[f, 1], result[f, 2], result[f, 3], result[f, 4] = ra, rb, rc, largest, leaps
     return result
 
 

@@ -15,7 +15,7 @@ from ops.errors import InputError
 
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
-_LEAP_A = 5.0  # no atom goes that far between two frames in which the others hardly move
+_LEAP_A = 5.0  # atoms do not go that far between two frames, two at a time, in which the others hardly move
 _NO_FRAMEWORK = (
     "no framework atoms to measure displacements against; every atom is mobile, so choose the reference "
     "`barycentre` (all ions are in the file) or `laboratory`"
@@ -115,6 +115,7 @@ class _Pass:
             self.previous = (chunk.positions[0] - chunk.origins[0]) @ inverses[0]
             self.first = self.previous.copy()
             self.unwrapped = np.zeros_like(self.previous)
+            self.leap = _LEAP_A / float(np.linalg.norm(chunk.cells[0], axis=1).max())
         count = len(chunk.positions)
         if self.count + count > self.tracks.shape[2]:
             grown = np.empty((*self.tracks.shape[:2], max(2 * self.tracks.shape[2], self.count + count)), np.float32)
@@ -125,12 +126,12 @@ class _Pass:
         sums = np.empty((len(self.kinds), 3, count))
         steps = kernels.unwrap(
             chunk.positions, inverses, chunk.origins, self.trusted, self.previous, self.unwrapped, self.weights,
-            self.species, self.mobile, self.tracks, sums, self.count, picked, samples,
+            self.species, self.mobile, self.tracks, sums, self.count, picked, samples, self.leap,
         )
         if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
             raise InputError(f"positions that are not numbers between frames {self.count} and {self.count + count}")
         self.drift_A = max(self.drift_A, float(np.abs(steps[:, :3] @ chunk.cells[0]).max()))
-        self.steps.append(steps[:, 3])
+        self.steps.append(steps[:, 3:])
         self.sums.append(sums)
         self.cells.append(chunk.cells)
         self.times.append(chunk.times)
@@ -225,18 +226,17 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
     flips = (change > 0.1 * np.linalg.norm(cells[:-1], axis=2)).any()
     if flips or abs(abs(np.linalg.det(cells.mean(axis=0))) / volume - 1) > 0.02:
         problems.append("the cell vectors turn or flip during the run, so positions can not be mapped")
-    steps = np.concatenate(state.steps)
-    length = float(np.linalg.norm(cells[0], axis=1).max())
+    steps, leaps = np.concatenate(state.steps).T
     usual, most = float(np.median(steps)), float(steps.max())
     if not state.trusted and usual > _JUMP / 2:
         problems.append(
             f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; "
             "write frames more often or unwrapped positions"
         )
-    elif most * length > _LEAP_A and most > 4 * usual and (most > _JUMP or not state.trusted):
+    elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
-            f"an atom leaps {most * length:.1f} A at frame {int(steps.argmax())}: frames are missing, or atoms change "
-            "order"
+            f"{int(leaps.max())} atoms leap by more than {_LEAP_A:g} A at frame {int(leaps.argmax())}: frames are "
+            "missing, or atoms change order"
         )
     elif not state.trusted and most > _JUMP:
         problems.append(f"an atom moves {most:.2f} of a cell between two frames: its periodic image is not certain")

@@ -245,7 +245,10 @@ def input_text(
         # Nose-Hoover keeps numbers that no restart file holds; `every` sets it up anew at each restart step, also
         # in a run that nobody interrupts, so that both give the same bits
         every = simulation.restart_every
-        run = [f"restart {every} {names.state}.a {names.state}.b", f"{run[0]} every {every} NULL"]
+        # reading a restart file turns the positions of a tilted box into fractions and back, which changes their last
+        # bits; `write_restart` does the same to the run that goes on
+        between = f'"write_restart {names.state}.turn"' if triclinic else "NULL"
+        run = [f"restart {every} {names.state}.a {names.state}.b", f"{run[0]} every {every} {between}"]
     return "\n\n".join("\n".join(lines) for lines in [*blocks, run]) + "\n"
 
 

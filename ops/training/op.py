@@ -71,8 +71,9 @@ class Pretrain(TaskOP):
         from ops.training.train import train_model
 
         seed = derive_seed(settings["seed"], "pretrain")
-        data = preset_input(settings["pretrain"], settings["type_map"], dataset_of(inputs["campaign"]), seed)
-        train_model(data, out, preset=settings["pretrain"]["preset"], seed=seed, widen=settings["pretrain"]["widen_nsel"])
+        pretrain = settings["pretrain"]
+        data = preset_input(pretrain, settings["type_map"], dataset_of(inputs["campaign"]), seed)
+        train_model(data, out, preset=pretrain["preset"], seed=seed, widen=pretrain["widen_nsel"])
 
 
 class AdoptModel(TaskOP):

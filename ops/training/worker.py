@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
 
 log = logging.getLogger("dpa-sse")
 CHECKPOINT = "checkpoint"
+DIVERGED = "the training diverged, its loss is not a number: lower start_lr, or look for wrong labels in the data"
 BIAS_FRAMES = 200  # of each data folder: a mean over more would cost time and change nothing
 FORCE_DIFFERENCE, ENERGY_DIFFERENCE = "max_force_difference_eV_A", "max_energy_difference_meV_atom"
 
@@ -74,7 +75,7 @@ def train(task: Mapping[str, Any], work: Path) -> dict[str, Any]:
         log.info("going on after step %d of %d", trainer.start_step, steps)
     _use_own_batches(trainer, task["input"]["training"])
     if trainer.start_step < steps:
-        trainer.run()
+        _run(trainer)
     check_lcurve(work / "lcurve.out")
     return {
         "n_parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
@@ -82,6 +83,16 @@ def train(task: Mapping[str, Any], work: Path) -> dict[str, Any]:
         "seconds": time.monotonic() - start,
         "resumed_at_step": trainer.start_step if newest is not None else None,
     }
+
+
+def _run(trainer: Any) -> None:
+    """Run the training; deepmd looks for NaN whenever it writes a line of the learning curve."""
+    try:
+        trainer.run()
+    except RuntimeError as error:
+        if "NaN detected" in str(error):
+            raise FatalError(f"{DIVERGED} ({str(error).partition(':')[0]})") from error
+        raise
 
 
 def newest_checkpoint(work: Path) -> Path | None:
@@ -184,11 +195,8 @@ class Batches:
     Each system is walked through in shuffled rounds; systems are drawn with ``weights``.
     """
 
-    def __init__(
-        self, loader: Any, weights: Sequence[float], seed: int, skip: int, check: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, loader: Any, weights: Sequence[float], seed: int, skip: int) -> None:
         self.loader = loader
-        self.check = check
         self.order = batch_order(
             [len(system) for system in loader.systems], [int(size) for size in loader.batch_sizes], weights, seed
         )
@@ -204,8 +212,6 @@ class Batches:
         import torch
         from deepmd.pt.utils.dataloader import collate_batch
 
-        if self.check is not None:
-            self.check()
         index, frames = next(self.order)
         with torch.device("cpu"):
             batch = collate_batch([self.loader.systems[index][frame] for frame in frames])
@@ -233,17 +239,8 @@ def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
     """Replace the trainer's shuffled loaders with `Batches`, standing where the trainer stands."""
     sampler = trainer.training_dataloader.sampler
     done = trainer.start_step
-    curve = Path(trainer.disp_file)
-    seen = [curve.stat().st_size if curve.is_file() else 0]
-
-    def check() -> None:
-        """Stop a diverged training as soon as its learning curve says so, not at its end."""
-        if (size := curve.stat().st_size) != seen[0]:
-            seen[0] = size
-            check_lcurve(curve)
-
     trainer.training_data = Batches(
-        trainer.training_dataloader.dataset, sampler.weights.tolist(), training["seed"], done, check
+        trainer.training_dataloader.dataset, sampler.weights.tolist(), training["seed"], done
     )
     if trainer.validation_data is not None:
         shown = done // trainer.disp_freq + (1 if done and trainer.disp_freq > 1 else 0)
@@ -279,10 +276,7 @@ def check_lcurve(path: Path) -> None:
             continue
         row = dict(zip(columns, line.split(), strict=False))
         if not np.isfinite(float(row.get("rmse_trn", "0"))):
-            raise FatalError(
-                f"the training diverged: the loss is not a number at step {row['step']}; lower start_lr, or look for "
-                "wrong labels in the data (`dpa-sse data audit`)"
-            )
+            raise FatalError(f"{DIVERGED} (step {row['step']})")
 
 
 def _change_bias(checkpoint: Path, task: Mapping[str, Any], work: Path) -> Path:

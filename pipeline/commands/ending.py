@@ -42,6 +42,11 @@ def show_failures(run: Run) -> None:
     """Print each failed task with its folder and the last lines of its log."""
     events = run.latest_attempt()
     failed = {event["task"]: event for event in events if event["event"] == "failed"}
+    last = {event["task"]: event for event in events if event.get("task")}
+    killed = [event for event in last.values() if event["event"] == "start"]
+    for event in killed:
+        print(f"\nENDED {event['task']}: its process was killed; run the same command again\n  folder: "
+              f"{run.folder / event['folder']}", file=sys.stderr)
     for event in failed.values():
         folder = run.folder / event.get("folder", "")
         print(f"\nFAILED {event['task']}: {event.get('reason', '')}\n  folder: {folder}", file=sys.stderr)
@@ -50,7 +55,7 @@ def show_failures(run: Run) -> None:
     errors = [event["reason"] for event in events if event["event"] == "error"]
     for reason in errors:
         print(reason, file=sys.stderr)
-    if not failed and not errors:
+    if not failed and not errors and not killed:
         log = run.engine / "dflow.log"
         print(f"The engine stopped without a failed task; last lines of {log}:\n{tail(log, 20)}", file=sys.stderr)
 

@@ -67,7 +67,7 @@ class ResourcesSettings(Settings):
 
     cores: int | None = Field(None, ge=1, description="Processor cores; all by default.")
     threads_per_task: int | None = Field(
-        None, ge=1, description="Threads of one task; its share of the cores by default. With 1 results repeat bit for bit."
+        None, ge=1, description="Threads of a task; its share of the cores by default. With 1 all repeats bit for bit."
     )
     gpus: int | None = Field(None, ge=0, description="Graphics cards; all that are visible by default.")
     tasks_per_gpu: int = Field(1, ge=1, le=64, description="Tasks that share one card.")

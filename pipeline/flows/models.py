@@ -22,7 +22,8 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, campaign: Any
         ).outputs.artifacts["out"]
     path = Path(flow.base_dir / pretrain.model)
     return flow.step(
-        "pretrain", AdoptModel, flow.settings(model=pretrain.model, branch=pretrain.branch), title="Your pre-trained model",
+        "pretrain", AdoptModel, flow.settings(model=pretrain.model, branch=pretrain.branch),
+        title="Your pre-trained model",
         artifacts={"model": flow.upload(path) if path.is_file() else None},
     ).outputs.artifacts["out"]
 

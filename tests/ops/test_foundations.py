@@ -21,7 +21,8 @@ from ops.tools import available_threads, run_tool, tail, thread_environment
 
 def test_json_has_no_nan_and_knows_numpy(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_json(path, {"x": float("nan"), "y": np.float64(1.5), "z": np.arange(2), "p": tmp_path / "q", "b": np.bool_(True)})
+    data = {"x": float("nan"), "y": np.float64(1.5), "z": np.arange(2), "p": tmp_path / "q", "b": np.bool_(True)}
+    write_json(path, data)
     assert json.loads(path.read_text()) == {"x": None, "y": 1.5, "z": [0, 1], "p": str(tmp_path / "q"), "b": True}
 
 
@@ -85,8 +86,8 @@ def test_log_with_bytes_that_are_no_text_can_be_shown(tmp_path: Path) -> None:
 def test_tool_dies_with_its_parent(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ops.tools import run_tool\n"
-        "run_tool([sys.executable, '-c', 'import os,time; open(\"pid\",\"w\").write(str(os.getpid())); time.sleep(60)'],"
-        " Path('l'), Path('.'))"
+        "child = 'import os,time; open(\"pid\",\"w\").write(str(os.getpid())); time.sleep(60)'\n"
+        "run_tool([sys.executable, '-c', child], Path('l'), Path('.'))"
     )
     root = str(Path(__file__).resolve().parents[2])
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase.build import bulk
 
@@ -43,6 +44,14 @@ def argon():
     atoms = bulk("Ar", "fcc", a=5.3, cubic=True).repeat(3)
     atoms.info = {"system": "argon"}
     return atoms
+
+
+@pytest.fixture
+def tilted_argon(argon):
+    """The same in a box with tilt factors, where LAMMPS goes to fractional coordinates and back."""
+    strain = np.array([[0.01, 0.02, 0.0], [0.01, -0.02, 0.03], [0.02, 0.01, 0.01]])
+    argon.set_cell(argon.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+    return argon
 
 
 @pytest.fixture

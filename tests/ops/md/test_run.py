@@ -94,8 +94,8 @@ def _lammps_cell(atoms):
     return Prism(atoms.cell.array, reduce_cell=True).cell
 
 
-def test_killed_runs_give_the_same_bits(tmp_path, argon, lennard_jones, dummy_model):
-    prepare(tmp_path, argon, production_ps=40)
+def test_killed_runs_give_the_same_bits(tmp_path, tilted_argon, lennard_jones, dummy_model):
+    prepare(tmp_path, tilted_argon, production_ps=40)
     task = tmp_path / "tasks/task.002"
     run_md(task, dummy_model, ["Ar"], tmp_path / "a")
     length = (tmp_path / "a/traj.lammpstrj").stat().st_size
@@ -206,13 +206,13 @@ def test_a_lammps_error_is_reported_with_its_line(tmp_path, argon, dummy_model):
     assert run["reason"].startswith("LAMMPS: ") or run["reason"].startswith("equilibration, LAMMPS: ")
 
 
-def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, argon, lennard_jones, dummy_model):
+def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, tilted_argon, lennard_jones, dummy_model):
     task = {
         "system": "argon", "ensemble": "npt", "temperature_K": 40.0, "pressure_GPa": 0.0, "replica": 0,
         "timestep_fs": 4.0, "equilibration_steps": 0, "steps": 6_000, "dump_every": 20, "restart_every": 100,
         "seed": 5,
     }
-    write_task(tmp_path / "tasks", 0, argon, task)
+    write_task(tmp_path / "tasks", 0, tilted_argon, task)
     run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "a")
     volumes = {round(float(np.linalg.det(frame.cell)), 3) for frame in read_frames(tmp_path / "a/traj.lammpstrj")}
     assert len(volumes) > 200
@@ -228,7 +228,8 @@ def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, argon, 
     child.wait()
     assert not (tmp_path / "b/status.json").exists()
     run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "b")
-    assert (tmp_path / "a/traj.lammpstrj").read_bytes() == (tmp_path / "b/traj.lammpstrj").read_bytes()
+    for name in ("traj.lammpstrj", "thermo.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_runs_side_by_side_equal_runs_alone(tmp_path, argon, lennard_jones, dummy_model, monkeypatch):

@@ -10,6 +10,7 @@ from ops.training.presets import (
     apply_overrides,
     check_preset,
     load_preset,
+    lower_start_rate,
     preset_names,
     training_input,
     validate_input,
@@ -63,6 +64,14 @@ def test_settings_overrides_and_seeds_arrive() -> None:
     other = training_input(settings, TYPE_MAP, ["a", "b"], ["c"], 8)
     assert again == data
     assert other["training"]["seed"] != training["seed"]
+
+
+def test_start_rate_is_lowered_but_not_below_the_end() -> None:
+    data = training_input(TrainSettings(preset="se_e2_a-tiny", start_lr=1e-2, stop_lr=1e-3), TYPE_MAP, ["a"], [], 1)
+    lower_start_rate(data, 0.5)
+    assert data["learning_rate"]["start_lr"] == pytest.approx(5e-3)
+    lower_start_rate(data, 0.01)
+    assert data["learning_rate"]["start_lr"] == data["learning_rate"]["stop_lr"] == 1e-3
 
 
 def test_users_own_json_is_a_preset(tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ def test_fine_tuning_from_scratch_and_restart(
     }
     assert [infos[key]["frames"] for key in infos] == [4, 4, 4]
     assert infos["replay"]["replay_frames"] == 3
+    rates = [infos[key]["learning_rate"]["start_lr"] for key in infos]
+    assert rates == pytest.approx([0.6 * rates[2], 0.6 * rates[2], rates[2]])
     networks = [read_json(tmp_path / key / "input.json")["model"]["descriptor"] for key in infos]
     assert networks[0]["repinit"]["nsel"] == networks[2]["repinit"]["nsel"]
     errors = {
@@ -202,12 +204,12 @@ def test_divergence_is_a_clear_error(dataset: Path, tiny_overrides: dict[str, An
     bad = tmp_path / "bad"
     shutil.copytree(dataset / "train" / "LiS", bad)
     energy = np.load(bad / "set.000" / "energy.npy")
-    energy[:] = np.nan
+    energy[3] = np.nan
     np.save(bad / "set.000" / "energy.npy", energy)
     data = training_input(
         TrainSettings(preset="se_e2_a-tiny", steps=4, overrides=tiny_overrides), TYPE_MAP, [bad], [], 1
     )
-    with pytest.raises(FatalError, match=r"NaN|not a number|diverged"):
+    with pytest.raises(FatalError, match="diverged"):
         train_model(data, tmp_path / "out", threads=1)
     assert not (tmp_path / "out" / "model.json").exists()
 
