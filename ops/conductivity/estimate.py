@@ -108,7 +108,7 @@ def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
     """Return observed over expected scatter of the slope between time blocks, and the number of blocks (5 to 20).
 
     A block is some eight times the first possible start long. Each is fitted with the weights of a generalised least
-    squares line on lags that fit into it; the model covariance, which takes ions as independent, says how much the
+    squares line on lags up to half of it; the model covariance, which takes ions as independent, says how much the
     blocks should differ. Concerted hops make the ratio larger than one.
     """
     if part.tracks is None:
@@ -118,12 +118,13 @@ def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
     frames = part.n_frames
     above = np.flatnonzero(part.msd[: frames // 8 + 1] > 0.5 * hop_A**2)
     first = max(1, int(above[0])) if len(above) else max(1, frames // 40)
-    edges = np.linspace(0, frames, int(np.clip(frames // (8 * first), 5, 20)) + 1).astype(np.int64)
-    size = int(np.diff(edges).min())
+    count = int(np.clip(frames // (8 * first), 5, 20))
+    size = frames // count
     lags = log_lags(max(1, min(first, size // 4)), size // 2, 1.15)
     if len(lags) < 4:
         return None
-    table = overlap_table(lags, size) / part.n_ions
+    edges = np.linspace(0, frames - int(lags[-1]), count + 1).astype(np.int64)
+    table = overlap_table(lags, frames, int(np.diff(edges).min())) / part.n_ions
     curve = Curve(lags, lags * part.dt_ps, part.msd[lags], table, part.dt_ps, fourth_rate(part, hop_A))
     line = fit_line(curve)
     slopes = kernels.block_msd(part.tracks, lags, edges, np.maximum(1, lags // 8)) @ line.weights

@@ -77,16 +77,26 @@ class Line:
         return self.sigma * float(np.sqrt(max(1.0, self.chi2_red)))
 
 
-def overlap_table(lags: np.ndarray, n_frames: int) -> np.ndarray:
+def overlap_table(lags: np.ndarray, n_frames: int, origins: int | None = None) -> np.ndarray:
     """Return ``kernels.overlap_sums`` in units of one frame, (4, K, K).
 
     Very long runs are counted on a coarser time grid: the sums are smooth on the scale of the shortest lag.
+
+    Parameters
+    ----------
+    lags : numpy.ndarray
+        (K,), frames.
+    n_frames : int
+        Length of the run.
+    origins : int, optional
+        Number of windows at every lag; all that fit into the run by default.
     """
     from ops.conductivity import kernels
 
     coarse = max(1, min(n_frames // _TABLE_FRAMES, int(lags[0]) // 20))
     grid = np.maximum(1, np.rint(lags / coarse)).astype(np.int64)
-    table = kernels.overlap_sums(grid, n_frames // coarse)
+    counts = n_frames // coarse - grid if origins is None else np.full(len(grid), max(1, origins // coarse))
+    table = kernels.overlap_sums(grid, counts.astype(np.int64))
     table[0] *= coarse**2
     table[1] *= coarse
     table[3] *= coarse
@@ -142,7 +152,7 @@ def fit_line(curve: Curve, iterations: int = 3) -> Line:
     """
     times, values = curve.times, curve.values
     design = np.column_stack([np.ones_like(times), times])
-    floor = 0.02 * float(values.mean() / times.mean())
+    floor = max(0.02 * float(values.mean() / times.mean()), 1e-12)
     slope, intercept = np.polyfit(times, values, 1)[[0, 1]]
     for _ in range(iterations):
         matrix = covariance(curve, max(float(slope), floor), float(intercept))
@@ -163,7 +173,7 @@ def curvature(curve: Curve, line: Line) -> float:
     """
     times = curve.times
     design = np.column_stack([np.ones_like(times), times, np.exp(1 - times / times[0])])
-    matrix = covariance(curve, max(line.slope, 0.02 * float(curve.values.mean() / times.mean())), line.intercept)
+    matrix = covariance(curve, max(line.slope, 0.02 * float(curve.values.mean() / times.mean()), 1e-12), line.intercept)
     matrix[np.diag_indices_from(matrix)] *= 1 + 1e-10
     solved = np.linalg.solve(matrix, np.column_stack([design, curve.values]))
     parameters = np.linalg.inv(design.T @ solved[:, :3])

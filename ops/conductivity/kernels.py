@@ -166,7 +166,7 @@ def moments(tracks, lags, strides):  # noqa: ANN001, ANN201
 
 @njit(cache=True, fastmath=True)
 def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
-    """Return MSD (B, K) of windows that lie inside each time block.
+    """Return MSD (B, K) of windows that begin inside each time block.
 
     tracks: (M, 3, T) float32; lags: (K,) int64; edges: (B + 1,) int64 frames; strides: (K,) int64,
     frames between origins.
@@ -177,7 +177,7 @@ def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
         for k in range(lags.shape[0]):
             total, count = 0.0, 0
             for i in range(tracks.shape[0]):
-                for t in range(edges[block], edges[block + 1] - lags[k], strides[k]):
+                for t in range(edges[block], edges[block + 1], strides[k]):
                     x = tracks[i, 0, t + lags[k]] - tracks[i, 0, t]
                     y = tracks[i, 1, t + lags[k]] - tracks[i, 1, t]
                     z = tracks[i, 2, t + lags[k]] - tracks[i, 2, t]
@@ -188,20 +188,21 @@ def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True)
-def overlap_sums(lags, n_frames):  # noqa: ANN001, ANN201
+def overlap_sums(lags, counts):  # noqa: ANN001, ANN201
     """Return the parameter-free sums of the covariance of overlapping windows, (4, K, K).
 
-    For lags m, n and all origins s < T - m, t < T - n: sums of ov^2, ov E, E^2 and ov over pairs, divided by
-    (T - m)(T - n), with ov the overlap in frames and E = [s+m = t+n] + [s = t] - [s+m = t] - [s = t+n].
+    For lags m, n with origins s < counts_m, t < counts_n (T - lag in a run of T frames): sums of ov^2, ov E, E^2 and ov
+    over pairs, divided by counts_m counts_n, with ov the overlap in frames and
+    E = [s+m = t+n] + [s = t] - [s+m = t] - [s = t+n].
     """
     n_lags = lags.shape[0]
     result = np.zeros((4, n_lags, n_lags))
     for i in range(n_lags):
         for j in range(i, n_lags):
             m, n = lags[i], lags[j]
-            k_m, k_n = n_frames - m, n_frames - n
+            k_m, k_n = counts[i], counts[j]
             s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for delta in range(-n, m + 1):
+            for delta in range(max(-n, 1 - k_m), min(m, k_n - 1) + 1):
                 count = min(k_m, k_n - delta) - max(0, -delta)
                 if count <= 0:
                     continue

@@ -53,6 +53,12 @@ def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
     return sorted(path.parent for path in root.rglob("type.raw")) if root.is_dir() else []
 
 
+def branch_of(model: Path) -> str | None:
+    """Return the branch of a multi-task model that its model folder names; None for a model with one task."""
+    info = model.parent / "model.json"
+    return read_json(info).get("branch") if info.is_file() else None
+
+
 def dataset_type_map(dataset: Path) -> list[str]:
     """Return the type map of a data set."""
     if (listing := dataset / "dataset.json").is_file():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ops.errors import FatalError, InputError
 from ops.files import write_csv, write_json
 from ops.tools import thread_environment
-from ops.training.datasets import Frames, read_frames, split_systems
+from ops.training.datasets import Frames, branch_of, read_frames, split_systems
 
 MAX_ROWS = 5000
 
@@ -30,8 +30,9 @@ def open_model(path: Path) -> Any:
         os.environ.update(thread_environment())
     from deepmd.infer import DeepPot
 
+    branch = branch_of(path) if path.suffix == ".pt" else None  # a frozen model has one branch only
     with contextlib.redirect_stdout(io.StringIO()):
-        return DeepPot(str(path))
+        return DeepPot(str(path), head=branch) if branch else DeepPot(str(path))
 
 
 def predict(

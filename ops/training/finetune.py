@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ops.errors import InputError
 from ops.files import atomic_path, read_json, write_json
 from ops.seeds import derive_seed
-from ops.training.datasets import read_frames, split_systems
+from ops.training.datasets import branch_of, read_frames, split_systems
 from ops.training.presets import training_input
 from ops.training.settings import FinetuneSettings, TrainSettings
 from ops.training.train import train_model
@@ -37,7 +37,7 @@ def finetune_model(
     *,
     base_dataset: Path | None = None,
     base_dir: Path | None = None,
-    model_branch: str = "",
+    model_branch: str | None = None,
 ) -> dict[str, Any]:
     """Adapt a pre-trained model to a new compound, or train its network from scratch on the same frames.
 
@@ -69,7 +69,7 @@ def finetune_model(
     base_dir : Path, optional
         Folder that a file name in ``pretrain.preset`` refers to.
     model_branch : str
-        Branch of a multi-task pre-trained model.
+        Branch of a multi-task pre-trained model; the one that its ``model.json`` names by default.
 
     Returns
     -------
@@ -91,9 +91,10 @@ def finetune_model(
         data["training"]["training_data"]["auto_prob"] = (
             f"prob_sys_size;0:{n_new}:0.5;{n_new}:{len(systems)}:0.5"
         )
+    branch = branch_of(pretrained) if model_branch is None else model_branch
     scratch = strategy == "from_scratch"
     result = train_model(
-        data, out, preset=train.preset, seed=derive_seed(seed, "finetune", strategy), model_branch=model_branch,
+        data, out, preset=train.preset, seed=derive_seed(seed, "finetune", strategy), model_branch=branch or "",
         finetune=None if scratch else pretrained, network_of=pretrained if scratch else None,
     )
     rate = data["learning_rate"]

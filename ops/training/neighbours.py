@@ -172,6 +172,11 @@ def fit_selection(
             if fitted != given:
                 messages.append(_message(key, radius, given, needed, fitted, widen))
         node[key] = fitted if per_type else fitted[0]
+    descriptor = result["model"].get("descriptor", {})
+    for node in descriptor.get("list", [descriptor]):
+        if node.get("type") == "dpa2":  # deepmd asserts that the first list is the longer one
+            repinit, repformer = node["repinit"], node["repformer"]
+            repinit["nsel"] = max(repinit["nsel"], repformer["nsel"] + 4)
     if messages and not widen:
         raise InputError("; ".join(messages))
     return result, messages

@@ -334,7 +334,7 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
         ``{"type_map", "bias_before_eV", "bias_after_eV", "seconds"}``; energies per element in the type map's order.
     """
     from ops.training import bias
-    from ops.training.datasets import split_systems
+    from ops.training.datasets import branch_of, split_systems
 
     if (out / "bias.json").is_file():
         return dict(read_json(out / "bias.json"))
@@ -345,11 +345,14 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
         raise InputError(f"model file does not exist: {model}")
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
-    task = {"model": str(model.resolve()), "systems": [str(path.resolve()) for path in systems]}
+    branch = branch_of(model)
+    task = {"model": str(model.resolve()), "systems": [str(path.resolve()) for path in systems], "branch": branch}
     write_json(work / "bias_task.json", task)
     begin = time.monotonic()
     argv: list[str | Path] = [sys.executable, "-m", bias.__name__, (work / "bias_task.json").resolve()]
     run_tool(argv, out / "bias.log", work, env=child_environment())
     result = {**read_json(work / "bias.json"), "seconds": round(time.monotonic() - begin, 1)}
+    if branch:  # whoever opens the new checkpoint must know
+        write_json(out / "model.json", {"type_map": result["type_map"], "branch": branch})
     write_json(out / "bias.json", result)
     return result

@@ -131,7 +131,7 @@ def _trainer(task: Mapping[str, Any], work: Path, newest: Path | None) -> tuple[
             "model_params"
         ]
     elif task["network_of"]:
-        data["model"] = _network(Path(task["network_of"]), data["model"])
+        data["model"] = _network(Path(task["network_of"]), data["model"], task["model_branch"])
     elif task["finetune"]:
         data["model"], links = get_finetune_rules(
             task["finetune"], data["model"], model_branch=task["model_branch"], change_model_params=True
@@ -156,14 +156,17 @@ def _trainer(task: Mapping[str, Any], work: Path, newest: Path | None) -> tuple[
     return trainer, messages
 
 
-def _network(checkpoint: Path, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the network of a checkpoint with the seeds of ``own``."""
+def _network(checkpoint: Path, own: Mapping[str, Any], branch: str) -> dict[str, Any]:
+    """Return the network of a checkpoint with the elements and seeds of ``own``."""
     import torch
 
     params: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]["_extra_state"][
         "model_params"
     ]
+    if "model_dict" in params:
+        params = params["model_dict"][branch]
     params.pop("info", None)
+    params["type_map"] = own["type_map"]
     for part in ("descriptor", "fitting_net"):
         if "seed" in own[part]:
             params[part]["seed"] = own[part]["seed"]

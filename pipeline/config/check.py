@@ -135,6 +135,8 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
         trainings.append((("distill", "student"), project.distill.student))
     for where, settings in trainings:
         for message in check_preset(settings, project.type_map, base_dir):
+            if "stop_lr" in message and settings.start_lr is not None and settings.stop_lr is not None:
+                continue  # found by the rules already, at its own line
             key = "overrides" if message.startswith("overrides:") else "preset"
             text = message.removeprefix("overrides: ").removeprefix(f"{settings.preset}: ")
             yield (*where, key), text

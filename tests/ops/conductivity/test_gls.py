@@ -22,7 +22,7 @@ def brute_sums(m, n, frames):
 
 def test_overlap_sums_equal_brute_force():
     lags = np.array([1, 2, 3, 7, 20])
-    table = overlap_sums(lags, 40)
+    table = overlap_sums(lags, 40 - lags)
     for i, m in enumerate(lags):
         for j, n in enumerate(lags):
             np.testing.assert_allclose(table[:, i, j], brute_sums(m, n, 40), rtol=1e-12, atol=1e-12)
@@ -30,7 +30,7 @@ def test_overlap_sums_equal_brute_force():
 
 def test_coarse_table_is_close_to_the_exact_one():
     lags = np.array([400, 700, 1500, 5000])
-    exact = overlap_sums(lags, 60_000)
+    exact = overlap_sums(lags, 60_000 - lags)
     np.testing.assert_allclose(overlap_table(lags, 60_000)[[0, 3]], exact[[0, 3]], rtol=0.01)
 
 

@@ -75,6 +75,13 @@ def test_short_lists_are_widened_or_refused() -> None:
     assert fit_selection(paper_like(190), counts, widen=False)[1] == []
 
 
+def test_first_list_of_dpa2_stays_the_longer_one() -> None:
+    counts = {"cutoffs": {"9": {"total": 60, "per_type": [60, 0]}, "4": {"total": 60, "per_type": [60, 0]}}}
+    descriptor = fit_selection(paper_like("auto"), counts, widen=True)[0]["model"]["descriptor"]
+    assert descriptor["repformer"]["nsel"] == 68
+    assert descriptor["repinit"]["nsel"] == 72
+
+
 def test_auto_becomes_numbers_and_no_element_disappears() -> None:
     data = training_input(TrainSettings(preset="se_e2_a-tiny"), ["Li", "S", "Br"], ["a"], [], 1)
     counts = {"cutoffs": {"6": {"total": 60, "per_type": [40, 20, 0]}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ import psutil
 import pytest
 
 from ops.errors import FatalError, InputError, TransientError
-from ops.files import read_json
+from ops.files import read_json, write_json
+from ops.tools import run_tool
 from ops.training.adopt import adopt_model
 from ops.training.datasets import split_systems
 from ops.training.evaluate import evaluate
@@ -262,3 +264,51 @@ def test_unusable_models_are_refused(
     with pytest.raises(InputError, match=expected):
         adopt_model(file, elements, tmp_path / "out")
     assert not (tmp_path / "out" / "model.json").exists()
+
+
+@pytest.mark.slow
+def test_multi_task_model_is_adopted_and_fine_tuned(
+    dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path
+) -> None:
+    """A pre-trained model with two branches and more elements than the project, as the public DPA models are."""
+    pretrain = PretrainSettings(preset="dpa2-tiny", steps=4, overrides=dpa2_overrides)
+    elements = ["H", *reversed(TYPE_MAP)]
+    systems = [str(path) for path in split_systems(dataset, "train")]
+    data = training_input(pretrain, elements, systems, [], 1)
+    model = data["model"]
+    model["descriptor"]["repinit"]["nsel"], model["descriptor"]["repformer"]["nsel"] = 80, 60
+    parts = {"type_map": "types", "descriptor": "network"}
+    branch = {**parts, "fitting_net": model["fitting_net"]}
+    task = {"training_data": {"systems": systems, "batch_size": 1}}
+    multi = {
+        "model": {
+            "shared_dict": {"types": elements, "network": model["descriptor"]},
+            "model_dict": {"first": copy.deepcopy(branch), "second": copy.deepcopy(branch)},
+        },
+        "learning_rate": data["learning_rate"],
+        "loss_dict": {"first": data["loss"], "second": data["loss"]},
+        "training": {
+            "numb_steps": 4, "save_freq": 4, "disp_freq": 4, "seed": 1, "model_prob": {"first": 0.5, "second": 0.5},
+            "data_dict": {"first": task, "second": copy.deepcopy(task)},
+        },
+    }
+    write_json(tmp_path / "input.json", multi)
+    run_tool([sys.executable, "-m", "deepmd", "--pt", "train", "input.json"], tmp_path / "log", tmp_path, threads=1)
+    info = adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "own", "second")
+    assert (info["branch"], info["type_map"]) == ("second", elements)
+    with pytest.raises(InputError, match="first, second"):
+        adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "none", "third")
+    own = tmp_path / "own" / "model.pt"
+    zero = evaluate(own, new_dataset, "test", tmp_path, "zero", parity=False)
+    frozen = evaluate(own.with_suffix(".pth"), new_dataset, "test", tmp_path, "frozen", parity=False)
+    assert zero["force_mae_meV_A"] == pytest.approx(frozen["force_mae_meV_A"])
+    change_bias(own, new_dataset, tmp_path / "bias")
+    shifted = evaluate(tmp_path / "bias" / "model.pt", new_dataset, "test", tmp_path, "shifted", parity=False)
+    assert abs(shifted["energy_offset_meV_atom"]) < 0.2 * abs(zero["energy_offset_meV_atom"])
+    for strategy in ("naive", "from_scratch"):
+        tuned = finetune_model(
+            own, strategy, FinetuneSettings(frames=4, steps=6), pretrain, new_dataset, TYPE_MAP, 1, tmp_path / strategy
+        )
+        assert tuned["type_map"] == TYPE_MAP
+        result = evaluate(tmp_path / strategy / "model.pth", new_dataset, "test", tmp_path, strategy, parity=False)
+        assert result["energy_mae_meV_atom"] < zero["energy_mae_meV_atom"]
