@@ -119,10 +119,11 @@ class TaskOP(OP):
             raise
         seconds = time.monotonic() - start
         write_manifest(folder, producer=type(self).__name__, version=self.version)
-        failed, final = _failure(folder)
+        failed, final, remark = _outcome(folder)
         if failed is None or final:
             write_json(folder / DONE, {"values": values, "seconds": seconds})
-        events.emit("failed" if failed else "done", stage, task, folder=folder, seconds=seconds, reason=failed)
+        kind = "failed" if failed else "done"
+        events.emit(kind, stage, task, folder=folder, seconds=seconds, reason=failed or remark)
         return folder, values
 
     def _attempts(self, task: str, folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -215,15 +216,16 @@ def _digest(value: Any) -> Any:
     return sha256_file(path)
 
 
-def _failure(folder: Path) -> tuple[str | None, bool]:
-    """Return the reason when the task says of itself that it failed, and whether trying again would be useless."""
+def _outcome(folder: Path) -> tuple[str | None, bool, str | None]:
+    """Return why a task failed, whether trying again would be useless, and a remark of one that succeeded in part."""
     try:
         status = read_json(folder / "status.json")
     except FileNotFoundError:
-        return None, False
+        return None, False, None
+    reason = status.get("reason") or None
     if status.get("status") != "failed":
-        return None, False
-    return status.get("reason") or "failed", bool(status.get("final"))
+        return None, False, reason
+    return reason or "failed", bool(status.get("final")), None
 
 
 def _publish(source: Path, target: Path) -> Path:

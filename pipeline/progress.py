@@ -66,7 +66,8 @@ def describe(event: dict[str, Any]) -> str | None:
     """Return an event as one plain line, None for those that a person need not see."""
     kind, task = event["event"], event.get("task", "")
     if kind == "done":
-        return f"{event['stage']}  {task}  done in {clock(event.get('seconds', 0.0))}"
+        remark = f"  ({event['reason']})" if event.get("reason") else ""
+        return f"{event['stage']}  {task}  done in {clock(event.get('seconds', 0.0))}{remark}"
     if kind == "cached":
         return f"{event['stage']}  {task}  finished earlier"
     if kind in ("failed", "retry"):

@@ -1,4 +1,25 @@
-"""The conductivity step: trajectories in, ``conductivity.json``, CSV tables and figures out."""
+"""The conductivity step: trajectories in, ``conductivity.json``, CSV tables and figures out.
+
+Schema of ``conductivity.json`` (units are in the keys, absent numbers are null, intervals are [low, high] at 95 %):
+
+``runs``: one entry per trajectory
+    source, system, temperature_K, length_ps, n_frames, dt_ps, file (its MSD table), bad_input (it could not be read);
+    verdict: ``diffusive`` | ``not diffusive (upper limit)`` | ``too short (N more ps needed)`` | ``melted`` |
+    ``unreliable: why``; reasons (why, and warnings), more_ps_needed;
+    D_cm2_s, D_ci95_cm2_s, or D_upper95_cm2_s for a refused run; D_axes_cm2_s (x, y, z), D_tensor_cm2_s (xx, yy, zz, xy,
+    xz, yz); sigma_NE_mS_cm, sigma_NE_ci95_mS_cm (Nernst-Einstein, all mobile species), sigma_NE_upper95_mS_cm;
+    sigma_collective_mS_cm, sigma_collective_ci95_mS_cm, onsager_mS_cm (by pair of species, their sum is the collective
+    one), sigma_all_ions_mS_cm (formal charges of all ions), haven_ratio, haven_ci95;
+    t_start_ps, fit_window_ps, collective_window_ps, n_hops, chi2_red, volume_A3, estimator (parts of the error),
+    plateau (D for every start of the fit), mobile_fraction (ions that moved by more than a hop), framework (state of
+    the host), species (with several mobile species).
+``temperatures``: replicas of one system and temperature pooled
+    the same numbers, with n_runs, n_runs_refused, sources, length_ps (all together) and ln_D_sigma.
+``arrhenius_by_system``: system -> line, and ``arrhenius``: that of the only system (all null with several)
+    Ea_eV, Ea_ci95_eV, D0_cm2_s, exponent_m, chi2_red, curvature_p (of a quadratic term), points_used, points_refused,
+    points_compared (temperatures, K); D_300K_cm2_s, D_300K_ci95_cm2_s, sigma_300K_mS_cm, sigma_300K_ci95_mS_cm, and the
+    same for other temperatures asked for; extrapolated (the same as a list, with leave-one-out ranges), curve, notes.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +195,8 @@ def summarise(
              "length_ps": run.length_ps or None, "n_frames": run.n_frames or None, "dt_ps": run.dt_ps or None,
              "verdict": run.verdict, "reasons": run.reasons, "more_ps_needed": main.more_ps if main else None}
             | report([run], run.estimates, settings)
-            | {"framework": run.framework, "plateau": main.start.scan if main and main.start else [],
+            | {"framework": run.framework, "mobile_fraction": run.mobile_fraction,
+               "plateau": main.start.scan if main and main.start else [],
                "bad_input": run.bad_input, "file": f"msd_{run.source}.csv" if run.parts else None}
         )
     temperatures = [pool(group, settings) for group in group_runs(runs)] + [with_sigma(row, settings) for row in rows]

@@ -15,6 +15,7 @@ from ops.conductivity.regime import Start, find_start, latest_start, needed_marg
 A2_PS_TO_CM2_S = 1e-4
 DIFFUSIVE = "diffusive"
 NOT_DIFFUSIVE = "not diffusive (upper limit)"
+TOO_FEW = "unreliable: too few frames"
 _MIN_HOPS = 50
 _WARN_HOPS = 200
 
@@ -154,6 +155,8 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
     for part in parts:
         if part.scatter is None:
             part.scatter = block_scatter(part, hop_A)
+    if len(parts) < 3 and all(part.scatter is None for part in parts):
+        return Estimate(TOO_FEW, [f"{parts[0].n_frames} frames are too few to compare parts of the run"], curve=curve)
     blocks, freedom = _pooled_scatter(parts)
     latest, margin = latest_start(length, len(parts)), needed_margin(len(parts))
     start = find_start(curve, latest, hop_A, max(1.0, blocks), margin, given_ps)
@@ -297,7 +300,7 @@ def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: fl
     latest, mean = latest_start(length, len(parts)), mean_msd(parts)
     late = np.flatnonzero(curve.times >= latest * (1 - 1e-9))
     if len(late) < 4:
-        estimate.verdict = "unreliable: too few frames"
+        estimate.verdict = TOO_FEW
         estimate.reasons.append(f"{min(part.n_frames for part in parts)} frames are too few for a fit")
         return estimate
     estimate.line = fit_line(curve.part(late))

@@ -9,6 +9,7 @@ from typing import Any
 from ops.conductivity.figures_run import health_figure, motion_figure, msd_figure
 from ops.conductivity.figures_summary import (
     arrhenius_figure,
+    measured_pairs,
     parity_figure,
     replica_figure,
     series_figure,
@@ -16,6 +17,7 @@ from ops.conductivity.figures_summary import (
 from ops.conductivity.plotting import styled
 from ops.conductivity.run import Run
 from ops.conductivity.settings import ConductivitySettings
+from ops.conductivity.tables import write_comparison, write_motion
 
 
 def write_figures(
@@ -40,10 +42,14 @@ def write_figures(
             if run.parts:
                 written.append(msd_figure(run, settings, folder / f"msd_{run.source}.svg"))
                 written.append(motion_figure(run, settings, folder / f"motion_{run.source}.svg"))
+                write_motion(run, folder)
             if run.folder is not None:
                 written.append(health_figure(run, folder / f"health_{run.source}.svg"))
         written.append(arrhenius_figure(result, folder / "arrhenius.svg", measured))
         written.append(replica_figure(result, folder / "replicas.svg"))
         written.append(series_figure(result, folder / "series.svg", measured))
         written.append(parity_figure(result, folder / "parity.svg", measured))
+    pairs = measured_pairs(result, measured)
+    if pairs:
+        write_comparison(pairs, folder / "parity.csv")
     return [path for path in written if path is not None]

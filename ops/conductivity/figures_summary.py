@@ -106,6 +106,14 @@ def room_temperature(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def measured_pairs(
+    result: dict[str, Any], measured: Sequence[dict[str, Any]]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return (measured, calculated) for every measured system that was calculated."""
+    own = room_temperature(result)
+    return [(m, own[m["system"]]) for m in measured if m["system"] in own]
+
+
 def series_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()) -> Path | None:
     """Draw the extrapolated conductivity against composition x, with experiment; x stands in the measured table."""
     own = room_temperature(result)
@@ -129,8 +137,7 @@ def series_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[st
 
 def parity_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()) -> Path | None:
     """Draw calculated against measured conductivity and activation energy, with asymmetric intervals."""
-    own = room_temperature(result)
-    pairs = [(m, own[m["system"]]) for m in measured if m["system"] in own]
+    pairs = measured_pairs(result, measured)
     sigmas = [(m, value) for m, value in pairs if m["sigma_mS_cm"]]
     energies = [(m, value) for m, value in pairs if m["Ea_eV"]]
     if not sigmas and not energies:

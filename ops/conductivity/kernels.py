@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+def compiled(fastmath: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that compiles, and keeps the result on disk where there is a place to write to.
+
+    In a container with read-only code and no home folder there is none; numba would refuse to start.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            return njit(cache=True, fastmath=fastmath)(function)
+        except RuntimeError:
+            return njit(fastmath=fastmath)(function)
+
+    return decorate
+
+
+@compiled()
 def unwrap(  # noqa: ANN201, PLR0915
     positions, inverses, origins, trusted, state, unwrapped, weights,  # noqa: ANN001
     species, mobile, tracks, sums, offset, picked, samples, leap,  # noqa: ANN001
@@ -97,7 +115,7 @@ def unwrap(  # noqa: ANN201, PLR0915
     return result
 
 
-@njit(cache=True)
+@compiled()
 def to_cartesian(tracks, cell):  # noqa: ANN001, ANN201
     """Multiply reduced coordinates (M, 3, T) float32 with ``cell`` (rows are vectors), in place."""
     for i in range(tracks.shape[0]):
@@ -110,7 +128,7 @@ def to_cartesian(tracks, cell):  # noqa: ANN001, ANN201
             tracks[i, 2, t] = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def add_power(spectra, power):  # noqa: ANN001, ANN201
     """Add |F|^2 and the real cross-spectra (xx, yy, zz, xy, xz, yz) of (n, 3, F) complex128 to (6, F) float64."""
     for i in range(spectra.shape[0]):
@@ -126,7 +144,7 @@ def add_power(spectra, power):  # noqa: ANN001, ANN201
             power[5, k] += yr * zr + yi * zi
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def add_products(series, squares):  # noqa: ANN001, ANN201
     """Add xx, yy, zz, xy, xz, yz of (n, 3, T) float64 series to (6, T) float64."""
     for i in range(series.shape[0]):
@@ -140,7 +158,7 @@ def add_products(series, squares):  # noqa: ANN001, ANN201
             squares[5, t] += y * z
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def moments(tracks, lags, strides):  # noqa: ANN001, ANN201
     """Return sums of |dr|^2 and |dr|^4 and the number of windows at each lag, origins ``strides`` apart.
 
@@ -164,7 +182,7 @@ def moments(tracks, lags, strides):  # noqa: ANN001, ANN201
     return result
 
 
-@njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
     """Return MSD (B, K) of windows that begin inside each time block.
 
@@ -187,7 +205,7 @@ def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
     return result
 
 
-@njit(cache=True)
+@compiled()
 def overlap_sums(lags, counts):  # noqa: ANN001, ANN201
     """Return the parameter-free sums of the covariance of overlapping windows, (4, K, K).
 
@@ -222,7 +240,7 @@ def overlap_sums(lags, counts):  # noqa: ANN001, ANN201
     return result
 
 
-@njit(cache=True)
+@compiled()
 def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
     """Parse one decimal number; return (value, new position). A malformed field gives NaN."""
     negative = False
@@ -271,7 +289,7 @@ def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
 POWERS = np.array([10.0**k for k in range(23)])
 
 
-@njit(cache=True)
+@compiled()
 def parse_atoms(buffer, start, end, n_atoms, roles, output):  # noqa: ANN001, ANN201
     """Parse the atom lines of one LAMMPS frame.
 

@@ -19,7 +19,7 @@ from ops.conductivity.estimate import (
     estimate_self,
 )
 from ops.conductivity.framework import check_framework, framework_msd
-from ops.conductivity.motion import Motion, describe
+from ops.conductivity.motion import Motion, describe, net_displacements
 from ops.conductivity.settings import ConductivitySettings
 from ops.conductivity.tracks import Tracks
 
@@ -52,6 +52,7 @@ class Run:
     framework: dict[str, Any] = field(default_factory=dict)
     framework_msd: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.array([]), np.array([])))
     motion: Motion | None = None
+    mobile_fraction: float | None = None
     folder: Path | None = None
     notes: list[str] = field(default_factory=list)
     bad_input: bool = False
@@ -102,6 +103,7 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
             len(series), tracks.n_frames, tracks.dt_ps, msd_tensor(series, max_lag), (lags, second, fourth), series
         )
     run.charge_msd = charge_msd(tracks, settings, max_lag)
+    run.mobile_fraction = float((net_displacements(tracks.of(settings.mobile[0])) > settings.hop_distance_A).mean())
     if settings.figures:
         run.motion = describe(tracks, settings.mobile[0], settings.hop_distance_A)
     run.framework = check_framework(tracks, settings.mobile)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ops.conductivity.motion import non_gaussian
 from ops.conductivity.run import Run
 from ops.conductivity.settings import ConductivitySettings
 from ops.files import write_csv
@@ -64,6 +65,51 @@ def plotted_lags(n_lags: int) -> np.ndarray:
     ratio = max(1.01, n_lags ** (1 / 250))
     steps = np.rint(ratio ** np.arange(int(np.log(n_lags) / np.log(ratio)) + 1)).astype(int)
     return np.unique(np.clip(np.append(steps, n_lags - 1), 1, n_lags - 1))
+
+
+def write_motion(run: Run, folder: Path) -> None:
+    """Write what ``motion_<run>.svg`` shows: van Hove functions, non-Gaussian parameter, displacements, densities."""
+    motion = run.motion
+    if motion is None:
+        return
+    curves = [("self", motion.radii_A, motion.self_part), ("distinct", motion.distinct_radii_A, motion.distinct_part)]
+    rows = [
+        {"part": part, "time_ps": f"{time:.6g}", "r_A": f"{r:.4g}", "value": f"{value:.6g}"}
+        for part, radii, table in curves
+        for time, line in zip(motion.times_ps, table, strict=True)
+        for r, value in zip(radii, line, strict=True)
+    ]
+    write_csv(folder / f"motion_{run.source}_van_hove.csv", rows, ("part", "time_ps", "r_A", "value"))
+    lags, second, fourth = next(iter(run.parts.values())).fourth
+    alpha = non_gaussian(second, fourth)
+    rows = [
+        {"time_ps": f"{lag * run.dt_ps:.6g}", "alpha_2": f"{value:.6g}"} for lag, value in zip(lags, alpha, strict=True)
+    ]
+    write_csv(folder / f"motion_{run.source}_non_gaussian.csv", rows, ("time_ps", "alpha_2"))
+    rows = [{"ion": str(k), "net_displacement_A": f"{value:.6g}"} for k, value in enumerate(motion.net_A)]
+    write_csv(folder / f"motion_{run.source}_net.csv", rows, ("ion", "net_displacement_A"))
+    rows = [
+        {"plane": plane, "i": str(i), "j": str(j), "density_over_mean": f"{value:.4g}"}
+        for plane, table in motion.maps.items()
+        for (i, j), value in np.ndenumerate(table)
+    ]
+    write_csv(folder / f"motion_{run.source}_density.csv", rows, ("plane", "i", "j", "density_over_mean"))
+
+
+def write_comparison(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], path: Path) -> None:
+    """Write measured and calculated values side by side."""
+    rows = [
+        {"system": m["system"], "x": m["x"], "source": m["source"], "measured_sigma_mS_cm": m["sigma_mS_cm"],
+         "sigma_mS_cm": own["sigma_mS_cm"], "sigma_low95_mS_cm": own["sigma_ci95_mS_cm"][0],
+         "sigma_high95_mS_cm": own["sigma_ci95_mS_cm"][1], "measured_Ea_eV": m["Ea_eV"], "Ea_eV": own["Ea_eV"],
+         "Ea_low95_eV": own["Ea_ci95_eV"][0], "Ea_high95_eV": own["Ea_ci95_eV"][1]}
+        for m, own in pairs
+    ]
+    columns = (
+        "system", "x", "source", "measured_sigma_mS_cm", "sigma_mS_cm", "sigma_low95_mS_cm", "sigma_high95_mS_cm",
+        "measured_Ea_eV", "Ea_eV", "Ea_low95_eV", "Ea_high95_eV",
+    )
+    write_csv(path, rows, columns)
 
 
 def write_msd(run: Run, path: Path) -> None:

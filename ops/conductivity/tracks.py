@@ -233,6 +233,8 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
             f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; "
             "write frames more often or unwrapped positions"
         )
+    elif state.trusted and most > 0.6 and usual < 0.1:
+        problems.append(f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all")
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
             f"{int(leaps.max())} atoms leap by more than {_LEAP_A:g} A at frame {int(leaps.argmax())}: frames are "

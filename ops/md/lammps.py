@@ -22,6 +22,7 @@ BAR_PER_GPA = 1.0e4
 TAU_T_PS = 0.1  # damping times of Nose-Hoover: the values that DP-GEN uses
 TAU_P_PS = 0.5
 SKIN_A = 1.0
+WARM_UP = 2  # evaluations of the model before a run goes on from a restart file
 THERMO_COLUMNS = {  # LAMMPS keyword -> our column (metal units)
     "step": "step",
     "time": "time_ps",
@@ -239,7 +240,10 @@ def input_text(
         ])
         if equilibration_steps:
             blocks.append(_equilibration_lines(simulation, type_map, equilibration_steps, triclinic, names))
-    blocks += [_integrator_lines(simulation), _dump_lines(simulation, type_map, names.trajectory)]
+    blocks.append(_integrator_lines(simulation))
+    if restart is not None:  # after the integrator, which LAMMPS gives its numbers of the restart file only before a run
+        blocks.append(_warm_up_lines())
+    blocks.append(_dump_lines(simulation, type_map, names.trajectory))
     run = [f"run {simulation.steps} upto"]
     if simulation.restart_every:
         # Nose-Hoover keeps numbers that no restart file holds; `every` sets it up anew at each restart step, also
@@ -278,6 +282,20 @@ def _thermo_lines(simulation: Simulation) -> list[str]:
         f"thermo {simulation.thermo_every}",
         "thermo_style custom " + " ".join(THERMO_COLUMNS),
         "thermo_modify format float %.12g flush yes",
+    ]
+
+
+def _warm_up_lines() -> list[str]:
+    """Return the lines that evaluate a fresh model before a run goes on, and then put the atoms back.
+
+    TorchScript optimises a model in its first evaluations, whose last bits therefore differ from all later ones.
+    """
+    return [
+        "fix start all store/state 0 x y z",
+        *(["run 0 post no"] * WARM_UP),
+        *(f"variable start_{axis} atom f_start[{number}]" for number, axis in enumerate("xyz", 1)),
+        "set group all x v_start_x y v_start_y z v_start_z",
+        "unfix start",
     ]
 
 

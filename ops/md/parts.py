@@ -1,6 +1,6 @@
 """Joining the parts that an interrupted LAMMPS run leaves behind.
 
-Each start of LAMMPS writes its own files ``part.NNN.*``; a part counts up to the first step of the next one.
+Each start of LAMMPS writes its own files ``part.NNN.*``; a part counts up to the step from which the next one went on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.files import atomic_path, write_csv, write_text
-from ops.md.lammps import THERMO_COLUMNS, Names
+from ops.md.lammps import THERMO_COLUMNS, WARM_UP, Names
 from ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
 
 RESTART_MAGIC = b"LammpS RestartT\x00"  # LAMMPS ends every complete restart file with it
@@ -79,12 +79,15 @@ def joined_blocks(work: Path, last: int, end: float = NEVER) -> Iterator[tuple[i
     """Yield step and text of the frames of parts ``0 .. last`` whose step is below ``end``."""
     paths = [work / part_names(part).trajectory for part in range(last + 1)]
     firsts = [next((step for step, _ in DumpReader(path).blocks()), NEVER) for path in paths]
+    seen = -1
     for index, path in enumerate(paths):
-        stop = min([*firsts[index + 1 :], end])
+        stop = min(firsts[index + 1 :], default=NEVER)
         for step, block in DumpReader(path).blocks():
-            if step >= stop:
+            if step > stop or step >= end:
                 break
-            yield step, block
+            if step > seen:  # the frame of the restart step is taken from the part that reached it
+                seen = step
+                yield step, block
 
 
 def write_trajectory(out: Path, work: Path, last: int, end: float) -> list[int]:
@@ -120,7 +123,7 @@ def write_thermo(
     run: list[list[Row]] = []
     equilibration: list[Row] = []
     for part in range(last + 1):
-        tables = read_thermo(part_file(work, part, "log"))
+        tables = read_thermo(part_file(work, part, "log"))[WARM_UP if part else 0 :]
         if part == 0 and equilibration_end is not None and tables:
             equilibration = [row for row in tables.pop(0) if row["step"] < equilibration_end]
         run.append([row for table in tables for row in table])
@@ -166,15 +169,15 @@ def _read_deviations(path: Path) -> list[Row]:
 
 
 def join_rows(parts: Sequence[list[Row]], key: str) -> list[Row]:
-    """Join tables of parts: each counts up to the first step of the next one that holds rows.
+    """Join tables of parts: each counts up to and with the first step of the next one that holds rows.
 
-    LAMMPS writes the row of a restart step twice, at the end of one segment and at the start of the next.
+    LAMMPS writes the row of a restart step again at the start of the next segment; the first one counts.
     """
     joined: dict[float, Row] = {}
     for rows in parts:
         if rows:
             first = rows[0][key]
-            joined = {step: row for step, row in joined.items() if step < first}
+            joined = {step: row for step, row in joined.items() if step <= first}
             for row in rows:
                 joined.setdefault(row[key], row)
     return list(joined.values())

@@ -11,6 +11,8 @@ from ops.md.tasks import finished, make_job, read_task, run_record, write_empty
 
 __all__ = ["prepare_md", "prepare_teacher_md", "run_md", "run_teacher_md"]
 
+MIN_TEACHER_FRAMES = 10
+
 
 def run_md(task: Path, model: Path, type_map: Sequence[str], out: Path) -> None:
     """Run one production task and write the MD folder of the contract into ``out``.
@@ -41,5 +43,16 @@ def run_md(task: Path, model: Path, type_map: Sequence[str], out: Path) -> None:
 
 
 def run_teacher_md(task: Path, model: Path, type_map: Sequence[str], out: Path) -> None:
-    """Run one teacher task: the same as :func:`run_md`; the task says NPT and no equilibration."""
-    run_md(task, model, type_map, out)
+    """Run one teacher task: as :func:`run_md`; the task says NPT and no equilibration.
+
+    Frames before an explosion or a melt are of use to the student: a run that left enough of them is partial.
+    """
+    if finished(out):
+        return
+    found = read_task(task)
+    if found is None:
+        write_empty(out)
+        return
+    atoms, settings = found
+    outcome = simulate(make_job(atoms, settings, [model], type_map, melt=True), out)
+    finish(out, outcome, run_record(atoms, settings), partial=outcome.n_frames >= MIN_TEACHER_FRAMES)

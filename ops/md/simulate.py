@@ -1,7 +1,7 @@
 """LAMMPS runs that watch themselves, survive a kill, and give the same trajectory either way.
 
-LAMMPS rebuilds its neighbour lists at every restart step, and our inputs set up the integrator there anew, so a run
-that goes on from a restart file repeats the uninterrupted one bit for bit (one thread).
+LAMMPS rebuilds its neighbour lists at every restart step, our inputs set up the integrator there anew and warm up the
+model, so a run that goes on from a restart file repeats the uninterrupted one bit for bit (CPU, one thread).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ops.errors import FatalError, TransientError
 from ops.files import write_json
 from ops.md import parts
-from ops.md.lammps import Simulation, input_text, lammps_command, write_data, write_input
+from ops.md.lammps import WARM_UP, Simulation, input_text, lammps_command, write_data, write_input
 from ops.md.monitor import Monitor, Problem
 from ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
 from ops.tools import available_threads, die_with_parent, tail, thread_environment
@@ -231,7 +231,8 @@ class LammpsRun:
         if len(job.models) > 1:
             parts.write_deviations(self.out, self.work, self.part, end)
         parts.write_logs(self.out, self.work, self.part)
-        outcome.steps_per_s = loop_speed(self._log, skip=int(bool(job.equilibration_steps) and self.part == 0))
+        skip = WARM_UP if self.part else int(job.equilibration_steps > 0)
+        outcome.steps_per_s = loop_speed(self._log, skip=skip)
         outcome.seconds = time.monotonic() - self._start
         outcome.threads = self.threads
         outcome.checks = {**_averages(rows), **self._monitor.summary}

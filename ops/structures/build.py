@@ -7,6 +7,7 @@ quenched), its lithium by the Ewald energy.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,15 +18,22 @@ from ops.seeds import derive_seed
 from ops.structures.argyrodite import disordered_argyrodite, is_argyrodite, ordered_argyrodite
 from ops.structures.check import check_cell
 from ops.structures.disorder import DisorderedCell, from_cif, from_entry
+from ops.structures.distances import neighbour_pairs
 from ops.structures.library import Entry, cell_from_entry, load_entry
 from ops.structures.order import order_cells
 from ops.structures.read import PartialOccupancyError, file_format, read_structure
+from ops.structures.series import base_name
 from ops.structures.settings import SystemSettings
 from ops.structures.solution import Solution, find_solution
-from ops.structures.supercell import near_cubic
+from ops.structures.supercell import near_cubic, wide_enough
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+OPERATIONS = {
+    "read": "cell", "all": "ordering of lowest Ewald energy", "search": "ordering of low Ewald energy",
+    "random": "random mixing", "sqs": "quasi-random mixing", "exchange": "site exchange",
+}
 
 
 def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
@@ -43,15 +51,21 @@ def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
     Returns
     -------
     Atoms
-        ``info``: system, structure, lattice, composition, supercell, seed; for argyrodites site_disorder.
+        ``info``: system, structure and parent (the entry or file it comes from), operation (what was done to it), seed,
+        composition, supercell, lattice; for argyrodites site_disorder.
 
     Raises
     ------
     InputError
         Unknown name, unsound file, or a request that the structure can not meet.
     """
-    own_seed = derive_seed(seed, "build", system.name)
-    return _finished(_build(system, _source(system, base_dir), own_seed), system, own_seed)
+    ensemble = build_ensemble(system, base_dir, seed, max(system.count, system.arrangement + 1))
+    if system.arrangement >= len(ensemble):
+        raise InputError(
+            f"{system.name}: only {len(ensemble)} distinct arrangements were found, {system.count} are asked for: "
+            "take a larger supercell or a smaller count"
+        )
+    return ensemble[system.arrangement]
 
 
 def build_ensemble(
@@ -66,40 +80,37 @@ def build_ensemble(
     count : int
         Cells wanted; an ordered structure gives one.
     size : tuple of int, optional
-        Smallest and largest number of atoms: a near-cubic supercell takes the place of ``system.supercell``.
+        Smallest and largest number of atoms, instead of ``system.atoms``.
     """
-    own_seed = derive_seed(seed, "build", system.name)
+    own_seed = derive_seed(seed, "build", base_name(system.name) if system.count > 1 else system.name)
+    if size is not None:
+        system = system.model_copy(update={"atoms": size})
     source = _source(system, base_dir)
-    parent = _disordered(source)
+    if isinstance(source, Entry) and is_argyrodite(source) and system.mixing == "sqs":
+        source = find_solution(source.system, _site_disorder(source, system))
     if isinstance(source, Entry) and is_argyrodite(source):
-        if size is not None:
-            system = system.model_copy(update={"supercell": _cubic_repeat(*size)})
-        cells = [_build(system, source, derive_seed(own_seed, k) if k else own_seed) for k in range(count)]
-        cells = [one for k, one in enumerate(cells) if not any(_same_cell(one, other) for other in cells[:k])]
-    elif parent is None:
-        cells = [_build(system, source, own_seed)]
-        if size is not None:
-            cells = [_resized(cells[0], size)]
+        seeds = [derive_seed(own_seed, k) if k else own_seed for k in range(count)]
+        cells = _distinct([_argyrodite(source, system, one) for one in seeds])
     else:
-        matrix = np.diag(system.supercell)
-        if size is not None:
-            matrix = near_cubic(parent.cell, sum(parent.amounts().values()), *size)
-        cells = order_cells(parent, matrix, count, own_seed, random=isinstance(source, Solution))
+        cells = _ordered(source, system, own_seed, count)
     return [_finished(cell, system, own_seed) for cell in cells]
 
 
-def _build(system: SystemSettings, source: Entry | Path | Solution, seed: int) -> Atoms:
-    parent = _disordered(source)
-    if isinstance(source, Entry) and is_argyrodite(source):
-        return _argyrodite(source, system, seed)
+def _ordered(source: Entry | Path | Solution, system: SystemSettings, seed: int, count: int) -> list[Atoms]:
+    """Return the cells of anything but a library argyrodite."""
     if system.site_disorder is not None and not isinstance(source, Solution):
         kind = "a file" if isinstance(source, Path) else source.name
         raise InputError(f"{system.name}: site_disorder needs an argyrodite (Li6PS5Cl, Li6PS5Br, Li6PS5I), not {kind}")
+    parent = _disordered(source)
     if parent is not None:
-        matrix = np.diag(system.supercell)
-        return order_cells(parent, matrix, 1, seed, random=isinstance(source, Solution))[0]
+        matrix = _matrix(system, parent.cell, sum(parent.amounts().values()))
+        return order_cells(
+            parent, matrix, count, seed, random=isinstance(source, Solution), quasi=system.mixing == "sqs"
+        )
+    if system.mixing == "sqs":
+        raise InputError(f"{system.name}: `mixing: sqs` needs mixed sites, {system.structure} is an ordered structure")
     atoms = read_structure(source) if isinstance(source, Path) else cell_from_entry(cast("Entry", source))
-    return atoms.repeat(system.supercell)
+    return [_repeated(atoms, _matrix(system, atoms.cell.array, len(atoms)))]
 
 
 def _disordered(source: Entry | Path | Solution) -> DisorderedCell | None:
@@ -107,7 +118,7 @@ def _disordered(source: Entry | Path | Solution) -> DisorderedCell | None:
     if isinstance(source, Solution):
         return source.parent
     if isinstance(source, Entry):
-        return None if source.ordered or is_argyrodite(source) else from_entry(source)
+        return None if source.ordered else from_entry(source)
     try:
         read_structure(source)
     except PartialOccupancyError:
@@ -115,20 +126,60 @@ def _disordered(source: Entry | Path | Solution) -> DisorderedCell | None:
     return None
 
 
-def _resized(atoms: Atoms, size: tuple[int, int]) -> Atoms:
-    from ase.build import make_supercell
+def _matrix(system: SystemSettings, cell: np.ndarray, atoms_in_cell: float) -> np.ndarray:
+    """Return the supercell that a system asks for: by atoms, by its width, or by repetitions."""
+    if system.atoms is not None:
+        return near_cubic(cell, atoms_in_cell, *system.atoms, orthogonal=system.orthogonal)
+    if system.min_edge_A is not None:
+        return wide_enough(cell, atoms_in_cell, system.min_edge_A, orthogonal=system.orthogonal)
+    return np.diag(system.supercell)
 
-    large = make_supercell(atoms, near_cubic(atoms.cell.array, len(atoms), *size), wrap=True)
+
+def _repeated(atoms: Atoms, matrix: np.ndarray) -> Atoms:
+    if not (matrix - np.diag(np.diag(matrix))).any():
+        return atoms.repeat(tuple(np.diag(matrix).tolist()))
+
+    from ase.build import make_supercell  # needs scipy
+
+    large = make_supercell(atoms, matrix, wrap=True)
     large.info = dict(atoms.info)
     return large
 
 
-def _same_cell(first: Atoms, second: Atoms) -> bool:
-    return np.array_equal(first.numbers, second.numbers) and np.array_equal(first.positions, second.positions)
+def _distinct(cells: list[Atoms]) -> list[Atoms]:
+    """Return the cells that no earlier one is equivalent to, by the symmetry of the lattice and its sites."""
+    kept: list[Atoms] = []
+    for cell in cells:
+        if not any(_equivalent(cell, other) for other in kept):
+            kept.append(cell)
+    return kept
 
 
-def _cubic_repeat(smallest: int, largest: int) -> tuple[int, int, int]:
-    """Return the most even repetition of the 52-atom argyrodite cell with a number of atoms in the range."""
+def _equivalent(first: Atoms, second: Atoms) -> bool:
+    if first.get_chemical_formula() != second.get_chemical_formula():
+        return False
+    if np.array_equal(first.numbers, second.numbers) and np.allclose(first.positions, second.positions, atol=1e-9):
+        return True
+    # the sorted distances between all pairs, by kind: equal for equivalent cells, and practically never for others
+    (kinds, distances), (other_kinds, other_distances) = _pair_distances(first), _pair_distances(second)
+    return np.array_equal(kinds, other_kinds) and np.allclose(distances, other_distances, atol=1e-4)
+
+
+def _pair_distances(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+    i, j, _, distance = neighbour_pairs(atoms, 6.0)
+    kind = np.minimum(atoms.numbers[i], atoms.numbers[j]) * 1000 + np.maximum(atoms.numbers[i], atoms.numbers[j])
+    order = np.lexsort([distance, kind])
+    return kind[order], distance[order]
+
+
+def _cubic_repeat(system: SystemSettings, edge_A: float) -> tuple[int, int, int]:
+    """Return the repetition of the 52-atom argyrodite cell that a system asks for, as even as possible."""
+    if system.atoms is None:
+        if system.min_edge_A is None:
+            return system.supercell
+        least = math.ceil(system.min_edge_A / edge_A - 1e-9)
+        return least, least, least
+    smallest, largest = system.atoms
     most = max(1, largest // 52)
     options = [
         (c / a, (c, b, a)) for a in range(1, most + 1) for b in range(a, most + 1) for c in range(b, most + 1)
@@ -144,9 +195,12 @@ def _finished(atoms: Atoms, system: SystemSettings, seed: int) -> Atoms:
     problems = check_cell(atoms)
     if problems:
         raise InputError(f"{system.name}: " + "; ".join(problems))
+    done = atoms.info.get("configurations", "exchange" if "site_disorder" in atoms.info else "read")
     atoms.info.update(
         system=system.name, composition=atoms.get_chemical_formula("hill"), seed=seed,
-        supercell="x".join(map(str, system.supercell)),
+        parent=atoms.info.get("structure", system.structure), operation=OPERATIONS[done],
+        supercell="x".join(map(str, system.supercell)) if system.atoms is None and system.min_edge_A is None
+        else f"{len(atoms)} atoms",
     )
     return atoms
 
@@ -175,8 +229,14 @@ def _source(system: SystemSettings, base_dir: Path) -> Entry | Path | Solution:
 
 
 def _argyrodite(entry: Entry, system: SystemSettings, seed: int) -> Atoms:
+    repeat = _cubic_repeat(system, entry.lattice[0] * (math.sqrt(2.0) if entry.name.endswith("_ordered") else 1.0))
     if system.site_disorder is None and not entry.name.endswith("_disordered"):
-        return ordered_argyrodite(entry.system).repeat(system.supercell)
-    return disordered_argyrodite(
-        entry.system, system.site_disorder, system.supercell, np.random.default_rng(seed)
-    )
+        return ordered_argyrodite(entry.system).repeat(repeat)
+    return disordered_argyrodite(entry.system, system.site_disorder, repeat, np.random.default_rng(seed))
+
+
+def _site_disorder(entry: Entry, system: SystemSettings) -> float | None:
+    """Return the share of 4c sites with halide: as asked for, that of the refined entry, or none."""
+    if system.site_disorder is not None or not entry.name.endswith("_disordered"):
+        return system.site_disorder or 0.0
+    return sum(site.occupancy for site in entry.sites if site.wyckoff == "4c" and site.element != "S")

@@ -17,6 +17,7 @@ import numpy as np
 from ops.errors import InputError
 from ops.structures.disorder import DisorderedCell, oxidation_states
 from ops.structures.distances import neighbour_pairs
+from ops.structures.sqs import pair_statistics, quasi_random
 from ops.structures.symmetry import canonical, site_permutations
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Problem:
 
 
 def order_cells(
-    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, random: bool = False
+    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, random: bool = False, quasi: bool = False
 ) -> list[Atoms]:
     """Return up to ``count`` ordered supercells, no two equivalent by symmetry.
 
@@ -69,13 +70,15 @@ def order_cells(
     random : bool
         Draw all shared sites but those of lithium at random (a quenched solid solution) and let the Ewald
         energy place the lithium only. Otherwise the arrangements of lowest energy are returned.
+    quasi : bool
+        As ``random``, but each draw is made a special quasi-random structure before lithium is placed.
 
     Returns
     -------
     list of Atoms
         Lowest Ewald energy first. ``info``: structure (parent), ewald_eV (relative to the best),
         composition_target, composition_error (largest difference in atoms per cell between wanted and
-        made), configurations (``all``, ``search`` or ``random``).
+        made), configurations (``all``, ``search``, ``random`` or ``sqs``).
 
     Raises
     ------
@@ -88,9 +91,10 @@ def order_cells(
         _arrangements([*counts.values(), _vacancies(problem, k)]) for k, counts in enumerate(problem.counts)
     )
     _check_reachable(large, problem)
-    kind = "random" if random else "all" if arrangements <= ENUMERATE_UP_TO else "search"
+    random = random or quasi
+    kind = "sqs" if quasi else "random" if random else "all" if arrangements <= ENUMERATE_UP_TO else "search"
     rng = np.random.default_rng(seed)
-    states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, random)
+    states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, random, large if quasi else None)
     permutations = site_permutations(parent, large, np.asarray(matrix))
     distinct: dict[bytes, tuple[float, np.ndarray]] = {}
     for state in states:
@@ -242,10 +246,12 @@ def _distinct_orders(content: list[int]) -> Iterator[tuple[int, ...]]:
             yield (first, *order)
 
 
-def _search(problem: Problem, count: int, rng: np.random.Generator, random: bool) -> Iterator[np.ndarray]:
+def _search(
+    problem: Problem, count: int, rng: np.random.Generator, random: bool, quasi: DisorderedCell | None = None
+) -> Iterator[np.ndarray]:
     """Yield low-energy arrangements: the ends of several annealings, and what they passed at low temperature.
 
-    With ``random`` only the ends: one for each draw of the other sites.
+    With ``random`` only the ends: one for each draw of the other sites (each made quasi-random in the cell ``quasi``).
     """
     mobile = problem.species.index(MOBILE) if MOBILE in problem.species else -1
     contents = [set(_content(problem, k)) for k in range(len(problem.counts))]
@@ -253,10 +259,16 @@ def _search(problem: Problem, count: int, rng: np.random.Generator, random: bool
         np.flatnonzero(problem.orbit == k) for k, content in enumerate(contents)
         if len(content) > 1 and (not random or mobile in content)
     ]
+    mixed = [k for k, content in enumerate(contents) if len(content) > 1 and mobile not in content]
+    statistics = None
     for _ in range(2 * count if random else max(4, min(20, count))):
         state = np.zeros(len(problem.orbit), int)
         for k in range(len(problem.counts)):
             state[problem.orbit == k] = rng.permutation(_content(problem, k))
+        if quasi is not None and mixed:
+            statistics = statistics or pair_statistics(quasi.positions, quasi.cell, problem.orbit, mixed, state)
+            if statistics is not None:
+                state = quasi_random(statistics, problem.orbit, mixed, state, rng)
         passed = list(_anneal(problem, state, free, rng))
         yield from passed[-1:] if random else passed
 

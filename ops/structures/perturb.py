@@ -1,12 +1,19 @@
 """Seeded strain of cells and displacement of atoms: the first step of the workflow.
 
-How the sampling covers pressure and temperature: sulfide electrolytes have bulk moduli of 10 to 50 GPa, so a
-linear strain of 0.03 (some 9 % in volume) spans -2 to 2 GPa and more, and the thermal expansion up to 1200 K; the
-displacements start the molecular dynamics off the symmetric positions, the temperature itself does the rest.
+How the sampling covers 0 to 2 GPa and up to 1200 K. The mean linear strain of the n copies of a cell is stratified:
+in a seeded order, one copy in each of n equal parts of [-strain, strain]. With the default 0.03 the volumes of even
+four copies therefore reach from below -4 % to above +4 %, and those of many fill -9 % to +9 %. To compress Li2S,
+Li6PS5Cl, Li10GeP2S12 or Li4SnS4 by 3 % along each axis takes 3.6 to 6.1 GPa by CHGNet (lithium metal: 1.1 GPa); the
+thermal expansion from 300 to 1200 K is 6 to 9 % in volume at some 2e-5 to 3e-5 per K and axis, the value usual for
+sulfides. The shape (the rest of the strain tensor) is drawn within the same bound. The displacements start the
+molecular dynamics off the symmetric positions; the amplitudes of 1200 K (0.3 Angstrom and more) come from the dynamics
+itself, whose temperatures follow the copies in turn, or from larger displacements of single elements
+(``element_displacement_A: {Li: 0.4}``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +48,9 @@ class Contacts:
 
 
 def perturb_atoms(
-    atoms: Atoms, strain: float, displacement_A: float, rng: np.random.Generator, contacts: Contacts | None = None
+    atoms: Atoms, strain: float, displacement_A: float | np.ndarray, rng: np.random.Generator,
+    contacts: Contacts | None = None, *, mean_strain: float | None = None, volume_preserving: bool = False,
+    normal: bool = False,
 ) -> Atoms:
     """Return a strained and displaced copy of a cell.
 
@@ -51,12 +60,19 @@ def perturb_atoms(
         Periodic cell.
     strain : float
         The six components of the symmetric strain tensor are drawn from [-strain, strain].
-    displacement_A : float
-        Atoms move by vectors drawn uniformly from a ball of this radius, Angstrom.
+    displacement_A : float or ndarray, shape (n,)
+        Atoms move by vectors drawn uniformly from a ball of this radius, Angstrom; one for each atom if they differ.
     rng : numpy.random.Generator
         Random numbers.
     contacts : Contacts, optional
         ``find_contacts(atoms, displacement_A)``, to be reused for many perturbations of one cell.
+    mean_strain : float, optional
+        Mean of the three diagonal components, in [-strain, strain]; drawn with the rest by default.
+    volume_preserving : bool
+        Scale the strained cell to the volume it had (``mean_strain`` has no effect).
+    normal : bool
+        Draw displacements from a normal distribution with a standard deviation of a third of ``displacement_A`` along
+        each axis, cut off at ``displacement_A``.
 
     Returns
     -------
@@ -69,21 +85,25 @@ def perturb_atoms(
     InputError
         The amplitudes are so large that the distances can not be kept.
     """
+    radius = np.broadcast_to(np.asarray(displacement_A, float), len(atoms))
     if contacts is None:
-        contacts = find_contacts(atoms, displacement_A)
-    deformation = _draw_strain(strain, rng)
+        contacts = find_contacts(atoms, float(radius.max(initial=0.0)))
+    deformation = _draw_strain(strain, rng, mean_strain)
+    if volume_preserving:
+        deformation = deformation / np.cbrt(np.linalg.det(deformation))
+    draw = _draw_normal if normal else _draw_ball
     vectors = contacts.vector @ deformation
-    moved = _draw_ball(len(atoms), displacement_A, rng)
+    moved = draw(radius, rng)
     for _ in range(TRIES):
         separation = vectors + moved[contacts.j] - moved[contacts.i]
         close = np.einsum("ij,ij->i", separation, separation) < contacts.floor**2
         if not close.any():
             break
         bad = np.unique(np.concatenate([contacts.i[close], contacts.j[close]]))
-        moved[bad] = _draw_ball(len(bad), displacement_A, rng)
+        moved[bad] = draw(radius[bad], rng)
     else:
         raise InputError(
-            f"no perturbation with strain {strain} and displacement_A {displacement_A} keeps the atoms apart: "
+            f"no perturbation with strain {strain:g} and displacement_A {radius.max():g} keeps the atoms apart: "
             "take smaller ones"
         )
     result = atoms.copy()
@@ -105,6 +125,33 @@ def find_contacts(atoms: Atoms, displacement_A: float) -> Contacts:
     return Contacts(i, j, atoms.positions[j] + shift - atoms.positions[i], floor)
 
 
+def perturb_copies(cell: Atoms, settings: PerturbSettings, seed: int) -> Iterator[Atoms]:
+    """Yield ``settings.count`` perturbed copies of a cell, their mean strains stratified over the whole range.
+
+    ``info`` of each: system, parent (the structure), operation, perturbation (index), trajectory (``Li2S.p003``),
+    composition, seed (of this copy).
+    """
+    system = str(cell.info.get("system", ""))
+    amplitudes = settings.element_displacement_A
+    radius = np.array([amplitudes.get(symbol, settings.displacement_A) for symbol in cell.get_chemical_symbols()])
+    contacts = find_contacts(cell, float(radius.max(initial=0.0)))
+    order = np.random.default_rng(derive_seed(seed, "perturb", system, "order")).permutation(settings.count)
+    for index in range(settings.count):
+        own_seed = derive_seed(seed, "perturb", system, index)
+        rng = np.random.default_rng(own_seed)
+        mean = settings.strain * (2 * (int(order[index]) + rng.random()) / settings.count - 1)
+        atoms = perturb_atoms(
+            cell, settings.strain, radius, rng, contacts, mean_strain=mean,
+            volume_preserving=settings.volume_preserving, normal=settings.distribution == "normal",
+        )
+        atoms.info["parent"] = cell.info.get("structure", system)
+        atoms.info.update(
+            operation="perturb", perturbation=index, trajectory=f"{system}.p{index:03d}", seed=own_seed,
+            composition=cell.get_chemical_formula("hill"),
+        )
+        yield atoms
+
+
 def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: Path) -> int:
     """Write one task folder per perturbed cell and return their number.
 
@@ -117,8 +164,8 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
     seed : int
         Seed of the project.
     out : Path
-        Receives ``task.000/cell.extxyz`` ..., numbered system by system. ``info``: system, parent (the
-        structure), perturbation (index), trajectory (``Li2S.p003``), seed.
+        Receives ``task.000/cell.extxyz`` ..., numbered system by system, with the ``info`` of
+        :func:`perturb_copies`.
 
     Returns
     -------
@@ -131,34 +178,51 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
     systems = [str(cell.info.get("system", "")) for cell in cells]
     if "" in systems or len(set(systems)) < len(systems):
         raise InputError(f"{cells_file}: every cell needs its own info['system'], found {systems}")
+    _check_elements(cells, settings)
     number = 0
-    for system, cell in zip(systems, cells, strict=True):
-        contacts = find_contacts(cell, settings.displacement_A)
-        for index in range(settings.count):
-            own_seed = derive_seed(seed, "perturb", system, index)
-            rng = np.random.default_rng(own_seed)
-            atoms = perturb_atoms(cell, settings.strain, settings.displacement_A, rng, contacts)
-            atoms.info["parent"] = atoms.info.get("structure", system)
-            atoms.info.update(perturbation=index, trajectory=f"{system}.p{index:03d}", seed=own_seed)
+    for cell in cells:
+        for atoms in perturb_copies(cell, settings, seed):
             write_frames(out / f"task.{number:03d}" / "cell.extxyz", [atoms])
             number += 1
     write_json(out / "perturb.json", {"systems": systems, "count": settings.count, "tasks": number})
     return number
 
 
-def _draw_strain(strain: float, rng: np.random.Generator) -> np.ndarray:
+def _check_elements(cells: list[Atoms], settings: PerturbSettings) -> None:
+    """Refuse amplitudes of elements that no cell holds."""
+    held = {symbol for cell in cells for symbol in cell.get_chemical_symbols()}
+    unknown = sorted(set(settings.element_displacement_A) - held)
+    if unknown:
+        raise InputError(f"element_displacement_A: no cell holds {', '.join(unknown)} (there are {', '.join(sorted(held))})")
+
+
+def _draw_strain(strain: float, rng: np.random.Generator, mean: float | None = None) -> np.ndarray:
     """Return I + a random symmetric strain that compresses no direction by more than the limit."""
     for _ in range(TRIES):
         components = rng.uniform(-strain, strain, 6)
+        if mean is not None:  # the deviations from it share the room that it leaves
+            deviation = components[:3] - components[:3].mean()
+            largest, room = float(np.abs(deviation).max()), strain - abs(mean)
+            components[:3] = mean + deviation * min(1.0, room / largest if largest > 0 else 0.0)
         xx, yy, zz, yz, xz, xy = components
         tensor = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
         if strain * 3 < LARGEST_COMPRESSION or np.linalg.eigvalsh(tensor)[0] > -LARGEST_COMPRESSION:
             return np.eye(3) + tensor
+        mean = None if mean is None else max(mean, -LARGEST_COMPRESSION / 2)
     raise InputError(f"strain {strain} is too large: no draw keeps the cell sound")
 
 
-def _draw_ball(count: int, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Return ``count`` vectors distributed uniformly in a ball, shape (count, 3)."""
+def _draw_ball(radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return vectors distributed uniformly in balls, shape (len(radius), 3)."""
+    count = len(radius)
     direction = rng.normal(size=(count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    return direction * (radius * np.cbrt(rng.random((count, 1))))
+    return direction * (radius[:, None] * np.cbrt(rng.random((count, 1))))
+
+
+def _draw_normal(radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return normally distributed vectors, none longer than its radius (three standard deviations)."""
+    drawn = rng.normal(size=(len(radius), 3))
+    while (far := np.einsum("ij,ij->i", drawn, drawn) > 9.0).any():
+        drawn[far] = rng.normal(size=(int(far.sum()), 3))
+    return drawn * (radius[:, None] / 3)

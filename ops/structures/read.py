@@ -1,18 +1,26 @@
-"""A user's own structure file: CIF, POSCAR or extxyz, refused with one clear line when it is unsound."""
+"""A user's own structure file: CIF, POSCAR, extxyz, CP2K input or LAMMPS data, refused with one clear line when it is unsound."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.errors import InputError
 from ops.structures.check import check_cell
+from ops.structures.formats import read_cp2k, read_lammps_data
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FORMATS = {".cif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz"}
+FORMATS = {
+    ".cif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz", ".inp": "cp2k",
+    ".restart": "cp2k", ".data": "lammps-data", ".lmp": "lammps-data", ".lammps": "lammps-data",
+}
+
+_PYTHON = re.compile("could not convert|invalid literal|inhomogeneous|unpack")
+OWN_READERS = {"cp2k": read_cp2k, "lammps-data": read_lammps_data}
 
 
 class PartialOccupancyError(InputError):
@@ -20,7 +28,7 @@ class PartialOccupancyError(InputError):
 
 
 def file_format(path: Path) -> str | None:
-    """Return ASE's name of the format, from the file name; None when it is not one that is accepted."""
+    """Return the format, from the file name; None when it is not one that is accepted."""
     if path.name.upper().startswith(("POSCAR", "CONTCAR")):
         return "vasp"
     return FORMATS.get(path.suffix.lower())
@@ -80,17 +88,21 @@ def _read(path: Path, kind: str) -> list[Atoms]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if kind in OWN_READERS:
+                return OWN_READERS[kind](path)
             return list(read(path, index=":", format=kind))
     except Exception as error:  # ASE's readers raise whatever the parsing hits
-        raise InputError(f"{path}: not readable as {kind}: {_reason(error)}") from error
+        raise InputError(f"{path}: not readable as {kind}: {_reason(error, kind)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, kind: str) -> str:
     lines = str(error).strip().splitlines()
     if isinstance(error, KeyError):
         return f"unknown element or missing field {error}"
     if not lines or isinstance(error, AssertionError):
         return "the content does not follow the format"
+    if kind in OWN_READERS and isinstance(error, ValueError) and not _PYTHON.search(lines[0]):
+        return lines[0]
     if isinstance(error, (ValueError, IndexError)):
         return f"numbers are missing or malformed ({lines[0]})"
     return lines[0]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from ops.errors import InputError
 from ops.settings import Settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
@@ -16,12 +17,54 @@ class SystemSettings(Settings):
 
     name: Name = Field(description="Name of the system in folders, tables and figures.")
     structure: str = Field(
-        description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz) or a composition."
+        description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz, CP2K input, LAMMPS data) or "
+        "a composition; with `series` its amounts may be written like Ge{1-x}Sn{x}."
     )
     supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repetitions along a, b, c.")
+    atoms: tuple[int, int] | None = Field(
+        None, description="A near-cubic supercell with so many atoms (smallest, largest) instead of `supercell`."
+    )
+    min_edge_A: float | None = Field(
+        None, gt=0, le=60, description="The smallest supercell with opposite faces at least so far apart."
+    )
+    orthogonal: bool = Field(False, description="Only supercells with right angles; needs `atoms` or `min_edge_A`.")
     site_disorder: float | None = Field(
         None, ge=0, le=1, description="Argyrodites: fraction of the 4c sites that hold the halide (0 = ordered)."
     )
+    mixing: Literal["random", "sqs"] = Field(
+        "random", description="Solid solutions: atoms drawn at random, or as a special quasi-random structure."
+    )
+    series: dict[str, list[float]] | None = Field(
+        None, description="One system for each value: {x: [0, 0.25, 0.5]} of a variable in `structure`, or site_disorder."
+    )
+    count: int = Field(1, ge=1, le=100, description="Distinct arrangements of the atoms, each one a system of its own.")
+    arrangement: int = Field(0, ge=0, lt=100, description="Which of the distinct arrangements, best first; `count` sets it.")
+
+    @field_validator("atoms")
+    @classmethod
+    def _range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1 <= value[0] <= value[1] <= 100_000:
+            raise ValueError(f"must be the smallest and the largest number of atoms, not {value[0]}, {value[1]}")
+        return value
+
+    @field_validator("orthogonal")
+    @classmethod
+    def _free_size(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("atoms") is None and info.data.get("min_edge_A") is None:
+            raise ValueError("needs the size of the supercell: give `atoms` or `min_edge_A`")
+        return value
+
+    @field_validator("series")
+    @classmethod
+    def _possible(cls, value: dict[str, list[float]] | None, info: ValidationInfo) -> dict[str, list[float]] | None:
+        from ops.structures.series import expand_series
+
+        if value is not None and "structure" in info.data:
+            try:
+                expand_series({"name": "x", "structure": info.data["structure"], "series": value})
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return value
 
 
 class PerturbSettings(Settings):
@@ -29,4 +72,19 @@ class PerturbSettings(Settings):
 
     count: int = Field(4, ge=1, le=10_000, description="Perturbed cells per system.")
     strain: float = Field(0.03, ge=0, le=0.3, description="Largest absolute component of the strain tensor.")
+    volume_preserving: bool = Field(False, description="Strain changes the shape of the cell only.")
     displacement_A: float = Field(0.1, ge=0, le=1.0, description="Largest displacement of an atom, Angstrom.")
+    distribution: Literal["uniform", "normal"] = Field(
+        "uniform", description="Displacements uniform in a ball, or normal (standard deviation displacement_A / 3)."
+    )
+    element_displacement_A: dict[str, float] = Field(
+        default={}, description="Largest displacement of single elements, e.g. {Li: 0.3}; the others: displacement_A."
+    )
+
+    @field_validator("element_displacement_A")
+    @classmethod
+    def _amplitudes(cls, value: dict[str, float]) -> dict[str, float]:
+        for element, amplitude in value.items():
+            if not 0 <= amplitude <= 1.0:
+                raise ValueError(f"the displacement of {element} must be between 0 and 1 Angstrom, not {amplitude:g}")
+        return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -14,7 +15,7 @@ Model = TypeVar("Model")
 def conductivity(
     sources: Annotated[
         list[Path],
-        typer.Argument(help="Trajectories, MD folders, folders of them, or a CSV table of D.", show_default=False),
+        typer.Argument(help="Trajectories, MD or run folders, or a CSV table of D.", show_default=False),
     ],
     temperature: Annotated[float | None, typer.Option("--temperature-K", help="If no name says it.")] = None,
     mobile: Annotated[str, typer.Option(help="Mobile species, e.g. Li or Li,Na.")] = "Li",
@@ -55,7 +56,8 @@ def conductivity(
         arrhenius_exponent=exponent, figures=figures,
     )
     progress = None if as_json else lambda line: typer.echo(line, err=True)
-    result = analyse_folder(sources, settings, out, options, progress, compare)
+    paths = [path for source in sources for path in production_runs(source)]
+    result = analyse_folder(paths, settings, out, options, progress, compare)
     if as_json:
         import json
 
@@ -64,6 +66,23 @@ def conductivity(
         typer.echo("\n".join([*plain_verdict(result), f"results: {out}"]))
     only_bad = result["runs"] and all(run.get("bad_input") for run in result["runs"])
     raise typer.Exit(DIFFUSIVE if is_diffusive(result) else BAD_INPUT if only_bad else REFUSED)
+
+
+def production_runs(path: Path) -> list[Path]:
+    """Return the production MD folders of a run of the pipeline; any other path as it is."""
+    from ops.errors import InputError
+    from pipeline.runs import CONFIG, Run
+
+    if not (path / CONFIG).is_file():
+        return [path]
+    ended = {
+        event["task"]: path / event["folder"] for event in Run(path).latest_attempt()
+        if event["event"] in {"done", "cached", "failed"} and "folder" in event
+    }
+    found = [folder for task, folder in sorted(ended.items()) if re.fullmatch(r"md-\d+", task) and folder.is_dir()]
+    if not found:
+        raise InputError(f"{path}: no production MD has ended in this run; see `dpa-sse status {path}`")
+    return found
 
 
 def _checked(model: type[Model], **values: object) -> Model:

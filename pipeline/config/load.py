@@ -12,6 +12,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from ops.errors import InputError
+from ops.structures.series import expand_system
 from pipeline.config.fields import is_free_mapping
 from pipeline.config.messages import TRUTH_WORDS, Fault, faults
 from pipeline.config.problems import (
@@ -263,11 +265,34 @@ def _without(data: Any, removed: set[KeyPath]) -> tuple[Any, dict[KeyPath, KeyPa
         return value
 
     reduced = copy(data, (), ())
+    _expand(reduced, origin)
     if removed:  # without these two nothing else could be looked at; with all elements no rule about them is broken
         reduced.setdefault("name", "unnamed")
         if any(path[0] == "type_map" for path in removed):
             reduced["type_map"] = ELEMENTS
     return reduced, origin
+
+
+def _expand(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None:
+    """Put the systems that a series stands for in its place; each of their keys keeps its place in the file."""
+    items = data.get("systems")
+    if not isinstance(items, list):
+        return
+    places = {path: old for path, old in origin.items() if path[:1] == ("systems",) and len(path) > 1}
+    for path in places:
+        del origin[path]
+    systems: list[Any] = []
+    for index, item in enumerate(items):
+        try:
+            several = expand_system(item) if isinstance(item, dict) and isinstance(item.get("name"), str) else [item]
+        except InputError:
+            several = [item]  # its section says what is wrong
+        for one in several:
+            for path, old in places.items():
+                if path[1] == index:
+                    origin["systems", len(systems), *path[2:]] = old
+            systems.append(one)
+    data["systems"] = systems
 
 
 def _before(path: KeyPath, origin: Mapping[KeyPath, KeyPath]) -> KeyPath:

@@ -56,6 +56,14 @@ def _names(project: Project) -> Iterator[Breach]:
                          ((*first, "name"),))
 
 
+def _series(project: Project) -> Iterator[Breach]:
+    for path, system in _all_systems(project):
+        several = [("series", system.series is not None)]
+        several.append(("count", system.count > 1 and "arrangement" not in system.model_fields_set))
+        yield from (Breach((*path, key), "stands for several systems: possible below `systems` only")
+                    for key, found in several if found)
+
+
 def _supercells(project: Project) -> Iterator[Breach]:
     cells = [((*path, "supercell"), system.supercell) for path, system in _all_systems(project)]
     if project.md:
@@ -217,5 +225,5 @@ def _production(project: Project) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[Project], Iterator[Breach]], ...] = (
-    _names, _supercells, _sources, _stages, _iterations, _sampling, _splits, _learning_rates, _mobile, _production,
+    _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _splits, _learning_rates, _mobile, _production,
 )

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ops.seeds import derive_seed
 from ops.structures.settings import SystemSettings
 from ops.training.settings import TrainSettings
 from pipeline.config.schema import Project
@@ -48,10 +47,7 @@ class ProjectFlow(Flow):
         from ops.structures.build import build_cell
         from ops.structures.extxyz import write_frames
 
-        frames = [
-            build_cell(system, self.base_dir, derive_seed(self.project.seed, "cell", system.name))
-            for system in systems
-        ]
+        frames = [build_cell(system, self.base_dir, self.project.seed) for system in systems]
         path = self.folder / f"{name}.extxyz"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_frames(path, frames)

@@ -149,8 +149,14 @@ def test_figures_are_written_and_reproducible(campaign, tmp_path):
     for name in ("a", "b"):
         analyse_folder([folder], settings, tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
-    assert names == ["arrhenius.png", "arrhenius.svg", "motion_LPS_1000K_0.png", "motion_LPS_1000K_0.svg",
-                     "msd_LPS_1000K_0.png", "msd_LPS_1000K_0.svg"]
+    tables = [f"motion_LPS_1000K_0_{name}.csv" for name in ("density", "net", "non_gaussian", "van_hove")]
+    assert names == sorted([
+        "arrhenius.png", "arrhenius.svg", "motion_LPS_1000K_0.png", "motion_LPS_1000K_0.svg", "msd_LPS_1000K_0.png",
+        "msd_LPS_1000K_0.svg", *tables,
+    ])
+    with (tmp_path / "a/figures/motion_LPS_1000K_0_van_hove.csv").open() as stream:
+        first = [row for row in csv.DictReader(stream) if row["part"] == "self" and row["time_ps"] == "0.1"]
+    assert sum(float(row["value"]) for row in first) * 0.1 == pytest.approx(1.0, abs=0.01)
     for name in names:
         assert (tmp_path / "a/figures" / name).read_bytes() == (tmp_path / "b/figures" / name).read_bytes()
     assert "D (cm" in (tmp_path / "a/figures/arrhenius.svg").read_text()
@@ -290,6 +296,7 @@ def test_comparison_with_experiment(tmp_path):
     analyse_folder([tmp_path / "t.csv"], ConductivitySettings(), tmp_path / "out", compare=measured)
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"arrhenius.svg", "series.svg", "parity.svg", "parity.png"} <= names
+    assert (tmp_path / "out/figures/parity.csv").read_text().startswith("system,x,source,measured_sigma_mS_cm")
     assert "experiment" in (tmp_path / "out/figures/series.svg").read_text()
     measured.write_text("name,x\nA,1\n")
     with pytest.raises(InputError, match="no column `system`"):

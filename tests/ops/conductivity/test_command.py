@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from ops.errors import InputError
-from pipeline.commands.conductivity import conductivity
+from pipeline.commands.conductivity import conductivity, production_runs
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,18 @@ def test_wrong_options_are_explained(app, makers, tmp_path, words, message):
     result = call(app, path, "--out", tmp_path / "out", *words)
     assert isinstance(result.exception, InputError)
     assert message in str(result.exception)
+
+
+def test_a_run_folder_gives_its_production_runs(tmp_path):
+    (tmp_path / "config.resolved.yaml").write_text("name: x\n")
+    events = [{"event": "run-start", "stage": "", "task": "", "time": 0.0}]
+    for name, event in (("md-000", "done"), ("md-001", "failed"), ("aimd-000", "done"), ("md-cells", "done")):
+        folder = tmp_path / "tasks" / name
+        folder.mkdir(parents=True)
+        events.append({"event": event, "stage": "07-md", "task": name, "folder": f"tasks/{name}", "time": 1.0})
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    assert [path.name for path in production_runs(tmp_path)] == ["md-000", "md-001"]
+    assert production_runs(tmp_path / "tasks") == [tmp_path / "tasks"]
+    (tmp_path / "log.jsonl").write_text(json.dumps(events[0]) + "\n")
+    with pytest.raises(InputError, match="no production MD"):
+        production_runs(tmp_path)

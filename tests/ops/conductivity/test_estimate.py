@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.calibrate import caged_models, coverage, models, parts_of
+from ops.conductivity.calibrate import analysed, caged_models, coverage, models, parts_of
 from ops.conductivity.estimate import DIFFUSIVE, NOT_DIFFUSIVE, estimate_self, halves_differ
-from ops.conductivity.synthetic import HopModel
+from ops.conductivity.synthetic import HopModel, simulate
 
 
 @pytest.mark.parametrize("name", ["small", "independent", "slow cage"])
@@ -112,6 +112,28 @@ def test_replicas_that_differ_widen_the_interval():
     alike = estimate_self([parts_of(HopModel(D_A2_ps=0.1, cage_A=0.3), seed) for seed in range(4)], 3.0)
     mixed = estimate_self([parts_of(model, seed) for seed, model in enumerate((slow, slow, fast, fast))], 3.0)
     assert mixed.details["ln_half95"] > 2 * alike.ln_half95
+
+
+def test_one_jump_of_everything_is_no_diffusion():
+    """A glitch that moves all ions at once gives a straight MSD; only the blocks of time tell."""
+    for where in (0.3, 0.5, 0.77):
+        tracks = simulate(HopModel(D_A2_ps=0.0), 1)
+        tracks[:, 0, int(where * tracks.shape[2]) :] += 20.0
+        estimate = estimate_self([analysed(tracks, 0.1)], 3.0)
+        assert estimate.verdict != DIFFUSIVE
+
+
+def test_ions_that_do_not_move_at_all():
+    estimate = estimate_self([analysed(np.zeros((5, 3, 500)), 0.1)], 3.0)
+    assert estimate.verdict == NOT_DIFFUSIVE
+    assert estimate.D_upper95_cm2_s == pytest.approx(3.0 * 9 / (6 * 5 * 49.9) * 1e-4, rel=0.01)
+
+
+def test_a_handful_of_frames_is_refused():
+    tracks = np.random.default_rng(0).standard_normal((10, 3, 20)).cumsum(axis=2)
+    estimate = estimate_self([analysed(tracks, 10.0)], 3.0)
+    assert estimate.verdict == "unreliable: too few frames"
+    assert estimate.D_cm2_s is None
 
 
 def test_a_given_start_is_used():

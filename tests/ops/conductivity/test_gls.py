@@ -113,3 +113,19 @@ def test_a_falling_msd_has_a_negative_slope_and_a_finite_error():
     line = fit_line(curve)
     assert line.slope < 0
     assert np.isfinite(line.sigma)
+
+
+def test_kernels_work_without_a_place_for_the_cache(monkeypatch):
+    from ops.conductivity import kernels
+
+    real, asked = kernels.njit, []
+
+    def no_place(cache=False, **options):
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(kernels, "njit", no_place)
+    assert kernels.compiled()(lambda x: x + 1)(2) == 3
+    assert asked == [True, False]

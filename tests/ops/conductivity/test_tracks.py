@@ -163,6 +163,12 @@ def test_half_of_a_cell_between_frames(makers):
     assert follow(trajectory(positions, cells, ["Li", "S", "S"], unwrapped=True), ["Li"]).problems == []
 
 
+def test_wrapped_positions_that_are_called_unwrapped(makers):
+    sample = makers.sample(drift=3.0)
+    tracks = follow(trajectory(sample.wrapped(), sample.cells, sample.symbols, unwrapped=True), ["Li"])
+    assert any("wrapped after all" in text for text in tracks.problems)
+
+
 def test_flipping_cells_are_refused(sample):
     cells = sample.cells.copy()
     cells[150:, 1, 0] -= 14.0  # the same lattice in other words
