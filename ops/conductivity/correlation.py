@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _BATCH = 8
+_BATCH_NUMBERS = 1_000_000
 
 
 def msd_tensor(tracks: np.ndarray, max_lag: int) -> np.ndarray:
@@ -33,12 +34,16 @@ def msd_tensor(tracks: np.ndarray, max_lag: int) -> np.ndarray:
     size = fft.next_fast_len(n_frames + max_lag, real=True)
     power = np.zeros((6, size // 2 + 1))
     squares = np.zeros((6, n_frames))
-    for first in range(0, n_ions, _BATCH):
-        batch = tracks[first : first + _BATCH].astype(np.float64)
+    count = max(1, min(_BATCH, _BATCH_NUMBERS // n_frames))
+    for first in range(0, n_ions, count):
+        batch = tracks[first : first + count].astype(np.float64)
         batch -= batch.mean(axis=2, keepdims=True)  # keeps the difference of large sums exact
         kernels.add_products(batch, squares)
         kernels.add_power(fft.rfft(batch, n=size, axis=2), power)
-    return _combine(fft.irfft(power, n=size, axis=1), squares, max_lag) / n_ions
+    result = np.empty((6, max_lag + 1))
+    for row in range(6):  # one by one: a long run needs the memory
+        result[row] = _combine(fft.irfft(power[row], n=size), squares[row], max_lag)
+    return result / n_ions
 
 
 def cross_msd(first: np.ndarray, second: np.ndarray, max_lag: int) -> np.ndarray:
@@ -51,18 +56,18 @@ def cross_msd(first: np.ndarray, second: np.ndarray, max_lag: int) -> np.ndarray
     b = second - second.mean(axis=1, keepdims=True)
     spectrum = (fft.rfft(a, n=size, axis=1) * fft.rfft(b, n=size, axis=1).conj()).real.sum(axis=0)
     correlation = fft.irfft(spectrum, n=size)
-    return _combine(correlation[None], (a * b).sum(axis=0)[None], max_lag)[0]
+    return _combine(correlation, (a * b).sum(axis=0), max_lag)
 
 
 def _combine(correlation: np.ndarray, products: np.ndarray, max_lag: int) -> np.ndarray:
-    """Return mean squared displacements from autocorrelation sums and products at each frame."""
-    n_frames = products.shape[1]
-    forward = np.concatenate([np.zeros((len(products), 1)), np.cumsum(products, axis=1)], axis=1)
+    """Return mean squared displacements (max_lag + 1,) from autocorrelation sums and products at each frame (T,)."""
+    n_frames = len(products)
+    forward = np.concatenate([[0.0], np.cumsum(products)])
     lags = np.arange(max_lag + 1)
-    head = forward[:, n_frames - lags]  # sum over frames 0 .. T - m - 1
-    tail = forward[:, -1:] - forward[:, lags]  # sum over frames m .. T - 1
-    result = (head + tail - 2 * correlation[:, : max_lag + 1]) / (n_frames - lags)
-    result[:, 0] = 0.0
+    head = forward[n_frames - lags]  # sum over frames 0 .. T - m - 1
+    tail = forward[-1] - forward[lags]  # sum over frames m .. T - 1
+    result = (head + tail - 2 * correlation[: max_lag + 1]) / (n_frames - lags)
+    result[0] = 0.0
     return result
 
 

@@ -107,7 +107,8 @@ def read_npz(path: Path, options: SourceOptions) -> Trajectory:
             unwrapped = bool(data["unwrapped"]) if "unwrapped" in data else False
     except (ValueError, zipfile.BadZipFile, OSError) as error:
         raise InputError(f"{path}: not a readable npz file ({error})") from error
-    hint = len(cells) if cells.ndim == 3 and len(cells) > 1 else None
+    with zipfile.ZipFile(path) as archive, archive.open("positions.npy") as stream:
+        hint = _npy_header(stream)[0][0]
     return Trajectory(symbols, _npz_chunks(path, cells, len(symbols)), unwrapped, frame_ps, hint)
 
 

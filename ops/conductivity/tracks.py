@@ -99,6 +99,7 @@ class _Pass:
         self.previous: np.ndarray | None = None
         self.sums: list[np.ndarray] = []
         self.cells: list[np.ndarray] = []
+        self.sizes: list[int] = []
         self.times: list[np.ndarray] = []
         self.samples: list[np.ndarray] = []
         self.sample_frames: list[int] = []
@@ -133,10 +134,19 @@ class _Pass:
         self.drift_A = max(self.drift_A, float(np.abs(steps[:, :3] @ chunk.cells[0]).max()))
         self.steps.append(steps[:, 3:])
         self.sums.append(sums)
-        self.cells.append(chunk.cells)
+        self.cells.append(chunk.cells[:1] if (chunk.cells == chunk.cells[0]).all() else chunk.cells)
+        self.sizes.append(count)
         self.times.append(chunk.times)
         self._keep(samples, (self.count + picked).tolist())
         self.count += count
+
+    def all_cells(self) -> np.ndarray:
+        """Return the cell of every frame, (T, 3, 3), or (1, 3, 3) when it never changes."""
+        first = self.cells[0][:1]
+        if all(len(cells) == 1 and (cells == first).all() for cells in self.cells):
+            return first
+        sizes = zip(self.cells, self.sizes, strict=True)
+        return np.concatenate([np.broadcast_to(cells, (size, 3, 3)) for cells, size in sizes])
 
     def _keep(self, samples: np.ndarray, frames: list[int]) -> None:
         """Keep frames of all atoms; when there are too many, every other one is dropped."""
@@ -193,13 +203,15 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
     notes = list(trajectory.notes)
     times = _drop_repeats(state, _times(np.concatenate(state.times), trajectory.frame_ps), notes)
     keep, dt_ps = even_section(times, skip_ps, notes)
-    cells = np.concatenate(state.cells)[keep]
+    cells = state.all_cells()
+    cells = cells[keep] if len(cells) > 1 else cells
     cell, volume = cells.mean(axis=0), float(np.abs(np.linalg.det(cells)).mean())
     from ops.conductivity import kernels
 
     tracks = state.tracks[:, :, keep]
     kernels.to_cartesian(tracks, cell)
     sums = np.concatenate(state.sums, axis=2)[:, :, keep]
+    state.sums.clear()
     inside = [k for k, frame in enumerate(state.sample_frames) if keep.start <= frame < keep.stop]
     return Tracks(
         symbols=trajectory.symbols,
@@ -222,8 +234,8 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
 def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
     """Return what makes every number of the run unreliable."""
     problems = []
-    change = np.linalg.norm(np.diff(cells, axis=0), axis=2)
-    flips = (change > 0.1 * np.linalg.norm(cells[:-1], axis=2)).any()
+    change = (np.diff(cells, axis=0) ** 2).sum(axis=2)
+    flips = (change > 0.01 * (cells[:-1] ** 2).sum(axis=2)).any()
     if flips or abs(abs(np.linalg.det(cells.mean(axis=0))) / volume - 1) > 0.02:
         problems.append("the cell vectors turn or flip during the run, so positions can not be mapped")
     steps, leaps = np.concatenate(state.steps).T
@@ -233,7 +245,7 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
             f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; "
             "write frames more often or unwrapped positions"
         )
-    elif state.trusted and most > 0.6 and usual < 0.1:
+    elif state.trusted and most > 0.8 and np.quantile(steps, 0.1) < 0.25:
         problems.append(f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all")
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
@@ -263,7 +275,8 @@ def _drop_repeats(state: _Pass, times: np.ndarray, notes: list[str]) -> np.ndarr
     notes.append(f"{int((~fresh).sum())} repeated frames from frame {where} on left out (restarted run)")
     state.tracks = np.ascontiguousarray(state.tracks[:, :, : state.count][:, :, fresh])
     state.sums = [np.concatenate(state.sums, axis=2)[:, :, fresh]]
-    state.cells = [np.concatenate(state.cells)[fresh]]
+    cells = state.all_cells()
+    state.cells, state.sizes = [cells[fresh] if len(cells) > 1 else cells], [int(fresh.sum())]
     position = np.cumsum(fresh) - 1
     inside = [k for k, frame in enumerate(state.sample_frames) if fresh[frame]]
     state.samples = [state.samples[k] for k in inside]

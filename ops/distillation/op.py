@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ops.data.paths import dataset_of
+from ops.data.merge import merge_datasets
+from ops.data.paths import DATASET, dataset_of
 from ops.distillation.label import label_with_teacher
 from ops.distillation.settings import DistillSettings
+from ops.files import read_json, write_json
 from ops.md.run import prepare_teacher_md, run_teacher_md
 from ops.seeds import derive_seed
 from ops.structures.perturb import perturb_cells
-from ops.success import require_success
+from ops.success import require_success, status_of
 from ops.task import FanOutOP, TaskOP, results
 from ops.training.op import preset_input, teacher_of
 
@@ -22,11 +24,13 @@ class PrepareTeacher(TaskOP):
     artifacts = ("cells",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
-        """Write ``cells/`` and ``tasks/``."""
+        """Write ``cells/``, ``tasks/``, and ``draft-tasks/`` for the MD with the first student."""
         distill = DistillSettings(**settings["distill"])
         seed = derive_seed(settings["seed"], "distill")
         perturb_cells(inputs["cells"], distill.perturb, seed, out / "cells")
         prepare_teacher_md(out / "cells", distill, seed, out / "tasks")
+        if distill.on_policy_steps:
+            prepare_teacher_md(out / "cells", on_policy(distill), derive_seed(seed, "draft"), out / "draft-tasks")
 
 
 class RunTeacherMd(FanOutOP):
@@ -39,6 +43,17 @@ class RunTeacherMd(FanOutOP):
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         task = inputs["prepared"] / "tasks" / f"task.{inputs['index']:03d}"
         run_teacher_md(task, teacher / "model.pth", settings["type_map"], out)
+
+
+class RunDraftMd(FanOutOP):
+    """The same with the first student: it goes where a student goes that has not seen everything."""
+
+    artifacts = ("prepared", "student")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write an MD folder; a run that explodes leaves the frames before that."""
+        task = inputs["prepared"] / "draft-tasks" / f"task.{inputs['index']:03d}"
+        run_teacher_md(task, deployed_model(inputs["student"]), settings["type_map"], out, min_frames=1)
 
 
 class LabelWithTeacher(TaskOP):
@@ -56,18 +71,45 @@ class LabelWithTeacher(TaskOP):
         )
 
 
+class LabelDraftMd(TaskOP):
+    """The frames of the first student, labelled by the teacher, added to the training data."""
+
+    artifacts = ("distilled", "trajectories*", "variants*?", "pretrained")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        """Write ``dataset/`` with both, and ``filter.json`` of the new frames."""
+        folders = [folder for folder in results(inputs["trajectories"]) if status_of(folder)[0] in ("ok", "partial")]
+        before = dataset_of(inputs["distilled"])
+        if not folders:  # no run lasted: nothing to learn from
+            merge_datasets([before], out / DATASET)
+            return
+        teacher = teacher_of(inputs["variants"], inputs["pretrained"])
+        distill = on_policy(DistillSettings(**settings["distill"]))
+        label_with_teacher(
+            teacher / "model.pth", folders, settings["type_map"], distill, settings["seed"], out / ".new"
+        )
+        merge_datasets([before, out / ".new" / DATASET], out / DATASET)
+        write_json(out / "filter.json", read_json(out / ".new" / "filter.json"))
+
+
 class TrainStudent(TaskOP):
     """The student: train, freeze, compress, compare the three."""
 
-    artifacts = ("distilled",)
+    artifacts = ("distilled", "draft?")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder with ``model_compressed.pth``."""
-        from ops.training.train import train_model
+        from ops.training.presets import lower_start_rate
+        from ops.training.train import can_compress, train_model
 
         seed = derive_seed(settings["seed"], "student")
         data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["distilled"]), seed)
-        train_model(data, out, preset=settings["student"]["preset"], seed=seed)
+        draft = inputs["draft"] / "model.pt" if inputs["draft"] else None
+        if draft is not None:
+            lower_start_rate(data)
+        train_model(
+            data, out, init_model=draft, preset=settings["student"]["preset"], seed=seed, compress=can_compress(data)
+        )
 
 
 class EvaluateStudent(TaskOP):
@@ -83,6 +125,12 @@ class EvaluateStudent(TaskOP):
         evaluate(model, dataset_of(inputs["distilled"]), "test", out, "student_vs_teacher")
         if inputs["labelled"]:
             evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
+
+
+def on_policy(distill: DistillSettings) -> DistillSettings:
+    """Return the settings of the MD with the first student: longer runs, the frames further apart."""
+    every = max(1, distill.on_policy_steps // distill.on_policy_frames)
+    return distill.model_copy(update={"steps": distill.on_policy_steps, "sample_every": every})
 
 
 def deployed_model(student: Path) -> Path:

@@ -23,5 +23,10 @@ class DistillSettings(Settings):
     frame_displacement_A: float = Field(0.05, ge=0, le=1, description="Perturbation of the frames before labelling.")
     frame_strain: float = Field(0.01, ge=0, le=0.3)
     max_force_eV_A: float = Field(10.0, gt=0, description="Frames with a larger force are dropped.")
+    on_policy_steps: int = Field(
+        0, ge=0,
+        description="Steps of MD with a first student, whose frames the teacher labels for the final one (0: none).",
+    )
+    on_policy_frames: int = Field(25, ge=1, description="Frames of each of these runs.")
     student: TrainSettings = TrainSettings(preset="se_e2_a-tiny")
     test: float = Field(0.2, gt=0, lt=1, description="Share of the teacher trajectories that is held out.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BAR_PER_GPA = 1.0e4
 TAU_T_PS = 0.1  # damping times of Nose-Hoover: the values that DP-GEN uses
 TAU_P_PS = 0.5
+BAROSTAT_DRAG = 1.0  # NPT only leads to a volume here; undamped, a cold start overshoots it by a quarter
 SKIN_A = 1.0
 WARM_UP = 2  # evaluations of the model before a run goes on from a restart file
 THERMO_COLUMNS = {  # LAMMPS keyword -> our column (metal units)
@@ -241,7 +242,7 @@ def input_text(
         if equilibration_steps:
             blocks.append(_equilibration_lines(simulation, type_map, equilibration_steps, triclinic, names))
     blocks.append(_integrator_lines(simulation))
-    if restart is not None:  # after the integrator, which LAMMPS gives its numbers of the restart file only before a run
+    if restart is not None:  # after the integrator: what a restart file holds for it is forgotten after the first run
         blocks.append(_warm_up_lines())
     blocks.append(_dump_lines(simulation, type_map, names.trajectory))
     run = [f"run {simulation.steps} upto"]
@@ -330,7 +331,8 @@ def _integrator_lines(simulation: Simulation) -> list[str]:
     thermostat = f"temp {temperature:.10g} {temperature:.10g} {TAU_T_PS}"
     if simulation.ensemble == "npt":
         # without fixedpoint the box would grow from its own centre, whose last bits a restart changes
-        lines = [f"fix move all npt {thermostat} iso {pressure:.10g} {pressure:.10g} {TAU_P_PS} fixedpoint 0 0 0"]
+        barostat = f"iso {pressure:.10g} {pressure:.10g} {TAU_P_PS} drag {BAROSTAT_DRAG} fixedpoint 0 0 0"
+        lines = [f"fix move all npt {thermostat} {barostat}"]
     else:
         lines = ["fix move all nve" if simulation.ensemble == "nve" else f"fix move all nvt {thermostat}"]
     if simulation.max_temperature_K is not None:

@@ -42,7 +42,9 @@ def run_md(task: Path, model: Path, type_map: Sequence[str], out: Path) -> None:
     finish(out, outcome, run_record(atoms, settings))
 
 
-def run_teacher_md(task: Path, model: Path, type_map: Sequence[str], out: Path) -> None:
+def run_teacher_md(
+    task: Path, model: Path, type_map: Sequence[str], out: Path, min_frames: int = MIN_TEACHER_FRAMES
+) -> None:
     """Run one teacher task: as :func:`run_md`; the task says NPT and no equilibration.
 
     Frames before an explosion or a melt are of use to the student: a run that left enough of them is partial.
@@ -55,4 +57,4 @@ def run_teacher_md(task: Path, model: Path, type_map: Sequence[str], out: Path) 
         return
     atoms, settings = found
     outcome = simulate(make_job(atoms, settings, [model], type_map, melt=True), out)
-    finish(out, outcome, run_record(atoms, settings), partial=outcome.n_frames >= MIN_TEACHER_FRAMES)
+    finish(out, outcome, run_record(atoms, settings), partial=outcome.n_frames >= min_frames)

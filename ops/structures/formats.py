@@ -73,10 +73,12 @@ def read_lammps_data(path: Path) -> list[Atoms]:
     return list(read(path, index=":", format="lammps-data", units="metal", read_image_flags=False))
 
 
-def _coordinates(path: Path, sections: dict[str, list[list[str]]], kinds: dict[str, str]) -> tuple[list[str], np.ndarray]:
+def _coordinates(
+    path: Path, sections: dict[str, list[list[str]]], kinds: dict[str, str]
+) -> tuple[list[str], np.ndarray]:
     """Return elements and positions (Angstrom, or fractional) of the COORD section or of the xyz file it names."""
     lines = [line for line in sections.get("COORD", []) if line and line[0].upper() not in ("SCALED", "UNIT")]
-    unit = next((line[1].upper() for line in sections.get("COORD", []) if line[:1] == ["UNIT"] and line[1:]), "ANGSTROM")
+    units = [line[1].upper() for line in sections.get("COORD", []) if line[:1] == ["UNIT"] and line[1:]]
     if not lines:
         named = next((line[1] for line in sections.get("TOPOLOGY", []) if line[0].upper() == "COORD_FILE_NAME"), None)
         if named is None:
@@ -87,7 +89,7 @@ def _coordinates(path: Path, sections: dict[str, list[list[str]]], kinds: dict[s
         lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()[2:] if line.strip()]
     symbols = [kinds.get(line[0].upper(), re.sub(r"[^A-Za-z].*$", "", line[0])) for line in lines]
     positions = np.array([[float(word) for word in line[1:4]] for line in lines])
-    return symbols, positions * _LENGTHS[unit.strip("[]")]
+    return symbols, positions * _LENGTHS[units[0].strip("[]") if units else "ANGSTROM"]
 
 
 def _kinds(path: Path) -> dict[str, str]:

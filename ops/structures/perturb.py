@@ -193,7 +193,8 @@ def _check_elements(cells: list[Atoms], settings: PerturbSettings) -> None:
     held = {symbol for cell in cells for symbol in cell.get_chemical_symbols()}
     unknown = sorted(set(settings.element_displacement_A) - held)
     if unknown:
-        raise InputError(f"element_displacement_A: no cell holds {', '.join(unknown)} (there are {', '.join(sorted(held))})")
+        there = ", ".join(sorted(held))
+        raise InputError(f"element_displacement_A: no cell holds {', '.join(unknown)} (there are {there})")
 
 
 def _draw_strain(strain: float, rng: np.random.Generator, mean: float | None = None) -> np.ndarray:

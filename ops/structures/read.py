@@ -1,4 +1,4 @@
-"""A user's own structure file: CIF, POSCAR, extxyz, CP2K input or LAMMPS data, refused with one clear line when it is unsound."""
+"""A user's own structure (CIF, POSCAR, extxyz, CP2K, LAMMPS data), refused with one clear line when it is unsound."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ops.errors import InputError
@@ -54,11 +55,11 @@ def expand_series(item: Mapping[str, Any]) -> list[dict[str, Any]]:
             f"'{unused[0]}' does not occur in structure {structure!r}: write amounts like Ge{{1-{unused[0]}}}"
             f"Sn{{{unused[0]}}}"
         )
-    systems = []
+    systems: list[dict[str, Any]] = []
     for chosen in itertools.product(*values.values()):
         point = dict(zip(values, chosen, strict=True))
         one = {key: value for key, value in item.items() if key != "series"}
-        one["structure"] = _BRACES.sub(lambda match, at=point: _amount(match[1], at), structure)
+        one["structure"] = _BRACES.sub(partial(_replaced, at=point), structure)
         one |= {name: value for name, value in point.items() if name in FIELDS}
         label = "".join(f"-{'d' if name in FIELDS else name}{value:g}" for name, value in point.items())
         one["name"] = f"{item.get('name')}{label}"
@@ -94,6 +95,10 @@ def _checked(series: Any) -> dict[str, list[float]]:
 
 def _uses(structure: str, name: str) -> bool:
     return any(re.search(rf"\b{name}\b", part) for part in _BRACES.findall(structure))
+
+
+def _replaced(match: re.Match[str], at: Mapping[str, float]) -> str:
+    return _amount(match[1], at)
 
 
 def _amount(expression: str, point: Mapping[str, float]) -> str:

@@ -17,8 +17,8 @@ class SystemSettings(Settings):
 
     name: Name = Field(description="Name of the system in folders, tables and figures.")
     structure: str = Field(
-        description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz, CP2K input, LAMMPS data) or "
-        "a composition; with `series` its amounts may be written like Ge{1-x}Sn{x}."
+        description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz, CP2K, LAMMPS data) or a "
+        "composition; with `series` its amounts may be written like Ge{1-x}Sn{x}."
     )
     supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repetitions along a, b, c.")
     atoms: tuple[int, int] | None = Field(
@@ -35,10 +35,13 @@ class SystemSettings(Settings):
         "random", description="Solid solutions: atoms drawn at random, or as a special quasi-random structure."
     )
     series: dict[str, list[float]] | None = Field(
-        None, description="One system for each value: {x: [0, 0.25, 0.5]} of a variable in `structure`, or site_disorder."
+        None,
+        description="One system for each value: {x: [0, 0.25, 0.5]} of a variable in `structure`, or site_disorder.",
     )
     count: int = Field(1, ge=1, le=100, description="Distinct arrangements of the atoms, each one a system of its own.")
-    arrangement: int = Field(0, ge=0, lt=100, description="Which of the distinct arrangements, best first; `count` sets it.")
+    arrangement: int = Field(
+        0, ge=0, lt=100, description="Which of the distinct arrangements, best first; `count` sets it."
+    )
 
     @field_validator("atoms")
     @classmethod

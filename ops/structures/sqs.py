@@ -1,4 +1,4 @@
-"""Special quasi-random structures: mixed sites filled so that the pairs of neighbours are as in an endless random crystal.
+"""Special quasi-random structures: mixed sites filled so that the pairs are those of an endless random crystal.
 
 A seeded annealing of the pair statistics (Zunger et al., PRL 65, 353 (1990), pairs only). pymatgen has no generator of
 its own: its transformations call the programs mcsqs or enumlib, or the package icet.

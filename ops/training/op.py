@@ -14,7 +14,7 @@ from ops.seeds import derive_seed
 from ops.success import require_success
 from ops.task import FanOutOP, TaskOP, results
 from ops.training.datasets import split_systems
-from ops.training.presets import training_input
+from ops.training.presets import lower_start_rate, training_input
 from ops.training.settings import FinetuneSettings, TrainSettings
 
 
@@ -57,6 +57,8 @@ class TrainMember(FanOutOP):
         if init is not None and settings["reuse_steps"]:
             train["steps"] = settings["reuse_steps"]
         data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed)
+        if init is not None:
+            lower_start_rate(data)
         train_model(data, out, init_model=init, preset=train["preset"], seed=seed)
         write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
 

@@ -97,7 +97,7 @@ def train_model(
     if missing := [str(path) for path in given if not path.is_file()]:
         raise InputError(f"model file does not exist: {missing[0]}")
     # a network taken over from another model is not looked into here, so it is not compressed unasked
-    compress = _can_compress(data) and not given if compress is None else compress
+    compress = can_compress(data) and not given if compress is None else compress
     worker_input = _worker_input(data)
     task = {
         "input": worker_input,
@@ -148,7 +148,8 @@ def resolve_model(model: Path | str) -> Path:
         ) from error
 
 
-def _can_compress(data: Mapping[str, Any]) -> bool:
+def can_compress(data: Mapping[str, Any]) -> bool:
+    """Return whether deepmd can compress the network of an input without loss."""
     return data["model"]["descriptor"]["type"] in COMPRESSIBLE
 
 

@@ -24,7 +24,7 @@ def list_structures(
     tier: Annotated[str | None, typer.Option(help="Only: electrolyte, ternary, binary, metal, fine-tuning.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the library: formula, space group, atoms, source, certainty."""
+    """List the library: formula, space group, atoms, source, certainty, known conductivity."""
     from ops.errors import InputError
     from ops.structures.library import load_entry, names
 
@@ -37,29 +37,36 @@ def list_structures(
     if as_json:
         typer.echo(json.dumps([_summary(entry) for entry in entries], indent=1))
         return
-    typer.echo(f"{'name':24s} {'formula':12s} {'space group':11s} {'atoms':>5s}  {'tier':15s} {'source':12s} certainty")
+    head = f"{'name':24s} {'formula':12s} {'space group':11s} {'atoms':>5s}  {'tier':15s} {'source':12s} certainty"
+    typer.echo(f"{head} mS/cm")
     for entry in entries:
         one = _summary(entry)
-        mark = "*" if entry.primary else " "
+        mark, sigma = "*" if entry.primary else " ", _sigma(one["conductivity"])
         typer.echo(
             f"{one['name'] + mark:24s} {one['formula']:12s} {one['space_group']:11s} {one['atoms'] or 'mixed':>5}  "
-            f"{one['tier']:15s} {one['source']:12s} {one['confidence'].split(' (')[0].split(';')[0]}"
+            f"{one['tier']:15s} {one['source']:12s} {_words(one['confidence']):9s} {sigma}".rstrip()
         )
-    typer.echo("* the entry that a system name stands for")
+    typer.echo("* the entry that a system name stands for; mS/cm: measured near 300 K, `show` has the source")
 
 
 @app.command("show")
 def show_structure(
-    name: Annotated[str, typer.Argument(help="Library name.", show_default=False)], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="Library name.", show_default=False)],
+    as_json: Json = False,
+    png: Annotated[Path | None, typer.Option(help="Write a picture of the cell.")] = None,
 ) -> None:
-    """Show one entry: cell, sites, occupancies, shortest distances, source."""
+    """Show one entry: cell, sites, neighbours, measured conductivities, source, a picture in letters."""
     from ops.structures.library import load_entry
+    from ops.structures.picture import draw_png, draw_text
 
     entry = load_entry(name)
+    if png is not None:
+        draw_png(entry, png)
+        typer.echo(f"written: {png}", err=as_json)
     if as_json:
         typer.echo(json.dumps(entry.data, indent=1))
         return
-    for line in _description(entry):
+    for line in [*_description(entry), *draw_text(entry)]:
         typer.echo(line)
 
 
@@ -69,6 +76,10 @@ def build_structures(
     site_disorder: Annotated[float | None, typer.Option(help="Argyrodites: share of the 4c sites with halide.")] = None,
     supercell: Annotated[str, typer.Option(help="Repetitions, e.g. 2,2,1.")] = "1,1,1",
     atoms: Annotated[str | None, typer.Option(help="Near-cubic supercell of so many atoms, e.g. 200..400.")] = None,
+    min_edge: Annotated[float | None, typer.Option("--min-edge-A", help="Smallest supercell so wide.")] = None,
+    orthogonal: Annotated[bool, typer.Option("--orthogonal", help="Only supercells with right angles.")] = False,
+    mixing: Annotated[str, typer.Option(help="Solid solutions: random or sqs (special quasi-random).")] = "random",
+    series: Annotated[str | None, typer.Option(help="Values of x in the structure, e.g. x=0,0.25,0.5.")] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Distinct arrangements, where there are several.")] = 1,
     seed: Seed = 1,
     name: Annotated[str | None, typer.Option(help="Name of the system; made from the structure by default.")] = None,
@@ -77,18 +88,75 @@ def build_structures(
     """Build ordered cells of a structure, a solid solution or a disordered crystal."""
     from ops.structures.build import build_ensemble
     from ops.structures.extxyz import write_frames
+    from ops.structures.series import expand_system
 
-    system = _system(structure, name, site_disorder, supercell)
-    cells = build_ensemble(system, Path.cwd(), seed, count, _range(atoms) if atoms else None)
-    if len(cells) > 1:
-        for number, cell in enumerate(cells):
-            cell.info["system"] = f"{system.name}.c{number:03d}"
+    base = {"name": name or _name(structure), "structure": structure, "supercell": _integers(supercell),
+            "site_disorder": site_disorder, "atoms": _range(atoms) if atoms else None, "min_edge_A": min_edge,
+            "orthogonal": orthogonal, "mixing": mixing}
+    cells = []
+    for item in expand_system({**base, "series": _series(series)} if series else base):
+        system = _validated(item)
+        several = build_ensemble(system, Path.cwd(), seed, count)
+        for number, cell in enumerate(several):
+            cell.info["system"] = f"{system.name}.c{number:03d}" if len(several) > 1 else system.name
+        cells += several
+        for cell in several:
+            typer.echo(_line(cell))
+        if len(several) < count:
+            typer.echo(f"{len(several)} of {count} wanted: no more distinct arrangements were found")
     write_frames(out, cells)
-    for cell in cells:
-        typer.echo(_line(cell))
-    if len(cells) < count:
-        typer.echo(f"{len(cells)} of {count} wanted: no more distinct arrangements were found")
     typer.echo(f"written: {out}")
+
+
+@app.command("interface")
+def build_interfaces(
+    film: Annotated[str, typer.Argument(help="Library name, file or composition of the electrolyte.")],
+    substrate: Annotated[str, typer.Argument(help="The other side, e.g. Li or Li2S; it keeps its lattice.")],
+    film_miller: Annotated[str, typer.Option(help="Surface of the film.")] = "0,0,1",
+    substrate_miller: Annotated[str, typer.Option(help="Surface of the substrate.")] = "0,0,1",
+    film_thickness: Annotated[float, typer.Option("--film-thickness-A", help="At least.")] = 12.0,
+    substrate_thickness: Annotated[float, typer.Option("--substrate-thickness-A", help="At least.")] = 12.0,
+    gap: Annotated[float, typer.Option("--gap-A", help="Distance of the two sides.")] = 2.5,
+    vacuum: Annotated[float, typer.Option("--vacuum-A", help="Above the film; 0: interfaces on both sides.")] = 0.0,
+    max_strain: Annotated[float, typer.Option(help="Of the film.")] = 0.05,
+    max_area: Annotated[float, typer.Option("--max-area-A2", help="Of the common cell.")] = 400.0,
+    termination: Annotated[int, typer.Option(help="Which pair of terminations, from 0.")] = 0,
+    seed: Seed = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("interface.extxyz"),
+) -> None:
+    """Build an interface of two crystals with matched lattices, e.g. Li6PS5Cl on Li."""
+    from ops.structures.build import build_cell
+    from ops.structures.extxyz import write_frames
+    from ops.structures.interface import InterfaceOptions, build_interface
+
+    systems = [_validated({"name": _name(one), "structure": one}) for one in (film, substrate)]
+    sides = [build_cell(system, Path.cwd(), seed) for system in systems]
+    options = InterfaceOptions(
+        _miller(film_miller), _miller(substrate_miller), film_thickness, substrate_thickness, gap, vacuum, max_strain,
+        max_area, termination,
+    )
+    made = build_interface(sides[0], sides[1], options)
+    write_frames(out, [made])
+    info = made.info
+    typer.echo(_line(made))
+    typer.echo(f"area {info['matching_area_A2']:.1f} A2, strain {info['strain']:.3f}, {info['terminations']}")
+    typer.echo(f"written: {out}")
+
+
+@app.command("references")
+def list_references(
+    formula: Annotated[str, typer.Argument(help="Composition, e.g. Li6PS5Cl.", show_default=False)],
+    ternary: Annotated[bool, typer.Option("--ternary", help="Ternary sulfides too, not only binaries.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Name the compounds of the library that a composition can decompose into."""
+    from ops.structures.references import references
+
+    found = references(formula, ("binary", "metal", "ternary") if ternary else ("binary", "metal"))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{formula} -> " + " + ".join(f"{amount:g} {name}" for name, amount in found.items()))
 
 
 @app.command("perturb")
@@ -96,6 +164,9 @@ def perturb_structures(
     cells: Annotated[Path, typer.Argument(help="extxyz file with one cell per system.", show_default=False)],
     strain: Annotated[float, typer.Option(help="Largest absolute component of the strain tensor.")] = 0.03,
     displacement: Annotated[float, typer.Option("--displace-A", help="Largest displacement, Angstrom.")] = 0.1,
+    normal: Annotated[bool, typer.Option("--normal", help="Normal displacements instead of uniform ones.")] = False,
+    keep_volume: Annotated[bool, typer.Option("--keep-volume", help="Strain changes the shape only.")] = False,
+    element: Annotated[list[str] | None, typer.Option(metavar="ELEMENT=A", help="Displacement of one element.")] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Perturbed cells per system.")] = 4,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the task folders.")] = Path("perturbed"),
@@ -104,24 +175,27 @@ def perturb_structures(
     from ops.structures.perturb import perturb_cells
     from ops.structures.settings import PerturbSettings
 
-    settings = _validated(PerturbSettings, count=count, strain=strain, displacement_A=displacement)
+    settings = _checked(
+        PerturbSettings, count=count, strain=strain, displacement_A=displacement, volume_preserving=keep_volume,
+        distribution="normal" if normal else "uniform", element_displacement_A=_amplitudes(element or []),
+    )
     number = perturb_cells(cells, settings, seed, out)
     typer.echo(f"{number} perturbed cells in {out}")
 
 
-def _system(structure: str, name: str | None, site_disorder: float | None, supercell: str) -> Any:
+def _name(structure: str) -> str:
+    """Return a name for a structure: as written, or the file's name; other characters become hyphens."""
+    text = Path(structure).stem if "/" in structure or Path(structure).is_file() else structure
+    return "".join(char if char.isalnum() or char in "._+-" else "-" for char in text)[:64]
+
+
+def _validated(item: dict[str, Any]) -> Any:
     from ops.structures.settings import SystemSettings
 
-    system_name = name or "".join(char if char.isalnum() or char in "._+-" else "-" for char in Path(structure).stem)
-    if name is None and "/" not in structure and not Path(structure).is_file():
-        system_name = structure
-    return _validated(
-        SystemSettings, name=system_name, structure=structure, site_disorder=site_disorder,
-        supercell=_integers(supercell),
-    )
+    return _checked(SystemSettings, **item)
 
 
-def _validated(kind: type[Any], **values: Any) -> Any:
+def _checked(kind: type[Any], **values: Any) -> Any:
     """Return settings, or refuse with one line per wrong value."""
     from pydantic import ValidationError
 
@@ -130,8 +204,40 @@ def _validated(kind: type[Any], **values: Any) -> Any:
     try:
         return kind(**values)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r}" for one in error.errors()]
+        faults = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}, got {one['input']!r}"
+            for one in error.errors()
+        ]
         raise InputError("\n".join(faults)) from error
+
+
+def _series(text: str) -> dict[str, list[float]]:
+    from ops.errors import InputError
+
+    variable, _, values = text.partition("=")
+    try:
+        return {variable.strip(): [float(value) for value in values.split(",")]}
+    except ValueError as error:
+        raise InputError(f"--series {text}: write it as x=0,0.25,0.5") from error
+
+
+def _amplitudes(texts: list[str]) -> dict[str, float]:
+    from ops.errors import InputError
+
+    try:
+        return {element.strip(): float(value) for element, value in (text.split("=") for text in texts)}
+    except ValueError as error:
+        raise InputError(f"--element {' '.join(texts)}: write it as Li=0.3") from error
+
+
+def _miller(text: str) -> tuple[int, int, int]:
+    from ops.errors import InputError
+
+    try:
+        h, k, l = (int(part) for part in text.split(","))  # noqa: E741 - the letters of crystallography
+    except ValueError as error:
+        raise InputError(f"{text!r} is no surface: write its Miller indices as 1,1,0") from error
+    return h, k, l
 
 
 def _integers(text: str) -> tuple[int, ...]:
@@ -163,7 +269,27 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "primary": entry.primary, "space_group": entry.space_group, "atoms": entry.data.get("atoms_in_cell"),
         "source": source.get("id") or ("experiment" if "experimental" in kind else "built"),
         "confidence": entry.confidence, "experimental_lattice": entry.experimental_lattice is not None,
+        "used_for": entry.data.get("used_for", []), "conductivity": entry.data.get("conductivity", []),
     }
+
+
+def _words(confidence: str) -> str:
+    """Return the first word of a certainty: high, medium, low."""
+    return confidence.split(" (", maxsplit=1)[0].split(";", maxsplit=1)[0].split(",", maxsplit=1)[0]
+
+
+def _sigma(known: list[dict[str, Any]]) -> str:
+    """Return the first measured conductivity of the stoichiometric compound, empty when there is none."""
+    value = next((one["sigma_mS_cm"] for one in known if "composition" not in one), "")
+    return "-".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}" if value else ""
+
+
+def _measured(one: dict[str, Any]) -> str:
+    """Return a measured conductivity with its source as one line."""
+    parts = [f"{_sigma([{'sigma_mS_cm': one['sigma_mS_cm']}])} mS/cm at {one['T_K']} K"]
+    parts += [f"Ea {one['Ea_eV']} eV"] if "Ea_eV" in one else []
+    parts += [str(one[key]) for key in ("composition", "remark") if key in one]
+    return f"{', '.join(parts)} - {one['reference']} ({one['confidence']})"
 
 
 def _description(entry: Entry) -> list[str]:
@@ -185,7 +311,9 @@ def _description(entry: Entry) -> list[str]:
     lines.append("  shortest     " + ", ".join(f"{pair} {value:.2f} A" for pair, value in distances.items()))
     lines.append(f"  density      {checked.get('density_g_cm3')} g/cm3")
     source = data.get("source") or {}
-    told = {"source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
+    lines += [f"  measured     {_measured(one)}" for one in data.get("conductivity", [])]
+    told = {"used for": ", ".join(data.get("used_for", [])),
+            "source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
             "confidence": entry.confidence, "note": data.get("note")}
     return lines + [f"  {key:12s} {value}" for key, value in told.items() if value]
 

@@ -219,6 +219,8 @@ def _validate(
 
 def _culprit(fault: Fault) -> KeyPath:
     """Return what to take out so that the rest can be validated: the value, or the section that lacks one."""
+    if fault.path[:1] == ("systems",) and fault.path[2:3] == ("series",):
+        return fault.path[:2]  # without its series the structure of a system means nothing
     whole_section = fault.kind in ("missing", "union_tag_not_found", "union_tag_invalid")
     return fault.path[:-1] if whole_section and len(fault.path) > 1 else fault.path
 

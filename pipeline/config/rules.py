@@ -225,5 +225,6 @@ def _production(project: Project) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[Project], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _splits, _learning_rates, _mobile, _production,
+    _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _splits, _learning_rates, _mobile,
+    _production,
 )

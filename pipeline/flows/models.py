@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.distillation.op import EvaluateStudent, LabelWithTeacher, PrepareTeacher, RunTeacherMd, TrainStudent
+from ops.distillation.op import (
+    EvaluateStudent,
+    LabelDraftMd,
+    LabelWithTeacher,
+    PrepareTeacher,
+    RunDraftMd,
+    RunTeacherMd,
+    TrainStudent,
+)
 from ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
 from ops.training.settings import PretrainSettings
 from pipeline.flows.project import ProjectFlow
@@ -74,9 +82,24 @@ def add_distillation(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, A
         "teacher-labels", LabelWithTeacher, flow.settings(distill=distill), title="Teacher labels",
         artifacts={"trajectories": runs.outputs.artifacts["out"], **teacher}, gpu=True,
     ).outputs.artifacts["out"]
+    data, draft = distilled, None
+    if distill.on_policy_steps:
+        draft = flow.step(
+            "student-draft", TrainStudent, flow.settings(student=distill.student), title="First student",
+            artifacts={"distilled": distilled}, gpu=True,
+        ).outputs.artifacts["out"]
+        tried = flow.fan_out(
+            "draft-md", RunDraftMd, flow.settings(), len(systems) * distill.perturb.count * len(distill.temperatures_K),
+            title="MD with the first student", artifacts={"prepared": prepared, "student": draft}, gpu=True,
+            grouped=False,
+        ).outputs.artifacts["out"]
+        data = flow.step(
+            "draft-labels", LabelDraftMd, flow.settings(distill=distill), title="Teacher labels for it",
+            artifacts={"distilled": distilled, "trajectories": tried, **teacher}, gpu=True,
+        ).outputs.artifacts["out"]
     student = flow.step(
         "student", TrainStudent, flow.settings(student=distill.student), title="Student",
-        artifacts={"distilled": distilled}, gpu=True,
+        artifacts={"distilled": data, "draft": draft}, gpu=True,
     ).outputs.artifacts["out"]
     errors = flow.step(
         "evaluate-student", EvaluateStudent, flow.settings(), title="Errors of the student",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ops.exploration.explore import explore
 from ops.exploration.settings import LearningSettings
 from ops.files import read_json
 from ops.md.lammps import Simulation, input_text, lammps_command, write_data
+from ops.md.parts import latest_state, next_part
 from ops.md.simulate import Job, simulate
 from ops.md.tasks import write_task
 from ops.md.trajectory import read_frames, read_thermo
@@ -126,3 +128,22 @@ def test_one_sane_model_is_too_few(tmp_path, deep_potentials):
     status = read_json(tmp_path / "out/status.json")
     assert status["status"] == "failed"
     assert "1 of 2 models passed" in status["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "ensemble"), [("cubic", "nvt"), ("triclinic", "nvt"), ("triclinic", "npt")])
+def test_going_on_from_a_restart_file_gives_the_same_bits(tmp_path, deep_potentials, kind, ensemble):
+    """The last restart files hold positions, velocities and thermostat in full: equal files, equal futures."""
+    job = Job(
+        sulfide(kind), deep_potentials[:1], MODEL_MAP,
+        Simulation(ensemble, 100.0, 1.0, steps=40, dump_every=10, thermo_every=10, seed=3, restart_every=20),
+    )
+    simulate(job, tmp_path / "a")
+    simulate(replace(job, simulation=replace(job.simulation, steps=30)), tmp_path / "b")  # stops between two of them
+    outcome = simulate(job, tmp_path / "b")
+    assert outcome.status == "ok", outcome.reason
+    assert next_part(tmp_path / "b/work") == 2
+    last = [latest_state(tmp_path / name / "work").read_bytes() for name in "ab"]
+    assert last[0] == last[1]
+    for name in ("traj.lammpstrj", "thermo.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

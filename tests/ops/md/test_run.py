@@ -18,7 +18,7 @@ from ops.errors import FatalError, TransientError
 from ops.files import read_json
 from ops.md import simulate as simulate_module
 from ops.md.lammps import Simulation
-from ops.md.parts import GrowingTrajectory, latest_state
+from ops.md.parts import GrowingTrajectory, join_rows, joined_blocks, latest_state
 from ops.md.run import prepare_md, run_md, run_teacher_md
 from ops.md.settings import MdSettings
 from ops.md.simulate import Job, simulate_all
@@ -95,7 +95,7 @@ def _lammps_cell(atoms):
 
 
 def test_killed_runs_give_the_same_bits(tmp_path, tilted_argon, lennard_jones, dummy_model):
-    prepare(tmp_path, tilted_argon, production_ps=40)
+    prepare(tmp_path, tilted_argon, production_ps=24)
     task = tmp_path / "tasks/task.002"
     run_md(task, dummy_model, ["Ar"], tmp_path / "a")
     length = (tmp_path / "a/traj.lammpstrj").stat().st_size
@@ -140,6 +140,25 @@ def test_a_cut_restart_file_is_not_used(tmp_path):
     assert latest_state(tmp_path) == tmp_path / "state.a"
     (tmp_path / "state.a").write_bytes(b"")
     assert latest_state(tmp_path) is None
+
+
+def test_the_restart_step_is_taken_from_the_part_that_reached_it(tmp_path):
+    def block(step, mark):
+        return (
+            f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 5\n0 5\n"
+            f"ITEM: ATOMS id element xu yu zu\n1 Ar {mark} 0 0\n"
+        )
+
+    first = [block(0, 1), block(10, 1), block(20, 1), block(30, 1)]
+    (tmp_path / "part.000.lammpstrj").write_text("".join(first) + block(40, 1)[:-5])
+    (tmp_path / "part.001.lammpstrj").write_text(block(20, 2) + block(30, 2))
+    (tmp_path / "part.002.lammpstrj").write_text("")
+    found = [(step, text.decode().split()[-3]) for step, text in joined_blocks(tmp_path, 2)]
+    assert found == [(0, "1"), (10, "1"), (20, "1"), (30, "2")]
+    assert [step for step, _ in joined_blocks(tmp_path, 2, 20)] == [0, 10]
+    steps = [(0, 10, 10, 20, 30), (20, 30)]
+    parts = [[{"step": step, "part": part} for step in row] for part, row in enumerate(steps)]
+    assert [(row["step"], row["part"]) for row in join_rows(parts, "step")] == [(0, 0), (10, 0), (20, 0), (30, 1)]
 
 
 def test_frames_of_an_earlier_part_are_watched_also_when_the_last_part_has_none(tmp_path):

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from ops.errors import InputError
 from ops.structures.build import build_cell, write_cells
 from ops.structures.distances import nearest_distances, neighbour_pairs
 from ops.structures.extxyz import read_frames
-from ops.structures.perturb import perturb_atoms, perturb_cells
+from ops.structures.perturb import perturb_atoms, perturb_cells, perturb_copies
 from ops.structures.settings import PerturbSettings, SystemSettings
 
 SYSTEMS = [
@@ -102,3 +103,46 @@ def test_thousand_cells_are_quick():
     for _ in range(1000):
         perturb_atoms(atoms, 0.03, 0.1, rng, contacts)
     assert time.process_time() - start < 2.0
+
+
+def test_volumes_of_the_copies_are_stratified(tmp_path):
+    write_cells(SYSTEMS[:1], tmp_path, 1, tmp_path / "cells.extxyz")
+    (cell,) = read_frames(tmp_path / "cells.extxyz")
+    copies = list(perturb_copies(cell, PerturbSettings(count=8), 3))
+    means = sorted(
+        float(np.trace(np.linalg.inv(cell.cell.array) @ copy.cell.array) / 3 - 1) for copy in copies
+    )
+    edges = np.linspace(-0.03, 0.03, 9)
+    assert all(low <= mean <= high for low, mean, high in zip(edges[:-1], means, edges[1:], strict=True))
+    info = copies[3].info
+    keys = ("system", "parent", "operation", "composition")
+    assert [info[key] for key in keys] == ["Li2S", "Li2S", "perturb", "Li8S4"]
+    assert info["seed"] > 0
+
+
+def test_shape_only_strain_keeps_the_volume(cell):
+    settings = PerturbSettings(count=3, strain=0.1, displacement_A=0.0, volume_preserving=True)
+    for copy in perturb_copies(cell, settings, 1):
+        assert copy.get_volume() == pytest.approx(cell.get_volume(), rel=1e-12)
+        assert np.abs(copy.cell.array - cell.cell.array).max() > 0.01
+
+
+def test_normal_displacements_of_single_elements(cell):
+    settings = PerturbSettings(
+        count=60, strain=0.0, displacement_A=0.03, distribution="normal", element_displacement_A={"Li": 0.15, "P": 0.0}
+    )
+    moved = np.array([copy.positions - cell.positions for copy in perturb_copies(cell, settings, 1)])
+    symbols = np.array(cell.get_chemical_symbols())
+    assert np.abs(moved[:, symbols == "P"]).max() < 1e-12
+    lithium = moved[:, symbols == "Li"]
+    assert np.linalg.norm(lithium, axis=-1).max() <= 0.15
+    assert lithium.std() == pytest.approx(0.05, rel=0.05)  # the cut at three standard deviations takes 1.4 %
+    assert moved[:, symbols == "S"].std() == pytest.approx(0.01, rel=0.05)
+
+
+def test_amplitudes_of_elements_that_are_not_there(tmp_path):
+    write_cells(SYSTEMS[:1], tmp_path, 1, tmp_path / "cells.extxyz")
+    with pytest.raises(InputError, match="no cell holds Cl"):
+        perturb_cells(tmp_path / "cells.extxyz", PerturbSettings(element_displacement_A={"Cl": 0.1}), 1, tmp_path / "o")
+    with pytest.raises(ValidationError, match="between 0 and 1"):
+        PerturbSettings(element_displacement_A={"Cl": 3.0})

@@ -1,0 +1,217 @@
+"""Slabs, and interfaces of two crystals with matched lattices (pymatgen's coherent interfaces).
+
+A start on the interface models electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the
+terminations, periodic in all directions. With ``vacuum_A`` 0 the cell holds the interface twice (film on substrate and
+substrate on film), as bulk-like MD wants it; the second one has the same gap.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.errors import InputError
+from ops.structures.check import check_cell
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Miller = tuple[int, int, int]
+LARGEST_AREA_A2 = 400.0
+LARGEST_CELL = 3000
+
+
+@dataclass(frozen=True)
+class InterfaceOptions:
+    """Geometry of an interface; lengths in Angstrom, strains as shares."""
+
+    film_miller: Miller = (0, 0, 1)
+    substrate_miller: Miller = (0, 0, 1)
+    film_thickness_A: float = 12.0
+    substrate_thickness_A: float = 12.0
+    gap_A: float = 2.5
+    vacuum_A: float = 0.0
+    max_strain: float = 0.05
+    max_area_A2: float = LARGEST_AREA_A2
+    termination: int = 0
+
+
+def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float, termination: int = 0) -> Atoms:
+    """Return a slab with its surface normal along the third lattice vector.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Conventional, ordered cell.
+    miller : tuple of int
+        Surface.
+    thickness_A, vacuum_A : float
+        Smallest thickness of slab and vacuum, Angstrom.
+    termination : int
+        Which of the distinct terminations, 0 being the first.
+
+    Raises
+    ------
+    InputError
+        No such surface or termination, or atoms on top of each other.
+    """
+    from pymatgen.core.surface import SlabGenerator
+
+    if not any(miller):
+        raise InputError("the Miller indices 0 0 0 name no plane")
+    if thickness_A <= 0 or vacuum_A < 0:
+        raise InputError(f"a slab needs a positive thickness, and vacuum of at least 0: got {thickness_A}, {vacuum_A}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        slabs = SlabGenerator(
+            _structure(atoms), miller, thickness_A, max(vacuum_A, 1e-3), center_slab=True, primitive=True,
+            reorient_lattice=True, max_normal_search=max(map(abs, miller)),
+        ).get_slabs()
+    slab = _choose(sorted(slabs, key=lambda one: round(one.shift, 6)), termination)
+    result = _atoms(slab)
+    result.info = {
+        **_provenance([atoms]), "operation": f"slab {_indices(miller)}, termination {termination} of {len(slabs)}",
+    }
+    return _sound(result)
+
+
+def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) -> Atoms:
+    """Return the interface of two crystals with the smallest common area; the film takes up the strain.
+
+    Parameters
+    ----------
+    film, substrate : Atoms
+        Conventional, ordered cells; the substrate keeps its lattice.
+    options : InterfaceOptions
+        Surfaces, thicknesses, gap, limits of strain and area.
+
+    Returns
+    -------
+    Atoms
+        Substrate below, film above, third lattice vector along the normal. ``info``: parent, operation, composition,
+        matching_area_A2, strain (largest principal strain of the film), terminations; the array ``part`` is 0 in the
+        substrate and 1 in the film.
+
+    Raises
+    ------
+    InputError
+        No match within the limits, no such termination, or atoms on top of each other.
+    """
+    from pymatgen.analysis.interfaces.coherent_interfaces import CoherentInterfaceBuilder
+    from pymatgen.analysis.interfaces.zsl import ZSLGenerator
+
+    _check(options)
+    search = ZSLGenerator(
+        max_area_ratio_tol=options.max_strain, max_length_tol=options.max_strain, max_angle_tol=options.max_strain,
+        max_area=options.max_area_A2,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        builder = CoherentInterfaceBuilder(
+            _structure(substrate), _structure(film), options.film_miller, options.substrate_miller, zslgen=search,
+            filter_out_sym_slabs=True,
+        )
+        if not builder.zsl_matches:
+            raise InputError(
+                f"no common lattice of {_name(film)} {_indices(options.film_miller)} and {_name(substrate)} "
+                f"{_indices(options.substrate_miller)} within {options.max_strain:.0%} and {options.max_area_A2:g} "
+                "square Angstrom: allow more strain or a larger area, or try other surfaces"
+            )
+        # the area decides, then the smaller strain: all else being equal the matches come in no fixed order
+        best = min(builder.zsl_matches, key=lambda one: (round(one.match_area, 3), round(_strain(one), 6),
+                                                         np.round(one.film_vectors, 4).ravel().tolist()))
+        builder.zsl_matches = [best]
+        ends = _choose(sorted(builder.terminations), options.termination)
+        made = next(iter(builder.get_interfaces(
+            ends, gap=options.gap_A, vacuum_over_film=options.vacuum_A or options.gap_A,
+            film_thickness=options.film_thickness_A, substrate_thickness=options.substrate_thickness_A, in_layers=False,
+        )))
+    result = _atoms(made)
+    result.set_array("part", np.isin(np.arange(len(made)), made.film_indices).astype(int))
+    result.info = {
+        **_provenance([substrate, film]),
+        "operation": f"interface {_indices(options.substrate_miller)} | {_indices(options.film_miller)}, "
+                     f"termination {options.termination} of {len(builder.terminations)}",
+        "terminations": " | ".join(reversed(ends)), "matching_area_A2": round(float(best.match_area), 4),
+        "strain": round(_strain(best), 6),
+    }
+    return _sound(result)
+
+
+def _check(options: InterfaceOptions) -> None:
+    """Refuse options that name no interface."""
+    if not any(options.film_miller) or not any(options.substrate_miller):
+        raise InputError("the Miller indices 0 0 0 name no plane")
+    if min(options.film_thickness_A, options.substrate_thickness_A) <= 0:
+        raise InputError("the thickness of film and substrate must be positive")
+    if options.gap_A < 1.0 or options.vacuum_A < 0:
+        raise InputError(f"gap at least 1 Angstrom (here {options.gap_A}), vacuum at least 0 (here {options.vacuum_A})")
+    if not 0 < options.max_strain <= 0.3 or options.max_area_A2 <= 0:
+        raise InputError("max_strain must be between 0 and 0.3, and the area positive")
+
+
+def _strain(match: Any) -> float:
+    """Return the largest principal strain that puts the film vectors of a match onto those of the substrate."""
+    film, substrate = (_plane(vectors) for vectors in (match.film_sl_vectors, match.substrate_sl_vectors))
+    stretch = np.linalg.svd(np.linalg.solve(film, substrate), compute_uv=False)
+    return float(np.abs(stretch - 1).max())
+
+
+def _plane(vectors: Any) -> np.ndarray:
+    """Return two vectors in coordinates of their plane, shape (2, 2), the first one along x."""
+    one, two = np.asarray(vectors, float)
+    length = np.linalg.norm(one)
+    along = one @ two / length
+    return np.array([[length, 0.0], [along, np.sqrt(max(two @ two - along**2, 0.0))]])
+
+
+def _choose(options: list[Any], number: int) -> Any:
+    if not 0 <= number < len(options):
+        raise InputError(f"there are {len(options)} terminations, numbered from 0; there is no {number}")
+    return options[number]
+
+
+def _structure(atoms: Atoms) -> Any:
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    bare = atoms.copy()
+    bare.info, bare.calc = {}, None
+    return AseAtomsAdaptor.get_structure(bare)
+
+
+def _atoms(structure: Any) -> Atoms:
+    """Return the structure with its third axis along z, sorted by element, lithium first."""
+    from ase import Atoms
+
+    atoms = Atoms([site.specie.symbol for site in structure], scaled_positions=structure.frac_coords % 1.0,
+                  cell=structure.lattice.matrix, pbc=True)
+    atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
+    return atoms
+
+
+def _name(atoms: Atoms) -> str:
+    return str(atoms.info.get("system", atoms.get_chemical_formula("hill", empirical=True)))
+
+
+def _provenance(sources: list[Atoms]) -> dict[str, Any]:
+    names = [_name(one) for one in sources]
+    parents = [str(one.info.get("structure", _name(one))) for one in sources]
+    return {"system": "-".join(names), "parent": " | ".join(parents)}
+
+
+def _indices(miller: Miller) -> str:
+    return "(" + " ".join(map(str, miller)) + ")"
+
+
+def _sound(atoms: Atoms) -> Atoms:
+    """Return the cell if it is plausible, with its composition and seed (nothing is drawn)."""
+    if len(atoms) > LARGEST_CELL:
+        raise InputError(f"the cell would hold {len(atoms)} atoms: take thinner slabs or a smaller area")
+    problems = check_cell(atoms)
+    if problems:
+        raise InputError("; ".join(problems) + ": take a wider gap or another termination")
+    atoms.info.update(structure=atoms.info["parent"], composition=atoms.get_chemical_formula("hill"), seed=0)
+    return atoms

@@ -1,0 +1,90 @@
+"""Slabs, interfaces, decomposition references."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ops.errors import InputError
+from ops.structures.build import build_cell
+from ops.structures.distances import neighbour_pairs
+from ops.structures.interface import InterfaceOptions, build_interface, build_slab
+from ops.structures.references import references
+from ops.structures.settings import SystemSettings
+from ops.structures.solution import parse_formula
+
+
+def cell(name):
+    return build_cell(SystemSettings(name=name, structure=name), Path(), 1)
+
+
+def test_interface_of_two_cubic_crystals():
+    options = InterfaceOptions(film_thickness_A=10, substrate_thickness_A=10, max_strain=0.12, gap_A=2.4)
+    made = build_interface(cell("LiCl"), cell("Li2S"), options)
+    substrate, film = (made[made.arrays["part"] == part] for part in (0, 1))
+    assert set(substrate.symbols) == {"Li", "S"}
+    assert set(film.symbols) == {"Li", "Cl"}
+    assert film.positions[:, 2].min() - substrate.positions[:, 2].max() == pytest.approx(2.4, abs=0.01)
+    assert neighbour_pairs(made, 2.0)[3].size == 0
+    assert (substrate.symbols == "Li").sum() == 2 * (substrate.symbols == "S").sum()
+    assert made.info["strain"] == pytest.approx(5.1295 * np.sqrt(2.5) / (5.716 * np.sqrt(2)) - 1, abs=1e-4)
+    assert made.info["parent"] == "Li2S | LiCl"
+    again = build_interface(cell("LiCl"), cell("Li2S"), options)
+    assert np.array_equal(made.positions, again.positions)
+
+
+def test_interface_without_a_match():
+    with pytest.raises(InputError, match="no common lattice"):
+        build_interface(cell("LiCl"), cell("Li2S"), InterfaceOptions(max_strain=0.01, max_area_A2=60))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (InterfaceOptions(film_miller=(0, 0, 0)), "no plane"), (InterfaceOptions(gap_A=0.1), "gap"),
+        (InterfaceOptions(film_thickness_A=-1), "thickness"), (InterfaceOptions(max_strain=0.9), "max_strain"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(InputError, match=message):
+        build_interface(cell("LiCl"), cell("Li2S"), options)
+
+
+def test_slab():
+    slab = build_slab(cell("Li2S"), (1, 1, 1), 10, 12)
+    assert slab.info["operation"].startswith("slab (1 1 1)")
+    height = slab.positions[:, 2].max() - slab.positions[:, 2].min()
+    assert slab.cell.array[2, 2] - height >= 11.9
+    assert height > 6
+    with pytest.raises(InputError, match="no 99"):
+        build_slab(cell("Li2S"), (1, 1, 1), 10, 12, 99)
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("Li6PS5Cl", {"Li2S": 2.5, "P2S5": 0.5, "LiCl": 1.0}),
+        ("Li10GeP2S12", {"Li2S": 5.0, "GeS2_alpha": 1.0, "P2S5": 1.0}),
+        ("Li2S", {}),
+    ],
+)
+def test_references(formula, expected):
+    if not expected:
+        with pytest.raises(InputError, match="do not add up"):
+            references(formula)
+        return
+    found = references(formula)
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("formula", ["Li9.54Si1.74P1.44S11.7Cl0.3", "Li7P3S11", "Li4SnS4", "Li2B2S5"])
+def test_references_balance(formula):
+    if formula == "Li2B2S5":
+        with pytest.raises(InputError, match="do not add up"):
+            references(formula)  # one S-S bond: sulfur is not in the library
+        return
+    total: dict[str, float] = {}
+    for name, amount in references(formula).items():
+        for element, number in parse_formula(name.split("_")[0]).items():
+            total[element] = total.get(element, 0.0) + amount * number
+    assert total == pytest.approx(parse_formula(formula), abs=1e-4)
