@@ -7,7 +7,7 @@ CONFIG ?= configs/quickstart.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-gpu lint format lock bench clean
+.PHONY: help setup run accept test test-slow lint format lock bench clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,14 +26,14 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 run: $(STAMP)  ## run the quickstart, or CONFIG=my.yaml, and print where the report lies
 	$(BIN)/dpa-sse run $(CONFIG)
 
+accept: $(STAMP)  ## compare the finished quickstart with what it promises
+	$(BIN)/python -m tests.accept_quickstart runs/quickstart
+
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest
 
 test-slow: $(STAMP)  ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
-
-test-gpu: $(STAMP)  ## run the tests that need a CUDA device
-	$(BIN)/python -m pytest -m gpu
 
 lint: $(STAMP)  ## style, types, import rules
 	$(BIN)/ruff check .
