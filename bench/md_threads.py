@@ -1,6 +1,6 @@
 """Does MD through the pipeline run as fast as LAMMPS by itself at its best thread setting? Bar: 0.98.
 
-    python bench/md_threads.py [--model student.pth] [--repeat 1 1 1] [--steps 400] [--rounds 3]
+    python bench/md_threads.py [--model student.pth [--cell cell.extxyz]] [--repeat 1 1 1] [--steps 400] [--rounds 3]
 
 Without a model, an untrained se_e2_a of the `se_e2_a-tiny` sizes, compressed, runs at 0.01 K: its forces are next to
 nothing, and its speed is that of a trained one. Raw LAMMPS gets a plain input (no restart files, no halt, nobody
@@ -23,7 +23,7 @@ from ops.files import read_json
 from ops.md.lammps import Simulation, input_text, lammps_command, write_data
 from ops.md.run import run_md
 from ops.md.simulate import model_file
-from ops.md.tasks import write_task
+from ops.md.tasks import read_cells, write_task
 from ops.md.trajectory import loop_speed
 from ops.tools import thread_environment
 
@@ -62,11 +62,11 @@ def untrained_model(path: Path) -> Path:
     return path
 
 
-def raw_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int) -> float:
+def raw_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int, temperature: float) -> float:
     """Return steps/s of LAMMPS alone, NVT with the same trajectory and log."""
     folder.mkdir(parents=True)
     write_data(folder / "cell.data", atoms, TYPE_MAP)
-    simulation = Simulation("nvt", 0.01, 2.0, steps=steps, dump_every=10, thermo_every=10, seed=1)
+    simulation = Simulation("nvt", temperature, 2.0, steps=steps, dump_every=10, thermo_every=10, seed=1)
     (folder / "in.lammps").write_text(input_text(simulation, TYPE_MAP, [str(model)]))
     argv, environment = lammps_command()
     subprocess.run(
@@ -76,11 +76,11 @@ def raw_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int)
     return loop_speed(folder / "log.lammps") or 0.0
 
 
-def pipeline_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int) -> float:
+def pipeline_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int, temperature: float) -> float:
     """Return steps/s of a production run of the pipeline."""
     os.environ["DPA_SSE_THREADS"] = str(threads)
     task = {
-        "system": "Li6PS5Cl", "ensemble": "nvt", "temperature_K": 0.01, "pressure_GPa": 0.0, "replica": 0,
+        "system": "Li6PS5Cl", "ensemble": "nvt", "temperature_K": temperature, "pressure_GPa": 0.0, "replica": 0,
         "timestep_fs": 2.0, "equilibration_steps": 0, "steps": steps, "dump_every": 10, "restart_every": 500, "seed": 1,
     }
     write_task(folder, 0, atoms, task)
@@ -94,6 +94,7 @@ def pipeline_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="frozen or compressed model, or a model folder")
+    parser.add_argument("--cell", type=Path, help="extxyz file; with a model of one's own, which then runs at 300 K")
     parser.add_argument("--repeat", type=int, nargs=3, default=(1, 1, 1))
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
@@ -102,15 +103,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = model_file(options.model).resolve() if options.model else untrained_model(folder / "model.pth")
-        atoms = argyrodite().repeat(options.repeat)
+        atoms = (read_cells(options.cell)[0] if options.cell else argyrodite()).repeat(options.repeat)
+        temperature = 300.0 if options.cell else 0.01
         settings = sorted({1, cores})
         raw: dict[int, list[float]] = {threads: [] for threads in settings}
         piped: dict[int, list[float]] = {threads: [] for threads in settings}
         for number in range(options.rounds):
             for threads in settings:
                 place = folder / f"{number}.{threads}"
-                raw[threads].append(raw_speed(place / "raw", atoms, model, options.steps, threads))
-                piped[threads].append(pipeline_speed(place / "pipeline", atoms, model, options.steps, threads))
+                raw[threads].append(raw_speed(place / "raw", atoms, model, options.steps, threads, temperature))
+                piped[threads].append(pipeline_speed(place / "pipeline", atoms, model, options.steps, threads, temperature))
     best = max(settings, key=lambda threads: max(raw[threads]))
     print(json.dumps({
         "n_atoms": len(atoms), "steps": options.steps, "cores": cores,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,8 @@ MAX_VOLUME_RATIO = 2.0
 KEPT_POLYHEDRA = 0.9  # share of the polyhedra of the start that must be left
 LINDEMANN = 0.3  # rms displacement of the framework over its nearest-neighbour distance; solids stay below 0.15
 DENSE_ATOMS = 256  # below, all pairs are looked at
-WINDOW = 10  # checked frames over which the melt criteria are averaged
+WINDOW = 10  # checked frames over which the melt criteria are averaged, at least
+WINDOW_FS = 300.0  # and time: several periods of the P-S stretching, so that one long bond is no decomposition
 MAX_CHECKS = 400  # checks of one run: longer runs are checked every n-th frame
 FORMERS = frozenset({"B", "Al", "Ga", "Si", "Ge", "Sn", "P", "As", "Sb"})
 LIGANDS = frozenset({"S", "O", "Se"})
@@ -136,9 +137,11 @@ class Monitor:
         Frames expected, for the choice of the checking interval.
     melt : bool
         Also look for melting and decomposition.
+    frame_fs : float
+        Time between frames.
     """
 
-    def __init__(self, start: Atoms, n_frames: int, *, melt: bool) -> None:
+    def __init__(self, start: Atoms, n_frames: int, *, melt: bool, frame_fs: float = WINDOW_FS) -> None:
         self._geometry = Geometry(start.get_chemical_symbols())
         self._volume = abs(start.get_volume())
         self._every = max(1, n_frames // MAX_CHECKS)
@@ -146,17 +149,21 @@ class Monitor:
         self._count = 0
         self._first: np.ndarray | None = None
         _, self._reference = self._geometry.measure(start.cell.array, start.positions)
-        self._intact: deque[float] = deque(maxlen=WINDOW)
-        self._moved: deque[float] = deque(maxlen=WINDOW)
+        self._window = max(WINDOW, round(WINDOW_FS / (frame_fs * self._every)))
+        self._intact: deque[float] = deque(maxlen=self._window)
+        self._moved: deque[float] = deque(maxlen=self._window)
+        self._elements = np.array(start.get_chemical_symbols())
+        self._rms: dict[str, float] = {}
         self._spacing = _spacing(start, self._geometry.framework()) if melt else None
         self.problem: Problem | None = None
 
     @property
-    def summary(self) -> dict[str, float | None]:
-        """Share of polyhedra kept and rms displacement of the framework (Angstrom), mean of the last checks."""
+    def summary(self) -> dict[str, Any]:
+        """Polyhedra kept and rms displacement of the framework (Angstrom), mean of the last checks; rms by element."""
         return {
             "polyhedra_kept": float(np.mean(self._intact)) if self._intact else None,
             "framework_rms_A": float(np.mean(self._moved)) if self._moved else None,
+            "rms_by_element_A": self._rms or None,
         }
 
     def check(self, frame: Frame) -> Problem | None:
@@ -180,17 +187,20 @@ class Monitor:
         if len(self._reference):
             self._intact.append(float(np.mean(coordination == self._reference)))
         atoms = self._geometry.framework()
-        positions = frame.positions[atoms]
         if self._first is None:
-            self._first = positions
+            self._first = frame.positions
         if len(atoms) > 1:
-            shift = positions - self._first
-            shift = shift - shift.mean(axis=0)
-            self._moved.append(float(np.sqrt((shift**2).sum(axis=1).mean())))
-        if len(self._intact) == WINDOW and np.mean(self._intact) < KEPT_POLYHEDRA:
+            shift = frame.positions - self._first
+            squares = ((shift - shift[atoms].mean(axis=0)) ** 2).sum(axis=1)
+            self._moved.append(float(np.sqrt(squares[atoms].mean())))
+            self._rms = {
+                str(element): float(np.sqrt(squares[self._elements == element].mean()))
+                for element in np.unique(self._elements)
+            }
+        if len(self._intact) == self._window and np.mean(self._intact) < KEPT_POLYHEDRA:
             share = 100 * float(np.mean(self._intact))
             self._stop("melted", frame, f"only {share:.0f} % of the coordination polyhedra of the start are left")
-        elif self._spacing and len(self._moved) == WINDOW and np.mean(self._moved) > LINDEMANN * self._spacing:
+        elif self._spacing and len(self._moved) == self._window and np.mean(self._moved) > LINDEMANN * self._spacing:
             moved = float(np.mean(self._moved))
             text = f"the framework diffuses: rms displacement {moved:.1f} A, neighbours at {self._spacing:.1f} A"
             self._stop("melted", frame, text)

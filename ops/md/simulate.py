@@ -64,7 +64,7 @@ class Outcome:
     steps_per_s: float | None = None
     seconds: float = 0.0
     threads: int = 1
-    checks: dict[str, float | None] = field(default_factory=dict)
+    checks: dict[str, Any] = field(default_factory=dict)
 
 
 def model_file(model: Path) -> Path:
@@ -139,10 +139,12 @@ class LammpsRun:
         self._start = time.monotonic()
         self.part = _prepare(job, self.work)
         names = parts.part_names(self.part)
+        every = job.simulation.dump_every
+        frame_fs = every * job.simulation.timestep_fs
         self._equilibration = Monitor(
-            job.atoms, job.equilibration_steps // job.simulation.dump_every + 1, melt=job.melt
+            job.atoms, job.equilibration_steps // every + 1, melt=job.melt, frame_fs=frame_fs
         )
-        self._monitor = Monitor(job.atoms, len(job.steps_of_frames), melt=job.melt)
+        self._monitor = Monitor(job.atoms, len(job.steps_of_frames), melt=job.melt, frame_fs=frame_fs)
         self._trajectory = parts.GrowingTrajectory(self.work, self.part)
         self._phases: list[tuple[Monitor, Callable[[], Iterator[Frame]]]] = [
             (self._equilibration, DumpReader(self.work / names.equilibration).frames),

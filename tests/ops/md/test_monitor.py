@@ -95,6 +95,28 @@ def test_broken_polyhedra_count_only_when_they_stay_broken():
     assert 20 <= steps[0] < 20 + WINDOW
 
 
+def test_polyhedra_are_averaged_over_time_not_only_over_frames():
+    """Frames every 5 fs: a bond that is long for 50 fs breaks nothing, one that is for 400 fs does."""
+    atoms = tetrahedra()
+    broken = atoms.copy()
+    broken.positions[1] += [1.5, 1.5, 1.5]
+    for frames, problem in ((10, False), (80, True)):
+        monitor = Monitor(atoms, 300, melt=True, frame_fs=5.0)
+        for step in range(300):
+            monitor.check(frame(broken if 100 <= step < 100 + frames else atoms, step))
+        assert (monitor.problem is not None) == problem
+
+
+def test_displacements_by_element():
+    atoms = tetrahedra()
+    monitor = Monitor(atoms, 2, melt=True)
+    monitor.check(frame(atoms, 0))
+    shift = np.ones((12, 3))
+    shift[-2:, 0] += 3.0
+    monitor.check(frame(atoms, 1, shift))
+    assert monitor.summary["rms_by_element_A"] == pytest.approx({"Li": 3.0, "P": 0.0, "S": 0.0})
+
+
 def test_diffusing_framework_melts_and_the_verdict_repeats():
     atoms = tetrahedra()
     verdicts = []
