@@ -112,7 +112,8 @@ def main() -> None:
             for threads in settings:
                 place = folder / f"{number}.{threads}"
                 raw[threads].append(raw_speed(place / "raw", atoms, model, options.steps, threads, temperature))
-                piped[threads].append(pipeline_speed(place / "pipeline", atoms, model, options.steps, threads, temperature))
+                speed = pipeline_speed(place / "pipeline", atoms, model, options.steps, threads, temperature)
+                piped[threads].append(speed)
     best = max(settings, key=lambda threads: max(raw[threads]))
     print(json.dumps({
         "n_atoms": len(atoms), "steps": options.steps, "cores": cores,
