@@ -19,7 +19,7 @@ from ops.files import jsonable, write_text
 from ops.tools import thread_environment
 
 if TYPE_CHECKING:
-    from dflow import Step, Steps
+    from dflow import Step
 
     from ops.task import TaskOP
 
@@ -302,8 +302,3 @@ class Flow:
         self.nodes.append(Node(name, self._stage, title, tasks, tuple(depends), text, self._loop))
         self._owner[id(step.outputs.artifacts["out"])] = name
         self._steps.add([step])
-
-
-def steps_in(workflow: Steps) -> list[str]:
-    """Return the names of the steps of a workflow (for tests)."""
-    return [step.name for group in workflow.steps for step in (group if isinstance(group, list) else [group])]

@@ -31,15 +31,7 @@ def run_md(task: Path, model: Path, type_map: Sequence[str], out: Path) -> None:
     type_map : sequence of str
     out : Path
     """
-    if finished(out):
-        return
-    found = read_task(task)
-    if found is None:
-        write_empty(out)
-        return
-    atoms, settings = found
-    outcome = simulate(make_job(atoms, settings, [model], type_map, melt=True), out)
-    finish(out, outcome, run_record(atoms, settings))
+    _run(task, model, type_map, out, min_frames=None)
 
 
 def run_teacher_md(
@@ -49,6 +41,11 @@ def run_teacher_md(
 
     Frames before an explosion or a melt are of use to the student: a run that left enough of them is partial.
     """
+    _run(task, model, type_map, out, min_frames=min_frames)
+
+
+def _run(task: Path, model: Path, type_map: Sequence[str], out: Path, *, min_frames: int | None) -> None:
+    """Run one task; with ``min_frames`` a run that broke off after so many frames is partial, else it has failed."""
     if finished(out):
         return
     found = read_task(task)
@@ -57,4 +54,5 @@ def run_teacher_md(
         return
     atoms, settings = found
     outcome = simulate(make_job(atoms, settings, [model], type_map, melt=True), out)
-    finish(out, outcome, run_record(atoms, settings), partial=outcome.n_frames >= min_frames)
+    partial = min_frames is not None and outcome.n_frames >= min_frames
+    finish(out, outcome, run_record(atoms, settings), partial=partial)
