@@ -167,9 +167,11 @@ def doctor(as_json: Json = False) -> None:
 def _register_groups() -> None:
     """Add the commands that other modules bring along."""
     from pipeline.commands.conductivity import conductivity
+    from pipeline.commands.data import app as data
     from pipeline.commands.structures import app as structures
 
     app.command(short_help="Diffusion and conductivity from trajectories.")(conductivity)
+    app.add_typer(data, name="data", short_help="Data sets: audit, convert, split by trajectory.")
     app.add_typer(structures, name="structures", short_help="The library; build, mix, disorder and perturb cells.")
 
 

@@ -13,6 +13,8 @@ from ops.errors import InputError
 if TYPE_CHECKING:
     from ase import Atoms
 
+SAME_VIRIAL = 1e-9  # relative: rounding, not a choice between two values
+
 
 def frames_to_blocks(frames: Iterable[Atoms], type_map: Sequence[str], split: str = "train") -> list[SystemData]:
     """Return labelled frames as blocks.
@@ -35,17 +37,37 @@ def frames_to_blocks(frames: Iterable[Atoms], type_map: Sequence[str], split: st
     return merge_blocks([_block(atoms, type_map, split) for atoms in frames])
 
 
-def virial_of(atoms: Atoms) -> np.ndarray:
-    """Return the virial of a labelled frame, eV, shape (3, 3): minus stress times volume, deepmd's sign."""
+def virial_of(atoms: Atoms) -> np.ndarray | None:
+    """Return the virial of a labelled frame, eV, shape (3, 3): minus stress times volume, deepmd's sign.
+
+    ``info["virial"]`` is the same quantity. It is taken when the frame has no stress, or when it agrees with the
+    stress: it has not gone through a division by the volume, so that it keeps its last bit. None: neither is known.
+    """
+    given = atoms.info.get("virial")
+    given = None if given is None or np.size(given) != 9 else np.asarray(given, float).reshape(3, 3)
+    if atoms.calc is None or "stress" not in atoms.calc.results:
+        return given
+    from_stress = virial_of_stress(np.asarray(atoms.calc.results["stress"], float), atoms.get_volume())
+    return given if given is not None and same_virial(given, from_stress, SAME_VIRIAL) else from_stress
+
+
+def same_virial(given: np.ndarray, from_stress: np.ndarray, tolerance: float) -> bool:
+    """Return whether two virials (eV) agree; a stress of six numbers knows the symmetric part only."""
+    difference = (given + given.T - from_stress - from_stress.T) / 2
+    return float(np.abs(difference).max()) < tolerance * max(1.0, float(np.abs(from_stress).max()))
+
+
+def virial_of_stress(stress: np.ndarray, volume: float) -> np.ndarray:
+    """Return the virial in eV for an ASE stress in eV/A^3, shape (6,) or (3, 3)."""
     from ase.stress import voigt_6_to_full_3x3_stress
 
-    stress = np.asarray(atoms.calc.results["stress"], float)
-    return -(stress if stress.shape == (3, 3) else voigt_6_to_full_3x3_stress(stress)) * atoms.get_volume()
+    return -(stress.reshape(3, 3) if stress.size == 9 else voigt_6_to_full_3x3_stress(stress)) * volume
 
 
 def block_to_frames(block: SystemData, type_map: Sequence[str]) -> list[Atoms]:
-    """Return the frames of a block as labelled ASE atoms."""
+    """Return the frames of a block as labelled ASE atoms; ``info["virial"]`` holds the virial to its last bit."""
     from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
 
     from ops.labelers.base import with_results
 
@@ -54,15 +76,14 @@ def block_to_frames(block: SystemData, type_map: Sequence[str]) -> list[Atoms]:
     for k in range(len(block)):
         atoms = Atoms(symbols, positions=block.coord[k], cell=block.box[k], pbc=True)
         atoms.info.update(system=block.system, trajectory=block.trajectories[k])
+        if block.temperatures_K is not None and np.isfinite(block.temperatures_K[k]):
+            atoms.info["temperature_K"] = float(block.temperatures_K[k])
         if block.virial is not None:
-            frames.append(
-                with_results(atoms, block.energy[k], block.force[k], -block.virial[k] / atoms.get_volume())
-            )
+            atoms = with_results(atoms, block.energy[k], block.force[k], -block.virial[k] / atoms.get_volume())
+            atoms.info["virial"] = block.virial[k].copy()
         else:
-            from ase.calculators.singlepoint import SinglePointCalculator
-
             atoms.calc = SinglePointCalculator(atoms, energy=float(block.energy[k]), forces=block.force[k])
-            frames.append(atoms)
+        frames.append(atoms)
     return frames
 
 
@@ -75,10 +96,12 @@ def _block(atoms: Atoms, type_map: Sequence[str], split: str) -> SystemData:
     outside = sorted(set(atoms.get_chemical_symbols()) - set(index))
     if outside:
         raise InputError(f"{name}: element {', '.join(outside)} is not in type_map [{', '.join(type_map)}]")
+    virial, temperature = virial_of(atoms), atoms.info.get("temperature_K")
     return SystemData(
         system=name, split=split, types=np.array([index[s] for s in atoms.get_chemical_symbols()]),
         coord=atoms.positions[None].copy(), box=atoms.cell.array[None].copy(),
         energy=np.array([float(results["energy"])]), force=np.asarray(results["forces"], float)[None].copy(),
-        virial=virial_of(atoms)[None] if "stress" in results else None,
+        virial=None if virial is None else virial[None],
         trajectories=[str(atoms.info.get("trajectory", name))],
+        temperatures_K=None if temperature is None else np.array([float(temperature)]),
     )

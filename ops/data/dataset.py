@@ -32,7 +32,7 @@ class SystemData:
 
     ``types`` (n_atoms) are indices into the type map; ``coord`` (n, n_atoms, 3) and ``box`` (n, 3, 3) in A,
     ``energy`` (n) in eV, ``force`` (n, n_atoms, 3) in eV/A, ``virial`` (n, 3, 3) in eV or None;
-    ``trajectories`` names the trajectory of each frame.
+    ``trajectories`` names the trajectory of each frame, ``temperatures_K`` (n) is NaN where it is unknown, or None.
     """
 
     system: str
@@ -44,6 +44,7 @@ class SystemData:
     force: np.ndarray
     virial: np.ndarray | None
     trajectories: list[str] = field(default_factory=list)
+    temperatures_K: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -60,18 +61,24 @@ class SystemData:
             self, coord=self.coord[index], box=self.box[index], energy=self.energy[index], force=self.force[index],
             virial=None if self.virial is None else self.virial[index],
             trajectories=[self.trajectories[k] for k in index],
+            temperatures_K=None if self.temperatures_K is None else self.temperatures_K[index],
         )
 
 
 def join(parts: Sequence[SystemData]) -> SystemData:
     """Return frames that share their key as one block, in order."""
     virials = [part.virial for part in parts if part.virial is not None]
+    temperatures = [
+        np.full(len(part), np.nan) if part.temperatures_K is None else part.temperatures_K for part in parts
+    ]
+    known = any(part.temperatures_K is not None for part in parts)
     return replace(
         parts[0],
         coord=np.concatenate([p.coord for p in parts]), box=np.concatenate([p.box for p in parts]),
         energy=np.concatenate([p.energy for p in parts]), force=np.concatenate([p.force for p in parts]),
         virial=np.concatenate(virials) if virials else None,
         trajectories=[name for part in parts for name in part.trajectories],
+        temperatures_K=np.concatenate(temperatures) if known else None,
     )
 
 
@@ -207,15 +214,25 @@ def _read_block(path: Path, entry: dict[str, Any]) -> SystemData:
     arrays = load_arrays(sorted(folder.glob("set.*")), len(types))
     counts = entry["frames_per_trajectory"]
     names = [name for name, count in zip(entry["trajectories"], counts, strict=True) for _ in range(count)]
-    return SystemData(entry["system"], entry["split"], types, trajectories=names, **arrays)  # type: ignore[arg-type]
+    known = entry.get("temperatures_K")
+    temperatures = None if known is None else np.repeat(np.array(known, float), counts)  # null becomes NaN
+    return SystemData(
+        entry["system"], entry["split"], types, trajectories=names, temperatures_K=temperatures,
+        **arrays,  # type: ignore[arg-type]
+    )
 
 
 def _describe(block: SystemData, path: str) -> dict[str, Any]:
-    runs = [(name, len(list(group))) for name, group in groupby(block.trajectories)]
+    found = np.full(len(block), np.nan) if block.temperatures_K is None else block.temperatures_K
+    temperatures = [float(value) if math.isfinite(value) else None for value in found]
+    runs = [
+        (key, len(list(group))) for key, group in groupby(zip(block.trajectories, temperatures, strict=True))
+    ]
     return {
         "split": block.split, "system": block.system, "path": path, "n_frames": len(block),
-        "n_atoms": len(block.types), "trajectories": [name for name, _ in runs],
+        "n_atoms": len(block.types), "trajectories": [name for (name, _), _ in runs],
         "frames_per_trajectory": [count for _, count in runs],
+        **({"temperatures_K": [temperature for (_, temperature), _ in runs]} if np.isfinite(found).any() else {}),
     }
 
 

@@ -1,0 +1,264 @@
+"""Labelled data of any known format as blocks: own and foreign data sets, extxyz, outputs of VASP and CP2K."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.data.convert import frames_to_blocks, same_virial, virial_of_stress
+from ops.data.dataset import SPLITS, SystemData, merge_blocks, read_dataset
+from ops.data.formats import DataFormat, detect_format, files_of, find_format
+from ops.data.systems import GroupStore, Store, folder_stores, load_system, own_type_map, renumber_types, walk_groups
+from ops.errors import InputError
+from ops.structures.extxyz import read_frames
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+DPDATA_NAMES = {
+    "vasprun": "vasp/xml", "outcar": "vasp/outcar", "cp2k": "cp2kdata/e_f", "cp2k-md": "cp2kdata/md",
+}
+FOREIGN_KEYS = ("REF_", "ref_", "dft_", "DFT_")  # prefixes of labels in extxyz files of other programs
+STRESS_AGREES = 1e-3  # relative, between stress and virial of one frame
+
+
+@dataclass
+class LabelledData:
+    """Blocks with their type map, the format that they came in, and what a reader should know."""
+
+    type_map: list[str]
+    blocks: list[SystemData]
+    form: str
+    notes: list[str] = field(default_factory=list)
+
+
+def read_data(
+    path: Path, form: str | None = None, type_map: Sequence[str] | None = None, *, check_numbers: bool = True
+) -> LabelledData:
+    """Return the labelled frames of a file or folder.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder in one of `ops.data.formats.FORMATS`; the result folder of a step of this pipeline too.
+    form : str, optional
+        Name of the format; recognised if not given.
+    type_map : sequence of str, optional
+        Elements in their order; by default that of the data, for files without one the order of appearance.
+    check_numbers : bool
+        Refuse NaN and cells without volume.
+
+    Raises
+    ------
+    InputError
+        Nothing there, unreadable, wrong shapes, no labels, an element outside ``type_map``, or bad numbers.
+    """
+    if (path / "dataset" / "dataset.json").is_file():
+        path = path / "dataset"
+    found = find_format(form) if form else detect_format(path)
+    if found.name in ("npy", "mixed"):
+        data = _read_folders(path, found, type_map, check_numbers=check_numbers)
+    elif found.name == "hdf5":
+        data = _read_hdf5(files_of(path, found), type_map, check_numbers=check_numbers)
+    elif found.name == "extxyz":
+        data = _read_extxyz(files_of(path, found), type_map)
+    else:
+        data = _read_dft(path, found, type_map)
+    if not any(len(block) for block in data.blocks):
+        raise InputError(f"{path}: holds no labelled frame")
+    if check_numbers:
+        _check_numbers(data.blocks, path)
+    return data
+
+
+def _read_folders(
+    path: Path, form: DataFormat, type_map: Sequence[str] | None, *, check_numbers: bool
+) -> LabelledData:
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder")
+    if (path / "dataset.json").is_file():
+        try:
+            own, blocks = read_dataset(path)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise InputError(f"{path}: dataset.json and the npy files do not belong together: {error}") from error
+        for block in blocks:
+            block.types = renumber_types(block.types, own, type_map or own, str(path))
+        return LabelledData(list(type_map or own), blocks, "npy")
+    return _from_stores(folder_stores(path), path, form.name, type_map, check_numbers=check_numbers)
+
+
+def _read_hdf5(files: Sequence[Path], type_map: Sequence[str] | None, *, check_numbers: bool) -> LabelledData:
+    import h5py
+
+    with contextlib.ExitStack() as stack:
+        stores: list[Store] = []
+        for file in files:
+            try:
+                root = stack.enter_context(h5py.File(file, "r"))
+            except OSError as error:
+                raise InputError(f"{file}: not readable as HDF5: {str(error).splitlines()[0]}") from error
+            stores += [GroupStore(file, group) for group in walk_groups(root)]
+        return _from_stores(stores, files[0], "hdf5", type_map, check_numbers=check_numbers)
+
+
+def _from_stores(
+    stores: Sequence[Store], path: Path, form: str, type_map: Sequence[str] | None, *, check_numbers: bool
+) -> LabelledData:
+    if not stores:
+        raise InputError(f"{path}: no deepmd system found (no type.raw in it or below)")
+    elements = list(type_map or own_type_map(stores))
+    name = path.resolve().stem if form == "hdf5" else path.resolve().name
+    blocks, problems = [], []
+    for store in stores:
+        try:
+            blocks += load_system(store, elements, name, check_numbers=check_numbers)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+    return LabelledData(elements, blocks, form)
+
+
+def _read_extxyz(files: Sequence[Path], type_map: Sequence[str] | None) -> LabelledData:
+    frames: list[Atoms] = []
+    notes = []
+    for file in files:
+        own = read_frames(file)
+        if file.stat().st_size and not _ends_with_newline(file):
+            notes.append(f"{file}: the last line has no end; the file may have been cut off")
+        for number, atoms in enumerate(own):
+            _prepare(atoms, file, number)
+        frames += own
+    elements = list(type_map or _named_elements(frames))
+    groups: dict[str, list[Atoms]] = {}
+    for atoms in frames:
+        groups.setdefault(str(atoms.info.get("split", SPLITS[0])), []).append(atoms)
+    unknown = sorted(set(groups) - set(SPLITS))
+    if unknown:
+        raise InputError(f"{files[0]}: split {', '.join(unknown)} of a frame is none of {', '.join(SPLITS)}")
+    blocks = [block for split, own in groups.items() for block in frames_to_blocks(own, elements, split)]
+    return LabelledData(elements, blocks, "extxyz", notes)
+
+
+def _prepare(atoms: Atoms, file: Path, number: int) -> None:
+    """Give a frame of a foreign file what ours have, or say what is missing."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    where = f"{file}: frame {number}"
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    for prefix in FOREIGN_KEYS:
+        for name, place in (("energy", atoms.info), ("stress", atoms.info), ("forces", atoms.arrays)):
+            if name not in results and f"{prefix}{name}" in place:
+                results[name] = place[f"{prefix}{name}"]
+        if "virial" not in atoms.info and f"{prefix}virial" in atoms.info:
+            atoms.info["virial"] = np.reshape(atoms.info[f"{prefix}virial"], (3, 3))
+    missing = [name for name in ("energy", "forces") if name not in results]
+    if missing:
+        has = ", ".join(sorted({*atoms.info, *atoms.arrays} - {"positions", "numbers"})) or "nothing"
+        raise InputError(f"{where}: no {' and no '.join(missing)} (it carries: {has})")
+    if np.shape(results["forces"]) != (len(atoms), 3) or np.size(results["energy"]) != 1:
+        raise InputError(f"{where}: energy or forces have the wrong shape")
+    if not atoms.pbc.all() or atoms.cell.rank < 3:
+        raise InputError(f"{where}: not periodic in three directions")
+    atoms.calc = SinglePointCalculator(atoms)
+    atoms.calc.results = {key: results[key] for key in ("energy", "forces", "stress") if key in results}
+    atoms.calc.results["energy"] = float(np.reshape(results["energy"], ())[()])
+    given = atoms.info.get("virial")
+    if given is not None and np.size(given) != 9:
+        raise InputError(f"{where}: the virial holds {np.size(given)} numbers, not 9")
+    if given is not None and "stress" in results:
+        expected = virial_of_stress(np.asarray(results["stress"], float), atoms.get_volume())
+        if not same_virial(np.reshape(given, (3, 3)), expected, STRESS_AGREES):
+            raise InputError(f"{where}: stress and virial contradict each other (virial = -stress * volume)")
+    atoms.info.setdefault("system", atoms.get_chemical_formula("metal", empirical=True))
+    atoms.info.setdefault("trajectory", file.stem)
+
+
+def _named_elements(frames: Sequence[Atoms]) -> list[str]:
+    """Return the type map that the frames name, completed by elements in the order in which they appear."""
+    named = next((str(atoms.info["type_map"]).split() for atoms in frames if "type_map" in atoms.info), [])
+    return list(dict.fromkeys([*named, *(symbol for atoms in frames for symbol in atoms.get_chemical_symbols())]))
+
+
+def _ends_with_newline(file: Path) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(-1, io.SEEK_END)
+        return stream.read(1) in b"\n\r"
+
+
+def _read_dft(path: Path, form: DataFormat, type_map: Sequence[str] | None) -> LabelledData:
+    files = [path] if form.name == "cp2k-md" else files_of(path, form)
+    systems, problems, notes = [], [], []
+    for file in files:
+        try:
+            system, said = _load_dft(file, form.name)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        notes += [f"{file}: {line}" for line in said]
+        systems.append((file, system))
+    if problems:
+        raise InputError("\n".join(problems))
+    elements = list(type_map or dict.fromkeys(name for _, system in systems for name in system["atom_names"]))
+    blocks = [_block_of(system, elements, file, len(files) > 1) for file, system in systems]
+    return LabelledData(elements, merge_blocks(blocks), form.name, notes)
+
+
+def _load_dft(file: Path, form: str) -> tuple[Any, list[str]]:
+    """Read one output through dpdata; return the system and what dpdata said about it."""
+    import dpdata
+
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("always")
+        try:
+            system = dpdata.LabeledSystem(str(file), fmt=DPDATA_NAMES[form])
+        except Exception as error:  # dpdata's readers raise whatever the parsing hits
+            text = str(error).strip().splitlines()
+            raise InputError(
+                f"{file}: not readable as {form}, or cut off: {type(error).__name__}{': ' + text[0] if text else ''}"
+            ) from error
+    said += [str(one.message).splitlines()[0] for one in caught if "unconverged" in str(one.message)]
+    if "coords" not in system.data or not len(system):
+        raise InputError(f"{file}: no step with converged electrons and labels in it")
+    if "forces" not in system.data or len(system.data["forces"]) != len(system):
+        raise InputError(f"{file}: not every step has forces")
+    return system, said
+
+
+def _block_of(system: Any, elements: Sequence[str], file: Path, several: bool) -> SystemData:
+    data = system.data
+    count = len(system)
+    counts = zip(data["atom_names"], data["atom_numbs"], strict=True)
+    name = _empirical_name({element: int(number) for element, number in counts if number})
+    trajectory = f"{file.parent.name}-{file.name}" if several else file.name
+    virial = data.get("virials")
+    return SystemData(
+        name, SPLITS[0], renumber_types(np.asarray(data["atom_types"]), data["atom_names"], elements, str(file)),
+        np.asarray(data["coords"], float), np.asarray(data["cells"], float), np.asarray(data["energies"], float),
+        np.asarray(data["forces"], float),
+        np.asarray(virial, float) if virial is not None and len(virial) == count else None, [trajectory] * count,
+    )
+
+
+def _empirical_name(counts: dict[str, int]) -> str:
+    from ase.formula import Formula
+
+    return str(Formula.from_dict(counts).reduce()[0].format("metal"))
+
+
+def _check_numbers(blocks: Iterable[SystemData], path: Path) -> None:
+    for block in blocks:
+        for name in ("coord", "box", "energy", "force", "virial"):
+            values = getattr(block, name)
+            if values is not None and not np.isfinite(values).all():
+                raise InputError(f"{path}: {block.system}: {name} holds NaN or infinite numbers")
+        if np.any(np.abs(np.linalg.det(block.box)) < 1e-3):
+            raise InputError(f"{path}: {block.system}: a cell without volume")

@@ -1,0 +1,85 @@
+"""``dpa-sse data``: what is in a data set and whether it is sound, other formats, splits by trajectory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Labelled data: audit, convert, split.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+TypeMap = Annotated[str | None, typer.Option("--type-map", help="Elements in their order, e.g. Li,P,S,Cl.")]
+From = Annotated[str | None, typer.Option("--from", help="Format of the source, if it is not recognised.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="File or folder.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="File (.extxyz, .h5) or folder.", show_default=False)],
+    from_format: From = None,
+    to_format: Annotated[str | None, typer.Option("--to", help="npy, mixed, hdf5 or extxyz; told by OUT.")] = None,
+    type_map: TypeMap = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write labelled data in another format, to the last bit.
+
+    Reads npy, mixed, hdf5 (DeePMD-kit), extxyz, vasprun, outcar, cp2k (single points), cp2k-md, and results of this
+    pipeline.
+    """
+    from ops.data.exchange import convert_data
+
+    done = convert_data(source, out, from_format, to_format, _elements(type_map), overwrite=overwrite)
+    _answer(
+        done, as_json,
+        f"{done['n_frames']} frames of {done['systems']} systems, {done['from']} -> {done['to']}, "
+        f"type_map [{', '.join(done['type_map'])}]: {out}",
+    )
+
+
+@app.command("split")
+def split(
+    source: Annotated[Path, typer.Argument(metavar="DATA", help="File or folder.", show_default=False)],
+    test: Annotated[float, typer.Option(help="Share of the trajectories for the test set.")] = 0.1,
+    validation: Annotated[float, typer.Option(help="Share of the trajectories for validation.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Decides which trajectories go where.")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new data set.")] = Path("split-data"),
+    from_format: From = None,
+    type_map: TypeMap = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Divide a data set into train, validation and test by whole trajectories, never by frame."""
+    from ops.data.exchange import split_data
+    from ops.data.settings import SplitSettings
+    from ops.errors import InputError
+
+    for name, share in (("test", test), ("validation", validation)):
+        if not 0 <= share < 1:
+            raise InputError(f"--{name} {share:g}: a share is between 0 and 1")
+    done = split_data(
+        source, out, SplitSettings(test=test, validation=validation), seed, form=from_format,
+        type_map=_elements(type_map), overwrite=overwrite,
+    )
+    parts = [
+        f"{name} {done['n_frames'][name]} frames ({done['trajectories'][name]} trajectories)"
+        for name in done["n_frames"] if done["n_frames"][name]
+    ]
+    _answer(done, as_json, f"{', '.join(parts)}; {done['duplicates_dropped']} duplicates dropped: {out}")
+
+
+def _elements(text: str | None) -> list[str] | None:
+    return None if text is None else [word for word in text.replace(",", " ").split() if word]
+
+
+def _answer(done: dict[str, Any], as_json: bool, line: str) -> None:
+    """Print what was done: notes on standard error, then one line or the whole as JSON."""
+    from ops.files import jsonable
+
+    for note in done["notes"]:
+        typer.echo(note, err=True)
+    typer.echo(json.dumps(jsonable(done), indent=1) if as_json else line)
