@@ -15,7 +15,7 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -45,6 +45,8 @@ class TaskOP(OP):
         Small integer parameters.
     returns : dict
         Small output parameters and their types.
+    logs : tuple of str
+        Folders below the task's whose files are kept, but are no results: they hold times and names of machines.
     version : int
         Raised when the meaning of the result changes, so that old results are not taken for new ones.
     """
@@ -52,6 +54,7 @@ class TaskOP(OP):
     artifacts: ClassVar[tuple[str, ...]] = ()
     numbers: ClassVar[tuple[str, ...]] = ()
     returns: ClassVar[dict[str, type]] = {}
+    logs: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
 
@@ -118,7 +121,7 @@ class TaskOP(OP):
             events.emit("failed", stage, task, folder=folder, reason=str(error) or type(error).__name__)
             raise
         seconds = time.monotonic() - start
-        write_manifest(folder, producer=type(self).__name__, version=self.version)
+        write_manifest(folder, producer=type(self).__name__, version=self.version, logs=self.logs)
         failed, final, remark = _outcome(folder)
         if failed is None or final:
             write_json(folder / DONE, {"values": values, "seconds": seconds})
@@ -189,12 +192,12 @@ def results(groups: list[Path]) -> list[Path]:
     return sorted(folders, key=lambda folder: int(folder.name.rpartition(".")[2]))
 
 
-def write_manifest(folder: Path, *, producer: str, version: int) -> None:
+def write_manifest(folder: Path, *, producer: str, version: int, logs: Sequence[str] = ()) -> None:
     """Write ``manifest.json``: what made the folder, and the SHA-256 of every file that is a result (not a log)."""
     files = {
         name: sha256_file(folder / name)
         for name in sorted(walk_files(folder))
-        if name != MANIFEST and not name.endswith(".log")
+        if name != MANIFEST and not name.endswith(".log") and name.split("/")[0] not in logs
     }
     write_json(folder / MANIFEST, {"producer": producer, "version": version, "files": files})
 

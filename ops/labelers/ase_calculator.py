@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.errors import InputError
@@ -22,13 +25,34 @@ if TYPE_CHECKING:
 class AseCalculatorLabeler:
     """The labeler of kind ``ase``; the calculator is made once."""
 
+    batch = 1
+
     def __init__(self, settings: AseLabeler) -> None:
         if settings.calculator == "chgnet":
             self._calculator = chgnet_calculator(settings.arguments)
         else:
             self._calculator = load_calculator(settings.calculator, settings.arguments)
 
-    def label(self, frames: Sequence[Atoms]) -> list[LabelResult]:
+    @staticmethod
+    def problems(
+        settings: AseLabeler, type_map: Sequence[str], base_dir: Path
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield that the package of the calculator is not installed; nothing of it is imported."""
+        name = settings.calculator
+        where = ("calculator",)
+        if name == "chgnet":
+            if PathFinder.find_spec("chgnet") is None:
+                yield where, "the package 'chgnet' is not installed (run `dpa-sse doctor`)"
+        elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
+            hint = " - did you mean 'chgnet'?" if name.lower() == "chgnet" else ""
+            wanted = "'chgnet' nor of the form module:Class, e.g. ase.calculators.emt:EMT"
+            yield where, f"'{name}' is neither {wanted}{hint}"
+        else:
+            missing = missing_module(name.partition(":")[0])
+            if missing:
+                yield where, f"the Python module '{missing}' is not installed"
+
+    def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:
         """Label frames one after the other."""
         limit_torch_threads()
         return [label_with_calculator(atoms, self._calculator) for atoms in frames]
@@ -83,6 +107,18 @@ def load_calculator(name: str, arguments: dict[str, Any]) -> Calculator:
     if not hasattr(calculator, "get_property"):
         raise InputError(f"labeler calculator {name!r} is not an ASE calculator")
     return calculator
+
+
+def missing_module(module: str) -> str | None:
+    """Return the first part of a dotted module that can not be found; no package is imported for it."""
+    locations: list[str] | None = None
+    parts = module.split(".")
+    for index, part in enumerate(parts):
+        spec = PathFinder.find_spec(part, locations)
+        if spec is None:
+            return ".".join(parts[: index + 1])
+        locations = list(spec.submodule_search_locations or [])
+    return None
 
 
 def limit_torch_threads() -> None:

@@ -31,7 +31,8 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
         Source of the labels.
     out : Path
         ``frames.extxyz`` holds the frames that got labels, ``info["frame"]`` their number in the task;
-        ``status.json`` the verdict on each. Progress is kept in ``labels.jsonl.partial`` until then.
+        ``status.json`` the verdict on each. Progress is kept in ``labels.jsonl.partial`` until then; files of the
+        labeler lie in a folder named after its kind.
     """
     out.mkdir(parents=True, exist_ok=True)
     if is_finished(out):
@@ -45,12 +46,14 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     identity = {"frames_sha256": sha256_file(source), "labeler": labeler.model_dump(mode="json")}
     done = _read_progress(partial, identity, len(frames))
     with partial.open("a", encoding="utf-8") as stream:
-        for index in range(len(done), len(frames)):
-            frame = frames[index].copy()
-            frame.info["frame"] = index
-            record = _record(make_labeler(labeler).label([frame])[0])
-            done.append(record)
-            _append(stream, record)
+        maker = make_labeler(labeler) if len(done) < len(frames) else None
+        while maker is not None and len(done) < len(frames):
+            batch = [frame.copy() for frame in frames[len(done):len(done) + maker.batch]]
+            for index, frame in enumerate(batch, start=len(done)):
+                frame.info["frame"] = index
+            for result in maker.label(batch, out / labeler.kind):
+                done.append(_record(result))
+                _append(stream, done[-1])
     labelled = [
         _labelled(frame, index, record) for index, (frame, record) in enumerate(zip(frames, done, strict=True))
         if record["status"] == "ok"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -77,10 +78,12 @@ def mock_calculator(delay_s: float = 0.0, fail_every: int = 0) -> Calculator:
 class MockPotential:
     """The labeler of kind ``mock``."""
 
+    batch = 1
+
     def __init__(self, settings: MockLabeler) -> None:
         self.settings = settings
 
-    def label(self, frames: Sequence[Atoms]) -> list[LabelResult]:
+    def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:
         """Label frames; with ``fail_every`` those whose number (``info["frame"]``, else the position) is due fail."""
         results = []
         for position, atoms in enumerate(frames):

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from ops.labelers.aimd import run_aimd
 from ops.labelers.label import label_frames
+from ops.labelers.registry import LABELERS
 from ops.labelers.settings import AimdSettings, LabelerSettings
 from ops.task import FanOutOP
 
@@ -22,6 +23,7 @@ class RunAimd(FanOutOP):
     """Short molecular dynamics with the labeler from one perturbed cell."""
 
     artifacts = ("cells",)
+    logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``frames.extxyz`` with energies, forces and stresses."""
@@ -34,6 +36,7 @@ class LabelFrames(FanOutOP):
 
     artifacts = ("selected",)
     numbers = ("iteration",)
+    logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``frames.extxyz`` with energies, forces and stresses, and a status per frame."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from ops.errors import InputError
-from ops.labelers.base import Labeler
-from ops.labelers.settings import LabelerSettings
+from ops.labelers.base import CalculatorLabeler, Labeler
+from ops.labelers.settings import AimdSettings, LabelerSettings
 
 LABELERS = {
     "mock": "ops.labelers.mock:MockPotential",
@@ -25,8 +28,31 @@ def make_labeler(settings: LabelerSettings) -> Labeler:
     """
     key = f"{settings.kind} {settings.model_dump_json()}"
     if key not in _made:
-        if settings.kind not in LABELERS:
-            raise InputError(f"no labeler of kind {settings.kind!r} (known: {', '.join(sorted(LABELERS))})")
-        module, name = LABELERS[settings.kind].split(":")
-        _made[key] = getattr(importlib.import_module(module), name)(settings)
+        _made[key] = labeler_class(settings)(settings)
     return _made[key]
+
+
+def labeler_class(settings: LabelerSettings) -> Any:
+    """Return the class of the labeler that ``settings`` describe; nothing heavy is imported."""
+    if settings.kind not in LABELERS:
+        raise InputError(f"no labeler of kind {settings.kind!r} (known: {', '.join(sorted(LABELERS))})")
+    module, name = LABELERS[settings.kind].split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def labeler_problems(
+    settings: LabelerSettings, type_map: Sequence[str], base_dir: Path
+) -> list[tuple[tuple[str, ...], str]]:
+    """Return what files, programs and packages of this machine lack for the labeler: key path and message of each."""
+    kind = labeler_class(settings)
+    return list(kind.problems(settings, type_map, base_dir)) if hasattr(kind, "problems") else []
+
+
+def aimd_problems(settings: LabelerSettings, aimd: AimdSettings) -> list[tuple[str, str]]:
+    """Return what the labeler's molecular dynamics can not do: key and message of each."""
+    from ops.labelers.dynamics import dynamics_problems
+
+    kind = labeler_class(settings)
+    if hasattr(kind, "aimd_problems"):
+        return list(kind.aimd_problems(settings, aimd))
+    return list(dynamics_problems(aimd)) if issubclass(kind, CalculatorLabeler) else []

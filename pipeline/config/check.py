@@ -6,7 +6,6 @@ import ast
 import difflib
 import functools
 import os
-import re
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from itertools import islice
@@ -21,6 +20,7 @@ from pipeline.config.schema import Project
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from ops.labelers.settings import AimdSettings
     from ops.structures.settings import SystemSettings
     from ops.training.settings import TrainSettings
 
@@ -85,7 +85,7 @@ def _findings(project: Project, base_dir: Path) -> list[Finding]:
     findings += _presets(project, base_dir)
     findings += _model(project, base_dir)
     findings += _data(project, base_dir)
-    findings += _calculator(project)
+    findings += _labeler(project, base_dir)
     return findings
 
 
@@ -244,34 +244,17 @@ def _data_systems(folder: Path) -> Iterator[Path]:
             yield Path(root)
 
 
-def _calculator(project: Project) -> Iterator[Finding]:
-    """Yield an ASE calculator whose package is not installed; nothing of it is imported."""
-    name = getattr(project.labeler, "calculator", None)
-    if name is None:
-        return
-    where: KeyPath = ("labeler", "calculator")
-    if name == "chgnet":
-        if PathFinder.find_spec("chgnet") is None:
-            yield where, "the package 'chgnet' is not installed (run `dpa-sse doctor`)"
-    elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
-        hint = " - did you mean 'chgnet'?" if name.lower() == "chgnet" else ""
-        yield where, f"'{name}' is neither 'chgnet' nor of the form module:Class, e.g. ase.calculators.emt:EMT{hint}"
-    else:
-        missing = _missing_module(name.partition(":")[0])
-        if missing:
-            yield where, f"the Python module '{missing}' is not installed"
+def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
+    """Yield what the labeler lacks on this machine, and molecular dynamics that it can not do."""
+    from ops.labelers.registry import aimd_problems, labeler_problems
 
-
-def _missing_module(module: str) -> str | None:
-    """Return the first part of a dotted module that can not be found; no package is imported for it."""
-    locations: list[str] | None = None
-    parts = module.split(".")
-    for index, part in enumerate(parts):
-        spec = PathFinder.find_spec(part, locations)
-        if spec is None:
-            return ".".join(parts[: index + 1])
-        locations = list(spec.submodule_search_locations or [])
-    return None
+    for key, message in labeler_problems(project.labeler, project.type_map, base_dir):
+        yield ("labeler", *key), message
+    runs: list[tuple[KeyPath, AimdSettings]] = [(("aimd",), project.aimd)] if project.systems else []
+    if project.downstream:
+        runs.append((("downstream", "aimd"), project.downstream.aimd))
+    for where, aimd in runs:
+        yield from (((*where, key), message) for key, message in aimd_problems(project.labeler, aimd))
 
 
 def _absolute(name: str, base_dir: Path) -> Path:

@@ -133,6 +133,19 @@ def _sampling(project: Project) -> Iterator[Breach]:
                          f"not {run.sample_every}", ((*path, "steps"),))
 
 
+def _dynamics(project: Project) -> Iterator[Breach]:
+    runs: list[tuple[Path, AimdSettings]] = [(("aimd",), project.aimd)]
+    if project.downstream:
+        runs.append((("downstream", "aimd"), project.downstream.aimd))
+    for path, run in runs:
+        if run.end_temperatures_K and len(run.end_temperatures_K) != len(run.temperatures_K):
+            yield Breach((*path, "end_temperatures_K"), f"needs one value for each of the {len(run.temperatures_K)} "
+                         f"temperatures_K, not {len(run.end_temperatures_K)}", ((*path, "temperatures_K"),))
+        if run.ensemble == "nvt" and run.pressure_GPa:
+            yield Breach((*path, "pressure_GPa"), "has no effect at constant volume: write `ensemble: npt`, or leave "
+                         "it out", ((*path, "ensemble"),))
+
+
 def _held_out(path: Path, split: SplitSettings, perturb: PerturbSettings) -> Iterator[Breach]:
     if split.validation + split.test >= 1:
         yield Breach((*path, "split"), f"validation ({split.validation:g}) and test ({split.test:g}) leave nothing to "
@@ -225,6 +238,6 @@ def _production(project: Project) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[Project], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _splits, _learning_rates, _mobile,
-    _production,
+    _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _dynamics, _splits, _learning_rates,
+    _mobile, _production,
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ops.labelers.settings import LabelerBase, with_file_texts
 from ops.structures.settings import SystemSettings
 from ops.training.settings import TrainSettings
 from pipeline.config.schema import Project
@@ -32,9 +33,11 @@ class ProjectFlow(Flow):
         }
 
     def plain(self, value: Any) -> Any:
-        """Return a section as JSON values; the section of a training brings its whole preset along."""
+        """Return a section as JSON values, with what it names: the preset of a training, files of a labeler."""
         if not isinstance(value, BaseModel):
             return value
+        if isinstance(value, LabelerBase):
+            value = with_file_texts(value, self.base_dir)
         data = value.model_dump(mode="json")
         if isinstance(value, TrainSettings):
             from ops.training.presets import load_preset

@@ -134,15 +134,17 @@ def test_label(frames_task, tmp_path):
 class Counting:
     """A labeler that is killed after some frames."""
 
+    batch = 1
+
     def __init__(self, inner, stop_after):
         self.inner, self.left, self.calls = inner, stop_after, 0
 
-    def label(self, frames):
+    def label(self, frames, work):
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
         self.calls += 1
-        return self.inner.label(frames)
+        return self.inner.label(frames, work)
 
 
 def test_restart_labels_no_frame_twice(frames_task, tmp_path, monkeypatch):
@@ -181,3 +183,96 @@ def test_chgnet_run(tasks, tmp_path):
         run_aimd(tasks / "task.000", AseLabeler(), settings, 1, tmp_path / name)
     assert len(read_frames(tmp_path / "a/frames.extxyz")) == 3
     assert (tmp_path / "a/frames.extxyz").read_bytes() == (tmp_path / "b/frames.extxyz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "thermostat"), [("nvt", "nose-hoover"), ("npt", "nose-hoover"), ("npt", "langevin")]
+)
+def test_other_ensembles(tasks, tmp_path, ensemble, thermostat):
+    settings = AimdSettings(
+        temperatures_K=[300.0], steps=120, sample_every=20, ensemble=ensemble, thermostat=thermostat,
+        pressure_damping_fs=300.0,
+    )
+    run_aimd(tasks / "task.000", MockLabeler(), settings, 1, tmp_path)
+    frames = read_frames(tmp_path / "frames.extxyz")
+    assert len(frames) == 7
+    volumes = [frame.get_volume() for frame in frames]
+    assert (np.ptp(volumes) > 0.5) == (ensemble == "npt")
+
+
+def test_pressure_compresses(tasks, tmp_path):
+    volume = {}
+    for pressure in (0.0, 20.0):
+        settings = AimdSettings(temperatures_K=[100.0], steps=300, sample_every=30, ensemble="npt",
+                                pressure_GPa=pressure, pressure_damping_fs=300.0)
+        run_aimd(tasks / "task.000", MockLabeler(), settings, 1, tmp_path / f"{pressure}")
+        frames = read_frames(tmp_path / f"{pressure}/frames.extxyz")
+        volume[pressure] = np.mean([frame.get_volume() for frame in frames[5:]])
+    assert volume[20.0] < 0.97 * volume[0.0]
+
+
+def test_temperature_ramp(tasks, tmp_path, monkeypatch):
+    from ase.md.langevin import Langevin
+
+    targets = []
+    original = Langevin.step
+
+    def step(self, forces=None):
+        targets.append(self.temp)
+        return original(self, forces)
+
+    monkeypatch.setattr(Langevin, "step", step)
+    settings = AimdSettings(temperatures_K=[100.0], end_temperatures_K=[500.0], steps=8, sample_every=4)
+    run_aimd(tasks / "task.000", MockLabeler(), settings, 1, tmp_path)
+    from ase import units
+
+    assert np.array(targets) / units.kB == pytest.approx(np.linspace(150, 500, 8))
+    assert status(tmp_path)["end_temperature_K"] == 500.0
+
+
+class Native:
+    """A labeler that runs its dynamics itself."""
+
+    batch = 1
+
+    def __init__(self, result):
+        self.result = result
+
+    def aimd(self, run, work):
+        assert work.name == "mock"
+        return self.result
+
+
+def test_native_dynamics_is_preferred_and_its_bad_frames_are_told(tasks, tmp_path, monkeypatch):
+    from ops.labelers import aimd
+    from ops.labelers.base import AimdResult
+
+    frame = label_module.make_labeler(MockLabeler()).label([read_frames(tasks / "task.000/cell.extxyz")[0]])[0].atoms
+    frames = []
+    for number in (0, 3):
+        one = frame.copy()
+        one.calc = frame.calc
+        one.info["step"] = number
+        frames.append(one)
+    result = AimdResult(frames, "", [(6, "not converged", "after 60 cycles")])
+    monkeypatch.setattr(aimd, "make_labeler", lambda _: Native(result))
+    run_aimd(tasks / "task.000", MockLabeler(), SETTINGS, 1, tmp_path)
+    assert len(read_frames(tmp_path / "frames.extxyz")) == 2
+    assert (status(tmp_path)["status"], status(tmp_path)["reason"]) == ("partial", "1 of 3 frames without label")
+    assert status(tmp_path)["dropped"] == [{"step": 6, "status": "not converged", "reason": "after 60 cycles"}]
+
+
+def test_batches(frames_task, tmp_path, monkeypatch):
+    inner, sizes = label_module.make_labeler(MockLabeler()), []
+
+    class Batching:
+        batch = 2
+
+        def label(self, frames, work):
+            sizes.append([frame.info["frame"] for frame in frames])
+            return inner.label(frames, work)
+
+    monkeypatch.setattr(label_module, "make_labeler", lambda _: Batching())
+    label_frames(frames_task, MockLabeler(), tmp_path / "out")
+    assert sizes == [[0, 1], [2, 3], [4]]
+    assert len(read_frames(tmp_path / "out/frames.extxyz")) == 5
