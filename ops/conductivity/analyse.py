@@ -12,7 +12,7 @@ Schema of ``conductivity.json`` (units are in the keys, absent numbers are null,
     one), sigma_all_ions_mS_cm (formal charges of all ions), haven_ratio, haven_ci95;
     t_start_ps, fit_window_ps, collective_window_ps, n_hops, chi2_red, volume_A3, estimator (parts of the error),
     plateau (D for every start of the fit), mobile_fraction (ions that moved by more than a hop), framework (state of
-    the host), species (with several mobile species).
+    the host, by sublattice), species (with several mobile species).
 ``temperatures``: replicas of one system and temperature pooled
     the same numbers, with n_runs, n_runs_refused, sources, length_ps (all together) and ln_D_sigma.
 ``arrhenius_by_system``: system -> line, and ``arrhenius``: that of the only system (all null with several)

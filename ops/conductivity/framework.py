@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 
 from ops.conductivity.tracks import Tracks
+from ops.framework import FORMERS, LIGANDS, Motion, covalent_sums, find_framework, judge_motion
 
-CENTRES = ("P", "Ge", "Si", "Sn", "As", "Sb", "B", "Al", "Ga")
-_LIGANDS = ("S", "O", "Se")
 _BOND = 1.25  # of the sum of covalent radii
-_MOVED_A = 2.5
-_MELTED = 0.10
+_KEPT = 1.6  # a bond at the end
+_TURNED_A = 1.5
+_PAIRS = 1_000_000
+_DECOMPOSED = 0.9  # share of the polyhedra that must keep their number of ligands
 
 
 def check_framework(tracks: Tracks, mobile: list[str]) -> dict[str, Any]:
     """Return the state of the framework during a run.
+
+    The criteria of melting are those of ``ops.framework``, on positions averaged over the first and the last tenth of
+    the run.
 
     Parameters
     ----------
@@ -27,53 +31,55 @@ def check_framework(tracks: Tracks, mobile: list[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rmsd_A`` (from the mean positions), ``largest_displacement_A``, ``moved_fraction`` (atoms displaced by more
-        than 2.5 A between the first and last tenth) in all and by species, ``msd_slope_A2_ps`` with
-        ``msd_slope_sigma``, ``whole_units_fraction`` (of the PS4-like units at the start, how many keep their ligands
-        at the end; None without such units), ``melted`` and ``notes``.
+        ``rmsd_A`` (from the mean positions), ``largest_displacement_A`` and ``moved_fraction`` (sites displaced by more
+        than half of ``spacing_A``), ``sublattices`` (element -> sites, displaced, rms_A, largest_A),
+        ``turned_fraction`` (bonded anions displaced by more than 1.5 A), ``msd_slope_A2_ps`` with
+        ``msd_slope_sigma_A2_ps``, ``whole_units_fraction`` (PS4-like units that keep their ligands) and
+        ``coordinated_fraction`` (that have as many as at the start; both None without such units), ``melted`` (reasons,
+        empty for a solid) and ``notes``.
     """
     symbols = np.array(tracks.symbols)
-    framework = np.flatnonzero(~np.isin(symbols, mobile))
-    if len(framework) == 0 or len(tracks.samples) < 10:
-        return {"n_atoms": len(framework), "melted": False, "notes": []}
-    moves = tracks.samples[:, framework] @ tracks.cell
-    names = symbols[framework]
-    tenth = max(1, len(moves) // 10)
-    shift = np.linalg.norm(moves[-tenth:].mean(axis=0) - moves[:tenth].mean(axis=0), axis=1)
-    moved = shift > _MOVED_A
+    atoms = np.flatnonzero(~np.isin(symbols, mobile))
+    if len(atoms) == 0 or len(tracks.samples) < 10:
+        return {"n_atoms": len(atoms), "melted": [], "notes": []}
+    host = find_framework(tracks.symbols, tracks.cell, tracks.first @ tracks.cell, mobile)
+    tenth = max(1, len(tracks.samples) // 10)
+    shift = (tracks.samples[-tenth:].mean(axis=0) - tracks.samples[:tenth].mean(axis=0)) @ tracks.cell
+    motion = judge_motion(host, shift[host.sites])
+    turned = np.linalg.norm(shift[host.bonded] - np.median(shift[host.sites], axis=0), axis=1) > _TURNED_A
+    moves = tracks.samples[:, atoms] @ tracks.cell
     slope, sigma = _slope(moves, tracks)
-    whole = whole_units(tracks)
-    by_species = {str(name): float(moved[names == name].mean()) for name in np.unique(names)}
-    melted, notes = _judge(by_species, float(moved.mean()), slope > 3 * sigma, whole)
-    spread = moves - moves.mean(axis=0)
-    return {
-        "n_atoms": len(framework),
-        "rmsd_A": float(np.sqrt((spread**2).sum(axis=2).mean())),
-        "largest_displacement_A": float(shift.max()),
-        "moved_fraction": float(moved.mean()),
-        "moved_fraction_by_species": by_species,
+    whole, coordinated = units_kept(tracks)
+    state = {
+        "n_atoms": len(atoms),
+        "rmsd_A": float(np.sqrt(((moves - moves.mean(axis=0)) ** 2).sum(axis=2).mean())),
+        "spacing_A": host.spacing_A,
+        "largest_displacement_A": max((one["largest_A"] for one in motion.sublattices.values()), default=0.0),
+        "moved_fraction": sum(one["displaced"] for one in motion.sublattices.values()) / max(1, len(host.sites)),
+        "sublattices": motion.sublattices,
+        "turned_fraction": float(turned.mean()) if len(turned) else None,
         "msd_slope_A2_ps": slope,
         "msd_slope_sigma_A2_ps": sigma,
         "whole_units_fraction": whole,
+        "coordinated_fraction": coordinated,
         "drift_A": tracks.drift_A,
-        "melted": melted,
-        "notes": notes,
     }
+    return state | _words(motion, state)
 
 
-def _judge(
-    by_species: dict[str, float], moved: float, drifts: bool, whole: float | None
-) -> tuple[bool, list[str]]:
-    """Decide melting: the centres of the polyhedra leave their places (rotating ligands alone are no melt)."""
-    centres = [by_species[name] for name in by_species if name in CENTRES]
-    share = max(centres) if centres else moved
-    melted = share > _MELTED and drifts
-    notes = []
-    if not melted and moved > 0.02:
-        notes.append(f"{moved:.0%} of the framework atoms changed place (rotation of polyhedra or anion exchange)")
-    if whole is not None and whole < 0.9:
-        notes.append(f"only {whole:.0%} of the PS4-like units kept their atoms: decomposition")
-    return melted, notes
+def _words(motion: Motion, state: dict[str, Any]) -> dict[str, list[str]]:
+    """Return why the host is no solid any more, and what a reader should know of one that is."""
+    melted, notes = list(motion.melted), []
+    whole, coordinated, turned = state["whole_units_fraction"], state["coordinated_fraction"], state["turned_fraction"]
+    if coordinated is not None and coordinated < _DECOMPOSED:
+        melted.append(f"only {coordinated:.0%} of the PS4-like units have all their atoms: decomposition")
+    elif whole is not None and whole < 1:
+        notes.append(f"{1 - whole:.0%} of the PS4-like units exchanged atoms")
+    if not melted and motion.exchanged:
+        notes.append(motion.exchanged)
+    if not melted and turned is not None and turned > 0.02:
+        notes.append(f"rotation of polyhedra: {turned:.0%} of their anions changed place")
+    return {"melted": melted, "notes": notes}
 
 
 def _slope(moves: np.ndarray, tracks: Tracks) -> tuple[float, float]:
@@ -101,32 +107,37 @@ def framework_msd(tracks: Tracks, mobile: list[str]) -> tuple[np.ndarray, np.nda
     return lags * float(np.median(np.diff(tracks.sample_frames))) * tracks.dt_ps, np.array(values)
 
 
-def whole_units(tracks: Tracks) -> float | None:
-    """Return which fraction of the tetrahedra of the first frame keep all their ligands at the end.
+def units_kept(tracks: Tracks) -> tuple[float | None, float | None]:
+    """Return which fraction of the polyhedra keeps all its ligands, and which has as many as at the start.
 
-    A unit is a centre (P, Ge, ...) with its S, O or Se neighbours within 1.25 times the sum of covalent radii in the
-    first frame. At the end a bond counts as kept below 1.6 times that sum in at least half of the last frames.
+    A unit is a former (P, Ge, ...) with its S, O or Se neighbours within 1.25 times the sum of covalent radii in the
+    first sampled frame. At the end a bond counts as kept, and any ligand as bonded, below 1.6 times that sum in at
+    least half of the last frames.
     """
-    from ase.data import atomic_numbers, covalent_radii
-
     symbols = np.array(tracks.symbols)
-    centres = np.flatnonzero(np.isin(symbols, CENTRES))
-    ligands = np.flatnonzero(np.isin(symbols, _LIGANDS))
+    centres = np.flatnonzero(np.isin(symbols, sorted(FORMERS)))
+    ligands = np.flatnonzero(np.isin(symbols, sorted(LIGANDS)))
     if len(centres) == 0 or len(ligands) == 0:
-        return None
-    radii = np.array([covalent_radii[atomic_numbers[name]] for name in tracks.symbols])
-    sums = radii[centres][:, None] + radii[ligands][None]
-
-    def distances(moves: np.ndarray) -> np.ndarray:
-        reduced = tracks.first + moves
-        delta = reduced[ligands][None] - reduced[centres][:, None]
-        return np.linalg.norm((delta - np.rint(delta)) @ tracks.cell, axis=2)
-
-    bonds = np.argwhere(distances(tracks.samples[0]) < _BOND * sums)
-    if len(bonds) == 0:
-        return None
+        return None, None
+    elements, kind = np.unique(symbols, return_inverse=True)
+    sums = covalent_sums(elements.tolist())
     late = tracks.samples[-min(9, len(tracks.samples)) :]
-    i, j = bonds.T
-    kept = np.mean([distances(moves)[i, j] < 1.6 * sums[i, j] for moves in late], axis=0) >= 0.5
-    broken = np.unique(i[~kept])
-    return 1.0 - len(broken) / len(np.unique(i))
+    counts = np.zeros(3)
+    step = max(1, _PAIRS // len(ligands))
+    for first in range(0, len(centres), step):  # in portions: large cells have many pairs
+        some = centres[first : first + step]
+        limits = sums[kind[some]][:, kind[ligands]]
+        bonds = _distances(tracks, some, ligands, tracks.samples[0]) < _BOND * limits
+        bonded = np.mean([_distances(tracks, some, ligands, moves) < _KEPT * limits for moves in late], axis=0) >= 0.5
+        units = bonds.any(axis=1)
+        whole = (bonded | ~bonds)[units].all(axis=1)
+        enough = bonded[units].sum(axis=1) >= bonds[units].sum(axis=1)
+        counts += units.sum(), whole.sum(), enough.sum()
+    return (float(counts[1] / counts[0]), float(counts[2] / counts[0])) if counts[0] else (None, None)
+
+
+def _distances(tracks: Tracks, centres: np.ndarray, ligands: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Return distances (A) of the nearest images in one sampled frame, (centres, ligands)."""
+    reduced = tracks.first + moves
+    delta = reduced[ligands][None] - reduced[centres][:, None]
+    return np.linalg.norm((delta - np.rint(delta)) @ tracks.cell, axis=2)

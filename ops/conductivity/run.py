@@ -109,12 +109,13 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
     run.framework = check_framework(tracks, settings.mobile)
     run.framework_msd = framework_msd(tracks, settings.mobile)
     run.reasons = list(tracks.notes) + run.framework.pop("notes", [])
+    melted = run.framework.pop("melted", [])
     if tracks.problems:
         run.verdict = f"unreliable: {tracks.problems[0]}"
         run.reasons = tracks.problems + run.reasons
-    elif run.framework.pop("melted", False):
+    elif melted:
         run.verdict = "melted"
-        run.reasons.insert(0, "the framework atoms leave their places and their MSD grows")
+        run.reasons = melted + run.reasons
     if run.usable:
         run.estimates = {
             name: estimate_self([part], settings.hop_distance_A, settings.start_ps) for name, part in run.parts.items()

@@ -5,21 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.framework import check_framework, framework_msd
+from ops.conductivity.framework import check_framework, framework_msd, units_kept
 from ops.conductivity.tracks import Tracks
 
 TETRAHEDRON = 2.05 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
 
 
-def tracks_of(change, n_samples=100, seed=0):
-    """Eight PS4 units and 10 Li in a cubic cell; ``change(moves, t)`` adds displacements (A) to the framework."""
+BROMINE = np.array([[x, y, z] for x in (0.0, 8.0) for y in (0.0, 8.0) for z in (0.0, 8.0)])
+HOST = slice(10, None)
+PHOSPHORUS, SULFUR, BROMIDE = slice(10, 18), slice(18, 50), slice(50, 58)
+
+
+def tracks_of(change=lambda moves, t, sites: None, n_samples=100, seed=0, vibration=0.15):
+    """Eight PS4 units, eight Br between them and 10 Li in a cubic cell; ``change(moves, t, sites)`` moves atoms (A)."""
     rng = np.random.default_rng(seed)
     cell = 16.0
-    grid = np.array([[x, y, z] for x in (4.0, 12.0) for y in (4.0, 12.0) for z in (4.0, 12.0)])
+    grid = BROMINE + 4.0
     sulfur = (grid[:, None] + TETRAHEDRON[None]).reshape(-1, 3)
-    sites = np.concatenate([rng.random((10, 3)) * cell, grid, sulfur])
-    symbols = ["Li"] * 10 + ["P"] * 8 + ["S"] * 32
-    moves = 0.15 * rng.standard_normal((n_samples, 50, 3))
+    sites = np.concatenate([rng.random((10, 3)) * cell, grid, sulfur, BROMINE])
+    symbols = ["Li"] * 10 + ["P"] * 8 + ["S"] * 32 + ["Br"] * 8
+    moves = vibration * rng.standard_normal((n_samples, 58, 3))
     for t in range(n_samples):
         change(moves[t], t / (n_samples - 1), sites)
     moves -= moves[:1]
@@ -32,37 +37,99 @@ def tracks_of(change, n_samples=100, seed=0):
     )
 
 
+def walk(shape, rms_A, seed=1):
+    """Random walks over the run with a given rms displacement at the end, by time in [0, 1]."""
+    steps = np.random.default_rng(seed).standard_normal((100, *shape, 3))
+    path = np.cumsum(steps, axis=0) * rms_A / np.sqrt(300)
+    return lambda t: path[round(t * 99)]
+
+
 def test_a_solid_is_a_solid():
-    state = check_framework(tracks_of(lambda moves, t, sites: None), ["Li"])
-    assert state["melted"] is False
+    state = check_framework(tracks_of(), ["Li"])
+    assert state["melted"] == []
     assert state["moved_fraction"] == 0
-    assert state["whole_units_fraction"] == 1.0
+    assert state["whole_units_fraction"] == state["coordinated_fraction"] == 1.0
     assert state["rmsd_A"] == pytest.approx(0.15 * np.sqrt(3), rel=0.1)
     assert abs(state["msd_slope_A2_ps"]) < 4 * state["msd_slope_sigma_A2_ps"]
+    assert state["spacing_A"] == pytest.approx(5.0, abs=0.7)
     assert state["notes"] == []
 
 
+def test_vibration_at_1200_K():
+    """Halides and whole tetrahedra vibrate by 0.4 A per axis, near Lindemann's limit."""
+    rng = np.random.default_rng(4)
+
+    def shake(moves, t, sites):
+        units = 0.4 * rng.standard_normal((8, 3))
+        moves[PHOSPHORUS] += units
+        moves[SULFUR] += np.repeat(units, 4, axis=0)
+        moves[BROMIDE] += 0.4 * rng.standard_normal((8, 3))
+
+    state = check_framework(tracks_of(shake), ["Li"])
+    assert state["melted"] == state["notes"] == []
+    assert all(one["rms_A"] < 0.15 * state["spacing_A"] for one in state["sublattices"].values())
+    assert state["rmsd_A"] > 0.6
+
+
 def test_a_melt_is_seen():
+    path = walk((48,), 5.0)
+
     def flow(moves, t, sites):
-        directions = np.random.default_rng(1).standard_normal((40, 3))
-        moves[10:] += 6 * t * directions
+        moves[HOST] += path(t)
 
     state = check_framework(tracks_of(flow), ["Li"])
-    assert state["melted"] is True
+    assert len(state["melted"]) >= 2
     assert state["moved_fraction"] > 0.5
+
+
+def test_halides_that_diffuse_between_whole_tetrahedra_are_a_melt():
+    path = walk((8,), 5.0)
+
+    def leave(moves, t, sites):
+        moves[BROMIDE] += path(t)
+
+    state = check_framework(tracks_of(leave), ["Li"])
+    assert [reason.split(" diffuses")[0] for reason in state["melted"]] == ["the Br sublattice"]
+    assert state["whole_units_fraction"] == 1.0
+    assert state["sublattices"]["P"]["displaced"] == 0
+
+
+def test_one_halide_that_hops_is_told_and_is_no_melt():
+    def hop(moves, t, sites):
+        moves[50] += (t > 0.4) * np.array([4.3, 0, 0])
+
+    state = check_framework(tracks_of(hop), ["Li"])
+    assert state["melted"] == []
+    assert state["sublattices"]["Br"]["displaced"] == 1
+    assert any("1 of 8 Br sites" in note for note in state["notes"])
+
+
+def test_free_sulfur_is_judged_by_itself():
+    """One S per PS4 unit bonded to nothing: they diffuse, the bonded ones do not."""
+    tracks = tracks_of()
+    tracks.symbols = [name if name != "Br" else "S" for name in tracks.symbols]
+    path = walk((8,), 5.0)
+    moves = np.zeros_like(tracks.samples)
+    for k in range(len(moves)):
+        moves[k, BROMIDE] = path(k / 99) / 16.0
+    tracks.samples = tracks.samples + moves
+    state = check_framework(tracks, ["Li"])
+    assert state["sublattices"]["S"]["sites"] == 8
+    assert "the S sublattice diffuses" in state["melted"][0]
+    assert state["whole_units_fraction"] == 1.0
 
 
 def test_rotating_tetrahedra_are_no_melt():
     def rotate(moves, t, sites):
         angle = 2 * np.pi / 3 * t
         matrix = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-        arms = (sites[18:].reshape(8, 4, 3) - sites[10:18][:, None]).reshape(-1, 3)
-        moves[18:] += arms @ matrix.T - arms
+        arms = (sites[SULFUR].reshape(8, 4, 3) - sites[PHOSPHORUS][:, None]).reshape(-1, 3)
+        moves[SULFUR] += arms @ matrix.T - arms
 
     state = check_framework(tracks_of(rotate), ["Li"])
-    assert state["melted"] is False
-    assert state["moved_fraction_by_species"]["S"] > 0.5
-    assert state["moved_fraction_by_species"]["P"] == 0
+    assert state["melted"] == []
+    assert state["turned_fraction"] > 0.5
+    assert state["moved_fraction"] == 0
     assert state["whole_units_fraction"] == 1.0
     assert any("rotation" in note for note in state["notes"])
 
@@ -72,14 +139,34 @@ def test_a_broken_unit_is_decomposition():
         moves[[18, 22]] += np.array([3.0 * t, 0, 0])  # one sulfur of two units walks off
 
     state = check_framework(tracks_of(leave), ["Li"])
-    assert state["whole_units_fraction"] == pytest.approx(6 / 8)
-    assert any("decomposition" in note for note in state["notes"])
-    assert state["melted"] is False
+    assert state["whole_units_fraction"] == state["coordinated_fraction"] == pytest.approx(6 / 8)
+    assert "decomposition" in state["melted"][0]
+
+
+def test_exchanged_ligands_are_told():
+    def swap(moves, t, sites):
+        moves[18] += (t > 0.5) * (sites[22] - sites[18])
+        moves[22] += (t > 0.5) * (sites[18] - sites[22])
+
+    state = check_framework(tracks_of(swap), ["Li"])
+    assert state["melted"] == []
+    assert (state["whole_units_fraction"], state["coordinated_fraction"]) == (6 / 8, 1.0)
+    assert any("exchanged" in note for note in state["notes"])
+
+
+def test_units_are_counted_in_portions(monkeypatch):
+    def leave(moves, t, sites):
+        moves[18] += np.array([3.0 * t, 0, 0])
+
+    tracks = tracks_of(leave)
+    expected = units_kept(tracks)
+    monkeypatch.setattr("ops.conductivity.framework._PAIRS", 40)
+    assert units_kept(tracks) == expected == (7 / 8, 7 / 8)
 
 
 def test_no_framework_and_few_samples():
-    tracks = tracks_of(lambda moves, t, sites: None)
-    assert check_framework(tracks, ["Li", "P", "S"])["n_atoms"] == 0
+    tracks = tracks_of()
+    assert check_framework(tracks, ["Li", "P", "S", "Br"])["n_atoms"] == 0
     tracks.samples, tracks.sample_frames = tracks.samples[:5], tracks.sample_frames[:5]
-    assert check_framework(tracks, ["Li"])["melted"] is False
+    assert check_framework(tracks, ["Li"])["melted"] == []
     assert framework_msd(tracks, ["Li"])[0].size == 0

@@ -5,7 +5,8 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import primitive_neighbor_list
 
-from ops.md.monitor import WINDOW, Geometry, Monitor, near_pairs, temperature_limit
+from ops.framework import find_framework, near_pairs
+from ops.md.monitor import WINDOW, Geometry, Monitor, temperature_limit
 from ops.md.trajectory import Frame
 
 
@@ -115,6 +116,117 @@ def test_displacements_by_element():
     shift[-2:, 0] += 3.0
     monitor.check(frame(atoms, 1, shift))
     assert monitor.summary["rms_by_element_A"] == pytest.approx({"Li": 3.0, "P": 0.0, "S": 0.0})
+
+
+def argyrodite() -> Atoms:
+    """Eight PS4, eight Br and eight free S between them, at the distances of an argyrodite."""
+    fcc = np.array([[0, 0, 0], [0, 5, 5], [5, 0, 5], [5, 5, 0]], dtype=float)
+    fcc = np.concatenate([fcc, fcc + np.array([0, 0, 10])])
+    corner = 2.05 / np.sqrt(3) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    centres = fcc + np.array([5, 0, 0])
+    bonded = [point for centre in centres for point in centre + corner]
+    positions = [*centres, *bonded, *fcc, *(fcc + 2.5)]
+    return Atoms("P8S32Br8S8", positions=positions, cell=[10, 10, 20], pbc=True)
+
+
+PHOSPHORUS, BONDED, BROMIDE, FREE = slice(0, 8), slice(8, 40), slice(40, 48), slice(48, 56)
+
+
+def watch(change, n_frames=200, vibration=0.1):
+    """Return the monitor after a run of 20 fs per frame in which ``change(shift, step)`` adds displacements."""
+    atoms = argyrodite()
+    rng = np.random.default_rng(2)
+    monitor = Monitor(atoms, n_frames, melt=True, frame_fs=20.0)
+    for step in range(n_frames):
+        shift = vibration * rng.standard_normal((56, 3)) + 0.02 * step
+        change(shift, step)
+        if monitor.check(frame(atoms, step, shift)):
+            break
+    return monitor
+
+
+def test_the_sites_of_an_argyrodite():
+    atoms = argyrodite()
+    host = find_framework(atoms.get_chemical_symbols(), atoms.cell.array, atoms.positions)
+    assert host.sites.tolist() == [*range(8), *range(40, 56)]
+    assert host.bonded.tolist() == list(range(8, 40))
+    assert host.spacing_A == pytest.approx(4.1, abs=0.3)
+
+
+@pytest.mark.parametrize(("who", "name"), [(BROMIDE, "Br"), (FREE, "S")])
+def test_anions_that_diffuse_between_whole_tetrahedra_are_a_melt(who, name):
+    """Neighbours of one sublattice keep changing places: no pair comes near, every PS4 stays whole."""
+    atoms = argyrodite()
+    places, moved = atoms.positions[who], np.zeros((8, 3))
+    rng = np.random.default_rng(3)
+
+    def flow(shift, step):
+        if step > 30 and step % 3 == 0:
+            i, j = rng.choice(8, 2, replace=False)
+            reduced = (places[j] + moved[j] - places[i] - moved[i]) @ np.linalg.inv(atoms.cell.array)
+            hop = (reduced - np.rint(reduced)) @ atoms.cell.array
+            moved[i] += hop
+            moved[j] -= hop
+        shift[who] += moved
+
+    monitor = watch(flow)
+    assert monitor.problem.status == "melted"
+    assert f"the {name} sublattice diffuses" in monitor.problem.reason
+    assert monitor.summary["polyhedra_kept"] == 1.0
+    assert monitor.summary["sublattices"]["P"]["displaced"] == 0
+
+
+def test_rotation_of_tetrahedra_is_no_melt():
+    atoms = argyrodite()
+    arms = atoms.positions[BONDED] - np.repeat(atoms.positions[PHOSPHORUS], 4, axis=0)
+
+    def turn(shift, step):
+        angle = 0.02 * step
+        matrix = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        shift[BONDED] += arms @ matrix.T - arms
+
+    monitor = watch(turn)
+    assert monitor.problem is None
+    assert monitor.summary["rms_by_element_A"]["S"] > 2.0
+    assert monitor.summary["sublattices"]["S"]["sites"] == 8
+
+
+def test_vibration_at_1200_K_is_no_melt():
+    """Halides, free S and whole tetrahedra vibrate by 0.35 A per axis."""
+    rng = np.random.default_rng(5)
+
+    def shake(shift, step):
+        units = 0.35 * rng.standard_normal((8, 3))
+        shift[PHOSPHORUS] += units
+        shift[BONDED] += np.repeat(units, 4, axis=0)
+        shift[40:] += 0.35 * rng.standard_normal((16, 3))
+
+    monitor = watch(shake, vibration=0.03)
+    assert monitor.problem is None
+    assert all(one["rms_A"] < 0.15 * 4.1 for one in monitor.summary["sublattices"].values())
+
+
+def test_one_exchange_of_a_halide_and_sulfur_is_told():
+    def exchange(shift, step):
+        if step > 50:
+            shift[40] += 2.5
+            shift[48] -= 2.5
+
+    monitor = watch(exchange)
+    assert monitor.problem is None
+    assert monitor.summary["exchanged"].startswith("changed place: 1 of 8 Br sites (by 4.")
+    assert "1 of 8 S sites" in monitor.summary["exchanged"]
+
+
+def test_a_cell_that_breathes_and_grows_is_no_melt():
+    atoms = argyrodite()
+    monitor = Monitor(atoms, 100, melt=True, frame_fs=50.0)
+    for step in range(100):
+        other = atoms.copy()
+        other.set_cell(atoms.cell * (1 + 0.0005 * step), scale_atoms=True)
+        other.positions += [0, 0, 4 * other.cell[2, 2]]  # far from the origin, as a drifting run is
+        assert monitor.check(frame(other, step)) is None
+    assert monitor.summary["sublattices"]["Br"]["rms_A"] < 1e-6
 
 
 def test_diffusing_framework_melts_and_the_verdict_repeats():
