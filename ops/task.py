@@ -3,20 +3,23 @@
 A :class:`TaskOP` declares its inputs and does its work in :meth:`TaskOP.run`. Where the environment variable
 ``DPA_SSE_RUN`` names a run folder (local runs), every task has a working folder there whose name contains a hash of
 all that the result depends on: a finished task is never computed again, an interrupted one goes on from its
-checkpoints, and a changed input leads to another folder. Elsewhere (pods) the task works in the current folder.
+checkpoints, and a changed input leads to another folder. Elsewhere (pods) the task works in the current folder, and
+:mod:`ops.store` keeps results and checkpoints under that hash.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, List  # noqa: UP035  (dflow knows typing.List only)
@@ -28,9 +31,14 @@ from dflow.python import TransientError as DflowTransientError
 from ops import events
 from ops.errors import PipelineError, TransientError
 from ops.files import read_json, sha256_file, walk_files, write_json
+from ops.inline import decode
+from ops.store import TaskStore, store_from_environment
 
 DONE = ".done.json"
 MANIFEST = "manifest.json"
+TERMINATION_LOG = Path("/dev/termination-log")  # what a container writes there, Kubernetes and Argo show as its reason
+TERMINATION_BYTES = 4000
+ABSENT: dict[type, Any] = {bool: False, int: 0, float: math.nan}  # output parameters that a result does not have
 
 
 class TaskOP(OP):
@@ -49,6 +57,16 @@ class TaskOP(OP):
         Folders below the task's whose files are kept, but are no results: they hold times and names of machines.
     version : int
         Raised when the meaning of the result changes, so that old results are not taken for new ones.
+    cached : bool
+        Whether an earlier result may be taken.
+    software : str
+        What the task needs beside this package: nothing (``base``), DeePMD-kit and LAMMPS (``deepmd``), or the
+        program of the project's labeler (``labeler``). Decides on the image of a pod.
+    kind : str
+        What sort of work it is: ``light``, ``analysis``, ``train``, ``infer`` (a model on many frames), ``md`` or
+        ``label``. Decides on the resources of a pod.
+    page : str
+        File of the result that a person may want to look at (HTML), empty for none.
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ()
@@ -57,6 +75,9 @@ class TaskOP(OP):
     logs: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
+    software: ClassVar[str] = "base"
+    kind: ClassVar[str] = "light"
+    page: ClassVar[str] = ""
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any] | None:
         """Do the work: files into ``out``; returns the output parameters."""
@@ -76,9 +97,8 @@ class TaskOP(OP):
     @classmethod
     def get_output_sign(cls) -> OPIOSign:
         """Return dflow's description of the outputs: one folder, and the small parameters."""
-        defaults: dict[type, Any] = {bool: False, int: 0}
         sign: dict[str, Any] = {"out": Artifact(Path)}
-        sign.update({name: Parameter(kind, default=defaults[kind]) for name, kind in cls.returns.items()})
+        sign.update({name: Parameter(kind, default=ABSENT[kind]) for name, kind in cls.returns.items()})
         return OPIOSign(sign)
 
     @classmethod
@@ -87,36 +107,48 @@ class TaskOP(OP):
 
     def execute(self, op_in: OPIO) -> OPIO:
         """Run the task (called by dflow in a process of its own)."""
-        inputs = dict(op_in)
+        inputs = prepare(op_in)
         task = os.environ.get("DPA_SSE_STEP", type(self).__name__)
         if "iteration" in inputs:
             task += f"-i{inputs['iteration']:03d}"
         try:
             out, values = self._run_one(task, inputs)
         except (TransientError, TimeoutError) as error:
+            say_why(error)
             raise DflowTransientError(str(error)) from error
         except PipelineError as error:
+            say_why(error)
             raise DflowFatalError(str(error)) from error
-        return OPIO({"out": _publish(out, Path("out")), **values})
+        except Exception as error:
+            say_why(error)
+            raise
+        show_page(out, self.page)
+        given = {name: value for name, value in values.items() if value is not None}
+        absent = {name: ABSENT[kind] for name, kind in self.returns.items()}
+        return OPIO({"out": _publish(out, Path("out")), **absent, **given})
 
     def _run_one(self, task: str, inputs: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
         """Return the folder of the finished task and its output parameters, computed now or earlier."""
         stage = _stage()
         run = os.environ.get("DPA_SSE_RUN")
-        if run is None:
-            folder = Path.cwd() / "work" / task
-        else:
-            key = self._key(task, inputs)
-            folder = Path(run) / "tasks" / stage / f"{task}--{key[:10]}"
-            if self.cached and (folder / DONE).exists():
-                events.emit("cached", stage, task, folder=folder)
-                return folder, read_json(folder / DONE)["values"]
+        store = store_from_environment() if run is None and self.cached else None
+        key = self._key(task, inputs) if run or store else ""
+        folder = Path(run) / "tasks" / stage / f"{task}--{key[:10]}" if run else Path.cwd() / "work" / task
+        if run and self.cached and (folder / DONE).exists():
+            events.emit("cached", stage, task, folder=folder)
+            return folder, read_json(folder / DONE)["values"]
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = store.restore(key, folder) if store else None
+        if saved and saved.done:
+            events.emit("cached", stage, task, folder=folder)
+            return folder, saved.values
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "status.json").unlink(missing_ok=True)  # of an attempt that failed
-        events.emit("start", stage, task, folder=folder)
+        events.emit("start", stage, task, folder=folder, checkpoint=bool(saved) or None)
         start = time.monotonic()
         try:
-            values = self._attempts(task, folder, inputs)
+            with store.checkpoints(key, folder) if store else nullcontext():
+                values = self._attempts(task, folder, inputs)
         except Exception as error:
             events.emit("failed", stage, task, folder=folder, reason=str(error) or type(error).__name__)
             raise
@@ -125,6 +157,8 @@ class TaskOP(OP):
         failed, final, remark = _outcome(folder)
         if failed is None or final:
             write_json(folder / DONE, {"values": values, "seconds": seconds})
+            if store:
+                _store_result(store, key, folder, values)
         kind = "failed" if failed else "done"
         events.emit(kind, stage, task, folder=folder, seconds=seconds, reason=failed or remark)
         return folder, values
@@ -164,16 +198,22 @@ class FanOutOP(TaskOP):
 
     def execute(self, op_in: OPIO) -> OPIO:
         """Run all tasks of this group, one after the other."""
-        inputs = dict(op_in)
+        inputs = prepare(op_in)
         group, size, count = (inputs.pop(name) for name in self._loop_numbers())
         step = os.environ.get("DPA_SSE_STEP", type(self).__name__)
         if "iteration" in inputs:
             step += f"-i{inputs['iteration']:03d}"
         target = Path(f"group.{group:03d}")
         target.mkdir()
-        for index in range(group * size, min(count, (group + 1) * size)):
-            out, _ = self._run_one(f"{step}-{index:03d}", {**inputs, "index": index})
+        indices = range(group * size, min(count, (group + 1) * size))
+        for number, index in enumerate(indices):
+            try:
+                out, _ = self._run_one(f"{step}-{index:03d}", {**inputs, "index": index})
+            except TransientError as error:  # the store does not answer: this process may, in a while, be started again
+                say_why(error)
+                raise DflowTransientError(str(error)) from error
             _publish(out, target / f"task.{index:03d}")
+            show_progress(number + 1, len(indices))
         return OPIO({"out": target})
 
     def _attempts(self, task: str, folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -186,10 +226,43 @@ class FanOutOP(TaskOP):
             return {}
 
 
+def prepare(op_in: OPIO) -> dict[str, Any]:
+    """Return the inputs, unpacked, and make SIGTERM end this process as a termination, not as a failed task."""
+    signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(128 + signal.SIGTERM))
+    folder = Path.cwd() / "inputs"
+    return {name: decode(value, folder) if isinstance(value, Path) else value for name, value in op_in.items()}
+
+
+def say_why(error: Exception) -> None:
+    """In a pod: hand the reason of a failure to Kubernetes."""
+    if "DPA_SSE_RUN" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+        reason = str(error) or type(error).__name__
+        if not isinstance(error, PipelineError):
+            reason = f"{type(error).__name__}: {reason}"
+        with suppress(OSError):
+            TERMINATION_LOG.write_bytes(reason.encode()[:TERMINATION_BYTES])
+
+
+def show_page(out: Path, name: str) -> None:
+    """In a pod: put the page of a result where its artifact of its own is taken from (``DPA_SSE_PAGE``)."""
+    target = os.environ.get("DPA_SSE_PAGE")
+    if target and name and (out / name).is_file():
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(out / name, target)
+
+
+def show_progress(done: int, total: int) -> None:
+    """In a pod: tell Argo how many tasks of the group are done."""
+    target = os.environ.get("ARGO_PROGRESS_FILE")
+    if target:
+        with suppress(OSError):
+            Path(target).write_text(f"{done}/{total}")
+
+
 def results(groups: list[Path]) -> list[Path]:
-    """Return the result folders of a fan-out in the order of their index."""
-    folders = [folder for group in groups for folder in Path(group).glob("task.*")]
-    return sorted(folders, key=lambda folder: int(folder.name.rpartition(".")[2]))
+    """Return the result folders of a fan-out in the order of their index, each once (a repeated pod lists it again)."""
+    found = {folder.name: folder for group in groups for folder in Path(group).glob("task.*")}
+    return sorted(found.values(), key=lambda folder: int(folder.name.rpartition(".")[2]))
 
 
 def write_manifest(folder: Path, *, producer: str, version: int, logs: Sequence[str] = ()) -> None:
@@ -200,6 +273,13 @@ def write_manifest(folder: Path, *, producer: str, version: int, logs: Sequence[
         if name != MANIFEST and not name.endswith(".log") and name.split("/")[0] not in logs
     }
     write_json(folder / MANIFEST, {"producer": producer, "version": version, "files": files})
+
+
+def _store_result(store: TaskStore, key: str, folder: Path, values: dict[str, Any]) -> None:
+    try:
+        store.save(key, folder, values=values)
+    except TransientError as error:  # the result itself is here
+        events.emit("note", "", "", reason=str(error))
 
 
 def _stage() -> str:

@@ -91,6 +91,19 @@ def run(
 
 
 @app.command()
+def render(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; standard output by default.")] = None,
+    inputs_in_bucket: Annotated[bool, typer.Option(help="Large inputs by their key in the bucket.")] = False,
+) -> None:
+    """Write the Argo workflow of a configuration: argo submit wf.yaml."""
+    from pipeline.commands.argo import render_config
+
+    raise typer.Exit(render_config(config, overrides or [], out, inputs_in_bucket=inputs_in_bucket))
+
+
+@app.command()
 def resume(run_name: RunArgument) -> None:
     """Go on with an interrupted or failed run."""
     from pipeline.commands.start import resume_run

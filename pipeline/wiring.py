@@ -13,10 +13,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ops.files import jsonable, write_text
-from ops.tools import thread_environment
 
 if TYPE_CHECKING:
     from dflow import Step
@@ -36,6 +35,95 @@ class Resources:
     threads_per_task: int | None = None
     retries: int = 1
     task_timeout_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a platform has to know of a step: its OP, and how many tasks go into one process (or pod)."""
+
+    name: str
+    stage: str
+    title: str
+    op: type[TaskOP]
+    gpu: bool
+    tasks: int = 1
+    group_size: int = 1
+
+
+class Platform(Protocol):
+    """Where the DAG is to run: what differs between a machine and a cluster."""
+
+    @property
+    def command(self) -> Sequence[str]:
+        """What starts the script of a step."""
+
+    @property
+    def helper(self) -> Sequence[str]:
+        """What starts dflow's bookkeeping scripts, which need the standard library only."""
+
+    def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
+        """Return how many of ``count`` equal tasks share a process."""
+
+    def threads(self, facts: Facts, side_by_side: int) -> int:
+        """Return the threads of a task, ``side_by_side`` of which run at a time."""
+
+    def image(self, op: type[TaskOP]) -> str:
+        """Return the container image that an OP needs."""
+
+    def environment(self, facts: Facts) -> dict[str, str]:
+        """Return the environment variables of a step beside those that every step has."""
+
+    def settle(self, template: Any, facts: Facts) -> None:
+        """Adapt dflow's template of a step."""
+
+    def artifact(self, path: Path) -> Any:
+        """Return an artifact for a file or folder of this machine."""
+
+
+class LocalPlatform:
+    """The machine that the command runs on: processes instead of pods, links instead of uploads."""
+
+    command = (sys.executable, "-m", "pipeline.engines.launcher")
+    helper = (sys.executable, "-S", "-E")
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
+        """Return how many of ``count`` equal tasks share a process: as many as keep all cores or cards busy."""
+        return min(MAX_GROUP, math.ceil(count / self.workers(count, gpu=gpu))) if grouped else 1
+
+    def workers(self, count: int, *, gpu: bool) -> int:
+        """Return how many tasks run side by side."""
+        places = self.resources.cores
+        if gpu and self.resources.gpus:
+            places = len(self.resources.gpus) * self.resources.tasks_per_gpu
+        return max(1, min(count, places))
+
+    def threads(self, facts: Facts, side_by_side: int) -> int:
+        """Return a task's share of the cores."""
+        share = max(1, self.resources.cores // self.workers(side_by_side, gpu=facts.gpu and side_by_side > 1))
+        return min(share, self.resources.threads_per_task or share)
+
+    def image(self, op: type[TaskOP]) -> str:
+        """Return a name; nothing is containerised here."""
+        return "dpa-sse-base"
+
+    def environment(self, facts: Facts) -> dict[str, str]:
+        """Return the failure policy of the tasks."""
+        return {
+            "DPA_SSE_RETRIES": str(self.resources.retries),
+            "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),
+        }
+
+    def settle(self, template: Any, facts: Facts) -> None:
+        """Leave the template as it is: dflow's debug mode knows nothing of pods."""
+
+    def artifact(self, path: Path) -> Any:
+        """Return dflow's link to the file or folder."""
+        from dflow import upload_artifact
+
+        return upload_artifact(path.resolve())
 
 
 @dataclass
@@ -63,11 +151,14 @@ class Flow:
         Receives the settings files of the steps.
     resources : Resources
         Of the machine.
+    platform : Platform, optional
+        Where it is to run; this machine by default.
     """
 
     name: str
     folder: Path
     resources: Resources
+    platform: Platform | None = None
     nodes: list[Node] = field(default_factory=list)
     _owner: dict[int, str] = field(default_factory=dict)
     _loop: str | None = None
@@ -79,6 +170,7 @@ class Flow:
 
         self.workflow = Workflow(name=self.name)
         self._steps: Any = self.workflow
+        self._place: Platform = self.platform or LocalPlatform(self.resources)
 
     def stage(self, name: str) -> None:
         """Begin a stage: the folder below ``tasks/`` and the line of the progress display for the next steps."""
@@ -93,9 +185,7 @@ class Flow:
 
     def upload(self, path: Path) -> Any:
         """Return an artifact for a file or folder of this machine."""
-        from dflow import upload_artifact
-
-        return upload_artifact(path.resolve())
+        return self._place.artifact(path)
 
     def step(
         self,
@@ -107,10 +197,10 @@ class Flow:
         artifacts: Mapping[str, Any] | None = None,
         numbers: Mapping[str, Any] | None = None,
         gpu: bool = False,
-        parallel_with: int = 1,
     ) -> Step:
-        """Add one task; it may use all cores (or a share, with ``parallel_with``)."""
-        step = self._make(name, op, settings, artifacts, numbers, threads=self._threads(parallel_with), gpu=gpu)
+        """Add one task; it may use all cores."""
+        facts = Facts(name, self._stage, title, op, gpu)
+        step = self._make(facts, settings, artifacts, numbers, side_by_side=1)
         self._add(step, name, settings, title, 1, artifacts)
         return step
 
@@ -139,17 +229,14 @@ class Flow:
 
         if count < 1:
             raise ValueError(f"{name}: a fan-out needs at least one task")
-        workers = self._workers(count, gpu)
-        size = min(MAX_GROUP, math.ceil(count / workers)) if grouped else 1
+        size = self._place.group_size(op, count, gpu=gpu, grouped=grouped)
         groups = math.ceil(count / size)
         step = self._make(
-            name,
-            op,
+            Facts(name, self._stage, title, op, gpu, count, size),
             settings,
             artifacts,
             {**(numbers or {}), "group": "{{item}}", "group_size": size, "count": count},
-            threads=self._threads(min(workers, groups)),
-            gpu=gpu,
+            side_by_side=groups,
             slices=Slices("{{item}}", output_artifact=["out"]),
             with_param=list(range(groups)),
         )
@@ -219,31 +306,32 @@ class Flow:
 
     def _make(
         self,
-        name: str,
-        op: type[TaskOP],
+        facts: Facts,
         settings: Mapping[str, Any],
         artifacts: Mapping[str, Any] | None,
         numbers: Mapping[str, Any] | None,
         *,
-        threads: int,
-        gpu: bool,
+        side_by_side: int,
         slices: Any = None,
         with_param: Sequence[int] | None = None,
     ) -> Step:
         from dflow import Step
         from dflow.python import PythonOPTemplate
 
+        from ops.task import TaskOP
+
+        name, op, place = facts.name, facts.op, self._place
         if any(node.name == name for node in self.nodes):
             raise ValueError(f"two steps are called {name}")
-        command = [sys.executable, "-m", "pipeline.engines.launcher"]
         template = PythonOPTemplate(
             op,
-            image="dpa-sse-base",
-            command=command,
+            image=place.image(op),
+            command=list(place.command),
             upload_dflow=False,
             slices=slices,
-            envs=self._environment(name, threads, gpu),
+            envs=self._environment(facts, place.threads(facts, side_by_side)),
         )
+        place.settle(template, facts)
         values = dict(numbers or {})
         key = name
         if self._iteration is not None:
@@ -261,32 +349,19 @@ class Flow:
             artifacts={**absent, "settings": self.literal(name, settings), **(artifacts or {})},
             with_param=with_param,  # type: ignore[arg-type]
             key=key,
-            util_image="dpa-sse-base",
-            util_command=[sys.executable, "-S", "-E"],  # the bookkeeping scripts need the standard library only
+            util_image=place.image(TaskOP),
+            util_command=list(place.helper),
         )
 
-    def _environment(self, name: str, threads: int, gpu: bool) -> dict[str, str]:
-        resources = self.resources
+    def _environment(self, facts: Facts, threads: int) -> dict[str, str]:
         return {
-            **thread_environment(threads),
-            "DPA_SSE_STEP": name,
-            "DPA_SSE_STAGE": self._stage,
+            "DPA_SSE_STEP": facts.name,
+            "DPA_SSE_STAGE": facts.stage,
             "DPA_SSE_THREADS": str(threads),
-            "DPA_SSE_RETRIES": str(resources.retries),
-            "DPA_SSE_TASK_TIMEOUT_S": str(resources.task_timeout_s),
-            "DPA_SSE_NEEDS_GPU": "1" if gpu else "0",
+            "DPA_SSE_NEEDS_GPU": "1" if facts.gpu else "0",
             "PYTHONUNBUFFERED": "1",
+            **self._place.environment(facts),
         }
-
-    def _workers(self, count: int, gpu: bool) -> int:
-        places = self.resources.cores
-        if gpu and self.resources.gpus:
-            places = len(self.resources.gpus) * self.resources.tasks_per_gpu
-        return max(1, min(count, places))
-
-    def _threads(self, side_by_side: int) -> int:
-        share = max(1, self.resources.cores // side_by_side)
-        return min(share, self.resources.threads_per_task or share)
 
     def _add(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.conductivity.settings import ConductivitySettings
 from ops.task import TaskOP, results
@@ -12,10 +12,13 @@ from ops.task import TaskOP, results
 class Conductivity(TaskOP):
     """Diffusion, conductivity and Arrhenius extrapolation from the production trajectories."""
 
+    kind = "analysis"
     artifacts = ("trajectories*",)
+    returns: ClassVar[dict[str, type]] = {"sigma_300K_mS_cm": float}
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``conductivity.json``, tables and figures."""
         from ops.conductivity.analyse import analyse_folder
 
-        analyse_folder(results(inputs["trajectories"]), ConductivitySettings(**settings["conductivity"]), out)
+        found = analyse_folder(results(inputs["trajectories"]), ConductivitySettings(**settings["conductivity"]), out)
+        return {"sigma_300K_mS_cm": found["arrhenius"].get("sigma_300K_mS_cm")}

@@ -10,9 +10,10 @@ from ops.data.collect import collect_trajectories
 from ops.data.merge import merge_datasets, merge_labelled
 from ops.data.paths import DATASET, dataset_of
 from ops.data.settings import SplitSettings
+from ops.exploration.page import PAGE, learning_page
 from ops.exploration.settings import LearningSettings
 from ops.exploration.state import initial_state
-from ops.files import read_json, write_json
+from ops.files import read_json, write_json, write_text
 from ops.task import TaskOP, results
 
 
@@ -59,6 +60,7 @@ class MergeLabelled(TaskOP):
 
     artifacts = ("campaign", "assembled", "selected", "labelled*")
     numbers = ("iteration",)
+    page = PAGE
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class MergeLabelled(TaskOP):
         state = read_json(inputs["selected"] / "state.json")
         state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}
         write_json(out / "state.json", state)
+        write_text(out / PAGE, learning_page(state["history"]))
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):
             target = out / "models" / model.name
             target.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.data.merge import merge_datasets
 from ops.data.paths import DATASET, dataset_of
@@ -36,6 +36,8 @@ class PrepareTeacher(TaskOP):
 class RunTeacherMd(FanOutOP):
     """NPT molecular dynamics with the teacher, from one perturbed cell at one temperature."""
 
+    software = "deepmd"
+    kind = "md"
     artifacts = ("prepared", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -48,6 +50,8 @@ class RunTeacherMd(FanOutOP):
 class RunDraftMd(FanOutOP):
     """The same with the first student: it goes where a student goes that has not seen everything."""
 
+    software = "deepmd"
+    kind = "md"
     artifacts = ("prepared", "student")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -59,6 +63,8 @@ class RunDraftMd(FanOutOP):
 class LabelWithTeacher(TaskOP):
     """Perturbed frames of the teacher trajectories, labelled by the teacher, without extreme forces."""
 
+    software = "deepmd"
+    kind = "infer"
     artifacts = ("trajectories*", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -74,6 +80,8 @@ class LabelWithTeacher(TaskOP):
 class LabelDraftMd(TaskOP):
     """The frames of the first student, labelled by the teacher, added to the training data."""
 
+    software = "deepmd"
+    kind = "infer"
     artifacts = ("distilled", "trajectories*", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -95,6 +103,8 @@ class LabelDraftMd(TaskOP):
 class TrainStudent(TaskOP):
     """The student: train, freeze, compress, compare the three."""
 
+    software = "deepmd"
+    kind = "train"
     artifacts = ("distilled", "draft?")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -115,16 +125,20 @@ class TrainStudent(TaskOP):
 class EvaluateStudent(TaskOP):
     """Errors of the student against its teacher and against held-out labels."""
 
+    software = "deepmd"
+    kind = "infer"
     artifacts = ("student", "distilled", "labelled?")
+    returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write a folder with ``evaluation.json`` for each comparison."""
         from ops.training.evaluate import evaluate
 
         model = deployed_model(inputs["student"])
-        evaluate(model, dataset_of(inputs["distilled"]), "test", out, "student_vs_teacher")
+        errors = evaluate(model, dataset_of(inputs["distilled"]), "test", out, "student_vs_teacher")
         if inputs["labelled"]:
-            evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
+            errors = evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
+        return {"force_mae_meV_A": errors["force_mae_meV_A"]}
 
 
 def on_policy(distill: DistillSettings) -> DistillSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.data.paths import dataset_of
 from ops.exploration.explore import explore
@@ -20,6 +20,8 @@ from ops.task import FanOutOP, TaskOP, results
 class AssembleEnsemble(TaskOP):
     """The new models, a short sanity MD with each, and the exploration tasks of this iteration."""
 
+    software = "deepmd"
+    kind = "md"
     artifacts = ("campaign", "models*", "cells")
     numbers = ("iteration",)
 
@@ -44,6 +46,8 @@ class AssembleEnsemble(TaskOP):
 class Explore(FanOutOP):
     """LAMMPS NPT from one cell at one temperature and pressure, with the deviation of the ensemble."""
 
+    software = "deepmd"
+    kind = "md"
     artifacts = ("assembled",)
     numbers = ("iteration",)
 
@@ -60,10 +64,11 @@ class SelectCandidates(TaskOP):
 
     artifacts = ("campaign", "assembled", "explored*")
     numbers = ("iteration",)
+    returns: ClassVar[dict[str, type]] = {"candidates": int, "selected": int, "accurate": float}
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
-        select_candidates(
+        report = select_candidates(
             read_json(inputs["campaign"] / "state.json"),
             LearningSettings(**settings["learning"]),
             results(inputs["explored"]),
@@ -72,3 +77,6 @@ class SelectCandidates(TaskOP):
             out,
             sanity=read_json(inputs["assembled"] / "sanity.json"),
         )
+        return {
+            "candidates": report["candidate"], "selected": report["selected"], "accurate": report["accurate_ratio"],
+        }

@@ -22,6 +22,8 @@ def parse_labeler(data: dict[str, Any]) -> LabelerSettings:
 class RunAimd(FanOutOP):
     """Short molecular dynamics with the labeler from one perturbed cell."""
 
+    software = "labeler"
+    kind = "label"
     artifacts = ("cells",)
     logs = tuple(LABELERS)
 
@@ -34,6 +36,8 @@ class RunAimd(FanOutOP):
 class LabelFrames(FanOutOP):
     """Labels for one group of selected frames."""
 
+    software = "labeler"
+    kind = "label"
     artifacts = ("selected",)
     numbers = ("iteration",)
     logs = tuple(LABELERS)

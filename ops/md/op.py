@@ -24,6 +24,8 @@ class PrepareMd(TaskOP):
 class RunMd(FanOutOP):
     """Equilibration and production at one temperature; stops itself when the run has exploded or melted."""
 
+    software = "deepmd"
+    kind = "md"
     artifacts = ("tasks", "student")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:

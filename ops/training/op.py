@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.data.paths import dataset_of
 from ops.errors import InputError
@@ -42,6 +42,8 @@ def preset_input_of(
 class TrainMember(FanOutOP):
     """One model of the ensemble; from the second iteration on it starts from its predecessor."""
 
+    software = "deepmd"
+    kind = "train"
     artifacts = ("campaign",)
     numbers = ("iteration",)
 
@@ -66,6 +68,8 @@ class TrainMember(FanOutOP):
 class Pretrain(TaskOP):
     """The large model on all collected data."""
 
+    software = "deepmd"
+    kind = "train"
     artifacts = ("campaign",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -81,6 +85,7 @@ class Pretrain(TaskOP):
 class AdoptModel(TaskOP):
     """A model that exists already, instead of pre-training."""
 
+    software = "deepmd"
     artifacts = ("model?",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -93,6 +98,8 @@ class AdoptModel(TaskOP):
 class TrainVariant(FanOutOP):
     """The pre-trained model adapted to the new compound; and the same network from scratch."""
 
+    software = "deepmd"
+    kind = "train"
     artifacts = ("pretrained", "downstream", "campaign?")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -119,9 +126,12 @@ class TrainVariant(FanOutOP):
 class EvaluateVariants(TaskOP):
     """Errors on held-out trajectories: pre-trained, zero-shot, fine-tuned, from scratch."""
 
+    software = "deepmd"
+    kind = "infer"
     artifacts = ("pretrained", "variants*", "downstream", "campaign?")
+    returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write a folder with ``evaluation.json`` per model."""
         from ops.training.evaluate import evaluate
         from ops.training.train import change_bias
@@ -135,20 +145,26 @@ class EvaluateVariants(TaskOP):
         change_bias(pretrained, chosen, out / "bias")
         evaluate(out / "bias" / "model.pt", new, "test", out, "zero_shot_bias")
         names = {"naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch"}
-        for variant, folder in frames.items():
-            evaluate(folder / "model.pt", new, "test", out, names[variant])
+        errors = [
+            evaluate(folder / "model.pt", new, "test", out, names[variant]) for variant, folder in frames.items()
+        ]
+        return {"force_mae_meV_A": errors[0]["force_mae_meV_A"]}
 
 
 class EvaluatePretrained(TaskOP):
     """Errors of the pre-trained model on held-out trajectories of the base systems."""
 
+    software = "deepmd"
+    kind = "infer"
     artifacts = ("pretrained", "campaign")
+    returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``pretrain/evaluation.json``."""
         from ops.training.evaluate import evaluate
 
-        evaluate(inputs["pretrained"] / "model.pt", dataset_of(inputs["campaign"]), "test", out, "pretrain")
+        errors = evaluate(inputs["pretrained"] / "model.pt", dataset_of(inputs["campaign"]), "test", out, "pretrain")
+        return {"force_mae_meV_A": errors["force_mae_meV_A"]}
 
 
 def variant_folders(groups: list[Path], variants: list[str]) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from ops.md.settings import MdSettings
 from ops.settings import Settings
 from ops.structures.settings import Name, PerturbSettings, SystemSettings
 from ops.training.settings import FinetuneSettings, PretrainSettings
+from pipeline.config.cluster import ClusterSettings
 from pipeline.config.rules import broken_rules
 
 _SYMBOLS = (
@@ -103,6 +104,7 @@ class Project(Settings):
     conductivity: ConductivitySettings = ConductivitySettings()
     failure: FailureSettings = FailureSettings()
     resources: ResourcesSettings = ResourcesSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
     @property
     def target_systems(self) -> list[SystemSettings]:

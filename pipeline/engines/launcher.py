@@ -1,12 +1,13 @@
 """Start one dflow step: ``python -m pipeline.engines.launcher SCRIPT``.
 
-Light imports (kubernetes, minio and argo are only needed by a client of a cluster), no orphans, and at most one
-task per device.
+Light imports (kubernetes, minio and argo are only needed by a client of a cluster), no orphans on a laptop, and at
+most one task per device.
 """
 
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import runpy
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 
 class _ClientOnly(MetaPathFinder):
-    """Refuse packages that dflow imports but a step does not need: they cost a second per task."""
+    """Refuse packages that dflow imports but does not need in a step: they cost a second per task."""
 
     names = frozenset({"kubernetes", "minio", "argo"})
 
@@ -50,18 +51,39 @@ def acquire_device() -> int | None:
         time.sleep(0.5)
 
 
+def import_dflow() -> None:
+    """Import dflow without its clients; afterwards they can be imported again (the store of tasks needs minio)."""
+    blocked = _ClientOnly()
+    sys.meta_path.insert(0, blocked)
+    try:
+        importlib.import_module("dflow.python")
+    finally:
+        sys.meta_path.remove(blocked)
+
+
+def enter_working_folder() -> None:
+    """Go to the folder that ``DPA_SSE_WORKDIR`` names (pods: the rest of the file system is read-only)."""
+    folder = os.environ.get("DPA_SSE_WORKDIR")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+        os.environ["HOME"] = folder  # caches of matplotlib, numba, torch
+
+
 def main() -> None:
     """Run the script that dflow wrote."""
     from ops.tools import die_with_parent, thread_environment
 
-    parent = os.getppid()
-    die_with_parent()
-    if os.getppid() != parent or parent == 1:
-        sys.exit(143)  # the parent died before we could ask to be told
+    if "DPA_SSE_RUN" in os.environ:
+        parent = os.getppid()
+        die_with_parent()
+        if os.getppid() != parent or parent == 1:
+            sys.exit(143)  # the parent died before we could ask to be told
     os.environ.update(thread_environment())
-    sys.meta_path.insert(0, _ClientOnly())
+    import_dflow()
     lock = acquire_device()
-    script = sys.argv[1]
+    script = str(Path(sys.argv[1]).resolve())
+    enter_working_folder()
     sys.argv = sys.argv[1:]
     try:
         runpy.run_path(script, run_name="__main__")

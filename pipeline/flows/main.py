@@ -11,10 +11,12 @@ from pipeline.flows.models import add_distillation, add_finetuning, add_pretrain
 from pipeline.flows.production import add_production, add_report
 from pipeline.flows.project import ProjectFlow
 from pipeline.runs import CONFIG, Run
-from pipeline.wiring import Resources
+from pipeline.wiring import Platform, Resources
 
 
-def build(project: Project, base_dir: Path, folder: Path, resources: Resources) -> ProjectFlow:
+def build(
+    project: Project, base_dir: Path, folder: Path, resources: Resources, platform: Platform | None = None
+) -> ProjectFlow:
     """Return the DAG of a project.
 
     Parameters
@@ -27,8 +29,10 @@ def build(project: Project, base_dir: Path, folder: Path, resources: Resources) 
         Receives the input files of the DAG (cells, settings).
     resources : Resources
         What the tasks may use.
+    platform : Platform, optional
+        Where the DAG is to run; this machine by default.
     """
-    flow = ProjectFlow(project, base_dir, folder, resources)
+    flow = ProjectFlow(project, base_dir, folder, resources, platform)
     made: dict[str, Any] = {}
     made["campaign"] = add_campaign(flow)
     if project.pretrain:

@@ -12,14 +12,16 @@ from ops.labelers.settings import LabelerBase, with_file_texts
 from ops.structures.settings import SystemSettings
 from ops.training.settings import TrainSettings
 from pipeline.config.schema import Project
-from pipeline.wiring import Flow, Resources
+from pipeline.wiring import Flow, Platform, Resources
 
 
 class ProjectFlow(Flow):
     """The DAG of one project under construction."""
 
-    def __init__(self, project: Project, base_dir: Path, folder: Path, resources: Resources) -> None:
-        super().__init__(project.name.lower().replace("_", "-").replace(".", "-"), folder, resources)
+    def __init__(
+        self, project: Project, base_dir: Path, folder: Path, resources: Resources, platform: Platform | None = None
+    ) -> None:
+        super().__init__(project.name.lower().replace("_", "-").replace(".", "-"), folder, resources, platform)
         self.project = project
         self.base_dir = base_dir
 

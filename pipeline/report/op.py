@@ -18,6 +18,8 @@ class Report(TaskOP):
         "campaign?", "pretrained?", "errors?", "filter?", "student?", "student_errors?", "conductivity?",
         "variants*?", "trajectories*?",
     )
+    kind = "analysis"
+    page = "report.html"
     cached = False  # it shows times of this run
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:

@@ -1,0 +1,104 @@
+"""What differs between this machine and pods: images, commands, environment, inputs as text."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.errors import InputError
+from ops.files import sha256_tree
+from ops.inline import encode
+from pipeline import __version__
+from pipeline.config.cluster import ClusterPreset
+from pipeline.wiring import MAX_GROUP, Facts, Resources
+
+if TYPE_CHECKING:
+    from ops.task import TaskOP
+
+WORK = "/tmp/work"  # noqa: S108  (in a container of its own)
+PAGES = "/tmp/outputs/pages"  # noqa: S108
+INPUTS = "inputs"
+LABELER_SOFTWARE = {"mock": "base", "ase": "ase", "cp2k": "cp2k", "vasp": "vasp", "deepmd": "deepmd"}
+
+
+class ArgoPlatform:
+    """Pods of a cluster.
+
+    Parameters
+    ----------
+    preset : ClusterPreset
+        What the pods get.
+    resources : Resources
+        Failure policy and threads of the project.
+    labeler : str
+        Kind of the project's labeler: decides on the image of the labels.
+    outside_bytes : int, optional
+        Inputs whose text would be longer are not written into the workflow but listed in :attr:`outside`, to be
+        put into the bucket before the workflow is submitted. By default all inputs are inside.
+    """
+
+    command = ("python3", "-m", "pipeline.engines.launcher")
+    helper = ("python3", "-S", "-E")
+
+    def __init__(
+        self, preset: ClusterPreset, resources: Resources, labeler: str, outside_bytes: int | None = None
+    ) -> None:
+        self.preset = preset
+        self.resources = resources
+        self.labeler = labeler
+        self.outside_bytes = outside_bytes
+        self.facts: dict[str, Facts] = {}
+        self.outside: dict[str, str] = {}
+
+    def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
+        """Return how many of ``count`` equal tasks share a pod."""
+        size = math.ceil(count / self.preset.pod(op.kind).max_pods)
+        return min(MAX_GROUP, max(size, 1)) if grouped else size
+
+    def threads(self, facts: Facts, side_by_side: int) -> int:
+        """Return the threads of a task: the cores of its pod."""
+        cores = max(1, math.floor(self.preset.pod(facts.op.kind).cpu))
+        return min(cores, self.resources.threads_per_task or cores)
+
+    def image(self, op: type[TaskOP]) -> str:
+        """Return the container image that an OP needs."""
+        software = LABELER_SOFTWARE.get(self.labeler, self.labeler) if op.software == "labeler" else op.software
+        return self.preset.images.name(software)
+
+    def environment(self, facts: Facts) -> dict[str, str]:
+        """Return the variables of a pod; secrets are added by reference in :mod:`pipeline.engines.argo.finish`."""
+        variables = {
+            "DPA_SSE_RETRIES": str(self.resources.retries),
+            "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),
+            "DPA_SSE_WORKDIR": WORK,
+            "DPA_SSE_EVENTS": "stdout",
+            "DPA_SSE_STORE": "s3",
+            "DPA_SSE_STORE_PREFIX": f"store/{__version__}",
+            "DPA_SSE_CHECKPOINT_S": str(self.preset.checkpoint_every_s),
+        }
+        if facts.op.page:
+            variables["DPA_SSE_PAGE"] = f"{PAGES}/{facts.op.page}"
+        return variables
+
+    def settle(self, template: Any, facts: Facts) -> None:
+        """Call the template as the step, instead of by a random name."""
+        template.name = facts.name
+        self.facts[facts.name] = facts
+
+    def artifact(self, path: Path) -> Any:
+        """Return the content as text (a raw artifact), or the key in the bucket of a large one."""
+        text = encode(path)
+        if self.outside_bytes is None or len(text) <= self.outside_bytes:
+            return text
+        from dflow import S3Artifact
+
+        key = f"{INPUTS}/{sha256_tree(path)[:16]}/{path.name}"
+        self.outside[key] = text
+        return S3Artifact(key=key)
+
+
+def refuse(problems: list[str]) -> None:
+    """Raise an error that lists what is wrong, where there is something."""
+    if problems:
+        raise InputError("\n".join(problems))

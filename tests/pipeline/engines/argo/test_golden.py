@@ -1,0 +1,23 @@
+"""The rendered workflow of a small project, compared with a file; `GOLDEN=write pytest ...` writes it anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.config import load_checked
+from pipeline.engines.argo.render import render
+from pipeline.engines.argo.text import dump
+
+ROOT = Path(__file__).resolve().parents[4]
+GOLDEN = ROOT / "tests" / "golden" / "argo-learning.yaml"
+SMALL = ("pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null", "name=golden",
+         "cluster.preset=spot", "cluster.suspend=[after-learning]", "failure.task_timeout_min=60")
+
+
+def test_workflow_is_as_agreed() -> None:
+    located = load_checked(ROOT / "tests" / "flow" / "mock.yaml", SMALL)
+    text = dump(render(located.project, located.base_dir).workflow)
+    if os.environ.get("GOLDEN") == "write":
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()

@@ -1,0 +1,300 @@
+"""Each rule that a real Argo has taught has a test on the rendered workflow, so that nobody undoes it unknowingly."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ops.errors import InputError
+from ops.inline import UNSAFE
+from pipeline.config import load_checked
+from pipeline.engines.argo import limits
+from pipeline.engines.argo.render import Rendered, render
+from pipeline.engines.argo.text import dump
+
+ROOT = Path(__file__).resolve().parents[4]
+MOCK = ROOT / "tests" / "flow" / "mock.yaml"
+
+
+def rendered(config: Path, *overrides: str) -> Rendered:
+    located = load_checked(config, overrides)
+    return render(located.project, located.base_dir)
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict[str, Any]:
+    return rendered(MOCK, "failure.task_timeout_min=10").workflow
+
+
+@pytest.fixture(scope="module")
+def text(workflow: dict[str, Any]) -> str:
+    return dump(workflow)
+
+
+def pods(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [template for template in workflow["spec"]["templates"] if "script" in template]
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(limits.steps_of(workflow))
+
+
+def leaves(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from leaves(value, f"{path}.{key}")
+    elif isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from leaves(value, f"{path}[{number}]")
+    else:
+        yield path, data
+
+
+def test_fan_outs_have_no_output_parameters(workflow: dict[str, Any]) -> None:
+    fan_outs = {step["template"] for step in steps(workflow) if "withParam" in step}
+    assert len(fan_outs) >= 8
+    for template in pods(workflow):
+        if template["name"] in fan_outs:
+            assert "parameters" not in template["outputs"]
+
+
+def test_every_string_is_quoted_and_read_back_as_it_was(workflow: dict[str, Any], text: str) -> None:
+    assert yaml.safe_load(text) == workflow
+    for token in yaml.scan(dump({"n": "y", "no": ["1e3", "on", "~", "0x1", "2001-01-01", "a\nb: c\n", ""]})):
+        if isinstance(token, yaml.ScalarToken):
+            assert token.style, token.value
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.ScalarToken) and not token.style:
+            assert re.fullmatch(r"true|false|\d+|[A-Za-z][\w./-]*", token.value), token.value
+
+
+def test_a_fan_out_is_gathered_by_an_op_that_counts(workflow: dict[str, Any]) -> None:
+    """All slices failing under continueOn hangs Argo for ever: no continueOn, and slices end with 0 for a bad item."""
+    from ops.task import FanOutOP
+    from pipeline.commands.single import all_ops
+
+    assert all("continueOn" not in step for step in steps(workflow))
+    for step in steps(workflow):
+        if "withParam" in step:
+            source = next(t for t in pods(workflow) if t["name"] == step["template"])["script"]["source"]
+            name = re.search(r"op_obj = (\w+)\(\)", source)[1]
+            op = next(op for op in all_ops().values() if op.__name__ == name)
+            assert issubclass(op, FanOutOP)
+
+
+def test_everything_is_retried_but_a_fatal_exit_code(workflow: dict[str, Any]) -> None:
+    for template in pods(workflow):
+        strategy = template["retryStrategy"]
+        assert strategy["retryPolicy"] == "Always"
+        assert strategy["expression"] == "asInt(lastRetry.exitCode) != 2"
+        assert int(strategy["limit"]) >= 1
+        assert strategy["backoff"] == {"duration": "20s", "factor": "2", "cap": "10m"}
+        if template["name"] != "fan-out-init":
+            assert re.search(r"except FatalError:\n\s+traceback.print_exc\(\)\n\s+sys.exit\(2\)",
+                             template["script"]["source"])
+
+
+def test_no_double_dollar_and_no_braces_in_inputs(workflow: dict[str, Any], text: str) -> None:
+    assert "$$" not in text
+    for path, value in leaves(workflow):
+        if path.endswith(".raw.data"):
+            assert not UNSAFE.search(value), path
+
+
+def test_raw_inputs_are_read_as_a_path(workflow: dict[str, Any]) -> None:
+    """As a list of paths they would arrive empty."""
+    from pipeline.commands.single import all_ops
+
+    lists = {name.rstrip("*?") for op in all_ops().values() for name in op.artifacts if "*" in name}
+    raw = {item["name"] for step in steps(workflow)
+           for item in step.get("arguments", {}).get("artifacts", []) if "raw" in item}
+    assert {"settings", "cells"} <= raw
+    assert not raw & (lists - {"trajectories"})
+
+
+def test_no_step_that_is_read_from_can_be_skipped(workflow: dict[str, Any]) -> None:
+    conditional = {step["name"] for step in steps(workflow) if "when" in step}
+    assert conditional == {"learning-next"}
+    uses = [value for path, value in leaves(workflow) if isinstance(value, str) and "learning-next" in value
+            and not path.endswith((".name", ".value"))]
+    assert uses == [
+        "(steps['merge'].outputs.parameters['finished'] == 'true' ? steps['merge'].outputs.artifacts['out'] : "
+        "steps['learning-next'].outputs.artifacts['out'])"
+    ]
+
+
+def test_output_parameters_have_defaults_and_fan_outs_are_not_empty(workflow: dict[str, Any]) -> None:
+    for template in pods(workflow):
+        for item in template.get("outputs", {}).get("parameters", []):
+            assert "default" in item.get("valueFrom", {}) or item["name"] == "dflow_artifact_key"
+    assert all(json.loads(step["withParam"]) for step in steps(workflow) if "withParam" in step)
+
+
+def test_deadlines_are_the_pods_own(workflow: dict[str, Any]) -> None:
+    """A template timeout fails the whole workflow."""
+    for template in workflow["spec"]["templates"]:
+        assert "timeout" not in template
+    assert "activeDeadlineSeconds" not in workflow["spec"]
+    deadlines = {t["name"]: t["activeDeadlineSeconds"] for t in pods(workflow) if t["name"] != "fan-out-init"}
+    assert min(deadlines.values()) == 600 * 2 + 600  # the limit of a task, twice, and a margin
+    assert "activeDeadlineSeconds" not in next(t for t in pods(rendered(MOCK).workflow) if t["name"] == "md")
+
+
+def test_long_loops_are_refused() -> None:
+    stages = '[{"temperatures_K": [50], "steps": 10, "max_iterations": 91}]'
+    with pytest.raises(InputError, match="90"):
+        rendered(MOCK, f"learning.stages={stages}")
+
+
+def test_too_large_inputs_are_refused_with_an_explanation(tmp_path: Path) -> None:
+    import numpy as np
+
+    config = tmp_path / "mock.yaml"
+    folder = tmp_path / "data" / "set.000"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(1)
+    (tmp_path / "data" / "type.raw").write_text("0\n1\n" * 20)
+    (tmp_path / "data" / "type_map.raw").write_text("Li\nS\n")
+    np.save(folder / "coord.npy", random.random((100, 120)))
+    np.save(folder / "box.npy", np.tile(10 * np.eye(3).ravel(), (100, 1)))
+    np.save(folder / "energy.npy", random.random(100))
+    np.save(folder / "force.npy", random.random((100, 120)))
+    config.write_text(MOCK.read_text() + "data: [data]\n")
+    with pytest.raises(InputError, match=r"step user-data: \d+ KiB, more than the 128 KiB .*dpa-sse submit"):
+        rendered(config)
+    located = load_checked(config)
+    made = render(located.project, located.base_dir, outside_bytes=65536)
+    assert list(made.outside) == [key for path, key in leaves(made.workflow) if key in made.outside]
+    assert limits.size(made.workflow) < limits.WORKFLOW_BYTES
+
+
+def test_limits_are_measured() -> None:
+    big = {"spec": {"templates": [{"name": "a", "script": {"source": "x" * 100_000}},
+                                  {"name": "m", "steps": [[{"template": "a", "name": "s", "arguments": {
+                                      "artifacts": [{"raw": {"data": "y" * 40_000}}]}}]]}]}}
+    assert limits.pod_sizes(big)["a"] > 140_000
+    assert "128 KiB" in limits.problems(big)[0]
+    big["spec"]["templates"] *= 10
+    assert "at most 1024 KiB" in limits.problems(big)[-1]
+
+
+def test_no_secret_address_or_path_of_this_machine(text: str) -> None:
+    for bad in (str(ROOT), str(Path.home()), "127.0.0.1", "localhost", "http", "access_key", "token", "password"):
+        assert bad not in text.replace("localhost/dpa-sse-", ""), bad  # how containerd calls images without registry
+
+
+def test_the_same_bytes_every_time(text: str) -> None:
+    import random
+
+    random.seed()
+    assert dump(rendered(MOCK, "failure.task_timeout_min=10").workflow) == text
+    assert not re.search(r"-[a-z0-9]{5}-[a-z0-9]{5}\b", "\n".join(re.findall(r"template: '(.*)'", text)))
+
+
+def test_pods_are_restricted(workflow: dict[str, Any]) -> None:
+    """What Pod Security *restricted* asks for, and a read-only root besides."""
+    pod = workflow["spec"]["securityContext"]
+    assert pod["runAsNonRoot"] is True
+    assert pod["runAsUser"] == pod["fsGroup"] == 1000
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    for template in pods(workflow):
+        context = template["script"]["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["readOnlyRootFilesystem"] is True
+        assert all(volume.keys() & {"emptyDir", "persistentVolumeClaim"} for volume in template["volumes"])
+        assert {"cpu", "memory"} <= template["script"]["resources"]["limits"].keys()
+
+
+def test_names_are_unique_and_mean_something(workflow: dict[str, Any]) -> None:
+    names = Counter(template["name"] for template in workflow["spec"]["templates"])
+    assert set(names.values()) == {1}
+    for template in workflow["spec"]["templates"]:
+        if "steps" in template:
+            inner = Counter(step["name"] for group in template["steps"] for step in group)
+            assert set(inner.values()) == {1}
+    keys = Counter(item["value"] for step in steps(workflow) for item in step["arguments"].get("parameters", [])
+                   if item["name"] == "dflow_key" and item["value"])
+    assert set(keys.values()) == {1}
+    for step in steps(workflow):
+        assert step["template"] in names
+
+
+def test_few_pods_per_iteration(workflow: dict[str, Any]) -> None:
+    loop = next(t for t in workflow["spec"]["templates"] if t["name"] == "learning-loop")
+    single = [step for group in loop["steps"] for step in group
+              if "withParam" not in step and step["template"] != "learning-loop"]
+    assert len(single) <= 8
+
+
+def test_results_stay_and_the_rest_is_tidied(workflow: dict[str, Any]) -> None:
+    spec = workflow["spec"]
+    assert spec["artifactGC"] == {"strategy": "Never"}
+    assert spec["podGC"] == {"strategy": "OnPodSuccess"}
+    assert spec["archiveLogs"] is True
+    assert spec["ttlStrategy"]["secondsAfterCompletion"] > 86400
+    assert spec["serviceAccountName"] == "dpa-sse-workflow"
+    assert spec["artifactRepositoryRef"] == {"configMap": "artifact-repositories", "key": "dpa-sse"}
+    assert workflow["metadata"].keys() == {"generateName", "labels", "annotations"}
+    assert "status" not in workflow
+
+
+def test_pages_and_metrics(workflow: dict[str, Any]) -> None:
+    by_name = {template["name"]: template for template in pods(workflow)}
+    for name, page in (("merge", "learning.html"), ("report", "report.html")):
+        item = next(item for item in by_name[name]["outputs"]["artifacts"] if item["name"] == "page")
+        assert item["path"].endswith(page)
+        assert item["archive"] == {"none": {}}
+    found = {metric["name"] for template in pods(workflow)
+             for metric in template.get("metrics", {}).get("prometheus", [])}
+    assert found == {
+        "dpa_sse_candidates", "dpa_sse_selected", "dpa_sse_accurate_ratio", "dpa_sse_iteration",
+        "dpa_sse_force_mae_mev_per_angstrom", "dpa_sse_sigma_300k_ms_per_cm",
+    }
+
+
+def test_gates_wait_where_they_should() -> None:
+    made = rendered(MOCK, "cluster.suspend=[after-learning, before-md]").workflow
+    order = [group[0]["name"] for group in made["spec"]["templates"][-2]["steps"]]
+    main = next(t for t in made["spec"]["templates"] if t["name"] == made["spec"]["entrypoint"])
+    order = [group[0]["name"] for group in main["steps"]]
+    assert order[order.index("after-learning") - 1] == "learning"
+    assert order.index("before-md") + 1 == order.index("md-init")
+
+
+@pytest.mark.parametrize("preset", ["cpu-only", "one-gpu", "many-gpus", "spot"])
+def test_presets(preset: str) -> None:
+    made = rendered(MOCK, f"cluster.preset={preset}", "cluster.overrides={images.prefix: reg.example.org/x/}").workflow
+    by_name = {template["name"]: template for template in pods(made)}
+    tag = "0.1.0-cpu" if preset == "cpu-only" else "0.1.0"
+    for name in ("train", "pretrain", "explore", "md", "teacher-md", "teacher-labels", "evaluate"):
+        limit = by_name[name]["script"]["resources"]["limits"]
+        assert ("nvidia.com/gpu" in limit) == (preset != "cpu-only"), name
+        assert by_name[name]["script"]["image"] == f"reg.example.org/x/dpa-sse-deepmd:{tag}"
+    for name in ("perturb", "collect", "select", "merge", "conductivity", "report", "aimd", "label"):
+        assert "nvidia.com/gpu" not in by_name[name]["script"]["resources"]["limits"], name
+        assert by_name[name]["script"]["image"] == f"reg.example.org/x/dpa-sse-base:{tag}"
+    assert by_name["train"]["volumes"][1]["emptyDir"]["medium"] == "Memory"
+    assert ("tolerations" in by_name["train"]) == (preset in ("many-gpus", "spot"))
+
+
+def test_unknown_presets_and_values_are_named() -> None:
+    with pytest.raises(InputError, match="none of the presets cpu-only, many-gpus, one-gpu, spot"):
+        rendered(MOCK, "cluster.preset=nodes")
+    with pytest.raises(InputError, match=r"pods.train.memory: String should match"):
+        rendered(MOCK, "cluster.overrides={pods.train.memory: 5 GB}")
+
+
+def test_rendering_is_fast() -> None:
+    rendered(MOCK)
+    begin = time.process_time()
+    rendered(MOCK)
+    assert time.process_time() - begin < 5
