@@ -26,6 +26,7 @@ def starter(name: str) -> str:
         When there is none of that name; lists them.
     """
     known = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    known |= {f"paper/{path.stem}": path for path in sorted(CONFIGS.glob("paper/*.yaml"))}
     if name not in known:
         raise InputError(f"{'no starter configuration ' + repr(name) if name else 'which one?'}: {', '.join(known)}")
     return known[name].read_text(encoding="utf-8")

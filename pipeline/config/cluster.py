@@ -42,7 +42,9 @@ class PodSettings(Settings):
     """What a pod of one kind of work gets."""
 
     cpu: float = Field(1.0, gt=0, le=512, description="Processor cores (request and limit).")
-    memory: Quantity = "2Gi"
+    cpu_limited: bool = Field(True, description="false: `cpu` is the request only, idle cores may be used as well.")
+    memory: Quantity = Field("2Gi", description="Limit, and request where `memory_request` is not given.")
+    memory_request: Quantity | None = None
     disk: Quantity | None = Field(None, description="Scratch space (ephemeral storage); no limit when left out.")
     gpus: int = Field(0, ge=0, le=16)
     gpu_resource: str = Field("nvidia.com/gpu", description="Name under which the nodes offer their cards.")

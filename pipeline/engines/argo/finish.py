@@ -188,6 +188,11 @@ def _script(script: dict[str, Any], facts: Facts | None, pod: PodSettings, prese
     amounts: dict[str, str] = {"cpu": f"{pod.cpu:g}", "memory": pod.memory}
     if pod.disk:
         amounts["ephemeral-storage"] = pod.disk
+    requests, limits = dict(amounts), dict(amounts)
+    if pod.memory_request:
+        requests["memory"] = pod.memory_request
+    if not pod.cpu_limited:
+        del limits["cpu"]
     cards = {pod.gpu_resource: str(pod.gpus)} if pod.gpus and facts and facts.gpu else {}
     mounts = [{"name": "tmp", "mountPath": TMP}]
     if pod.shared_memory:
@@ -200,7 +205,7 @@ def _script(script: dict[str, Any], facts: Facts | None, pod: PodSettings, prese
         "imagePullPolicy": preset.images.pull_policy,
         "command": script["command"],
         **({"env": script["env"], "envFrom": _variables_of_namespace()} if facts else {}),
-        "resources": {"requests": {**amounts, **cards}, "limits": {**amounts, **cards}},
+        "resources": {"requests": {**requests, **cards}, "limits": {**limits, **cards}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -286,15 +286,33 @@ def test_presets(preset: str) -> None:
     assert ("tolerations" in by_name["train"]) == (preset in ("many-gpus", "spot"))
 
 
+def test_a_request_may_be_smaller_than_the_limit() -> None:
+    made = rendered(MOCK, "cluster.preset=tiny").workflow
+    train = next(template for template in pods(made) if template["name"] == "train")["script"]["resources"]
+    assert train == {"requests": {"cpu": "0.1", "memory": "128Mi"}, "limits": {"memory": "4Gi"}}
+
+
 def test_unknown_presets_and_values_are_named() -> None:
-    with pytest.raises(InputError, match="none of the presets cpu-only, many-gpus, one-gpu, spot"):
+    with pytest.raises(InputError, match="none of the presets cpu-only, many-gpus, one-gpu, spot, tiny"):
         rendered(MOCK, "cluster.preset=nodes")
     with pytest.raises(InputError, match=r"pods.train.memory: String should match"):
         rendered(MOCK, "cluster.overrides={pods.train.memory: 5 GB}")
 
 
-def test_rendering_is_fast() -> None:
-    rendered(MOCK)
+def test_the_paper_in_full_size() -> None:
+    """41 systems, 4 models, 20 iterations: below 500 kB, in less than 5 s."""
+    config = ROOT / "configs" / "paper" / "dpa-sse.yaml"
+    rendered(MOCK)  # imports
     begin = time.process_time()
-    rendered(MOCK)
+    made = rendered(config)
+    text = dump(made.workflow)
     assert time.process_time() - begin < 5
+    assert len(text) < 500_000
+    assert max(limits.pod_sizes(made.workflow).values()) < limits.TEMPLATE_BYTES / 2
+    assert made.remarks == []
+    located = load_checked(config)
+    assert len(located.project.systems) == 41
+    assert located.project.learning.models == 4
+    assert sum(stage.max_iterations for stage in located.project.learning.stages) == 20
+    many = rendered(config, "cluster.overrides={}")
+    assert "node status offloading" in many.remarks[0]
