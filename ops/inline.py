@@ -53,6 +53,13 @@ def decode(path: Path, folder: Path) -> Path:
     return target
 
 
+def decode_text(text: str) -> str:
+    """Return the original of a file that :func:`encode` has made text of."""
+    if not text.startswith(FILE_MARK):
+        return text
+    return gzip.decompress(base64.b64decode(text[len(FILE_MARK) :])).decode("utf-8")
+
+
 def _pack(data: bytes) -> str:
     text = base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
     return "\n".join(text[start : start + LINE] for start in range(0, len(text), LINE)) + "\n"

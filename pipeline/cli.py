@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pipeline.engines.argo.cluster import ArgoRun, Cluster
 
 DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
 
@@ -22,13 +25,25 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[Path, typer.Argument(help="Configuration file (YAML).", show_default=False)]
-RunArgument = Annotated[str, typer.Argument(help="Run folder, or its name below runs/.", show_default=False)]
+RunArgument = Annotated[
+    str, typer.Argument(help="Run folder, its name below runs/, or argo:NAME for a workflow.", show_default=False)
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", help="Namespace of the cluster.", show_default=False)]
+Kubeconfig = Annotated[Path | None, typer.Option("--kubeconfig", help="Instead of $KUBECONFIG.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Replace a value of the configuration."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the run folders.")]
+
+
+def _on_cluster(name: str, namespace: str | None, kubeconfig: Path | None) -> tuple[ArgoRun, Cluster] | None:
+    """Return the workflow that a user means and the way to it; None for a local run."""
+    from pipeline.engines.argo.cluster import Cluster, find_run
+
+    found = find_run(name, namespace)
+    return (found, Cluster(kubeconfig)) if found else None
 
 
 def _version(wanted: bool) -> None:
@@ -104,25 +119,53 @@ def render(
 
 
 @app.command()
-def resume(run_name: RunArgument) -> None:
-    """Go on with an interrupted or failed run."""
+def submit(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    runs_dir: RunsDir = Path("runs"),
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run a configuration on a cluster with Argo Workflows."""
+    from pipeline.commands.argo import submit_config
+
+    raise typer.Exit(submit_config(config, overrides or [], runs_dir, namespace, kubeconfig))
+
+
+@app.command()
+def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
+    """Go on with an interrupted, failed or waiting run."""
+    from pipeline.commands import argo_runs
     from pipeline.commands.start import resume_run
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.resume(*there))
 
     raise typer.Exit(resume_run(run_name))
 
 
 @app.command()
-def status(run_name: RunArgument, as_json: Json = False) -> None:
+def status(
+    run_name: RunArgument, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
+) -> None:
     """Show the stages of a run."""
+    from pipeline.commands import argo_runs
     from pipeline.commands.follow import show_status
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.show_status(*there, as_json=as_json))
 
     raise typer.Exit(show_status(run_name, as_json=as_json))
 
 
 @app.command()
-def watch(run_name: RunArgument) -> None:
+def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Follow a run until it ends."""
+    from pipeline.commands import argo_runs
     from pipeline.commands.follow import watch_run
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.watch(*there))
 
     raise typer.Exit(watch_run(run_name))
 
@@ -132,25 +175,56 @@ def logs(
     run_name: RunArgument,
     task: Annotated[str | None, typer.Argument(help="Task, as `status` and `run` name it.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each file.")] = 30,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show the logs of a task, or of all that failed."""
+    from pipeline.commands import argo_runs
     from pipeline.commands.follow import show_logs
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.show_logs(*there, task, lines))
 
     raise typer.Exit(show_logs(run_name, task, lines))
 
 
 @app.command()
-def stop(run_name: RunArgument) -> None:
+def stop(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Stop a run; `resume` goes on with it."""
+    from pipeline.commands import argo_runs
     from pipeline.commands.follow import stop_run
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.stop(*there))
 
     raise typer.Exit(stop_run(run_name))
 
 
 @app.command()
-def report(run_name: RunArgument) -> None:
+def download(
+    run_name: RunArgument,
+    steps: Annotated[list[str] | None, typer.Argument(help="Steps or tasks; the main results by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder to fill; its own by default.")] = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Bring results of a run on a cluster into its folder here."""
+    from pipeline.commands import argo_runs
+    from pipeline.commands.follow import say_where
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.download_results(*there, steps or [], out))
+    raise typer.Exit(say_where(run_name))
+
+
+@app.command()
+def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Write the report anew, of an unfinished run too."""
+    from pipeline.commands import argo_runs
     from pipeline.commands.follow import rebuild_report
+
+    if there := _on_cluster(run_name, namespace, kubeconfig):
+        raise typer.Exit(argo_runs.report(*there, None))
 
     raise typer.Exit(rebuild_report(run_name))
 

@@ -35,3 +35,49 @@ def render_config(config: Path, overrides: Sequence[str], out: Path | None, *, i
         f"Submit it with: argo submit -n {made.preset.namespace} {out}"
     )
     return 0
+
+
+def submit_config(
+    config: Path, overrides: Sequence[str], runs_dir: Path, namespace: str | None, kubeconfig: Path | None
+) -> int:
+    """Submit a configuration as a workflow, its large inputs into the bucket first; make its run folder here."""
+    from ops.files import write_json, write_text
+    from pipeline.config import load_checked, resolved_yaml
+    from pipeline.engines.argo.bucket import open_bucket
+    from pipeline.engines.argo.cluster import ArgoRun, Cluster
+    from pipeline.engines.argo.render import render
+    from pipeline.engines.argo.text import dump
+    from pipeline.runs import CONFIG, Run, provenance
+
+    located = load_checked(config, overrides)
+    made = render(located.project, located.base_dir, outside_bytes=OUTSIDE_BYTES)
+    for remark in made.remarks:
+        print(remark, file=sys.stderr)
+    cluster = Cluster(kubeconfig)
+    space = namespace or made.preset.namespace
+    if made.outside:
+        bucket = open_bucket(cluster, space)
+        for key, content in made.outside.items():
+            if key not in bucket.names(key):
+                print(f"into the bucket: {key} ({len(content) // 1024} KiB)")
+                bucket.put(key, content.encode())
+    name = cluster.create(made.workflow, space)
+    run = Run((runs_dir / name).resolve())
+    run.create()
+    write_text(run.folder / CONFIG, resolved_yaml(located.project))
+    write_text(run.folder / "workflow.yaml", dump(made.workflow))
+    made_by = {"command": f"dpa-sse submit {config.name}"}
+    write_json(run.folder / "manifest.json", provenance(located.project.seed) | made_by)
+    ArgoRun(name, space, run.folder).record()
+    print(f"Submitted: {space}/{name}   Run folder: {run.folder}")
+    print(f"Follow it: dpa-sse watch {name if runs_dir == Path('runs') else run.folder}")
+    print(f"User interface: {interface(made.preset.ui, space, name)}")
+    return 0
+
+
+def interface(address: str, namespace: str, name: str) -> str:
+    """Return the address of a workflow in Argo's user interface, and how to open the way to it where none is known."""
+    path = f"/workflows/{namespace}/{name}"
+    if address:
+        return address.rstrip("/") + path
+    return f"https://localhost:2746{path}   (after: kubectl -n {namespace} port-forward svc/argo-server 2746:2746)"

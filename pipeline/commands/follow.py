@@ -111,6 +111,12 @@ def stop_run(name: str) -> int:
     return 0
 
 
+def say_where(name: str) -> int:
+    """Print where the results of a local run are: nothing has to be downloaded."""
+    print(f"{open_run(name).folder}: a run on this machine, its results are there")
+    return 0
+
+
 def rebuild_report(name: str) -> int:
     """Write the report of a run anew from what its finished tasks left."""
     from pipeline.commands.ending import write_report

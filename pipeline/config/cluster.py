@@ -93,6 +93,7 @@ class ClusterPreset(Settings):
     keep_days: float = Field(30, gt=0, description="A finished workflow (not its results) goes after so many days.")
     checkpoint_every_s: int = Field(300, ge=5, description="Long tasks store a checkpoint every so many seconds.")
     grace_s: int = Field(60, ge=1, description="Seconds a pod has to store its last checkpoint when it must go.")
+    ui: str = Field("", description="Address of Argo's user interface, for the links that `submit` prints.")
     uid: int = Field(1000, ge=1, description="User of the containers.")
     pods: dict[Literal["light", "analysis", "train", "infer", "md", "label"], PodSettings] = Field(default={})
 

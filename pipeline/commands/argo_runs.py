@@ -1,0 +1,195 @@
+"""Commands about a workflow on a cluster: the words and tables of local runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.errors import InputError
+from pipeline.engines.argo import nodes
+from pipeline.engines.argo.cluster import ArgoRun, Cluster
+from pipeline.progress import describe, status_rows, table
+from pipeline.runs import StageStatus, now, stage_status
+
+if TYPE_CHECKING:
+    from pipeline.runs import Run
+
+POLL_S = 3.0
+ENDED = ("done", "failed", "stopped")
+
+
+def show_status(run: ArgoRun, cluster: Cluster, *, as_json: bool) -> int:
+    """Print the stages of a workflow with their progress, and why tasks have failed."""
+    workflow = cluster.get(run)
+    stages, state = _stages(workflow), nodes.state_of(workflow)
+    if as_json:
+        data = [{**vars(stage), "status": stage.status} for stage in stages]
+        print(json.dumps({"run": run.name, "status": state, "stages": data}, indent=1))
+        return 0
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(table(status_rows(stages, now()), f"{run.name}: {state}"))
+    for stage in stages:
+        for failure in stage.failures:
+            console.print(f"{failure['task']}: {failure['reason']}  (pods: {failure['folder']})", markup=False)
+    for event in nodes.events_of(workflow):
+        if event["event"] == "retry":
+            console.print(describe(event), markup=False)
+    message = (workflow.get("status") or {}).get("message", "")
+    if state in ("failed", "waiting") and message and not any(stage.failures for stage in stages):
+        console.print(message, markup=False)
+    if state == "suspended":
+        console.print(f"It waits for you: dpa-sse resume {_name(run)}", markup=False)
+    return 0
+
+
+def watch(run: ArgoRun, cluster: Cluster) -> int:
+    """Show the progress of a workflow until it ends."""
+    live = None
+    if sys.stdout.isatty():
+        from rich.live import Live
+
+        live = Live(auto_refresh=False)
+        live.__enter__()
+    shown: set[tuple[str, str, str]] = set()
+    state = ""
+    try:
+        while state not in ENDED:
+            workflow = cluster.get(run)
+            state = nodes.state_of(workflow)
+            for event in nodes.events_of(workflow):
+                mark = (event["event"], event["task"], str(event.get("folder")))
+                text = describe(event)
+                if mark not in shown and text and live is None:
+                    print(text)
+                shown.add(mark)
+            sys.stdout.flush()
+            if live is not None:
+                live.update(table(status_rows(_stages(workflow), now()), f"{run.name}: {state}"), refresh=True)
+            if state not in ENDED:
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        return 0  # only the watching ends
+    finally:
+        if live is not None:
+            live.__exit__(None, None, None)
+    print(f"{run.name}: {state}")
+    return 0 if state == "done" else 1
+
+
+def show_logs(run: ArgoRun, cluster: Cluster, task: str | None, lines: int) -> int:
+    """Print the ends of the logs of the pods of a task, or of all that failed."""
+    workflow = cluster.get(run)
+    all_pods = nodes.pods_of(workflow)
+    if task is None:
+        chosen = [pods for pods in all_pods if pods.node.get("phase") in ("Failed", "Error")]
+        if not chosen:
+            print("No task failed. Name one to see its logs (`dpa-sse status` lists them).")
+            return 0
+    else:
+        chosen = [pods for pods in all_pods if task in (pods.key, pods.step, *pods.tasks)]
+    if not chosen:
+        near = [name for pods in all_pods for name in pods.tasks if name.startswith(str(task))]
+        hint = f"; begins like: {', '.join(near[:8])}" if near else ""
+        raise InputError(f"{task}: no such task in {run.name}{hint}")
+    for pods in chosen:
+        for number, node in reversed(list(enumerate(pods.attempts, start=1))):
+            print(f"--- {pods.key}, pod {number} of {len(pods.attempts)}: {node.get('phase', '')} "
+                  f"{nodes.readable(node.get('message', ''))}".rstrip())
+            print(_log(run, cluster, node, lines))
+    return 0
+
+
+def _log(run: ArgoRun, cluster: Cluster, node: dict[str, Any], lines: int) -> str:
+    text = cluster.pod_log(run, str(node["id"]), lines)
+    if text is not None:
+        return text.rstrip()
+    kept = [item for item in (node.get("outputs") or {}).get("artifacts") or [] if item["name"] == "main-logs"]
+    if not kept:
+        return "(the pod is gone and has left no log)"
+    from pipeline.engines.argo.bucket import open_bucket
+
+    data = open_bucket(cluster, run.namespace).get(kept[0]["s3"]["key"]) or b""
+    return "\n".join(data.decode("utf-8", "replace").rstrip().splitlines()[-lines:])
+
+
+def stop(run: ArgoRun, cluster: Cluster) -> int:
+    """End the pods of a workflow; what has finished is kept."""
+    state = nodes.state_of(cluster.get(run))
+    if state in ENDED:
+        print(f"{run.name}: nothing is running")
+        return 0
+    cluster.stop(run)
+    print(f"{run.name}: stopped; go on with: dpa-sse resume {_name(run)}")
+    return 0
+
+
+def resume(run: ArgoRun, cluster: Cluster) -> int:
+    """Open the gate that a workflow waits at, or submit a failed or stopped one again.
+
+    Its tasks that have finished are found in the store of the namespace: only what failed and what depends on it is
+    computed.
+    """
+    state = nodes.state_of(cluster.get(run))
+    if state == "suspended":
+        opened = cluster.open_gates(run)
+        print(f"{run.name}: goes on ({', '.join(opened)})")
+        return 0
+    if state not in ("failed", "stopped"):
+        print(f"{run.name}: {state}; there is nothing to resume")
+        return 0 if state == "done" else 1
+    again = dataclasses.replace(run, name=cluster.resubmit(run))
+    again.record()
+    print(f"{run.name}: goes on as {again.name}; finished tasks are taken from the store")
+    print(f"Follow it with: dpa-sse watch {_name(again)}")
+    return 0
+
+
+def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> Run:
+    """Download results into a run folder and return it."""
+    from pipeline.engines.argo.bucket import open_bucket
+    from pipeline.engines.argo.results import download
+    from pipeline.runs import Run
+
+    workflow = cluster.get(run)
+    target = Run((out or run.folder or Path("runs") / run.name).resolve())
+    count = download(workflow, open_bucket(cluster, run.namespace), target, steps, print)
+    dataclasses.replace(run, folder=target.folder).record()
+    print(f"{target.folder}: {count} task{'s' * (count != 1)}")
+    return target
+
+
+def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> int:
+    """Download results and put the readable parts of the run folder in place."""
+    from pipeline.commands.ending import publish
+
+    publish(bring(run, cluster, steps, out))
+    return 0
+
+
+def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
+    """Download the main results and the report; of an unfinished workflow, write the report of what there is."""
+    from pipeline.commands.ending import publish, write_report
+
+    target = bring(run, cluster, [], out)
+    publish(target)
+    state = nodes.state_of(cluster.get(run))
+    path = write_report(target, "done" if "report" in target.finished() else state)
+    print(f"Report: {path}")
+    return 0
+
+
+def _stages(workflow: dict[str, Any]) -> list[StageStatus]:
+    return stage_status(nodes.plan_of(workflow), nodes.events_of(workflow))
+
+
+def _name(run: ArgoRun) -> str:
+    if run.folder is not None:
+        return run.folder.name if run.folder.parent.name == "runs" else str(run.folder)
+    return f"argo:{run.namespace}/{run.name}"

@@ -1,0 +1,142 @@
+"""The artifact bucket as a client outside of the cluster reaches it: directly, or through a pod of the S3 server."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import socket
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.errors import InputError, PipelineError
+from ops.store import S3Bucket
+from pipeline.engines.argo.finish import STORE_CONFIG, STORE_SECRET
+
+if TYPE_CHECKING:
+    from pipeline.engines.argo.cluster import Cluster
+
+ENDPOINT = "DPA_SSE_S3_ENDPOINT"
+"""Environment variable: host:port under which this machine reaches the S3 server."""
+CATALOG = ".dflow"
+
+
+def open_bucket(cluster: Cluster, namespace: str) -> S3Bucket:
+    """Return the artifact bucket of a namespace, with the access that the namespace itself has.
+
+    Raises
+    ------
+    InputError
+        The S3 server can not be reached from here.
+    """
+    from minio import Minio
+
+    values = cluster.settings(namespace, STORE_CONFIG, STORE_SECRET)
+    endpoint = os.environ.get(ENDPOINT) or values["endpoint"]
+    secure = values.get("secure") == "true"
+    options: dict[str, Any] = {}
+    if not _reachable(endpoint):
+        service = re.fullmatch(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?:(\d+)", endpoint)
+        if service is None or secure:
+            raise InputError(f"the S3 server {endpoint} can not be reached from here: set {ENDPOINT} to host:port")
+        options["http_client"] = _through_pod(cluster, service[1], service[2], int(service[3]))
+    client = Minio(
+        endpoint, access_key=values["accesskey"], secret_key=values["secretkey"], secure=secure,
+        region=values.get("region") or "us-east-1", **options,
+    )
+    return S3Bucket(client, values["bucket"])
+
+
+def fetch(bucket: S3Bucket, key: str, target: Path) -> bool:
+    """Bring an artifact into the folder ``target``; False where the bucket has nothing under this key."""
+    if key.endswith(".tgz"):
+        data = bucket.get(key)
+        if data is not None:
+            _unpack(data, target)
+        return data is not None
+    names = bucket.names(f"{key}/")
+    for name in names:
+        relative = Path(name[len(key) + 1 :])
+        if CATALOG in relative.parts:
+            continue
+        path = target / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bucket.get(name) or b"")
+    return bool(names)
+
+
+def _unpack(data: bytes, target: Path) -> None:
+    """Unpack an archive without the folder that Argo puts around an artifact, and without dflow's catalogue."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        members = []
+        for member in archive.getmembers():
+            parts = Path(member.name).parts[1:]
+            if parts and CATALOG not in parts:
+                member.name = "/".join(parts)
+                members.append(member)
+        archive.extractall(target, members=members, filter="data")
+
+
+def _reachable(endpoint: str) -> bool:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _through_pod(cluster: Cluster, service: str, namespace: str, port: int) -> Any:
+    """Return an HTTP client whose connections are forwarded by the API server to a pod of the service."""
+    from kubernetes.stream import portforward
+    from urllib3 import HTTPConnectionPool, PoolManager, Retry, Timeout
+    from urllib3.connection import HTTPConnection
+
+    from pipeline.engines.argo.cluster import explained
+
+    with explained(f"service {namespace}/{service}"):
+        found = cluster.core.read_namespaced_service(service, namespace)
+        labels = ",".join(f"{key}={value}" for key, value in (found.spec.selector or {}).items())
+        pods = cluster.core.list_namespaced_pod(namespace, label_selector=labels).items if labels else []
+    running = [pod for pod in pods if pod.status.phase == "Running"]
+    if not running:
+        raise PipelineError(f"service {namespace}/{service}: no running pod to connect to; set {ENDPOINT}")
+    inner = next((item.target_port for item in found.spec.ports if item.port == port), port)
+    number = _port_number(running[0], inner)
+
+    def connect() -> socket.socket:
+        forward = portforward(
+            cluster.core.connect_get_namespaced_pod_portforward, running[0].metadata.name, namespace,
+            ports=str(number),
+        )
+        made: socket.socket = forward.socket(number)
+        made.setblocking(True)
+        return made
+
+    patience = Retry(total=3), Timeout(connect=10, read=120)
+    return _pool(connect, HTTPConnection, HTTPConnectionPool, PoolManager, *patience)
+
+
+def _port_number(pod: Any, port: Any) -> int:
+    """Return the number of a port that a service may give by name."""
+    if isinstance(port, int) or str(port).isdigit():
+        return int(port)
+    named = {item.name: item.container_port for part in pod.spec.containers for item in part.ports or []}
+    return int(named[port])
+
+
+def _pool(
+    connect: Callable[[], socket.socket], connection: Any, pool: Any, manager: Any, retries: Any, timeout: Any
+) -> Any:
+    class ForwardedConnection(connection):  # type: ignore[misc]
+        def _new_conn(self) -> socket.socket:
+            return connect()
+
+    class ForwardedPool(pool):  # type: ignore[misc]
+        ConnectionCls = ForwardedConnection
+
+    made = manager(retries=retries, timeout=timeout, maxsize=2)
+    made.pool_classes_by_scheme = {"http": ForwardedPool, "https": ForwardedPool}
+    return made

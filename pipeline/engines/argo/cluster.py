@@ -1,0 +1,199 @@
+"""The cluster as its API server shows it: workflows, pods, their logs. Only this module talks to Kubernetes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ops.errors import InputError, PipelineError
+from ops.files import read_json, write_json
+from pipeline.engines.argo.nodes import gates, nodes_of
+
+GROUP, VERSION, PLURAL = "argoproj.io", "v1alpha1", "workflows"
+PREFIX = "argo:"
+RECORD = "argo.json"
+NAMESPACE = "dpa-sse"
+LABEL, NODE_ID = "workflows.argoproj.io/workflow", "workflows.argoproj.io/node-id"
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class ArgoRun:
+    """A workflow on a cluster, and its folder here where there is one."""
+
+    name: str
+    namespace: str
+    folder: Path | None = None
+
+    def record(self) -> None:
+        """Write down in the folder which workflow it is about."""
+        if self.folder is not None:
+            write_json(self.folder / RECORD, {"workflow": self.name, "namespace": self.namespace})
+
+
+def find_run(name: str, namespace: str | None = None) -> ArgoRun | None:
+    """Return the workflow that a user means, None for a local run.
+
+    Parameters
+    ----------
+    name : str
+        ``argo:NAME``, ``argo:NAMESPACE/NAME``, or a run folder that `submit` has made.
+    namespace : str, optional
+        Instead of the one in the name or in the folder.
+    """
+    if name.startswith(PREFIX):
+        given, _, workflow = name[len(PREFIX) :].rpartition("/")
+        return ArgoRun(workflow, namespace or given or NAMESPACE)
+    for folder in (Path(name), Path("runs") / name):
+        if (folder / RECORD).is_file():
+            known = read_json(folder / RECORD)
+            return ArgoRun(known["workflow"], namespace or known["namespace"], folder.resolve())
+    return None
+
+
+class Cluster:
+    """A connection to the API server that ``KUBECONFIG`` (or the pod's account) names."""
+
+    def __init__(self, kubeconfig: Path | None = None) -> None:
+        from kubernetes import client, config
+
+        chosen = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or None
+        try:
+            config.load_config(config_file=chosen)
+        except config.ConfigException as error:
+            raise InputError(f"no cluster: {error}; set KUBECONFIG or give --kubeconfig") from error
+        except FileNotFoundError as error:
+            raise InputError(f"{error.filename}: no such kubeconfig") from error
+        self.core: Any = client.CoreV1Api()
+        self.objects: Any = client.CustomObjectsApi()
+
+    def create(self, workflow: Mapping[str, Any], namespace: str) -> str:
+        """Submit a workflow and return its name."""
+        with explained(f"namespace {namespace}"):
+            made = self.objects.create_namespaced_custom_object(
+                GROUP, VERSION, namespace, PLURAL, dict(workflow), _request_timeout=TIMEOUT_S
+            )
+        return str(made["metadata"]["name"])
+
+    def get(self, run: ArgoRun) -> dict[str, Any]:
+        """Return a workflow with its status."""
+        with explained(f"{run.namespace}/{run.name}"):
+            return dict(self.objects.get_namespaced_custom_object(
+                GROUP, VERSION, run.namespace, PLURAL, run.name, _request_timeout=TIMEOUT_S
+            ))
+
+    def stop(self, run: ArgoRun) -> None:
+        """Let Argo end the pods of a workflow."""
+        with explained(f"{run.namespace}/{run.name}"):
+            self.objects.patch_namespaced_custom_object(
+                GROUP, VERSION, run.namespace, PLURAL, run.name, {"spec": {"shutdown": "Stop"}},
+                _request_timeout=TIMEOUT_S,
+            )
+
+    def open_gates(self, run: ArgoRun) -> list[str]:
+        """Let a suspended workflow go on; returns the names of the gates that were opened."""
+        workflow = self.get(run)
+        nodes = nodes_of(workflow)
+        waiting = gates(nodes)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for key in waiting:
+            nodes[key] |= {"phase": "Succeeded", "finishedAt": now, "message": "resumed by dpa-sse"}
+        if workflow["status"].get("compressedNodes"):
+            packed = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
+            workflow["status"]["compressedNodes"] = packed
+        else:
+            workflow["status"]["nodes"] = nodes
+        workflow["spec"].pop("suspend", None)
+        with explained(f"{run.namespace}/{run.name}"):
+            self.objects.replace_namespaced_custom_object(
+                GROUP, VERSION, run.namespace, PLURAL, run.name, workflow, _request_timeout=TIMEOUT_S
+            )
+        return [str(nodes[key]["displayName"]) for key in waiting] or [run.name]
+
+    def resubmit(self, run: ArgoRun) -> str:
+        """Submit the workflow once more, as it was; returns the new name."""
+        old = self.get(run)
+        metadata = old["metadata"]
+        annotations = {
+            key: value for key, value in (metadata.get("annotations") or {}).items()
+            if key.startswith("dpa-sse/") or key in (
+                "workflows.argoproj.io/title", "workflows.argoproj.io/description"
+            )
+        }
+        labels = {
+            key: value for key, value in (metadata.get("labels") or {}).items()
+            if not key.startswith("workflows.argoproj.io/")
+        }
+        spec = {key: value for key, value in old["spec"].items() if key not in ("shutdown", "suspend")}
+        return self.create(
+            {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": "Workflow",
+                "metadata": {
+                    "generateName": metadata.get("generateName") or f"{run.name}-",
+                    "labels": labels,
+                    "annotations": {**annotations, "dpa-sse/goes-on-from": run.name},
+                },
+                "spec": spec,
+            },
+            run.namespace,
+        )
+
+    def pod_log(self, run: ArgoRun, node_id: str, lines: int) -> str | None:
+        """Return the last lines of the log of a pod, None when the pod is gone."""
+        with explained(f"{run.namespace}/{run.name}"):
+            pods = self.core.list_namespaced_pod(
+                run.namespace, label_selector=f"{LABEL}={run.name}", _request_timeout=TIMEOUT_S
+            ).items
+        for pod in pods:
+            if (pod.metadata.annotations or {}).get(NODE_ID) == node_id:
+                from kubernetes.client import ApiException
+
+                try:
+                    return str(self.core.read_namespaced_pod_log(
+                        pod.metadata.name, run.namespace, container="main", tail_lines=lines,
+                        _request_timeout=TIMEOUT_S,
+                    ))
+                except ApiException:  # not started yet, or just removed
+                    return None
+        return None
+
+    def settings(self, namespace: str, config_map: str, secret: str) -> dict[str, str]:
+        """Return the values of a ConfigMap and a Secret together."""
+        with explained(f"namespace {namespace}: {config_map}, {secret}"):
+            values = dict(self.core.read_namespaced_config_map(
+                config_map, namespace, _request_timeout=TIMEOUT_S
+            ).data or {})
+            hidden = self.core.read_namespaced_secret(secret, namespace, _request_timeout=TIMEOUT_S).data or {}
+        return values | {key: base64.b64decode(value).decode() for key, value in hidden.items()}
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what the client raises into a message for people."""
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == 404:
+            raise InputError(f"{what}: not found on the cluster") from error
+        raise PipelineError(f"{what}: the cluster refuses: {_message(error)}") from error
+    except HTTPError as error:
+        raise PipelineError(f"{what}: the cluster does not answer ({type(error).__name__}: {error})") from error
+
+
+def _message(error: Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

@@ -1,0 +1,145 @@
+"""Results of a workflow as a run folder of this machine: the same files at the same places as after a local run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.errors import InputError
+from ops.events import LOG
+from ops.files import write_text
+from ops.store import S3Bucket
+from pipeline.engines.argo.bucket import fetch
+from pipeline.engines.argo.nodes import Pods, events_of, plan_of, pods_of, state_of
+from pipeline.runs import CONFIG, Run
+
+MAIN_STEPS = (
+    "merge", "collect", "user-data", "pretrain", "finetune", "evaluate", "evaluate-student", "teacher-labels",
+    "student", "conductivity", "report",
+)
+"""What `download` brings unless it is asked for other steps: models, data, numbers, report; no raw trajectories."""
+
+
+def config_of(workflow: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration that a workflow was rendered from (it is an input of its last step)."""
+    for template in workflow["spec"]["templates"]:
+        for group in template.get("steps", []):
+            for step in group:
+                for item in step.get("arguments", {}).get("artifacts", []):
+                    if step["name"] == "report" and item["name"] == "settings" and "raw" in item:
+                        from ops.inline import decode_text
+
+                        return dict(json.loads(decode_text(item["raw"]["data"]))["config"])
+    raise InputError(f"{workflow['metadata']['name']}: has no report step that would tell its configuration")
+
+
+def download(
+    workflow: dict[str, Any], bucket: S3Bucket, run: Run, steps: Sequence[str], say: Callable[[str], None]
+) -> int:
+    """Bring the results of steps into a run folder; returns the number of tasks that it holds.
+
+    What was brought before is not brought again. Of a loop the last iteration comes, unless a step is named with
+    its iteration.
+
+    Parameters
+    ----------
+    workflow : dict
+        With its status.
+    bucket : S3Bucket
+    run : Run
+    steps : sequence of str
+        Names of steps or tasks; none: the main results.
+    say : callable
+        Called with one line per step.
+
+    Raises
+    ------
+    InputError
+        A step is none of the workflow's, or has no result yet.
+    """
+    from pipeline.config import resolved_yaml
+    from pipeline.config.schema import Project
+
+    run.create()
+    plan = plan_of(workflow)
+    stages = {node["name"]: node["stage"] for node in plan}
+    finished = [pods for pods in pods_of(workflow) if pods.node.get("phase") == "Succeeded"]
+    chosen = _chosen(finished, steps, stages)
+    write_text(run.folder / CONFIG, resolved_yaml(Project.model_validate(config_of(workflow))))
+    run.write_plan([{"settings": "", "depends": (), **node} for node in plan])
+    folders: dict[str, str] = {}
+    for pods in chosen:
+        key = _artifact_key(pods)
+        if key is None:
+            continue
+        for task, folder in _bring(bucket, key, pods, run.folder / "tasks" / stages[pods.step], say).items():
+            folders[task] = folder.relative_to(run.folder).as_posix()
+    _write_events(workflow, run, folders)
+    return len(folders)
+
+
+def _chosen(finished: list[Pods], steps: Sequence[str], stages: dict[str, str]) -> list[Pods]:
+    named = [pods for pods in finished if not steps or pods.step in steps or set(pods.tasks) & set(steps)]
+    if unknown := [step for step in steps if step not in stages and not any(step in pods.tasks for pods in named)]:
+        raise InputError(f"{unknown[0]}: no such step, or no result yet; steps: {', '.join(stages)}")
+    if not steps:
+        named = [pods for pods in finished if pods.step in MAIN_STEPS]
+    by_step: dict[str, list[Pods]] = {}
+    for pods in named:
+        by_step.setdefault(pods.step, []).append(pods)
+    chosen = []
+    for step, group in by_step.items():
+        last = group[-1].tasks[0].rsplit("-i", 1)[-1][:3] if "-i" in group[-1].tasks[0] else ""
+        asked = any(set(pods.tasks) & set(steps) for pods in group)
+        chosen += [pods for pods in group if asked or not last or f"{step}-i{last}" in pods.tasks[0]]
+    return chosen
+
+
+def _artifact_key(pods: Pods) -> str | None:
+    for node in (pods.node, *pods.attempts[::-1]):
+        for item in (node.get("outputs") or {}).get("artifacts") or []:
+            if item["name"] == "out" and "s3" in item:
+                return str(item["s3"]["key"])
+    return None
+
+
+def _bring(bucket: S3Bucket, key: str, pods: Pods, stage: Path, say: Callable[[str], None]) -> dict[str, Path]:
+    """Return the folders of the tasks of one step or group."""
+    targets = {task: stage / f"{task}--{_tag(pods)}" for task in pods.tasks}
+    if not all((target / ".brought").exists() for target in targets.values()):
+        say(f"{pods.key} ...")
+        work = stage / f".{pods.key}"
+        shutil.rmtree(work, ignore_errors=True)
+        grouped = "group_size" in {item["name"] for item in pods.node["inputs"]["parameters"]}
+        group = next((item["value"] for item in pods.node["inputs"]["parameters"] if item["name"] == "group"), "0")
+        place = f"{key}/group.{int(group):03d}" if grouped else key
+        if not fetch(bucket, place, work):
+            raise InputError(f"{pods.key}: the bucket has no {place}: deleted, or another bucket")
+        for task, target in targets.items():
+            shutil.rmtree(target, ignore_errors=True)
+            source = work / f"task.{task[-3:]}" if grouped else work / "out"
+            source.rename(target)
+            (target / ".brought").touch()
+        shutil.rmtree(work, ignore_errors=True)
+    return targets
+
+
+def _tag(pods: Pods) -> str:
+    return str(pods.node["id"]).rsplit("-", 1)[-1]
+
+
+def _write_events(workflow: dict[str, Any], run: Run, folders: dict[str, str]) -> None:
+    """Write the event log of the workflow, with the folders that were brought."""
+    lines = [{"time": 0.0, "event": "run-start", "stage": "", "task": ""}]
+    for event in events_of(workflow):
+        event.pop("folder", None)
+        if event["task"] in folders:
+            event["folder"] = folders[event["task"]]
+        lines.append(event)
+    state = state_of(workflow)
+    if state in ("done", "failed", "stopped"):
+        lines.append({"time": lines[-1]["time"], "event": "run-end", "stage": "", "task": "", "code": state != "done"})
+    write_text(run.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
