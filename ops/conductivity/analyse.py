@@ -165,11 +165,8 @@ def pool(group: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]
     if not usable:
         verdicts = Counter(run.verdict for run in group)
         return entry | {"verdict": verdicts.most_common(1)[0][0]} | report(group, {}, settings)
-    spacing = Counter(round(run.dt_ps, 9) for run in usable).most_common(1)[0][0]
-    same = [run for run in usable if abs(run.dt_ps - spacing) < 1e-8 and run.counts == usable[0].counts]
-    if len(same) < len(usable):
-        left_out = len(usable) - len(same)
-        entry["reasons"].append(f"{left_out} replicas with another frame spacing or composition left out")
+    same, entry["reasons"] = _comparable(usable)
+    entry |= {"n_runs": len(same), "sources": [run.source for run in same], "length_ps": sum(r.length_ps for r in same)}
     estimates = same[0].estimates
     if len(same) > 1:
         estimates = {
@@ -181,6 +178,37 @@ def pool(group: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]
     entry["reasons"] += main.reasons
     entry["ln_D_sigma"] = None if main.ln_half95 is None else main.ln_half95 / 1.96
     return entry | report(same, estimates, settings)
+
+
+def _comparable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Return the replicas that can be averaged, and why others can not.
+
+    Replicas need one frame spacing and composition. Those with the same displacements are copies of one run (a file
+    given twice, a seed used twice) and count once: they would narrow the interval without any reason.
+    """
+    spacing = Counter(round(run.dt_ps, 9) for run in runs).most_common(1)[0][0]
+    even = [run for run in runs if abs(run.dt_ps - spacing) < 1e-8]
+    same = [run for run in even if run.counts == even[0].counts]
+    reasons = []
+    if len(same) < len(runs):
+        reasons.append(f"{len(runs) - len(same)} replicas with another frame spacing or composition left out")
+    distinct: list[Run] = []
+    for run in same:
+        if not any(_copies(run, other) for other in distinct):
+            distinct.append(run)
+    if len(distinct) < len(same):
+        reasons.append(f"{len(same) - len(distinct)} copies of the same run left out")
+    return distinct, reasons
+
+
+def _copies(one: Run, other: Run) -> bool:
+    """Return True when two runs move alike.
+
+    The collective displacement tells: it is that of a single series, so two runs never agree in it to a per cent at all
+    lags unless they are the same, while formats that round positions keep it.
+    """
+    first, second = one.charge_msd["total"], other.charge_msd["total"]
+    return len(first) == len(second) and bool(np.allclose(first[1:], second[1:], rtol=0.01))
 
 
 def summarise(

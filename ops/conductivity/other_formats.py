@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,10 @@ def _time(info: dict[str, Any], timestep_fs: float | None) -> float:
 
 
 def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open a VASP XDATCAR; time = configuration number x POTIM, so that missing frames are seen."""
+    """Open a VASP XDATCAR; time = configuration number x POTIM, so that missing frames are seen.
+
+    With ``frame_every``, which says what NBLOCK was, only the order of the numbers counts, not their size.
+    """
     numbers = []
     with path.open(encoding="ascii", errors="replace") as stream:
         for line in stream:
@@ -112,12 +116,17 @@ def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) 
     if not timestep_fs or len(numbers) < 2:
         return trajectory
     inner = trajectory.chunks
+    unit = timestep_fs * 1e-3
+    if options.frame_every:
+        unit *= options.frame_every / max(1.0, float(np.median(np.diff(numbers))))
+    elif numbers[1] - numbers[0] == 1:
+        trajectory.notes.append("frames are taken as one MD step apart; give --frame-every if NBLOCK was not 1")
 
     def timed() -> Iterator[Chunk]:
         done = 0
         for chunk in inner:
             count = len(chunk.positions)
-            chunk.times = np.array(numbers[done : done + count]) * timestep_fs * 1e-3
+            chunk.times = np.array(numbers[done : done + count]) * unit
             done += count
             yield chunk
 
@@ -277,6 +286,8 @@ def _mda_reader(kind: str, path: Path) -> Any:
 
     readers: dict[str, Callable[..., Any]] = {"dcd": DCDReader, "xtc": XTCReader}
     try:
-        return readers[kind](str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own future, nothing that a user could act on
+            return readers[kind](str(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can not be read as {kind} ({error})") from error

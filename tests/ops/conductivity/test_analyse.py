@@ -301,3 +301,16 @@ def test_comparison_with_experiment(tmp_path):
     measured.write_text("name,x\nA,1\n")
     with pytest.raises(InputError, match="no column `system`"):
         analyse_folder([tmp_path / "t.csv"], PLAIN, tmp_path / "out", compare=measured)
+
+
+def test_copies_of_a_run_count_once(makers, tmp_path):
+    """The same trajectory in two formats would make the interval narrower; another seed does."""
+    sample = makers.sample(n_frames=1200, n_li=16)
+    makers.text(sample, tmp_path / "a_1000K.lammpstrj")
+    makers.text(sample, tmp_path / "b_1000K.lammpstrj.gz", digits=5)
+    one = analyse_folder([tmp_path / "a_1000K.lammpstrj"], PLAIN, tmp_path / "one", SourceOptions(timestep_fs=2.0))
+    two = analyse_folder([tmp_path], PLAIN, tmp_path / "two", SourceOptions(timestep_fs=2.0))
+    entry = two["temperatures"][0]
+    assert (entry["n_runs"], entry["n_runs_refused"]) == (1, 0)
+    assert entry["D_ci95_cm2_s"] == pytest.approx(one["temperatures"][0]["D_ci95_cm2_s"], rel=1e-6)
+    assert "1 copies of the same run left out" in entry["reasons"]

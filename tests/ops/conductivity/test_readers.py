@@ -78,7 +78,25 @@ def test_ase_formats(sample, expected, tmp_path, name):
     write(path, ase_images(sample, sample.wrapped()), format={"XDATCAR": "vasp-xdatcar", "a.xyz": "extxyz"}.get(name))
     tracks = tracks_of(path, 2.0, frame_every=50)
     np.testing.assert_allclose(tracks.mobile, expected, atol=1e-4)
-    assert tracks.dt_ps == pytest.approx(0.002 if name == "XDATCAR" else 0.1)
+    assert tracks.dt_ps == pytest.approx(0.1)
+
+
+def test_xdatcar_numbers(sample, tmp_path):
+    """Numbers are steps; with --frame-every they only tell of missing frames; without, single steps are told of."""
+    from ase.io import write
+
+    path = tmp_path / "XDATCAR"
+    write(path, ase_images(sample, sample.wrapped())[:200], format="vasp-xdatcar")
+    alone = tracks_of(path, 2.0)
+    assert alone.dt_ps == pytest.approx(0.002)
+    assert any("NBLOCK" in note for note in alone.notes)
+    text = path.read_text()
+    for k in range(200, 0, -1):
+        text = text.replace(f"configuration={k:6d}\n", f"configuration={k * 50:6d}\n")
+    path.write_text(text)
+    for every in (None, 50):
+        tracks = tracks_of(path, 2.0, frame_every=every)
+        assert (tracks.dt_ps, tracks.notes) == (pytest.approx(0.1), [])
 
 
 def test_extxyz_steps_give_times(sample, tmp_path):
