@@ -107,7 +107,7 @@ class TaskOP(OP):
 
     def execute(self, op_in: OPIO) -> OPIO:
         """Run the task (called by dflow in a process of its own)."""
-        inputs = prepare(op_in)
+        inputs = prepare(op_in, self)
         task = os.environ.get("DPA_SSE_STEP", type(self).__name__)
         if "iteration" in inputs:
             task += f"-i{inputs['iteration']:03d}"
@@ -198,7 +198,7 @@ class FanOutOP(TaskOP):
 
     def execute(self, op_in: OPIO) -> OPIO:
         """Run all tasks of this group, one after the other."""
-        inputs = prepare(op_in)
+        inputs = prepare(op_in, self)
         group, size, count = (inputs.pop(name) for name in self._loop_numbers())
         step = os.environ.get("DPA_SSE_STEP", type(self).__name__)
         if "iteration" in inputs:
@@ -226,11 +226,20 @@ class FanOutOP(TaskOP):
             return {}
 
 
-def prepare(op_in: OPIO) -> dict[str, Any]:
-    """Return the inputs, unpacked, and make SIGTERM end this process as a termination, not as a failed task."""
+def prepare(op_in: OPIO, op: TaskOP) -> dict[str, Any]:
+    """Return the inputs, unpacked, and make SIGTERM end this process as a termination, not as a failed task.
+
+    A folder of the user's in the bucket stands for the results of a fan-out: dflow, which finds no list of files in it,
+    takes it for empty.
+    """
     signal.signal(signal.SIGTERM, lambda _signum, _frame: sys.exit(128 + signal.SIGTERM))
     folder = Path.cwd() / "inputs"
-    return {name: decode(value, folder) if isinstance(value, Path) else value for name, value in op_in.items()}
+    inputs = {name: decode(value, folder) if isinstance(value, Path) else value for name, value in op_in.items()}
+    for name, value in inputs.items():
+        plain = Path(getattr(op, "tmp_root", "")) / "inputs" / "artifacts" / name
+        if value == [] and plain.exists():
+            inputs[name] = [plain]
+    return inputs
 
 
 def say_why(error: Exception) -> None:

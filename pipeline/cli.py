@@ -111,11 +111,15 @@ def render(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File; standard output by default.")] = None,
     inputs_in_bucket: Annotated[bool, typer.Option(help="Large inputs by their key in the bucket.")] = False,
+    stage: Annotated[str | None, typer.Option(help="Only this stage: data, pretrain, finetune, ...")] = None,
+    template: Annotated[str | None, typer.Option(help="Name of a WorkflowTemplate to write instead.")] = None,
 ) -> None:
     """Write the Argo workflow of a configuration: argo submit wf.yaml."""
     from pipeline.commands.argo import render_config
 
-    raise typer.Exit(render_config(config, overrides or [], out, inputs_in_bucket=inputs_in_bucket))
+    raise typer.Exit(render_config(
+        config, overrides or [], out, inputs_in_bucket=inputs_in_bucket, stage=stage, template=template
+    ))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ops.errors import InputError
 from ops.files import jsonable, write_text
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Platform(Protocol):
     def artifact(self, path: Path) -> Any:
         """Return an artifact for a file or folder of this machine."""
 
+    def bucket_input(self, name: str, description: str) -> Any:
+        """Return an artifact whose key in the bucket is given when the workflow is submitted."""
+
 
 class LocalPlatform:
     """The machine that the command runs on: processes instead of pods, links instead of uploads."""
@@ -124,6 +128,10 @@ class LocalPlatform:
         from dflow import upload_artifact
 
         return upload_artifact(path.resolve())
+
+    def bucket_input(self, name: str, description: str) -> Any:
+        """Refuse: this machine has no bucket."""
+        raise InputError(f"{name}: inputs from a bucket exist on a cluster only")
 
 
 @dataclass
@@ -186,6 +194,10 @@ class Flow:
     def upload(self, path: Path) -> Any:
         """Return an artifact for a file or folder of this machine."""
         return self._place.artifact(path)
+
+    def bucket_input(self, name: str, description: str) -> Any:
+        """Return an artifact whose key in the bucket is given when the workflow is submitted."""
+        return self._place.bucket_input(name, description)
 
     def step(
         self,

@@ -20,5 +20,6 @@ class Conductivity(TaskOP):
         """Write ``conductivity.json``, tables and figures."""
         from ops.conductivity.analyse import analyse_folder
 
-        found = analyse_folder(results(inputs["trajectories"]), ConductivitySettings(**settings["conductivity"]), out)
+        sources = results(inputs["trajectories"]) or inputs["trajectories"]
+        found = analyse_folder(sources, ConductivitySettings(**settings["conductivity"]), out)
         return {"sigma_300K_mS_cm": found["arrhenius"].get("sigma_300K_mS_cm")}

@@ -10,17 +10,27 @@ OUTSIDE_BYTES = 64 * 1024
 """Inputs whose text is longer go into the bucket, where that is possible."""
 
 
-def render_config(config: Path, overrides: Sequence[str], out: Path | None, *, inputs_in_bucket: bool) -> int:
+def render_config(
+    config: Path, overrides: Sequence[str], out: Path | None, *, inputs_in_bucket: bool, stage: str | None,
+    template: str | None,
+) -> int:
     """Write the workflow of a configuration as YAML, to a file or to standard output."""
     from ops.files import write_text
     from pipeline.config import load_checked
+    from pipeline.engines.argo.finish import as_template
     from pipeline.engines.argo.limits import size
     from pipeline.engines.argo.render import render
     from pipeline.engines.argo.text import dump
 
     located = load_checked(config, overrides)
-    made = render(located.project, located.base_dir, outside_bytes=OUTSIDE_BYTES if inputs_in_bucket else None)
-    text = dump(made.workflow)
+    limit = OUTSIDE_BYTES if inputs_in_bucket else None
+    made = render(located.project, located.base_dir, outside_bytes=limit, stage=stage)
+    namespace = made.preset.namespace
+    text = dump(as_template(made.workflow, template, namespace) if template else made.workflow)
+    how = f"kubectl apply -f {out}" if template else f"argo submit -n {namespace} {out}"
+    keys = [item["name"] for item in made.workflow["spec"].get("arguments", {}).get("parameters", [])]
+    if keys and not template:
+        how += "".join(f" -p {key}=KEY" for key in keys)
     for remark in made.remarks:
         print(remark, file=sys.stderr)
     for key, content in made.outside.items():
@@ -32,7 +42,7 @@ def render_config(config: Path, overrides: Sequence[str], out: Path | None, *, i
     write_text(out, text)
     print(
         f"{out}: {len(text) // 1024} KiB of YAML ({size(made.workflow) // 1024} KiB as an object). "
-        f"Submit it with: argo submit -n {made.preset.namespace} {out}"
+        f"Submit it with: {how}"
     )
     return 0
 

@@ -73,6 +73,7 @@ def finish(rendered: Mapping[str, Any], platform: ArgoPlatform, about: Mapping[s
         },
         "spec": {
             "entrypoint": entry,
+            **_arguments(platform.parameters),
             "serviceAccountName": preset.service_account,
             "artifactRepositoryRef": {
                 "configMap": preset.artifact_repository.config_map, "key": preset.artifact_repository.key,
@@ -93,6 +94,27 @@ def finish(rendered: Mapping[str, Any], platform: ArgoPlatform, about: Mapping[s
             "templates": templates,
         },
     }
+
+
+def as_template(workflow: Mapping[str, Any], name: str, namespace: str) -> dict[str, Any]:
+    """Return a workflow as a WorkflowTemplate, for `argo submit --from workflowtemplate/NAME`."""
+    metadata = workflow["metadata"]
+    return {
+        "apiVersion": API,
+        "kind": "WorkflowTemplate",
+        "metadata": {
+            "name": name, "namespace": namespace, "labels": metadata["labels"], "annotations": metadata["annotations"],
+        },
+        "spec": {
+            **workflow["spec"],
+            "workflowMetadata": {"labels": metadata["labels"], "annotations": metadata["annotations"]},
+        },
+    }
+
+
+def _arguments(parameters: Mapping[str, str]) -> dict[str, Any]:
+    found = [{"name": name, "description": text} for name, text in parameters.items()]
+    return {"arguments": {"parameters": found}} if found else {}
 
 
 def _new_names(rendered: Mapping[str, Any], facts: Mapping[str, Facts]) -> dict[str, str]:

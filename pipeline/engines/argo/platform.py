@@ -50,6 +50,7 @@ class ArgoPlatform:
         self.outside_bytes = outside_bytes
         self.facts: dict[str, Facts] = {}
         self.outside: dict[str, str] = {}
+        self.parameters: dict[str, str] = {}
 
     def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
         """Return how many of ``count`` equal tasks share a pod."""
@@ -96,6 +97,13 @@ class ArgoPlatform:
         key = f"{INPUTS}/{sha256_tree(path)[:16]}/{path.name}"
         self.outside[key] = text
         return S3Artifact(key=key)
+
+    def bucket_input(self, name: str, description: str) -> Any:
+        """Return an artifact whose key is a parameter of the workflow."""
+        from dflow import S3Artifact
+
+        self.parameters[name] = description
+        return S3Artifact(key=f"{{{{workflow.parameters.{name}}}}}")
 
 
 def refuse(problems: list[str]) -> None:

@@ -30,7 +30,9 @@ class Rendered:
     remarks: list[str]
 
 
-def render(project: Project, base_dir: Path, *, outside_bytes: int | None = None) -> Rendered:
+def render(
+    project: Project, base_dir: Path, *, outside_bytes: int | None = None, stage: str | None = None
+) -> Rendered:
     """Return the workflow of a project.
 
     Parameters
@@ -40,6 +42,8 @@ def render(project: Project, base_dir: Path, *, outside_bytes: int | None = None
         Folder that relative paths of the configuration refer to.
     outside_bytes : int, optional
         Inputs whose text is longer are referred to by their key in the bucket; by default none is.
+    stage : str, optional
+        Only this stage group (:mod:`pipeline.flows.stages`); its inputs are parameters of the workflow.
 
     Raises
     ------
@@ -47,6 +51,8 @@ def render(project: Project, base_dir: Path, *, outside_bytes: int | None = None
         The workflow would exceed a limit of Argo or Kubernetes, or the preset is wrong.
     """
     from pipeline.flows.main import build
+    from pipeline.flows.project import ProjectFlow
+    from pipeline.flows.stages import add_stage
 
     preset = load_preset(project.cluster, base_dir)
     failure = project.failure
@@ -56,8 +62,17 @@ def render(project: Project, base_dir: Path, *, outside_bytes: int | None = None
         task_timeout_s=(failure.task_timeout_min or 0.0) * 60,
     )
     platform = ArgoPlatform(preset, resources, project.labeler.kind, outside_bytes)
+
+
+    def make() -> Flow:
+        if stage is None:
+            return build(project, base_dir, Path(folder), resources, platform)
+        flow = ProjectFlow(project, base_dir, Path(folder), resources, platform)
+        add_stage(flow, stage)
+        return flow
+
     with tempfile.TemporaryDirectory() as folder:
-        workflow = lower(lambda: build(project, base_dir, Path(folder), resources, platform), platform)
+        workflow = lower(make, platform)
     iterations = sum(stage.max_iterations for stage in project.learning.stages) if project.learning else 0
     return Rendered(workflow, preset, platform.outside, limits.remarks(workflow, iterations))
 

@@ -316,3 +316,35 @@ def test_the_paper_in_full_size() -> None:
     assert sum(stage.max_iterations for stage in located.project.learning.stages) == 20
     many = rendered(config, "cluster.overrides={}")
     assert "node status offloading" in many.remarks[0]
+
+
+@pytest.mark.parametrize(("stage", "inputs", "steps"), [
+    ("data", [], ["aimd", "aimd-init", "collect", "learning", "perturb", "report"]),
+    ("pretrain", ["campaign"], ["pretrain", "report"]),
+    ("distill", ["pretrained", "variants"], ["student", "teacher-labels"]),
+    ("md", ["student"], ["conductivity", "md", "md-init", "prepare-md", "report"]),
+    ("conductivity", ["trajectories"], ["conductivity", "report"]),
+])
+def test_each_stage_by_itself(stage: str, inputs: list[str], steps: list[str]) -> None:
+    from pipeline.engines.argo.finish import as_template
+
+    located = load_checked(MOCK)
+    made = render(located.project, located.base_dir, stage=stage).workflow
+    given = [item["name"] for item in made["spec"].get("arguments", {}).get("parameters", [])]
+    assert sorted(given) == sorted(inputs)
+    main = next(t for t in made["spec"]["templates"] if t["name"] == made["spec"]["entrypoint"])
+    assert set(steps) <= {group[0]["name"] for group in main["steps"]}
+    keys = {value for _, value in leaves(made["spec"]["templates"]) if "workflow.parameters" in str(value)}
+    assert keys == {f"{{{{workflow.parameters.{name}}}}}" for name in inputs}
+    template = as_template(made, "stage", "dpa-sse")
+    assert template["kind"] == "WorkflowTemplate"
+    assert template["spec"]["workflowMetadata"]["annotations"]["dpa-sse/plan"]
+
+
+def test_a_stage_that_does_not_exist_is_refused() -> None:
+    located = load_checked(MOCK)
+    with pytest.raises(InputError, match="none of the stages data, pretrain"):
+        render(located.project, located.base_dir, stage="everything")
+    without = load_checked(MOCK, ["distill=null", "md=null"])
+    with pytest.raises(InputError, match="no section `md`"):
+        render(without.project, without.base_dir, stage="md")
