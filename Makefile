@@ -7,7 +7,8 @@ CONFIG ?= configs/quickstart.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run accept test test-slow lint format lock bench clean
+.PHONY: help setup run accept test test-slow lint format lock bench clean \
+  images images-load images-lock cluster-setup cluster-check cluster-test kind-up kind-test kind-down
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +52,39 @@ lock:  ## pin the requirements anew (needs uv)
 	  requirements.in -o requirements.txt
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 	  requirements-dev.in -o requirements-dev.txt
+
+# Container images: VARIANT=cpu for machines without GPU, IMAGES="base deepmd" for some of them (images/build).
+images:  ## build the container images and print their sizes (docker, podman or buildah)
+	images/build $(IMAGES)
+
+images-load:  ## give them to a cluster on this machine: TARGET=kind or containerd
+	images/load $(or $(TARGET),kind) $(IMAGES)
+
+images-lock:  ## pin the packages of the images anew (needs uv)
+	images/requirements/lock
+
+# The cluster is that of KUBECONFIG. OVERLAY is kind, gpu or external-s3 (k8s/setup says what else can be given).
+cluster-setup:  ## install namespace, rights, Argo, MinIO, artifact repository, quotas
+	k8s/setup $(OVERLAY)
+
+cluster-check:  ## verify that installation and say what is missing
+	k8s/check
+
+cluster-test: $(STAMP)  ## run the tests that need a cluster
+	k8s/check
+	$(BIN)/python -m pytest -m cluster $(or $(TESTS),tests/cluster)
+
+# A cluster of one machine by docker and kind; the kubeconfig of kind is the current context then.
+kind-up:  ## start a kind cluster with everything in it
+	kind get clusters | grep -qx dpa-sse || kind create cluster --name dpa-sse --config k8s/kind/cluster.yaml --wait 120s
+	VARIANT=cpu images/build runtime torch code base deepmd ase
+	VARIANT=cpu images/load kind base deepmd ase
+	k8s/setup kind
+
+kind-test: cluster-test  ## run the cluster tests on it
+
+kind-down:  ## remove it
+	kind delete cluster --name dpa-sse
 
 clean:  ## remove caches (not .venv, not runs)
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

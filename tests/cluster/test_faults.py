@@ -1,0 +1,90 @@
+"""What may go wrong on a cluster: pods, controller and store go away, labels fail, an input is bad."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import LIMIT_S, MOCK, ONE_THREAD, Run, call, dpa_sse, kubectl, submit
+from tests.cluster.test_mock_pipeline import numbers
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
+
+LONGER = ("learning.train.steps=1500", "md.production_ps=40", "md.dump_every_fs=100", "md.temperatures_K=[50]")
+"""So that a training and an MD run last long enough to be interrupted after a checkpoint."""
+DATA_ONLY = ("learning=null", "pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null")
+
+
+def events(run: Run) -> list[dict[str, Any]]:
+    """Return the events that the tasks printed, from the logs that Argo keeps with the artifacts."""
+    text = call("argo", "logs", "-n", "dpa-sse", run.name, "--no-color", timeout=300)
+    found = []
+    for line in text.splitlines():
+        _, _, message = line.partition(": ")
+        if message.startswith("{"):
+            found.append(json.loads(message))
+    return found
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run during which a training pod, the controller, MinIO and an MD pod are deleted."""
+    run = submit(MOCK, tmp_path_factory.mktemp("rendered"), *LONGER)
+    kubectl("delete", "pod", run.running_pod("train", seconds=25), "--wait=false")
+    run.running_pod("explore", seconds=0)
+    kubectl("delete", "pod", "-l", "app=workflow-controller", "--wait=true")
+    run.running_pod("pretrain", seconds=0)
+    kubectl("delete", "pod", "minio-0", "--wait=true")
+    kubectl("delete", "pod", run.running_pod("md", seconds=20), "--wait=false")
+    return run.succeeded()
+
+
+def test_nothing_that_was_finished_is_lost_or_computed_twice(disturbed: Run) -> None:
+    done = Counter(event["task"] for event in events(disturbed) if event["event"] == "done")
+    assert done
+    assert {task: count for task, count in done.items() if count > 1} == {}
+
+
+def test_deleted_pods_went_on_from_their_checkpoint(disturbed: Run) -> None:
+    resumed = [event for event in events(disturbed) if event["event"] == "start" and event.get("checkpoint")]
+    again = {event["task"].split("-")[0] for event in resumed}
+    assert {"train", "md"} <= again
+
+
+def test_numbers_are_those_of_an_undisturbed_run(disturbed: Run, tmp_path: Path) -> None:
+    settings = [part for item in LONGER for part in ("-s", item)]
+    dpa_sse("run", MOCK, *ONE_THREAD, *settings, cwd=tmp_path, timeout=1800)
+    dpa_sse("download", disturbed.name, cwd=tmp_path)
+    assert numbers(tmp_path / "runs" / disturbed.name) == numbers(tmp_path / "runs" / "mock")
+
+
+def test_labels_that_fail_now_and_then_are_left_out(tmp_path: Path) -> None:
+    run = submit(MOCK, tmp_path, "labeler.fail_every=7", "failure.min_success_ratio=0.1", *DATA_ONLY).succeeded()
+    assert "failed" in {event["event"] for event in events(run)}
+
+
+def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Path) -> None:
+    run = submit(MOCK, tmp_path, "labeler.fail_every=1", *DATA_ONLY)
+    assert run.wait() == "Failed"
+    failed = [node for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Failed"]
+    assert [node["displayName"] for node in failed] == ["collect(0)"], "a fatal error is not tried again"
+    status = dpa_sse("status", run.name, cwd=tmp_path, check=False)
+    assert "the mock labeler fails" in status
+    assert "min_success_ratio" in status
+
+
+def test_stop_and_resume(tmp_path: Path) -> None:
+    run = submit(MOCK, tmp_path, *DATA_ONLY, "labeler.delay_s=1")
+    run.running_pod("aimd", seconds=0)
+    dpa_sse("stop", run.name, cwd=tmp_path)
+    assert run.wait() == "Failed"
+    before = {node["displayName"] for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Succeeded"}
+    dpa_sse("resume", run.name, cwd=tmp_path)
+    run.wait(until=lambda: run.phase() == "Running")
+    run.succeeded()
+    done = Counter(event["task"] for event in events(run) if event["event"] == "done")
+    assert all(done[name] <= 1 for name in before)

@@ -1,0 +1,64 @@
+"""The whole DAG on a cluster: `argo submit` of the rendered file, and the same numbers as on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.conftest import LIMIT_S, Run, dpa_sse, kubectl
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """Return everything numerical that a run tells: errors, learning history, conductivities."""
+    summary = json.loads((folder / "summary.json").read_text())
+    return {name: summary[name] for name in ("errors", "concurrent_learning", "conductivity")}
+
+
+@pytest.fixture(scope="module")
+def downloaded(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("downloaded")
+    dpa_sse("download", finished.name, cwd=folder)
+    return folder / "runs" / finished.name
+
+
+def test_all_numbers_are_those_of_the_local_engine(downloaded: Path, local: Path) -> None:
+    assert numbers(downloaded) == numbers(local)
+
+
+def test_every_pod_is_as_the_restricted_level_demands(finished: Run) -> None:
+    level = kubectl(
+        "get", "namespace", "dpa-sse", "-o", r"jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}"
+    )
+    assert level == "restricted"
+    nodes = [node for node in finished.nodes() if node["type"] == "Pod"]
+    assert len(nodes) > 30
+    assert {node["phase"] for node in nodes} == {"Succeeded"}
+
+
+def test_pods_of_an_iteration(finished: Run) -> None:
+    """At most 8 pods per iteration of concurrent learning beside the tasks of its fan-outs."""
+    pods = [node["name"] for node in finished.nodes() if node["type"] == "Pod" and ".learning" in node["name"]]
+    tasks = [name for name in pods if any(f".{step}(" in name for step in ("train", "explore", "label"))]
+    print(f"pods of two iterations: {len(pods)}, of these tasks of fan-outs: {len(tasks)}")
+    assert len(pods) - len(tasks) <= 2 * 8
+
+
+def test_report_is_an_artifact_that_the_ui_shows(finished: Run) -> None:
+    pages = [
+        artifact["s3"]["key"]
+        for node in finished.nodes() for artifact in node.get("outputs", {}).get("artifacts", [])
+        if artifact["name"] == "page" and "s3" in artifact
+    ]
+    assert any(key.endswith("report.html") for key in pages)
+    assert len(pages) >= 3, "a page per iteration, and the report"
+
+
+def test_status_and_report_say_the_same_words_as_for_a_local_run(finished: Run, tmp_path: Path) -> None:
+    status = json.loads(dpa_sse("status", finished.name, "--json", cwd=tmp_path))
+    assert status["status"] == "done"
+    assert "LAMMPS" in dpa_sse("status", finished.name, cwd=tmp_path)

@@ -1,0 +1,140 @@
+"""Manifests and Dockerfiles, without a cluster: pinned, without secrets, fit for Pod Security restricted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+K8S = ROOT / "k8s"
+IMAGES = ROOT / "images"
+OWN_IMAGE = "localhost/dpa-sse-base"
+
+
+def documents(*patterns: str) -> list[tuple[Path, dict[str, Any]]]:
+    return [
+        (path, document)
+        for pattern in patterns
+        for path in sorted(K8S.glob(pattern))
+        if "local" not in path.relative_to(K8S).parts
+        for document in yaml.safe_load_all(path.read_text())
+        if document
+    ]
+
+
+def pod_specs() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, document in documents("base/*.yaml", "components/*/*.yaml", "trial.yaml"):
+        spec = document.get("spec") or {}
+        if document.get("kind") in {"Deployment", "StatefulSet", "Job"}:
+            yield f"{path.name}:{document['metadata']['name']}", spec["template"]["spec"]
+        elif document.get("kind") == "Workflow":
+            containers = [template["container"] for template in spec["templates"] if "container" in template]
+            yield path.name, {"securityContext": spec["securityContext"], "containers": containers}
+
+
+PODS = dict(pod_specs())
+
+
+def test_every_kind_of_pod_is_looked_at() -> None:
+    assert {name.rpartition(":")[2] for name in PODS} == {
+        "workflow-controller", "argo-server", "minio", "postgres", "dpa-sse-install", "dpa-sse-install-postgres",
+        "trial.yaml",
+    }
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_pods_meet_the_restricted_level(name: str) -> None:
+    pod = PODS[name]
+    context = pod["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["runAsUser"] > 0
+    assert context["seccompProfile"]["type"] == "RuntimeDefault"
+    for volume in pod.get("volumes", []):
+        assert set(volume) - {"name"} <= {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected"}
+    for container in [*pod["containers"], *pod.get("initContainers", [])]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["readOnlyRootFilesystem"] is True
+
+
+def test_no_secret_is_in_a_manifest() -> None:
+    for path, document in documents("**/*.yaml"):
+        assert document.get("kind") != "Secret", f"{path}: secrets are made at installation"
+        assert not re.search(r"minioadmin|password: *\w", path.read_text()), path
+
+
+def test_images_are_pinned_by_digest() -> None:
+    pinned = {}
+    for _, document in documents("components/*/kustomization.yaml"):
+        pinned.update({image["name"]: image["newTag"] for image in document.get("images", [])})
+    assert all(re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", tag) for tag in pinned.values())
+    used = {
+        container["image"].partition(":")[0]
+        for pod in PODS.values()
+        for container in [*pod["containers"], *pod.get("initContainers", [])]
+    }
+    assert used == {*pinned, OWN_IMAGE, "@IMAGE@"}
+
+
+def test_overlays_take_the_image_of_this_version() -> None:
+    from pipeline import __version__
+
+    for path, document in documents("overlays/*/kustomization.yaml"):
+        tag = next(image["newTag"] for image in document["images"] if image["name"] == OWN_IMAGE)
+        assert tag == (f"{__version__}-cpu" if path.parent.name == "kind" else __version__)
+
+
+def test_account_of_the_workflows_may_report_results_and_nothing_else() -> None:
+    roles = {
+        document["metadata"]["name"]: document["rules"]
+        for _, document in documents("base/*.yaml", "components/*/*.yaml")
+        if document.get("kind") == "Role"
+    }
+    assert roles["dpa-sse-workflow"] == [
+        {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
+    ]
+    assert not any(
+        document["kind"].startswith("ClusterRole") for _, document in documents("base/*.yaml", "components/*/*.yaml")
+        if "kind" in document
+    )
+    for name, rules in roles.items():
+        for rule in rules:
+            assert "*" not in [*rule["verbs"], *rule["resources"]], name
+            if "secrets" in rule["resources"] and rule["verbs"] != ["create"]:
+                assert rule["resourceNames"], f"{name} may read every secret"
+
+
+@pytest.mark.parametrize("path", sorted(IMAGES.glob("*/Dockerfile")), ids=lambda path: path.parent.name)
+def test_images_run_as_an_ordinary_user_and_know_no_index(path: Path) -> None:
+    text = path.read_text()
+    users = re.findall(r"^USER (\S+)$", text, re.MULTILINE)
+    assert users[-1] == "1000:1000"
+    assert not re.search(r"index-url|find-links|trusted-host|pip\.conf|PIP_|http", text)
+    for line in re.findall(r"pip install [^\\;&]*", text):
+        assert "--require-hashes" in line or "wheels/*.whl" in line
+    for label in ("version", "revision"):
+        assert f"org.opencontainers.image.{label}=" in text
+
+
+def test_base_image_is_pinned() -> None:
+    text = (IMAGES / "runtime" / "Dockerfile").read_text()
+    assert re.search(r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted((IMAGES / "requirements").glob("*.in")), ids=lambda path: path.stem)
+def test_images_hold_the_versions_that_the_tests_ran_with(path: Path) -> None:
+    def pins(file: Path) -> set[tuple[str, str]]:
+        return set(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", file.read_text(), re.MULTILINE))
+
+    listed = pins(path.with_suffix(".txt"))
+    assert listed
+    assert listed <= pins(ROOT / "requirements.txt")
+    text = path.with_suffix(".txt").read_text()
+    assert "http" not in text
+    assert text.count("==") <= text.count("--hash=sha256:")
