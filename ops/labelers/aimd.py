@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from ops.structures.extxyz import read_frames, write_frames
 if TYPE_CHECKING:
     from ase import Atoms
 
+RECORD = ".answers"
+
 
 def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed: int, out: Path) -> None:
     """Run molecular dynamics and keep every ``sample_every``-th frame with its labels.
@@ -35,8 +38,8 @@ def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed:
         Seed of the project; velocities and thermostat derive theirs from the name of the trajectory.
     out : Path
         Receives ``frames.extxyz`` (the perturbed cell itself is frame 0) and ``status.json``; files of the labeler
-        lie in a folder named after its kind. A finished run is not repeated; an interrupted one goes on where the
-        labeler can, else it starts again.
+        lie in a folder named after its kind. A finished run is not repeated; an interrupted one goes on: a
+        dynamics of ASE repeats its first steps with the forces that are known.
     """
     out.mkdir(parents=True, exist_ok=True)
     if is_finished(out):
@@ -60,19 +63,22 @@ def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed:
 
 def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> dict[str, Any]:
     """Let ASE drive the dynamics; return the content of ``status.json``."""
+    from ops.labelers.recorded import RecordedCalculator
+
     atoms = run.atoms.copy()
     reason = ""
     written = [0]
-    partial = out / "frames.extxyz.partial"
+    partial, record = out / "frames.extxyz.partial", out / RECORD
     with partial.open("w", encoding="utf-8") as stream:
         try:
-            atoms.calc = maker.calculator()
-            run_dynamics(run, atoms, stream, written)
+            with closing(RecordedCalculator(maker.calculator(), record)) as atoms.calc:
+                run_dynamics(run, atoms, stream, written)
         except TransientError:
             raise
         except Exception as error:  # any calculator, any exception: the frames so far are kept
             reason = str(error) if isinstance(error, ExplodedError) else one_line(error)
     partial.replace(out / "frames.extxyz")
+    record.unlink(missing_ok=True)
     return _record(run, written[0], reason)
 
 
