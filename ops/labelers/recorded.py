@@ -35,7 +35,7 @@ class RecordedCalculator(Calculator):
         The record; a last answer that was cut off by a kill is dropped.
     """
 
-    implemented_properties = PROPERTIES
+    implemented_properties = list(PROPERTIES)  # noqa: RUF012  (ASE declares it so)
 
     def __init__(self, inner: Any, path: Path) -> None:
         super().__init__()
