@@ -8,12 +8,50 @@ from typing import Annotated, Any
 
 import typer
 
+REFUSED = 3
+
 app = typer.Typer(help="Labelled data: audit, convert, split.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 TypeMap = Annotated[str | None, typer.Option("--type-map", help="Elements in their order, e.g. Li,P,S,Cl.")]
 From = Annotated[str | None, typer.Option("--from", help="Format of the source, if it is not recognised.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+@app.command("audit")
+def audit(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Data in any format, or run folders.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for JSON, tables and figures.")] = None,
+    calculator: Annotated[
+        str | None, typer.Option(help="chgnet or module:Class: compare virials with its finite strain.")
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Option("--argument", metavar="NAME=VALUE", help="Keyword argument of the calculator.")
+    ] = None,
+    strain_frames: Annotated[int, typer.Option(min=1, max=1000, help="Frames for that, 12 energies each.")] = 6,
+    from_format: From = None,
+    type_map: TypeMap = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what makes data unsound.
+
+    Copies and leaks, unphysical labels, wrong signs and units, outliers, close atoms. Several paths are judged as one
+    set, the data sets of a run each by itself. Exit code 0: usable; 3: not usable as it is; 2: not readable.
+    """
+    from ops.data.audit.run import audit_data
+    from ops.data.audit.text import audit_text
+    from ops.data.exchange import check_type_map
+
+    result = audit_data(
+        sources, form=from_format, type_map=check_type_map(_elements(type_map)), calculator=calculator,
+        arguments=_arguments(arguments or []), strain_frames=strain_frames, out=out,
+    )
+    typer.echo(json.dumps(result, indent=1) if as_json else audit_text(result))
+    if out is not None:
+        typer.echo(f"written: {out}", err=as_json)
+    raise typer.Exit(REFUSED if result["verdict"] == "unusable" else 0)
 
 
 @app.command("convert")
@@ -74,6 +112,22 @@ def split(
 
 def _elements(text: str | None) -> list[str] | None:
     return None if text is None else [word for word in text.replace(",", " ").split() if word]
+
+
+def _arguments(pairs: list[str]) -> dict[str, Any]:
+    """Return keyword arguments from ``name=value`` options; a value is JSON where it can be, else text."""
+    from ops.errors import InputError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--argument {pair}: write NAME=VALUE, e.g. --argument model=small")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
 def _answer(done: dict[str, Any], as_json: bool, line: str) -> None:

@@ -56,3 +56,26 @@ def test_bad_options(frames, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         call("split", frames, *options, "-o", tmp_path / "parts")
     assert not (tmp_path / "parts").exists()
+
+
+def test_audit(frames, tmp_path):
+    shown = call("audit", frames, "-o", tmp_path / "audit")
+    assert "verdict: usable, with the warnings above" in shown or "verdict: sound" in shown
+    assert (tmp_path / "audit/audit.png").is_file()
+    result = json.loads(call("audit", frames, "--type-map", "Li,P", "--json", code=3))
+    assert result["verdict"] == "unusable"
+    assert result["data_sets"][0]["n_frames"] == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--calculator", "emt"), "module:Class"),
+        (("--calculator", "ase.calculators.emt:EMT", "--argument", "fish"), "write NAME=VALUE"),
+        (("--type-map", "Li,Zz"), "Zz is no element"),
+        (("--from", "npy"), "no deepmd system found"),
+    ],
+)
+def test_bad_audit_options(frames, options, message):
+    with pytest.raises(InputError, match=message):
+        call("audit", frames, *options)
