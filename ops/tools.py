@@ -24,6 +24,14 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+class KilledError(TransientError):
+    """A program was ended by a signal, whose name is ``signal``."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.signal = name
+
+
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies (Linux; elsewhere nothing happens)."""
     if _LIBC is not None:
@@ -89,7 +97,7 @@ def run_tool(
     FatalError
         The program is missing or ended with an error code.
     TransientError
-        It was killed by a signal or exceeded ``timeout_s``.
+        It was killed by a signal (:class:`KilledError`) or exceeded ``timeout_s``.
     """
     command = [str(part) for part in argv]
     environment = {**os.environ, **thread_environment(threads), **(env or {})}
@@ -106,7 +114,7 @@ def run_tool(
             raise TransientError(f"{Path(command[0]).name} exceeded {timeout_s:.0f} s; log: {log}") from error
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        raise TransientError(f"{Path(command[0]).name} was killed by {name}; log: {log}\n{tail(log)}")
+        raise KilledError(f"{Path(command[0]).name} was killed by {name}; log: {log}\n{tail(log)}", name)
     if done.returncode > 0:
         raise FatalError(f"{Path(command[0]).name} failed with code {done.returncode}; log: {log}\n{tail(log)}")
     return time.monotonic() - start

@@ -137,7 +137,7 @@ def _label(
     largest: list[float] = []
     for types, frames in _same_atoms(run.frames, type_map):
         for first in range(0, len(frames), BATCH):
-            block, forces = _label_batch(model, run, types, frames[first : first + BATCH], type_map)
+            block, forces = _label_batch(model, run, types, frames[first : first + BATCH])
             largest += forces.tolist()
             blocks.append(block.select(np.flatnonzero(forces <= max_force)))
     values = np.array(largest)
@@ -164,24 +164,17 @@ def _same_atoms(frames: Sequence[Atoms], type_map: Sequence[str]) -> Iterator[tu
 
 
 def _label_batch(
-    model: Any, run: Run, types: NDArray[np.int_], frames: Sequence[Atoms], type_map: Sequence[str]
+    model: Any, run: Run, types: NDArray[np.int_], frames: Sequence[Atoms]
 ) -> tuple[SystemData, NDArray[np.float64]]:
     """Return the labelled frames and the largest force on an atom of each (eV/A)."""
-    from ops.training.datasets import Frames
-    from ops.training.evaluate import predict
+    from ops.labelers.deepmd import predict_atoms
 
-    known = list(model.get_type_map())
-    if missing := {type_map[k] for k in types} - set(known):
-        raise InputError(f"the teacher does not know {', '.join(sorted(missing))}; it knows {', '.join(known)}")
-    own = np.array([known.index(type_map[k]) for k in types])
-    coords = np.array([atoms.positions for atoms in frames])
-    cells = np.array([atoms.cell.array for atoms in frames])
-    energy, force, virial = predict(
-        model, Frames(Path(run.name), np.tile(own, (len(frames), 1)), coords, cells, None, None, None)
-    )
+    energy, force, virial = predict_atoms(model, frames)
     largest = np.sqrt((force**2).sum(axis=2)).max(axis=1)
     largest[~np.isfinite(energy) | ~np.isfinite(virial).all(axis=(1, 2))] = np.nan
     names = [run.name] * len(frames)
+    coords = np.array([atoms.positions for atoms in frames])
+    cells = np.array([atoms.cell.array for atoms in frames])
     return SystemData(run.system, "train", types, coords, cells, energy, force, virial, names), largest
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ops.files import write_text
 from ops.labelers.base import LabelResult, label_with_calculator
 from ops.labelers.settings import MockLabeler
 from ops.structures.distances import neighbour_pairs
@@ -48,9 +51,21 @@ def mock_energy(atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
     return float((morse * switch).sum() - 0.1 * atoms.numbers.sum()), forces, stress
 
 
-def mock_calculator(delay_s: float = 0.0, fail_every: int = 0) -> Calculator:
-    """Return an ASE calculator of the mock potential; every ``fail_every``-th call raises."""
-    from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+def fail(failure: str) -> None:
+    """Fail in one of the ways that are no verdict on a frame."""
+    from ase.calculators.calculator import CalculationFailed
+
+    if failure == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if failure == "hang":
+        while True:
+            time.sleep(60)
+    raise CalculationFailed(f"the mock labeler fails here ({failure}), as told")
+
+
+def mock_calculator(delay_s: float = 0.0, fail_every: int = 0, failure: str = "error") -> Calculator:
+    """Return an ASE calculator of the mock potential; every ``fail_every``-th call fails."""
+    from ase.calculators.calculator import Calculator, all_changes
     from ase.stress import full_3x3_to_voigt_6_stress
 
     class MockCalculator(Calculator):
@@ -67,10 +82,14 @@ def mock_calculator(delay_s: float = 0.0, fail_every: int = 0) -> Calculator:
             super().calculate(atoms, properties, system_changes)
             self.calls += 1
             time.sleep(delay_s)
-            if fail_every and self.calls % fail_every == 0:
-                raise CalculationFailed(f"the mock labeler fails every {fail_every}th time, as told")
+            due = fail_every and self.calls % fail_every == 0
+            if due and failure != "nan":
+                fail(failure)
             energy, forces, stress = mock_energy(cast("Atoms", self.atoms))
-            self.results = {"energy": energy, "forces": forces, "stress": full_3x3_to_voigt_6_stress(stress)}
+            factor = np.nan if due else 1.0
+            self.results = {
+                "energy": energy, "forces": forces * factor, "stress": full_3x3_to_voigt_6_stress(stress),
+            }
 
     return MockCalculator()
 
@@ -85,16 +104,24 @@ class MockPotential:
 
     def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:
         """Label frames; with ``fail_every`` those whose number (``info["frame"]``, else the position) is due fail."""
-        results = []
-        for position, atoms in enumerate(frames):
-            number = int(atoms.info.get("frame", position)) + 1
-            if self.settings.fail_every and number % self.settings.fail_every == 0:
-                time.sleep(self.settings.delay_s)
-                results.append(LabelResult(None, "failed", "the mock labeler fails here, as told"))
-            else:
-                results.append(label_with_calculator(atoms, mock_calculator(self.settings.delay_s)))
-        return results
+        return [
+            self._label(atoms, int(atoms.info.get("frame", position)), work) for position, atoms in enumerate(frames)
+        ]
 
     def calculator(self) -> Calculator:
         """Return a new calculator, which fails at every ``fail_every``-th call."""
-        return mock_calculator(self.settings.delay_s, self.settings.fail_every)
+        return mock_calculator(self.settings.delay_s, self.settings.fail_every, self.settings.failure)
+
+    def _label(self, atoms: Atoms, number: int, work: Path | None) -> LabelResult:
+        every, failure = self.settings.fail_every, self.settings.failure
+        if not every or (number + 1) % every:
+            return label_with_calculator(atoms, mock_calculator(self.settings.delay_s))
+        if failure in ("crash", "hang"):
+            mark = (work or Path()) / f"frame.{number:05d}.{failure}"
+            if mark.is_file():  # like a lost node: the second attempt succeeds
+                return label_with_calculator(atoms, mock_calculator(self.settings.delay_s))
+            write_text(mark, "")
+        if failure == "not converged":
+            time.sleep(self.settings.delay_s)
+            return LabelResult(None, "not converged", "the mock labeler does not converge here, as told")
+        return label_with_calculator(atoms, mock_calculator(self.settings.delay_s, 1, failure))

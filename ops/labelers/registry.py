@@ -14,6 +14,8 @@ from ops.labelers.settings import AimdSettings, LabelerSettings
 LABELERS = {
     "mock": "ops.labelers.mock:MockPotential",
     "ase": "ops.labelers.ase_calculator:AseCalculatorLabeler",
+    "deepmd": "ops.labelers.deepmd:DeepmdTeacher",
+    "cp2k": "ops.labelers.cp2k.labeler:Cp2kPotential",
 }
 _made: dict[str, Labeler] = {}
 

@@ -28,6 +28,10 @@ class MockLabeler(LabelerBase):
 
     kind: Literal["mock"] = "mock"
     fail_every: int = Field(0, ge=0, description="Every n-th frame fails on purpose (0: none).")
+    failure: Literal["error", "not converged", "nan", "crash", "hang"] = Field(
+        "error", description="How it fails. crash ends the process, hang waits for the time limit of the task; when "
+        "labels are made, both do so in the first attempt only."
+    )
     delay_s: float = Field(0.0, ge=0, description="Sleep before each frame, to test progress and interruption.")
 
 
@@ -39,7 +43,59 @@ class AseLabeler(LabelerBase):
     arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the calculator.")
 
 
-LabelerSettings = Annotated[MockLabeler | AseLabeler, Field(discriminator="kind")]
+class DeepmdLabeler(LabelerBase):
+    """A DeePMD-kit model as teacher."""
+
+    kind: Literal["deepmd"] = "deepmd"
+    model: str = Field(description="Frozen model (.pth, .pt2) or checkpoint (.pt); relative to the configuration file.")
+    head: str | None = Field(None, description="Branch of a model with several.")
+    batch: int = Field(16, ge=1, description="Frames per call of the model.")
+
+
+class Cp2kKind(Settings):
+    """Basis set and potential of one element."""
+
+    basis: str | None = Field(None, description="Name in the basis files of CP2K.")
+    potential: str | None = Field(None, description="Name in GTH_POTENTIALS.")
+
+
+class Cp2kLabeler(LabelerBase):
+    """CP2K: density functional theory (GPW), or the fast tight binding GFN1-xTB."""
+
+    text_files: ClassVar[tuple[str, ...]] = ("template",)
+
+    kind: Literal["cp2k"] = "cp2k"
+    command: str = Field("cp2k", description="Program with arguments, e.g. `mpirun -np 8 cp2k.psmp`; no shell.")
+    data_dir: str | None = Field(
+        None, description="Folder of basis sets and potentials. By default $CP2K_DATA_DIR, else what came with CP2K."
+    )
+    method: Literal["dft", "gfn1-xtb"] = Field(
+        "dft", description="GFN1-xTB is a thousand times cheaper and made for molecules: halides of lithium are fair, "
+        "sulfides and oxides are not (CP2K refuses their charges)."
+    )
+    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange and correlation.")
+    basis: Literal["DZVP", "TZVP", "TZV2P"] = Field("DZVP", description="MOLOPT basis set of all elements.")
+    kinds: dict[str, Cp2kKind] = Field(default_factory=dict, description="Other basis set or potential, by element.")
+    cutoff_Ry: float = Field(600.0, gt=0, description="Cutoff of the finest grid, Ry.")
+    rel_cutoff_Ry: float = Field(60.0, gt=0, description="Cutoff that a Gaussian sees, Ry.")
+    kspacing: float | None = Field(
+        0.5, gt=0, description="Spacing of k-points, 1/A, by VASP's rule; edges above 2 pi / kspacing get one. null: "
+        "Gamma only."
+    )
+    scf: Literal["auto", "ot", "diagonalization"] = Field(
+        "auto", description="auto: orbital transformation with Gamma only and without smearing, else diagonalization."
+    )
+    smearing_K: float = Field(0.0, ge=0, description="Electronic temperature, for metals; 0: fixed occupations.")
+    eps_scf: float = Field(1e-6, gt=0, lt=1e-3, description="Convergence of the density.")
+    max_scf: int = Field(50, ge=1, description="Steps of self-consistency; with orbital transformation six times.")
+    timeout_min: float = Field(0.0, ge=0, description="A single point that takes longer fails; 0: no limit.")
+    template: str | None = Field(
+        None, description="Own input file, taken as it is but for coordinates, cell, run type, dynamics and what is "
+        "printed; the keys of the method have no effect then. Relative to the configuration file."
+    )
+
+
+LabelerSettings = Annotated[MockLabeler | AseLabeler | DeepmdLabeler | Cp2kLabeler, Field(discriminator="kind")]
 
 
 def with_file_texts(labeler: LabelerBase, base_dir: Path) -> LabelerBase:

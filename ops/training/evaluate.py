@@ -22,17 +22,23 @@ from ops.training.datasets import Frames, branch_of, read_frames, split_systems
 MAX_ROWS = 5000
 
 
-def open_model(path: Path) -> Any:
-    """Return deepmd's calculator for a frozen model (.pth) or a checkpoint (.pt)."""
+def open_model(path: Path, branch: str | None = None) -> Any:
+    """Return deepmd's calculator for a frozen model (.pth, .pt2), or for a branch of a checkpoint (.pt)."""
     if not path.is_file():
         raise InputError(f"model file does not exist: {path}")
-    if "deepmd" not in sys.modules:
-        os.environ.update(thread_environment())
+    limit_deepmd_threads()
     from deepmd.infer import DeepPot
 
-    branch = branch_of(path) if path.suffix == ".pt" else None  # a frozen model has one branch only
+    if branch is None and path.suffix == ".pt":  # a frozen model has one branch only
+        branch = branch_of(path)
     with contextlib.redirect_stdout(io.StringIO()):
         return DeepPot(str(path), head=branch) if branch else DeepPot(str(path))
+
+
+def limit_deepmd_threads() -> None:
+    """Hold deepmd to the threads of this task; before its first import only, it reads them then."""
+    if "deepmd" not in sys.modules:
+        os.environ.update(thread_environment())
 
 
 def predict(

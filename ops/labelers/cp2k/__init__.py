@@ -1,0 +1,1 @@
+"""Labels and molecular dynamics with CP2K."""

@@ -1,0 +1,196 @@
+"""Inputs of CP2K from settings, or from a user's template."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.errors import InputError
+from ops.labelers.base import AimdRun
+from ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
+from ops.labelers.cp2k.sections import parse, render
+from ops.labelers.settings import Cp2kLabeler
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+PROJECT = "run"
+OUTER_SCF = 6
+GPA_TO_BAR = 1.0e4
+PRINTED = {"FORCES ON": {"NDIGITS": 12}, "STRESS_TENSOR ON": {}}
+"""Twelve digits of hartree/bohr, or the rounding of the forces would be seen in finite differences."""
+
+
+def single_point_input(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> str:
+    """Return the input for energy, forces and stress of one frame.
+
+    Raises
+    ------
+    InputError
+        An element has no basis set or potential.
+    """
+    return _input(settings, atoms, data, "ENERGY_FORCE", {}, {})
+
+
+def dynamics_input(
+    settings: Cp2kLabeler, run: AimdRun, data: Path, *, done: int = 0, restart: str | None = None
+) -> str:
+    """Return the input for molecular dynamics.
+
+    Parameters
+    ----------
+    settings : Cp2kLabeler
+        The method.
+    run : AimdRun
+        Start, ensemble and length.
+    data : Path
+        Folder of basis sets and potentials.
+    done : int
+        Steps that are behind when a run goes on.
+    restart : str, optional
+        Restart file to go on from: positions, cell, velocities, thermostat and its random numbers come from there.
+    """
+    extra = {"EXT_RESTART": {"RESTART_FILE_NAME": restart}} if restart else {}
+    # CP2K takes a positive seed; it counts with 32 bit integers.
+    more = {"SEED": run.seed % (2**31 - 2) + 1}
+    return _input(settings, run.atoms, data, "MD", {"MOTION": _motion(run, run.settings.steps - done), **extra}, more)
+
+
+def kpoint_mesh(settings: Cp2kLabeler, cell: np.ndarray) -> tuple[int, int, int]:
+    """Return the k-point mesh of a cell, n_i = ceil(2 pi |b_i| / spacing) with b_i without 2 pi."""
+    if settings.kspacing is None or settings.method != "dft":
+        return 1, 1, 1
+    lengths = 2 * math.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    a, b, c = (max(1, math.ceil(length / settings.kspacing - 1e-9)) for length in lengths)
+    return a, b, c
+
+
+def _input(
+    settings: Cp2kLabeler, atoms: Atoms, data: Path, run_type: str, top: dict[str, Any], more: dict[str, Any]
+) -> str:
+    head = {"PROJECT": PROJECT, "RUN_TYPE": run_type, "PRINT_LEVEL": "MEDIUM", **more}
+    if settings.template is not None:
+        return _from_template(settings.template, atoms, head, top)
+    method = _xtb(settings) if settings.method == "gfn1-xtb" else _dft(settings, atoms, data)
+    kinds = method.pop("KINDS")
+    force = {
+        "METHOD": "QUICKSTEP", "STRESS_TENSOR": "ANALYTICAL", "DFT": method, "PRINT": PRINTED,
+        "SUBSYS": {**_structure(atoms), **kinds},
+    }
+    return render({"GLOBAL": head, **top, "FORCE_EVAL": force})
+
+
+def _from_template(text: str, atoms: Atoms, head: dict[str, Any], top: dict[str, Any]) -> str:
+    tree = parse(text)
+    tree.drop("MOTION", "EXT_RESTART")
+    settings = tree.child("GLOBAL")
+    settings.drop("PROJECT", "PROJECT_NAME", "RUN_TYPE", "PRINT_LEVEL", "IOLEVEL", "SEED")
+    settings.put(render(head, 1))
+    force = tree.child("FORCE_EVAL")
+    printed = force.child("PRINT")
+    printed.drop("FORCES", "STRESS_TENSOR")
+    printed.put(render(PRINTED, 2))
+    system = force.child("SUBSYS")
+    system.drop("CELL", "COORD", "TOPOLOGY", "VELOCITY")
+    system.put(render(_structure(atoms), 2))
+    tree.put(render(top))
+    return tree.text()
+
+
+def _structure(atoms: Atoms) -> dict[str, Any]:
+    """Return cell and coordinates with all digits that a double has."""
+    cell = {name: _vector(row) for name, row in zip("ABC", atoms.cell.array, strict=True)}
+    coordinates = [f"{symbol} {_vector(row)}" for symbol, row in zip(atoms.symbols, atoms.positions, strict=True)]
+    return {"CELL": cell, "COORD": {"": coordinates}}
+
+
+def _vector(row: Sequence[float]) -> str:
+    return " ".join(f"{value:.15g}" for value in row)
+
+
+def _xtb(settings: Cp2kLabeler) -> dict[str, Any]:
+    parameters = {"DISPERSION_PARAMETER_FILE": "dftd3.dat", "PARAM_FILE_NAME": "xTB_parameters"}
+    return {
+        "QS": {
+            "METHOD": "XTB", "EPS_DEFAULT": "1.0E-12",
+            # Outside of the range of valence charges the method means nothing: CP2K shall stop then.
+            "XTB": {"DO_EWALD": "T", "CHECK_ATOMIC_CHARGES": "T", "PARAMETER": parameters},
+        },
+        "SCF": {
+            "SCF_GUESS": "MOPAC", "EPS_SCF": f"{settings.eps_scf:.1E}", "MAX_SCF": settings.max_scf,
+            **_smearing(settings),
+        },
+        "KINDS": {},
+    }
+
+
+def _dft(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> dict[str, Any]:
+    kinds = choose_kinds(settings, list(dict.fromkeys(atoms.symbols)), data)
+    mesh = kpoint_mesh(settings, atoms.cell.array)
+    orbital = settings.scf == "ot" or (settings.scf == "auto" and mesh == (1, 1, 1) and not settings.smearing_K)
+    scf: dict[str, Any] = {
+        "SCF_GUESS": "ATOMIC", "EPS_SCF": f"{settings.eps_scf:.1E}", "MAX_SCF": settings.max_scf,
+    }
+    if orbital:
+        if mesh != (1, 1, 1):
+            raise InputError(f"scf: ot knows Gamma only, and kspacing asks for {mesh} k-points (kspacing: null?)")
+        scf["OT"] = {"MINIMIZER": "DIIS", "PRECONDITIONER": "FULL_SINGLE_INVERSE"}
+        scf["OUTER_SCF"] = {"EPS_SCF": scf["EPS_SCF"], "MAX_SCF": OUTER_SCF - 1}
+    else:
+        scf["DIAGONALIZATION"] = {"ALGORITHM": "STANDARD"}
+        scf["MIXING"] = {"METHOD": "BROYDEN_MIXING", "ALPHA": 0.3, "NBROYDEN": 8}
+        scf.update(_smearing(settings))
+    parametrization = {"PARAMETRIZATION": "PBESOL"} if settings.functional == "PBEsol" else {}
+    grid = " ".join(map(str, mesh))
+    points = {"SCHEME": f"MONKHORST-PACK {grid}", "SYMMETRY": "OFF", "FULL_GRID": "OFF"}
+    return {
+        "BASIS_SET_FILE_NAME": list(dict.fromkeys(kind.basis_file for kind in kinds)),
+        "POTENTIAL_FILE_NAME": POTENTIAL_FILE,
+        "QS": {"METHOD": "GPW", "EPS_DEFAULT": "1.0E-12"},
+        "MGRID": {
+            "NGRIDS": 5, "CUTOFF": f"[Ry] {settings.cutoff_Ry:g}", "REL_CUTOFF": f"[Ry] {settings.rel_cutoff_Ry:g}",
+        },
+        **({} if mesh == (1, 1, 1) else {"KPOINTS": points}),
+        "SCF": scf,
+        "XC": {"XC_FUNCTIONAL": {"PBE": parametrization}},
+        "KINDS": {
+            f"KIND {kind.element}": {"BASIS_SET": f"ORB {kind.basis}", "POTENTIAL": kind.potential} for kind in kinds
+        },
+    }
+
+
+def _smearing(settings: Cp2kLabeler) -> dict[str, Any]:
+    if not settings.smearing_K:
+        return {}
+    smear = {"METHOD": "FERMI_DIRAC", "ELECTRONIC_TEMPERATURE": f"[K] {settings.smearing_K:g}"}
+    return {"ADDED_MOS": -1, "SMEAR ON": smear}
+
+
+def _motion(run: AimdRun, steps: int) -> dict[str, Any]:
+    settings = run.settings
+    time = f"[fs] {settings.damping_fs:g}"
+    npt = settings.ensemble == "npt"
+    dynamics: dict[str, Any] = {
+        "ENSEMBLE": "NPT_F" if npt else "LANGEVIN" if settings.thermostat == "langevin" else "NVT",
+        "STEPS": steps, "TIMESTEP": f"[fs] {settings.timestep_fs:g}", "TEMPERATURE": f"[K] {run.temperature_K:g}",
+    }
+    if settings.thermostat == "langevin":
+        dynamics["LANGEVIN"] = {"GAMMA": f"[fs^-1] {1 / settings.damping_fs:.8g}"}
+    else:
+        kind = "NOSE" if settings.thermostat == "nose-hoover" else "CSVR"
+        dynamics["THERMOSTAT"] = {"TYPE": kind, kind: {"TIMECON": time}}
+    if npt:
+        dynamics["BAROSTAT"] = {
+            "PRESSURE": f"[bar] {settings.pressure_GPa * GPA_TO_BAR:.8g}",
+            "TIMECON": f"[fs] {settings.pressure_damping_fs:g}",
+        }
+    every = {"EACH": {"MD": 1}}  # the frames wanted are picked afterwards: output and files stay in step
+    printed = {
+        "TRAJECTORY": every, "CELL": every, "RESTART": {"BACKUP_COPIES": 1, **every},
+        "RESTART_HISTORY OFF": {},
+    }
+    return {"MD": dynamics, "PRINT": printed}

@@ -1,0 +1,108 @@
+"""The labeler of kind ``cp2k``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ops.errors import FatalError, InputError
+from ops.files import write_text
+from ops.labelers.base import AimdResult, AimdRun, LabelResult, with_results
+from ops.labelers.cp2k.inputs import single_point_input
+from ops.labelers.cp2k.kinds import choose_kinds
+from ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations
+from ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
+from ops.labelers.cp2k.template import template_problems
+from ops.labelers.cp2k.trajectory import continue_dynamics
+from ops.labelers.settings import AimdSettings, Cp2kLabeler
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+class Cp2kPotential:
+    """One CP2K process per frame, and one per trajectory."""
+
+    batch = 1
+
+    def __init__(self, settings: Cp2kLabeler) -> None:
+        self.settings = settings
+        self._data: Path | None = None
+
+    def label(self, frames: Sequence[Atoms], work: Path) -> list[LabelResult]:
+        """Label frames; inputs and outputs stay in ``work/frame.<number>``."""
+        data = self._ready()
+        return [
+            self._label(atoms, work / f"frame.{int(atoms.info.get('frame', position)):05d}", data)
+            for position, atoms in enumerate(frames)
+        ]
+
+    def aimd(self, run: AimdRun, work: Path) -> AimdResult:
+        """Run one trajectory, or go on with an interrupted one from its restart file."""
+        return continue_dynamics(self.settings, run, work, self._ready())
+
+    @staticmethod
+    def problems(
+        settings: Cp2kLabeler, type_map: Sequence[str], base_dir: Path
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what is wrong with the settings, or missing on this machine."""
+        try:
+            version(tuple(command_words(settings)))
+        except InputError as error:
+            yield ("command",), str(error)
+        try:
+            data = data_folder(settings)
+        except InputError as error:
+            yield ("data_dir",), str(error)
+            return
+        if settings.template is not None:
+            yield from ((("template",), text) for text in template_problems(settings, type_map, base_dir, data))
+        elif settings.method == "dft":
+            for element in settings.kinds:
+                if element not in type_map:
+                    yield ("kinds", element), "is not in type_map"
+            for element in type_map:
+                try:
+                    choose_kinds(settings, [element], data)
+                except InputError as error:
+                    yield ("kinds", element) if element in settings.kinds else ("basis",), str(error)
+
+    @staticmethod
+    def aimd_problems(settings: Cp2kLabeler, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+        """Yield what CP2K's dynamics can not do."""
+        if aimd.end_temperatures_K:
+            yield "end_temperatures_K", "CP2K holds the temperature; run several temperatures_K instead"
+        if aimd.thermostat == "langevin" and aimd.ensemble == "npt":
+            yield "thermostat", "CP2K's Langevin dynamics has constant volume; with npt write csvr or nose-hoover"
+
+    def _ready(self) -> Path:
+        """Return the data folder; program, version and files are looked at once per process."""
+        if self._data is None:
+            try:
+                version(tuple(command_words(self.settings)))
+                self._data = data_folder(self.settings)
+            except InputError as error:
+                raise FatalError(f"labeler cp2k: {error}") from error
+        return self._data
+
+    def _label(self, atoms: Atoms, folder: Path, data: Path) -> LabelResult:
+        write_text(folder / "run.inp", single_point_input(self.settings, atoms, data))
+        limit = self.settings.timeout_min * 60 or None
+        try:
+            found = read_evaluations(run_cp2k(self.settings, folder, data, timeout_s=limit))
+        except (RunError, OutputError) as error:
+            return LabelResult(None, "not converged" if str(error) == NOT_CONVERGED else "failed", str(error))
+        finally:
+            for path in [*folder.glob("run-RESTART*"), folder / "run.log"]:
+                path.unlink(missing_ok=True)
+        last = found[-1]
+        if len(found) != 1 or last.forces.shape != (len(atoms), 3):
+            return LabelResult(None, "failed", "the output is not the one of this frame")
+        if not last.converged:
+            return LabelResult(None, "not converged", NOT_CONVERGED)
+        if not (np.isfinite(last.energy) and np.isfinite(last.forces).all() and np.isfinite(last.stress).all()):
+            return LabelResult(None, "failed", "CP2K returned NaN or infinite numbers")
+        return LabelResult(with_results(atoms, last.energy, last.forces, last.stress))

@@ -1,0 +1,132 @@
+"""Labels from a DeePMD-kit model: the teacher of a distillation, or a labeler of its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.errors import FatalError, InputError
+from ops.labelers.base import LabelResult, one_line, with_results
+from ops.labelers.settings import DeepmdLabeler
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+SUFFIXES = (".pth", ".pt", ".pt2")
+
+
+class DeepmdTeacher:
+    """The labeler of kind ``deepmd``; the model is loaded once per process."""
+
+    def __init__(self, settings: DeepmdLabeler) -> None:
+        self.settings = settings
+        self.batch = settings.batch
+        self._model: Any = None
+
+    def label(self, frames: Sequence[Atoms], work: Path) -> list[LabelResult]:
+        """Label frames; those of one composition go through the model together."""
+        if self._model is None:
+            self._model = self._open()
+        known = set(self._model.get_type_map())
+        results: list[LabelResult] = [_unknown_elements(atoms, known) for atoms in frames]
+        for members in _equal_compositions(frames, [k for k, result in enumerate(results) if not result.reason]):
+            for index, result in zip(members, self._label_together([frames[k] for k in members]), strict=True):
+                results[index] = result
+        return results
+
+    def calculator(self) -> Calculator:
+        """Return DeePMD-kit's ASE calculator."""
+        from ops.training.evaluate import limit_deepmd_threads
+
+        path, head = self._file()
+        limit_deepmd_threads()
+        from deepmd.calculator import DP
+
+        try:
+            return DP(str(path), head=head)
+        except Exception as error:  # torch, zip, deepmd: anything, for a wrong file or branch
+            raise FatalError(f"labeler deepmd: {path.name} can not be used: {one_line(error)}") from error
+
+    @staticmethod
+    def problems(
+        settings: DeepmdLabeler, type_map: Sequence[str], base_dir: Path
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what is wrong with the model file; it is not opened, that takes long."""
+        path = base_dir / Path(settings.model).expanduser()
+        if path.suffix not in SUFFIXES:
+            yield ("model",), f"{settings.model} is no model of the PyTorch backend ({', '.join(SUFFIXES)})"
+        elif not path.is_file():
+            yield ("model",), f"{settings.model} does not exist"
+        if settings.head and path.suffix == ".pth":
+            yield ("head",), "a frozen .pth model has one branch only: take head out, or name the checkpoint (.pt)"
+
+    def _file(self) -> tuple[Path, str | None]:
+        from ops.training.datasets import branch_of
+
+        path = Path(self.settings.model)
+        return path, self.settings.head or (branch_of(path) if path.suffix == ".pt" else None)
+
+    def _open(self) -> Any:
+        from ops.training.evaluate import open_model
+
+        try:
+            return open_model(self._file()[0], self._file()[1])
+        except InputError as error:
+            raise FatalError(f"labeler deepmd: {error}") from error
+        except Exception as error:  # torch, zip, deepmd: anything, for a wrong file or branch
+            raise FatalError(f"labeler deepmd: {self._file()[0].name} can not be used: {one_line(error)}") from error
+
+    def _label_together(self, frames: Sequence[Atoms]) -> Iterator[LabelResult]:
+        """Label frames of one composition, whose atoms may come in different orders."""
+        order = [np.argsort(atoms.numbers, kind="stable") for atoms in frames]
+        values = predict_atoms(self._model, [atoms[index] for atoms, index in zip(frames, order, strict=True)])
+        for atoms, index, energy, sorted_forces, virial in zip(frames, order, *values, strict=True):
+            if not (np.isfinite(energy) and np.isfinite(sorted_forces).all() and np.isfinite(virial).all()):
+                yield LabelResult(None, "failed", "the model returned NaN or infinite numbers")
+                continue
+            forces = np.empty_like(sorted_forces)
+            forces[index] = sorted_forces
+            stress = -(virial + virial.T) / 2 / atoms.get_volume()
+            yield LabelResult(with_results(atoms, energy, forces, stress))
+
+
+def predict_atoms(
+    model: Any, frames: Sequence[Atoms]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return energy (F,) in eV, forces (F, N, 3) in eV/A and virial (F, 3, 3) in eV of frames with the same atoms.
+
+    Raises
+    ------
+    InputError
+        The model does not know an element.
+    """
+    from ops.training.datasets import Frames
+    from ops.training.evaluate import predict
+
+    known = list(model.get_type_map())
+    symbols = frames[0].get_chemical_symbols()
+    if missing := set(symbols) - set(known):
+        raise InputError(f"the teacher does not know {', '.join(sorted(missing))}; it knows {', '.join(known)}")
+    types = np.array([known.index(symbol) for symbol in symbols])
+    coords = np.array([atoms.positions for atoms in frames])
+    cells = np.array([atoms.cell.array for atoms in frames])
+    return predict(model, Frames(Path(), np.tile(types, (len(frames), 1)), coords, cells, None, None, None))
+
+
+def _unknown_elements(atoms: Atoms, known: set[str]) -> LabelResult:
+    missing = sorted(set(atoms.symbols) - known)
+    reason = f"the model does not know {', '.join(missing)}; it knows {', '.join(sorted(known))}" if missing else ""
+    return LabelResult(None, "failed", reason)
+
+
+def _equal_compositions(frames: Sequence[Atoms], chosen: Sequence[int]) -> list[list[int]]:
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for index in chosen:
+        groups[np.sort(frames[index].numbers).tobytes()].append(index)
+    return list(groups.values())
