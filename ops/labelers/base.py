@@ -81,7 +81,8 @@ class Labeler(Protocol):
 
     A labeler also drives molecular dynamics: it is a :class:`CalculatorLabeler` or :class:`NativeAimd`. For the
     command `check` its class may have the static methods ``problems(settings, type_map, base_dir)``, which yields the
-    path of a key below the section and a message, and ``aimd_problems(settings, aimd)``, which yields key and message.
+    path of a key below the section and a message, and ``aimd_problems(settings, aimd)``, which yields key and message;
+    for `plan`, ``write_inputs(settings, atoms, aimd, folder)``, which writes the inputs for one cell to be read.
 
     Attributes
     ----------

@@ -23,8 +23,10 @@ class ExplodedError(Exception):
 
 def dynamics_problems(settings: AimdSettings) -> Iterator[tuple[str, str]]:
     """Yield what ASE's dynamics can not do: key and message of each."""
-    if settings.thermostat == "nose-hoover" and settings.end_temperatures_K:
+    if settings.thermostat != "langevin" and settings.end_temperatures_K:
         yield "end_temperatures_K", "with this labeler only `thermostat: langevin` can change the temperature"
+    if settings.thermostat == "csvr" and settings.ensemble == "npt":
+        yield "thermostat", "csvr has constant volume with this labeler: write langevin or nose-hoover"
 
 
 def run_dynamics(run: AimdRun, atoms: Atoms, stream: TextIO, written: list[int]) -> None:
@@ -69,6 +71,10 @@ def _make_dynamics(run: AimdRun, atoms: Atoms, rng: np.random.Generator) -> Any:
             atoms, timestep, temperature_K=run.temperature_K, pressure_au=pressure, tdamp=damping / (2 * np.pi),
             pdamp=settings.pressure_damping_fs * units.fs / (2 * np.pi),
         )
+    if settings.thermostat == "csvr":
+        from ase.md.bussi import Bussi
+
+        return Bussi(atoms, timestep, temperature_K=run.temperature_K, taut=damping, rng=rng)
     if settings.ensemble == "nvt":
         from ase.md.langevin import Langevin
 

@@ -14,9 +14,12 @@ from ops.labelers.settings import AimdSettings, LabelerSettings
 from ops.task import FanOutOP
 
 
-def parse_labeler(data: dict[str, Any]) -> LabelerSettings:
-    """Return the settings of the labeler from their JSON form."""
-    return TypeAdapter(LabelerSettings).validate_python(data)
+def parse_labeler(data: dict[str, Any], model: Path | None = None) -> LabelerSettings:
+    """Return the settings of the labeler from their JSON form, with the place where its model lies now."""
+    settings: LabelerSettings = TypeAdapter(LabelerSettings).validate_python(data)
+    if model is not None and settings.model_file:
+        settings = settings.model_copy(update={settings.model_file: str(model)})
+    return settings
 
 
 class RunAimd(FanOutOP):
@@ -24,13 +27,14 @@ class RunAimd(FanOutOP):
 
     software = "labeler"
     kind = "label"
-    artifacts = ("cells",)
+    artifacts = ("cells", "model?")
     logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``frames.extxyz`` with energies, forces and stresses."""
         task = inputs["cells"] / f"task.{inputs['index']:03d}"
-        run_aimd(task, parse_labeler(settings["labeler"]), AimdSettings(**settings["aimd"]), settings["seed"], out)
+        labeler = parse_labeler(settings["labeler"], inputs["model"])
+        run_aimd(task, labeler, AimdSettings(**settings["aimd"]), settings["seed"], out)
 
 
 class LabelFrames(FanOutOP):
@@ -38,11 +42,11 @@ class LabelFrames(FanOutOP):
 
     software = "labeler"
     kind = "label"
-    artifacts = ("selected",)
+    artifacts = ("selected", "model?")
     numbers = ("iteration",)
     logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``frames.extxyz`` with energies, forces and stresses, and a status per frame."""
         task = inputs["selected"] / "tasks" / f"task.{inputs['index']:03d}"
-        label_frames(task, parse_labeler(settings["labeler"]), out)
+        label_frames(task, parse_labeler(settings["labeler"], inputs["model"]), out)

@@ -18,9 +18,12 @@ class LabelerBase(Settings):
     text_files : tuple of str
         Keys that name a file of the user's (an INCAR, a template). Tasks run elsewhere, so its text takes the place
         of the name: :func:`with_file_texts`.
+    model_file : str
+        Key that names a model; the tasks get that file with their inputs.
     """
 
     text_files: ClassVar[tuple[str, ...]] = ()
+    model_file: ClassVar[str] = ""
 
 
 class MockLabeler(LabelerBase):
@@ -45,6 +48,8 @@ class AseLabeler(LabelerBase):
 
 class DeepmdLabeler(LabelerBase):
     """A DeePMD-kit model as teacher."""
+
+    model_file: ClassVar[str] = "model"
 
     kind: Literal["deepmd"] = "deepmd"
     model: str = Field(description="Frozen model (.pth, .pt2) or checkpoint (.pt); relative to the configuration file.")
@@ -131,7 +136,9 @@ class AimdSettings(Settings):
     timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step, fs.")
     sample_every: int = Field(3, ge=1, description="A frame is kept every so many steps.")
     ensemble: Literal["nvt", "npt"] = Field("nvt", description="Constant volume, or constant pressure.")
-    thermostat: Literal["langevin", "nose-hoover"] = Field("langevin", description="What holds the temperature.")
+    thermostat: Literal["langevin", "nose-hoover", "csvr"] = Field(
+        "langevin", description="What holds the temperature; csvr: stochastic velocity rescaling."
+    )
     damping_fs: float = Field(
         50.0, gt=0, description="Time constant of the thermostat, fs: 1 / friction of Langevin, period of Nose-Hoover. "
         "Short runs must lose the heat of the unrelaxed start within their length.",

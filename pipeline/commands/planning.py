@@ -39,15 +39,36 @@ def write_inputs(project: Project, nodes: list[dict[str, Any]], cells: Path, fol
     cells : Path
         Folder with the unperturbed cells (``*.extxyz``) of the DAG.
     folder : Path
-        Receives ``settings/`` of every step, ``cells/``, ``training/`` (DeePMD-kit) and ``lammps/``.
+        Receives ``settings/`` of every step, ``cells/``, ``labels/`` (inputs of a labeler that has some),
+        ``training/`` (DeePMD-kit) and ``lammps/``.
     """
     for number, node in enumerate(nodes, start=1):
         write_json(folder / "settings" / f"{number:02d}-{node['name']}.json", json.loads(node["settings"]))
     for path in sorted(cells.glob("*.extxyz")):
         write_text(folder / "cells" / path.name, path.read_text(encoding="utf-8"))
+    _write_labels(project, nodes, cells, folder / "labels")
     _write_training(project, nodes, folder / "training")
     if project.md and (cells / "md-cells.extxyz").is_file():
         _write_lammps(project, cells / "md-cells.extxyz", folder / "lammps")
+
+
+def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, folder: Path) -> None:
+    """Write the labeler's inputs for the unperturbed cells: single points, and molecular dynamics."""
+    from ops.labelers.op import parse_labeler
+    from ops.labelers.registry import labeler_class
+    from ops.structures.extxyz import read_frames
+
+    settings = next((json.loads(node["settings"]) for node in nodes if '"labeler"' in node["settings"]), None)
+    if settings is None:
+        return
+    labeler = parse_labeler(settings["labeler"])  # with the texts of the user's files
+    writer = getattr(labeler_class(labeler), "write_inputs", None)
+    if writer is None:
+        return
+    for path, aimd in ((cells / "base-cells.extxyz", project.aimd),
+                       (cells / "downstream-cells.extxyz", project.downstream and project.downstream.aimd)):
+        for atoms in read_frames(path) if path.is_file() and aimd else []:
+            writer(labeler, atoms, aimd, folder / str(atoms.info.get("system", path.stem)))
 
 
 def _write_training(project: Project, nodes: list[dict[str, Any]], folder: Path) -> None:

@@ -29,7 +29,7 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
         runs = flow.fan_out(
             "aimd", RunAimd, flow.settings(labeler=project.labeler, aimd=project.aimd),
             len(project.systems) * project.perturb.count, title="Short AIMD with the labeler",
-            artifacts={"cells": cells}, gpu=True,
+            artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
         )
         campaign = flow.step(
             "collect", CollectTrajectories, flow.settings(split=project.split, learning=project.learning),
@@ -80,7 +80,7 @@ def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
         labelled = flow.fan_out(
             "label", LabelFrames, flow.settings(labeler=project.labeler),
             static_label_count(learning), title="Labels",
-            artifacts={"selected": selected}, gpu=True,
+            artifacts={"selected": selected, "model": flow.labeler_model()}, gpu=True,
         )
         merged = flow.step(
             "merge", MergeLabelled, flow.settings(), title="Merge",
@@ -106,7 +106,7 @@ def add_downstream(flow: ProjectFlow) -> Any:
     ).outputs.artifacts["out"]
     runs = flow.fan_out(
         "aimd-new", RunAimd, flow.settings(labeler=project.labeler, aimd=downstream.aimd), downstream.perturb.count,
-        title="Short AIMD of the new compound", artifacts={"cells": cells}, gpu=True,
+        title="Short AIMD of the new compound", artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
     )
     return flow.step(
         "collect-new", CollectTrajectories, flow.settings(split=downstream.split), title="Collect",

@@ -41,6 +41,8 @@ class ProjectFlow(Flow):
         if isinstance(value, LabelerBase):
             value = with_file_texts(value, self.base_dir)
         data = value.model_dump(mode="json")
+        if isinstance(value, LabelerBase) and value.model_file:
+            data[value.model_file] = Path(data[value.model_file]).name
         if isinstance(value, TrainSettings):
             from ops.training.presets import load_preset
 
@@ -57,6 +59,14 @@ class ProjectFlow(Flow):
         self.folder.mkdir(parents=True, exist_ok=True)
         write_frames(path, frames)
         return self.upload(path)
+
+    def labeler_model(self) -> Any | None:
+        """Return an artifact with the model of the labeler; None where it has none."""
+        labeler = self.project.labeler
+        if not labeler.model_file:
+            return None
+        path = self.base_dir / Path(getattr(labeler, labeler.model_file)).expanduser()
+        return self.upload(path) if path.is_file() else None
 
     def user_data(self, names: Sequence[str]) -> Any:
         """Return an artifact with the user's data folders, one below the other in the order of the configuration."""

@@ -90,14 +90,12 @@ def _potentials(
     found: dict[str, tuple[str, ...]], wanted: str | None, basis_aliases: tuple[str, ...]
 ) -> Iterator[tuple[str, int]]:
     electrons = {int(match[1]) for alias in basis_aliases if (match := re.search(r"-q(\d+)$", alias))}
-    for aliases in set(found.values()):
-        for alias in aliases:
-            match = re.search(r"-q(\d+)$", alias)
-            count = int(match[1]) if match else 0
-            if wanted in aliases and alias == wanted:
-                yield alias, count
-            elif wanted is None and match and alias == f"GTH-PBE-q{count}" and (count in electrons or not electrons):
-                yield alias, count
+    for alias in {alias for aliases in set(found.values()) for alias in aliases}:
+        match = re.search(r"-q(\d+)$", alias)
+        count = int(match[1]) if match else 0
+        usual = match is not None and alias == f"GTH-PBE-q{count}" and (count in electrons or not electrons)
+        if alias == wanted or (wanted is None and usual):
+            yield alias, count
 
 
 def _longest(aliases: tuple[str, ...]) -> str:

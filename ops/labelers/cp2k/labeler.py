@@ -11,7 +11,7 @@ import numpy as np
 from ops.errors import FatalError, InputError
 from ops.files import write_text
 from ops.labelers.base import AimdResult, AimdRun, LabelResult, with_results
-from ops.labelers.cp2k.inputs import single_point_input
+from ops.labelers.cp2k.inputs import dynamics_input, single_point_input
 from ops.labelers.cp2k.kinds import choose_kinds
 from ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations
 from ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
@@ -77,6 +77,20 @@ class Cp2kPotential:
             yield "end_temperatures_K", "CP2K holds the temperature; run several temperatures_K instead"
         if aimd.thermostat == "langevin" and aimd.ensemble == "npt":
             yield "thermostat", "CP2K's Langevin dynamics has constant volume; with npt write csvr or nose-hoover"
+
+    @staticmethod
+    def write_inputs(settings: Cp2kLabeler, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+        """Write the inputs of a single point and of molecular dynamics, for reading.
+
+        Raises
+        ------
+        InputError
+            The data files of CP2K are not found, or an element is not in them.
+        """
+        data = data_folder(settings)
+        start, end = aimd.temperatures_of(0)
+        write_text(folder / "label.inp", single_point_input(settings, atoms, data))
+        write_text(folder / "aimd.inp", dynamics_input(settings, AimdRun(atoms, aimd, start, end, 0), data))
 
     def _ready(self) -> Path:
         """Return the data folder; program, version and files are looked at once per process."""

@@ -18,7 +18,7 @@ NOT_CONVERGED = "the SCF has not converged"
 ENERGY_LINE = "ENERGY| Total FORCE_EVAL"
 _BOX = re.compile(r"^ \*(?P<text>.*)\*$")
 _ART = re.compile(r"^\s*(\[ABORT\]|\\___/|___|/\s+\\|\||O/\||/\| \||/ \\)\s*")
-_PLACE = re.compile(r"\s+[\w/]+\.F:\d+\s*$")
+_PLACE = re.compile(r"(^|\s)\s*[\w/]+\.F:\d+\s*$")
 
 
 @dataclass(frozen=True)

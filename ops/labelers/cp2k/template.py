@@ -1,4 +1,4 @@
-"""Is a user's input file fit to make labels?"""
+"""What must be true of a user's input file before it can make labels."""
 
 from __future__ import annotations
 

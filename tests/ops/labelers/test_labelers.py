@@ -1,5 +1,10 @@
 """Forces and stresses are the derivatives of the energy, and a bad frame is a verdict, not a crash."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +168,37 @@ def test_status_record(items, status):
     record = status_record(items)
     assert record["status"] == status
     assert len(record["items"]) == len(items)
+
+
+@pytest.mark.parametrize(("failure", "verdict"), [
+    ("error", ("failed", "CalculationFailed: the mock labeler fails here (error), as told")),
+    ("not converged", ("not converged", "the mock labeler does not converge here, as told")),
+    ("nan", ("failed", "the calculator returned NaN or infinite numbers")),
+])
+def test_mock_fails_as_told(atoms, failure, verdict):
+    first, second = make_labeler(MockLabeler(fail_every=2, failure=failure)).label([atoms, atoms])
+    assert first.status == "ok"
+    assert (second.status, second.reason) == verdict
+
+
+@pytest.mark.parametrize("failure", ["crash", "hang"])
+def test_mock_ends_or_stalls_the_first_attempt_only(tmp_path, failure):
+    code = (
+        "from pathlib import Path; from ase import Atoms; from ops.labelers.mock import MockPotential\n"
+        "from ops.labelers.settings import MockLabeler\n"
+        "atoms = Atoms('LiS', positions=[[0, 0, 0], [2, 0, 0]], cell=[9, 9, 9], pbc=True)\n"
+        f"made = MockPotential(MockLabeler(fail_every=1, failure={failure!r})).label([atoms], Path('work'))\n"
+        "print(made[0].status)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", code]
+    first = subprocess.Popen(argv, cwd=tmp_path, env=environment)
+    if failure == "hang":
+        while not (tmp_path / "work/frame.00000.hang").is_file():
+            assert first.poll() is None
+            time.sleep(0.05)
+        with pytest.raises(subprocess.TimeoutExpired):
+            first.wait(1)
+        first.kill()
+    assert first.wait() == -signal.SIGKILL
+    assert subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, check=True).stdout == b"ok\n"
