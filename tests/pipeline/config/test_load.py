@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,10 @@ from pipeline.config import ConfigError, Project, check_project, load_checked, l
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 QUICKSTART = HERE / "good" / "quickstart.yaml"
-GOOD = sorted([*(HERE / "good").glob("*.yaml"), *(ROOT / "configs").glob("*.yaml")])
+GOOD = sorted(
+    path for path in [*(HERE / "good").glob("*.yaml"), *(ROOT / "configs").glob("*.yaml")]
+    if shutil.which("cp2k") or "cp2k" not in path.stem  # its program is looked for, too
+)
 
 
 def write(folder: Path, text: str) -> Path:
