@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ops.conductivity.correlation import log_lags
-from ops.conductivity.gls import Curve, Line, combine, fit_line, overlap_table
+from ops.conductivity.gls import Curve, Line, combine, covariance, fit_line, overlap_table
 from ops.conductivity.regime import Start, find_start, latest_start, needed_margin
 
 A2_PS_TO_CM2_S = 1e-4
@@ -18,6 +18,7 @@ NOT_DIFFUSIVE = "not diffusive (upper limit)"
 TOO_FEW = "unreliable: too few frames"
 _MIN_HOPS = 50
 _WARN_HOPS = 200
+_BENT, _BENT_SIGMAS = 0.7, -2.0  # rise over that of the line, and difference in standard errors
 
 
 @dataclass
@@ -90,7 +91,10 @@ def fourth_rate(part: Part, hop_A: float) -> float:
 
 
 def make_curve(parts: Sequence[Part], hop_A: float, given_ps: float | None) -> Curve:
-    """Return the averaged MSD on log-spaced lags from the earliest possible start to twice the latest one."""
+    """Return the averaged MSD on log-spaced lags from the earliest possible start to twice the latest one, and at T/2.
+
+    The last point is used by no fit: it shows whether the line goes on, see ``bend``.
+    """
     msd = mean_msd(parts)
     latest = round(latest_start(min(part.length_ps for part in parts), len(parts)) / parts[0].dt_ps)
     above = np.flatnonzero(msd[: 2 * latest + 1] > 0.5 * hop_A**2)
@@ -98,6 +102,7 @@ def make_curve(parts: Sequence[Part], hop_A: float, given_ps: float | None) -> C
     if given_ps:
         first = max(1, round(given_ps / parts[0].dt_ps))
     lags = log_lags(max(1, min(first, latest)), min(2 * latest, len(msd) - 1))
+    lags = np.unique(np.append(lags, len(msd) - 1))
     rates = [fourth_rate(part, hop_A) for part in parts]
     return combine(
         [part.msd[lags] for part in parts], [part.n_frames for part in parts], [part.n_ions for part in parts],
@@ -170,6 +175,10 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
     if not start.straight:
         estimate.reasons.append("the MSD is still curved at the latest start: D may be too large")
     why, factor = gates(parts, line, time, half / 1.96, hops, hop_A)
+    ratio, sigmas = bend(curve, start, max(1.0, blocks))
+    details |= {"late_rise_over_line": ratio, "late_rise_sigma": sigmas}
+    if not why and ratio < _BENT and sigmas < _BENT_SIGMAS:
+        why = f"the MSD bends: up to T/2 it rises by {ratio:.0%} of what the line of the fit says ({sigmas:.1f} sigma)"
     if why:
         _refuse(estimate, parts, line, hop_A, half, why)
         if factor is not None:
@@ -180,6 +189,24 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
         estimate.D_ci95_cm2_s = (D * float(np.exp(-half)), D * float(np.exp(half)))
         _warn(estimate, parts, line, hops)
     return estimate
+
+
+def bend(curve: Curve, start: Start, scatter: float) -> tuple[float, float]:
+    """Return the rise of the MSD from the start to T/2 over that of the line, and the difference in standard errors.
+
+    Ions that hop about in a cage of many sites rise as a line does, until the cage is full: there the ratio falls. The
+    error is that of the whole linear combination of MSD points under the line, times the scatter of time blocks.
+    """
+    line, first = start.line, int(np.argmin(np.abs(curve.times - start.start_ps)))
+    span = curve.times[-1] - curve.times[first]
+    combination = -span * line.weights
+    combination[-1] += 1
+    combination[first] -= 1
+    slope = max(line.slope, 0.02 * float(curve.values.mean() / curve.times.mean()), 1e-12)
+    variance = float(combination @ covariance(curve, slope, line.intercept) @ combination)
+    rise = float(curve.values[-1] - curve.values[first])
+    error = scatter * float(np.sqrt(max(variance, 1e-30)))
+    return rise / max(slope * span, 1e-12), (rise - line.slope * span) / error
 
 
 def mean_msd(parts: Sequence[Part]) -> np.ndarray:
@@ -298,7 +325,7 @@ def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: fl
     """Conclude for a run in which no start was found: caged, or too short."""
     estimate = Estimate(NOT_DIFFUSIVE, n_hops=0.0, curve=curve)
     latest, mean = latest_start(length, len(parts)), mean_msd(parts)
-    late = np.flatnonzero(curve.times >= latest * (1 - 1e-9))
+    late = np.flatnonzero((curve.times >= latest * (1 - 1e-9)) & (curve.times <= 2 * latest * (1 + 1e-9)))
     if len(late) < 4:
         estimate.verdict = TOO_FEW
         estimate.reasons.append(f"{min(part.n_frames for part in parts)} frames are too few for a fit")

@@ -24,6 +24,9 @@ class HopModel:
         Fraction of the hops of an ion that it makes together with ``group - 1`` others, all by the same vector.
     back_jumps : bool
         Hops lead to and fro between two sites, so that D is zero whatever ``D_A2_ps`` says about the hop rate.
+    cage_sites : bool
+        Hops lead to a random neighbour among the twelve corners of an icosahedron with edge ``hop_A``, as Li does
+        within the cages of an argyrodite: D is zero, the MSD goes to 1.8 hop_A^2.
     """
 
     n_ions: int = 40
@@ -37,6 +40,7 @@ class HopModel:
     cage_A: float = 0.7
     cage_ps: float = 3.0
     back_jumps: bool = False
+    cage_sites: bool = False
 
     @property
     def collective_diffusion(self) -> float:
@@ -46,7 +50,7 @@ class HopModel:
     @property
     def true_diffusion(self) -> float:
         """Tracer diffusion coefficient."""
-        return 0.0 if self.back_jumps else self.D_A2_ps
+        return 0.0 if self.back_jumps or self.cage_sites else self.D_A2_ps
 
 
 def simulate(model: HopModel, seed: int) -> np.ndarray:
@@ -62,7 +66,10 @@ def simulate(model: HopModel, seed: int) -> np.ndarray:
     if model.shared:
         groups = rate * model.shared * n / model.group
         _add_hops(jumps, rng, None, groups, model)
-    positions = _two_sites(jumps, rng, model) if model.back_jumps else np.cumsum(jumps, axis=2)
+    if model.cage_sites:
+        positions = _icosahedron(jumps, rng, model)
+    else:
+        positions = _two_sites(jumps, rng, model) if model.back_jumps else np.cumsum(jumps, axis=2)
     if model.cage_A > 0:
         positions += _ornstein_uhlenbeck(rng, (n, 3, frames), model.cage_A, model.cage_ps, dt)
     positions += model.vibration_A * rng.standard_normal((n, 3, frames))
@@ -97,6 +104,21 @@ def _two_sites(jumps: np.ndarray, rng: np.random.Generator, model: HopModel) -> 
     state = np.cumsum(events, axis=1) % 2
     axis = model.hop_A * _directions(rng, jumps.shape[0])
     return axis[:, :, None] * state[:, None, :]
+
+
+def _icosahedron(jumps: np.ndarray, rng: np.random.Generator, model: HopModel) -> np.ndarray:
+    """Return positions of ions that jump between neighbouring corners of an icosahedron at the times of ``jumps``."""
+    golden = (1 + np.sqrt(5)) / 2
+    corners = np.array([[0, a, b * golden] for a in (-1, 1) for b in (-1, 1)])
+    corners = np.concatenate([corners, corners[:, [1, 2, 0]], corners[:, [2, 0, 1]]]) * model.hop_A / 2
+    neighbours = np.argsort(np.linalg.norm(corners[:, None] - corners[None], axis=2), axis=1)[:, 1:6]
+    positions = np.empty(jumps.shape)
+    for ion, events in enumerate((jumps != 0).any(axis=1)):
+        site, begin = int(rng.integers(12)), 0
+        for frame in [*np.flatnonzero(events), jumps.shape[2]]:
+            positions[ion, :, begin:frame] = corners[site][:, None]
+            site, begin = int(rng.choice(neighbours[site])), int(frame)
+    return positions
 
 
 def _ornstein_uhlenbeck(

@@ -156,3 +156,16 @@ def test_a_run_out_of_equilibrium_is_noted():
     assert halves_differ(np.array([1.0, 1.1, 0.9, 1.05, 3.0, 3.1, 2.9, 3.05])) > 3
     assert abs(halves_differ(np.array([1.0, 1.3, 0.7, 1.2, 0.8, 1.0, 1.1, 0.9]))) < 3
     assert halves_differ(np.ones(4)) is None
+
+
+def test_the_line_is_held_against_the_end_of_the_curve():
+    """A cage of twelve sites fills up after the fit: refused, and told; free ions go on as the line says."""
+    model = caged_models()["cage of sites"]
+    estimate = estimate_self([parts_of(model, 3)], model.hop_A, given_ps=4.0)
+    assert estimate.verdict == "not diffusive (upper limit)"
+    assert "the MSD bends" in estimate.reasons[0]
+    sigmas = [
+        estimate_self([parts_of(HopModel(), seed)], 3.0).details["late_rise_sigma"] for seed in range(25)
+    ]
+    assert abs(np.mean(sigmas)) < 0.6
+    assert 0.5 < np.std(sigmas) < 1.4
