@@ -7,7 +7,7 @@ CONFIG ?= configs/quickstart.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run accept test test-slow lint format lock bench clean \
+.PHONY: help setup run accept test test-slow test-dft lint format lock bench clean \
   images images-load images-lock cluster-setup cluster-check cluster-test kind-up kind-test kind-down
 
 help:  ## show this help
@@ -35,6 +35,10 @@ test: $(STAMP)  ## run the tests
 
 test-slow: $(STAMP)  ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
+
+test-dft: $(STAMP)  ## run the tests of density functional theory (needs CP2K: apt-get install cp2k)
+	@command -v cp2k >/dev/null || { echo "cp2k is not installed (Debian, Ubuntu: apt-get install cp2k)"; exit 2; }
+	$(BIN)/python -m pytest -m dft
 
 lint: $(STAMP)  ## style, types, import rules
 	$(BIN)/ruff check .

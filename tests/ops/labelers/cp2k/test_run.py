@@ -193,3 +193,11 @@ def test_dynamics_without_stress_is_an_error(
     monkeypatch.setenv("FAKE_CP2K", "no_stress")
     with pytest.raises(FatalError, match="no stress in the output"):
         run_aimd(cell_task, fake, AIMD.model_copy(update={"steps": 4}), 1, tmp_path / "out")
+
+
+def test_inputs_for_reading(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) -> None:
+    Cp2kPotential.write_inputs(fake, licl, AIMD, tmp_path / "LiCl")
+    assert "RUN_TYPE ENERGY_FORCE" in (tmp_path / "LiCl/label.inp").read_text()
+    text = (tmp_path / "LiCl/aimd.inp").read_text()
+    assert "RUN_TYPE MD" in text and "TYPE NOSE" in text
+    assert str(fake.data_dir) not in text

@@ -1,0 +1,122 @@
+"""Real CP2K: GFN1-xTB within seconds here, density functional theory with ``make test-dft``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from ops.labelers.aimd import run_aimd
+from ops.labelers.cp2k.labeler import Cp2kPotential
+from ops.labelers.settings import AimdSettings, Cp2kLabeler
+from ops.structures.extxyz import read_frames, write_frames
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cp2k") is None, reason="the program cp2k is not installed (Debian, Ubuntu: apt-get install cp2k)"
+)
+KBAR = 1602.1766  # eV/A^3 in kbar
+XTB = Cp2kLabeler(method="gfn1-xtb", eps_scf=1e-8)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DPA_SSE_THREADS", "1")
+    monkeypatch.delenv("CP2K_DATA_DIR", raising=False)
+
+
+def label(labeler: Cp2kPotential, atoms: Atoms, work: Path) -> Atoms:
+    (result,) = labeler.label([atoms], work)
+    assert result.atoms is not None, result.reason
+    return result.atoms
+
+
+def force_error(labeler: Cp2kPotential, atoms: Atoms, atom: int, axis: int, step: float, work: Path) -> float:
+    """Return analytic minus numeric force, eV/A."""
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[atom, axis] += sign * step
+        energies.append(label(labeler, moved, work).get_potential_energy())
+    return label(labeler, atoms, work).get_forces()[atom, axis] + (energies[0] - energies[1]) / (2 * step)
+
+
+def stress_error(labeler: Cp2kPotential, atoms: Atoms, i: int, j: int, step: float, work: Path) -> float:
+    """Return analytic minus numeric stress, kbar."""
+    energies = []
+    for sign in (1, -1):
+        strain = np.zeros((3, 3))
+        strain[i, j] += sign * step / 2
+        strain[j, i] += sign * step / 2
+        strained = atoms.copy()
+        strained.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
+        energies.append(label(labeler, strained, work).get_potential_energy())
+    numeric = (energies[0] - energies[1]) / (2 * step) / atoms.get_volume()
+    return (label(labeler, atoms, work).get_stress(voigt=False)[i, j] - numeric) * KBAR
+
+
+def test_xtb_forces_and_stress(licl: Atoms, tmp_path: Path) -> None:
+    """CP2K before 2026 leaves terms of periodic images out of the derivatives of GFN1-xTB (cp2k pull request 5131)."""
+    labeler = Cp2kPotential(XTB)
+    labelled = label(labeler, licl, tmp_path)
+    assert np.abs(labelled.get_forces()).max() > 0.05
+    assert abs(force_error(labeler, licl, 0, 0, 0.01, tmp_path)) < 2e-3
+    assert abs(stress_error(labeler, licl, 0, 0, 0.004, tmp_path)) < 5.0
+
+
+def test_xtb_refuses_li2s(tmp_path: Path) -> None:
+    fcc = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 5.69 / 2
+    atoms = Atoms("SLi2", scaled_positions=[[0, 0, 0], [0.25] * 3, [0.75] * 3], cell=fcc, pbc=True)
+    (result,) = Cp2kPotential(XTB).label([atoms], tmp_path)
+    assert result.status == "failed"
+    assert "the charges of atoms leave the chemical range" in result.reason
+
+
+def test_killed_dynamics_equals_an_unbroken_one(licl: Atoms, tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    write_frames(tmp_path / "task/cell.extxyz", [licl])
+    settings = AimdSettings(temperatures_K=[300.0], steps=8, sample_every=2, timestep_fs=1.0, thermostat="csvr")
+    run_aimd(tmp_path / "task", XTB, settings, 1, tmp_path / "whole")
+    code = (
+        "from pathlib import Path; from ops.labelers.aimd import run_aimd\n"
+        "from ops.labelers.settings import AimdSettings, Cp2kLabeler\n"
+        f"settings = AimdSettings(**{settings.model_dump()!r})\n"
+        "run_aimd(Path('task'), Cp2kLabeler(method='gfn1-xtb', eps_scf=1e-8), settings, 1, Path('broken'))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ,
+                               "PYTHONPATH": ":".join(sys.path)})
+    cells = tmp_path / "broken/cp2k/part.000/run-1.cell"
+    while not cells.is_file() or len(cells.read_text().splitlines()) < 5:  # a header, steps 0 to 3
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)  # its CP2K dies with it
+    process.wait()
+    run_aimd(tmp_path / "task", XTB, settings, 1, tmp_path / "broken")
+    whole, broken = (read_frames(tmp_path / name / "frames.extxyz") for name in ("whole", "broken"))
+    assert [frame.info["step"] for frame in broken] == [0, 2, 4, 6, 8]
+    for one, other in zip(whole, broken, strict=True):
+        assert np.allclose(one.positions, other.positions, atol=1e-6)
+        assert np.allclose(one.get_forces(), other.get_forces(), atol=1e-5)
+    assert len(list((tmp_path / "broken/cp2k").glob("part.*"))) == 2
+
+
+@pytest.mark.dft
+@pytest.mark.timeout(7200)
+def test_dft_forces_and_stress_of_li2s(tmp_path: Path) -> None:
+    """PBEsol, DZVP-MOLOPT-SR-GTH, 600 Ry: the primitive cell of Li2S at Gamma, off its symmetry."""
+    fcc = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 5.69 / 2
+    atoms = Atoms("SLi2", scaled_positions=[[0, 0, 0], [0.25] * 3, [0.75] * 3], cell=fcc, pbc=True)
+    atoms.positions[1] += [0.10, 0.0, -0.05]
+    labeler = Cp2kPotential(Cp2kLabeler(kspacing=None, eps_scf=1e-7))
+    assert abs(force_error(labeler, atoms, 1, 0, 0.01, tmp_path)) < 1e-3
+    assert abs(stress_error(labeler, atoms, 0, 0, 0.004, tmp_path)) < DFT_STRESS_KBAR
+
+
+DFT_STRESS_KBAR = 1.0
