@@ -76,7 +76,7 @@ class Cp2kLabeler(LabelerBase):
     )
     method: Literal["dft", "gfn1-xtb"] = Field(
         "dft", description="GFN1-xTB is a thousand times cheaper and made for molecules: halides of lithium are fair, "
-        "sulfides and oxides are not (CP2K refuses their charges)."
+        "sulfides and oxides are not (CP2K refuses their charges); cells with a lattice vector below 4.5 A are refused."
     )
     functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange and correlation.")
     basis: Literal["DZVP", "TZVP", "TZV2P"] = Field("DZVP", description="MOLOPT basis set of all elements.")

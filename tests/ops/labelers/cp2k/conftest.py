@@ -66,7 +66,7 @@ def fake(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cp2
     shutil.copy(FAKE, command)
     command.write_text(command.read_text().replace("Path(__file__).resolve().parents[3] / \"data\" / \"cp2k\"",
                                                    f"Path({str(DATA)!r})"))
-    return Cp2kLabeler(method="gfn1-xtb", command=str(command), data_dir=str(data_dir))
+    return Cp2kLabeler(command=str(command), data_dir=str(data_dir))
 
 
 def li2s(repeat: int = 1) -> Atoms:

@@ -89,7 +89,7 @@ def test_nothing_starts_without_a_fit_program(
 
 
 def test_problems_of_elements(fake: Cp2kLabeler, tmp_path: Path) -> None:
-    settings = fake.model_copy(update={"method": "dft", "kinds": {"Na": Cp2kKind(), "Li": Cp2kKind(basis="FOO")}})
+    settings = fake.model_copy(update={"kinds": {"Na": Cp2kKind(), "Li": Cp2kKind(basis="FOO")}})
     found = dict(Cp2kPotential.problems(settings, ["Li", "Rn", "S"], tmp_path))
     assert set(found) == {("kinds", "Na"), ("kinds", "Li"), ("basis",)}
     assert "no basis set FOO for Li" in found["kinds", "Li"]
@@ -100,6 +100,15 @@ def test_problems_of_dynamics() -> None:
     assert [key for key, _ in Cp2kPotential.aimd_problems(Cp2kLabeler(), npt)] == ["thermostat"]
     ramp = AimdSettings(temperatures_K=[300.0], end_temperatures_K=[600.0])
     assert [key for key, _ in Cp2kPotential.aimd_problems(Cp2kLabeler(), ramp)] == ["end_temperatures_K"]
+
+
+def test_small_cells_are_refused_with_xtb(fake: Cp2kLabeler, licl: Atoms, cell_task: Path, tmp_path: Path) -> None:
+    xtb = Cp2kPotential(fake.model_copy(update={"method": "gfn1-xtb"}))
+    small, large = xtb.label([licl, licl.repeat(2)], tmp_path)
+    assert small.reason.startswith("the shortest lattice vector is 3.5") and "take a supercell" in small.reason
+    assert large.reason == "the output is not the one of this frame"  # it was run
+    run_aimd(cell_task, xtb.settings, AIMD, 1, tmp_path / "out")
+    assert "take a supercell" in str(status(tmp_path / "out")["reason"])
 
 
 def test_no_finished_label_is_lost(
