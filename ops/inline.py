@@ -16,6 +16,7 @@ from ops.files import atomic_path, walk_files
 
 FILE_MARK = "dpa-sse file gzip+base64\n"
 FOLDER_MARK = "dpa-sse folder tar+gzip+base64\n"
+PATH_MARK = "dpa-sse path\n"  # the input lies on a volume of the pod
 PLAIN_BYTES = 16_000
 LINE = 4096
 UNSAFE = re.compile(r"\{\{|\$[$({]|[^\t\n\x20-\x7e]")
@@ -40,6 +41,8 @@ def decode(path: Path, folder: Path) -> Path:
         return path
     with path.open("rb") as stream:
         mark = stream.readline(len(FOLDER_MARK)).decode("latin-1")
+        if mark == PATH_MARK:
+            return Path(stream.read().decode("utf-8").strip())
         if mark not in (FILE_MARK, FOLDER_MARK):
             return path
         data = gzip.decompress(base64.b64decode(stream.read()))

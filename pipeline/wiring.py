@@ -83,6 +83,9 @@ class Platform(Protocol):
     def bucket_input(self, name: str, description: str) -> Any:
         """Return an artifact whose key in the bucket is given when the workflow is submitted."""
 
+    def remote(self, address: str) -> Any:
+        """Return an artifact for ``s3://KEY`` or ``pvc://CLAIM/PATH``."""
+
 
 class LocalPlatform:
     """The machine that the command runs on: processes instead of pods, links instead of uploads."""
@@ -132,6 +135,10 @@ class LocalPlatform:
     def bucket_input(self, name: str, description: str) -> Any:
         """Refuse: this machine has no bucket."""
         raise InputError(f"{name}: inputs from a bucket exist on a cluster only")
+
+    def remote(self, address: str) -> Any:
+        """Refuse: this machine has no bucket and no volumes."""
+        raise InputError(f"{address}: on a cluster only (dpa-sse render, submit); here, give a file or folder")
 
 
 @dataclass
@@ -194,6 +201,10 @@ class Flow:
     def upload(self, path: Path) -> Any:
         """Return an artifact for a file or folder of this machine."""
         return self._place.artifact(path)
+
+    def remote(self, address: str) -> Any:
+        """Return an artifact for ``s3://KEY`` or ``pvc://CLAIM/PATH``, an input that the cluster has."""
+        return self._place.remote(address)
 
     def bucket_input(self, name: str, description: str) -> Any:
         """Return an artifact whose key in the bucket is given when the workflow is submitted."""

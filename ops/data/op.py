@@ -45,7 +45,8 @@ class AddUserData(TaskOP):
         from ops.data.user import import_user_dataset
 
         sets = [dataset_of(inputs["campaign"])] if inputs["campaign"] else []
-        for folder in sorted(inputs["data"].iterdir()):
+        found = inputs["data"]
+        for folder in [found] if is_dataset(found) else sorted(found.iterdir()):
             target = out / ".imported" / folder.name
             import_user_dataset(
                 folder, settings["type_map"], SplitSettings(**settings["split"]), settings["seed"], target
@@ -79,6 +80,11 @@ class MergeLabelled(TaskOP):
             for name in ("model.pt", "model.json", "lcurve.csv"):
                 shutil.copyfile(model / name, target / name)
         return {"finished": bool(state["finished"]), "next_iteration": inputs["iteration"] + 1}
+
+
+def is_dataset(folder: Path) -> bool:
+    """Return whether a folder is itself a data set, and not one that holds several."""
+    return any((folder / name).exists() for name in ("type.raw", "dataset.json", "train"))
 
 
 def begin_campaign(settings: dict[str, Any], out: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ops.errors import InputError
 from pipeline.config.load import Located, attempt_load
 from pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
+from pipeline.config.remote import is_remote
 from pipeline.config.schema import Project
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
 def _model(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield a pre-trained model that is neither a model file nor a name that deepmd knows."""
     name = project.pretrain.model if project.pretrain else None
-    if name is None:
+    if name is None or is_remote(name):
         return
     where: KeyPath = ("pretrain", "model")
     path = _absolute(name, base_dir)
@@ -182,6 +183,8 @@ def _data(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield data folders that are missing, hold no deepmd data, or other elements."""
     for index, name in enumerate(project.data):
         where: KeyPath = ("data", index)
+        if is_remote(name):
+            continue
         folder = _absolute(name, base_dir)
         if not folder.exists():
             yield where, f"no such folder: {folder}"

@@ -12,6 +12,7 @@ from ops.exploration.select import static_label_count
 from ops.labelers.op import LabelFrames, RunAimd
 from ops.structures.op import PerturbCells
 from ops.training.op import TrainMember
+from pipeline.config.remote import is_remote
 from pipeline.flows.project import ProjectFlow
 
 
@@ -35,12 +36,15 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
             "collect", CollectTrajectories, flow.settings(split=project.split, learning=project.learning),
             title="Collect, split by trajectory", artifacts={"trajectories": runs.outputs.artifacts["out"]},
         ).outputs.artifacts["out"]
-    if project.data:
+    own = [name for name in project.data if not is_remote(name)]
+    sources = [flow.user_data(own)] if own else []
+    sources += [flow.remote(name) for name in project.data if is_remote(name)]
+    for number, source in enumerate(sources):
         flow.stage("02-seed")
         campaign = flow.step(
-            "user-data", AddUserData, flow.settings(learning=project.learning, split=project.split),
-            title="Add your own data",
-            artifacts={"campaign": campaign, "data": flow.user_data(project.data)},
+            "user-data" if number == len(sources) - 1 else f"user-data-{number + 1}", AddUserData,
+            flow.settings(learning=project.learning, split=project.split), title="Add your own data",
+            artifacts={"campaign": campaign, "data": source},
         ).outputs.artifacts["out"]
     if project.learning:
         campaign = add_learning(flow, campaign, cells)

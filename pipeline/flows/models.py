@@ -17,6 +17,7 @@ from ops.distillation.op import (
 )
 from ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
 from ops.training.settings import PretrainSettings
+from pipeline.config.remote import is_remote
 from pipeline.flows.project import ProjectFlow
 
 
@@ -29,10 +30,13 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, campaign: Any
             artifacts={"campaign": campaign}, gpu=True,
         ).outputs.artifacts["out"]
     path = Path(flow.base_dir / pretrain.model)
+    model = flow.upload(path) if path.is_file() else None
+    if is_remote(pretrain.model):
+        model = flow.remote(pretrain.model)
     return flow.step(
         "pretrain", AdoptModel, flow.settings(model=pretrain.model, branch=pretrain.branch),
         title="Your pre-trained model",
-        artifacts={"model": flow.upload(path) if path.is_file() else None},
+        artifacts={"model": model},
     ).outputs.artifacts["out"]
 
 

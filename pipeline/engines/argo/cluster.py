@@ -47,7 +47,7 @@ def find_run(name: str, namespace: str | None = None) -> ArgoRun | None:
     name : str
         ``argo:NAME``, ``argo:NAMESPACE/NAME``, or a run folder that `submit` has made.
     namespace : str, optional
-        Instead of the one in the name or in the folder.
+        Instead of the one in the name or in the folder; says as well that another name is that of a workflow.
     """
     if name.startswith(PREFIX):
         given, _, workflow = name[len(PREFIX) :].rpartition("/")
@@ -56,7 +56,7 @@ def find_run(name: str, namespace: str | None = None) -> ArgoRun | None:
         if (folder / RECORD).is_file():
             known = read_json(folder / RECORD)
             return ArgoRun(known["workflow"], namespace or known["namespace"], folder.resolve())
-    return None
+    return ArgoRun(name, namespace) if namespace else None
 
 
 class Cluster:

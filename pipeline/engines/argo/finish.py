@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ops.errors import FatalError
+from ops.inline import PATH_MARK
 from pipeline.config.cluster import ClusterPreset, PodSettings
+from pipeline.config.remote import VOLUMES
 from pipeline.engines.argo.platform import PAGES, ArgoPlatform
 from pipeline.wiring import Facts
 
@@ -56,6 +58,7 @@ def finish(rendered: Mapping[str, Any], platform: ArgoPlatform, about: Mapping[s
     spec = _renamed(_pruned(rendered["spec"]), names)
     entry = spec["entrypoint"]
     templates = [_template(template, platform) for template in spec["templates"]]
+    _mount_inputs(templates)
     _add_gates(templates, entry, about["suspend"])
     seconds = round(preset.keep_days * 86400)
     labels = {"app.kubernetes.io/part-of": "dpa-sse", "dpa-sse/project": about["project"]}
@@ -287,6 +290,24 @@ def _add_metrics(template: dict[str, Any], facts: Facts) -> None:
     ]
     if found:
         template["metrics"] = {"prometheus": found}
+
+
+def _mount_inputs(templates: list[dict[str, Any]]) -> None:
+    """Give the pods of a step the volumes that its inputs lie on, read-only."""
+    by_name = {template["name"]: template for template in templates}
+    steps = [step for template in templates for group in template.get("steps", []) for step in group]
+    for step in steps:
+        for item in step.get("arguments", {}).get("artifacts", []):
+            text = item.get("raw", {}).get("data", "")
+            if not text.startswith(PATH_MARK):
+                continue
+            claim = text[len(PATH_MARK) :].strip().removeprefix(f"{VOLUMES}/").split("/")[0]
+            template, name = by_name[step["template"]], f"input-{claim}"
+            if name not in [volume["name"] for volume in template["volumes"]]:
+                source = {"claimName": claim, "readOnly": True}
+                template["volumes"].append({"name": name, "persistentVolumeClaim": source})
+                mount = {"name": name, "mountPath": f"{VOLUMES}/{claim}", "readOnly": True}
+                template["script"]["volumeMounts"].append(mount)
 
 
 def _add_gates(templates: list[dict[str, Any]], entry: str, gates: list[str]) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ops.errors import InputError
 from ops.files import sha256_tree
-from ops.inline import encode
+from ops.inline import PATH_MARK, encode
 from pipeline import __version__
 from pipeline.config.cluster import ClusterPreset
+from pipeline.config.remote import bucket_key, volume_path
 from pipeline.wiring import MAX_GROUP, Facts, Resources
 
 if TYPE_CHECKING:
@@ -96,6 +97,15 @@ class ArgoPlatform:
 
         key = f"{INPUTS}/{sha256_tree(path)[:16]}/{path.name}"
         self.outside[key] = text
+        return S3Artifact(key=key)
+
+    def remote(self, address: str) -> Any:
+        """Return the key in the bucket, or a text that names the path on a volume (mounted by `finish`)."""
+        key = bucket_key(address)
+        if key is None:
+            return f"{PATH_MARK}{volume_path(address)[1]}\n"
+        from dflow import S3Artifact
+
         return S3Artifact(key=key)
 
     def bucket_input(self, name: str, description: str) -> Any:

@@ -348,3 +348,23 @@ def test_a_stage_that_does_not_exist_is_refused() -> None:
     without = load_checked(MOCK, ["distill=null", "md=null"])
     with pytest.raises(InputError, match="no section `md`"):
         render(without.project, without.base_dir, stage="md")
+
+
+def test_inputs_of_the_cluster() -> None:
+    """`s3://KEY` is an artifact by key, `pvc://CLAIM/PATH` a volume of the step that reads it."""
+    located = load_checked(MOCK, ["data=[s3://dft/li2s, pvc://lab-data/sets/licl]", "pretrain.model=s3://models/dpa2.pt"])
+    made = render(located.project, located.base_dir).workflow
+    by_name = {step["name"]: step for step in steps(made)}
+    given = {name: next(item for item in by_name[name]["arguments"]["artifacts"] if item["name"] in ("data", "model"))
+             for name in ("user-data-1", "user-data", "pretrain")}
+    assert given["user-data-1"]["s3"] == {"key": "dft/li2s"}
+    assert given["pretrain"]["s3"] == {"key": "models/dpa2.pt"}
+    assert given["user-data"]["raw"]["data"] == "dpa-sse path\n/inputs/lab-data/sets/licl\n"
+    template = next(template for template in pods(made) if template["name"] == "user-data")
+    assert {"name": "input-lab-data", "mountPath": "/inputs/lab-data", "readOnly": True} in (
+        template["script"]["volumeMounts"]
+    )
+    for bad in ("s3://", "pvc://Lab/x", "pvc://lab/../x", "s3://{{x}}"):
+        wrong = load_checked(MOCK, [f"pretrain.model='{bad}'"])
+        with pytest.raises(InputError, match="write"):
+            render(wrong.project, wrong.base_dir)

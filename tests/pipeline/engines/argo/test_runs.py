@@ -98,6 +98,7 @@ def test_submit_makes_a_run_folder(fake: FakeCluster) -> None:
     assert find_run("argo:other/x").namespace == "other"
     assert find_run("argo:x", "mine").namespace == "mine"
     assert find_run("mock") is None
+    assert find_run("mock", "mine").namespace == "mine"
 
 
 @pytest.mark.parametrize("packed", [False, True])
