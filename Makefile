@@ -8,10 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run accept test test-slow test-dft lint format lock bench clean \
-  images images-load images-lock cluster-setup cluster-check cluster-test kind-up kind-test kind-down
+  images images-load images-lock cluster-setup cluster-check cluster-templates cluster-test kind-up kind-test kind-down
 
 help:  ## show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## make .venv from the pinned requirements
 
@@ -73,6 +73,9 @@ cluster-setup:  ## install namespace, rights, Argo, MinIO, artifact repository, 
 
 cluster-check:  ## verify that installation and say what is missing
 	k8s/check
+
+cluster-templates: $(STAMP)  ## the stages of CONFIG as WorkflowTemplates, for argo submit --from
+	DPA_SSE=$(BIN)/dpa-sse k8s/templates $(CONFIG)
 
 cluster-test: $(STAMP)  ## run the tests that need a cluster
 	k8s/check

@@ -48,7 +48,7 @@ class Run:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.logs: dict[str, str] = {}
+        self.reference = f"argo:{NAMESPACE}/{name}"
 
     def get(self) -> dict[str, Any]:
         return json.loads(kubectl("get", "workflow", self.name, "-o", "json"))
@@ -64,7 +64,7 @@ class Run:
         return json.loads(listed)["items"]
 
     def wait(self, limit_s: float = LIMIT_S, until: Callable[[], bool] | None = None) -> str:
-        """Return the phase when the workflow has ended (or ``until`` holds); keep the logs of its pods meanwhile."""
+        """Return the phase when the workflow has ended, or ``until`` holds."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             phase = self.phase()
@@ -72,6 +72,20 @@ class Run:
                 return phase
             time.sleep(2)
         pytest.fail(f"{self.name} is {self.phase()} after {limit_s:.0f} s\n{self.why()}")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events that the tasks printed, from the logs that Argo keeps with the artifacts."""
+        from pipeline.engines.argo.bucket import open_bucket
+        from pipeline.engines.argo.cluster import Cluster
+
+        bucket = open_bucket(Cluster(), NAMESPACE)
+        found = []
+        for node in self.nodes():
+            for artifact in node.get("outputs", {}).get("artifacts", []) if node["type"] == "Pod" else []:
+                if artifact["name"] == "main-logs":
+                    lines = (bucket.get(artifact["s3"]["key"]) or b"").decode().splitlines()
+                    found += [json.loads(line) for line in lines if line.startswith('{"time"')]
+        return found
 
     def why(self) -> str:
         """Return what the nodes say that did not succeed, and what is known of the pods."""

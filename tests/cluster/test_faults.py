@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import LIMIT_S, MOCK, ONE_THREAD, Run, call, dpa_sse, kubectl, submit
+from tests.cluster.conftest import LIMIT_S, MOCK, ONE_THREAD, Run, dpa_sse, kubectl, submit
 from tests.cluster.test_mock_pipeline import numbers
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
@@ -17,17 +16,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
 LONGER = ("learning.train.steps=1500", "md.production_ps=40", "md.dump_every_fs=100", "md.temperatures_K=[50]")
 """So that a training and an MD run last long enough to be interrupted after a checkpoint."""
 DATA_ONLY = ("learning=null", "pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null")
-
-
-def events(run: Run) -> list[dict[str, Any]]:
-    """Return the events that the tasks printed, from the logs that Argo keeps with the artifacts."""
-    text = call("argo", "logs", "-n", "dpa-sse", run.name, "--no-color", timeout=300)
-    found = []
-    for line in text.splitlines():
-        _, _, message = line.partition(": ")
-        if message.startswith("{"):
-            found.append(json.loads(message))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +32,13 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_nothing_that_was_finished_is_lost_or_computed_twice(disturbed: Run) -> None:
-    done = Counter(event["task"] for event in events(disturbed) if event["event"] == "done")
+    done = Counter(event["task"] for event in disturbed.events() if event["event"] == "done")
     assert done
     assert {task: count for task, count in done.items() if count > 1} == {}
 
 
 def test_deleted_pods_went_on_from_their_checkpoint(disturbed: Run) -> None:
-    resumed = [event for event in events(disturbed) if event["event"] == "start" and event.get("checkpoint")]
+    resumed = [event for event in disturbed.events() if event["event"] == "start" and event.get("checkpoint")]
     again = {event["task"].split("-")[0] for event in resumed}
     assert {"train", "md"} <= again
 
@@ -58,13 +46,13 @@ def test_deleted_pods_went_on_from_their_checkpoint(disturbed: Run) -> None:
 def test_numbers_are_those_of_an_undisturbed_run(disturbed: Run, tmp_path: Path) -> None:
     settings = [part for item in LONGER for part in ("-s", item)]
     dpa_sse("run", MOCK, *ONE_THREAD, *settings, cwd=tmp_path, timeout=1800)
-    dpa_sse("download", disturbed.name, cwd=tmp_path)
+    dpa_sse("download", disturbed.reference, cwd=tmp_path)
     assert numbers(tmp_path / "runs" / disturbed.name) == numbers(tmp_path / "runs" / "mock")
 
 
 def test_labels_that_fail_now_and_then_are_left_out(tmp_path: Path) -> None:
     run = submit(MOCK, tmp_path, "labeler.fail_every=7", "failure.min_success_ratio=0.1", *DATA_ONLY).succeeded()
-    assert "failed" in {event["event"] for event in events(run)}
+    assert "failed" in {event["event"] for event in run.events()}
 
 
 def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Path) -> None:
@@ -72,19 +60,20 @@ def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Pat
     assert run.wait() == "Failed"
     failed = [node for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Failed"]
     assert [node["displayName"] for node in failed] == ["collect(0)"], "a fatal error is not tried again"
-    status = dpa_sse("status", run.name, cwd=tmp_path, check=False)
+    status = dpa_sse("status", run.reference, cwd=tmp_path, check=False)
     assert "the mock labeler fails" in status
     assert "min_success_ratio" in status
 
 
 def test_stop_and_resume(tmp_path: Path) -> None:
     run = submit(MOCK, tmp_path, *DATA_ONLY, "labeler.delay_s=1")
-    run.running_pod("aimd", seconds=0)
-    dpa_sse("stop", run.name, cwd=tmp_path)
+    run.running_pod("aimd", seconds=8)
+    dpa_sse("stop", run.reference, cwd=tmp_path)
     assert run.wait() == "Failed"
-    before = {node["displayName"] for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Succeeded"}
-    dpa_sse("resume", run.name, cwd=tmp_path)
-    run.wait(until=lambda: run.phase() == "Running")
-    run.succeeded()
-    done = Counter(event["task"] for event in events(run) if event["event"] == "done")
-    assert all(done[name] <= 1 for name in before)
+    said = dpa_sse("resume", run.reference, cwd=tmp_path)
+    again = Run(re.search(r"goes on as (\S+);", said)[1]).succeeded()
+    finished = {event["task"] for event in run.events() if event["event"] == "done"}
+    assert "perturb" in finished
+    kinds = {event["task"]: event["event"] for event in again.events() if event["event"] in ("cached", "done")}
+    assert {kinds[task] for task in finished} == {"cached"}, "what had finished is taken from the store"
+    assert kinds["collect"] == "done"

@@ -22,7 +22,7 @@ def numbers(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def downloaded(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("downloaded")
-    dpa_sse("download", finished.name, cwd=folder)
+    dpa_sse("download", finished.reference, cwd=folder)
     return folder / "runs" / finished.name
 
 
@@ -59,6 +59,6 @@ def test_report_is_an_artifact_that_the_ui_shows(finished: Run) -> None:
 
 
 def test_status_and_report_say_the_same_words_as_for_a_local_run(finished: Run, tmp_path: Path) -> None:
-    status = json.loads(dpa_sse("status", finished.name, "--json", cwd=tmp_path))
+    status = json.loads(dpa_sse("status", finished.reference, "--json", cwd=tmp_path))
     assert status["status"] == "done"
-    assert "LAMMPS" in dpa_sse("status", finished.name, cwd=tmp_path)
+    assert "LAMMPS" in dpa_sse("status", finished.reference, cwd=tmp_path)

@@ -31,7 +31,7 @@ def test_chgnet_deepmd_and_lammps(tmp_path: Path) -> None:
         for template in run.get()["spec"]["templates"] if (container := template.get("script"))
     }
     assert images == {"dpa-sse-base", "dpa-sse-deepmd", "dpa-sse-ase"}
-    dpa_sse("download", run.name, cwd=tmp_path)
+    dpa_sse("download", run.reference, cwd=tmp_path)
     summary = json.loads((tmp_path / "runs" / run.name / "summary.json").read_text())
     for model in ("pretrain", "fine_tuned", "student"):
         assert summary["errors"][model]["force_mae_meV_A"] > 0
