@@ -16,6 +16,7 @@ LABELERS = {
     "ase": "ops.labelers.ase_calculator:AseCalculatorLabeler",
     "deepmd": "ops.labelers.deepmd:DeepmdTeacher",
     "cp2k": "ops.labelers.cp2k.labeler:Cp2kPotential",
+    "vasp": "ops.labelers.vasp.labeler:Vasp",
 }
 _made: dict[str, Labeler] = {}
 

@@ -100,7 +100,43 @@ class Cp2kLabeler(LabelerBase):
     )
 
 
-LabelerSettings = Annotated[MockLabeler | AseLabeler | DeepmdLabeler | Cp2kLabeler, Field(discriminator="kind")]
+class VaspLabeler(LabelerBase):
+    """Density functional theory with VASP; program and PAW data sets are the user's own."""
+
+    kind: Literal["vasp"] = "vasp"
+    text_files: ClassVar[tuple[str, ...]] = ("incar",)
+    command: str | None = Field(
+        None, min_length=1, description="How VASP is started, e.g. `mpirun -np 16 vasp_std`; by default what the "
+        "environment variable VASP_COMMAND says, else `vasp_std`. No shell reads it.",
+    )
+    potcar_dir: str | None = Field(
+        None, min_length=1, description="Folder of your PAW data sets (Li/POTCAR or POTCAR.Li below it); by default "
+        "the environment variable VASP_POTCAR_DIR.",
+    )
+    potcars: dict[str, str] = Field(
+        default_factory=dict, description="Data set of an element where it is not the usual one, e.g. {Li: Li_sv}.",
+    )
+    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange and correlation.")
+    encut_eV: float = Field(600.0, gt=0, le=5000, description="Cutoff of the plane waves, eV.")
+    kspacing: float = Field(0.3, gt=0, le=2, description="Largest distance of k-points, 1/Angstrom (KSPACING).")
+    tags: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Other INCAR tags, e.g. {KPAR: 4, NCORE: 4, SIGMA: 0.1}.",
+    )
+    incar: str | None = Field(
+        None, min_length=1, description="File with your own INCAR (or its text), taken as it is in place of "
+        "functional, encut_eV, kspacing and tags.",
+    )
+    wall_time_min: float | None = Field(
+        None, gt=0, description="Minutes after which one calculation is told to stop (STOPCAR).",
+    )
+    frozen_min: float = Field(360.0, gt=0, description="Minutes without output after which VASP is taken for dead.")
+    max_corrections: int = Field(3, ge=0, le=20, description="Corrections by custodian per calculation.")
+    attempts: int = Field(2, ge=1, le=10, description="Attempts for a calculation whose program was killed.")
+
+
+LabelerSettings = Annotated[
+    MockLabeler | AseLabeler | DeepmdLabeler | Cp2kLabeler | VaspLabeler, Field(discriminator="kind")
+]
 
 
 def with_file_texts(labeler: LabelerBase, base_dir: Path) -> LabelerBase:

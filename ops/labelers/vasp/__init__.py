@@ -1,0 +1,1 @@
+"""Labels and molecular dynamics by VASP, run through custodian, read by pymatgen."""

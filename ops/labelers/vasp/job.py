@@ -1,0 +1,298 @@
+"""One VASP calculation: input files, custodian, what is left in its folder."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shlex
+import shutil
+import signal
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ops.errors import FatalError, InputError, PipelineError
+from ops.files import write_json, write_text
+from ops.labelers.settings import VaspLabeler
+from ops.labelers.vasp.incar import Value, incar_text, tag_number, tag_truth
+from ops.labelers.vasp.kmesh import kpoints_text, kspacing_mesh
+from ops.labelers.vasp.potcar import Potcar, write_potcar
+from ops.labelers.vasp.results import INCAR_USED, KPOINTS_ASKED, KPOINTS_USED
+from ops.tools import die_with_parent, tail, thread_environment
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from ase import Atoms
+
+POLL_S = 1.0
+MONITOR_EVERY = 30
+"""Custodian looks every POLL_S seconds whether VASP has ended, and every MONITOR_EVERY-th time at its output."""
+STOP_GRACE_S = 120.0
+"""A program that does not obey STOPCAR is killed so many seconds after the wall time."""
+OUTPUT, ERRORS = "vasp.out", "std_err.txt"
+KEPT = ("vasprun.xml", "OUTCAR", "XDATCAR")
+"""Output that is kept, compressed."""
+REMOVED = (
+    "POTCAR", "WAVECAR", "CHG", "CHGCAR", "DOSCAR", "EIGENVAL", "PCDAT", "IBZKPT", "PROCAR", "STOPCAR", "vaspwave.h5",
+    "vaspout.h5",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a calculation ended.
+
+    Attributes
+    ----------
+    code : int or None
+        Exit status of the last attempt.
+    stopped : bool
+        It was told to stop at its wall time.
+    corrected : list of str
+        Errors that custodian has met.
+    problem : str
+        Why custodian gave up; empty when it did not.
+    """
+
+    code: int | None = None
+    stopped: bool = False
+    corrected: list[str] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def stumbled(self) -> bool:
+        """Whether custodian itself has failed, over output that it could not read."""
+        return self.problem.startswith("custodian: ")
+
+    @property
+    def killed_by(self) -> str:
+        """Name of the signal by which others ended the program (seen by us, or by mpirun); else empty."""
+        number = 0 if self.code is None else -self.code if self.code < 0 else self.code - 128
+        ours = self.stopped or self.corrected or self.stumbled
+        if ours or number not in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGBUS):
+            return ""
+        return signal.Signals(number).name
+
+
+def command_of(settings: VaspLabeler) -> list[str]:
+    """Return the command line of VASP as a list.
+
+    Raises
+    ------
+    InputError
+        It has an open quotation.
+    """
+    text = settings.command or os.environ.get("VASP_COMMAND") or "vasp_std"
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"the command of VASP, {text!r}: {error}") from error
+
+
+def command_problem(command: Sequence[str]) -> str:
+    """Return why a command can not be run (empty: it can)."""
+    if not command:
+        return "the command of VASP is empty"
+    if shutil.which(command[0]) is None:
+        return (f"program not found: {command[0]} (the command of VASP: the key `command`, or the environment variable "
+                "VASP_COMMAND)")
+    launcher = Path(command[0]).name in ("mpirun", "mpiexec", "mpiexec.hydra", "orterun")
+    if launcher and not any(shutil.which(word) for word in command[1:]):
+        return f"no program found that {command[0]} could start: {shlex.join(command)}"
+    return ""
+
+
+def species_order(atoms: Atoms) -> tuple[list[str], np.ndarray]:
+    """Return the elements in the order of a POSCAR, and the order of the atoms in it."""
+    symbols = atoms.get_chemical_symbols()
+    species = list(dict.fromkeys(symbols))
+    return species, np.argsort([species.index(one) for one in symbols], kind="stable")
+
+
+def poscar_text(atoms: Atoms, velocities: np.ndarray | None = None) -> str:
+    """Return a POSCAR; ``velocities`` in A/fs, in the order of ``atoms``."""
+    species, order = species_order(atoms)
+    symbols = atoms.get_chemical_symbols()
+    lines = [f"{atoms.info.get('system', 'cell')}"[:40], "1.0"]
+    lines += [" ".join(f"{x:.16f}" for x in row) for row in atoms.cell.array]
+    lines += [" ".join(species), " ".join(str(symbols.count(one)) for one in species), "Direct"]
+    lines += [" ".join(f"{x:.16f}" for x in row) for row in atoms.get_scaled_positions(wrap=False)[order]]
+    if velocities is not None:
+        lines += ["", *(" ".join(f"{x:.12e}" for x in row) for row in velocities[order])]
+    return "\n".join(lines) + "\n"
+
+
+def write_inputs(
+    folder: Path, atoms: Atoms, tags: Mapping[str, Value], potcars: Sequence[Potcar],
+    velocities: np.ndarray | None = None,
+) -> None:
+    """Write INCAR, KPOINTS, POSCAR and POTCAR, and ``potcar.json`` with titles and hashes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "INCAR", incar_text(tags))
+    write_text(folder / "KPOINTS", kpoints_of(atoms, tags))
+    write_text(folder / "POSCAR", poscar_text(atoms, velocities))
+    write_json(folder / "potcar.json", [{"titel": one.titel, "sha256": one.sha256} for one in potcars])
+    write_potcar(folder / "POTCAR", potcars)
+
+
+def kpoints_of(atoms: Atoms, tags: Mapping[str, Value]) -> str:
+    """Return the KPOINTS of a cell, as VASP makes them from KSPACING and KGAMMA."""
+    mesh = kspacing_mesh(atoms.cell.array, tag_number(tags, "KSPACING", 0.5))
+    return kpoints_text(mesh, gamma=tag_truth(tags, "KGAMMA", default=True))
+
+
+def run_vasp(folder: Path, settings: VaspLabeler, *, dynamics: bool) -> Outcome:
+    """Run VASP in a folder that holds its input.
+
+    Parameters
+    ----------
+    folder : Path
+        With INCAR, KPOINTS, POSCAR and POTCAR.
+    settings : VaspLabeler
+        Command, limits.
+    dynamics : bool
+        A wall time stops molecular dynamics after a time step, a single point after an electronic step. An error of
+        molecular dynamics is corrected in the input, but not run again here: the frames so far would be lost.
+
+    Raises
+    ------
+    FatalError
+        The program is not there.
+    """
+    from custodian import Custodian
+    from custodian.custodian import CustodianError
+
+    command = command_of(settings)
+    if problem := command_problem(command):
+        raise FatalError(problem)
+    for name in (*KEPT, "OSZICAR", "CONTCAR", "STOPCAR", OUTPUT, ERRORS, "custodian.json"):
+        (folder / name).unlink(missing_ok=True)
+    job = _make_job(command)
+    handlers, limit = _make_handlers(settings, dynamics=dynamics)
+    custodian = Custodian(
+        handlers, [job], max_errors=1 if dynamics else settings.max_corrections + 1, polling_time_step=POLL_S,
+        monitor_freq=MONITOR_EVERY, directory=str(folder),
+    )
+    problem = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            custodian.run()
+    except PipelineError:  # the time limit of the task
+        raise
+    except CustodianError as error:
+        problem = str(error)
+    except Exception as error:  # a handler that stumbles over half-written output
+        problem = f"custodian: {type(error).__name__}: {error}"
+    finally:
+        job.stop()
+    errors = [name for log in custodian.run_log for one in log["corrections"] for name in one["errors"]]
+    stopped = limit.reached or "Walltime reached" in errors
+    errors = [name for name in errors if name not in ("Walltime reached", _LIMIT)]
+    process = job.process
+    return Outcome(None if process is None else process.returncode, stopped, errors, problem)
+
+
+_LIMIT = "did not obey STOPCAR"
+
+
+def _make_job(command: Sequence[str]) -> Any:
+    """Return custodian's job, which dies with this process and has one thread per MPI rank."""
+    import subprocess
+
+    from custodian.vasp.jobs import VaspJob
+
+    class Job(VaspJob):
+        """VASP in a session of its own."""
+
+        process: subprocess.Popen[bytes] | None = None
+
+        def run(self, directory: str = "./") -> subprocess.Popen[bytes]:
+            """Start the program."""
+            folder = Path(directory)
+            if self.process is None:
+                shutil.copyfile(folder / "KPOINTS", folder / KPOINTS_ASKED)
+            shutil.copyfile(folder / "KPOINTS", folder / KPOINTS_USED)
+            shutil.copyfile(folder / "INCAR", folder / INCAR_USED)
+            with (folder / OUTPUT).open("wb") as out, (folder / ERRORS).open("wb") as err:
+                self.process = self._vasp_process = subprocess.Popen(
+                    list(self.vasp_cmd), cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                    env={**os.environ, **thread_environment(1)}, start_new_session=True,
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread of ours holds a lock here
+                )
+            return self.process
+
+        def stop(self) -> None:
+            """Make sure that nothing is left of the program."""
+            if self.process is not None and self.process.poll() is None:
+                self.terminate()
+                self.process.wait()
+
+    return Job(command, output_file=OUTPUT, stderr_file=ERRORS, backup=False, auto_gamma=False, terminate_timeout=5.0)
+
+
+def _make_handlers(settings: VaspLabeler, *, dynamics: bool) -> tuple[list[Any], Any]:
+    """Return custodian's handlers for our kind of calculation, and the one that enforces the wall time."""
+    from custodian.custodian import ErrorHandler
+    from custodian.vasp.handlers import (
+        FrozenJobErrorHandler,
+        UnconvergedErrorHandler,
+        VaspErrorHandler,
+        WalltimeHandler,
+    )
+
+    wall_s = settings.wall_time_min and settings.wall_time_min * 60
+
+    class Limit(ErrorHandler):
+        """Kill a program that goes on after its wall time."""
+
+        is_monitor, is_terminating, raises_runtime_error = True, True, False
+        start, reached = time.monotonic(), False
+
+        def check(self, directory: str = "./") -> bool:
+            """Return whether the time is over."""
+            late = wall_s is not None and time.monotonic() - self.start > wall_s + STOP_GRACE_S
+            self.reached = self.reached or late
+            return self.reached
+
+        def correct(self, directory: str = "./") -> dict[str, Any]:
+            """Give up."""
+            return {"errors": [_LIMIT], "actions": None}
+
+    limit = Limit()
+    handlers: list[Any] = [VaspErrorHandler(OUTPUT), FrozenJobErrorHandler(OUTPUT, timeout=settings.frozen_min * 60)]
+    if not dynamics:
+        handlers.append(UnconvergedErrorHandler())
+    if wall_s is not None:
+        os.environ.pop("CUSTODIAN_WALLTIME_START", None)  # else the clock of the first calculation counts for all
+        buffer = min(300.0, 0.1 * wall_s)
+        handlers += [WalltimeHandler(wall_s, buffer_time=buffer, electronic_step_stop=not dynamics), limit]
+    return handlers, limit
+
+
+def last_words(folder: Path) -> str:
+    """Return the last line that VASP has printed."""
+    for name in (ERRORS, OUTPUT):
+        words = [line.strip(" |") for line in tail(folder / name).splitlines() if line.strip(" |-*")]
+        if words:
+            return words[-1][:200]
+    return "it printed nothing"
+
+
+def tidy(folder: Path) -> None:
+    """Remove the POTCAR and what is large and of no use; compress the output that is kept."""
+    for name in REMOVED:
+        (folder / name).unlink(missing_ok=True)
+    for name in KEPT:
+        path = folder / name
+        if path.is_file():
+            target = path.with_name(name + ".gz")
+            with path.open("rb") as source, gzip.open(target, "wb", compresslevel=6) as stream:
+                shutil.copyfileobj(source, stream)
+            path.unlink()

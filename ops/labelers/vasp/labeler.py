@@ -1,0 +1,211 @@
+"""The labeler of kind ``vasp``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.errors import InputError
+from ops.labelers.base import AimdResult, AimdRun, LabelResult
+from ops.labelers.settings import AimdSettings, VaspLabeler
+from ops.labelers.vasp.incar import (
+    LABEL_TAGS,
+    incar_problems,
+    incar_text,
+    single_point_tags,
+    tag_number,
+    value_text,
+)
+from ops.labelers.vasp.job import (
+    Outcome,
+    command_of,
+    command_problem,
+    last_words,
+    run_vasp,
+    species_order,
+    tidy,
+    write_inputs,
+)
+from ops.labelers.vasp.potcar import Potcar, family_problems, find_potcar, potcar_folder
+from ops.labelers.vasp.results import Reading, label_of, read_steps
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Problem = tuple[tuple[str, ...], str]
+
+
+class Vasp:
+    """Single points and molecular dynamics by VASP; one folder per calculation."""
+
+    batch = 1
+
+    def __init__(self, settings: VaspLabeler) -> None:
+        self.settings = settings
+        self.tags = single_point_tags(settings)
+        self._potcars: dict[str, Potcar] = {}
+
+    def label(self, frames: Sequence[Atoms], work: Path) -> list[LabelResult]:
+        """Label frames one after the other, each below ``work`` in the folder of its number."""
+        return [
+            self._label_one(atoms, work / f"frame.{int(atoms.info.get('frame', position)):03d}")
+            for position, atoms in enumerate(frames)
+        ]
+
+    def aimd(self, run: AimdRun, work: Path) -> AimdResult:
+        """Run one trajectory; finished steps of an interrupted one are kept."""
+        from ops.labelers.vasp.dynamics import run_dynamics
+
+        return run_dynamics(run, work, self.settings, self.tags, self.potcars_of(run.atoms))
+
+    def potcars_of(self, atoms: Atoms) -> list[Potcar]:
+        """Return the PAW data sets of a cell in the order of its POSCAR.
+
+        Raises
+        ------
+        InputError
+            One is missing, or they do not fit together.
+        """
+        species, _ = species_order(atoms)
+        folder = potcar_folder(self.settings.potcar_dir)
+        for element in species:
+            if element not in self._potcars:
+                self._potcars[element] = find_potcar(folder, element, self.settings.potcars)
+        chosen = [self._potcars[element] for element in species]
+        if problems := family_problems(chosen, tag_number(self.tags, "ENCUT", 0.0)):
+            raise InputError("; ".join(problems))
+        return chosen
+
+    def level(self, frames: Sequence[Atoms]) -> dict[str, Any]:
+        """Return what makes labels comparable: the tags that decide on them, and the PAW data set of each element."""
+        elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
+        tags = {name: value_text(self.tags[name]) for name in LABEL_TAGS if name in self.tags}
+        known = {one: self._potcars[one] for one in elements if one in self._potcars}
+        return {
+            "code": "VASP", "settings": tags,
+            "potentials": {one: {"titel": potcar.titel, "sha256": potcar.sha256} for one, potcar in known.items()},
+        }
+
+    def _label_one(self, atoms: Atoms, folder: Path) -> LabelResult:
+        try:
+            potcars = self.potcars_of(atoms)
+        except InputError as error:
+            return LabelResult(None, "failed", str(error))
+        _, order = species_order(atoms)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for _attempt in range(self.settings.attempts):
+                write_inputs(folder, atoms, self.tags, potcars)
+                outcome = run_vasp(folder, self.settings, dynamics=False)
+                if not outcome.killed_by:
+                    break
+            reading = read_steps(folder, [atoms.get_chemical_symbols()[k] for k in order], self.tags)
+            return self._verdict(atoms, folder, outcome, reading)
+        finally:
+            tidy(folder)
+
+    def _verdict(self, atoms: Atoms, folder: Path, outcome: Outcome, reading: Reading) -> LabelResult:
+        """Return the label, or why there is none, with what was tried."""
+        if outcome.killed_by:
+            times = f" in each of {self.settings.attempts} attempts" if self.settings.attempts > 1 else ""
+            return LabelResult(None, "failed", f"VASP was killed by {outcome.killed_by}{times}")
+        stopped = f"stopped at its wall time of {self.settings.wall_time_min:g} min" if outcome.stopped else ""
+        if reading.problem or not reading.steps:
+            reason = reading.problem or "VASP has finished no ionic step"
+            if not stopped and reading.usable | (outcome.code != 0):
+                reason += f" (exit code {outcome.code}; last words: {last_words(folder)})"
+            return LabelResult(None, "failed", _joined(stopped, reason, outcome))
+        result = label_of(atoms, species_order(atoms)[1], reading.steps[0])
+        if result.status == "ok":
+            return result
+        return LabelResult(None, result.status, _joined(stopped, result.reason, outcome))
+
+    @staticmethod
+    def problems(settings: VaspLabeler, type_map: Sequence[str], base_dir: Path) -> Iterator[Problem]:
+        """Yield what is missing on this machine, and what is wrong with the user's tags."""
+        try:
+            problem = command_problem(command_of(settings))
+        except InputError as error:
+            problem = str(error)
+        if problem:
+            yield ("command",), problem
+        encut: float | None = settings.encut_eV
+        if settings.incar is None:
+            yield from _tag_problems(settings)
+        else:
+            text, name = _user_incar(settings.incar, base_dir)
+            if text is None:
+                yield ("incar",), f"no such file: {name}"
+                encut = None
+            else:
+                found = list(incar_problems(text))
+                yield from ((("incar",), f"{name}:{line}: {message}") for line, message in found)
+                encut = None if found else tag_number(single_point_tags(settings.model_copy(update={"incar": text})),
+                                                      "ENCUT", 0.0)
+        yield from _potcar_problems(settings, type_map, encut)
+
+    @staticmethod
+    def aimd_problems(settings: VaspLabeler, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+        """Yield what VASP's molecular dynamics can not do."""
+        if aimd.ensemble == "npt" and aimd.thermostat != "langevin":
+            yield "thermostat", "VASP runs at constant pressure with `thermostat: langevin` only"
+        if aimd.ensemble == "npt" and aimd.pressure_GPa:
+            yield "pressure_GPa", "VASP adds the work against an external pressure to its energies: with this labeler 0"
+
+
+def _joined(stopped: str, reason: str, outcome: Outcome) -> str:
+    tried = outcome.problem if outcome.stumbled else ""
+    if outcome.corrected:
+        tried = f"custodian has met {', '.join(dict.fromkeys(outcome.corrected))}"
+    return "; ".join(part for part in (stopped, reason, tried) if part)
+
+
+def _user_incar(name: str, base_dir: Path) -> tuple[str | None, str]:
+    """Return the text of the user's INCAR (None: no such file), and its name for messages."""
+    if "\n" in name:
+        return name, "INCAR"
+    path = base_dir / Path(name).expanduser()
+    try:
+        return path.read_text(encoding="utf-8", errors="replace"), str(path)
+    except OSError:
+        return None, str(path)
+
+
+_OWN_KEYS = {"ENCUT": "encut_eV", "KSPACING": "kspacing", "GGA": "functional"}
+
+
+def _tag_problems(settings: VaspLabeler) -> Iterator[Problem]:
+    for name, value in settings.tags.items():
+        if name.upper() in _OWN_KEYS:
+            yield ("tags", name), f"write the key `{_OWN_KEYS[name.upper()]}` of the labeler instead"
+            continue
+        line = incar_text({name: value}).strip()
+        if ";" in line or "\n" in line or "=" not in line:
+            yield ("tags", name), "is no single INCAR tag"
+            continue
+        alone = f"ENCUT = 500\nKSPACING = 0.3\n{line}\n"
+        yield from ((("tags", name), message) for number, message in incar_problems(alone) if number == 3)
+
+
+def _potcar_problems(settings: VaspLabeler, type_map: Sequence[str], encut: float | None) -> Iterator[Problem]:
+    where = ("potcar_dir",)
+    for element in settings.potcars:
+        if element not in type_map:
+            yield ("potcars", element), f"'{element}' is not in type_map ({', '.join(type_map)})"
+    try:
+        folder = potcar_folder(settings.potcar_dir)
+    except InputError as error:
+        yield where, str(error)
+        return
+    found = []
+    for element in type_map:
+        try:
+            found.append(find_potcar(folder, element, settings.potcars))
+        except InputError as error:
+            yield ("potcars", element) if element in settings.potcars else where, str(error)
+    if found and encut is not None:
+        key = "incar" if settings.incar else "encut_eV"
+        for problem in family_problems(found, encut):
+            yield (key,) if problem.startswith("ENCUT") else where, problem
