@@ -244,9 +244,9 @@ def _programs() -> Iterator[Finding]:
             yield Finding("Programs", name, "ok", path)
         else:
             yield Finding("Programs", name, "optional", "not installed", f"only needed for {purpose}")
-    potentials = os.environ.get("VASP_PP_PATH")
+    potentials = os.environ.get("VASP_POTCAR_DIR")
     if shutil.which("vasp_std") and not (potentials and Path(potentials).is_dir()):
-        yield Finding("Programs", "POTCAR library", "warning", potentials or "VASP_PP_PATH is not set",
+        yield Finding("Programs", "POTCAR library", "warning", potentials or "VASP_POTCAR_DIR is not set",
                       "VASP needs its pseudopotentials")
 
 

@@ -55,7 +55,7 @@ def collect_trajectories(
         raise FatalError("the initial trajectories hold no labelled frame")
     return write_dataset(
         out, type_map, blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped,
-        failed=failures(found.failed), notes=notes,
+        failed=failures(found.failed), notes=notes, level=found.level,
     )
 
 

@@ -9,8 +9,10 @@ from typing import Any
 from ops.data.collect import count_frames
 from ops.data.convert import frames_to_blocks
 from ops.data.dataset import drop_duplicates, read_dataset, write_dataset
+from ops.data.level import Level, join_levels
 from ops.data.results import failures, gather_frames
 from ops.errors import InputError
+from ops.files import read_json
 
 
 def merge_labelled(
@@ -37,7 +39,7 @@ def merge_labelled(
     Raises
     ------
     FatalError
-        Too many frames failed.
+        Too many frames failed, or the new labels are of another level of theory.
     """
     type_map, old = read_dataset(dataset)
     found = gather_frames(results, min_success_ratio)
@@ -46,7 +48,7 @@ def merge_labelled(
     return write_dataset(
         out, type_map, blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped,
         labelled=len(found.frames), added=sum(map(len, blocks)) - sum(map(len, old)),
-        failed=failures(found.failed),
+        failed=failures(found.failed), level=join_levels([level_of(dataset), found.level]),
     )
 
 
@@ -65,4 +67,13 @@ def merge_datasets(datasets: Sequence[Path], out: Path) -> dict[str, Any]:
     if len(maps) > 1:
         raise InputError(f"data sets with different type maps can not be merged: {sorted(map(list, maps))}")
     blocks, dropped = drop_duplicates([block for _, blocks in loaded for block in blocks])
-    return write_dataset(out, loaded[0][0], blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped)
+    return write_dataset(
+        out, loaded[0][0], blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped,
+        level=join_levels(level_of(path) for path in datasets),
+    )
+
+
+def level_of(dataset: Path) -> Level | None:
+    """Return the level of theory that a data set records (None: it does not)."""
+    path = dataset / "dataset.json"
+    return read_json(path).get("level") if path.is_file() else None

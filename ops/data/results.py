@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ops.data.level import Level, join_levels
 from ops.errors import FatalError
 from ops.files import read_json
 from ops.structures.extxyz import read_frames
@@ -21,6 +22,7 @@ class GatheredFrames:
 
     frames: list[Atoms] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    level: Level | None = None
     tasks: int = 0
     items: int = 0
     good: int = 0
@@ -40,15 +42,17 @@ def gather_frames(results: Sequence[Path], min_success_ratio: float) -> Gathered
     Raises
     ------
     FatalError
-        Too many failed; the message lists them.
+        Too many failed; the message lists them. Or the labels are of different levels of theory.
     """
     found = GatheredFrames()
     good = 0.0
+    levels = []
     for folder in results:
         status = _status(folder)
         if status["status"] == "empty":
             continue
         found.tasks += 1
+        levels.append(status.get("level"))
         items = status.get("items") or [{"status": status["status"]}]
         found.items += len(items)
         frames = read_frames(folder / "frames.extxyz") if (folder / "frames.extxyz").is_file() else []
@@ -58,6 +62,7 @@ def gather_frames(results: Sequence[Path], min_success_ratio: float) -> Gathered
         good += ok or (0.5 if frames else 0.0)
         if status["status"] != "ok":
             found.failed.append((_name(folder), status.get("reason", "")))
+    found.level = join_levels(levels)
     _enough(good, found.items, min_success_ratio, "labelling", found.failed)
     return found
 

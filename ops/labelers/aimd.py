@@ -10,7 +10,7 @@ import numpy as np
 
 from ops.errors import TransientError
 from ops.files import write_json
-from ops.labelers.base import AimdRun, CalculatorLabeler, NativeAimd, is_finished, one_line, status_record
+from ops.labelers.base import AimdRun, CalculatorLabeler, NativeAimd, is_finished, level_of, one_line, status_record
 from ops.labelers.dynamics import LARGEST_FORCE_EV_A, ExplodedError, run_dynamics
 from ops.labelers.registry import make_labeler
 from ops.labelers.settings import AimdSettings, LabelerSettings
@@ -87,7 +87,7 @@ def _run_native(run: AimdRun, maker: NativeAimd, out: Path, work: Path) -> dict[
     result = maker.aimd(run, work)
     frames, reason = _before_explosion(result.frames)
     write_frames(out / "frames.extxyz", frames)
-    record = _record(run, len(frames), reason or result.reason)
+    record = _record(run, len(frames), reason or result.reason) | level_of(maker, frames)
     if result.dropped:
         remark = f"{len(result.dropped)} of {len(result.dropped) + len(result.frames)} frames without label"
         record["reason"] = "; ".join(part for part in (record["reason"], remark) if part)

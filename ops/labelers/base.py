@@ -76,6 +76,14 @@ class AimdResult:
     dropped: list[tuple[int, FrameStatus, str]] = field(default_factory=list)
 
 
+def level_of(maker: Any, frames: Sequence[Atoms]) -> dict[str, Any]:
+    """Return ``{"level": ...}`` for ``status.json`` where the labeler tells the level of theory of its labels.
+
+    It has a method ``level(frames)`` then; :mod:`ops.data.level` keeps labels of different levels apart.
+    """
+    return {"level": maker.level(frames)} if hasattr(maker, "level") and frames else {}
+
+
 class Labeler(Protocol):
     """A source of energies (eV), forces (eV/A) and stresses (eV/A^3, ASE sign).
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ops.files import jsonable, sha256_file, write_json
-from ops.labelers.base import LabelResult, is_finished, status_record, with_results
+from ops.labelers.base import LabelResult, is_finished, level_of, status_record, with_results
 from ops.labelers.registry import make_labeler
 from ops.labelers.settings import LabelerSettings
 from ops.structures.extxyz import read_frames, write_frames
@@ -46,8 +46,8 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     identity = {"frames_sha256": sha256_file(source), "labeler": labeler.model_dump(mode="json")}
     done = _read_progress(partial, identity, len(frames))
     with partial.open("a", encoding="utf-8") as stream:
-        maker = make_labeler(labeler) if len(done) < len(frames) else None
-        while maker is not None and len(done) < len(frames):
+        maker = make_labeler(labeler)
+        while len(done) < len(frames):
             batch = [frame.copy() for frame in frames[len(done):len(done) + maker.batch]]
             for index, frame in enumerate(batch, start=len(done)):
                 frame.info["frame"] = index
@@ -59,7 +59,8 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
         if record["status"] == "ok"
     ]
     write_frames(out / "frames.extxyz", labelled)
-    write_json(out / "status.json", status_record([(record["status"], record["reason"]) for record in done]))
+    status = status_record([(record["status"], record["reason"]) for record in done])
+    write_json(out / "status.json", status | level_of(maker, labelled))
     partial.unlink()
 
 

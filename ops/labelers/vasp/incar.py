@@ -187,6 +187,11 @@ def single_point_tags(settings: VaspLabeler) -> dict[str, Value]:
     return {**SINGLE_POINT, **given, **{name.upper(): value for name, value in settings.tags.items()}}
 
 
+def label_incar(settings: VaspLabeler) -> str:
+    """Return the INCAR of a single point: the user's own as it is, or written from the settings."""
+    return settings.incar if settings.incar is not None else incar_text(single_point_tags(settings))
+
+
 def tag_number(tags: Mapping[str, Value], name: str, default: float) -> float:
     """Return a tag as a number."""
     number = value_number(tags.get(name, default), float)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.errors import InputError
+from ops.files import write_text
 from ops.labelers.base import AimdResult, AimdRun, LabelResult
 from ops.labelers.settings import AimdSettings, VaspLabeler
 from ops.labelers.vasp.incar import (
     LABEL_TAGS,
     incar_problems,
     incar_text,
+    label_incar,
     single_point_tags,
     tag_number,
     value_text,
@@ -22,7 +24,9 @@ from ops.labelers.vasp.job import (
     Outcome,
     command_of,
     command_problem,
+    kpoints_of,
     last_words,
+    poscar_text,
     run_vasp,
     species_order,
     tidy,
@@ -98,6 +102,7 @@ class Vasp:
         try:
             for _attempt in range(self.settings.attempts):
                 write_inputs(folder, atoms, self.tags, potcars)
+                write_text(folder / "INCAR", label_incar(self.settings))
                 outcome = run_vasp(folder, self.settings, dynamics=False)
                 if not outcome.killed_by:
                     break
@@ -121,6 +126,19 @@ class Vasp:
         if result.status == "ok":
             return result
         return LabelResult(None, result.status, _joined(stopped, result.reason, outcome))
+
+    @staticmethod
+    def write_inputs(settings: VaspLabeler, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+        """Write INCAR, KPOINTS and POSCAR of a single point, and the INCAR of molecular dynamics, for reading."""
+        from ops.labelers.vasp.dynamics import dynamics_tags
+
+        tags = single_point_tags(settings)
+        start, end = aimd.temperatures_of(0)
+        write_text(folder / "INCAR", label_incar(settings))
+        write_text(folder / "KPOINTS", kpoints_of(atoms, tags))
+        write_text(folder / "POSCAR", poscar_text(atoms))
+        dynamics = dynamics_tags(AimdRun(atoms, aimd, start, end, 0), 0)
+        write_text(folder / "INCAR.aimd", incar_text({**tags, **dynamics}))
 
     @staticmethod
     def problems(settings: VaspLabeler, type_map: Sequence[str], base_dir: Path) -> Iterator[Problem]:
@@ -149,7 +167,9 @@ class Vasp:
     @staticmethod
     def aimd_problems(settings: VaspLabeler, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
         """Yield what VASP's molecular dynamics can not do."""
-        if aimd.ensemble == "npt" and aimd.thermostat != "langevin":
+        if aimd.thermostat not in ("langevin", "nose-hoover"):
+            yield "thermostat", f"VASP is run with langevin or nose-hoover, not with {aimd.thermostat}"
+        elif aimd.ensemble == "npt" and aimd.thermostat != "langevin":
             yield "thermostat", "VASP runs at constant pressure with `thermostat: langevin` only"
         if aimd.ensemble == "npt" and aimd.pressure_GPa:
             yield "pressure_GPa", "VASP adds the work against an external pressure to its energies: with this labeler 0"
