@@ -182,7 +182,8 @@ def test_partial_success_and_restart(plan, settings, frames, tmp_path, monkeypat
 
 
 def test_command_is_no_shell_line(plan, frames, tmp_path, settings):
-    odd = settings.model_copy(update={"command": f"{settings.command} '; touch {tmp_path}/owned' $(touch {tmp_path}/x)"})
+    words = f"'; touch {tmp_path}/owned' $(touch {tmp_path}/x)"
+    odd = settings.model_copy(update={"command": f"{settings.command} {words}"})
     assert label(odd, frames[:1], tmp_path / "w")[0].status == "ok"
     assert not (tmp_path / "owned").exists()
     assert not (tmp_path / "x").exists()
