@@ -6,6 +6,7 @@ configuration (with addresses) into every script, and gives templates random nam
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -87,7 +88,7 @@ def finish(rendered: Mapping[str, Any], platform: ArgoPlatform, about: Mapping[s
             "ttlStrategy": {"secondsAfterCompletion": seconds},
             "parallelism": preset.parallelism,
             "podMetadata": {"labels": labels},
-            "podSpecPatch": f'{{"terminationGracePeriodSeconds":{preset.grace_s}}}',
+            "podSpecPatch": _pod_patch(preset),
             "securityContext": {
                 "runAsNonRoot": True, "runAsUser": preset.uid, "runAsGroup": preset.uid, "fsGroup": preset.uid,
                 "seccompProfile": {"type": "RuntimeDefault"},
@@ -113,6 +114,20 @@ def as_template(workflow: Mapping[str, Any], name: str, namespace: str) -> dict[
             "workflowMetadata": {"labels": metadata["labels"], "annotations": metadata["annotations"]},
         },
     }
+
+
+def _pod_patch(preset: ClusterPreset) -> str:
+    """Return what the pods get that templates can not say.
+
+    Argo's own containers would run as user 8737 and load inputs into folders that nobody else may enter.
+    """
+    same_user = {"securityContext": {"runAsUser": preset.uid}}
+    patch = {
+        "terminationGracePeriodSeconds": preset.grace_s,
+        "initContainers": [{"name": "init", **same_user}],
+        "containers": [{"name": "wait", **same_user}],
+    }
+    return json.dumps(patch, separators=(",", ":"))
 
 
 def _arguments(parameters: Mapping[str, str]) -> dict[str, Any]:

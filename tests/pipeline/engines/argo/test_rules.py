@@ -205,6 +205,9 @@ def test_pods_are_restricted(workflow: dict[str, Any]) -> None:
     assert pod["runAsNonRoot"] is True
     assert pod["runAsUser"] == pod["fsGroup"] == 1000
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    patch = json.loads(workflow["spec"]["podSpecPatch"])  # inputs are loaded by the user who reads them
+    for container in (*patch["initContainers"], *patch["containers"]):
+        assert container["securityContext"] == {"runAsUser": 1000}
     for template in pods(workflow):
         context = template["script"]["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
