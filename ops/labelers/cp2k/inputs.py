@@ -143,7 +143,7 @@ def _dft(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> dict[str, Any]:
     if orbital:
         if mesh != (1, 1, 1):
             raise InputError(f"scf: ot knows Gamma only, and kspacing asks for {mesh} k-points (kspacing: null?)")
-        scf["OT"] = {"MINIMIZER": "DIIS", "PRECONDITIONER": "FULL_SINGLE_INVERSE"}
+        scf["OT"] = {"MINIMIZER": "DIIS", "PRECONDITIONER": "FULL_ALL", "ENERGY_GAP": 0.1}
         scf["OUTER_SCF"] = {"EPS_SCF": scf["EPS_SCF"], "MAX_SCF": OUTER_SCF - 1}
     else:
         scf["DIAGONALIZATION"] = {"ALGORITHM": "STANDARD"}
