@@ -65,6 +65,10 @@ class TaskOP(OP):
     kind : str
         What sort of work it is: ``light``, ``analysis``, ``train``, ``infer`` (a model on many frames), ``md`` or
         ``label``. Decides on the resources of a pod.
+    own : dict
+        For the tasks of a fan-out: inputs of which each task uses some files only, and their paths there (with
+        ``{index}``). The task is then found again by what it works on, not by its number: a temperature or a system
+        more does not repeat the others.
     page : str
         File of the result that a person may want to look at (HTML), empty for none.
     """
@@ -75,6 +79,7 @@ class TaskOP(OP):
     logs: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
+    own: ClassVar[dict[str, tuple[str, ...]]] = {}
     software: ClassVar[str] = "base"
     kind: ClassVar[str] = "light"
     page: ClassVar[str] = ""
@@ -133,7 +138,7 @@ class TaskOP(OP):
         run = os.environ.get("DPA_SSE_RUN")
         store = store_from_environment() if run is None and self.cached else None
         key = self._key(task, inputs) if run or store else ""
-        folder = Path(run) / "tasks" / stage / f"{task}--{key[:10]}" if run else Path.cwd() / "work" / task
+        folder = self._folder(Path(run) / "tasks" / stage, task, key) if run else Path.cwd() / "work" / task
         if run and self.cached and (folder / DONE).exists():
             events.emit("cached", stage, task, folder=folder)
             return folder, read_json(folder / DONE)["values"]
@@ -163,6 +168,13 @@ class TaskOP(OP):
         events.emit(kind, stage, task, folder=folder, seconds=seconds, reason=failed or remark)
         return folder, values
 
+    def _folder(self, stage: Path, task: str, key: str) -> Path:
+        """Return the folder of a task in a run folder; a finished one may have had another number then."""
+        folder = stage / f"{task}--{key[:10]}"
+        if self.own and not folder.exists():
+            return next((found.parent for found in sorted(stage.glob(f"*--{key[:10]}/{DONE}"))), folder)
+        return folder
+
     def _attempts(self, task: str, folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
         """Call :meth:`run`, again after a transient error, each time within the time limit."""
         retries = int(os.environ.get("DPA_SSE_RETRIES", "0"))
@@ -180,8 +192,18 @@ class TaskOP(OP):
 
     def _key(self, task: str, inputs: dict[str, Any]) -> str:
         """Return the hash of all that the result of this task depends on."""
-        parts: dict[str, Any] = {"op": type(self).__name__, "version": self.version, "task": task}
-        for name, value in inputs.items():
+        parts: dict[str, Any] = {"op": type(self).__name__, "version": self.version}
+        others = dict(inputs)
+        if self.own:
+            index = others.pop("index")
+            for name, paths in self.own.items():
+                root = others.pop(name)
+                parts[name] = [_digest_part(root, path.format(index=index)) for path in paths]
+                if None in parts[name]:  # nothing to do: each such task keeps a folder of its own
+                    parts["task"] = task
+        else:
+            parts["task"] = task
+        for name, value in others.items():
             parts[name] = value if isinstance(value, int) else _digest(value)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -306,6 +328,14 @@ def _digest(value: Any) -> Any:
     if path.is_dir():
         return {name: sha256_file(path / name) for name in sorted(walk_files(path))}
     return sha256_file(path)
+
+
+def _digest_part(root: Path, part: str) -> Any:
+    """Return the digest of a file or folder below an artifact; None where there is none (an empty task)."""
+    if (root / MANIFEST).is_file():
+        files = read_json(root / MANIFEST)["files"]
+        return {name: digest for name, digest in files.items() if Path(name).is_relative_to(part)} or None
+    return _digest(root / part) if (root / part).exists() else None
 
 
 def _outcome(folder: Path) -> tuple[str | None, bool, str | None]:

@@ -77,6 +77,7 @@ def describe(event: dict[str, Any]) -> str | None:
         return (
             f"The configuration changed. Computed again: {', '.join(event['again'])}."
             + (f" Kept: {', '.join(event['kept'])}." if event["kept"] else "")
+            + " Single tasks whose own inputs stay the same are kept, too."
         )
     if kind in ("error", "note"):
         return str(event.get("reason", ""))

@@ -39,6 +39,7 @@ class RunTeacherMd(FanOutOP):
     software = "deepmd"
     kind = "md"
     artifacts = ("prepared", "variants*?", "pretrained")
+    own: ClassVar = {"prepared": ("tasks/task.{index:03d}",)}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder."""
@@ -53,6 +54,7 @@ class RunDraftMd(FanOutOP):
     software = "deepmd"
     kind = "md"
     artifacts = ("prepared", "student")
+    own: ClassVar = {"prepared": ("draft-tasks/task.{index:03d}",)}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder; a run that explodes leaves the frames before that."""

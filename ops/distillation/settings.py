@@ -28,5 +28,8 @@ class DistillSettings(Settings):
         description="Steps of MD with a first student, whose frames the teacher labels for the final one (0: none).",
     )
     on_policy_frames: int = Field(25, ge=1, description="Frames of each of these runs.")
+    draft_steps: int | None = Field(
+        None, ge=1, description="Training steps of the first student; as many as for the final one by default."
+    )
     student: TrainSettings = TrainSettings(preset="se_e2_a-tiny")
     test: float = Field(0.2, gt=0, lt=1, description="Share of the teacher trajectories that is held out.")

@@ -49,6 +49,7 @@ class Explore(FanOutOP):
     software = "deepmd"
     kind = "md"
     artifacts = ("assembled",)
+    own: ClassVar = {"assembled": ("tasks/task.{index:03d}", "models")}
     numbers = ("iteration",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
@@ -28,6 +28,7 @@ class RunAimd(FanOutOP):
     software = "labeler"
     kind = "label"
     artifacts = ("cells", "model?")
+    own: ClassVar = {"cells": ("task.{index:03d}",)}
     logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -43,6 +44,7 @@ class LabelFrames(FanOutOP):
     software = "labeler"
     kind = "label"
     artifacts = ("selected", "model?")
+    own: ClassVar = {"selected": ("tasks/task.{index:03d}",)}
     numbers = ("iteration",)
     logs = tuple(LABELERS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.distillation.op import deployed_model
 from ops.md.run import prepare_md, run_md
@@ -27,6 +27,7 @@ class RunMd(FanOutOP):
     software = "deepmd"
     kind = "md"
     artifacts = ("tasks", "student")
+    own: ClassVar = {"tasks": ("task.{index:03d}",)}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder."""

@@ -33,7 +33,7 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
             artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
         )
         campaign = flow.step(
-            "collect", CollectTrajectories, flow.settings(split=project.split, learning=project.learning),
+            "collect", CollectTrajectories, flow.gathering(split=project.split, learning=project.learning),
             title="Collect, split by trajectory", artifacts={"trajectories": runs.outputs.artifacts["out"]},
         ).outputs.artifacts["out"]
     own = [name for name in project.data if not is_remote(name)]
@@ -72,7 +72,8 @@ def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
             },
         ).outputs.artifacts["out"]
         explored = flow.fan_out(
-            "explore", Explore, settings, static_task_count(learning, len(project.systems)), title="Exploration",
+            "explore", Explore, flow.settings(learning=flow.part(learning, "sample_every", "stages")),
+            static_task_count(learning, len(project.systems)), title="Exploration",
             artifacts={"assembled": assembled}, gpu=True, grouped=False,
         )
         selected = flow.step(
@@ -87,7 +88,7 @@ def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
             artifacts={"selected": selected, "model": flow.labeler_model()}, gpu=True,
         )
         merged = flow.step(
-            "merge", MergeLabelled, flow.settings(), title="Merge",
+            "merge", MergeLabelled, flow.gathering(), title="Merge",
             artifacts={
                 "campaign": inputs["campaign"], "assembled": assembled, "selected": selected,
                 "labelled": labelled.outputs.artifacts["out"],
@@ -113,6 +114,6 @@ def add_downstream(flow: ProjectFlow) -> Any:
         title="Short AIMD of the new compound", artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
     )
     return flow.step(
-        "collect-new", CollectTrajectories, flow.settings(split=downstream.split), title="Collect",
+        "collect-new", CollectTrajectories, flow.gathering(split=downstream.split), title="Collect",
         artifacts={"trajectories": runs.outputs.artifacts["out"]},
     ).outputs.artifacts["out"]

@@ -73,23 +73,32 @@ def add_distillation(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, A
     flow.stage("06-distill")
     systems = project.target_systems
     prepared = flow.step(
-        "prepare-teacher", PrepareTeacher, flow.settings(distill=distill), title="Distillation",
+        "prepare-teacher", PrepareTeacher, flow.settings(
+            distill=flow.part(
+                distill, "perturb", "temperatures_K", "pressure_GPa", "steps", "timestep_fs", "sample_every",
+                "on_policy_steps", "on_policy_frames",
+            )
+        ),
+        title="Distillation",
         artifacts={"cells": flow.cells("target-cells", systems)},
     ).outputs.artifacts["out"]
     teacher = {"pretrained": made["pretrained"], "variants": made.get("variants")}
     runs = flow.fan_out(
-        "teacher-md", RunTeacherMd, flow.settings(distill=distill),
+        "teacher-md", RunTeacherMd, flow.settings(),
         len(systems) * distill.perturb.count * len(distill.temperatures_K), title="Teacher MD",
         artifacts={"prepared": prepared, **teacher}, gpu=True, grouped=False,
     )
+    sampling = ("temperatures_K", "sample_every", "frame_displacement_A", "frame_strain", "max_force_eV_A", "test")
     distilled = flow.step(
-        "teacher-labels", LabelWithTeacher, flow.settings(distill=distill), title="Teacher labels",
+        "teacher-labels", LabelWithTeacher, flow.gathering(distill=flow.part(distill, *sampling)),
+        title="Teacher labels",
         artifacts={"trajectories": runs.outputs.artifacts["out"], **teacher}, gpu=True,
     ).outputs.artifacts["out"]
     data, draft = distilled, None
     if distill.on_policy_steps:
+        first = distill.student.model_copy(update={"steps": distill.draft_steps or distill.student.steps})
         draft = flow.step(
-            "student-draft", TrainStudent, flow.settings(student=distill.student), title="First student",
+            "student-draft", TrainStudent, flow.settings(student=first), title="First student",
             artifacts={"distilled": distilled}, gpu=True,
         ).outputs.artifacts["out"]
         tried = flow.fan_out(
@@ -98,7 +107,9 @@ def add_distillation(flow: ProjectFlow, made: Mapping[str, Any]) -> tuple[Any, A
             grouped=False,
         ).outputs.artifacts["out"]
         data = flow.step(
-            "draft-labels", LabelDraftMd, flow.settings(distill=distill), title="Teacher labels for it",
+            "draft-labels", LabelDraftMd,
+            flow.settings(distill=flow.part(distill, *sampling, "on_policy_steps", "on_policy_frames")),
+            title="Teacher labels for it",
             artifacts={"distilled": distilled, "trajectories": tried, **teacher}, gpu=True,
         ).outputs.artifacts["out"]
     student = flow.step(

@@ -26,13 +26,24 @@ class ProjectFlow(Flow):
         self.base_dir = base_dir
 
     def settings(self, **sections: Any) -> dict[str, Any]:
-        """Return the settings of a step: type map and seed of the project, and the sections that it needs."""
+        """Return the settings of a step: type map and seed of the project, and the sections that it needs.
+
+        A step is computed again when one of its settings changes: it should get what it needs and no more.
+        """
         return {
             "seed": self.project.seed,
             "type_map": self.project.type_map,
-            "min_success_ratio": self.project.failure.min_success_ratio,
             **{name: self.plain(value) for name, value in sections.items()},
         }
+
+    def gathering(self, **sections: Any) -> dict[str, Any]:
+        """Return the settings of a step that gathers a fan-out and decides whether enough of it has succeeded."""
+        return {**self.settings(**sections), "min_success_ratio": self.project.failure.min_success_ratio}
+
+    @staticmethod
+    def part(section: BaseModel, *names: str) -> dict[str, Any]:
+        """Return some values of a section, for a step that does not depend on the others."""
+        return section.model_dump(mode="json", include=set(names))
 
     def plain(self, value: Any) -> Any:
         """Return a section as JSON values, with what it names: the preset of a training, files of a labeler."""

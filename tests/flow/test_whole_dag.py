@@ -71,20 +71,40 @@ def test_no_path_of_this_machine_in_results(finished: Path) -> None:
 def test_same_command_again_computes_nothing(finished: Path) -> None:
     again = dpa_sse("run", HERE / "mock.yaml", cwd=finished.parents[1])
     assert again.returncode == 0, again.stdout + again.stderr
-    latest = events(finished)
-    start = max(number for number, event in enumerate(latest) if event["event"] == "run-start")
-    computed = {event["task"] for event in latest[start:] if event["event"] == "start"}
-    assert computed == {"report"}
+    assert computed_tasks(finished) == {"report"}
 
 
-def test_changed_temperature_repeats_md_and_what_follows(finished: Path) -> None:
+def test_changed_analysis_repeats_nothing_else(finished: Path) -> None:
     folder = finished.parents[1]
     done = dpa_sse("run", HERE / "mock.yaml", "-s", "conductivity.hop_distance_A=2.5", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Computed again: conductivity, report." in done.stdout
-    latest = events(finished)
+    assert computed_tasks(finished) == {"conductivity", "report"}
+
+
+def computed_tasks(run: Path) -> set[str]:
+    """Tasks that the latest command has computed."""
+    latest = events(run)
     start = max(number for number, event in enumerate(latest) if event["event"] == "run-start")
-    assert {event["task"] for event in latest[start:] if event["event"] == "start"} == {"conductivity", "report"}
+    return {event["task"] for event in latest[start:] if event["event"] == "start"}
+
+
+def test_one_temperature_more_keeps_the_others(finished: Path) -> None:
+    folder = finished.parents[1]
+    done = dpa_sse("run", HERE / "mock.yaml", "-s", "md.temperatures_K=[40, 50, 80]", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "prepare-md" in done.stdout
+    assert computed_tasks(finished) == {"prepare-md", "md-000", "conductivity", "report"}
+    summary = json.loads((finished / "summary.json").read_text())
+    assert [entry["temperature_K"] for entry in summary["conductivity"]] == [40, 50, 80]
+
+
+def test_a_milder_failure_policy_repeats_only_what_decides(finished: Path) -> None:
+    done = dpa_sse("run", HERE / "mock.yaml", "-s", "failure.min_success_ratio=0.4", cwd=finished.parents[1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {task.partition("-i")[0] for task in computed_tasks(finished)} <= {
+        "collect", "merge", "collect-new", "teacher-labels", "conductivity", "report",
+    }
 
 
 def test_status_logs_and_report_of_a_finished_run(finished: Path) -> None:
