@@ -52,6 +52,8 @@ def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequ
 
 def jsonable(data: Any) -> Any:
     """Return ``data`` with numpy arrays, numpy numbers, paths and NaN replaced by what JSON knows."""
+    if type(data) is float:  # most of what is written
+        return data if math.isfinite(data) else None
     if isinstance(data, Mapping):
         return {str(key): jsonable(value) for key, value in data.items()}
     if isinstance(data, (list, tuple, set)):

@@ -248,11 +248,14 @@ def op(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Try a small run with each program that is there.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show versions, GPU, and which programs were found."""
     from pipeline.commands.start import show_doctor
 
-    raise typer.Exit(show_doctor(as_json=as_json))
+    raise typer.Exit(show_doctor(as_json=as_json, deep=deep))
 
 
 def _register_groups() -> None:

@@ -67,9 +67,15 @@ class Finding:
     note: str = ""
 
 
-def collect() -> list[Finding]:
-    """Look at everything and return the findings (some seconds: torch and LAMMPS are really started)."""
-    return [*_python(), *_packages(), *_torch(), *_lammps(), *_programs(), *_machine()]
+def collect(*, deep: bool = False) -> list[Finding]:
+    """Look at everything and return the findings (some seconds: torch and LAMMPS are really started).
+
+    ``deep``: small real runs too, a minute or so.
+    """
+    from pipeline.doctor_labelers import labelers, small_runs
+
+    found = [*_python(), *_packages(), *_torch(), *_lammps(), *labelers(), *_programs(), *_machine()]
+    return [*found, *small_runs(found)] if deep else found
 
 
 def exit_code(findings: list[Finding]) -> int:
@@ -77,9 +83,9 @@ def exit_code(findings: list[Finding]) -> int:
     return int(any(finding.status == "missing" for finding in findings))
 
 
-def report(*, as_json: bool = False) -> tuple[str, int]:
+def report(*, as_json: bool = False, deep: bool = False) -> tuple[str, int]:
     """Return the findings as text (a table, or JSON for programs) and the exit code."""
-    findings = collect()
+    findings = collect(deep=deep)
     code = exit_code(findings)
     if as_json:
         return json.dumps({"ready": not code, "findings": [asdict(finding) for finding in findings]}, indent=1), code
@@ -173,7 +179,7 @@ def _fits(version: str, limit: str) -> bool:
     return SpecifierSet(limit).contains(version, prereleases=True)
 
 
-def _probe(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = None) -> tuple[bool, str]:
+def probe(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = None) -> tuple[bool, str]:
     """Run a program; return whether it ended well, and what it printed (or why it did not start)."""
     try:
         done = subprocess.run(
@@ -187,16 +193,17 @@ def _probe(argv: list[str], env: dict[str, str] | None = None, cwd: str | None =
     return done.returncode == 0, done.stdout.decode("utf-8", "replace")
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """Return the last line with something in it, cut to 200 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "no output"
 
 
 def _torch() -> Iterator[Finding]:
-    good, text = _probe([sys.executable, "-c", _TORCH_PROBE])
+    good, text = probe([sys.executable, "-c", _TORCH_PROBE])
     answer = [line.removeprefix("PROBE") for line in text.splitlines() if line.startswith("PROBE")]
     if not good or not answer:
-        yield Finding("Compute", "torch", "missing", "does not start", _last_line(text))
+        yield Finding("Compute", "torch", "missing", "does not start", last_line(text))
         return
     found = json.loads(answer[-1])
     yield Finding("Compute", "torch", "ok", f"{found['version']}, CUDA {found['cuda'] or 'not built in'}")
@@ -220,10 +227,10 @@ def _lammps() -> Iterator[Finding]:
         return
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "in.styles").write_text("info styles pair\n", encoding="utf-8")
-        good, text = _probe([*argv, "-log", "none", "-in", "in.styles"], environment, folder)
+        good, text = probe([*argv, "-log", "none", "-in", "in.styles"], environment, folder)
     version = next((line[8:].rstrip(")") for line in text.splitlines() if line.startswith("LAMMPS (")), argv[0])
     if not good:
-        yield Finding("Compute", "LAMMPS", "missing", "does not start", _last_line(text))
+        yield Finding("Compute", "LAMMPS", "missing", "does not start", last_line(text))
     elif "deepmd" not in text.split():
         yield Finding("Compute", "LAMMPS", "missing", version, "pair_style deepmd is missing: the plug-in did not load")
     else:
@@ -232,8 +239,6 @@ def _lammps() -> Iterator[Finding]:
 
 def _programs() -> Iterator[Finding]:
     wanted = {
-        "CP2K": (("cp2k.psmp", "cp2k.ssmp", "cp2k.popt", "cp2k.sopt", "cp2k"), "labels with CP2K"),
-        "VASP": (("vasp_std", "vasp_gam", "vasp_ncl", "vasp"), "labels with VASP"),
         "argo": (("argo",), "submitting to Argo Workflows"),
         "kubectl": (("kubectl",), "looking into a cluster"),
         "docker": (("docker", "podman"), "building images"),
@@ -244,10 +249,6 @@ def _programs() -> Iterator[Finding]:
             yield Finding("Programs", name, "ok", path)
         else:
             yield Finding("Programs", name, "optional", "not installed", f"only needed for {purpose}")
-    potentials = os.environ.get("VASP_POTCAR_DIR")
-    if shutil.which("vasp_std") and not (potentials and Path(potentials).is_dir()):
-        yield Finding("Programs", "POTCAR library", "warning", potentials or "VASP_POTCAR_DIR is not set",
-                      "VASP needs its pseudopotentials")
 
 
 def _machine() -> Iterator[Finding]:

@@ -135,10 +135,10 @@ def _execute(run: Run, located: Located) -> int:
     return conclude(run, code)
 
 
-def show_doctor(*, as_json: bool) -> int:
+def show_doctor(*, as_json: bool, deep: bool = False) -> int:
     """Print what the installation can do."""
     from pipeline.doctor import report
 
-    text, code = report(as_json=as_json)
+    text, code = report(as_json=as_json, deep=deep)
     print(text)
     return code

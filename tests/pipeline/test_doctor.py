@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import doctor
+from pipeline import doctor, doctor_labelers
 from pipeline.doctor import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,27 +34,96 @@ def test_this_installation_is_ready_and_told_truly() -> None:
     assert code == 0
 
 
-def test_optional_programs_do_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    found = by_name(list(doctor._programs()))
+def program(folder: Path, name: str, text: str = "") -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def only_these(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return an empty folder that is the whole PATH; nothing of the machine is seen."""
+    for name in ("VASP_COMMAND", "VASP_POTCAR_DIR", "CP2K_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "bin").mkdir()
+    return tmp_path / "bin"
+
+
+def test_optional_programs_do_not_count(only_these: Path) -> None:
+    found = by_name([*doctor._programs(), *doctor_labelers.labelers()])
+    assert found.pop("dp").status == "ok"  # beside this Python
     assert {one.status for one in found.values()} == {"optional"}
-    assert found["VASP"].note == "only needed for labels with VASP"
+    assert found["VASP"].note.startswith("only needed for labels with VASP")
     assert doctor.exit_code(list(found.values())) == 0
-    program = tmp_path / "cp2k.psmp"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    assert by_name(list(doctor._programs()))["CP2K"] == Finding("Programs", "CP2K", "ok", str(program))
 
 
-def test_vasp_without_potentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "vasp_std"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("VASP_PP_PATH", raising=False)
-    assert by_name(list(doctor._programs()))["POTCAR library"].status == "warning"
-    monkeypatch.setenv("VASP_PP_PATH", str(tmp_path))
-    assert "POTCAR library" not in by_name(list(doctor._programs()))
+def test_cp2k_is_asked_for_its_version_and_its_data(
+    only_these: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = program(only_these, "cp2k", "echo ' CP2K version 2023.1'")
+    monkeypatch.setenv("CP2K_DATA_DIR", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    found = by_name(list(doctor_labelers.labelers()))
+    assert (found["CP2K"].status, found["CP2K"].value) == ("ok", f"2023.1, {path}")
+    assert (found["CP2K data"].status, found["CP2K data"].value) == ("warning", "not found")
+    (tmp_path / "data/GTH_POTENTIALS").write_text("")
+    assert "BASIS_MOLOPT is missing" in by_name(list(doctor_labelers.labelers()))["CP2K data"].note
+    (tmp_path / "data/BASIS_MOLOPT").write_text("")
+    assert by_name(list(doctor_labelers.labelers()))["CP2K data"].status == "ok"
+
+
+def test_cp2k_under_another_name(only_these: Path) -> None:
+    program(only_these, "cp2k.psmp")
+    assert "command: cp2k.psmp" in by_name(list(doctor_labelers.labelers()))["CP2K"].note
+
+
+def test_vasp_and_its_potentials(only_these: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VASP_COMMAND", "mpirun -np 2 vasp_std")
+    program(only_these, "mpirun")
+    found = by_name(list(doctor_labelers.labelers()))
+    assert (found["VASP"].status, found["VASP"].note) == ("warning", "VASP_COMMAND: program 'vasp_std' is not found")
+    program(only_these, "vasp_std")
+    found = by_name(list(doctor_labelers.labelers()))
+    assert (found["VASP"].status, found["VASP"].value) == ("ok", "mpirun -np 2 vasp_std")
+    assert (found["POTCAR library"].status, found["POTCAR library"].value) == ("warning", "VASP_POTCAR_DIR is not set")
+    monkeypatch.setenv("VASP_POTCAR_DIR", str(tmp_path / "paw"))
+    assert by_name(list(doctor_labelers.labelers()))["POTCAR library"].note == "VASP_POTCAR_DIR names no folder"
+    (tmp_path / "paw/potpaw_PBE/Li").mkdir(parents=True)
+    assert "no POTCAR in it" in by_name(list(doctor_labelers.labelers()))["POTCAR library"].note
+    (tmp_path / "paw/potpaw_PBE/Li/POTCAR").write_text("")
+    assert by_name(list(doctor_labelers.labelers()))["POTCAR library"].note == "1 data sets"
+
+
+def test_small_runs_are_tried_only_where_the_program_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(argv: list[str]) -> tuple[bool, str]:
+        asked.append(argv[-1])
+        if argv[-1] == "cp2k":
+            return False, 'noise\nPROBE{"ok": false, "value": "no convergence"}\n'
+        return (True, 'PROBE{"ok": true, "value": "fine"}') if argv[-1] == "lammps" else (False, "Killed\n")
+
+    monkeypatch.setattr(doctor_labelers, "probe", answer)
+    findings = [Finding("", name, "ok", "x") for name in ("LAMMPS", "chgnet", "CP2K", "CP2K data")]
+    found = by_name(list(doctor_labelers.small_runs([*findings, Finding("", "VASP", "optional", "not installed")])))
+    assert asked == ["lammps", "chgnet", "cp2k"]
+    assert (found["LAMMPS + model"].status, found["LAMMPS + model"].value) == ("ok", "fine")
+    assert (found["CHGNet label"].status, found["CHGNet label"].note) == ("warning", "Killed")
+    assert (found["CP2K label"].status, found["CP2K label"].note) == ("warning", "no convergence")
+    assert found["VASP label"].value == "not tried"
+
+
+def test_a_small_run_of_a_program_that_is_there(tmp_path: Path) -> None:
+    """LAMMPS and DeePMD-kit must give one energy for one model, whatever else this machine has."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.doctor_deep", "lammps"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )
+    answer = json.loads(done.stdout.rpartition("PROBE")[2])
+    assert answer["ok"], answer
+    assert "the energy of DeePMD-kit within" in answer["value"]
 
 
 def test_missing_and_different_packages(monkeypatch: pytest.MonkeyPatch) -> None:
