@@ -10,7 +10,7 @@ A sublattice (the sites of one element) has melted when its mean squared displac
 criterion, (0.3 d)^2, and, unless it is one of formers, which have no partner to change places with, when its squared
 displacements add up to more than some exchanges of neighbours, three d^2; d is the nearest-neighbour distance of the
 anions outside of a polyhedron (3.6-4.2 A in thiophosphates). Displacements are those of positions averaged over several
-vibrations, after removal of the drift (the median of all sites), so that thermal motion, 0.5 A at 1200 K before the
+vibrations, after removal of the drift (see ``drift_of``), so that thermal motion, 0.5 A at 1200 K before the
 averaging, does not count. A single halide that changes places gives one d^2: it is told, and is no melt.
 """
 
@@ -124,6 +124,16 @@ def find_framework(
     )
 
 
+def drift_of(framework: Framework, shift: np.ndarray) -> np.ndarray:
+    """Return the common displacement (..., 3) of the sites (..., n_sites, 3), which is no motion of the host.
+
+    The median over formers where there are three or more, since they are the last to leave their places, else over all
+    sites.
+    """
+    former = np.isin(framework.names, sorted(FORMERS))
+    return np.asarray(np.median(shift[..., former, :] if former.sum() > 2 else shift, axis=-2))
+
+
 @dataclass
 class Motion:
     """How far the sites of a host are from where they were.
@@ -162,7 +172,7 @@ def judge_motion(framework: Framework, shift: np.ndarray) -> Motion:
     spacing = framework.spacing_A
     if spacing is None:
         return motion
-    squares = ((shift - np.median(shift, axis=0)) ** 2).sum(axis=1)
+    squares = ((shift - drift_of(framework, shift)) ** 2).sum(axis=1)
     for name in sorted(set(framework.names.tolist())):
         own = squares[framework.names == name]
         rms, displaced = float(np.sqrt(own.mean())), int((own > (spacing / 2) ** 2).sum())

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ops.conductivity.motion import Motion, non_gaussian
-from ops.conductivity.plotting import BLACK, BLUE, COLOURS, GREEN, ORANGE, RED, new_figure, save, shorten
-from ops.conductivity.run import Run, charge_of
+from ops.conductivity.plotting import BLACK, BLUE, COLOURS, GREEN, ORANGE, RED, new_figure, plain_log, save, shorten
+from ops.conductivity.run import Run, charge_of, tensor_of
 from ops.conductivity.settings import ConductivitySettings
 from ops.conductivity.tables import plotted_lags
 
@@ -70,7 +70,25 @@ def _logarithmic(axes: Any, run: Run, settings: ConductivitySettings) -> None:
     axes.axhline(0.5 * settings.hop_distance_A**2, color="0.7", lw=0.8, ls=":", label="half a squared hop")
     axes.set(xlabel="time (ps)", ylabel="MSD (Å$^2$)")
     axes.set_title(shorten(run.verdict), fontsize=8)
-    axes.legend()
+    right = axes.twinx()
+    centres, exponents = local_exponent(times, msd)
+    right.plot(centres, exponents, color=GREEN, lw=0.9)
+    right.axhline(1, color=GREEN, lw=0.6, ls=":")
+    right.set_ylabel("local exponent", color=GREEN)
+    right.set_ylim(0, 2.5)
+    right.spines["right"].set_visible(True)
+    axes.legend(loc="upper left")
+
+
+def local_exponent(times: np.ndarray, msd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return times and d ln MSD / d ln t, each from the points within a factor of 1.6."""
+    centres = np.geomspace(times[0], times[-1], 25)[1:-1]
+    found = []
+    for centre in centres:
+        near = np.abs(np.log(times / centre)) < np.log(1.6)
+        steep = np.polyfit(np.log(times[near]), np.log(msd[near]), 1)[0] if near.sum() > 2 else np.nan
+        found.append(float(steep))
+    return centres, np.array(found)
 
 
 def _plateau(axes: Any, run: Run, settings: ConductivitySettings) -> None:
@@ -88,10 +106,11 @@ def _plateau(axes: Any, run: Run, settings: ConductivitySettings) -> None:
     if main.D_cm2_s and main.D_ci95_cm2_s:
         axes.axhline(main.D_cm2_s, color=ORANGE)
         axes.axhspan(*main.D_ci95_cm2_s, color=ORANGE, alpha=0.25, lw=0)
-    axes.set_xscale("log")
+    plain_log(axes.xaxis, max(times) / min(times))
     right = axes.twinx()
     right.plot(times, [one["curvature_sigma"] for one in scan], color=GREEN, lw=0.9, marker=".", ms=3)
-    right.set_ylabel("curvature (sigma)", color=GREEN)
+    right.plot(times, [one["chi2_red"] for one in scan], color=GREEN, lw=0.9, ls="--", marker=".", ms=3)
+    right.set_ylabel("curvature (sigma), $\\chi^2_{red}$ (dashed)", color=GREEN)
     right.spines["right"].set_visible(True)
     right.set_ylim(0, None)
 
@@ -104,49 +123,89 @@ def _collective(axes: Any, run: Run, settings: ConductivitySettings) -> None:
     own = sum(part.n_ions * charge_of(settings, name) ** 2 * part.msd[lags] for name, part in run.parts.items())
     axes.plot(times, own, color=BLUE, label="self, $\\Sigma q^2$ MSD")
     axes.plot(times, total[lags], color=RED, label="collective, $|\\Sigma q \\Delta r|^2$")
-    axes.set(xlabel="time (ps)", ylabel="charge MSD (e$^2$ Å$^2$)", xlim=(0, times[-1]), ylim=(0, None))
+    axes.plot(times, total[lags] - own, color=RED, lw=0.9, ls=":", label="distinct part")
+    axes.axhline(0, color="0.7", lw=0.6)
+    axes.set(xlabel="time (ps)", ylabel="charge MSD (e$^2$ Å$^2$)", xlim=(0, times[-1]))
     right = axes.twinx()
     ratio = np.asarray(own) / np.maximum(total[lags], 1e-12)
-    right.plot(times, ratio, color="0.6", lw=0.8, label="running Haven ratio")
+    right.plot(times, ratio, color="0.5", lw=0.8, label="running Haven ratio, 68 %")
+    spread = np.exp(np.sqrt(4 / 9 * times / (run.length_ps - times)))  # of one Brownian series, overlapping windows
+    right.fill_between(times, ratio / spread, ratio * spread, color="0.6", alpha=0.25, lw=0)
     right.set(ylabel="Haven ratio", ylim=(0, max(2.0, float(np.median(ratio)) * 2)))
     right.spines["right"].set_visible(True)
-    handles = [*axes.get_lines(), *right.get_lines()]
+    handles = [line for line in (*axes.get_lines(), *right.get_lines()) if not str(line.get_label()).startswith("_")]
     axes.legend(handles, [str(line.get_label()) for line in handles], loc="upper left")
 
 
 def motion_figure(run: Run, settings: ConductivitySettings, path: Path) -> Path | None:
-    """Draw van Hove functions, non-Gaussian parameter, net displacements and projected densities."""
+    """Draw van Hove functions, non-Gaussian parameter, melt check, net displacements, densities, tensor."""
     motion = run.motion
     if motion is None:
         return None
-    figure, axes = new_figure(2, 3, 3.0, 2.5)
-    colours = _ramp(len(motion.times_ps))
-    for colour, time, row in zip(colours, motion.times_ps, motion.self_part, strict=True):
-        axes[0, 0].plot(motion.radii_A, row, color=colour, lw=1, label=f"{time:.3g} ps")
-    axes[0, 0].set(xlabel="r (Å)", ylabel="4πr$^2$G$_s$(r, t) (1/Å)", ylim=(0, None))
-    axes[0, 0].legend()
+    figure, axes = new_figure(2, 4, 3.0, 2.5)
+    _heat(figure, axes[0, 0], motion.times_ps, motion.radii_A, motion.self_part, "4πr$^2$G$_s$(r, t) (1/Å)")
     if motion.distinct_part.size:
-        for colour, row in zip(colours, motion.distinct_part, strict=True):
-            axes[0, 1].plot(motion.distinct_radii_A, row, color=colour, lw=1)
-    axes[0, 1].set(xlabel="r (Å)", ylabel="G$_d$(r, t) / density", ylim=_limits(motion))
+        _heat(figure, axes[0, 1], motion.times_ps, motion.distinct_radii_A, motion.distinct_part,
+              "G$_d$(r, t) / density", 2.0)
+    else:
+        axes[0, 1].set_axis_off()
     lags, second, fourth = run.parts[settings.mobile[0]].fourth
     axes[0, 2].semilogx(lags * run.dt_ps, non_gaussian(second, fourth), color=BLUE)
     axes[0, 2].axhline(0, color="0.7", lw=0.8)
     axes[0, 2].set(xlabel="time (ps)", ylabel="non-Gaussian parameter $\\alpha_2$")
+    _host(axes[0, 3], run)
     _net(axes[1, 0], motion, settings)
-    for panel, (name, title) in zip(axes[1, 1:], (("xy", "a, b"), ("xz", "a, c")), strict=True):
+    for panel, (name, title) in zip(axes[1, 1:3], (("xy", "a, b"), ("xz", "a, c")), strict=True):
         image = panel.imshow(np.log10(motion.maps[name].T + 0.1), origin="lower", extent=(0, 1, 0, 1), cmap="cividis",
                              aspect="auto", interpolation="nearest")
         panel.set(xlabel=f"{title[0]} (reduced)", ylabel=f"{title[3]} (reduced)")
         figure.colorbar(image, ax=panel, label="log$_{10}$ density / mean")
-    figure.suptitle(f"{settings.mobile[0]} in {run.system}, {run.temperature_K:g} K", fontsize=9)
+    _tensor(axes[1, 3], run, settings)
+    title = f"{settings.mobile[0]} in {run.system}, {run.temperature_K:g} K, {run.length_ps:.4g} ps"
+    figure.suptitle(title, fontsize=9)
     return save(figure, path)
 
 
-def _limits(motion: Motion) -> tuple[float, float]:
-    """Return the range of the distinct part beyond 1 A, where a shell holds enough pairs to mean something."""
-    far = motion.distinct_part[:, motion.distinct_radii_A > 1.0] if motion.distinct_part.size else np.ones((1, 1))
-    return 0.0, 1.1 * float(far.max()) if far.size else 2.0
+def _heat(
+    figure: Any, axes: Any, times: np.ndarray, radii: np.ndarray, table: np.ndarray, label: str,
+    most: float | None = None,
+) -> None:
+    """Draw a van Hove function as a map over time and distance."""
+    top = most or float(np.quantile(table[table > 0], 0.98)) if (table > 0).any() else 1.0
+    image = axes.pcolormesh(times, radii, table.T, cmap="viridis", vmin=0, vmax=top, shading="nearest", rasterized=True)
+    axes.set(xscale="log", xlabel="time (ps)", ylabel="r (Å)")
+    figure.colorbar(image, ax=axes, label=label, extend="max")
+
+
+def _host(axes: Any, run: Run) -> None:
+    """Draw how far each sublattice of the host is from its place, and where it counts as molten."""
+    axes.set(xlabel="time (ps)", ylabel="host, rms displacement (Å)")
+    if not run.host_rms:
+        axes.text(0.5, 0.5, "no host", transform=axes.transAxes, ha="center", color="0.4")
+        return
+    curves = {name: values for name, values in run.host_rms.items() if name not in {"time_ps", "limit_A"}}
+    for colour, (name, values) in zip(COLOURS * 3, curves.items(), strict=False):
+        axes.plot(run.host_rms["time_ps"], values, color=colour, lw=1, label=name)
+    axes.axhline(run.host_rms["limit_A"][0], color=BLACK, lw=0.8, ls=":", label="melting")
+    axes.set_ylim(0, None)
+    axes.legend(ncols=2)
+
+
+def _tensor(axes: Any, run: Run, settings: ConductivitySettings) -> None:
+    """Draw the diffusion tensor relative to its mean diagonal."""
+    main = run.estimates.get(settings.mobile[0])
+    if main is None or main.D_cm2_s is None:
+        axes.text(0.5, 0.5, "no diffusion tensor", transform=axes.transAxes, ha="center", color="0.4")
+        axes.set_axis_off()
+        return
+    xx, yy, zz, xy, xz, yz = np.array(tensor_of([run], main, settings.mobile[0])) / main.D_cm2_s
+    table = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    axes.imshow(table, cmap="PuOr_r", vmin=-2, vmax=2)
+    for (i, j), value in np.ndenumerate(table):
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=BLACK)
+    axes.set_xticks(range(3), "xyz")
+    axes.set_yticks(range(3), "xyz")
+    axes.set_title("diffusion tensor / D", fontsize=8)
 
 
 def _net(axes: Any, motion: Motion, settings: ConductivitySettings) -> None:
@@ -154,12 +213,6 @@ def _net(axes: Any, motion: Motion, settings: ConductivitySettings) -> None:
     axes.axvline(settings.hop_distance_A, color=BLACK, lw=0.8, ls=":")
     axes.set(xlabel="net displacement (Å)", ylabel="ions")
     axes.set_title(f"{motion.moved_fraction:.0%} moved by more than a hop", fontsize=8)
-
-
-def _ramp(count: int) -> list[Any]:
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](value) for value in np.linspace(0, 0.9, count)]
 
 
 def health_figure(run: Run, path: Path) -> Path | None:

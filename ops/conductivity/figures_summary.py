@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.plotting import BLACK, BLUE, COLOURS, ORANGE, RED, new_figure, save
+from ops.conductivity.plotting import BLACK, BLUE, COLOURS, ORANGE, RED, new_figure, plain_log, save
 
 _TICKS = (200, 250, 300, 350, 400, 500, 600, 800, 1000, 1300)
 
@@ -71,8 +71,8 @@ def _band(axes: Any, line: dict[str, Any], colour: str) -> None:
 
 
 def replica_figure(result: dict[str, Any], path: Path) -> Path | None:
-    """Draw D of every run with its interval, and the pooled value of each temperature where there are replicas."""
-    pooled = [entry for entry in result["temperatures"] if entry.get("n_runs", 0) > 1 and entry.get("D_cm2_s")]
+    """Draw D of every run with its interval and time blocks, and the pooled value of each temperature."""
+    pooled = [entry for entry in result["temperatures"] if entry.get("n_runs", 0) > 0 and entry.get("D_cm2_s")]
     if not pooled:
         return None
     rows = [(entry, [run for run in result["runs"] if run["source"] in entry["sources"]]) for entry in pooled]
@@ -82,6 +82,8 @@ def replica_figure(result: dict[str, Any], path: Path) -> Path | None:
     for entry, runs in rows:
         for run in [*runs, entry]:
             D, interval = run.get("D_cm2_s"), run.get("D_ci95_cm2_s")
+            if run is not entry:
+                _blocks(axes, run, y)
             colour = ORANGE if run is entry else BLUE
             if D and interval:
                 axes.errorbar(D, y, xerr=[[D - interval[0]], [interval[1] - D]], fmt="D" if run is entry else "o", ms=4,
@@ -92,8 +94,22 @@ def replica_figure(result: dict[str, Any], path: Path) -> Path | None:
             y += 1
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.set(xlabel="D (cm$^2$/s), 95 %", xscale="log")
+    axes.set(xlabel="D (cm$^2$/s), 95 %; small: time blocks over their mean, first half filled", xscale="log")
+    axes.xaxis.set_minor_formatter("")
     return save(figure, path)
+
+
+def _blocks(axes: Any, run: dict[str, Any], y: float) -> None:
+    """Draw the scatter of the time blocks of a run about its D, those of its first half filled.
+
+    Blocks are fitted at short lags, so their mean has a bias that D has not; it is taken off.
+    """
+    blocks = np.array([D for one in (run.get("estimator") or {}).get("block_D_cm2_s", []) for D in one])
+    if len(blocks) == 0 or not run.get("D_cm2_s"):
+        return
+    for k, D in enumerate(blocks * run["D_cm2_s"] / blocks.mean()):
+        if D > 0:
+            axes.plot(D, y + 0.25, "o", ms=2, mew=0.5, color="0.5", mfc="0.5" if k < len(blocks) / 2 else "white")
 
 
 def room_temperature(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -149,7 +165,9 @@ def parity_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[st
         _parity(panel, rows, key)
         panel.set(xlabel=f"measured {unit}", ylabel=f"calculated {unit}")
     if sigmas:
-        axes[0].set(xscale="log", yscale="log")
+        for axis in (axes[0].xaxis, axes[0].yaxis):
+            low, high = axis.get_view_interval()
+            plain_log(axis, high / max(low, 1e-30) if low > 0 else np.inf)
     return save(figure, path)
 
 

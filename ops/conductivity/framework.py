@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from ops.conductivity.tracks import Tracks
-from ops.framework import FORMERS, LIGANDS, Motion, covalent_sums, find_framework, judge_motion
+from ops.framework import (
+    FORMERS,
+    LIGANDS,
+    LINDEMANN,
+    Motion,
+    covalent_sums,
+    drift_of,
+    find_framework,
+    judge_motion,
+)
 
 _BOND = 1.25  # of the sum of covalent radii
 _KEPT = 1.6  # a bond at the end
@@ -46,7 +55,7 @@ def check_framework(tracks: Tracks, mobile: list[str]) -> dict[str, Any]:
     tenth = max(1, len(tracks.samples) // 10)
     shift = (tracks.samples[-tenth:].mean(axis=0) - tracks.samples[:tenth].mean(axis=0)) @ tracks.cell
     motion = judge_motion(host, shift[host.sites])
-    turned = np.linalg.norm(shift[host.bonded] - np.median(shift[host.sites], axis=0), axis=1) > _TURNED_A
+    turned = np.linalg.norm(shift[host.bonded] - drift_of(host, shift[host.sites]), axis=1) > _TURNED_A
     moves = tracks.samples[:, atoms] @ tracks.cell
     slope, sigma = _slope(moves, tracks)
     whole, coordinated = units_kept(tracks)
@@ -94,6 +103,27 @@ def _slope(moves: np.ndarray, tracks: Tracks) -> tuple[float, float]:
     groups = np.array([slopes[k::5].mean() for k in range(min(5, len(slopes)))])
     spread = float(groups.std(ddof=1) / np.sqrt(len(groups))) if len(groups) > 1 else abs(float(slopes.mean()))
     return float(slopes.mean()), spread
+
+
+def sublattice_rms(tracks: Tracks, mobile: list[str]) -> dict[str, np.ndarray]:
+    """Return the melt check against time: ``time_ps``, rms displacement (A) of each sublattice, ``limit`` (one value).
+
+    Positions are averaged over a twentieth of the run; displacements are from the first such average.
+    """
+    atoms = np.flatnonzero(~np.isin(np.array(tracks.symbols), mobile))
+    if len(atoms) == 0 or len(tracks.samples) < 40:
+        return {}
+    host = find_framework(tracks.symbols, tracks.cell, tracks.first @ tracks.cell, mobile)
+    if host.spacing_A is None:
+        return {}
+    parts = np.array_split(np.arange(len(tracks.samples)), 20)
+    means = np.array([tracks.samples[part][:, host.sites].mean(axis=0) for part in parts])
+    shift = (means - means[0]) @ tracks.cell
+    squares = ((shift - drift_of(host, shift)[:, None]) ** 2).sum(axis=2)
+    times = np.array([tracks.sample_frames[part].mean() for part in parts]) * tracks.dt_ps
+    names = sorted(set(host.names.tolist()))
+    curves = {name: np.sqrt(squares[:, host.names == name].mean(axis=1)) for name in names}
+    return {"time_ps": times, "limit_A": np.array([LINDEMANN * host.spacing_A]), **curves}
 
 
 def framework_msd(tracks: Tracks, mobile: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from ops.conductivity.tracks import Tracks
 
 _WINDOWS = 60_000
-_PAIRS = 1_000_000
+_PAIRS = 400_000  # per lag time
 _MAPS = ((0, 1), (0, 2), (1, 2))
 
 
@@ -51,7 +51,7 @@ def non_gaussian(second: np.ndarray, fourth: np.ndarray) -> np.ndarray:
     return 3 * fourth / (5 * np.maximum(second, 1e-30) ** 2) - 1
 
 
-def describe(tracks: Tracks, species: str, hop_A: float, n_times: int = 6) -> Motion:
+def describe(tracks: Tracks, species: str, hop_A: float, n_times: int = 16) -> Motion:
     """Return the distributions of one mobile species.
 
     Parameters
@@ -109,7 +109,7 @@ def distinct_part(tracks: Tracks, species: str, lags: np.ndarray) -> tuple[np.nd
     widths = tracks.volume_A3 / np.linalg.norm(
         np.cross(np.roll(tracks.cell, -1, axis=0), np.roll(tracks.cell, -2, axis=0)), axis=1
     )
-    edges = np.arange(0.0, min(10.0, 0.5 * widths.min()), 0.1)
+    edges = np.arange(0.0, min(10.0, 0.5 * widths.min()), 0.25)
     if len(ions) < 2 or len(edges) < 2:
         return np.array([]), np.zeros((len(lags), 0))
     start = tracks.first[ions] @ tracks.cell

@@ -40,6 +40,7 @@ def save(figure: Any, path: Path) -> Path:
     """Write a figure as SVG and, beside it, PNG, without dates."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # the layout is found: finding it again takes as long as drawing
     with atomic_path(path.with_suffix(".png")) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     return path
@@ -48,3 +49,14 @@ def save(figure: Any, path: Path) -> Path:
 def shorten(text: str, width: int = 60) -> str:
     """Return a text of at most ``width`` characters."""
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def plain_log(axis: Any, ratio: float) -> None:
+    """Make an axis logarithmic with ticks that can be read when it spans less than some ten (``ratio``)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis._set_axes_scale("log")
+    if ratio < 30:
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axis.set_minor_formatter(NullFormatter())

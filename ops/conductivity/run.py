@@ -18,7 +18,7 @@ from ops.conductivity.estimate import (
     estimate_collective,
     estimate_self,
 )
-from ops.conductivity.framework import check_framework, framework_msd
+from ops.conductivity.framework import check_framework, framework_msd, sublattice_rms
 from ops.conductivity.motion import Motion, describe, net_displacements
 from ops.conductivity.settings import ConductivitySettings
 from ops.conductivity.tracks import Tracks
@@ -52,6 +52,7 @@ class Run:
     framework: dict[str, Any] = field(default_factory=dict)
     framework_msd: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.array([]), np.array([])))
     motion: Motion | None = None
+    host_rms: dict[str, np.ndarray] = field(default_factory=dict)
     mobile_fraction: float | None = None
     folder: Path | None = None
     notes: list[str] = field(default_factory=list)
@@ -106,6 +107,7 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
     run.mobile_fraction = float((net_displacements(tracks.of(settings.mobile[0])) > settings.hop_distance_A).mean())
     if settings.figures:
         run.motion = describe(tracks, settings.mobile[0], settings.hop_distance_A)
+        run.host_rms = sublattice_rms(tracks, settings.mobile)
     run.framework = check_framework(tracks, settings.mobile)
     run.framework_msd = framework_msd(tracks, settings.mobile)
     run.reasons = list(tracks.notes) + run.framework.pop("notes", [])
@@ -181,7 +183,7 @@ def report(runs: Sequence[Run], estimates: dict[str, Estimate], settings: Conduc
         numbers.update(t_start_ps=main.start.start_ps, fit_window_ps=main.start.window)
     _add_nernst_einstein(numbers, estimates, first, settings, volume)
     if main.verdict == DIFFUSIVE and main.start is not None:
-        tensor = _tensor(runs, main, settings.mobile[0])
+        tensor = tensor_of(runs, main, settings.mobile[0])
         numbers["D_axes_cm2_s"], numbers["D_tensor_cm2_s"] = tensor[:3], tensor
         _add_collective(numbers, runs, main, settings, volume)
     if len(settings.mobile) > 1:
@@ -212,7 +214,7 @@ def _add_nernst_einstein(
         numbers["sigma_NE_upper95_mS_cm"] = sum(sigma(e.D_upper95_cm2_s or 0.0, n) for n, e in estimates.items())
 
 
-def _tensor(runs: Sequence[Run], main: Estimate, species: str) -> list[float]:
+def tensor_of(runs: Sequence[Run], main: Estimate, species: str) -> list[float]:
     """Return the diffusion tensor xx, yy, zz, xy, xz, yz (cm^2/s) with the weights of the total."""
     if main.line is None or main.curve is None:
         return []

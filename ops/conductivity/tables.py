@@ -94,6 +94,11 @@ def write_motion(run: Run, folder: Path) -> None:
         for (i, j), value in np.ndenumerate(table)
     ]
     write_csv(folder / f"motion_{run.source}_density.csv", rows, ("plane", "i", "j", "density_over_mean"))
+    if run.host_rms:
+        rms = {name: values for name, values in run.host_rms.items() if name != "limit_A"}
+        columns = {name if name == "time_ps" else f"rms_{name}_A": values for name, values in rms.items()}
+        rows = [{name: f"{values[k]:.6g}" for name, values in columns.items()} for k in range(len(rms["time_ps"]))]
+        write_csv(folder / f"motion_{run.source}_host.csv", rows, list(columns))
 
 
 def write_comparison(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], path: Path) -> None:
@@ -121,6 +126,7 @@ def write_msd(run: Run, path: Path) -> None:
         for axis, row in zip("xyz", part.components, strict=False):
             columns[f"msd_{name}_{axis}_A2"] = row[lags]
     columns["charge_msd_e2_A2"] = run.charge_msd["total"][lags]
+    columns["n_origins"] = (run.n_frames - lags).astype(float)
     rows = [
         {name: f"{values[k]:.8g}" for name, values in columns.items()} for k in range(len(lags))
     ]

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ops.framework import FORMERS, LIGANDS, Motion, covalent_sums, find_framework, judge_motion, near_pairs
+from ops.framework import (
+    FORMERS,
+    LIGANDS,
+    Framework,
+    Motion,
+    covalent_sums,
+    drift_of,
+    find_framework,
+    judge_motion,
+    near_pairs,
+)
 from ops.md.trajectory import Frame
 
 if TYPE_CHECKING:
@@ -158,7 +168,7 @@ class Monitor:
             self._first.append(reduced)
         self._recent.append(reduced)
         sites = self._framework.sites
-        self._measure(reduced, frame.cell, sites)
+        self._measure(reduced, frame.cell, self._framework)
         if len(self._recent) < self._window:
             return
         shift = np.mean(self._recent, axis=0) - np.mean(self._first, axis=0)
@@ -169,11 +179,11 @@ class Monitor:
         elif self._motion.melted:
             self._stop("melted", frame, "; ".join(self._motion.melted))
 
-    def _measure(self, reduced: np.ndarray, cell: np.ndarray, sites: np.ndarray) -> None:
+    def _measure(self, reduced: np.ndarray, cell: np.ndarray, framework: Framework) -> None:
         """Keep the rms displacement of each element since the first frame, for the record of the run."""
         shift = (reduced - self._first[0]) @ cell
-        if len(sites):
-            shift -= np.median(shift[sites], axis=0)
+        if len(framework.sites):
+            shift -= drift_of(framework, shift[framework.sites])
         squares = (shift**2).sum(axis=1)
         self._rms = {
             str(element): float(np.sqrt(squares[self._elements == element].mean()))

@@ -10,6 +10,7 @@ import pytest
 
 from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
 from ops.conductivity.arrhenius import KB_EV
+from ops.conductivity.figures_run import local_exponent
 from ops.conductivity.run import nernst_einstein
 from ops.conductivity.settings import ConductivitySettings, SourceOptions
 from ops.conductivity.sources import find_sources, temperature_in
@@ -118,6 +119,7 @@ def test_files_beside_the_json(result):
         rows = list(csv.DictReader(stream))
     assert float(rows[0]["time_ps"]) == pytest.approx(0.1)
     assert float(rows[-1]["time_ps"]) == pytest.approx(60.0)
+    assert (float(rows[0]["n_origins"]), float(rows[-1]["n_origins"])) == (1199, 600)
     xyz = sum(float(rows[5][f"msd_Li_{axis}_A2"]) for axis in "xyz")
     assert xyz == pytest.approx(float(rows[5]["msd_Li_A2"]), rel=1e-6)
     assert json.loads((out / "status.json").read_text())["status"] == "ok"
@@ -149,10 +151,10 @@ def test_figures_are_written_and_reproducible(campaign, tmp_path):
     for name in ("a", "b"):
         analyse_folder([folder], settings, tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
-    tables = [f"motion_LPS_1000K_0_{name}.csv" for name in ("density", "net", "non_gaussian", "van_hove")]
+    tables = [f"motion_LPS_1000K_0_{name}.csv" for name in ("density", "host", "net", "non_gaussian", "van_hove")]
     assert names == sorted([
         "arrhenius.png", "arrhenius.svg", "motion_LPS_1000K_0.png", "motion_LPS_1000K_0.svg", "msd_LPS_1000K_0.png",
-        "msd_LPS_1000K_0.svg", *tables,
+        "msd_LPS_1000K_0.svg", "replicas.png", "replicas.svg", *tables,
     ])
     with (tmp_path / "a/figures/motion_LPS_1000K_0_van_hove.csv").open() as stream:
         first = [row for row in csv.DictReader(stream) if row["part"] == "self" and row["time_ps"] == "0.1"]
@@ -314,3 +316,11 @@ def test_copies_of_a_run_count_once(makers, tmp_path):
     assert (entry["n_runs"], entry["n_runs_refused"]) == (1, 0)
     assert entry["D_ci95_cm2_s"] == pytest.approx(one["temperatures"][0]["D_ci95_cm2_s"], rel=1e-6)
     assert "1 copies of the same run left out" in entry["reasons"]
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_local_exponent(power):
+    times = np.geomspace(0.1, 100, 200)
+    centres, found = local_exponent(times, 3 * times**power)
+    assert 0.1 < centres[0] < centres[-1] < 100
+    np.testing.assert_allclose(found, power, rtol=1e-9)

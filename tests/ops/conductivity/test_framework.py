@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.framework import check_framework, framework_msd, units_kept
+from ops.conductivity.framework import check_framework, framework_msd, sublattice_rms, units_kept
 from ops.conductivity.tracks import Tracks
 
 TETRAHEDRON = 2.05 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
@@ -170,3 +170,16 @@ def test_no_framework_and_few_samples():
     tracks.samples, tracks.sample_frames = tracks.samples[:5], tracks.sample_frames[:5]
     assert check_framework(tracks, ["Li"])["melted"] == []
     assert framework_msd(tracks, ["Li"])[0].size == 0
+    assert sublattice_rms(tracks, ["Li"]) == {}
+
+
+def test_rms_of_sublattices_against_time():
+    path = walk((8,), 5.0)
+
+    def leave(moves, t, sites):
+        moves[BROMIDE] += path(t)
+
+    curves = sublattice_rms(tracks_of(leave), ["Li"])
+    assert set(curves) == {"time_ps", "limit_A", "P", "Br"}
+    assert curves["P"].max() < 0.3 < curves["limit_A"][0] < curves["Br"].max()
+    assert curves["time_ps"][-1] == pytest.approx(97, abs=2)
