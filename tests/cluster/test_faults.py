@@ -59,7 +59,7 @@ def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Pat
     run = submit(MOCK, tmp_path, "labeler.fail_every=1", *DATA_ONLY)
     assert run.wait() == "Failed"
     failed = [node for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Failed"]
-    assert [node["displayName"] for node in failed] == ["collect(0)"], "a fatal error is not tried again"
+    assert [node["templateName"] for node in failed] == ["collect"], "a fatal error is not tried again"
     status = dpa_sse("status", run.reference, cwd=tmp_path, check=False)
     assert "the mock labeler fails" in status
     assert "min_success_ratio" in status

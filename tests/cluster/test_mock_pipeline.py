@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import LIMIT_S, Run, dpa_sse, kubectl
+from tests.cluster.conftest import LIMIT_S, MOCK, ROOT, Run, call, dpa_sse, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
 
@@ -24,6 +24,12 @@ def downloaded(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("downloaded")
     dpa_sse("download", finished.reference, cwd=folder)
     return folder / "runs" / finished.name
+
+
+def test_argo_finds_nothing_to_complain_of(tmp_path: Path) -> None:
+    for config in (MOCK, ROOT / "configs" / "quickstart.yaml", ROOT / "configs" / "paper" / "dpa-sse.yaml"):
+        dpa_sse("render", config, "-o", tmp_path / "wf.yaml", "--inputs-in-bucket", cwd=tmp_path)
+        assert "no linting errors" in call("argo", "lint", "--offline", tmp_path / "wf.yaml")
 
 
 def test_all_numbers_are_those_of_the_local_engine(downloaded: Path, local: Path) -> None:
