@@ -70,6 +70,20 @@ def enter_working_folder() -> None:
         os.environ["HOME"] = folder  # caches of matplotlib, numba, torch
 
 
+def check_version() -> None:
+    """End with the fatal exit code where the workflow was rendered by another version than that of this image."""
+    from ops.errors import FatalError
+    from ops.task import say_why
+    from pipeline import __version__
+
+    wanted = os.environ.get("DPA_SSE_VERSION", __version__)
+    if wanted != __version__:
+        message = f"rendered by version {wanted} of the pipeline, but the image holds {__version__}: use one for both"
+        say_why(FatalError(message))
+        sys.stderr.write(f"{message}\n")
+        sys.exit(2)
+
+
 def main() -> None:
     """Run the script that dflow wrote."""
     from ops.tools import die_with_parent, thread_environment
@@ -81,12 +95,18 @@ def main() -> None:
             sys.exit(143)  # the parent died before we could ask to be told
     os.environ.update(thread_environment())
     import_dflow()
+    check_version()
     lock = acquire_device()
     script = str(Path(sys.argv[1]).resolve())
     enter_working_folder()
     sys.argv = sys.argv[1:]
     try:
         runpy.run_path(script, run_name="__main__")
+    except Exception as error:
+        from ops.task import say_why
+
+        say_why(error)
+        raise
     finally:
         if lock is not None:
             os.close(lock)

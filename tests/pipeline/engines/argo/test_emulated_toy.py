@@ -95,3 +95,12 @@ def test_fatal_failures_end_with_the_code_that_is_not_repeated(tmp_path: Path) -
     few = Case(tmp_path / "few", {"count": 3, "last": 0, "fail": [0, 1], "ratio": 0.9})
     with pytest.raises(PodFailedError, match=r"gather-i0: exit code 2[\s\S]*squares: 1 of 3 tasks succeeded"):
         few.emulate()
+
+
+def test_an_image_of_another_version_is_refused(tmp_path: Path) -> None:
+    case = Case(tmp_path, {"count": 2, "last": 0})
+    workflow = case.render()
+    start = next(template for template in workflow["spec"]["templates"] if template["name"] == "start")
+    next(item for item in start["script"]["env"] if item["name"] == "DPA_SSE_VERSION")["value"] = "0.0.9"
+    with pytest.raises(PodFailedError, match=r"start: exit code 2\nrendered by version 0.0.9 of the pipeline, but"):
+        Emulator(workflow, tmp_path / "emulated", {"TOY_NOTES": str(case.notes)}).run()
