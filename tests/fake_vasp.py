@@ -71,7 +71,7 @@ def write_library(folder, **changes):
 
 def read_tags() -> dict[str, str]:
     tags = {}
-    for line in Path("INCAR").read_text().splitlines():
+    for line in re.split(r"[\n;]", Path("INCAR").read_text()):
         name, _, value = line.partition("=")
         if value:
             tags[name.strip().upper()] = value.split("!")[0].split("#")[0].strip()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import TransientError
+from ops.errors import PipelineError, TransientError
 from ops.files import write_json
 from ops.labelers.base import AimdRun, CalculatorLabeler, NativeAimd, is_finished, level_of, one_line, status_record
 from ops.labelers.dynamics import LARGEST_FORCE_EV_A, ExplodedError, run_dynamics
@@ -84,7 +84,12 @@ def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> d
 
 def _run_native(run: AimdRun, maker: NativeAimd, out: Path, work: Path) -> dict[str, Any]:
     """Let the labeler drive the dynamics; return the content of ``status.json``."""
-    result = maker.aimd(run, work)
+    try:
+        result = maker.aimd(run, work)
+    except PipelineError:  # the task may end here for good: the frames so far count
+        if hasattr(maker, "frames_so_far"):
+            write_frames(out / "frames.extxyz", _before_explosion(maker.frames_so_far(run, work))[0])
+        raise
     frames, reason = _before_explosion(result.frames)
     write_frames(out / "frames.extxyz", frames)
     record = _record(run, len(frames), reason or result.reason) | level_of(maker, frames)

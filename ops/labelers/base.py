@@ -132,6 +132,8 @@ class NativeAimd(Protocol):
     def aimd(self, run: AimdRun, work: Path) -> AimdResult:
         """Run one trajectory; called again with the same ``work`` it goes on where an interrupted run has stopped.
 
+        With a method ``frames_so_far(run, work)`` a labeler gives the frames of a run that was broken off.
+
         Raises
         ------
         TransientError, FatalError, InputError

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ops.errors import PipelineError
 from ops.files import jsonable, sha256_file, write_json
 from ops.labelers.base import LabelResult, is_finished, level_of, status_record, with_results
 from ops.labelers.registry import make_labeler
@@ -51,13 +52,15 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
             batch = [frame.copy() for frame in frames[len(done):len(done) + maker.batch]]
             for index, frame in enumerate(batch, start=len(done)):
                 frame.info["frame"] = index
-            for result in maker.label(batch, out / labeler.kind):
+            try:
+                results = maker.label(batch, out / labeler.kind)
+            except PipelineError:  # the task may end here for good: what is labelled counts
+                write_frames(out / "frames.extxyz", _labelled_frames(frames, done))
+                raise
+            for result in results:
                 done.append(_record(result))
                 _append(stream, done[-1])
-    labelled = [
-        _labelled(frame, index, record) for index, (frame, record) in enumerate(zip(frames, done, strict=True))
-        if record["status"] == "ok"
-    ]
+    labelled = _labelled_frames(frames, done)
     write_frames(out / "frames.extxyz", labelled)
     status = status_record([(record["status"], record["reason"]) for record in done])
     write_json(out / "status.json", status | level_of(maker, labelled))
@@ -96,6 +99,14 @@ def _record(result: LabelResult) -> dict[str, Any]:
         values = result.atoms.calc.results
         record |= {key: np.asarray(values[key], float).tolist() for key in ("energy", "forces", "stress")}
     return record
+
+
+def _labelled_frames(frames: Sequence[Atoms], done: Sequence[dict[str, Any]]) -> list[Atoms]:
+    """Return the frames that have got labels so far."""
+    return [
+        _labelled(frame, index, record) for index, (frame, record) in enumerate(zip(frames, done, strict=False))
+        if record["status"] == "ok"
+    ]
 
 
 def _labelled(frame: Atoms, index: int, record: dict[str, Any]) -> Atoms:

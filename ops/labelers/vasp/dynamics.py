@@ -79,6 +79,11 @@ def run_dynamics(
     return AimdResult(frames, reason, dropped)
 
 
+def frames_so_far(run: AimdRun, work: Path, tags: Mapping[str, Value]) -> list[Atoms]:
+    """Return the labelled frames of the finished steps of a run that was broken off."""
+    return _frames(run, _read_progress(run, work, tags).steps)[0]
+
+
 def _end(
     run: AimdRun, folder: Path, settings: VaspLabeler, outcome: Outcome, progress: _Progress, fruitless: int
 ) -> str:

@@ -64,6 +64,12 @@ class Vasp:
 
         return run_dynamics(run, work, self.settings, self.tags, self.potcars_of(run.atoms))
 
+    def frames_so_far(self, run: AimdRun, work: Path) -> list[Atoms]:
+        """Return the labelled frames of the finished steps."""
+        from ops.labelers.vasp.dynamics import frames_so_far
+
+        return frames_so_far(run, work, self.tags)
+
     def potcars_of(self, atoms: Atoms) -> list[Potcar]:
         """Return the PAW data sets of a cell in the order of its POSCAR.
 
@@ -86,7 +92,9 @@ class Vasp:
         """Return what makes labels comparable: the tags that decide on them, and the PAW data set of each element."""
         elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
         tags = {name: value_text(self.tags[name]) for name in LABEL_TAGS if name in self.tags}
-        known = {one: self._potcars[one] for one in elements if one in self._potcars}
+        for atoms in frames:
+            self.potcars_of(atoms)  # after a restart none has been read yet
+        known = {one: self._potcars[one] for one in elements}
         return {
             "code": "VASP", "settings": tags,
             "potentials": {one: {"titel": potcar.titel, "sha256": potcar.sha256} for one, potcar in known.items()},

@@ -1,6 +1,7 @@
 """Molecular dynamics with the stand-in for VASP: frames, ensembles, restart."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -180,3 +181,15 @@ def test_npt_frames_have_their_own_cells(plan, settings, task, tmp_path):
     volumes = [frame.get_volume() for frame in read_frames(tmp_path / "out/frames.extxyz")]
     assert len(set(np.round(volumes, 4))) > 2
     check_labels(tmp_path / "out")
+
+
+def test_frames_survive_a_task_that_runs_out_of_time(plan, settings, task, tmp_path):
+    from ops.errors import TransientError
+    from ops.task import _time_limit
+
+    plan("kill-at 3", "deaf")
+    with pytest.raises(TransientError), _time_limit(60 if os.getloadavg()[0] > 4 else 12):
+        run_aimd(task, settings, AIMD, 1, tmp_path / "out")
+    assert steps_of(tmp_path / "out") == [0, 2]
+    run_aimd(task, settings, AIMD, 1, tmp_path / "out")
+    assert steps_of(tmp_path / "out") == [0, 2, 4, 6, 8]

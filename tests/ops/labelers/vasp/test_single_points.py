@@ -208,3 +208,27 @@ def test_no_process_is_left_when_the_task_is_interrupted(plan, settings, frames,
     with pytest.raises(ProcessLookupError):
         os.kill(jobs[0].process.pid, 0)
 
+
+
+def test_labels_survive_a_task_that_runs_out_of_time(plan, settings, frames, tmp_path):
+    from ops.errors import TransientError
+    from ops.task import _time_limit
+
+    task, out = tmp_path / "task", tmp_path / "out"
+    task.mkdir()
+    write_frames(task / "frames.extxyz", frames)
+    plan("ok", "deaf")
+    with pytest.raises(TransientError), _time_limit(60 if os.getloadavg()[0] > 4 else 12):
+        label_frames(task, settings, out)
+    assert [frame.info["frame"] for frame in read_frames(out / "frames.extxyz")] == [0]
+    label_frames(task, settings, out)
+    assert json.loads((out / "status.json").read_text())["status"] == "ok"
+    assert len(read_frames(out / "frames.extxyz")) == 3
+
+
+def test_a_users_incar_is_taken_as_it_is(plan, settings, frames, tmp_path):
+    text = "PREC = N; ENCUT = 500 ! eV\nKSPACING = 0.2\nKGAMMA = .FALSE.\nGGA = PS\nLREAL = Auto\n"
+    result = label(settings.model_copy(update={"incar": text}), frames[:1], tmp_path)[0]
+    assert result.status == "ok", result.reason
+    assert (tmp_path / "frame.000/INCAR").read_text() == text
+    assert (tmp_path / "frame.000/KPOINTS").read_text().splitlines()[2:4] == ["Monkhorst-Pack", "6 6 6"]
