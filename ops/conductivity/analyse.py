@@ -163,8 +163,9 @@ def pool(group: Sequence[Run], settings: ConductivitySettings) -> dict[str, Any]
         "sources": [run.source for run in usable], "reasons": [],
     }
     if not usable:
-        verdicts = Counter(run.verdict for run in group)
-        return entry | {"verdict": verdicts.most_common(1)[0][0]} | report(group, {}, settings)
+        verdict = Counter(run.verdict for run in group).most_common(1)[0][0]
+        reasons = next(run.reasons for run in group if run.verdict == verdict)
+        return entry | {"verdict": verdict, "reasons": reasons} | report(group, {}, settings)
     same, entry["reasons"] = _comparable(usable)
     entry |= {"n_runs": len(same), "sources": [run.source for run in same], "length_ps": sum(r.length_ps for r in same)}
     estimates = same[0].estimates
@@ -285,6 +286,8 @@ def plain_verdict(result: dict[str, Any]) -> list[str]:
             text = f"{entry['verdict']}, D < {entry['D_upper95_cm2_s']:.1e} cm2/s"
         else:
             text = entry["verdict"]
+        if not entry.get("D_cm2_s") and entry.get("reasons") and entry["reasons"][0] not in text:
+            text += f": {entry['reasons'][0]}"
         lines.append(f"{head}: {text}")
     for system, line in result["arrhenius_by_system"].items():
         if line["Ea_eV"] is None:

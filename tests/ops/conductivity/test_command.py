@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -36,6 +37,19 @@ def test_caged_ions_end_with_three(app, makers, tmp_path):
     result = call(app, path, "--timestep-fs", 2, "--out", tmp_path / "out", "--no-figures", "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout)["runs"][0]["verdict"] == "not diffusive (upper limit)"
+
+
+def test_a_melt_ends_with_three_and_names_the_element(app, makers, tmp_path):
+    sample = makers.sample(n_frames=300)
+    phosphorus = [k for k, name in enumerate(sample.symbols) if name == "P"]
+    steps = np.random.default_rng(1).standard_normal((300, len(phosphorus), 3))
+    sample.positions[:, phosphorus] += 0.3 * np.cumsum(steps, axis=0)
+    path = makers.text(sample, tmp_path / "LPS_1000K.lammpstrj")
+    result = call(app, path, "--timestep-fs", 2, "--out", tmp_path / "out", "--no-figures")
+    assert result.exit_code == 3
+    assert "melted: the P sublattice diffuses" in result.output
+    run = json.loads((tmp_path / "out" / "conductivity.json").read_text())["runs"][0]
+    assert all(run[key] is None for key in ("D_cm2_s", "D_upper95_cm2_s", "sigma_NE_mS_cm", "sigma_collective_mS_cm"))
 
 
 def test_bad_input_ends_with_two(app, makers, tmp_path):
