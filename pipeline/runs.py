@@ -175,6 +175,7 @@ class StageStatus:
     seconds: float = 0.0
     began: float | None = None
     ended: float | None = None
+    over: bool = False
     failures: list[dict[str, str]] = field(default_factory=list)
 
     @property
@@ -182,7 +183,7 @@ class StageStatus:
         """One word: waiting, running, done or failed."""
         if self.running:
             return "running"
-        if self.failed and not self.done:
+        if self.failed and (not self.done or (self.over and self.done + self.failed < self.tasks)):
             return "failed"
         if self.done and self.done + self.failed >= self.tasks:
             return "done"
@@ -227,7 +228,9 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
         entry = ordered.setdefault(node["stage"], stages.get(node["stage"], StageStatus(node["stage"], "")))
         entry.title = entry.title if entry.title not in ("", entry.name) else node["title"]
         entry.tasks += node["tasks"] * (max(1, len(iterations)) if node["loop"] else 1)
+    over = any(event["event"] == "run-end" for event in events)
     for name, entry in ordered.items():
+        entry.over = over
         kinds = list(state.get(name, {}).values())
         entry.done = sum(kind in ("done", "cached") for kind in kinds)
         entry.failed = kinds.count("failed")

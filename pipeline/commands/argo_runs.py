@@ -186,7 +186,10 @@ def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
 
 
 def _stages(workflow: dict[str, Any]) -> list[StageStatus]:
-    return stage_status(nodes.plan_of(workflow), nodes.events_of(workflow))
+    events = nodes.events_of(workflow)
+    if nodes.state_of(workflow) in ENDED:
+        events.append({"event": "run-end"})
+    return stage_status(nodes.plan_of(workflow), events)
 
 
 def _name(run: ArgoRun) -> str:

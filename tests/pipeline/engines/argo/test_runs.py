@@ -125,6 +125,22 @@ def test_status_tells_the_stages_and_why(fake: FakeCluster, packed: bool) -> Non
     assert stages["04-pretrain"]["status"] == "waiting"
 
 
+def test_a_stage_in_which_the_run_has_failed_is_called_so(fake: FakeCluster) -> None:
+    name = submit(fake)
+    parts = (
+        node("aimd", "Succeeded", group=(0, 4, 4), attempts=("Succeeded",)),
+        node("collect", "Failed", attempts=("Failed",), message="bad"),
+        node("train", "Succeeded", iteration=0, group=(0, 2, 2), attempts=("Succeeded",)),
+        node("assemble", "Failed", iteration=0, attempts=("Failed",), message="bad"),
+    )
+    set_status(fake, name, "Failed", *parts)
+    stages = {stage["name"]: stage["status"] for stage in json.loads(dpa_sse("status", name, "--json"))["stages"]}
+    assert stages["03-learning"] == "failed"
+    set_status(fake, name, "Running", *parts)
+    stages = {stage["name"]: stage["status"] for stage in json.loads(dpa_sse("status", name, "--json"))["stages"]}
+    assert stages["03-learning"] == "running"
+
+
 def test_watch_ends_with_the_workflow(fake: FakeCluster) -> None:
     name = submit(fake)
     set_status(fake, name, "Failed", node("perturb", "Failed", attempts=("Failed",), message="bad input"))
