@@ -19,7 +19,7 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@if [ ! -x $(BIN)/python ]; then $(PYTHON) -m venv $(VENV); fi
-	@echo "Installing the pinned requirements (about 6 GB, a few minutes) ..."
+	@echo "Installing the pinned requirements (about 7 GB, a few minutes) ..."
 	$(BIN)/pip install -q --require-hashes -r requirements.txt -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@

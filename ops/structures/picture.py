@@ -49,7 +49,10 @@ def draw_text(entry: Entry) -> list[str]:
     for number in np.argsort(scaled[:, down], kind="stable"):
         column = round(scaled[number, right] * (COLUMNS - 2))
         row = rows - round(scaled[number, up] * rows)
-        for offset, letter in enumerate(atoms[int(number)].symbol):
+        symbol = atoms[int(number)].symbol
+        if grid[row][column + 1].islower():  # the rest of an element below: P above Cl is no Pl
+            grid[row][column + 1] = " "
+        for offset, letter in enumerate(symbol):
             grid[row][column + offset] = letter
     names = "abc"
     across = f"{names[right]} to the right ({lengths[right]:.2f} A), {names[up]} up ({lengths[up]:.2f} A)"

@@ -79,7 +79,7 @@ def convert(
     )
 
 
-@app.command("split")
+@app.command("split", short_help="Divide by whole trajectories, never by frame.")
 def split(
     source: Annotated[Path, typer.Argument(metavar="DATA", help="File or folder.", show_default=False)],
     test: Annotated[float, typer.Option(help="Share of the trajectories for the test set.")] = 0.1,

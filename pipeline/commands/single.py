@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,13 @@ def command_name(op: type[TaskOP]) -> str:
     return "".join(f"-{char.lower()}" if char.isupper() else char for char in op.__name__).lstrip("-")
 
 
+def numbers_of(op: type[TaskOP]) -> tuple[str, ...]:
+    """Return the numbers that an OP takes by hand: of a fan-out also the ``index`` of the one task."""
+    from ops.task import FanOutOP
+
+    return (*op.numbers, "index") if issubclass(op, FanOutOP) else op.numbers
+
+
 def run_op(
     name: str | None, settings: Path | None, inputs: Sequence[str], numbers: Sequence[str], out: Path
 ) -> int:
@@ -47,7 +55,7 @@ def run_op(
     known = all_ops()
     if name is None:
         for key, member in known.items():
-            taken = ", ".join([*member.artifacts, *member.numbers]) or "nothing"
+            taken = ", ".join([*member.artifacts, *numbers_of(member)]) or "nothing"
             print(f"{key:24s} {(member.__doc__ or '').strip().splitlines()[0]}  [takes {taken}]")
         return 0
     if name not in known:
@@ -56,13 +64,59 @@ def run_op(
         near = difflib.get_close_matches(name, known, n=1)
         raise InputError(f"no OP {name!r}" + (f" - did you mean {near[0]!r}?" if near else "; `dpa-sse op` lists them"))
     op = known[name]
+    from pydantic import ValidationError
+
     given = gather_inputs(op, inputs, numbers)
+    values_given = read_settings(settings)
     out.mkdir(parents=True, exist_ok=True)
-    values = op().run(out.resolve(), read_json(settings) if settings else {}, **given)
+    try:
+        values = op().run(out.resolve(), values_given, **given)
+    except ValidationError as error:
+        place = settings or "--settings"
+        lines = [f"{place}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise InputError("\n".join(lines)) from error
     if values:
         write_json(out / "values.json", values)
     print(f"{name}: done, result in {out}")
     return 0
+
+
+class GivenSettings(dict[str, Any]):
+    """Settings of an OP; a key that is asked for and not there is the user's omission."""
+
+    source: Path | None = None
+
+    def __missing__(self, key: str) -> Any:
+        """Say which key is missing, and where."""
+        raise InputError(
+            f"{self.source}: the key {key!r} is missing" if self.source
+            else f"--settings FILE is missing: a JSON file with the key {key!r}, as in the inputs of a task of a run"
+        )
+
+
+def read_settings(path: Path | None) -> GivenSettings:
+    """Return the settings in a JSON file, none without a file.
+
+    Raises
+    ------
+    InputError
+        When the file can not be read, is no JSON, or holds no keys and values.
+    """
+    if path is None:
+        return GivenSettings()
+    try:
+        content = read_json(path)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: JSON syntax: {error.msg}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the file is not UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or 'can not be read').lower()}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: the file must hold keys and values, {{...}}")
+    given = GivenSettings(content)
+    given.source = path
+    return given
 
 
 def gather_inputs(op: type[TaskOP], inputs: Sequence[str], numbers: Sequence[str]) -> dict[str, Any]:
@@ -89,13 +143,16 @@ def gather_inputs(op: type[TaskOP], inputs: Sequence[str], numbers: Sequence[str
             given[key] = path
     for text in numbers:
         key, _, value = text.partition("=")
-        if not value.lstrip("-").isdigit():
-            problems.append(f"--number {text}: not an integer")
-        else:
+        if key not in numbers_of(op):
+            problems.append(f"--number {text}: {op.__name__} takes {', '.join(numbers_of(op)) or 'no number'}")
+            continue
+        try:
             given[key] = int(value)
+        except ValueError:
+            problems.append(f"--number {text}: not an integer")
     problems += [f"--input {key}=... is missing" for key, name in wanted.items()
                  if not given[key] and not name.endswith("?")]
-    problems += [f"--number {name}=... is missing" for name in op.numbers if name not in given]
+    problems += [f"--number {name}=... is missing" for name in numbers_of(op) if name not in given]
     if problems:
         raise InputError("\n".join(problems))
     return given

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ops.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.config import Located
+    from pipeline.config import ConfigError, Located
     from pipeline.runs import Run
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -28,7 +28,8 @@ def starter(name: str) -> str:
     known = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
     known |= {f"paper/{path.stem}": path for path in sorted(CONFIGS.glob("paper/*.yaml"))}
     if name not in known:
-        raise InputError(f"{'no starter configuration ' + repr(name) if name else 'which one?'}: {', '.join(known)}")
+        wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
+        raise InputError(f"{wrong}; there are: {', '.join(known)}")
     return known[name].read_text(encoding="utf-8")
 
 
@@ -43,8 +44,7 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
             print(json.dumps([vars(problem) for problem in error.problems], indent=1, default=str))
         else:
             print(error, file=sys.stderr)
-            count = len(error.problems)
-            print(f"{count} problem{'s' * (count > 1)}. Nothing was started.", file=sys.stderr)
+            print(f"{_count(error)}. Nothing was started.", file=sys.stderr)
         return 2
     if as_json:
         print("[]")
@@ -52,6 +52,12 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
         project = located.project
         print(f"{config}: sound. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
     return 0
+
+
+def _count(error: ConfigError) -> str:
+    """Return ``1 problem`` or ``2 problems``."""
+    count = len(error.problems)
+    return f"{count} problem{'s' * (count > 1)}"
 
 
 def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
@@ -88,7 +94,7 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
     try:
         located = load_checked(config, overrides)
     except ConfigError as error:
-        print(f"{error}\n{len(error.problems)} problem(s). Nothing was started.", file=sys.stderr)
+        print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return 2
     run = Run((runs_dir / (name or located.project.name)).resolve())
     run.create()

@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standa
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
 
 
-@app.command("list")
+@app.command("list", short_help="List the library.")
 def list_structures(
     tier: Annotated[str | None, typer.Option(help="Only: electrolyte, ternary, binary, metal, fine-tuning.")] = None,
     as_json: Json = False,
@@ -49,7 +49,7 @@ def list_structures(
     typer.echo("* the entry that a system name stands for; mS/cm: measured near 300 K, `show` has the source")
 
 
-@app.command("show")
+@app.command("show", short_help="Show one entry: sites, neighbours, conductivities.")
 def show_structure(
     name: Annotated[str, typer.Argument(help="Library name.", show_default=False)],
     as_json: Json = False,
@@ -70,7 +70,7 @@ def show_structure(
         typer.echo(line)
 
 
-@app.command("build")
+@app.command("build", short_help="Build ordered cells, mixed or disordered too.")
 def build_structures(
     structure: Annotated[str, typer.Argument(help="Library name, file, or composition.", show_default=False)],
     site_disorder: Annotated[float | None, typer.Option(help="Argyrodites: share of the 4c sites with halide.")] = None,
@@ -108,7 +108,7 @@ def build_structures(
     typer.echo(f"written: {out}")
 
 
-@app.command("interface")
+@app.command("interface", short_help="Build an interface of two crystals.")
 def build_interfaces(
     film: Annotated[str, typer.Argument(help="Library name, file or composition of the electrolyte.")],
     substrate: Annotated[str, typer.Argument(help="The other side, e.g. Li or Li2S; it keeps its lattice.")],
@@ -143,7 +143,7 @@ def build_interfaces(
     typer.echo(f"written: {out}")
 
 
-@app.command("references")
+@app.command("references", short_help="Name the compounds it can decompose into.")
 def list_references(
     formula: Annotated[str, typer.Argument(help="Composition, e.g. Li6PS5Cl.", show_default=False)],
     ternary: Annotated[bool, typer.Option("--ternary", help="Ternary sulfides too, not only binaries.")] = False,
@@ -159,7 +159,7 @@ def list_references(
     typer.echo(f"{formula} -> " + " + ".join(f"{amount:g} {name}" for name, amount in found.items()))
 
 
-@app.command("perturb")
+@app.command("perturb", short_help="Write strained and displaced copies of cells.")
 def perturb_structures(
     cells: Annotated[Path, typer.Argument(help="extxyz file with one cell per system.", show_default=False)],
     strain: Annotated[float, typer.Option(help="Largest absolute component of the strain tensor.")] = 0.03,

@@ -248,7 +248,7 @@ def accuracy(data: ReportData, book: FigureBook) -> Section:
         rows,
         "Shifted: after one constant per composition is taken out (a new compound has an energy of its own).",
         "model|data|split",
-        "virial MAE (meV/atom)|E MAE, shifted",
+        "data|virial MAE (meV/atom)|E MAE, shifted",
     )
     bars = [(name, label(name)) for name in DOWNSTREAM if name in data.evaluations]
     quantities = (("energy_mae_meV_atom", "Energy MAE"), ("force_mae_meV_A", "Force MAE"))
@@ -318,8 +318,9 @@ def distillation(data: ReportData) -> Section | None:
     f = data.distill_filter
     if f:
         section.text(
-            f"{count(f.get('kept'))} frames of the teacher's MD were kept and {count(f.get('dropped'))} dropped; the "
-            f"largest force seen was {show(f.get('max_force', f.get('max_force_eV_A')))} eV/Å."
+            f"{count(f.get('n_kept'))} of {count(f.get('n_frames'))} frames of the teacher's MD were kept; "
+            f"{count(f.get('n_dropped'))} had a force above {show(f.get('max_force_limit_eV_A'))} eV/Å, or labels that "
+            "are no numbers."
         )
     files = data.parity.get("files")
     entries = files if isinstance(files, dict) else {"compressed": data.parity} if data.parity else {}

@@ -50,7 +50,7 @@ def dynamics(data: ReportData, book: FigureBook) -> Section:
             ]
         )
     section.table(
-        ("run", "system", "T (K)", "atoms", "ensemble", "length (ps)", "mean T (K)", "steps/s", "status", "remark"),
+        ("run", "system", "T (K)", "atoms", "ensemble", "planned (ps)", "mean T (K)", "steps/s", "status", "remark"),
         rows,
         "A run that exploded or melted is stopped and not used.",
         "run|system|ensemble|status|remark",

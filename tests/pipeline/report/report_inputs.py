@@ -369,7 +369,9 @@ def everything(root: Path, verdicts: dict[float, str] | None = None) -> ReportIn
             "student": evaluation(root, "student", rng, 11, 150),
             "student_vs_teacher": evaluation(root, "svt", rng, 3, 60),
         },
-        distill_filter=write_json(root / "filter.json", {"kept": 96, "dropped": 3, "max_force": 14.2}),
+        distill_filter=write_json(
+            root / "filter.json", {"n_frames": 99, "n_kept": 96, "n_dropped": 3, "max_force_limit_eV_A": 10.0}
+        ),
         parity=write_json(
             root / "parity.json",
             {

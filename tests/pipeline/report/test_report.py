@@ -78,6 +78,7 @@ def test_every_section_is_there(full: tuple[Path, dict[str, Any], Page]) -> None
         "Molecular dynamics",
         "Accuracy on held-out trajectories",
         "Distillation",
+        "96 of 99 frames of the teacher's MD were kept; 3 had a force above 10.0 eV/Å",
         "Training",
         "Concurrent learning",
         "What was run",

@@ -1,0 +1,76 @@
+"""`dpa-sse op`: mistakes in the settings and numbers are named, none ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops.errors import InputError
+from pipeline.commands.single import read_settings, run_op
+
+SETTINGS = {"seed": 1, "perturb": {"count": 1}}
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> str:
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    return f"cells={folder}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"seed": 1,\n "perturb": ', r"settings\.json:2: JSON syntax"),
+        (b"[1]", r"settings\.json: the file must hold keys and values"),
+        (b'{"name": "m\xe9tal"}', r"settings\.json: the file is not UTF-8"),
+        (json.dumps({"seed": 1}).encode(), r"settings\.json: the key 'perturb' is missing"),
+        (json.dumps({**SETTINGS, "perturb": {"cuont": 1}}).encode(), r"settings\.json: cuont: "),
+        (json.dumps({**SETTINGS, "perturb": {"count": -1}}).encode(), r"settings\.json: count: "),
+    ],
+)
+def test_mistakes_in_the_settings_are_named(tmp_path: Path, cells: str, content: bytes, message: str) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        run_op("perturb-cells", settings, [cells], [], tmp_path / "out")
+
+
+def test_settings_that_are_not_there(tmp_path: Path, cells: str) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.json: no such file"):
+        run_op("perturb-cells", tmp_path / "nowhere.json", [cells], [], tmp_path / "out")
+    with pytest.raises(InputError, match="--settings FILE is missing"):
+        run_op("perturb-cells", None, [cells], [], tmp_path / "out")
+    assert read_settings(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "message"),
+    [
+        ("perturb-cells", "iteration=3", "--number iteration=3: PerturbCells takes no number"),
+        ("run-aimd", "index=--5", "--number index=--5: not an integer"),
+    ],
+)
+def test_numbers_an_op_does_not_take(tmp_path: Path, cells: str, name: str, number: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_op(name, None, [cells], [number], tmp_path / "out")
+
+
+def test_one_task_of_a_fan_out_by_hand(tmp_path: Path) -> None:
+    from ops.files import write_json
+    from ops.structures.build import build_cell
+    from ops.structures.extxyz import write_frames
+    from ops.structures.settings import SystemSettings
+
+    cell = build_cell(SystemSettings(name="a", structure="Li2S"), tmp_path, 1)
+    (tmp_path / "cells" / "task.000").mkdir(parents=True)
+    write_frames(tmp_path / "cells" / "task.000" / "cell.extxyz", [cell])
+    aimd = {"temperatures_K": [100], "steps": 2, "timestep_fs": 1.0, "sample_every": 1}
+    write_json(tmp_path / "settings.json", {"seed": 1, "labeler": {"kind": "mock"}, "aimd": aimd})
+    arguments = ("run-aimd", tmp_path / "settings.json", [f"cells={tmp_path / 'cells'}"])
+    with pytest.raises(InputError, match=r"--number index=\.\.\. is missing"):
+        run_op(*arguments, [], tmp_path / "out")
+    assert run_op(*arguments, ["index=0"], tmp_path / "out") == 0
+    assert (tmp_path / "out" / "status.json").is_file()
