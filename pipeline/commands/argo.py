@@ -22,7 +22,7 @@ def render_config(
     from pipeline.engines.argo.render import render
     from pipeline.engines.argo.text import dump
 
-    located = load_checked(config, overrides)
+    located = load_checked(config, overrides, runs_here=False)
     limit = OUTSIDE_BYTES if inputs_in_bucket else None
     made = render(located.project, located.base_dir, outside_bytes=limit, stage=stage)
     namespace = made.preset.namespace
@@ -59,7 +59,7 @@ def submit_config(
     from pipeline.engines.argo.text import dump
     from pipeline.runs import CONFIG, Run, provenance
 
-    located = load_checked(config, overrides)
+    located = load_checked(config, overrides, runs_here=False)
     made = render(located.project, located.base_dir, outside_bytes=OUTSIDE_BYTES)
     for remark in made.remarks:
         print(remark, file=sys.stderr)

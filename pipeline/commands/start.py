@@ -71,7 +71,7 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     from pipeline.engines.local import machine_resources
     from pipeline.flows.main import build
 
-    located = load_checked(config, overrides)
+    located = load_checked(config, overrides, runs_here=False)
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
         flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))

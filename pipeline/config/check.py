@@ -29,10 +29,18 @@ Finding = tuple[KeyPath, str]
 
 MAX_DATA_SYSTEMS = 10_000
 MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
+INSTALLATION = (("command",), ("potcar_dir",), ("data_dir",))  # keys of a labeler that name what is installed
 
 
-def load_checked(path: Path | str, overrides: Sequence[str] = ()) -> Located:
+def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: bool = True) -> Located:
     """Read a configuration, check it and all that it names, and return it with the place of every key.
+
+    Parameters
+    ----------
+    path, overrides
+        As for :func:`pipeline.config.load.load_project`.
+    runs_here : bool
+        Whether the programs and potentials of the labeler must be on this machine: not to plan, nor for a cluster.
 
     Raises
     ------
@@ -43,7 +51,10 @@ def load_checked(path: Path | str, overrides: Sequence[str] = ()) -> Located:
     problems = list(attempt.problems)
     if attempt.located is not None:
         located = attempt.located
-        found = [(attempt.place(where), message) for where, message in _findings(located.project, located.base_dir)]
+        found = [
+            (attempt.place(where), message) for where, message in _findings(located.project, located.base_dir)
+            if runs_here or where[:1] != ("labeler",) or where[1:2] not in INSTALLATION
+        ]
         problems += [
             located.problem(where, message) for where, message in found
             if not any(where[: len(gone)] == gone for gone in attempt.removed)
