@@ -114,9 +114,10 @@ def test_wall_time_keeps_what_there_is(plan, settings, task, tmp_path):
     plan("slow 0.8")
     out = tmp_path / "out"
     long = AIMD.model_copy(update={"steps": 200})
-    run_aimd(task, settings.model_copy(update={"wall_time_min": 0.15}), long, 1, out)
+    wall = 1.0 if os.getloadavg()[0] > 4 else 0.15  # the start of the stand-in counts, too
+    run_aimd(task, settings.model_copy(update={"wall_time_min": wall}), long, 1, out)
     assert status(out)["status"] == "partial"
-    assert "stopped at its wall time of 0.15 min after step" in status(out)["reason"]
+    assert f"stopped at its wall time of {wall:g} min after step" in status(out)["reason"]
     assert steps_of(out)
     check_labels(out)
 
