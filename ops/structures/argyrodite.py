@@ -25,6 +25,8 @@ CUTOFF_A = 7.5  # below the cubic lattice constant minus the doublet: no site me
 SCREENING_A = 4.0
 COULOMB_EV_A = 14.3996
 CONTACT_A = 2.5
+COLDEST_EV = 0.02
+TIE_EV = 1e-7  # energies closer than this are equal: what is left are the last bits
 CHARGE = {"Li": 1.0, "S": -2.0, "Cl": -1.0, "Br": -1.0, "I": -1.0}
 
 
@@ -41,7 +43,8 @@ def ordered_argyrodite(system: str) -> Atoms:
 
 
 def disordered_argyrodite(
-    system: str, fraction: float | None, repeat: tuple[int, int, int], rng: np.random.Generator
+    system: str, fraction: float | None, repeat: tuple[int, int, int], rng: np.random.Generator,
+    coldest_eV: float = COLDEST_EV,
 ) -> Atoms:
     """Return a supercell with exchanged anions and a low-energy choice of lithium sites.
 
@@ -55,6 +58,9 @@ def disordered_argyrodite(
         Repetitions of the cubic cell.
     rng : numpy.random.Generator
         Decides which sites are exchanged, and drives the search for the lithium sites.
+    coldest_eV : float
+        Thermal energy at which the search for the lithium sites ends; with more, arrangements of higher energy are
+        found too.
 
     Returns
     -------
@@ -77,7 +83,7 @@ def disordered_argyrodite(
     halides = np.concatenate([fixed["4a"][~out_of_4a], fixed["4c"][into_4c]])
     big = cell * np.asarray(repeat)[:, None]
     anions = (np.concatenate([free_s, halides]), [CHARGE["S"]] * len(free_s) + [CHARGE[halide]] * len(halides))
-    lithium = choose_lithium(pairs, anions, big, rng)
+    lithium = choose_lithium(pairs, anions, big, rng, coldest_eV)
 
     from ase import Atoms
 
@@ -90,7 +96,8 @@ def disordered_argyrodite(
 
 
 def choose_lithium(
-    pairs: np.ndarray, anions: tuple[np.ndarray, list[float]], cell: np.ndarray, rng: np.random.Generator
+    pairs: np.ndarray, anions: tuple[np.ndarray, list[float]], cell: np.ndarray, rng: np.random.Generator,
+    coldest_eV: float = COLDEST_EV,
 ) -> np.ndarray:
     """Return one position of each doublet, found by simulated annealing of a screened point-charge energy.
 
@@ -108,6 +115,8 @@ def choose_lithium(
         Lattice vectors, Angstrom.
     rng : numpy.random.Generator
         Random numbers.
+    coldest_eV : float
+        Thermal energy at the end of the annealing.
 
     Returns
     -------
@@ -117,9 +126,9 @@ def choose_lithium(
     site_energy, neighbours, energies = _interactions(pairs.reshape(-1, 3), anions, cell)
     sweeps = int(np.clip(60_000 // len(pairs), 15, 60))
     best, best_energy = None, math.inf
-    for _ in range(3):
-        chosen, energy = _anneal(site_energy, neighbours, energies, sweeps, rng)
-        if energy < best_energy - 1e-9:
+    for _ in range(3 if coldest_eV <= COLDEST_EV else 1):
+        chosen, energy = _anneal(site_energy, neighbours, energies, sweeps, rng, coldest_eV)
+        if energy < best_energy - TIE_EV:
             best, best_energy = chosen, energy
     if best is None:
         raise InputError("no arrangement of lithium found")
@@ -152,22 +161,23 @@ def _interactions(
 
 def _anneal(
     site_energy: np.ndarray, neighbours: list[np.ndarray], energies: list[np.ndarray], sweeps: int,
-    rng: np.random.Generator,
+    rng: np.random.Generator, coldest_eV: float,
 ) -> tuple[np.ndarray, float]:
-    """Return the choice (0 or 1) per doublet and its energy, eV, after cooling from 1 eV to 0.02 eV."""
+    """Return the choice (0 or 1) per doublet and its energy, eV, after cooling from 1 eV to ``coldest_eV``."""
     count = len(site_energy) // 2
     chosen = rng.integers(0, 2, count)
     field = site_energy.copy()  # energy of lithium on each site in the field of all others
     for doublet in range(count):
         site = 2 * doublet + chosen[doublet]
         np.add.at(field, neighbours[site], energies[site])
-    temperatures = [*np.geomspace(1.0, 0.02, sweeps), *[0.0] * 5]
+    quench = 5 if coldest_eV <= COLDEST_EV else 0
+    temperatures = [*np.geomspace(1.0, coldest_eV, sweeps), *[0.0] * quench]
     for temperature in temperatures:
         draws = rng.random(count)
         for doublet, draw in zip(rng.permutation(count).tolist(), draws.tolist(), strict=True):
             old = 2 * doublet + int(chosen[doublet])
             gain = float(field[old ^ 1] - field[old])
-            if gain < -1e-12 or (temperature > 0 and draw < math.exp(-gain / temperature)):
+            if gain < -TIE_EV or (temperature > 0 and draw < math.exp(-gain / temperature)):
                 np.subtract.at(field, neighbours[old], energies[old])
                 np.add.at(field, neighbours[old ^ 1], energies[old ^ 1])
                 chosen[doublet] ^= 1
@@ -206,7 +216,8 @@ def _cubic_from_primitive(primitive: Atoms, edge: float) -> Atoms:
     """Return the cubic cell, axes along x, y, z, of a face-centred primitive cell with 60 degree angles."""
     from ase import Atoms
 
-    fractional = primitive.get_scaled_positions() @ np.linalg.inv(PRIMITIVE_TO_CUBIC)
+    # the entry has its free sulfur on 4d; inverted, the same crystal has it on 4c like all other argyrodites here
+    fractional = -primitive.get_scaled_positions() @ np.linalg.inv(PRIMITIVE_TO_CUBIC)
     centring = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     positions = (fractional[:, None] + centring[None]).reshape(-1, 3) % 1.0
     symbols = [symbol for symbol in primitive.get_chemical_symbols() for _ in centring]

@@ -15,12 +15,14 @@ import numpy as np
 
 from ops.errors import InputError
 from ops.seeds import derive_seed
-from ops.structures.argyrodite import disordered_argyrodite, is_argyrodite, ordered_argyrodite
+from ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
 from ops.structures.check import check_cell
+from ops.structures.digits import round_cell
 from ops.structures.disorder import DisorderedCell, from_cif, from_entry
 from ops.structures.distances import neighbour_pairs
 from ops.structures.library import Entry, cell_from_entry, load_entry
 from ops.structures.order import order_cells
+from ops.structures.rank import rank_by_ewald
 from ops.structures.read import PartialOccupancyError, file_format, read_structure
 from ops.structures.series import base_name
 from ops.structures.settings import SystemSettings
@@ -30,6 +32,7 @@ from ops.structures.supercell import near_cubic, wide_enough
 if TYPE_CHECKING:
     from ase import Atoms
 
+WARMEST_EV = 1.0
 OPERATIONS = {
     "read": "cell", "all": "ordering of lowest Ewald energy", "search": "ordering of low Ewald energy",
     "random": "random mixing", "sqs": "quasi-random mixing", "exchange": "site exchange",
@@ -89,8 +92,7 @@ def build_ensemble(
     if isinstance(source, Entry) and is_argyrodite(source) and system.mixing == "sqs":
         source = find_solution(source.system, _site_disorder(source, system))
     if isinstance(source, Entry) and is_argyrodite(source):
-        seeds = [derive_seed(own_seed, k) if k else own_seed for k in range(count)]
-        cells = _distinct([_argyrodite(source, system, one) for one in seeds])
+        cells = _argyrodites(source, system, own_seed, count)
     else:
         cells = _ordered(source, system, own_seed, count)
     return [_finished(cell, system, own_seed) for cell in cells]
@@ -146,13 +148,19 @@ def _repeated(atoms: Atoms, matrix: np.ndarray) -> Atoms:
     return large
 
 
-def _distinct(cells: list[Atoms]) -> list[Atoms]:
-    """Return the cells that no earlier one is equivalent to, by the symmetry of the lattice and its sites."""
+def _argyrodites(entry: Entry, system: SystemSettings, seed: int, count: int) -> list[Atoms]:
+    """Return distinct cells of an argyrodite: the best ones, then, where these are few, some of higher energy."""
     kept: list[Atoms] = []
-    for cell in cells:
+    drawn = system.site_disorder is not None or entry.name.endswith("_disordered")
+    for attempt in range(4 * count if drawn else 1):
+        own_seed = derive_seed(seed, attempt) if attempt else seed
+        late = max(0, attempt - count + 1)  # the ground states have repeated themselves: end the search warmer
+        cell = _argyrodite(entry, system, own_seed, COLDEST_EV * (WARMEST_EV / COLDEST_EV) ** (late / (3 * count)))
         if not any(_equivalent(cell, other) for other in kept):
             kept.append(cell)
-    return kept
+        if len(kept) == count:
+            break
+    return rank_by_ewald(kept)
 
 
 def _equivalent(first: Atoms, second: Atoms) -> bool:
@@ -192,7 +200,7 @@ def _cubic_repeat(system: SystemSettings, edge_A: float) -> tuple[int, int, int]
 
 def _finished(atoms: Atoms, system: SystemSettings, seed: int) -> Atoms:
     """Return the cell, checked, with its provenance."""
-    problems = check_cell(atoms)
+    problems = check_cell(round_cell(atoms))
     if problems:
         raise InputError(f"{system.name}: " + "; ".join(problems))
     done = atoms.info.get("configurations", "exchange" if "site_disorder" in atoms.info else "read")
@@ -228,11 +236,11 @@ def _source(system: SystemSettings, base_dir: Path) -> Entry | Path | Solution:
             raise InputError(f"{unknown}; nor is it a structure file; as a composition: {error}") from error
 
 
-def _argyrodite(entry: Entry, system: SystemSettings, seed: int) -> Atoms:
+def _argyrodite(entry: Entry, system: SystemSettings, seed: int, coldest_eV: float) -> Atoms:
     repeat = _cubic_repeat(system, entry.lattice[0] * (math.sqrt(2.0) if entry.name.endswith("_ordered") else 1.0))
     if system.site_disorder is None and not entry.name.endswith("_disordered"):
         return ordered_argyrodite(entry.system).repeat(repeat)
-    return disordered_argyrodite(entry.system, system.site_disorder, repeat, np.random.default_rng(seed))
+    return disordered_argyrodite(entry.system, system.site_disorder, repeat, np.random.default_rng(seed), coldest_eV)
 
 
 def _site_disorder(entry: Entry, system: SystemSettings) -> float | None:

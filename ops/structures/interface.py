@@ -15,6 +15,7 @@ import numpy as np
 
 from ops.errors import InputError
 from ops.structures.check import check_cell
+from ops.structures.digits import round_cell
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -71,7 +72,7 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
             reorient_lattice=True, max_normal_search=max(map(abs, miller)),
         ).get_slabs()
     slab = _choose(sorted(slabs, key=lambda one: round(one.shift, 6)), termination)
-    result = _atoms(slab)
+    result = _in_order(_atoms(slab))
     result.info = {
         **_provenance([atoms]), "operation": f"slab {_indices(miller)}, termination {termination} of {len(slabs)}",
     }
@@ -131,6 +132,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
         )))
     result = _atoms(made)
     result.set_array("part", np.isin(np.arange(len(made)), made.film_indices).astype(int))
+    result = _in_order(result)
     result.info = {
         **_provenance([substrate, film]),
         "operation": f"interface {_indices(options.substrate_miller)} | {_indices(options.film_miller)}, "
@@ -183,13 +185,26 @@ def _structure(atoms: Atoms) -> Any:
 
 
 def _atoms(structure: Any) -> Atoms:
-    """Return the structure with its third axis along z, sorted by element, lithium first."""
+    """Return the structure with its third axis along z."""
     from ase import Atoms
 
     atoms = Atoms([site.specie.symbol for site in structure], scaled_positions=structure.frac_coords % 1.0,
                   cell=structure.lattice.matrix, pbc=True)
     atoms.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
-    return atoms
+    round_cell(atoms)
+    atoms.wrap(eps=1e-6)
+    return round_cell(atoms)
+
+
+def _in_order(atoms: Atoms) -> Atoms:
+    """Return the atoms substrate first, lithium first, then by element and height (pymatgen has no fixed order)."""
+    part = atoms.arrays.get("part", np.zeros(len(atoms), int))
+    places = np.round(atoms.positions, 3) + 0.0
+    keys = [
+        (one, symbol != "Li", symbol, *place[::-1])
+        for one, symbol, place in zip(part.tolist(), atoms.get_chemical_symbols(), places.tolist(), strict=True)
+    ]
+    return atoms[sorted(range(len(atoms)), key=keys.__getitem__)]
 
 
 def _name(atoms: Atoms) -> str:

@@ -58,6 +58,11 @@ class Entry:
         """Whether every site is fully occupied by one element."""
         return all(site.occupancy == 1.0 for site in self.sites)
 
+    @property
+    def experimental_lattice_used(self) -> bool:
+        """Whether cells get the experimental lattice: there is one, and it is trusted."""
+        return self.experimental_lattice is not None and self.experimental_lattice_trusted
+
 
 def structures_dir() -> Path:
     """Return the folder of the library: beside the package in a checkout, inside it when installed."""
@@ -107,8 +112,9 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
     entry : Entry
         Every site fully occupied.
     use_experimental_lattice : bool
-        Take the experimental lattice, where the entry has a trusted one, with the same fractional
-        coordinates. PBE lattices of layered and molecular sulfides are up to 5 % too large.
+        Take the experimental lattice, where the entry has a trusted one, with the same fractional coordinates but
+        for the covalent bonds, which keep their lengths (:func:`ops.structures.bonds.keep_bonds`). PBE lattices of
+        layered and molecular sulfides are up to 5 % too large.
 
     Returns
     -------
@@ -132,6 +138,12 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
         positions.append(images)
         symbols += [site.element] * len(images)
     atoms = Atoms(symbols, scaled_positions=np.concatenate(positions), cell=cell, pbc=True)
+    if use_experimental_lattice and entry.experimental_lattice_used:
+        from ops.structures.bonds import keep_bonds
+
+        calculated, _ = lattice_of(entry, use_experimental_lattice=False)
+        reference = Atoms(symbols, scaled_positions=np.concatenate(positions), cell=calculated, pbc=True)
+        atoms = keep_bonds(atoms, reference)
     atoms.info.update(system=entry.system, structure=entry.name, lattice=origin)
     return atoms
 
@@ -140,7 +152,7 @@ def lattice_of(entry: Entry, *, use_experimental_lattice: bool = True) -> tuple[
     """Return the lattice vectors (rows, Angstrom, shape (3, 3)) and where they come from."""
     from ase.geometry.cell import cellpar_to_cell
 
-    if use_experimental_lattice and entry.experimental_lattice and entry.experimental_lattice_trusted:
+    if use_experimental_lattice and entry.experimental_lattice and entry.experimental_lattice_used:
         return np.asarray(cellpar_to_cell(entry.experimental_lattice)), "experiment"
     kind = (entry.data.get("source") or {}).get("kind", "experimental lattice")
     return np.asarray(cellpar_to_cell(entry.lattice)), "experiment" if "experimental lattice" in kind else "calculated"

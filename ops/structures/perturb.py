@@ -23,6 +23,7 @@ import numpy as np
 from ops.errors import InputError
 from ops.files import write_json
 from ops.seeds import derive_seed
+from ops.structures.digits import round_cell
 from ops.structures.distances import nearest_distances, neighbour_pairs
 from ops.structures.extxyz import read_frames, write_frames
 from ops.structures.settings import PerturbSettings
@@ -34,6 +35,7 @@ KEPT_FRACTION = 0.8  # of the nearest-neighbour distance
 LONGEST_CONTACT_A = 4.0
 LARGEST_COMPRESSION = 0.15  # of any direction: with more, no displacement could keep the contacts
 LARGEST_DISPLACEMENT_A = 3.0
+ROUNDING_A = 1e-7  # more than rounding a cell can take from a distance
 TRIES = 200
 
 
@@ -77,8 +79,9 @@ def perturb_atoms(
     Returns
     -------
     Atoms
-        No pair of atoms is closer than 0.8 of the smaller of their two original nearest-neighbour
-        distances; draws that violate this are repeated. ``info`` is copied, a calculator is not.
+        No pair of atoms is closer than the floor of ``contacts``, by default 0.8 of the smaller of their two
+        original nearest-neighbour distances; draws that violate this are repeated. ``info`` is copied, a calculator
+        is not.
 
     Raises
     ------
@@ -111,17 +114,37 @@ def perturb_atoms(
     result.set_constraint()
     result.set_cell(atoms.cell.array @ deformation)
     result.positions = atoms.positions @ deformation + moved
-    return result
+    return round_cell(result)
 
 
-def find_contacts(atoms: Atoms, displacement_A: float) -> Contacts:
-    """Return the pairs of a cell that displacements up to ``displacement_A`` may bring too close."""
+def find_contacts(atoms: Atoms, displacement_A: float, min_distance_A: float = 0.0) -> Contacts:
+    """Return the pairs of a cell that displacements up to ``displacement_A`` may bring too close.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Periodic cell.
+    displacement_A : float
+        Largest displacement, Angstrom.
+    min_distance_A : float
+        No pair may come closer than this, whatever its distance was; Angstrom.
+
+    Raises
+    ------
+    InputError
+        The displacement is too large, or the cell itself has a shorter distance than ``min_distance_A``.
+    """
     if displacement_A > LARGEST_DISPLACEMENT_A:
         raise InputError(f"displacement_A {displacement_A} is too large: take at most {LARGEST_DISPLACEMENT_A}")
     nearest = np.minimum(nearest_distances(atoms, LONGEST_CONTACT_A), LONGEST_CONTACT_A)
-    reach = (KEPT_FRACTION * float(nearest.max(initial=0.0)) + 2 * displacement_A) / (1 - LARGEST_COMPRESSION)
-    i, j, shift, _ = neighbour_pairs(atoms, reach)
-    floor = KEPT_FRACTION * np.minimum(nearest[i], nearest[j])
+    shortest = float(nearest.min(initial=np.inf))
+    if shortest < min_distance_A:
+        raise InputError(
+            f"min_distance_A {min_distance_A:g}: atoms of the cell itself are {shortest:.3f} Angstrom apart"
+        )
+    kept = max(KEPT_FRACTION * float(nearest.max(initial=0.0)), min_distance_A)
+    i, j, shift, _ = neighbour_pairs(atoms, (kept + 2 * displacement_A) / (1 - LARGEST_COMPRESSION))
+    floor = np.maximum(KEPT_FRACTION * np.minimum(nearest[i], nearest[j]), min_distance_A) + ROUNDING_A
     return Contacts(i, j, atoms.positions[j] + shift - atoms.positions[i], floor)
 
 
@@ -134,7 +157,7 @@ def perturb_copies(cell: Atoms, settings: PerturbSettings, seed: int) -> Iterato
     system = str(cell.info.get("system", ""))
     amplitudes = settings.element_displacement_A
     radius = np.array([amplitudes.get(symbol, settings.displacement_A) for symbol in cell.get_chemical_symbols()])
-    contacts = find_contacts(cell, float(radius.max(initial=0.0)))
+    contacts = find_contacts(cell, float(radius.max(initial=0.0)), settings.min_distance_A)
     order = np.random.default_rng(derive_seed(seed, "perturb", system, "order")).permutation(settings.count)
     for index in range(settings.count):
         own_seed = derive_seed(seed, "perturb", system, index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ops.files import atomic_path
-from ops.structures.library import Entry, expand_site, lattice_of
+from ops.structures.library import Entry, cell_from_entry, expand_site, lattice_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -21,6 +21,10 @@ def entry_atoms(entry: Entry) -> Atoms:
     """Return all sites of an entry as atoms, of a shared site the most frequent element; tags: occupancy in percent."""
     from ase import Atoms
 
+    if entry.ordered:
+        full = cell_from_entry(entry)
+        full.set_tags(100)
+        return full
     cell, _ = lattice_of(entry)
     shared: dict[tuple[float, float, float], list[tuple[float, str]]] = {}
     for site in entry.sites:
@@ -45,14 +49,17 @@ def draw_text(entry: Entry) -> list[str]:
         right, up = up, right
     scaled = atoms.get_scaled_positions()
     rows = max(6, round(COLUMNS * lengths[up] / lengths[right] / LETTER_RATIO))
+    symbols = [list(symbol) for symbol in set(atoms.get_chemical_symbols()) if len(symbol) == 2]
     grid = [[" "] * (COLUMNS + 1) for _ in range(rows + 1)]
     for number in np.argsort(scaled[:, down], kind="stable"):
         column = round(scaled[number, right] * (COLUMNS - 2))
         row = rows - round(scaled[number, up] * rows)
-        symbol = atoms[int(number)].symbol
-        if grid[row][column + 1].islower():  # the rest of an element below: P above Cl is no Pl
-            grid[row][column + 1] = " "
-        for offset, letter in enumerate(symbol):
+        for left in (column - 1, column):  # nothing of the symbols that are covered may remain
+            if left >= 0 and grid[row][left : left + 2] in symbols:
+                grid[row][left : left + 2] = "  "
+        if grid[row][column + 1 : column + 3] in symbols and len(atoms[int(number)].symbol) == 2:
+            grid[row][column + 1 : column + 3] = "  "
+        for offset, letter in enumerate(atoms[int(number)].symbol):
             grid[row][column + offset] = letter
     names = "abc"
     across = f"{names[right]} to the right ({lengths[right]:.2f} A), {names[up]} up ({lengths[up]:.2f} A)"

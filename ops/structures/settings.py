@@ -80,6 +80,9 @@ class PerturbSettings(Settings):
     distribution: Literal["uniform", "normal"] = Field(
         "uniform", description="Displacements uniform in a ball, or normal (standard deviation displacement_A / 3)."
     )
+    min_distance_A: float = Field(
+        0.0, ge=0, le=4, description="No two atoms come closer than this, nor than 0.8 of their nearest neighbours."
+    )
     element_displacement_A: dict[str, float] = Field(
         default={}, description="Largest displacement of single elements, e.g. {Li: 0.3}; the others: displacement_A."
     )

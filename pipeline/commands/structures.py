@@ -57,6 +57,7 @@ def show_structure(
 ) -> None:
     """Show one entry: cell, sites, neighbours, measured conductivities, source, a picture in letters."""
     from ops.structures.library import load_entry
+    from ops.structures.neighbours import describe_neighbours
     from ops.structures.picture import draw_png, draw_text
 
     entry = load_entry(name)
@@ -66,7 +67,8 @@ def show_structure(
     if as_json:
         typer.echo(json.dumps(entry.data, indent=1))
         return
-    for line in [*_description(entry), *draw_text(entry)]:
+    neighbours = [f"  {line}" for line in describe_neighbours(entry)]
+    for line in [*_description(entry), *neighbours, *draw_text(entry)]:
         typer.echo(line)
 
 
@@ -81,6 +83,8 @@ def build_structures(
     mixing: Annotated[str, typer.Option(help="Solid solutions: random or sqs (special quasi-random).")] = "random",
     series: Annotated[str | None, typer.Option(help="Values of x in the structure, e.g. x=0,0.25,0.5.")] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Distinct arrangements, where there are several.")] = 1,
+    rank: Annotated[str, typer.Option(help="Order of the arrangements: ewald, or the energy of an ASE calculator "
+                                           "(chgnet, module:Class).")] = "ewald",
     seed: Seed = 1,
     name: Annotated[str | None, typer.Option(help="Name of the system; made from the structure by default.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("cells.extxyz"),
@@ -96,7 +100,7 @@ def build_structures(
     cells = []
     for item in expand_system({**base, "series": _series(series)} if series else base):
         system = _validated(item)
-        several = build_ensemble(system, Path.cwd(), seed, count)
+        several = _in_order(build_ensemble(system, Path.cwd(), seed, count), rank)
         for number, cell in enumerate(several):
             cell.info["system"] = f"{system.name}.c{number:03d}" if len(several) > 1 else system.name
         cells += several
@@ -143,16 +147,44 @@ def build_interfaces(
     typer.echo(f"written: {out}")
 
 
+@app.command("slab")
+def build_slabs(
+    structure: Annotated[str, typer.Argument(help="Library name, file or composition.", show_default=False)],
+    miller: Annotated[str, typer.Option(help="Surface.")] = "0,0,1",
+    thickness: Annotated[float, typer.Option("--thickness-A", help="At least.")] = 12.0,
+    vacuum: Annotated[float, typer.Option("--vacuum-A", help="At least.")] = 15.0,
+    termination: Annotated[int, typer.Option(help="Which termination, from 0.")] = 0,
+    seed: Seed = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("slab.extxyz"),
+) -> None:
+    """Build a slab with vacuum, its surface normal along c."""
+    from ops.structures.build import build_cell
+    from ops.structures.extxyz import write_frames
+    from ops.structures.interface import build_slab
+
+    crystal = build_cell(_validated({"name": _name(structure), "structure": structure}), Path.cwd(), seed)
+    slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination)
+    write_frames(out, [slab])
+    typer.echo(f"{_line(slab)}, {slab.info['operation']}")
+    typer.echo(f"written: {out}")
+
+
 @app.command("references", short_help="Name the compounds it can decompose into.")
 def list_references(
     formula: Annotated[str, typer.Argument(help="Composition, e.g. Li6PS5Cl.", show_default=False)],
     ternary: Annotated[bool, typer.Option("--ternary", help="Ternary sulfides too, not only binaries.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write their cells, extxyz.")] = None,
+    min_edge: Annotated[float, typer.Option("--min-edge-A", help="Of these cells: so wide that the Gamma point "
+                                                                 "suffices.")] = 12.0,
     as_json: Json = False,
 ) -> None:
-    """Name the compounds of the library that a composition can decompose into."""
+    """Name the compounds of the library that a composition can decompose into, and write their cells."""
     from ops.structures.references import references
 
     found = references(formula, ("binary", "metal", "ternary") if ternary else ("binary", "metal"))
+    if out is not None:
+        _write_references(found, min_edge, out)
+        typer.echo(f"written: {out}", err=as_json)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -181,6 +213,25 @@ def perturb_structures(
     )
     number = perturb_cells(cells, settings, seed, out)
     typer.echo(f"{number} perturbed cells in {out}")
+
+
+def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
+    """Return arrangements as they are (by Ewald energy), or by the energy of a calculator."""
+    if rank == "ewald":
+        return cells
+    from ops.labelers.registry import make_labeler
+    from ops.labelers.settings import AseLabeler
+    from ops.structures.rank import rank_by_labeler
+
+    return rank_by_labeler(cells, make_labeler(AseLabeler(calculator=rank)))
+
+
+def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:
+    from ops.structures.build import build_cell
+    from ops.structures.extxyz import write_frames
+
+    systems = [_validated({"name": name, "structure": name, "min_edge_A": min_edge_A}) for name in found]
+    write_frames(out, [build_cell(system, Path.cwd(), 1) for system in systems])
 
 
 def _name(structure: str) -> str:
@@ -327,6 +378,8 @@ def _line(cell: Atoms) -> str:
     parts = [f"{cell.info['system']}: {len(cell)} atoms, {cell.get_chemical_formula('hill')}, {lengths} A"]
     if "ewald_eV" in cell.info:
         parts.append(f"Ewald {cell.info['ewald_eV']:+.2f} eV")
+    if "labeler_eV" in cell.info:
+        parts.append(f"energy {cell.info['labeler_eV']:+.3f} eV")
     if cell.info.get("composition_error"):
         parts.append(f"asked for {cell.info['composition_target']}")
     if "site_disorder" in cell.info:

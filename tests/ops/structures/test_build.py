@@ -9,10 +9,10 @@ from ase.build import molecule
 from ase.io import write
 
 from ops.errors import InputError
-from ops.structures.build import build_cell, write_cells
+from ops.structures.build import build_cell, build_ensemble, write_cells
 from ops.structures.distances import neighbour_pairs
 from ops.structures.extxyz import read_frames
-from ops.structures.library import load_entry
+from ops.structures.library import expand_site, load_entry
 from ops.structures.settings import SystemSettings
 
 
@@ -75,6 +75,40 @@ def test_ordered_argyrodite_is_the_conventional_cell_off_the_24g_saddle():
     lithium = (atoms.symbols[i] == "Li") & (atoms.symbols[j] == "Li")
     assert distance[lithium].min() == pytest.approx(source["Li-Li"], abs=2e-3)
     assert distance.min() == pytest.approx(source["P-S"], abs=2e-3)
+
+
+@pytest.mark.parametrize("halide", ["Cl", "Br", "I"])
+def test_ordered_argyrodite_is_in_the_setting_of_the_disordered_one(halide):
+    entry = load_entry(f"Li6PS5{halide}_disordered")
+    atoms = build(f"Li6PS5{halide}")
+    i, j, _, _ = neighbour_pairs(atoms, 2.2)  # P-S
+    bonded = np.union1d(i, j)
+    free = np.array([k for k in range(len(atoms)) if atoms.symbols[k] == "S" and k not in bonded])
+    places = {site.wyckoff: site for site in entry.sites}
+    for chosen, wyckoff, within in (
+        (free, "4c", 0.2), (np.flatnonzero(atoms.symbols == halide), "4a", 0.3),
+        (np.flatnonzero(atoms.symbols == "P"), "4b", 0.1), (np.flatnonzero(atoms.symbols == "Li"), "48h", 0.55),
+    ):
+        images = expand_site(places[wyckoff].position, entry.hall_number, atoms.cell.array)
+        difference = atoms.get_scaled_positions()[chosen][:, None] - images[None]
+        difference -= np.rint(difference)
+        assert np.linalg.norm(difference @ atoms.cell.array, axis=-1).min(axis=1).max() < within, wyckoff
+
+
+@pytest.mark.parametrize(("structure", "disorder"), [("Li6PS5Cl", 0.5), ("Li6PS5I", 0.0), ("Li6PS5Br", 1.0)])
+def test_arrangements_of_lithium_are_distinct_and_as_many_as_asked_for(structure, disorder):
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    cells = build_ensemble(SystemSettings(name="a", structure=structure, site_disorder=disorder), Path(), 1, 8)
+    assert len(cells) == 8
+    matcher = StructureMatcher(primitive_cell=False, scale=False, ltol=0.05, stol=0.05, angle_tol=1)
+    assert len(matcher.group_structures([AseAtomsAdaptor.get_structure(cell) for cell in cells])) == 8
+    energies = [cell.info["ewald_eV"] for cell in cells]
+    assert energies == sorted(energies)
+    assert energies[0] == 0
+    for cell in cells:
+        assert neighbour_pairs(cell[cell.symbols == "Li"], 3.0)[3].min() > 2.2
 
 
 def test_disordered_entry_alone_has_its_refined_share():

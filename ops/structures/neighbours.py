@@ -1,0 +1,73 @@
+"""The neighbours of every site of a library entry, as a person reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ops.structures.disorder import OXIDATION_STATES
+from ops.structures.distances import neighbour_pairs
+from ops.structures.library import Entry, expand_site, lattice_of
+from ops.structures.picture import entry_atoms
+
+SHELL = 1.25  # a neighbour is at most so many times as far as the nearest one of its kind of charge
+SEARCH_A = 4.5
+SAME_A = 0.005
+
+
+def describe_neighbours(entry: Entry) -> list[str]:
+    """Return one line for each site: number, element and distances (Angstrom) of the first shell, and the density.
+
+    The shell holds the atoms of opposite charge (in a metal all atoms) that are at most 1.25 times as far as the
+    nearest one. Partly occupied sites count as if they were full.
+    """
+    atoms = entry_atoms(entry)
+    symbols = atoms.get_chemical_symbols()
+    sign = np.array([OXIDATION_STATES.get(symbol, 0) > 0 for symbol in symbols])
+    alone = len(set(sign.tolist())) == 1
+    i, j, _, distance = neighbour_pairs(atoms, SEARCH_A)
+    lines = []
+    first = 0
+    for site, images in _distinct_sites(entry):
+        ends = np.concatenate([distance[i == first], distance[j == first]])
+        others = np.concatenate([j[i == first], i[j == first]])
+        kept = np.ones(len(ends), bool) if alone else sign[others] != sign[first]
+        shell = kept & (ends <= SHELL * ends[kept].min(initial=SEARCH_A))
+        found = [
+            _shell(element, ends[shell & np.array([symbols[k] == element for k in others])])
+            for element in sorted({symbols[k] for k in others[shell]})
+        ]
+        lines.append(f"neighbours   {site:8s} " + ", ".join(found))
+        first += images
+    lattice = " x ".join(f"{length:.3f}" for length in atoms.cell.lengths())
+    return [*lines, f"as built     {lattice} A, {_mass(entry) / atoms.get_volume() * 1.66053907:.3f} g/cm3"]
+
+
+def _mass(entry: Entry) -> float:
+    """Return the mean mass of the cell, atomic mass units."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    cell, _ = lattice_of(entry)
+    return sum(
+        site.occupancy * float(atomic_masses[atomic_numbers[site.element]])
+        * len(expand_site(site.position, entry.hall_number, cell))
+        for site in entry.sites
+    )
+
+
+def _distinct_sites(entry: Entry) -> list[tuple[str, int]]:
+    """Return name and number of images of each place, shared places once, in the order of :func:`entry_atoms`."""
+    cell, _ = lattice_of(entry)
+    names: dict[tuple[float, float, float], str] = {}
+    for site in entry.sites:
+        names[site.position] = f"{names[site.position]}/{site.element}" if site.position in names else site.element
+    return [
+        (f"{name} {next(s.wyckoff for s in entry.sites if s.position == position)}",
+         len(expand_site(position, entry.hall_number, cell)))
+        for position, name in names.items()
+    ]
+
+
+def _shell(element: str, distances: np.ndarray) -> str:
+    near, far = distances.min(), distances.max()
+    span = f"{near:.2f}" if far - near < SAME_A else f"{near:.2f}-{far:.2f}"
+    return f"{len(distances)} {element} at {span} A"
