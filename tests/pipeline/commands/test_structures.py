@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -48,6 +49,38 @@ def test_build_to_a_size(tmp_path):
     assert cell.get_chemical_formula("hill") == "Ge2Li40P8S48Sn2"
 
 
+def test_arrangements_ranked_by_a_calculator(tmp_path):
+    out = tmp_path / "cells.extxyz"
+    shown = call("build", "LiCl0.5Br0.5", "--count", 3, "--supercell", "2,1,1", "--rank",
+                 "ase.calculators.morse:MorsePotential", "-o", out)
+    assert "energy +0.000 eV" in shown
+    energies = [cell.info["labeler_eV"] for cell in read_frames(out)]
+    assert len(energies) == 3
+    assert energies == sorted(energies)
+
+
+def test_slab_and_references(tmp_path):
+    shown = call("slab", "Li2S", "--miller", "1,1,1", "--vacuum-A", 12, "-o", tmp_path / "slab.extxyz")
+    assert "slab (1 1 1)" in shown
+    (slab,) = read_frames(tmp_path / "slab.extxyz")
+    assert slab.info["parent"] == "Li2S"
+    shown = call("references", "Li6PS5Cl", "-o", tmp_path / "references.extxyz", "--min-edge-A", 9)
+    assert "2.5 Li2S" in shown
+    cells = {cell.info["system"]: cell for cell in read_frames(tmp_path / "references.extxyz")}
+    assert set(cells) == {"Li2S", "P2S5", "LiCl"}
+    for cell in cells.values():
+        assert (1 / np.linalg.norm(np.linalg.inv(cell.cell.array), axis=0)).min() >= 9
+
+
+def test_picture_and_neighbours(tmp_path):
+    shown = call("show", "Li6PS5Cl", "--png", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "P 4b     4 S at 2.06 A" in shown
+    picture = shown[shown.index("seen along") :]
+    assert "Pl" not in picture
+    assert "1.860 g/cm3" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -59,6 +92,10 @@ def test_build_to_a_size(tmp_path):
         (("build", "Li2S", "--site-disorder", "1.5"), "site_disorder"),
         (("build", "none.cif"), "no such file"),
         (("perturb", "none.extxyz"), "no such file"),
+        (("slab", "Li2S", "--miller", "1,1"), "Miller indices"),
+        (("slab", "Li2S", "--miller", "0,0,0"), "no plane"),
+        (("build", "LiCl", "--rank", "nonsense"), "nonsense"),
+        (("references", "Li2Se"), "do not add up"),
     ],
 )
 def test_bad_input(arguments, message, tmp_path, monkeypatch):
