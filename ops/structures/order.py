@@ -27,6 +27,7 @@ ENUMERATE_UP_TO = 3000
 CLOSE_A = 2.0
 CLOSE_EV = 50.0
 MOBILE = "Li"
+DRAWS, DRAWS_ANNEALED = 50, 8  # at most, for each arrangement that is wanted
 FULL = 0.999
 
 
@@ -97,9 +98,11 @@ def order_cells(
     states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, random, large if quasi else None)
     permutations = site_permutations(parent, large, np.asarray(matrix))
     distinct: dict[bytes, tuple[float, np.ndarray]] = {}
-    for state in states:
-        energy = problem.energy(state)
-        distinct.setdefault(canonical(state, permutations), (energy, state))
+    for number, state in enumerate(states):
+        if random and number >= 2 * count and len(distinct) >= count:
+            break  # of twice as many draws the better half, more draws only where many are equivalent
+        if not random or not _has_contact(problem, state):
+            distinct.setdefault(canonical(state, permutations), (problem.energy(state), state))
     sound = [(energy, label, state) for label, (energy, state) in distinct.items() if not _has_contact(problem, state)]
     if not sound:
         raise InputError(
@@ -261,7 +264,8 @@ def _search(
     ]
     mixed = [k for k, content in enumerate(contents) if len(content) > 1 and mobile not in content]
     statistics = None
-    for _ in range(2 * count if random else max(4, min(20, count))):
+    draws = max(4, min(20, count)) if not random else count * (DRAWS if not free else DRAWS_ANNEALED)
+    for _ in range(draws):
         state = np.zeros(len(problem.orbit), int)
         for k in range(len(problem.counts)):
             state[problem.orbit == k] = rng.permutation(_content(problem, k))

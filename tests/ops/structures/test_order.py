@@ -87,6 +87,11 @@ def test_order_is_reproducible_and_random_draws_differ():
     assert drawn[0].info["configurations"] == "random"
 
 
+def test_random_draws_go_on_until_enough_are_distinct():
+    cells = order_cells(rock_salt({"Cl": 0.5, "Br": 0.5}), np.diag([2, 1, 1]), 8, 1, random=True)
+    assert matches(cells) == len(cells) == 8  # all there are
+
+
 @pytest.mark.parametrize("share", [0.1, 0.25, 1 / 3, 0.5, 0.615, 0.9])
 def test_counts_are_the_nearest(share):
     cell = rock_salt({"Cl": 1 - share, "Br": share}).repeat(np.diag([2, 2, 1]))

@@ -29,7 +29,7 @@ def relaxed_displacements(name, tmp_path):
     FIRE(after, logfile=None).run(fmax=FORCE_EV_A, steps=STEPS)
     assert after.get_potential_energy() <= start + 1e-6
     moved = after.positions - before.positions
-    heavy = before.symbols != "Li"
+    heavy = ~(before.symbols == "Li")
     moved -= moved[heavy if heavy.any() else slice(None)].mean(axis=0)
     return np.linalg.norm(moved, axis=1), before, after
 
