@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.errors import InputError
@@ -66,7 +68,9 @@ def rank_by_labeler(cells: Sequence[Atoms], labeler: Labeler) -> list[Atoms]:
     if len(formulas) > 1:
         raise InputError(f"only cells of one composition can be ranked by energy, not {', '.join(formulas)}")
     energies = []
-    for cell, result in zip(cells, labeler.label(cells), strict=True):
+    with tempfile.TemporaryDirectory() as work:  # what a program writes for an energy alone is of no further use
+        found = labeler.label(cells, Path(work))
+    for cell, result in zip(cells, found, strict=True):
         if result.atoms is None:
             raise InputError(f"{cell.info.get('system', cell.symbols)}: no energy to rank it by: {result.reason}")
         energies.append(float(result.atoms.get_potential_energy()))
