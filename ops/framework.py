@@ -29,7 +29,7 @@ BONDED = 1.35  # of the sum of covalent radii: 2.9 A for P-S; free S is 4 A away
 LINDEMANN = 0.3  # rms displacement over the nearest-neighbour distance
 EXCHANGES = 3.0  # squared neighbour distances, all sites of an element together
 _DENSE_ATOMS = 256  # below, all pairs are looked at
-_FAR_A = 6.5
+_NEAR_A = 4.6
 
 
 def covalent_sums(symbols: list[str]) -> np.ndarray:
@@ -104,19 +104,19 @@ def find_framework(
     names = np.array(symbols)
     host = np.flatnonzero([symbol not in mobile for symbol in symbols])
     former = np.array([symbol in FORMERS for symbol in names[host]], dtype=bool)
-    i, j, d = near_pairs(cell, positions[host], _FAR_A)
-    if len(i) == 0:
-        i, j, d = near_pairs(cell, positions[host], 2 * _FAR_A)
-    elements, kind = np.unique(names[host], return_inverse=True)
-    bond = former[i] & ~former[j] & (d < BONDED * covalent_sums(elements.tolist())[kind[i], kind[j]])
-    unit = np.arange(len(host))  # the former to which an anion is bonded, else itself
-    unit[j[bond]] = i[bond]
-    sites = host[former | (unit == np.arange(len(host)))]
     anions = ~former if not former.all() else former
-    outside = anions[i] & anions[j] & (unit[i] != unit[j])
-    outside |= (i == j) & anions[i]  # an image of itself
-    nearest = np.full(len(host), np.inf)
-    np.minimum.at(nearest, i[outside], d[outside])
+    elements, kind = np.unique(names[host], return_inverse=True)
+    for cutoff in (_NEAR_A, 3 * _NEAR_A):
+        i, j, d = near_pairs(cell, positions[host], cutoff)
+        bond = former[i] & ~former[j] & (d < BONDED * covalent_sums(elements.tolist())[kind[i], kind[j]])
+        unit = np.arange(len(host))  # the former to which an anion is bonded, else itself
+        unit[j[bond]] = i[bond]
+        outside = anions[i] & anions[j] & ((unit[i] != unit[j]) | (i == j))  # i == j: an image of itself
+        nearest = np.full(len(host), np.inf)
+        np.minimum.at(nearest, i[outside], d[outside])
+        if np.isfinite(nearest[anions]).all():
+            break
+    sites = host[former | (unit == np.arange(len(host)))]
     nearest = nearest[np.isfinite(nearest)]
     return Framework(
         sites, names[sites], host[~former & (unit != np.arange(len(host)))],

@@ -169,6 +169,15 @@ def test_wrapped_positions_that_are_called_unwrapped(makers):
     assert any("wrapped after all" in text for text in tracks.problems)
 
 
+def test_many_wrapped_atoms_that_are_called_unwrapped(makers):
+    """In a large or fast cell some atom crosses a face in every frame, so that jumps are nothing unusual."""
+    sample = makers.sample(n_frames=300, drift=30.0)
+    steps = np.abs(np.diff(sample.wrapped(), axis=0)).max(axis=(1, 2))
+    assert np.quantile(steps, 0.1) > 10
+    tracks = follow(trajectory(sample.wrapped(), sample.cells, sample.symbols, unwrapped=True), ["Li"])
+    assert any("wrapped after all" in text for text in tracks.problems)
+
+
 def test_flipping_cells_are_refused(sample):
     cells = sample.cells.copy()
     cells[150:, 1, 0] -= 14.0  # the same lattice in other words
