@@ -10,7 +10,7 @@ from typing import Any
 from ops.data.collect import count_frames, split_by_trajectory
 from ops.data.dataset import drop_duplicates
 from ops.data.formats import find_format, format_of_target
-from ops.data.reading import read_data
+from ops.data.reading import LabelledData, read_data
 from ops.data.settings import SplitSettings
 from ops.data.writing import check_target, write_data
 from ops.errors import InputError
@@ -47,7 +47,7 @@ def convert_data(
     _check_places(source, out)
     check_target(out, overwrite=overwrite)
     data = read_data(source, from_format, check_type_map(type_map))
-    write_data(out, form.name, data.type_map, data.blocks, overwrite=overwrite)
+    write_data(out, form.name, data.type_map, data.blocks, overwrite=overwrite, **_level(data))
     return {
         "n_frames": sum(map(len, data.blocks)), "systems": len({block.system for block in data.blocks}),
         "type_map": data.type_map, "from": data.form, "to": form.name, "notes": data.notes,
@@ -103,7 +103,9 @@ def split_data(
         )
     parts, notes = split_by_trajectory(blocks, split, seed)
     parts, dropped = drop_duplicates(parts)
-    write_data(out, "npy", data.type_map, parts, overwrite=overwrite, duplicates_dropped=dropped, notes=notes)
+    write_data(
+        out, "npy", data.type_map, parts, overwrite=overwrite, duplicates_dropped=dropped, notes=notes, **_level(data)
+    )
     trajectories: dict[str, set[tuple[str, str]]] = {"train": set(), "validation": set(), "test": set()}
     for block in parts:
         trajectories[block.split].update((block.system, name) for name in block.trajectories)
@@ -125,6 +127,11 @@ def check_type_map(type_map: Sequence[str] | None) -> list[str] | None:
         what = f"{', '.join(unknown)} is no element" if unknown else f"{', '.join(twice) or 'nothing'} is named twice"
         raise InputError(f"type map [{', '.join(type_map)}]: {what if type_map else 'it is empty'}")
     return list(type_map)
+
+
+def _level(data: LabelledData) -> dict[str, Any]:
+    """Return the level of theory for ``dataset.json``, where the source records it."""
+    return {} if data.level is None else {"level": data.level}
 
 
 def _check_places(source: Path, out: Path) -> None:

@@ -128,14 +128,14 @@ def _of_folder(path: Path) -> DataFormat:
 
 def _is_cp2k_part(file: Path) -> bool:
     """Return whether a file is one of the trajectories that CP2K's molecular dynamics writes."""
-    return file.suffix == ".xyz" and "-pos-" in file.name
+    return file.suffix == ".xyz" and any(part in file.name for part in ("-pos-", "-frc-", "-vel-"))
 
 
 def _is(file: Path, name: str) -> bool:
     if name == "vasprun":
         return file.name.startswith("vasprun") and ".xml" in file.suffixes
     if name == "outcar":
-        return file.name.startswith("OUTCAR") and not file.name.endswith(".gz")
+        return file.name.startswith("OUTCAR")
     if name == "extxyz":
         return file.suffix in EXTXYZ_SUFFIXES and not _is_cp2k_part(file)
     if name == "hdf5":

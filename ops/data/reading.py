@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import shutil
+import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +18,10 @@ import numpy as np
 from ops.data.convert import frames_to_blocks, same_virial, virial_of_stress
 from ops.data.dataset import SPLITS, SystemData, merge_blocks, read_dataset
 from ops.data.formats import DataFormat, detect_format, files_of, find_format
+from ops.data.level import Level
 from ops.data.systems import GroupStore, Store, folder_stores, load_system, own_type_map, renumber_types, walk_groups
 from ops.errors import InputError
+from ops.files import read_json
 from ops.structures.extxyz import read_frames
 
 if TYPE_CHECKING:
@@ -31,12 +36,13 @@ STRESS_AGREES = 1e-3  # relative, between stress and virial of one frame
 
 @dataclass
 class LabelledData:
-    """Blocks with their type map, the format that they came in, and what a reader should know."""
+    """Blocks with their type map, the format that they came in, what a reader should know, and the level of theory."""
 
     type_map: list[str]
     blocks: list[SystemData]
     form: str
     notes: list[str] = field(default_factory=list)
+    level: Level | None = None
 
 
 def read_data(
@@ -90,7 +96,7 @@ def _read_folders(
             raise InputError(f"{path}: dataset.json and the npy files do not belong together: {error}") from error
         for block in blocks:
             block.types = renumber_types(block.types, own, type_map or own, str(path))
-        return LabelledData(list(type_map or own), blocks, "npy")
+        return LabelledData(list(type_map or own), blocks, "npy", level=read_json(path / "dataset.json").get("level"))
     return _from_stores(folder_stores(path), path, form.name, type_map, check_numbers=check_numbers)
 
 
@@ -203,6 +209,8 @@ def _read_dft(path: Path, form: DataFormat, type_map: Sequence[str] | None) -> L
             problems.append(str(error))
             continue
         notes += [f"{file}: {line}" for line in said]
+        if "virials" not in system.data:
+            notes.append(f"{file}: no virials were read: the run printed no stress, or where it is not looked for")
         systems.append((file, system))
     if problems:
         raise InputError("\n".join(problems))
@@ -219,8 +227,10 @@ def _load_dft(file: Path, form: str) -> tuple[Any, list[str]]:
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("always")
         try:
-            system = dpdata.LabeledSystem(str(file), fmt=DPDATA_NAMES[form])
-        except Exception as error:  # dpdata's readers raise whatever the parsing hits
+            with _unpacked(file) as plain:
+                more = {"cp2k_output_name": _log_of(plain).name} if form == "cp2k-md" else {}
+                system = dpdata.LabeledSystem(str(plain), fmt=DPDATA_NAMES[form], **more)
+        except (Exception, SystemExit) as error:  # the readers raise whatever the parsing hits; cp2kdata exits
             text = str(error).strip().splitlines()
             raise InputError(
                 f"{file}: not readable as {form}, or cut off: {type(error).__name__}{': ' + text[0] if text else ''}"
@@ -231,6 +241,24 @@ def _load_dft(file: Path, form: str) -> tuple[Any, list[str]]:
     if "forces" not in system.data or len(system.data["forces"]) != len(system):
         raise InputError(f"{file}: not every step has forces")
     return system, said
+
+
+def _log_of(folder: Path) -> Path:
+    """Return the output of the CP2K run in a folder, the last one of several."""
+    return files_of(folder, find_format("cp2k"))[-1]
+
+
+@contextlib.contextmanager
+def _unpacked(file: Path) -> Iterator[Path]:
+    """Yield the file itself, or a temporary copy of a gzip file that is not compressed."""
+    if file.suffix != ".gz":
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / file.stem
+        with gzip.open(file, "rb") as packed, plain.open("wb") as stream:
+            shutil.copyfileobj(packed, stream)
+        yield plain
 
 
 def _block_of(system: Any, elements: Sequence[str], file: Path, several: bool) -> SystemData:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ops.data.collect import count_frames, split_by_trajectory
 from ops.data.dataset import SystemData, drop_duplicates, read_dataset, write_dataset
+from ops.data.merge import level_of
 from ops.data.settings import SplitSettings
 from ops.data.systems import folder_stores, load_system, renumber_types
 from ops.errors import InputError
@@ -54,5 +55,6 @@ def import_user_dataset(
         blocks, notes = split_by_trajectory(blocks, split, seed)
     blocks, dropped = drop_duplicates(blocks)
     return write_dataset(
-        out, type_map, blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped, notes=notes
+        out, type_map, blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped, notes=notes,
+        level=level_of(path),
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ops.data.audit.settings import levels_of
 from ops.data.dataset import SystemData
+from ops.data.level import Level
 from ops.data.reading import read_data
 from ops.errors import InputError
 
@@ -25,6 +27,7 @@ class DataGroup:
     sources: list[str]
     forms: list[str]
     notes: list[str] = field(default_factory=list)
+    levels: list[tuple[str, Level]] = field(default_factory=list)
 
 
 def gather_groups(
@@ -89,4 +92,5 @@ def _group(title: str, paths: Sequence[Path], form: str | None) -> DataGroup:
             group.blocks.append(block)
             group.sources.append(path.resolve().name)
         group.notes += data.notes
+        group.levels += levels_of(path, data.form)
     return group

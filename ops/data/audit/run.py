@@ -15,6 +15,7 @@ from ops.data.audit.duplicates import find_duplicates
 from ops.data.audit.frames import Finding, Table, drop_unsound, make_table
 from ops.data.audit.gather import DataGroup, gather_groups
 from ops.data.audit.labels import check_distances, check_forces, check_virials, fit_energies
+from ops.data.audit.settings import check_levels
 from ops.files import jsonable, write_csv, write_json, write_text
 
 LEVELS = ("unusable", "warning", "note")
@@ -92,9 +93,11 @@ def _audit_group(
     blocks, sources, findings = drop_unsound(group.blocks, group.sources)
     findings += [Finding("warning", "reading", note) for note in group.notes]
     findings += _check_elements(group, type_map)
+    levels, found = check_levels(group.levels)
+    findings += found
     entry: dict[str, Any] = {
         "title": group.title, "formats": sorted(set(group.forms)), "type_map": group.type_map,
-        "n_frames": sum(map(len, group.blocks)),
+        "n_frames": sum(map(len, group.blocks)), "levels": levels,
     }
     if not blocks:
         return entry | {"systems": [], "findings": [asdict(one) for one in findings]}, None, {}

@@ -49,7 +49,7 @@ def _table(systems: Sequence[dict[str, Any]]) -> list[str]:
 
 def _numbers(entry: dict[str, Any]) -> list[str]:
     energies, signs = entry["energies"], entry["signs"]
-    lines = []
+    lines = [f"labels by                {_level(level)}" for level in entry["levels"][:4]]
     if entry["temperatures_K"].keys() - {"unknown"}:
         counts = ", ".join(f"{name}{' K' if name != 'unknown' else ''}: {count}"
                            for name, count in entry["temperatures_K"].items())
@@ -89,6 +89,12 @@ def _numbers(entry: dict[str, Any]) -> list[str]:
         f"{copies['reoriented']} in another orientation or order)"
     )
     return lines
+
+
+def _level(level: dict[str, Any]) -> str:
+    settings = level.get("settings", {})
+    shown = [f"{name} {settings[name]}" for name in ("GGA", "METAGGA", "ENCUT", "functional") if name in settings]
+    return ", ".join([str(level.get("code", "?")), *shown])
 
 
 def _span(values: Sequence[float] | None, form: str) -> str:
