@@ -228,7 +228,7 @@ def _load_dft(file: Path, form: str) -> tuple[Any, list[str]]:
         warnings.simplefilter("always")
         try:
             with _unpacked(file) as plain:
-                more = {"cp2k_output_name": _log_of(plain).name} if form == "cp2k-md" else {}
+                more: dict[str, Any] = {"cp2k_output_name": _log_of(plain).name} if form == "cp2k-md" else {}
                 system = dpdata.LabeledSystem(str(plain), fmt=DPDATA_NAMES[form], **more)
         except (Exception, SystemExit) as error:  # the readers raise whatever the parsing hits; cp2kdata exits
             text = str(error).strip().splitlines()
