@@ -334,7 +334,8 @@ def _digest_part(root: Path, part: str) -> Any:
     """Return the digest of a file or folder below an artifact; None where there is none (an empty task)."""
     if (root / MANIFEST).is_file():
         files = read_json(root / MANIFEST)["files"]
-        return {name: digest for name, digest in files.items() if Path(name).is_relative_to(part)} or None
+        inside = [name for name in files if Path(name).is_relative_to(part)]
+        return {str(Path(name).relative_to(part)): files[name] for name in inside} or None  # without the task's number
     return _digest(root / part) if (root / part).exists() else None
 
 

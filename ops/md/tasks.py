@@ -27,7 +27,7 @@ def write_task(out: Path, number: int, atoms: Atoms, task: dict[str, Any]) -> No
     folder = out / f"task.{number:03d}"
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / CELL, atoms, format="extxyz")
-    write_json(folder / "task.json", {"index": number, **task})
+    write_json(folder / "task.json", task)
 
 
 def read_task(task: Path) -> tuple[Atoms, dict[str, Any]] | None:

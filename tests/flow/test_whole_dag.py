@@ -91,12 +91,12 @@ def computed_tasks(run: Path) -> set[str]:
 
 def test_one_temperature_more_keeps_the_others(finished: Path) -> None:
     folder = finished.parents[1]
-    done = dpa_sse("run", HERE / "mock.yaml", "-s", "md.temperatures_K=[40, 50, 80]", cwd=folder)
+    done = dpa_sse("run", HERE / "mock.yaml", "-s", "md.temperatures_K=[50, 80, 90]", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "prepare-md" in done.stdout
-    assert computed_tasks(finished) == {"prepare-md", "md-000", "conductivity", "report"}
+    assert computed_tasks(finished) == {"prepare-md", "md-002", "conductivity", "report"}
     summary = json.loads((finished / "summary.json").read_text())
-    assert [entry["temperature_K"] for entry in summary["conductivity"]] == [40, 50, 80]
+    assert [entry["temperature_K"] for entry in summary["conductivity"]] == [50, 80, 90]
 
 
 def test_a_milder_failure_policy_repeats_only_what_decides(finished: Path) -> None:

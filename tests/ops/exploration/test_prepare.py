@@ -51,7 +51,7 @@ def test_all_state_points_of_the_stage(tmp_path, cells):
     assert len(points) == 8
     assert all(task["models"] == [0, 2] for task in found)
     assert len({task["seed"] for task in found}) == 8
-    assert [task["index"] for task in found] == list(range(8))
+    assert [path.name for path in sorted((tmp_path / "a").glob("task.*"))] == [f"task.{k:03d}" for k in range(8)]
 
 
 def test_a_pool_that_is_too_small_leaves_tasks_out(tmp_path, cells):
