@@ -1,4 +1,4 @@
-"""What a labelling task adds to the bare calculator: 200 frames through `label_frames` against a plain loop."""
+"""What a labelling task adds to its calculator: 200 frames through `label_frames`, time inside and outside of it."""
 
 from __future__ import annotations
 
@@ -12,74 +12,73 @@ from typing import Any
 
 BAR = 0.05
 FRAMES = 200
-ROUNDS = 3
 
 
-def copper_frames(count: int, repeat: int) -> list[Any]:
-    """Return displaced copper cells, 4 * repeat^3 atoms."""
+def argyrodite_frames(count: int) -> list[Any]:
+    """Return perturbed cells of Li6PS5Cl, 52 atoms."""
+    import numpy as np
+
+    from ops.structures.build import build_cell
+    from ops.structures.perturb import perturb_atoms
+    from ops.structures.settings import SystemSettings
+
+    cell = build_cell(SystemSettings(name="Li6PS5Cl", structure="Li6PS5Cl"), Path(), 1)
+    return [perturb_atoms(cell, 0.03, 0.1, np.random.default_rng(number)) for number in range(count)]
+
+
+def copper_frames(count: int) -> list[Any]:
+    """Return displaced copper cells, 108 atoms."""
     import numpy as np
     from ase.build import bulk
 
     rng = np.random.default_rng(1)
     frames = []
     for _ in range(count):
-        atoms = bulk("Cu", cubic=True).repeat(repeat)
+        atoms = bulk("Cu", cubic=True).repeat(3)
         atoms.positions += rng.normal(size=(len(atoms), 3)) * 0.05
         frames.append(atoms)
     return frames
 
 
-def bare_seconds(frames: list[Any], calculator: Any) -> float:
-    """Return the CPU seconds of a loop that computes energy, forces and stress and does nothing with them."""
-    start = time.process_time()
-    for atoms in frames:
-        atoms.calc = calculator
-        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-    return time.process_time() - start
-
-
-def task_seconds(frames: list[Any], settings: Any, folder: Path) -> tuple[float, float]:
-    """Return CPU seconds and wall seconds of the whole task: reading, labelling, progress, writing."""
+def measure(calculator: str, frames: list[Any]) -> dict[str, Any]:
+    """Return CPU seconds inside and outside of the calculator, of one task: reading, labels, progress, writing."""
     from ops.labelers.label import label_frames
-    from ops.structures.extxyz import write_frames
-
-    (folder / "task").mkdir(parents=True)
-    for atoms in frames:
-        atoms.calc = None
-    write_frames(folder / "task/frames.extxyz", frames)
-    start, wall = time.process_time(), time.monotonic()
-    label_frames(folder / "task", settings, folder / "out")
-    return time.process_time() - start, time.monotonic() - wall
-
-
-def measure(calculator: str, frames: list[Any], rounds: int = ROUNDS) -> dict[str, Any]:
-    """Return the best of some rounds of both, alternating: the machine may be busy with something else."""
     from ops.labelers.registry import make_labeler
     from ops.labelers.settings import AseLabeler
+    from ops.structures.extxyz import write_frames
 
     settings = AseLabeler(calculator=calculator)
     made = make_labeler(settings).calculator()
-    bare_seconds(frames[:2], made)  # the first call of a model is slower
-    bare, task = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(rounds):
-            bare.append(bare_seconds([atoms.copy() for atoms in frames], made))
-            task.append(task_seconds(frames, settings, Path(folder) / str(number))[0])
+    original, inside = made.calculate, [0.0]
+
+    def timed(*arguments: Any, **more: Any) -> None:
+        start = time.process_time()
+        original(*arguments, **more)
+        inside[0] += time.process_time() - start
+
+    made.calculate = timed
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part, own in (("first", frames[:2]), ("task", frames)):  # the first calls of a model are slower
+            write_frames(folder / part / "frames.extxyz", own)
+            inside[0], start, wall = 0.0, time.process_time(), time.monotonic()
+            label_frames(folder / part, settings, folder / part / "out")
+            total, wall = time.process_time() - start, time.monotonic() - wall
+    outside = total - inside[0]
     return {
-        "calculator": calculator, "frames": len(frames), "atoms": len(frames[0]), "bare_cpu_s": round(min(bare), 3),
-        "task_cpu_s": round(min(task), 3), "overhead": round(min(task) / min(bare) - 1, 4),
-        "overhead_ms_per_frame": round(1000 * (min(task) - min(bare)) / len(frames), 3),
+        "calculator": calculator, "frames": len(frames), "atoms": len(frames[0]),
+        "calculator_cpu_s": round(inside[0], 2), "task_cpu_s": round(total, 2), "task_wall_s": round(wall, 2),
+        "outside_ms_per_frame": round(1000 * outside / len(frames), 2), "overhead": round(outside / inside[0], 4),
     }
 
 
 def main() -> int:
-    """Print one JSON object; 1 when the bar is missed."""
+    """Print one JSON object; 1 when the bar is missed. The cheap calculator is there for scale."""
     os.environ["DPA_SSE_THREADS"] = "1"
-    rows = [measure("ase.calculators.emt:EMT", copper_frames(FRAMES, 3))]
-    if "--chgnet" in sys.argv:
-        rows.append(measure("chgnet", copper_frames(FRAMES, 2), rounds=1))
-    print(json.dumps({"bar": BAR, "measured": rows}, indent=1))
-    return 0 if all(row["overhead"] <= BAR for row in rows) else 1
+    cheap = measure("ase.calculators.emt:EMT", copper_frames(FRAMES))
+    default = measure("chgnet", argyrodite_frames(FRAMES))
+    print(json.dumps({"bar_overhead": BAR, "default": default, "for_scale": cheap}, indent=1))
+    return 0 if default["overhead"] <= BAR else 1
 
 
 if __name__ == "__main__":

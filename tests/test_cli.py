@@ -43,7 +43,7 @@ def test_check_of_the_quickstart_is_quick() -> None:
 def test_every_command_is_listed_with_a_whole_sentence() -> None:
     text = dpa_sse("--help").stdout
     for name in ("init", "check", "plan", "run", "resume", "status", "watch", "logs", "stop", "report", "op", "doctor",
-                 "conductivity"):
+                 "conductivity", "structures", "data"):
         assert f"\n  {name} " in text, name
 
 
