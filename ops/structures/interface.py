@@ -1,8 +1,9 @@
 """Slabs, and interfaces of two crystals with matched lattices (pymatgen's coherent interfaces).
 
 A start on the interface models electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the
-terminations, periodic in all directions. With ``vacuum_A`` 0 the cell holds the interface twice (film on substrate and
-substrate on film), as bulk-like MD wants it; the second one has the same gap.
+terminations, periodic in all directions. Terminations are numbered so that those come first which cut the fewest
+covalent bonds: a surface of a thiophosphate does not run through its PS4 tetrahedra. With ``vacuum_A`` 0 the cell holds
+the interface twice (film on substrate and substrate on film), as bulk-like MD wants it; the second has the same gap.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ops.errors import InputError
+from ops.structures.bonds import covalent_pairs
 from ops.structures.check import check_cell
 from ops.structures.digits import round_cell
 
@@ -52,7 +54,7 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
     thickness_A, vacuum_A : float
         Smallest thickness of slab and vacuum, Angstrom.
     termination : int
-        Which of the distinct terminations, 0 being the first.
+        Which of the distinct terminations; those that cut the fewest covalent bonds come first.
 
     Raises
     ------
@@ -71,10 +73,11 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
             _structure(atoms), miller, thickness_A, max(vacuum_A, 1e-3), center_slab=True, primitive=True,
             reorient_lattice=True, max_normal_search=max(map(abs, miller)),
         ).get_slabs()
-    slab = _choose(sorted(slabs, key=lambda one: round(one.shift, 6)), termination)
-    result = _in_order(_atoms(slab))
+    several = [_in_order(_atoms(one)) for one in sorted(slabs, key=lambda one: round(one.shift, 6))]
+    broken, result = _choose(_fewest_cuts(several, [atoms]), termination)
     result.info = {
         **_provenance([atoms]), "operation": f"slab {_indices(miller)}, termination {termination} of {len(slabs)}",
+        "cut_bonds": broken,
     }
     return _sound(result)
 
@@ -93,7 +96,8 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
     -------
     Atoms
         Substrate below, film above, third lattice vector along the normal. ``info``: parent, operation, composition,
-        matching_area_A2, strain (largest principal strain of the film), terminations; the array ``part`` is 0 in the
+        matching_area_A2, strain (largest principal strain of the film), terminations,
+        cut_bonds; the array ``part`` is 0 in the
         substrate and 1 in the film.
 
     Raises
@@ -125,22 +129,52 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
         best = min(builder.zsl_matches, key=lambda one: (round(one.match_area, 3), round(_strain(one), 6),
                                                          np.round(one.film_vectors, 4).ravel().tolist()))
         builder.zsl_matches = [best]
-        ends = _choose(sorted(builder.terminations), options.termination)
-        made = next(iter(builder.get_interfaces(
-            ends, gap=options.gap_A, vacuum_over_film=options.vacuum_A or options.gap_A,
-            film_thickness=options.film_thickness_A, substrate_thickness=options.substrate_thickness_A, in_layers=False,
-        )))
-    result = _atoms(made)
-    result.set_array("part", np.isin(np.arange(len(made)), made.film_indices).astype(int))
-    result = _in_order(result)
+        several = [_terminated(builder, ends, options) for ends in sorted(builder.terminations)]
+    broken, result = _choose(_fewest_cuts(several, [substrate, film]), options.termination)
+    ends = result.info["ends"]
     result.info = {
         **_provenance([substrate, film]),
         "operation": f"interface {_indices(options.substrate_miller)} | {_indices(options.film_miller)}, "
                      f"termination {options.termination} of {len(builder.terminations)}",
-        "terminations": " | ".join(reversed(ends)), "matching_area_A2": round(float(best.match_area), 4),
+        "cut_bonds": broken, "terminations": " | ".join(reversed(ends)),
+        "matching_area_A2": round(float(best.match_area), 4),
         "strain": round(_strain(best), 6),
     }
     return _sound(result)
+
+
+def _terminated(builder: Any, ends: tuple[str, str], options: InterfaceOptions) -> Atoms:
+    """Return the interface with one pair of terminations."""
+    made = next(iter(builder.get_interfaces(
+        ends, gap=options.gap_A, vacuum_over_film=options.vacuum_A or options.gap_A,
+        film_thickness=options.film_thickness_A, substrate_thickness=options.substrate_thickness_A, in_layers=False,
+    )))
+    result = _atoms(made)
+    result.set_array("part", np.isin(np.arange(len(made)), made.film_indices).astype(int))
+    result = _in_order(result)
+    result.info = {"ends": ends}
+    return result
+
+
+def _fewest_cuts(several: list[Atoms], crystals: list[Atoms]) -> list[tuple[int, Atoms]]:
+    """Return cells with the number of covalent bonds that their surfaces cut, fewest first, else in their order."""
+    return sorted(((_cut_bonds(cell, crystals), cell) for cell in several), key=lambda one: one[0])
+
+
+def _cut_bonds(atoms: Atoms, crystals: list[Atoms]) -> int:
+    """Return how many covalent bonds are missing, each part compared with its crystal."""
+    part = atoms.arrays.get("part", np.zeros(len(atoms), int))
+    missing = 0.0
+    for number, crystal in enumerate(crystals):
+        piece = atoms[part == number]
+        elements = np.array(crystal.get_chemical_symbols())
+        bulk, _, _, _ = covalent_pairs(crystal)
+        centres, _, _, _ = covalent_pairs(piece)
+        for element in set(elements[bulk].tolist()):
+            usual = float((elements[bulk] == element).sum() / (elements == element).sum())
+            found = sum(piece.symbols[k] == element for k in centres)
+            missing += usual * float((piece.symbols == element).sum()) - found
+    return max(0, round(missing))
 
 
 def _check(options: InterfaceOptions) -> None:

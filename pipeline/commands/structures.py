@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +125,7 @@ def build_interfaces(
     vacuum: Annotated[float, typer.Option("--vacuum-A", help="Above the film; 0: interfaces on both sides.")] = 0.0,
     max_strain: Annotated[float, typer.Option(help="Of the film.")] = 0.05,
     max_area: Annotated[float, typer.Option("--max-area-A2", help="Of the common cell.")] = 400.0,
-    termination: Annotated[int, typer.Option(help="Which pair of terminations, from 0.")] = 0,
+    termination: Annotated[int, typer.Option(help="Which pair, from 0: those that cut the fewest bonds first.")] = 0,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("interface.extxyz"),
 ) -> None:
@@ -143,7 +144,9 @@ def build_interfaces(
     write_frames(out, [made])
     info = made.info
     typer.echo(_line(made))
-    typer.echo(f"area {info['matching_area_A2']:.1f} A2, strain {info['strain']:.3f}, {info['terminations']}")
+    typer.echo(
+        f"area {info['matching_area_A2']:.1f} A2, strain {info['strain']:.3f}, {info['terminations']}, {_cuts(made)}"
+    )
     typer.echo(f"written: {out}")
 
 
@@ -153,7 +156,7 @@ def build_slabs(
     miller: Annotated[str, typer.Option(help="Surface.")] = "0,0,1",
     thickness: Annotated[float, typer.Option("--thickness-A", help="At least.")] = 12.0,
     vacuum: Annotated[float, typer.Option("--vacuum-A", help="At least.")] = 15.0,
-    termination: Annotated[int, typer.Option(help="Which termination, from 0.")] = 0,
+    termination: Annotated[int, typer.Option(help="Which one, from 0: those that cut the fewest bonds first.")] = 0,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("slab.extxyz"),
 ) -> None:
@@ -165,7 +168,7 @@ def build_slabs(
     crystal = build_cell(_validated({"name": _name(structure), "structure": structure}), Path.cwd(), seed)
     slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination)
     write_frames(out, [slab])
-    typer.echo(f"{_line(slab)}, {slab.info['operation']}")
+    typer.echo(f"{_line(slab)}, {slab.info['operation']}, {_cuts(slab)}")
     typer.echo(f"written: {out}")
 
 
@@ -226,6 +229,11 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
     return rank_by_labeler(cells, make_labeler(AseLabeler(calculator=rank)))
 
 
+def _cuts(atoms: Atoms) -> str:
+    number = int(atoms.info["cut_bonds"])
+    return f"cuts {number} covalent bonds" if number else "no covalent bond cut"
+
+
 def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:
     from ops.structures.build import build_cell
     from ops.structures.extxyz import write_frames
@@ -236,7 +244,8 @@ def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> 
 
 def _name(structure: str) -> str:
     """Return a name for a structure: as written, or the file's name; other characters become hyphens."""
-    text = Path(structure).stem if "/" in structure or Path(structure).is_file() else structure
+    text = Path(structure).stem if Path(structure).is_file() else re.sub(r"\{[^{}]*\}", "", structure)  # amounts of x
+    text = Path(text).stem if "/" in text else text
     return "".join(char if char.isalnum() or char in "._+-" else "-" for char in text)[:64]
 
 

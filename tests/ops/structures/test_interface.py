@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ops.errors import InputError
+from ops.structures.bonds import covalent_pairs
 from ops.structures.build import build_cell
 from ops.structures.distances import neighbour_pairs
 from ops.structures.interface import InterfaceOptions, build_interface, build_slab
@@ -31,6 +32,27 @@ def test_interface_of_two_cubic_crystals():
     assert made.info["parent"] == "Li2S | LiCl"
     again = build_interface(cell("LiCl"), cell("Li2S"), options)
     assert np.array_equal(made.positions, again.positions)
+
+
+def thiophosphate_units(atoms):
+    centre, _, _, _ = covalent_pairs(atoms)
+    return {int((centre == k).sum()) for k in np.flatnonzero(atoms.symbols == "P")}
+
+
+def test_surfaces_do_not_cut_tetrahedra():
+    crystal = cell("Li6PS5Cl")
+    slab = build_slab(crystal, (1, 0, 0), 12, 15)
+    assert slab.info["cut_bonds"] == 0
+    assert thiophosphate_units(slab) == {4}
+    number = int(slab.info["operation"].split()[-1])
+    worst = build_slab(crystal, (1, 0, 0), 12, 15, number - 1)
+    assert worst.info["cut_bonds"] > 0
+    assert min(thiophosphate_units(worst)) < 4
+    made = build_interface(crystal, cell("Li"), InterfaceOptions((1, 0, 0), (1, 0, 0), film_thickness_A=9))
+    assert made.info["cut_bonds"] == 0
+    assert thiophosphate_units(made) == {4}
+    film = made[made.arrays["part"] == 1]
+    assert film.get_chemical_formula("hill", empirical=True) == "ClLi6PS5"
 
 
 def test_interface_without_a_match():

@@ -59,6 +59,11 @@ def test_arrangements_ranked_by_a_calculator(tmp_path):
     assert energies == sorted(energies)
 
 
+def test_names_of_a_series(tmp_path):
+    shown = call("build", "LiCl{1-x}Br{x}", "--series", "x=0.25,0.5", "-o", tmp_path / "cells.extxyz")
+    assert [line.split(":")[0] for line in shown.splitlines()[:2]] == ["LiClBr-x0.25", "LiClBr-x0.5"]
+
+
 def test_slab_and_references(tmp_path):
     shown = call("slab", "Li2S", "--miller", "1,1,1", "--vacuum-A", 12, "-o", tmp_path / "slab.extxyz")
     assert "slab (1 1 1)" in shown
