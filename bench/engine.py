@@ -17,8 +17,8 @@ MAX_CHAIN_OVERHEAD_S = 2.0
 def measure(folder: Path, build: str, count: int) -> tuple[float, float, float]:
     """Return wall seconds, CPU seconds, and the seconds that the tasks themselves took."""
     from pipeline.engines.local import execute
+    from pipeline.engines.platform import Resources
     from pipeline.runs import Run
-    from pipeline.wiring import Resources
 
     run = Run(folder)
     run.create()

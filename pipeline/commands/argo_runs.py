@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.errors import InputError
+from pipeline.commands.follow import print_status
 from pipeline.engines.argo import nodes
 from pipeline.engines.argo.cluster import ArgoRun, Cluster
 from pipeline.progress import describe, status_rows, table
@@ -27,17 +27,12 @@ def show_status(run: ArgoRun, cluster: Cluster, *, as_json: bool) -> int:
     """Print the stages of a workflow with their progress, and why tasks have failed."""
     workflow = cluster.get(run)
     stages, state = _stages(workflow), nodes.state_of(workflow)
+    print_status(run.name, state, stages, as_json=as_json, place="pods: ")
     if as_json:
-        data = [{**vars(stage), "status": stage.status} for stage in stages]
-        print(json.dumps({"run": run.name, "status": state, "stages": data}, indent=1))
         return 0
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(table(status_rows(stages, now()), f"{run.name}: {state}"))
-    for stage in stages:
-        for failure in stage.failures:
-            console.print(f"{failure['task']}: {failure['reason']}  (pods: {failure['folder']})", markup=False)
     for event in nodes.events_of(workflow):
         if event["event"] == "retry":
             console.print(describe(event), markup=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ops.errors import InputError
 from ops.tools import tail
 from pipeline.progress import Progress, status_rows, table
-from pipeline.runs import Run, now, open_run, stage_status
+from pipeline.runs import Run, StageStatus, now, open_run, stage_status
 
 STOP_SECONDS = 10
 
@@ -32,18 +32,29 @@ def show_status(name: str, *, as_json: bool) -> int:
     run = open_run(name)
     stages = stage_status(run.plan(), run.latest_attempt())
     state = run_state(run)
+    print_status(run.folder.name, state, stages, as_json=as_json)
+    return 0
+
+
+def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "") -> None:
+    """Print the stages of a run, here or on a cluster, and which tasks have failed.
+
+    Parameters
+    ----------
+    place : str
+        What to call the folder of a failed task; nothing where the folder speaks for itself.
+    """
     if as_json:
         data = [{**vars(stage), "status": stage.status} for stage in stages]
-        print(json.dumps({"run": run.folder.name, "status": state, "stages": data}, indent=1))
-        return 0
+        print(json.dumps({"run": name, "status": state, "stages": data}, indent=1))
+        return
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(table(status_rows(stages, now()), f"{run.folder.name}: {state}"))
+    console.print(table(status_rows(stages, now()), f"{name}: {state}"))
     for stage in stages:
         for failure in stage.failures:
-            console.print(f"{failure['task']}: {failure['reason']}  ({failure['folder']})", markup=False)
-    return 0
+            console.print(f"{failure['task']}: {failure['reason']}  ({place}{failure['folder']})", markup=False)
 
 
 def watch_run(name: str) -> int:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from ops import events
 from ops.tools import die_with_parent, thread_environment
+from pipeline.engines.platform import Resources
 from pipeline.runs import Run
-from pipeline.wiring import Resources
 
 if TYPE_CHECKING:
     import psutil

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.schema import Project
+from pipeline.engines.platform import Platform, Resources
 from pipeline.flows.data import add_campaign, add_downstream
 from pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
 from pipeline.flows.production import add_production, add_report
 from pipeline.flows.project import ProjectFlow
 from pipeline.runs import CONFIG, Run
-from pipeline.wiring import Platform, Resources
 
 
 def build(

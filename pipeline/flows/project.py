@@ -12,7 +12,8 @@ from ops.labelers.settings import LabelerBase, with_file_texts
 from ops.structures.settings import SystemSettings
 from ops.training.settings import TrainSettings
 from pipeline.config.schema import Project
-from pipeline.wiring import Flow, Platform, Resources
+from pipeline.engines.platform import Platform, Resources
+from pipeline.wiring import Flow
 
 
 class ProjectFlow(Flow):

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from pipeline.engines.local import execute
+from pipeline.engines.platform import Resources
 from pipeline.runs import Run, RunBusyError, open_run, split_task, stage_status
-from pipeline.wiring import Resources
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from pipeline.engines.local import execute
 from pipeline.runs import Run
-from pipeline.wiring import Resources
+from pipeline.engines.platform import Resources
 sys.exit(execute(Run(Path(sys.argv[1])), Resources(cores=2), build="toy:" + sys.argv[2]))
 """
 

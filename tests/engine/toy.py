@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from ops.errors import FatalError, TransientError
 from ops.files import read_json, write_json
 from ops.task import FanOutOP, TaskOP, results
+from pipeline.engines.platform import Resources
 from pipeline.runs import Run
-from pipeline.wiring import Flow, Resources
+from pipeline.wiring import Flow
 
 
 class Numbers(TaskOP):

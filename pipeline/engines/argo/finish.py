@@ -17,7 +17,7 @@ from ops.inline import PATH_MARK
 from pipeline.config.cluster import ClusterPreset, PodSettings
 from pipeline.config.remote import VOLUMES
 from pipeline.engines.argo.platform import PAGES, ArgoPlatform
-from pipeline.wiring import Facts
+from pipeline.engines.platform import Facts
 
 API = "argoproj.io/v1alpha1"
 FATAL_EXIT_CODE = 2

@@ -12,7 +12,7 @@ from ops.inline import PATH_MARK, encode
 from pipeline import __version__
 from pipeline.config.cluster import ClusterPreset
 from pipeline.config.remote import bucket_key, volume_path
-from pipeline.wiring import MAX_GROUP, Facts, Resources
+from pipeline.engines.platform import MAX_GROUP, Facts, Resources
 
 if TYPE_CHECKING:
     from ops.task import TaskOP

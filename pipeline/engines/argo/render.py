@@ -17,7 +17,8 @@ from pipeline.config.schema import Project
 from pipeline.engines.argo import limits
 from pipeline.engines.argo.finish import finish
 from pipeline.engines.argo.platform import ArgoPlatform, refuse
-from pipeline.wiring import Flow, Resources
+from pipeline.engines.platform import Resources
+from pipeline.wiring import Flow
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from ops.errors import FatalError, TransientError
 from ops.files import read_json, write_json, write_text
 from ops.success import require_success
 from ops.task import FanOutOP, TaskOP, results
+from pipeline.engines.platform import Platform, Resources
 from pipeline.runs import Run
-from pipeline.wiring import Flow, Platform, Resources
+from pipeline.wiring import Flow
 
 
 def note(line: str) -> None:

@@ -15,8 +15,8 @@ from pipeline.config.cluster import ClusterPreset
 from pipeline.engines.argo.platform import ArgoPlatform
 from pipeline.engines.argo.render import lower
 from pipeline.engines.local import execute
+from pipeline.engines.platform import Resources
 from pipeline.runs import Run
-from pipeline.wiring import Resources
 
 TEXT = "{{workflow.name}} costs 5$$, $(HOME) and {{=1+1}}; Größe: 1 Å\n"
 
