@@ -180,15 +180,22 @@ def _fits(version: str, limit: str) -> bool:
     return SpecifierSet(limit).contains(version, prereleases=True)
 
 
+NO_ANSWER = f"no answer within {PROBE_TIMEOUT_S} s"
+_BUSY = "the machine may be too busy; ask again"
+
+
 def probe(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = None) -> tuple[bool, str]:
-    """Run a program; return whether it ended well, and what it printed (or why it did not start)."""
+    """Run a program; return whether it ended well, and what it printed (or why it did not start).
+
+    The text is ``NO_ANSWER`` where the program was started and took too long: that says nothing against it.
+    """
     try:
         done = subprocess.run(
             argv, env={**os.environ, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=PROBE_TIMEOUT_S, check=False,
         )
     except subprocess.TimeoutExpired:
-        return False, f"no answer within {PROBE_TIMEOUT_S} s"
+        return False, NO_ANSWER
     except OSError as error:
         return False, str(error.strerror or error)
     return done.returncode == 0, done.stdout.decode("utf-8", "replace")
@@ -203,6 +210,9 @@ def last_line(text: str) -> str:
 def _torch() -> Iterator[Finding]:
     good, text = probe([sys.executable, "-c", _TORCH_PROBE])
     answer = [line.removeprefix("PROBE") for line in text.splitlines() if line.startswith("PROBE")]
+    if text == NO_ANSWER:
+        yield Finding("Compute", "torch", "warning", NO_ANSWER, _BUSY)
+        return
     if not good or not answer:
         yield Finding("Compute", "torch", "missing", "does not start", last_line(text))
         return
@@ -230,7 +240,9 @@ def _lammps() -> Iterator[Finding]:
         (Path(folder) / "in.styles").write_text("info styles pair\n", encoding="utf-8")
         good, text = probe([*argv, "-log", "none", "-in", "in.styles"], environment, folder)
     version = next((line[8:].rstrip(")") for line in text.splitlines() if line.startswith("LAMMPS (")), argv[0])
-    if not good:
+    if text == NO_ANSWER:
+        yield Finding("Compute", "LAMMPS", "warning", NO_ANSWER, _BUSY)
+    elif not good:
         yield Finding("Compute", "LAMMPS", "missing", "does not start", last_line(text))
     elif "deepmd" not in text.split():
         yield Finding("Compute", "LAMMPS", "missing", version, "pair_style deepmd is missing: the plug-in did not load")

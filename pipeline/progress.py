@@ -12,7 +12,7 @@ from pipeline.runs import Run, StageStatus, now, read_events, stage_status
 if TYPE_CHECKING:
     from rich.table import Table
 
-SYMBOLS = {"done": "done", "running": "running", "failed": "FAILED", "waiting": ""}
+SYMBOLS = {"done": "done", "running": "running", "interrupted": "interrupted", "failed": "FAILED", "waiting": ""}
 
 
 def clock(seconds: float) -> str:

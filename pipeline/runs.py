@@ -17,6 +17,7 @@ from ops.files import read_json, write_json
 
 CONFIG = "config.resolved.yaml"
 PLAN = "plan.json"
+SOURCE = ".source.json"
 
 
 class RunBusyError(InputError):
@@ -79,9 +80,13 @@ class Run:
     def base_dir(self) -> Path:
         """Folder that relative paths of the configuration refer to: that of the file it was made from."""
         try:
-            return Path(read_json(self.engine / "source.json")["base_dir"])
+            return (self.folder / read_json(self.folder / SOURCE)["base_dir"]).resolve()
         except FileNotFoundError:
             return self.folder
+
+    def write_base_dir(self, base_dir: Path) -> None:
+        """Store what :attr:`base_dir` returns, as seen from the run folder: a project can be moved as a whole."""
+        write_json(self.folder / SOURCE, {"base_dir": os.path.relpath(base_dir.resolve(), self.folder)})
 
     def holder(self) -> int | None:
         """Return the process that works on this run, or None."""
@@ -176,18 +181,20 @@ class StageStatus:
     began: float | None = None
     ended: float | None = None
     over: bool = False
+    stopped: bool = False
     failures: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def status(self) -> str:
-        """One word: waiting, running, done or failed."""
+        """One word: waiting, running, interrupted, done or failed."""
+        going = "interrupted" if self.stopped else "running"
         if self.running:
-            return "running"
+            return going
         if self.failed and (not self.done or (self.over and self.done + self.failed < self.tasks)):
             return "failed"
         if self.done and self.done + self.failed >= self.tasks:
             return "done"
-        return "running" if self.done else "waiting"
+        return going if self.done else "waiting"
 
 
 def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> list[StageStatus]:

@@ -50,7 +50,7 @@ def write_text(npz: Path, path: Path, n_frames: int, written: int = 1000) -> Pat
     ]
     box = "".join(f"{low:.16e} {high:.16e} {slope:.16e}\n" for low, high, slope in bounds)
     middle = f"\nITEM: NUMBER OF ATOMS\n{len(symbols)}\nITEM: BOX BOUNDS xy xz yz pp pp pp\n{box}"
-    head = f"{middle}ITEM: ATOMS id element xu yu zu\n".encode()
+    head = f"{middle}ITEM: ATOMS id element x y z\n".encode()
     names = [f"{k + 1} {name}" for k, name in enumerate(symbols)]
     bodies = [
         "".join(f"{name} {x:.9g} {y:.9g} {z:.9g}\n" for name, (x, y, z) in zip(names, frame, strict=True)).encode()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ops.conductivity.figures_run import health_figure, motion_figure, msd_figure
 from ops.conductivity.figures_summary import (
+    activation_figure,
     arrhenius_figure,
     measured_pairs,
     parity_figure,
@@ -17,7 +18,7 @@ from ops.conductivity.figures_summary import (
 from ops.conductivity.plotting import styled
 from ops.conductivity.run import Run
 from ops.conductivity.settings import ConductivitySettings
-from ops.conductivity.tables import write_comparison, write_motion
+from ops.conductivity.tables import write_comparison, write_drift, write_motion
 
 
 def write_figures(
@@ -44,10 +45,14 @@ def write_figures(
                 written.append(motion_figure(run, settings, folder / f"motion_{run.source}.svg"))
                 write_motion(run, folder)
             if run.folder is not None:
-                written.append(health_figure(run, folder / f"health_{run.source}.svg"))
+                health = health_figure(run, folder / f"health_{run.source}.svg")
+                if health is not None:
+                    write_drift(run, folder)
+                written.append(health)
         written.append(arrhenius_figure(result, folder / "arrhenius.svg", measured))
         written.append(replica_figure(result, folder / "replicas.svg"))
         written.append(series_figure(result, folder / "series.svg", measured))
+        written.append(activation_figure(result, folder / "activation.svg", measured))
         written.append(parity_figure(result, folder / "parity.svg", measured))
     pairs = measured_pairs(result, measured)
     if pairs:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.motion import Motion, non_gaussian
+from ops.conductivity.motion import Motion, non_gaussian, rose
 from ops.conductivity.plotting import BLACK, BLUE, COLOURS, GREEN, ORANGE, RED, new_figure, plain_log, save, shorten
 from ops.conductivity.run import Run, charge_of, tensor_of
 from ops.conductivity.settings import ConductivitySettings
-from ops.conductivity.tables import plotted_lags
+from ops.conductivity.tables import ROSES, plotted_lags
 
 
 def msd_figure(run: Run, settings: ConductivitySettings, path: Path) -> Path:
@@ -138,11 +138,11 @@ def _collective(axes: Any, run: Run, settings: ConductivitySettings) -> None:
 
 
 def motion_figure(run: Run, settings: ConductivitySettings, path: Path) -> Path | None:
-    """Draw van Hove functions, non-Gaussian parameter, melt check, net displacements, densities, tensor."""
+    """Draw van Hove functions, non-Gaussian parameter, melt check, jumps, net displacements, densities, tensor."""
     motion = run.motion
     if motion is None:
         return None
-    figure, axes = new_figure(2, 4, 3.0, 2.5)
+    figure, axes = new_figure(2, 5, 3.0, 2.5)
     _heat(figure, axes[0, 0], motion.times_ps, motion.radii_A, motion.self_part, "4πr$^2$G$_s$(r, t) (1/Å)")
     if motion.distinct_part.size:
         _heat(figure, axes[0, 1], motion.times_ps, motion.distinct_radii_A, motion.distinct_part,
@@ -161,6 +161,8 @@ def motion_figure(run: Run, settings: ConductivitySettings, path: Path) -> Path 
         panel.set(xlabel=f"{title[0]} (reduced)", ylabel=f"{title[3]} (reduced)")
         figure.colorbar(image, ax=panel, label="log$_{10}$ density / mean")
     _tensor(axes[1, 3], run, settings)
+    for row, (plane, pair) in enumerate(ROSES.items()):
+        _rose(figure, axes[row, 4], motion, plane, pair)
     title = f"{settings.mobile[0]} in {run.system}, {run.temperature_K:g} K, {run.length_ps:.4g} ps"
     figure.suptitle(title, fontsize=9)
     return save(figure, path)
@@ -191,6 +193,18 @@ def _host(axes: Any, run: Run) -> None:
     axes.legend(ncols=2)
 
 
+def _rose(figure: Any, axes: Any, motion: Motion, plane: str, pair: tuple[int, int]) -> None:
+    """Draw how many jumps go in each direction of a plane."""
+    place = axes.get_subplotspec()
+    axes.remove()
+    panel = figure.add_subplot(place, projection="polar")
+    angles, shares = rose(motion.jumps_A, pair)
+    panel.bar(angles, shares, width=2 * np.pi / len(angles), color=BLUE, edgecolor="white", lw=0.3)
+    panel.set_xticks(np.radians([0, 90, 180, 270]), [plane[0], plane[1], f"−{plane[0]}", f"−{plane[1]}"])
+    panel.set_yticklabels([])
+    panel.set_title(f"directions of {len(motion.jumps_A)} jumps", fontsize=8)
+
+
 def _tensor(axes: Any, run: Run, settings: ConductivitySettings) -> None:
     """Draw the diffusion tensor relative to its mean diagonal."""
     main = run.estimates.get(settings.mobile[0])
@@ -216,7 +230,7 @@ def _net(axes: Any, motion: Motion, settings: ConductivitySettings) -> None:
 
 
 def health_figure(run: Run, path: Path) -> Path | None:
-    """Draw temperature, pressure, energy and volume against time from the ``thermo.csv`` of an MD folder."""
+    """Draw temperature, pressure, energy, volume (``thermo.csv`` of an MD folder) and drift against time."""
     source = run.folder / "thermo.csv" if run.folder is not None else None
     if source is None or not source.is_file():
         return None
@@ -228,9 +242,13 @@ def health_figure(run: Run, path: Path) -> Path | None:
     shown = [(key, label) for key, label in wanted if rows and key in rows[0]]
     if not shown or "time_ps" not in rows[0]:
         return None
-    figure, axes = new_figure(1, len(shown), 2.5, 2.2)
+    drift = len(run.drift[0]) > 0
+    figure, axes = new_figure(1, len(shown) + drift, 2.5, 2.2)
     times = [_float(row["time_ps"]) for row in rows]
-    for panel, (key, label) in zip(np.atleast_1d(axes), shown, strict=True):
+    if drift:
+        axes[-1].plot(*run.drift, color=BLUE, lw=0.7)
+        axes[-1].set(xlabel="time (ps)", ylabel="drift of the framework (Å)", ylim=(0, None))
+    for panel, (key, label) in zip(np.atleast_1d(axes), shown, strict=False):
         panel.plot(times, [_float(row[key]) for row in rows], color=BLUE, lw=0.7)
         panel.set(xlabel="time (ps)", ylabel=label)
         if key == "temperature_K":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.plotting import BLACK, BLUE, COLOURS, ORANGE, RED, new_figure, plain_log, save
+from ops.conductivity.plotting import BLACK, BLUE, COLOURS, ORANGE, RED, SKY, new_figure, plain_log, save, shorten
 
 _TICKS = (200, 250, 300, 350, 400, 500, 600, 800, 1000, 1300)
 
@@ -148,6 +148,30 @@ def series_figure(result: dict[str, Any], path: Path, measured: Sequence[dict[st
         axes.plot(*zip(*stars, strict=True), "*--", color=RED, ms=9, label="experiment")
     axes.set(xlabel="composition x", ylabel=f"σ at {points[0][1]['temperature_K']:g} K (mS/cm)", yscale="log")
     axes.legend()
+    return save(figure, path)
+
+
+def activation_figure(
+    result: dict[str, Any], path: Path, measured: Sequence[dict[str, Any]] = ()
+) -> Path | None:
+    """Draw the activation energy of each system as a bar with its 95 % interval, experiments as stars."""
+    found = {
+        system: line for system, line in result["arrhenius_by_system"].items() if line.get("Ea_eV") is not None
+    }
+    if len(found) < 2:
+        return None
+    figure, axes = new_figure(1, 1, max(2.6, 1.0 + 0.5 * len(found)), 2.9)
+    places = np.arange(len(found))
+    energies = np.array([line["Ea_eV"] for line in found.values()])
+    low, high = np.array([line["Ea_ci95_eV"] for line in found.values()]).T
+    axes.bar(places, energies, yerr=[energies - low, high - energies], color=SKY, ecolor=BLUE, capsize=3, width=0.6,
+             label="calculated")
+    stars = [(list(found).index(m["system"]), m["Ea_eV"]) for m in measured if m["system"] in found and m["Ea_eV"]]
+    if stars:
+        axes.plot(*zip(*stars, strict=True), "*", color=RED, ms=9, mec=BLACK, mew=0.5, label="experiment")
+        axes.legend()
+    axes.set_xticks(places, [shorten(name, 24) for name in found], rotation=30, ha="right")
+    axes.set(ylabel="activation energy (eV)", ylim=(min(0.0, float(low.min())), None))
     return save(figure, path)
 
 

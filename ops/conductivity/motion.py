@@ -1,4 +1,4 @@
-"""How the ions move: non-Gaussian parameter, van Hove functions, displacement histogram, density maps."""
+"""How the ions move: non-Gaussian parameter, van Hove functions, displacement histogram, density maps, jumps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ops.conductivity.tracks import Tracks
 
 _WINDOWS = 60_000
 _PAIRS = 400_000  # per lag time
+_SPAN_PS = 0.5
 _MAPS = ((0, 1), (0, 2), (1, 2))
 
 
@@ -34,6 +35,8 @@ class Motion:
     maps : dict
         "xy", "xz", "yz" -> (G, G) probability of finding a mobile ion, projected along the third cell vector, in
         reduced coordinates; mean one.
+    jumps_A : numpy.ndarray
+        (J, 3) jump vectors, see :func:`jump_vectors`.
     """
 
     times_ps: np.ndarray
@@ -44,6 +47,7 @@ class Motion:
     net_A: np.ndarray
     moved_fraction: float
     maps: dict[str, np.ndarray]
+    jumps_A: np.ndarray
 
 
 def non_gaussian(second: np.ndarray, fourth: np.ndarray) -> np.ndarray:
@@ -78,6 +82,7 @@ def describe(tracks: Tracks, species: str, hop_A: float, n_times: int = 16) -> M
         net_A=net,
         moved_fraction=float((net > hop_A).mean()),
         maps=density_maps(tracks, species),
+        jumps_A=jump_vectors(series, tracks.dt_ps, hop_A),
     )
 
 
@@ -86,6 +91,44 @@ def net_displacements(series: np.ndarray) -> np.ndarray:
     part = max(1, series.shape[2] // 20)
     shift = series[:, :, -part:].mean(axis=2) - series[:, :, :part].mean(axis=2)
     return np.linalg.norm(shift, axis=1)
+
+
+def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
+    """Return the displacements by more than half a hop between the means over successive spans of time, (J, 3), A.
+
+    A span is half a picosecond, which averages vibrations out (a period is some 0.1 ps), or three frames where they
+    are written more rarely. A jump that falls inside a span is split over the two differences beside it, and the larger
+    one counts.
+
+    Parameters
+    ----------
+    series : numpy.ndarray
+        (M, 3, T), A, displacement of each ion.
+    dt_ps : float
+        Time between frames.
+    hop_A : float
+        Distance between sites.
+    """
+    span = max(3, round(_SPAN_PS / dt_ps))
+    count = series.shape[2] // span
+    if count < 2:
+        return np.zeros((0, 3))
+    starts = np.arange(0, count * span, span)
+    means = np.add.reduceat(series[:, :, : count * span], starts, axis=2) / span
+    moves = np.diff(means, axis=2).transpose(0, 2, 1).reshape(-1, 3)
+    return moves[np.linalg.norm(moves, axis=1) > 0.5 * hop_A]
+
+
+def rose(jumps_A: np.ndarray, axes: tuple[int, int], bins: int = 36) -> tuple[np.ndarray, np.ndarray]:
+    """Return directions (radians, centres of the bins) and the share of the jumps in a plane of Cartesian axes.
+
+    Each jump counts by the part of its squared length that lies in the plane.
+    """
+    edges = np.linspace(-np.pi, np.pi, bins + 1)
+    x, y = jumps_A[:, axes[0]], jumps_A[:, axes[1]]
+    weights = (x**2 + y**2) / np.maximum((jumps_A**2).sum(axis=1), 1e-30)
+    counts, _ = np.histogram(np.arctan2(y, x), edges, weights=weights)
+    return 0.5 * (edges[1:] + edges[:-1]), counts / max(len(jumps_A), 1)
 
 
 def self_part(series: np.ndarray, lags: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -53,6 +53,7 @@ class Run:
     framework_msd: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.array([]), np.array([])))
     motion: Motion | None = None
     host_rms: dict[str, np.ndarray] = field(default_factory=dict)
+    drift: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.array([]), np.array([])))
     mobile_fraction: float | None = None
     folder: Path | None = None
     notes: list[str] = field(default_factory=list)
@@ -108,6 +109,8 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
     if settings.figures:
         run.motion = describe(tracks, settings.mobile[0], settings.hop_distance_A)
         run.host_rms = sublattice_rms(tracks, settings.mobile)
+        frames = np.unique(np.linspace(0, tracks.n_frames - 1, 400).astype(int))
+        run.drift = frames * tracks.dt_ps, tracks.drift[frames]
     run.framework = check_framework(tracks, settings.mobile)
     run.framework_msd = framework_msd(tracks, settings.mobile)
     run.reasons = list(tracks.notes) + run.framework.pop("notes", [])

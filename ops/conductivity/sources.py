@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.conductivity.formats import kind_by_name
+from ops.conductivity.formats import kind_by_name, sniff
 from ops.conductivity.settings import SourceOptions
 from ops.errors import InputError
 from ops.files import read_json
@@ -125,6 +125,8 @@ def _file_source(path: Path, options: SourceOptions) -> Source:
     """Return the source of a single trajectory file; the temperature may stand in its name or its folder's."""
     temperature = options.temperature_K or temperature_in(path.name) or temperature_in(path.resolve().parent.name)
     if temperature is None:
+        if path.stat().st_size and kind_by_name(path) is None:
+            sniff(path)  # what is no trajectory at all needs no temperature
         raise InputError(
             f"{path}: the temperature is not known; give --temperature-K, or name the file or folder ..._700K"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.motion import non_gaussian
+from ops.conductivity.motion import non_gaussian, rose
 from ops.conductivity.run import Run
 from ops.conductivity.settings import ConductivitySettings
 from ops.files import write_csv
@@ -24,9 +24,12 @@ _INTERVALS = {
     "sigma_collective_ci95_mS_cm": "sigma_collective_{}95_mS_cm", "haven_ci95": "haven_{}95",
 }
 
+ROSES = {"xy": (0, 1), "xz": (0, 2)}
+"""Planes in which the directions of jumps are shown."""
+
 
 def write_tables(runs: Sequence[Run], result: dict[str, Any], settings: ConductivitySettings, out: Path) -> None:
-    """Write ``conductivity.csv``, ``arrhenius.csv`` and one ``msd_<run>.csv`` per run into ``out``."""
+    """Write ``conductivity.csv``, ``arrhenius.csv``, ``activation.csv`` and ``msd_<run>.csv`` for each run."""
     rows = [_row("run", entry) for entry in result["runs"]] + [_row("all", entry) for entry in result["temperatures"]]
     write_csv(out / "conductivity.csv", rows, _COLUMNS)
     points = [
@@ -46,6 +49,15 @@ def write_tables(runs: Sequence[Run], result: dict[str, Any], settings: Conducti
         "sigma_NE_mS_cm", "fitted", "verdict",
     )
     write_csv(out / "arrhenius.csv", points, columns)
+    lines = [
+        {"system": system, "Ea_eV": line["Ea_eV"], "Ea_low95_eV": low, "Ea_high95_eV": high,
+         "n_temperatures": len(line["points_used"])}
+        for system, line in result["arrhenius_by_system"].items()
+        for low, high in [line.get("Ea_ci95_eV") or (None, None)]
+    ]
+    write_csv(
+        out / "activation.csv", lines, ("system", "Ea_eV", "Ea_low95_eV", "Ea_high95_eV", "n_temperatures")
+    )
     for run in runs:
         if run.parts:
             write_msd(run, out / f"msd_{run.source}.csv")
@@ -94,11 +106,23 @@ def write_motion(run: Run, folder: Path) -> None:
         for (i, j), value in np.ndenumerate(table)
     ]
     write_csv(folder / f"motion_{run.source}_density.csv", rows, ("plane", "i", "j", "density_over_mean"))
+    rows = [
+        {"plane": plane, "angle_deg": f"{np.degrees(angle):.4g}", "share": f"{share:.6g}"}
+        for plane, axes in ROSES.items()
+        for angle, share in zip(*rose(motion.jumps_A, axes), strict=True)
+    ]
+    write_csv(folder / f"motion_{run.source}_jumps.csv", rows, ("plane", "angle_deg", "share"))
     if run.host_rms:
         rms = {name: values for name, values in run.host_rms.items() if name != "limit_A"}
         columns = {name if name == "time_ps" else f"rms_{name}_A": values for name, values in rms.items()}
         rows = [{name: f"{values[k]:.6g}" for name, values in columns.items()} for k in range(len(rms["time_ps"]))]
         write_csv(folder / f"motion_{run.source}_host.csv", rows, list(columns))
+
+
+def write_drift(run: Run, folder: Path) -> None:
+    """Write the drift of the reference, which ``health_<run>.svg`` shows beside the columns of ``thermo.csv``."""
+    rows = [{"time_ps": f"{t:.6g}", "drift_A": f"{value:.6g}"} for t, value in zip(*run.drift, strict=True)]
+    write_csv(folder / f"health_{run.source}_drift.csv", rows, ("time_ps", "drift_A"))
 
 
 def write_comparison(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], path: Path) -> None:

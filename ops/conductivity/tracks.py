@@ -44,8 +44,8 @@ class Tracks:
         (N, 3), reduced positions of all atoms in the first frame (not unwrapped).
     samples : numpy.ndarray
         (S, N, 3), reduced displacements of all atoms at ``sample_frames``, relative to the reference.
-    drift_A : float
-        Largest drift of the reference.
+    drift : numpy.ndarray
+        (T,) float32, A: how far the reference has drifted since frame 0. ``drift_A`` is its largest component.
     """
 
     symbols: list[str]
@@ -59,6 +59,7 @@ class Tracks:
     first: np.ndarray
     samples: np.ndarray
     sample_frames: np.ndarray
+    drift: np.ndarray
     drift_A: float
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -104,7 +105,7 @@ class _Pass:
         self.samples: list[np.ndarray] = []
         self.sample_frames: list[int] = []
         self.stride, self.count = 1, 0
-        self.drift_A = 0.0
+        self.drift_A, self.drift = 0.0, [np.zeros(0, dtype=np.float32)]
         self.inside = True  # all atoms lie in the cell, as wrapped positions do
         self.steps: list[np.ndarray] = []
 
@@ -132,7 +133,9 @@ class _Pass:
         )
         if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
             raise InputError(f"positions that are not numbers between frames {self.count} and {self.count + count}")
-        self.drift_A = max(self.drift_A, float(np.abs(steps[:, :3] @ chunk.cells[0]).max()))
+        drift = steps[:, :3] @ chunk.cells[0]
+        self.drift_A = max(self.drift_A, float(np.abs(drift).max()))
+        self.drift.append(np.linalg.norm(drift, axis=1).astype(np.float32))
         self.steps.append(steps[:, 3:])
         last = (chunk.positions[-1] - chunk.origins[-1]) @ inverses[-1]
         self.inside &= bool(((last > -0.02) & (last < 1.02)).all())
@@ -228,6 +231,7 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
         first=state.first,
         samples=np.array([state.samples[k] for k in inside]),
         sample_frames=np.array([state.sample_frames[k] - keep.start for k in inside]),
+        drift=np.concatenate(state.drift)[keep],
         drift_A=state.drift_A,
         problems=_problems(state, cells, volume),
         notes=notes,
@@ -278,6 +282,7 @@ def _drop_repeats(state: _Pass, times: np.ndarray, notes: list[str]) -> np.ndarr
     notes.append(f"{int((~fresh).sum())} repeated frames from frame {where} on left out (restarted run)")
     state.tracks = np.ascontiguousarray(state.tracks[:, :, : state.count][:, :, fresh])
     state.sums = [np.concatenate(state.sums, axis=2)[:, :, fresh]]
+    state.drift = [np.concatenate(state.drift)[fresh]]
     cells = state.all_cells()
     state.cells, state.sizes = [cells[fresh] if len(cells) > 1 else cells], [int(fresh.sum())]
     position = np.cumsum(fresh) - 1

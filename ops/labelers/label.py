@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from ops.structures.extxyz import read_frames, write_frames
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+_SYNC_S = 1.0
 
 
 def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
@@ -47,7 +50,7 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     identity = {"frames_sha256": sha256_file(source), "labeler": labeler.model_dump(mode="json")}
     done = _read_progress(partial, identity, len(frames))
     with partial.open("a", encoding="utf-8") as stream:
-        maker = make_labeler(labeler)
+        maker, synced = make_labeler(labeler), time.monotonic()
         while len(done) < len(frames):
             batch = [frame.copy() for frame in frames[len(done):len(done) + maker.batch]]
             for index, frame in enumerate(batch, start=len(done)):
@@ -60,6 +63,9 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
             for result in results:
                 done.append(_record(result))
                 _append(stream, done[-1])
+            if time.monotonic() - synced > _SYNC_S:
+                os.fsync(stream.fileno())
+                synced = time.monotonic()
     labelled = _labelled_frames(frames, done)
     write_frames(out / "frames.extxyz", labelled)
     status = status_record([(record["status"], record["reason"]) for record in done])
@@ -89,8 +95,7 @@ def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _append(stream: Any, record: dict[str, Any]) -> None:
     stream.write(json.dumps(jsonable(record), allow_nan=False) + "\n")
-    stream.flush()
-    os.fsync(stream.fileno())
+    stream.flush()  # a killed process loses nothing; only a machine that stops may lose the last second
 
 
 def _record(result: LabelResult) -> dict[str, Any]:

@@ -94,8 +94,26 @@ def _checked(model: type[Model], **values: object) -> Model:
     try:
         return model(**values)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))} = {one['input']!r}: {one['msg']}" for one in error.errors()]
+        problems = [f"{_option(one['loc'])} {_shown(one['input'])}: {one['msg']}" for one in error.errors()]
         raise InputError("; ".join(problems)) from error
+
+
+_OPTIONS = {
+    "temperature_K": "--temperature-K", "timestep_fs": "--timestep-fs", "hop_distance_A": "--hop-A",
+    "extrapolate_to_K": "--at-K", "skip_ps": "--skip-ps", "start_ps": "--start-ps", "arrhenius_exponent": "--exponent",
+    "charges": "--charge",
+}
+"""Options whose name is not that of the setting."""
+
+
+def _option(place: tuple[int | str, ...]) -> str:
+    """Return the option that a person gave for a setting."""
+    name = str(place[0]) if place else ""
+    return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _words(text: str | None) -> list[str]:

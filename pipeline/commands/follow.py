@@ -32,6 +32,8 @@ def show_status(name: str, *, as_json: bool) -> int:
     run = open_run(name)
     stages = stage_status(run.plan(), run.latest_attempt())
     state = run_state(run)
+    for stage in stages:
+        stage.stopped = state != "running"
     print_status(run.folder.name, state, stages, as_json=as_json)
     return 0
 

@@ -101,7 +101,7 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
     lock = run.lock()  # held only while the files are written: a second driver must not change them
     try:
         write_text(run.folder / CONFIG, resolved_yaml(located.project))
-        write_json(run.engine / "source.json", {"base_dir": str(located.base_dir.resolve())})
+        run.write_base_dir(located.base_dir)
         write_json(run.folder / "manifest.json", provenance(located.project.seed))
     finally:
         run.unlock(lock)
@@ -135,6 +135,7 @@ def _execute(run: Run, located: Located) -> int:
     title = f"{project.name}   {run.folder}"
     live = sys.stdout.isatty()
     print(f"Run folder: {run.folder}")
+    print("Making the plan: the first task starts in some seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
         code = execute(run, machine_resources(located.project), on_tick=progress.tick)

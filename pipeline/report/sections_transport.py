@@ -8,7 +8,18 @@ from typing import Any
 from pipeline.report import plots_md
 from pipeline.report.figures import FigureBook
 from pipeline.report.inputs import ReportData, number
-from pipeline.report.page import ABSENT, Cell, DetailsBlock, Section, TableBlock, count, interval, kelvin, show
+from pipeline.report.page import (
+    ABSENT,
+    Cell,
+    DetailsBlock,
+    Section,
+    TableBlock,
+    count,
+    interval,
+    kelvin,
+    measured,
+    show,
+)
 from pipeline.report.transport import (
     Point,
     arrhenius_line,
@@ -79,7 +90,7 @@ def conductivity(data: ReportData, book: FigureBook) -> Section:
 def _row(p: Point) -> list[str | Cell]:
     verdict = Cell("diffusive", "good") if p.conclusive else Cell(p.verdict_word, "warn")
     D = (
-        show(p.D_cm2_s)
+        measured(p.D_cm2_s, p.D_ci95_cm2_s)
         if p.conclusive
         else f"< {show(p.D_upper95_cm2_s, 2)}"
         if p.D_upper95_cm2_s is not None
@@ -90,10 +101,10 @@ def _row(p: Point) -> list[str | Cell]:
         p.title.removesuffix(" K"),
         str(p.replicas),
         verdict,
-        show(p.sigma_mS_cm),
+        measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm),
         interval(p.sigma_ci95_mS_cm),
         D,
-        show(p.collective_mS_cm),
+        measured(p.collective_mS_cm, p.collective_ci95_mS_cm),
         interval(p.collective_ci95_mS_cm),
         ABSENT if p.haven is None else f"{show(p.haven, 2)} ({interval(p.haven_ci95, 2)})",
         ABSENT if hops is None else count(hops),
@@ -117,17 +128,18 @@ def _arrhenius_text(found: Mapping[str, Any], head: str, section: Section) -> No
     rows = [
         [
             kelvin(e["temperature_K"]),
-            show(e.get("D")),
+            measured(e.get("D"), e.get("D_ci95")),
             interval(e.get("D_ci95")),
-            show(e.get("sigma")),
+            measured(e.get("sigma"), e.get("sigma_ci95")),
             interval(e.get("sigma_ci95")),
         ]
         for e in extrapolations(found)
     ]
+    activation = measured(found.get("Ea_eV"), found.get("Ea_ci95_eV"))
     section.table(
         ("T (K)", "D (cm²/s)", "95 % interval", "σ (mS/cm)", "95 % interval "),
         rows,
-        f"{head}Extrapolated along the line with Ea = {show(found.get('Ea_eV'))} eV (95 %: "
+        f"{head}Extrapolated along the line with Ea = {activation} eV (95 %: "
         f"{interval(found.get('Ea_ci95_eV'))}); no phase change on the way is assumed.",
     )
 

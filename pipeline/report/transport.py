@@ -65,7 +65,8 @@ class Point:
             text = f"D = {show(self.D_cm2_s)} cm²/s (95 %: {interval(self.D_ci95_cm2_s)}); {show(self.n_hops, 2)} hops."
             return text + (f" Note: {'; '.join(self.reasons)}." if self.reasons else "")
         limit = f" Upper limit of D: {show(self.D_upper95_cm2_s, 2)} cm²/s." if self.D_upper95_cm2_s is not None else ""
-        why = f" Reason: {'; '.join(self.reasons)}." if self.reasons else ""
+        why = f" Reason: {self.reasons[0]}." if self.reasons else ""
+        why += f" Also seen: {'; '.join(self.reasons[1:])}." if self.reasons[1:] else ""
         return f"No value is stated.{why}{limit}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.report.inputs import ReportData, number
-from pipeline.report.page import Level, clip, interval, listed, plural, show
+from pipeline.report.page import Level, clip, interval, listed, measured, plural, show
 from pipeline.report.summary import label, overall_status
 from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
 
@@ -187,7 +187,8 @@ def _transport(data: ReportData, points: Sequence[Point], verdict: Verdict) -> N
                 + "."
             )
             continue
-        text = f"{p.title}: σ = {show(p.sigma_mS_cm)} mS/cm (95 %: {interval(p.sigma_ci95_mS_cm)})."
+        sigma = measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm)
+        text = f"{p.title}: σ = {sigma} mS/cm (95 %: {interval(p.sigma_ci95_mS_cm)})."
         width = relative_width(p)
         if width is not None and width > MAX_RELATIVE_CI:
             verdict.unsure.append(f"{text} The run is diffusive, but the interval is wide (± {100 * width:.0f} %).")
@@ -239,7 +240,10 @@ def tiles(data: ReportData) -> list[Tile]:
     if valued:
         p = valued[-1]
         found.append(
-            Tile(show(p.sigma_mS_cm), "mS/cm", f"conductivity at {p.title}", f"95 %: {interval(p.sigma_ci95_mS_cm)}")
+            Tile(
+                measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm), "mS/cm", f"conductivity at {p.title}",
+                f"95 %: {interval(p.sigma_ci95_mS_cm, 2)}",
+            )
         )
     elif points:
         found.append(Tile("none", "", "conductivity", "inconclusive at every temperature"))
@@ -247,8 +251,9 @@ def tiles(data: ReportData) -> list[Tile]:
     for system, part, _ in parts[:2]:
         if number(part.get("Ea_eV")) is not None:
             of = f", {clip(system, 30)}" if len(parts) > 1 else ""
-            note = f"95 %: {interval(part.get('Ea_ci95_eV'))}"
-            found.append(Tile(show(part["Ea_eV"]), "eV", f"activation energy{of}", note))
+            ends = part.get("Ea_ci95_eV")
+            note = f"95 %: {interval(ends)}"
+            found.append(Tile(measured(part["Ea_eV"], ends), "eV", f"activation energy{of}", note))
     for name, words in (("fine_tuned", "fine-tuned"), ("pretrain", "pre-trained")):
         force, energy = _mae(data, name, "force_mae_meV_A"), _mae(data, name, "energy_mae_meV_atom")
         if force is not None:

@@ -149,6 +149,13 @@ def test_torch_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_a_machine_too_busy_to_answer_says_nothing_against_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "probe", lambda *_: (False, doctor.NO_ANSWER))
+    found = list(doctor._torch())
+    assert [(one.name, one.status) for one in found] == [("torch", "warning")]
+    assert doctor.exit_code(found) == 0
+
+
 def test_graphics_cards_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = '{"version": "2.11.0", "cuda": "12.8", "cards": ["H200", "H200"]}'
     monkeypatch.setattr(doctor, "_TORCH_PROBE", f"print('noise'); print('PROBE' + {answer!r})")

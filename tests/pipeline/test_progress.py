@@ -96,3 +96,11 @@ def test_failure_is_described_with_its_folder() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (75, "1:15"), (3725, "1:02:05")])
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_a_stage_of_a_run_that_ended_is_interrupted_and_not_running() -> None:
+    begun = [event("done", "02", "aimd-000", 1.0), event("start", "02", "aimd-001", 2.0)]
+    stage = stage_status([node("aimd", "02", 2)], begun)[0]
+    assert stage.status == "running"
+    stage.stopped = True
+    assert stage.status == "interrupted"

@@ -151,7 +151,8 @@ def test_figures_are_written_and_reproducible(campaign, tmp_path):
     for name in ("a", "b"):
         analyse_folder([folder], settings, tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
-    tables = [f"motion_LPS_1000K_0_{name}.csv" for name in ("density", "host", "net", "non_gaussian", "van_hove")]
+    kinds = ("density", "host", "jumps", "net", "non_gaussian", "van_hove")
+    tables = [f"motion_LPS_1000K_0_{name}.csv" for name in kinds]
     assert names == sorted([
         "arrhenius.png", "arrhenius.svg", "motion_LPS_1000K_0.png", "motion_LPS_1000K_0.svg", "msd_LPS_1000K_0.png",
         "msd_LPS_1000K_0.svg", "replicas.png", "replicas.svg", *tables,
@@ -297,9 +298,10 @@ def test_comparison_with_experiment(tmp_path):
     measured.write_text("system,x,sigma_mS_cm,D_cm2_s,Ea_eV\nA,0.0,3.0,1e-8,0.3\nB,0.5,5.0,,0.28\n")
     analyse_folder([tmp_path / "t.csv"], ConductivitySettings(), tmp_path / "out", compare=measured)
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
-    assert {"arrhenius.svg", "series.svg", "parity.svg", "parity.png"} <= names
+    assert {"activation.svg", "arrhenius.svg", "series.svg", "parity.svg", "parity.png"} <= names
     assert (tmp_path / "out/figures/parity.csv").read_text().startswith("system,x,source,measured_sigma_mS_cm")
     assert "experiment" in (tmp_path / "out/figures/series.svg").read_text()
+    assert (tmp_path / "out/activation.csv").read_text().count("\n") == 3
     measured.write_text("name,x\nA,1\n")
     with pytest.raises(InputError, match="no column `system`"):
         analyse_folder([tmp_path / "t.csv"], PLAIN, tmp_path / "out", compare=measured)

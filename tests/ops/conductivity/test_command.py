@@ -64,7 +64,8 @@ def test_bad_input_ends_with_two(app, makers, tmp_path):
     [
         (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--at-K", "cold"], "not a list of numbers"),
         (["--cell", "1,2"], "6 numbers"),
-        (["--hop-A", "-1"], "hop_distance_A"), (["--reference", "moon"], "reference"), (["--mobile", ""], "mobile"),
+        (["--hop-A", "-1"], "--hop-A -1.0"), (["--reference", "moon"], "--reference moon"),
+        (["--mobile", ""], "--mobile"),
     ],
 )
 def test_wrong_options_are_explained(app, makers, tmp_path, words, message):

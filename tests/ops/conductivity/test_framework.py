@@ -33,7 +33,7 @@ def tracks_of(change=lambda moves, t, sites: None, n_samples=100, seed=0, vibrat
         symbols=symbols, mobile=np.zeros((10, 3, n_samples), np.float32), mobile_symbols=["Li"] * 10, sums={},
         counts={},
         cell=np.eye(3) * cell, volume_A3=cell**3, dt_ps=0.1, first=sites / cell, samples=moves / cell,
-        sample_frames=np.arange(n_samples) * 10, drift_A=0.0,
+        sample_frames=np.arange(n_samples) * 10, drift=np.zeros(n_samples, np.float32), drift_A=0.0,
     )
 
 

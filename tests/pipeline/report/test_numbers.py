@@ -136,3 +136,21 @@ def test_verdict_warns_of_a_poor_model(tmp_path: Path) -> None:
     [warning] = judge(load_data(ReportInputs(evaluations=poor))).unsure
     assert "not necessarily of the material" in warning
     assert not judge(load_data(ReportInputs(evaluations=good))).unsure
+
+
+@pytest.mark.parametrize(
+    ("value", "ci95", "text"),
+    [
+        (4420.0, (2300.0, 6500.0), "4400"),
+        (0.2031, (0.19, 0.22), "0.203"),
+        (12.345, (12.3, 12.4), "12.3"),
+        (7.77e-6, (2e-6, 1.4e-5), "7.8×10⁻⁶"),
+        (5.0, (-20.0, 60.0), "5"),
+        (3.14159, None, "3.14"),
+        (None, (1.0, 2.0), "–"),
+    ],
+)
+def test_a_measured_number_has_the_digits_that_its_interval_leaves(
+    value: float | None, ci95: tuple[float, float] | None, text: str
+) -> None:
+    assert page.measured(value, ci95) == (page.ABSENT if value is None else text)
