@@ -91,6 +91,9 @@ class ClusterPreset(Settings):
     retries: int = Field(4, ge=0, le=50, description="Further pods after one that was lost, evicted or killed.")
     backoff_s: int = Field(20, ge=1, description="Pause before the second attempt; it doubles each time.")
     keep_days: float = Field(30, gt=0, description="A finished workflow (not its results) goes after so many days.")
+    store: ResourceName = Field(
+        __version__, description="Finished tasks are found again by workflows that name the same store."
+    )
     checkpoint_every_s: int = Field(300, ge=5, description="Long tasks store a checkpoint every so many seconds.")
     grace_s: int = Field(60, ge=1, description="Seconds a pod has to store its last checkpoint when it must go.")
     ui: str = Field("", description="Address of Argo's user interface, for the links that `submit` prints.")

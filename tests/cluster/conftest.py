@@ -124,10 +124,14 @@ def age_s(timestamp: str) -> float:
 
 
 def submit(config: Path, folder: Path, *overrides: str) -> Run:
-    """Render a configuration and submit the file with the plain Argo client."""
+    """Render a configuration and submit the file with the plain Argo client.
+
+    It has a store of its own: finished tasks of other runs are not taken for its.
+    """
     file = folder / "wf.yaml"
     settings = [part for item in overrides for part in ("-s", item)]
-    dpa_sse("render", config, "-o", file, "-s", f"cluster.preset={PRESET}", *ONE_THREAD, *settings, cwd=folder)
+    cluster = ("-s", f"cluster.preset={PRESET}", "-s", f"cluster.overrides={{store: test-{time.time_ns()}}}")
+    dpa_sse("render", config, "-o", file, *cluster, *ONE_THREAD, *settings, cwd=folder)
     return Run(call("argo", "submit", "-n", NAMESPACE, file, "-o", "name", cwd=folder).strip().rpartition("/")[2])
 
 

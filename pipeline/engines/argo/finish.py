@@ -28,7 +28,7 @@ STORE_CONFIG, STORE_SECRET = "dpa-sse-store", "dpa-sse-s3"
 STORE_PREFIX = "DPA_SSE_S3_"
 SHARED_INIT = "fan-out-init"
 DEADLINE_MARGIN_S = 600
-GATES = {"after-learning": ("learning", 1), "before-md": ("md-init", 0)}
+GATES = {"after-learning": ("learning", 1), "before-md": ("md", 0)}
 METRICS = {
     "candidates": ("dpa_sse_candidates", "Frames between the trust levels in an iteration"),
     "selected": ("dpa_sse_selected", "Frames chosen for labelling in an iteration"),
@@ -60,6 +60,7 @@ def finish(rendered: Mapping[str, Any], platform: ArgoPlatform, about: Mapping[s
     entry = spec["entrypoint"]
     templates = [_template(template, platform) for template in spec["templates"]]
     _mount_inputs(templates)
+    _begin_early(templates)
     _add_gates(templates, entry, about["suspend"])
     seconds = round(preset.keep_days * 86400)
     labels = {"app.kubernetes.io/part-of": "dpa-sse", "dpa-sse/project": about["project"]}
@@ -323,6 +324,19 @@ def _mount_inputs(templates: list[dict[str, Any]]) -> None:
                 template["volumes"].append({"name": name, "persistentVolumeClaim": source})
                 mount = {"name": name, "mountPath": f"{VOLUMES}/{claim}", "readOnly": True}
                 template["script"]["volumeMounts"].append(mount)
+
+
+def _begin_early(templates: list[dict[str, Any]]) -> None:
+    """Let the bookkeeping step of a fan-out, which waits for nothing, run beside the step before it."""
+    for template in templates:
+        groups: list[list[dict[str, Any]]] = []
+        for group in template.get("steps", []):
+            if groups and all(step["template"] == SHARED_INIT for step in group):
+                groups[-1] = [*groups[-1], *group]
+            else:
+                groups.append(group)
+        if groups:
+            template["steps"] = groups
 
 
 def _add_gates(templates: list[dict[str, Any]], entry: str, gates: list[str]) -> None:

@@ -77,7 +77,7 @@ class ArgoPlatform:
             "DPA_SSE_EVENTS": "stdout",
             "DPA_SSE_VERSION": __version__,
             "DPA_SSE_STORE": "s3",
-            "DPA_SSE_STORE_PREFIX": f"store/{__version__}",
+            "DPA_SSE_STORE_PREFIX": f"store/{self.preset.store}",
             "DPA_SSE_CHECKPOINT_S": str(self.preset.checkpoint_every_s),
         }
         if facts.op.page:
