@@ -162,9 +162,12 @@ def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None
 
 def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> int:
     """Download results and put the readable parts of the run folder in place."""
-    from pipeline.commands.ending import publish
+    from pipeline.commands.ending import publish, write_report
 
-    publish(bring(run, cluster, steps, out))
+    target = bring(run, cluster, steps, out)
+    publish(target)
+    if "report" in target.finished():
+        write_report(target, "done")
     return 0
 
 

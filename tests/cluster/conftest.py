@@ -70,7 +70,7 @@ class Run:
             phase = self.phase()
             if phase in ENDED or (until and until()):
                 return phase
-            time.sleep(2)
+            time.sleep(5)
         pytest.fail(f"{self.name} is {self.phase()} after {limit_s:.0f} s\n{self.why()}")
 
     def events(self) -> list[dict[str, Any]]:

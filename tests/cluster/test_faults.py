@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import LIMIT_S, MOCK, ONE_THREAD, Run, dpa_sse, kubectl, submit
+from pipeline.engines.argo.bucket import open_bucket
+from pipeline.engines.argo.cluster import Cluster
+from tests.cluster.conftest import LIMIT_S, MOCK, NAMESPACE, ONE_THREAD, Run, dpa_sse, kubectl, submit
 from tests.cluster.test_mock_pipeline import numbers
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
@@ -50,9 +53,11 @@ def test_numbers_are_those_of_an_undisturbed_run(disturbed: Run, tmp_path: Path)
     assert numbers(tmp_path / "runs" / disturbed.name) == numbers(tmp_path / "runs" / "mock")
 
 
-def test_labels_that_fail_now_and_then_are_left_out(tmp_path: Path) -> None:
+def test_an_aimd_that_breaks_off_keeps_what_it_has(tmp_path: Path) -> None:
     run = submit(MOCK, tmp_path, "labeler.fail_every=7", "failure.min_success_ratio=0.1", *DATA_ONLY).succeeded()
-    assert "failed" in {event["event"] for event in run.events()}
+    reasons = [event["reason"] for event in run.events() if event["event"] == "done" and event.get("reason")]
+    assert len(reasons) == 4, "one per AIMD"
+    assert all("the mock labeler fails" in reason for reason in reasons)
 
 
 def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Path) -> None:
@@ -63,6 +68,16 @@ def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Pat
     status = dpa_sse("status", run.reference, cwd=tmp_path, check=False)
     assert "the mock labeler fails" in status
     assert "min_success_ratio" in status
+
+
+def test_an_input_that_can_not_be_used_is_not_tried_again(tmp_path: Path) -> None:
+    key = f"inputs/test-{time.time_ns()}"
+    open_bucket(Cluster(), NAMESPACE).put(f"{key}/notes.txt", b"no data set")
+    run = submit(MOCK, tmp_path, f"data=[s3://{key}]", *DATA_ONLY)
+    assert run.wait() == "Failed"
+    failed = [node for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Failed"]
+    assert [node["templateName"] for node in failed] == ["user-data"]
+    assert "no deepmd/npy system found" in dpa_sse("status", run.reference, cwd=tmp_path, check=False)
 
 
 def test_stop_and_resume(tmp_path: Path) -> None:

@@ -230,6 +230,19 @@ def test_download_fills_a_run_folder(fake: FakeCluster, tmp_path: Path, monkeypa
         CliRunner().invoke(app, ["download", name, "nonsense"], catch_exceptions=False)
 
 
+def test_download_brings_the_report_to_its_place(
+    fake: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = submit(fake)
+    bucket = FolderBucket(tmp_path / "bucket")
+    monkeypatch.setattr(bucket_module, "open_bucket", lambda _cluster, _namespace: bucket)
+    put(bucket, "wf/report/out.tgz", {"out/report.html": "<html>", "out/summary.json": "{}"})
+    set_status(fake, name, "Succeeded", node("report", "Succeeded", attempts=("Succeeded",)))
+    assert "1 task" in dpa_sse("download", name)
+    assert (Path("runs") / name / "report.html").read_text() == "<html>"
+    assert (Path("runs") / name / "summary.json").read_text() == "{}"
+
+
 def test_what_is_not_there_is_said_in_one_line(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="dpa-sse/none: not found on the cluster"):
         CliRunner().invoke(app, ["status", "argo:none"], catch_exceptions=False)
