@@ -13,6 +13,7 @@ from ops.errors import InputError
 from ops.labelers.base import AimdRun
 from ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
 from ops.labelers.cp2k.sections import parse, render
+from ops.labelers.kmesh import kspacing_mesh
 from ops.labelers.settings import Cp2kLabeler
 
 if TYPE_CHECKING:
@@ -63,12 +64,10 @@ def dynamics_input(
 
 
 def kpoint_mesh(settings: Cp2kLabeler, cell: np.ndarray) -> tuple[int, int, int]:
-    """Return the k-point mesh of a cell, n_i = ceil(2 pi |b_i| / spacing) with b_i without 2 pi."""
+    """Return the k-point mesh of a cell; Gamma alone where the settings have no spacing."""
     if settings.kspacing is None or settings.method != "dft":
         return 1, 1, 1
-    lengths = 2 * math.pi * np.linalg.norm(np.linalg.inv(cell), axis=0)
-    a, b, c = (max(1, math.ceil(length / settings.kspacing - 1e-9)) for length in lengths)
-    return a, b, c
+    return kspacing_mesh(cell, settings.kspacing)
 
 
 def _input(

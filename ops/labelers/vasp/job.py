@@ -18,9 +18,10 @@ import numpy as np
 
 from ops.errors import FatalError, InputError, PipelineError
 from ops.files import write_json, write_text
+from ops.labelers.kmesh import kspacing_mesh
 from ops.labelers.settings import VaspLabeler
 from ops.labelers.vasp.incar import Value, incar_text, tag_number, tag_truth
-from ops.labelers.vasp.kmesh import kpoints_text, kspacing_mesh
+from ops.labelers.vasp.kmesh import kpoints_text
 from ops.labelers.vasp.potcar import Potcar, write_potcar
 from ops.labelers.vasp.results import INCAR_USED, KPOINTS_ASKED, KPOINTS_USED
 from ops.tools import die_with_parent, tail, thread_environment

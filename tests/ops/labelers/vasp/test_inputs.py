@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from ops.errors import FatalError, InputError
+from ops.labelers.kmesh import kspacing_mesh
 from ops.labelers.registry import aimd_problems, labeler_problems
 from ops.labelers.settings import AimdSettings, VaspLabeler
 from ops.labelers.vasp.incar import incar_problems, incar_text, label_incar, read_incar, single_point_tags
 from ops.labelers.vasp.job import poscar_text
-from ops.labelers.vasp.kmesh import kpoints_text, kspacing_mesh
+from ops.labelers.vasp.kmesh import kpoints_text
 from ops.labelers.vasp.potcar import find_potcar
 from pipeline.config import ConfigError, load_checked
 from pipeline.config.load import load_project
