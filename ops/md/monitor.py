@@ -29,7 +29,8 @@ BOND = 1.23  # of the sum of covalent radii: 2.6 A for P-S
 MAX_VOLUME_RATIO = 2.0
 KEPT_POLYHEDRA = 0.9  # share of the polyhedra of the start that must be left
 WINDOW = 10  # checked frames over which the melt criteria are averaged, at least
-WINDOW_FS = 300.0  # and time: several periods of the P-S stretching, so that one long bond is no decomposition
+BOND_FS = 300.0  # and time: several periods of the P-S stretching, so that one long bond is no decomposition
+PLACE_FS = 1000.0  # whole polyhedra swing against the halides with some 1 THz: a short average takes that for a walk
 MAX_CHECKS = 400  # checks of one run: longer runs are checked every n-th frame
 
 
@@ -110,14 +111,14 @@ class Monitor:
         Time between frames.
     """
 
-    def __init__(self, start: Atoms, n_frames: int, *, melt: bool, frame_fs: float = WINDOW_FS) -> None:
+    def __init__(self, start: Atoms, n_frames: int, *, melt: bool, frame_fs: float = BOND_FS) -> None:
         self._geometry = Geometry(start.get_chemical_symbols())
         self._volume = abs(start.get_volume())
         self._every = max(1, n_frames // MAX_CHECKS)
         self._count = 0
         _, self._reference = self._geometry.measure(start.cell.array, start.positions)
-        self._window = max(WINDOW, round(WINDOW_FS / (frame_fs * self._every)))
-        self._intact: deque[float] = deque(maxlen=self._window)
+        bonds, self._window = (max(WINDOW, round(time / (frame_fs * self._every))) for time in (BOND_FS, PLACE_FS))
+        self._intact: deque[float] = deque(maxlen=bonds)
         self._recent: deque[np.ndarray] = deque(maxlen=self._window)
         self._first: list[np.ndarray] = []
         self._elements = np.array(start.get_chemical_symbols())
@@ -169,15 +170,14 @@ class Monitor:
         self._recent.append(reduced)
         sites = self._framework.sites
         self._measure(reduced, frame.cell, self._framework)
-        if len(self._recent) < self._window:
-            return
-        shift = np.mean(self._recent, axis=0) - np.mean(self._first, axis=0)
-        self._motion = judge_motion(self._framework, shift[sites] @ frame.cell)
-        if self._intact and np.mean(self._intact) < KEPT_POLYHEDRA:
+        if len(self._intact) == self._intact.maxlen and np.mean(self._intact) < KEPT_POLYHEDRA:
             share = 100 * float(np.mean(self._intact))
             self._stop("melted", frame, f"only {share:.0f} % of the coordination polyhedra of the start are left")
-        elif self._motion.melted:
-            self._stop("melted", frame, "; ".join(self._motion.melted))
+        elif len(self._recent) == self._window:
+            shift = np.mean(self._recent, axis=0) - np.mean(self._first, axis=0)
+            self._motion = judge_motion(self._framework, shift[sites] @ frame.cell)
+            if self._motion.melted:
+                self._stop("melted", frame, "; ".join(self._motion.melted))
 
     def _measure(self, reduced: np.ndarray, cell: np.ndarray, framework: Framework) -> None:
         """Keep the rms displacement of each element since the first frame, for the record of the run."""

@@ -206,6 +206,22 @@ def test_vibration_at_1200_K_is_no_melt():
     assert all(one["rms_A"] < 0.15 * 4.1 for one in monitor.summary["sublattices"].values())
 
 
+def test_tetrahedra_that_swing_by_an_angstrom_with_one_terahertz_are_no_melt():
+    """As CHGNet has it in a hot, expanded argyrodite: averages of 0.3 ps are 0.7 A apart, and stay so."""
+    generator = np.random.default_rng(6)
+    ways, phases = generator.standard_normal((8, 3)), 2 * np.pi * generator.random(8)
+    ways *= 1.6 / np.linalg.norm(ways, axis=1)[:, None]
+
+    def swing(shift, step):
+        units = ways * np.sin(2 * np.pi * step * 0.02 + phases)[:, None]
+        shift[PHOSPHORUS] += units
+        shift[BONDED] += np.repeat(units, 4, axis=0)
+
+    monitor = watch(swing, n_frames=400)
+    assert monitor.problem is None
+    assert monitor.summary["sublattices"]["P"]["rms_A"] < 0.3
+
+
 def test_one_exchange_of_a_halide_and_sulfur_is_told():
     def exchange(shift, step):
         if step > 50:
