@@ -18,7 +18,10 @@ NOT_DIFFUSIVE = "not diffusive (upper limit)"
 TOO_FEW = "unreliable: too few frames"
 _MIN_HOPS = 50
 _WARN_HOPS = 200
+_MAX_RELATIVE = 1 / 3  # error of D
+_GROUP_SPANS = 40
 _BENT, _BENT_SIGMAS = 0.7, -2.0  # rise over that of the line, and difference in standard errors
+_SAG_SIGMAS = -1.0  # from here on a smaller rise is part of the error
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Part:
         Observed over expected scatter between time blocks of this run, and the number of blocks.
     block_slopes : numpy.ndarray or None
         Slope of the MSD in each time block, A^2/ps.
+    group : float or None
+        How many ions hop at a time, see ``group_size``.
     """
 
     n_ions: int
@@ -47,6 +52,7 @@ class Part:
     tracks: np.ndarray | None = None
     scatter: tuple[float, int] | None = None
     block_slopes: np.ndarray | None = None
+    group: float | None = None
 
     @property
     def msd(self) -> np.ndarray:
@@ -138,6 +144,23 @@ def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
     return float(slopes.std(ddof=1)) / line.sigma, len(edges) - 1
 
 
+def group_size(part: Part, hop_A: float) -> float | None:
+    """Return how many ions hop at a time: variance over mean of the number of hops in short times, at least one.
+
+    A hop is a displacement by more than half its length between the means over successive fortieths of the run. With
+    independent ions their number has the variance of a Poisson process; groups of K ions multiply it by K.
+    """
+    if part.tracks is None:
+        return None
+    size = max(3, part.n_frames // _GROUP_SPANS)
+    count = part.n_frames // size
+    if count < 5:
+        return 1.0
+    means = np.add.reduceat(part.tracks[:, :, : count * size], np.arange(0, count * size, size), axis=2) / size
+    hops = (np.linalg.norm(np.diff(means, axis=2), axis=1) > 0.5 * hop_A).sum(axis=0)
+    return float(np.clip(hops.var(ddof=1) / max(hops.mean(), 1e-12), 1.0, part.n_ions))
+
+
 def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = None) -> Estimate:
     """Return the tracer diffusion coefficient of one species with its verdict.
 
@@ -160,13 +183,15 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
     for part in parts:
         if part.scatter is None:
             part.scatter = block_scatter(part, hop_A)
+        if part.group is None:
+            part.group = group_size(part, hop_A)
     if len(parts) < 3 and all(part.scatter is None for part in parts):
         return Estimate(TOO_FEW, [f"{parts[0].n_frames} frames are too few to compare parts of the run"], curve=curve)
     blocks, freedom = _pooled_scatter(parts)
     latest, margin = latest_start(length, len(parts)), needed_margin(len(parts))
     start = find_start(curve, latest, hop_A, max(1.0, blocks), margin, given_ps)
     if start is None:
-        return _without_start(parts, curve, hop_A, length)
+        return _without_start(parts, curve, hop_A, length, given_ps)
     line, time = start.line, start.start_ps
     details = _half_width(parts, curve, start, blocks, freedom)
     half = details["ln_half95"]
@@ -177,8 +202,9 @@ def estimate_self(parts: Sequence[Part], hop_A: float, given_ps: float | None = 
     why, factor = gates(parts, line, time, half / 1.96, hops, hop_A)
     ratio, sigmas = bend(curve, start, max(1.0, blocks))
     details |= {"late_rise_over_line": ratio, "late_rise_sigma": sigmas}
-    if not why and ratio < _BENT and sigmas < _BENT_SIGMAS:
-        why = f"the MSD bends: up to T/2 it rises by {ratio:.0%} of what the line of the fit says ({sigmas:.1f} sigma)"
+    if not why:
+        why = _judge_late_rise(estimate, ratio, sigmas)
+        half = details["ln_half95"]
     if why:
         _refuse(estimate, parts, line, hop_A, half, why)
         if factor is not None:
@@ -209,6 +235,24 @@ def bend(curve: Curve, start: Start, scatter: float) -> tuple[float, float]:
     return rise / max(slope * span, 1e-12), (rise - line.slope * span) / error
 
 
+def _judge_late_rise(estimate: Estimate, ratio: float, sigmas: float) -> str:
+    """Return why an MSD that rises less at the end is refused, else widen the interval by what is missing.
+
+    Ions that still relax among the sites of a cage raise the slope by more than the scatter of the points shows.
+    """
+    details, text = estimate.details, f"up to T/2 the MSD rises by {ratio:.0%} of what the line of the fit says"
+    if ratio < _BENT and sigmas < _BENT_SIGMAS:
+        return f"the MSD bends: {text} ({sigmas:.1f} sigma)"
+    if sigmas < _SAG_SIGMAS:
+        details["ln_half95_bend"] = 1.96 * (1 - ratio)
+        details["ln_half95"] = float(np.hypot(details["ln_half95"], details["ln_half95_bend"]))
+        if sigmas < _BENT_SIGMAS:
+            if details["ln_half95"] / 1.96 > _MAX_RELATIVE:
+                return f"D is below three sigma: {text}"
+            estimate.reasons.append(f"{text}: the interval is wider")
+    return ""
+
+
 def mean_msd(parts: Sequence[Part]) -> np.ndarray:
     """Return the MSD averaged over replicas up to half of the shortest one, A^2."""
     last = min(part.n_frames for part in parts) // 2
@@ -236,7 +280,7 @@ def gates(
         return why, 0.5 * hop_A**2 / max(rise, 0.05 * hop_A**2) if grows else None
     if hops < _MIN_HOPS:
         return f"{hops:.0f} hops in all, {_MIN_HOPS} are needed", _MIN_HOPS / hops if grows else None
-    if relative > 1 / 3:
+    if relative > _MAX_RELATIVE:
         return "D is below three sigma", (3 * relative) ** 2 if grows else None
     return "", None
 
@@ -302,12 +346,16 @@ def halves_differ(slopes: np.ndarray | None) -> float | None:
 def _refuse(
     estimate: Estimate, parts: Sequence[Part], line: Line, hop_A: float, half: float, why: str
 ) -> None:
-    """Turn an estimate into an upper limit: slope + 1.645 sigma, and never below counting statistics of hops."""
+    """Turn an estimate into an upper limit: slope + 1.645 sigma, and never below counting statistics of hops.
+
+    Where ions hop in groups, the groups are what is counted.
+    """
     from scipy.stats import chi2
 
-    exposure = sum(part.n_ions * part.length_ps for part in parts)
+    group = float(np.mean([part.group or 1.0 for part in parts]))
+    exposure = sum(part.n_ions * part.length_ps for part in parts) / group
     slope = max(line.slope, 0.0)
-    sigma = max(half / 1.96 * slope, line.birge_sigma)
+    sigma = max(half / 1.96 * slope, line.birge_sigma, float(np.sqrt(group)) * line.sigma)
     hops = slope * exposure / hop_A**2
     poisson = float(chi2.ppf(0.95, 2 * (hops + 1))) / 2 * hop_A**2 / exposure
     estimate.verdict = NOT_DIFFUSIVE
@@ -321,7 +369,9 @@ def _ask_more(estimate: Estimate, more_ps: float) -> None:
     estimate.verdict = f"too short ({estimate.more_ps:.0f} more ps needed)"
 
 
-def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: float) -> Estimate:
+def _without_start(
+    parts: Sequence[Part], curve: Curve, hop_A: float, length: float, given_ps: float | None = None
+) -> Estimate:
     """Conclude for a run in which no start was found: caged, or too short."""
     estimate = Estimate(NOT_DIFFUSIVE, n_hops=0.0, curve=curve)
     latest, mean = latest_start(length, len(parts)), mean_msd(parts)
@@ -338,11 +388,14 @@ def _without_start(parts: Sequence[Part], curve: Curve, hop_A: float, length: fl
             f"the MSD reaches half a squared hop only after {reached[0] * parts[0].dt_ps:.3g} ps, too late in a run of "
             f"{length:.4g} ps"
         )
+    if given_ps and given_ps > latest:
+        why = f"the given start of {given_ps:g} ps is later than {latest:.3g} ps, the latest for {length:.4g} ps"
     _refuse(estimate, parts, estimate.line, hop_A, 0.0, why)
     exposure = sum(part.n_ions * part.length_ps for part in parts)
     estimate.n_hops = max(estimate.line.slope, 0.0) * exposure / hop_A**2
     if len(reached) and mean[-1] > 1.2 * mean[len(mean) // 2]:
-        needed = length / latest * 1.1 * needed_margin(len(parts)) * reached[0] * parts[0].dt_ps
+        earliest = given_ps or 1.1 * needed_margin(len(parts)) * reached[0] * parts[0].dt_ps
+        needed = length / latest * earliest
         _ask_more(estimate, max(needed - length, 0.1 * length))
     return estimate
 

@@ -169,3 +169,32 @@ def test_the_line_is_held_against_the_end_of_the_curve():
     ]
     assert abs(np.mean(sigmas)) < 0.6
     assert 0.5 < np.std(sigmas) < 1.4
+
+
+def test_hops_among_the_sites_of_a_cage_widen_the_interval():
+    """Ions relax in a cage of twelve sites (36 ps) and leave it now and then: D is biased, and the error says so."""
+    inside = HopModel(n_ions=60, dt_ps=0.2, D_A2_ps=0.048, hop_A=2.4, cage_sites=True, shared=0.0, cage_A=0.0)
+    between = HopModel(n_ions=60, dt_ps=0.2, D_A2_ps=0.03, hop_A=7.0, shared=0.0, cage_A=0.0, vibration_A=0.0)
+    covered = []
+    for seed in range(40):
+        tracks = simulate(inside, seed) + simulate(between, 1000 + seed)
+        estimate = estimate_self([analysed(tracks, 0.2)], 3.0)
+        if estimate.verdict == DIFFUSIVE:
+            low, high = estimate.D_ci95_cm2_s
+            covered.append(low < 0.03e-4 < high)
+    assert len(covered) >= 20
+    assert np.mean(covered) >= 0.8
+
+
+def test_upper_limits_hold_for_ions_that_hop_in_groups():
+    model = HopModel(D_A2_ps=0.008, shared=1.0, group=5, cage_A=0.2)  # eight events expected, of five ions each
+    estimates = [estimate_self([parts_of(model, seed)], model.hop_A) for seed in range(60)]
+    limits = np.array([one.D_upper95_cm2_s * 1e4 for one in estimates if one.verdict != DIFFUSIVE])
+    assert len(limits) >= 55
+    assert np.mean(limits > model.D_A2_ps) >= 0.9
+
+
+def test_a_given_start_that_is_too_late_says_how_long_the_run_must_be():
+    estimate = estimate_self([parts_of(HopModel(), 1)], 3.0, given_ps=150.0)
+    assert estimate.verdict == "too short (1001 more ps needed)"
+    assert "the given start of 150 ps is later than 25 ps" in estimate.reasons[0]
