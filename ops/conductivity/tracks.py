@@ -113,7 +113,11 @@ class _Pass:
         """Unwrap one chunk and keep what is needed of it."""
         from ops.conductivity import kernels
 
-        inverses = np.linalg.inv(chunk.cells)
+        try:
+            inverses = np.linalg.inv(chunk.cells)
+        except np.linalg.LinAlgError as error:
+            last = self.count + len(chunk.cells)
+            raise InputError(f"a cell without volume between frames {self.count} and {last}") from error
         if self.previous is None:
             self.previous = (chunk.positions[0] - chunk.origins[0]) @ inverses[0]
             self.first = self.previous.copy()
@@ -315,7 +319,10 @@ def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[s
         raise InputError(f"fewer than ten frames are left after the first {skip_ps:g} ps")
     steps = steps[begin:]
     dt = float(np.median(steps))
-    uneven = np.flatnonzero(np.abs(steps - dt) > 1e-4 * dt + 1e-9)
+    rounding = 1e-9
+    if (times == times.astype(np.float32)).all():  # written in single precision, as XTC does
+        rounding += 2 * float(np.spacing(np.float32(np.abs(times).max())))
+    uneven = np.flatnonzero(np.abs(steps - dt) > 1e-4 * dt + rounding)
     if len(uneven) == 0:
         return slice(begin, len(times)), float((times[-1] - times[begin]) / len(steps))
     edges = np.concatenate([[-1], uneven, [len(steps)]])
@@ -325,4 +332,4 @@ def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[s
         count = f"{len(uneven)} of {len(steps)}"
         raise InputError(f"frames are not evenly spaced ({count} intervals differ from {dt:g} ps)")
     notes.append(f"frames are missing: only the {last - first} even ones from {times[first]:g} ps on are used")
-    return slice(first, last), dt
+    return slice(first, last), float((times[last - 1] - times[first]) / (last - 1 - first))

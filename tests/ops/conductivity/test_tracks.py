@@ -232,3 +232,22 @@ def test_growth_without_a_hint(makers):
     sample = makers.sample(n_frames=2500, n_li=4)
     tracks = follow(trajectory(sample.wrapped(), sample.cells, sample.symbols), ["Li"])
     np.testing.assert_allclose(tracks.mobile, framework_relative(sample, 4), atol=2e-4)
+
+
+def test_times_in_single_precision_are_even(sample):
+    """An XTC file rounds times, after a nanosecond to more than a ten-thousandth of a usual spacing of frames."""
+    times = (5000 + np.arange(300) * 0.1).astype(np.float32).astype(float)
+    keep, dt = even_section(times, 0.0, [])
+    assert (keep.start, keep.stop) == (0, 300)
+    assert dt == pytest.approx(0.1, rel=1e-5)
+    notes: list[str] = []
+    keep, dt = even_section(np.delete(times, range(40, 60)), 0.0, notes)
+    assert (keep.start, keep.stop) == (40, 280)
+    assert dt == pytest.approx(0.1, rel=1e-5)
+    assert "frames are missing" in notes[0]
+
+
+def test_a_cell_without_volume_is_refused(sample):
+    cells = np.zeros_like(sample.cells)
+    with pytest.raises(InputError, match="without volume between frames 0 and"):
+        follow(trajectory(sample.positions, cells, sample.symbols), ["Li"])
