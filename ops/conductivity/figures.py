@@ -45,7 +45,7 @@ def write_figures(
                 written.append(motion_figure(run, settings, folder / f"motion_{run.source}.svg"))
                 write_motion(run, folder)
             if run.folder is not None:
-                health = health_figure(run, folder / f"health_{run.source}.svg")
+                health = health_figure(run, folder / f"health_{run.source}.svg", settings.reference)
                 if health is not None:
                     write_drift(run, folder)
                 written.append(health)

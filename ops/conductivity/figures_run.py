@@ -95,6 +95,7 @@ def _plateau(axes: Any, run: Run, settings: ConductivitySettings) -> None:
     main = run.estimates.get(settings.mobile[0])
     axes.set(xlabel="start of the fit (ps)", ylabel="D (cm$^2$/s)")
     if main is None or main.start is None:
+        axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "no diffusive regime", transform=axes.transAxes, ha="center", color="0.4")
         return
     scan = main.start.scan
@@ -229,7 +230,7 @@ def _net(axes: Any, motion: Motion, settings: ConductivitySettings) -> None:
     axes.set_title(f"{motion.moved_fraction:.0%} moved by more than a hop", fontsize=8)
 
 
-def health_figure(run: Run, path: Path) -> Path | None:
+def health_figure(run: Run, path: Path, reference: str = "framework") -> Path | None:
     """Draw temperature, pressure, energy, volume (``thermo.csv`` of an MD folder) and drift against time."""
     source = run.folder / "thermo.csv" if run.folder is not None else None
     if source is None or not source.is_file():
@@ -242,12 +243,12 @@ def health_figure(run: Run, path: Path) -> Path | None:
     shown = [(key, label) for key, label in wanted if rows and key in rows[0]]
     if not shown or "time_ps" not in rows[0]:
         return None
-    drift = len(run.drift[0]) > 0
+    drift = len(run.drift[0]) > 0 and reference != "laboratory"  # which has none
     figure, axes = new_figure(1, len(shown) + drift, 2.5, 2.2)
     times = [_float(row["time_ps"]) for row in rows]
     if drift:
         axes[-1].plot(*run.drift, color=BLUE, lw=0.7)
-        axes[-1].set(xlabel="time (ps)", ylabel="drift of the framework (Å)", ylim=(0, None))
+        axes[-1].set(xlabel="time (ps)", ylabel=f"drift of the {reference} (Å)", ylim=(0, None))
     for panel, (key, label) in zip(np.atleast_1d(axes), shown, strict=False):
         panel.plot(times, [_float(row[key]) for row in rows], color=BLUE, lw=0.7)
         panel.set(xlabel="time (ps)", ylabel=label)

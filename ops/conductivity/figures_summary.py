@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.plotting import BLACK, BLUE, COLOURS, ORANGE, RED, SKY, new_figure, plain_log, save, shorten
+from ops.conductivity.plotting import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    ORANGE,
+    RED,
+    SKY,
+    new_figure,
+    plain_log,
+    save,
+    shorten,
+    shorten_middle,
+)
 
 _TICKS = (200, 250, 300, 350, 400, 500, 600, 800, 1000, 1300)
 
@@ -45,7 +57,7 @@ def _system(axes: Any, entries: list[dict[str, Any]], line: dict[str, Any], syst
         error = (line["Ea_ci95_eV"][1] - line["Ea_ci95_eV"][0]) / 2
         label = f"{system}, $E_a$ = {line['Ea_eV']:.2f} ± {error:.2f} eV"
         _band(axes, line, colour)
-    for entry in entries:
+    for entry in sorted(entries, key=lambda one: not one.get("D_cm2_s")):  # the legend shows a point, not a limit
         x, D, upper = 1000 / entry["temperature_K"], entry.get("D_cm2_s"), entry.get("D_upper95_cm2_s")
         if D:
             low, high = entry["D_ci95_cm2_s"]
@@ -77,7 +89,7 @@ def replica_figure(result: dict[str, Any], path: Path) -> Path | None:
         return None
     rows = [(entry, [run for run in result["runs"] if run["source"] in entry["sources"]]) for entry in pooled]
     count = sum(len(runs) + 1 for _, runs in rows)
-    figure, axes = new_figure(1, 1, 4.8, 0.9 + 0.22 * count)
+    figure, axes = new_figure(1, 1, 4.8, 1.2 + 0.22 * count)
     labels, y = [], 0
     for entry, runs in rows:
         for run in [*runs, entry]:
@@ -90,12 +102,17 @@ def replica_figure(result: dict[str, Any], path: Path) -> Path | None:
                               color=colour, capsize=2)
             elif run.get("D_upper95_cm2_s"):
                 axes.plot(run["D_upper95_cm2_s"], y, marker="<", color=colour, ms=4)
-            labels.append(f"{entry['system']} {entry['temperature_K']:g} K, pooled" if run is entry else run["source"])
+            pooled_name = f"{shorten(entry['system'], 20)} {entry['temperature_K']:g} K, pooled"
+            labels.append(pooled_name if run is entry else shorten_middle(run["source"], 32))
             y += 1
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
-    axes.set(xlabel="D (cm$^2$/s), 95 %; small: time blocks over their mean, first half filled", xscale="log")
-    axes.xaxis.set_minor_formatter("")
+    axes.set_xlabel("D (cm$^2$/s), 95 %\nsmall: time blocks over their\nmean, first half filled")
+    figure.set_figwidth(3.2 + 0.08 * max(len(label) for label in labels))  # the layout does not make the room
+    figure.get_layout_engine().set(w_pad=0.12)  # text is a little wider in PNG than in SVG, for which it is laid out
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    plain_log(axes.xaxis, high / low)
     return save(figure, path)
 
 
@@ -160,7 +177,7 @@ def activation_figure(
     }
     if len(found) < 2:
         return None
-    figure, axes = new_figure(1, 1, max(2.6, 1.0 + 0.5 * len(found)), 2.9)
+    figure, axes = new_figure(1, 1, max(3.0, 1.4 + 0.5 * len(found)), 2.9)
     places = np.arange(len(found))
     energies = np.array([line["Ea_eV"] for line in found.values()])
     low, high = np.array([line["Ea_ci95_eV"] for line in found.values()]).T
@@ -171,7 +188,8 @@ def activation_figure(
         axes.plot(*zip(*stars, strict=True), "*", color=RED, ms=9, mec=BLACK, mew=0.5, label="experiment")
         axes.legend()
     axes.set_xticks(places, [shorten(name, 24) for name in found], rotation=30, ha="right")
-    axes.set(ylabel="activation energy (eV)", ylim=(min(0.0, float(low.min())), None))
+    top = max(float(high.max()), *(energy for _, energy in stars), 0.0)
+    axes.set(ylabel="activation energy (eV)", ylim=(min(0.0, float(low.min())), 1.35 * top if stars else None))
     return save(figure, path)
 
 

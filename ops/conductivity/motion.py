@@ -122,12 +122,14 @@ def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
 def rose(jumps_A: np.ndarray, axes: tuple[int, int], bins: int = 36) -> tuple[np.ndarray, np.ndarray]:
     """Return directions (radians, centres of the bins) and the share of the jumps in a plane of Cartesian axes.
 
-    Each jump counts by the part of its squared length that lies in the plane.
+    Each jump counts by the part of its squared length that lies in the plane. Bins are centred on the axes, along which
+    jumps often go.
     """
-    edges = np.linspace(-np.pi, np.pi, bins + 1)
+    edges = np.linspace(-np.pi, np.pi, bins + 1) - np.pi / bins
     x, y = jumps_A[:, axes[0]], jumps_A[:, axes[1]]
     weights = (x**2 + y**2) / np.maximum((jumps_A**2).sum(axis=1), 1e-30)
-    counts, _ = np.histogram(np.arctan2(y, x), edges, weights=weights)
+    angles = np.arctan2(y, x)
+    counts, _ = np.histogram(np.where(angles < edges[-1], angles, angles - 2 * np.pi), edges, weights=weights)
     return 0.5 * (edges[1:] + edges[:-1]), counts / max(len(jumps_A), 1)
 
 

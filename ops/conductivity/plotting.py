@@ -51,6 +51,12 @@ def shorten(text: str, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def shorten_middle(text: str, width: int) -> str:
+    """Return a name of at most ``width`` characters with its end, which tells runs apart."""
+    keep = (width - 1) // 2
+    return text if len(text) <= width else f"{text[: width - 1 - keep]}…{text[-keep:]}"
+
+
 def plain_log(axis: Any, ratio: float) -> None:
     """Make an axis logarithmic with ticks that can be read when it spans less than some ten (``ratio``)."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

@@ -43,3 +43,11 @@ def test_a_run_too_short_for_a_jump_gives_none() -> None:
     jumps = jump_vectors(np.zeros((4, 3, 20), np.float32), 0.02, 3.0)
     assert jumps.shape == (0, 3)
     assert rose(jumps, (0, 1))[1].sum() == 0
+
+
+def test_jumps_along_an_axis_fall_into_one_bin() -> None:
+    jumps = np.array([[3.0, 0.0, 0.0], [3.0, 0.2, 0.0], [3.0, -0.2, 0.0], [-3.0, 0.1, 0.0], [-3.0, -0.1, 0.0]])
+    angles, shares = rose(jumps, (0, 1))
+    assert np.count_nonzero(shares) == 2
+    assert np.cos(angles[shares > 0]) == pytest.approx([-1.0, 1.0])
+    assert shares[shares > 0] == pytest.approx([0.4, 0.6], abs=0.01)
