@@ -16,9 +16,10 @@ Schema of ``conductivity.json`` (units are in the keys, absent numbers are null,
 ``temperatures``: replicas of one system and temperature pooled
     the same numbers, with n_runs, n_runs_refused, sources, length_ps (all together) and ln_D_sigma.
 ``arrhenius_by_system``: system -> line, and ``arrhenius``: that of the only system (all null with several)
-    Ea_eV, Ea_ci95_eV, D0_cm2_s, exponent_m, chi2_red, curvature_p (of a quadratic term), points_used, points_refused,
-    points_compared (temperatures, K); D_300K_cm2_s, D_300K_ci95_cm2_s, sigma_300K_mS_cm, sigma_300K_ci95_mS_cm, and the
-    same for other temperatures asked for; extrapolated (the same as a list, with leave-one-out ranges), curve, notes.
+    Ea_eV, Ea_ci95_eV, D0_cm2_s (for m = -1), exponent_m, chi2_red, curvature_p (of a quadratic term), points_used,
+    points_refused, points_compared (temperatures, K); D_300K_cm2_s, D_300K_ci95_cm2_s, sigma_300K_mS_cm,
+    sigma_300K_ci95_mS_cm (null with several mobile species), and the same for other temperatures asked for;
+    extrapolated (the same as a list, with leave-one-out ranges), curve, notes.
 """
 
 from __future__ import annotations
@@ -236,6 +237,10 @@ def summarise(
         lines[system], _ = arrhenius.summarise(
             points, settings.extrapolate_to_K, settings.arrhenius_exponent, settings.direct_below_K
         )
+        if len(settings.mobile) > 1:
+            lines[system]["notes"].append(
+                f"the line is that of {settings.mobile[0]}: no conductivity of several mobile species is extrapolated"
+            )
     empty, _ = arrhenius.summarise([], settings.extrapolate_to_K, settings.arrhenius_exponent)
     result = {
         "schema": SCHEMA,
@@ -253,7 +258,7 @@ def to_point(entry: dict[str, Any], runs: Sequence[Run], settings: ConductivityS
     run = next((r for r in runs if r.source in entry["sources"]), None)
     species, density = settings.mobile[0], None
     carriers = run.counts.get(species, 0) if run else entry.get("n_carriers")
-    if carriers and entry.get("volume_A3"):
+    if carriers and entry.get("volume_A3") and len(settings.mobile) == 1:  # else D is that of the first species only
         density = carriers * charge_of(settings, species) ** 2 / entry["volume_A3"]
     return arrhenius.Point(
         entry["temperature_K"], entry.get("D_cm2_s"), entry.get("ln_D_sigma") or 0.0, entry.get("D_upper95_cm2_s"),
@@ -302,6 +307,7 @@ def plain_verdict(result: dict[str, Any]) -> list[str]:
                     f"{system}: sigma({point['temperature_K']:g} K) = {point['sigma_mS_cm']:.3g} mS/cm "
                     f"(95 %: {low:.2g} to {high:.2g}), extrapolated"
                 )
+        lines += [f"{system}: {note}" for note in line["notes"][1:]]  # the first one is always the same
     return lines
 
 

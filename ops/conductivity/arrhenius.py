@@ -140,7 +140,8 @@ def summarise(
     Ea, error = line.activation_eV
     result.update(
         Ea_eV=Ea, Ea_ci95_eV=(Ea - 1.96 * error, Ea + 1.96 * error), chi2_red=line.chi2_red,
-        D0_cm2_s=float(np.exp(line.parameters[0])), curvature_p=curvature_p(used, exponent),
+        D0_cm2_s=float(np.exp(line.parameters[0])) if exponent == -1 else None,  # else its unit has a power of K
+        curvature_p=curvature_p(used, exponent),
     )
     for temperature in at_K:
         _extrapolate(result, line, used, points, temperature)

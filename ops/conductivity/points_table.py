@@ -12,6 +12,11 @@ from ops.errors import InputError
 _NEEDED = ("temperature_K", "D_cm2_s", "sigma_D_cm2_s")
 
 
+def _check(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+
+
 def read_measured(path: Path) -> list[dict[str, Any]]:
     """Return measured values to compare with.
 
@@ -24,8 +29,9 @@ def read_measured(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        No ``system`` column, or a number is not one.
+        No such file, no ``system`` column, or a number is not one.
     """
+    _check(path)
     with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
         if "system" not in (reader.fieldnames or []):
@@ -58,8 +64,9 @@ def read_points(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        A column is missing, or a number is not one or not positive, with its line.
+        No such file, a column is missing, or a number is not one or not positive, with its line.
     """
+    _check(path)
     with path.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in _NEEDED if name not in (reader.fieldnames or [])]

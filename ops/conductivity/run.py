@@ -80,8 +80,8 @@ def nernst_einstein(D_cm2_s: float, count: int, charge: float, volume_A3: float,
 
 
 def charge_of(settings: ConductivitySettings, species: str) -> float:
-    """Return the charge of a species in e; a mobile ion without one counts as +1."""
-    return settings.charges.get(species, 1.0)
+    """Return the charge of a species in e: the given or the formal one, +1 for what has neither."""
+    return settings.charges.get(species, FORMAL.get(species, 1.0))
 
 
 def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:

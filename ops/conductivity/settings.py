@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator
 
 from ops.settings import Settings
 
 
 class ConductivitySettings(Settings):
     """What moves, what it carries, and where the Arrhenius line is read off."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     mobile: list[str] = Field(default=["Li"], min_length=1, description="Mobile species.")
     charges: dict[str, float] = Field(default_factory=lambda: {"Li": 1.0}, description="Charge of each, in e.")
@@ -27,9 +29,19 @@ class ConductivitySettings(Settings):
     )
     figures: bool = Field(True, description="Write the figures.")
 
+    @field_validator("mobile")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        """Refuse a species that is named twice: its current would be counted twice."""
+        if len(set(names)) < len(names):
+            raise ValueError("a species is named twice")
+        return names
+
 
 class SourceOptions(Settings):
     """What a trajectory file does not say by itself; the pipeline's own MD folders need none of it."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     temperature_K: float | None = Field(None, gt=0, description="Temperature of the run.")
     timestep_fs: float | None = Field(None, gt=0, description="MD time step; step numbers are counted in it.")

@@ -19,7 +19,9 @@ def conductivity(
     ],
     temperature: Annotated[float | None, typer.Option("--temperature-K", help="If no name says it.")] = None,
     mobile: Annotated[str, typer.Option(help="Mobile species, e.g. Li or Li,Na.")] = "Li",
-    charge: Annotated[list[str] | None, typer.Option(metavar="SPECIES=CHARGE", help="Charge in e (default 1).")] = None,
+    charge: Annotated[
+        list[str] | None, typer.Option(metavar="SPECIES=CHARGE", help="Charge in e; the formal one if not given.")
+    ] = None,
     timestep: Annotated[float | None, typer.Option("--timestep-fs", help="MD time step.")] = None,
     frame_every: Annotated[int | None, typer.Option(help="MD steps between frames, if the file does not say.")] = None,
     elements: Annotated[str | None, typer.Option(help="Elements of atom types 1, 2, ...: Li,P,S.")] = None,
@@ -133,14 +135,24 @@ def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
 
 
 def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
-    """Return the charge of each mobile species from ``Li=1`` options; 1 where none is given."""
+    """Return the charge of each mobile species from ``Li=1`` options; the formal one where none is given."""
+    from ase.data import atomic_numbers
+
+    from ops.conductivity.run import FORMAL
     from ops.errors import InputError
 
-    charges = dict.fromkeys(species, 1.0)
+    charges = {name: FORMAL[name] for name in species if name in FORMAL}
     for pair in pairs:
-        name, _, value = pair.partition("=")
+        name, _, value = (part.strip() for part in pair.partition("="))
         try:
-            charges[name.strip()] = float(value)
+            charges[name] = float(value)
         except ValueError as error:
             raise InputError(f"--charge {pair}: write SPECIES=CHARGE, e.g. --charge Li=1") from error
+        if name not in species and name not in atomic_numbers:
+            raise InputError(f"--charge {pair}: {name} is no element")
+        if name in species and charges[name] == 0:
+            raise InputError(f"--charge {pair}: a mobile ion without charge carries no current")
+    unknown = [name for name in species if name not in charges]
+    if unknown:
+        raise InputError(f"--charge: the charge of {unknown[0]} is not known; give it, e.g. --charge {unknown[0]}=2")
     return charges

@@ -11,7 +11,7 @@ import pytest
 from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
 from ops.conductivity.arrhenius import KB_EV
 from ops.conductivity.figures_run import local_exponent
-from ops.conductivity.run import nernst_einstein
+from ops.conductivity.run import charge_of, nernst_einstein
 from ops.conductivity.settings import ConductivitySettings, SourceOptions
 from ops.conductivity.sources import find_sources, temperature_in
 from ops.errors import InputError
@@ -326,3 +326,33 @@ def test_local_exponent(power):
     centres, found = local_exponent(times, 3 * times**power)
     assert 0.1 < centres[0] < centres[-1] < 100
     np.testing.assert_allclose(found, power, rtol=1e-9)
+
+
+def test_no_conductivity_of_several_species_is_extrapolated(makers, tmp_path):
+    """The line is that of the first species, which alone is not what carries the current."""
+    folders = []
+    for T in (900.0, 1200.0):
+        folder = makers.md_folder(makers.sample(n_frames=1500, n_li=40, D=0.2), tmp_path / f"md{T:g}", T)
+        text = (folder / "traj.lammpstrj").read_text()
+        for index in range(21, 41):
+            text = text.replace(f"\n{index} Li ", f"\n{index} Na ")
+        (folder / "traj.lammpstrj").write_text(text)
+        folders.append(folder)
+    settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
+    content = analyse_folder(folders, settings, tmp_path / "out")
+    line = content["arrhenius"]
+    assert line["D_300K_cm2_s"] > 0
+    assert line["sigma_300K_mS_cm"] is None
+    assert any("the line is that of Li" in note for note in line["notes"])
+    assert any("the line is that of Li" in text for text in plain_verdict(content))
+
+
+def test_a_charge_that_is_not_given_is_the_formal_one():
+    settings = ConductivitySettings(mobile=["Mg", "S"])
+    assert [charge_of(settings, name) for name in ("Li", "Mg", "S")] == [1.0, 2.0, -2.0]
+
+
+@pytest.mark.parametrize("values", [{"mobile": ["Li", "Li"]}, {"hop_distance_A": np.inf}, {"charges": {"Li": np.nan}}])
+def test_settings_that_can_not_be(values):
+    with pytest.raises(ValueError, match=r"twice|finite"):
+        ConductivitySettings(**values)
