@@ -16,7 +16,10 @@ from tests.cluster.test_mock_pipeline import numbers
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
 
-LONGER = ("learning.train.steps=1500", "md.production_ps=40", "md.dump_every_fs=100", "md.temperatures_K=[50]")
+LONGER = (
+    "learning.train.steps=1500", "md.temperatures_K=[50]", "md.supercell=[4,4,4]", "md.timestep_fs=0.1",
+    "md.production_ps=0.04", "md.dump_every_fs=4", "md.restart_every_ps=0.004",
+)
 """So that a training and an MD run last long enough to be interrupted after a checkpoint."""
 DATA_ONLY = ("learning=null", "pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null")
 
@@ -72,7 +75,7 @@ def test_labels_that_always_fail_end_the_run_without_further_tries(tmp_path: Pat
 
 def test_an_input_that_can_not_be_used_is_not_tried_again(tmp_path: Path) -> None:
     key = f"inputs/test-{time.time_ns()}"
-    open_bucket(Cluster(), NAMESPACE).put(f"{key}/notes.txt", b"no data set")
+    open_bucket(Cluster(), NAMESPACE).put(f"{key}/set/notes.txt", b"no data set")
     run = submit(MOCK, tmp_path, f"data=[s3://{key}]", *DATA_ONLY)
     assert run.wait() == "Failed"
     failed = [node for node in run.nodes() if node["type"] == "Pod" and node["phase"] == "Failed"]
