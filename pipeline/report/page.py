@@ -137,9 +137,11 @@ def kelvin(value: Any) -> str:
 
 
 def interval(value: Any, digits: int = 3) -> str:
-    """Return ``low to high``, or a dash."""
+    """Return ``low to high`` with so many significant digits, or a dash."""
     found = pair(value)
-    return ABSENT if found is None else f"{show(found[0], digits)} to {show(found[1], digits)}"
+    if found is None:
+        return ABSENT
+    return " to ".join(show(float(f"{end:.{digits - 1}e}"), digits) for end in found)
 
 
 def measured(value: Any, ci95: Any) -> str:

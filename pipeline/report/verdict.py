@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.report.inputs import ReportData, number
+from pipeline.report.inputs import ReportData, number, pair
 from pipeline.report.page import Level, clip, interval, listed, measured, plural, show
 from pipeline.report.summary import label, overall_status
 from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
@@ -203,7 +203,12 @@ def _extrapolation(data: ReportData, points: Sequence[Point], verdict: Verdict) 
     n = min((len({p.temperature_K for p in own if p.D_cm2_s is not None}) for _, _, own in lines), default=0)
     if not lines:
         verdict.unsure.append("No activation energy and nothing at 300 K: fewer than two temperatures gave a value.")
-    elif n < MIN_TEMPERATURES:
+    for _, part, _ in (line for line in lines if not determined(line[1])):
+        verdict.unsure.append(
+            f"The activation energy is not determined (95 %: {interval(part.get('Ea_ci95_eV'), 2)} eV): the "
+            "temperatures lie too close together for their error bars. Nothing should be read off the line."
+        )
+    if lines and n < MIN_TEMPERATURES:
         verdict.unsure.append(
             f"The activation energy and the numbers at room temperature rest on {n} temperatures "
             f"({MIN_TEMPERATURES} or more are advised): treat them as a rough guide."
@@ -213,6 +218,12 @@ def _extrapolation(data: ReportData, points: Sequence[Point], verdict: Verdict) 
         verdict.unsure.append(
             f"The cell is small (edge about {edge:.0f} Å; {MIN_EDGE_A:.0f} Å or a size check is advised)."
         )
+
+
+def determined(arrhenius: Mapping[str, Any]) -> bool:
+    """Return whether the 95 % interval of an activation energy leaves out zero."""
+    ends = pair(arrhenius.get("Ea_ci95_eV"))
+    return ends is not None and ends[0] > 0
 
 
 def relative_width(point: Point) -> float | None:
@@ -253,6 +264,9 @@ def tiles(data: ReportData) -> list[Tile]:
             of = f", {clip(system, 30)}" if len(parts) > 1 else ""
             ends = part.get("Ea_ci95_eV")
             note = f"95 %: {interval(ends)}"
+            if not determined(part):
+                found.append(Tile("open", "", f"activation energy{of}", f"{note} eV"))
+                continue
             found.append(Tile(measured(part["Ea_eV"], ends), "eV", f"activation energy{of}", note))
     for name, words in (("fine_tuned", "fine-tuned"), ("pretrain", "pre-trained")):
         force, energy = _mae(data, name, "force_mae_meV_A"), _mae(data, name, "energy_mae_meV_atom")

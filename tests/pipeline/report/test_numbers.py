@@ -14,7 +14,7 @@ from pipeline.report.build import ReportInputs
 from pipeline.report.figures import plain, slug
 from pipeline.report.inputs import ReportData, load_data, read_table
 from pipeline.report.summary import overall_status
-from pipeline.report.verdict import judge
+from pipeline.report.verdict import determined, judge
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,16 @@ def test_a_measured_number_has_the_digits_that_its_interval_leaves(
     value: float | None, ci95: tuple[float, float] | None, text: str
 ) -> None:
     assert page.measured(value, ci95) == (page.ABSENT if value is None else text)
+
+
+def test_ends_of_an_interval_have_no_more_digits_than_they_deserve() -> None:
+    assert page.interval([2588.8, 4939.3]) == "2590 to 4940"
+    assert page.interval([2588.8, 4939.3], 2) == "2600 to 4900"
+    assert page.interval([-0.2904, 0.1304], 2) == "-0.29 to 0.13"
+
+
+@pytest.mark.parametrize(("ends", "known"), [((0.1, 0.3), True), ((-0.29, 0.13), False), (None, False)])
+def test_an_activation_energy_whose_interval_holds_zero_is_not_determined(
+    ends: tuple[float, float] | None, known: bool
+) -> None:
+    assert determined({"Ea_ci95_eV": ends}) is known
