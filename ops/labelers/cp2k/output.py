@@ -68,6 +68,8 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
     from cp2kdata.block_parser.stress import parse_stress_tensor_list
     from dpdata.unit import EnergyConversion, ForceConversion, PressureConversion
 
+    if partial:
+        text = _without_cut_forces(text)
     found = {
         "energy": parse_energies_list(text), "forces": parse_atomic_forces_list(text),
         "stress": parse_stress_tensor_list(text),
@@ -88,6 +90,12 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
         Evaluation(float(energy), force, -stress, converged)
         for energy, force, stress, converged in zip(energies, forces, stresses, _converged(text)[:n], strict=True)
     ]
+
+
+def _without_cut_forces(text: str) -> str:
+    """Return the output up to a last table of forces that was cut off: with fewer rows it would fit no other one."""
+    start = text.rfind("ATOMIC FORCES in")
+    return text[:start] if start >= 0 and "SUM OF ATOMIC FORCES" not in text[start:] else text
 
 
 def _converged(text: str) -> list[bool]:

@@ -80,3 +80,14 @@ def test_incomplete_output() -> None:
         read_evaluations(cut)
     assert len(read_evaluations(cut, partial=True)) == 4
     assert read_evaluations("", partial=True) == []
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_a_table_of_forces_that_was_cut_off_costs_one_evaluation(rows: int) -> None:
+    """A run that was killed while it wrote the forces must be readable, or it could never go on."""
+    whole = text_of("part.000/run")
+    place = whole.rindex("ATOMIC FORCES in")
+    cut = whole[:place] + "".join(whole[place:].splitlines(keepends=True)[: 3 + rows])
+    made = read_evaluations(cut, partial=True)
+    assert [one.energy for one in made] == [one.energy for one in read_evaluations(whole)][:4]
+    assert all(one.forces.shape == (2, 3) for one in made)
