@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ops.errors import FatalError
+from ops.labelers.vasp.incar import same_value
 
 Level = dict[str, Any]
 
@@ -33,7 +34,9 @@ def join_levels(levels: Iterable[Level | None]) -> Level | None:
             continue
         if difference := _difference(joined, level):
             raise FatalError(f"labels of different levels of theory can not be mixed: {difference}")
-        joined["potentials"] |= level.get("potentials", {})
+        for element, potential in level.get("potentials", {}).items():
+            if not isinstance(joined["potentials"].get(element), dict):  # title and hash say more than a title
+                joined["potentials"][element] = potential
     return joined
 
 
@@ -42,13 +45,23 @@ def _difference(one: Level, other: Level) -> str:
         return f"{one.get('code')} and {other.get('code')}"
     first, second = one.get("settings", {}), other.get("settings", {})
     for name in sorted({*first, *second}):
-        if first.get(name) != second.get(name):
+        if not _same_setting(name, first.get(name), second.get(name)):
             return f"{name} = {first.get(name, 'unset')} and {name} = {second.get(name, 'unset')}"
     first, second = one.get("potentials", {}), other.get("potentials", {})
     for element in sorted({*first} & {*second}):
-        if first[element] != second[element]:
-            names = [value.get("titel", value) if isinstance(value, dict) else value for value in
-                     (first[element], second[element])]
-            detail = f"{names[0]} and {names[1]}" if names[0] != names[1] else f"{names[0]} in two versions"
-            return f"the potential of {element}: {detail}"
+        titles, hashes = zip(*(_title_and_hash(value) for value in (first[element], second[element])), strict=True)
+        if titles[0] != titles[1]:
+            return f"the potential of {element}: {titles[0]} and {titles[1]}"
+        if None not in hashes and hashes[0] != hashes[1]:
+            return f"the potential of {element}: {titles[0]} in two versions"
     return ""
+
+
+def _same_setting(name: str, one: Any, other: Any) -> bool:
+    """Return whether two values mean the same: one user writes ``T`` and ``1E-06`` where another one does not."""
+    return one == other or (one is not None and other is not None and same_value(name, one, other))
+
+
+def _title_and_hash(potential: Any) -> tuple[Any, Any]:
+    """Return what identifies a data set; an output of VASP tells its title only."""
+    return (potential.get("titel"), potential.get("sha256")) if isinstance(potential, dict) else (potential, None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,6 +66,32 @@ class Cp2kPotential:
         if reason := unfit(self.settings, run.atoms):
             return AimdResult([], reason)
         return continue_dynamics(self.settings, run, work, self._ready())
+
+    def level(self, frames: Sequence[Atoms]) -> dict[str, Any]:
+        """Return what makes labels comparable: the method, and basis set and potential of each element.
+
+        How the density is found (orbital transformation, steps of self-consistency) is not part of it.
+        """
+        chosen = self.settings
+        if chosen.template is not None:
+            text = " ".join(chosen.template.split())
+            return {"code": "CP2K", "settings": {"template_sha256": hashlib.sha256(text.encode()).hexdigest()}}
+        smearing = {"smearing_K": f"{chosen.smearing_K:g}"}
+        if chosen.method == "gfn1-xtb":
+            return {"code": "CP2K", "settings": {"method": "gfn1-xtb", **smearing}}
+        elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
+        return {
+            "code": "CP2K",
+            "settings": {
+                "method": "dft", "functional": chosen.functional, "cutoff_Ry": f"{chosen.cutoff_Ry:g}",
+                "rel_cutoff_Ry": f"{chosen.rel_cutoff_Ry:g}", "eps_scf": f"{chosen.eps_scf:g}",
+                "kspacing": "Gamma" if chosen.kspacing is None else f"{chosen.kspacing:g}", **smearing,
+            },
+            "potentials": {
+                kind.element: f"{kind.basis} {kind.potential}"
+                for kind in choose_kinds(chosen, elements, data_folder(chosen))
+            },
+        }
 
     @staticmethod
     def problems(

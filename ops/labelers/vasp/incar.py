@@ -26,6 +26,11 @@ LABEL_TAGS = (
 )
 """Tags that decide what the labels are: two frames that differ in one of them do not belong into one data set."""
 
+_WORDS = ("GGA", "METAGGA", "PREC")
+"""Tags whose values are names: the T of ``TPSS`` is no truth value."""
+_CUT_WORDS = ("PREC", "LREAL")
+"""Tags of which VASP looks at the first letters, and of which vasprun.xml keeps some letters only."""
+
 _DYNAMICS = (
     "POTIM", "TEBEG", "TEEND", "SMASS", "MDALGO", "LANGEVIN_GAMMA", "LANGEVIN_GAMMA_L", "PMASS", "NBLOCK", "KBLOCK",
     "ANDERSEN_PROB", "RANDOM_SEED",
@@ -175,6 +180,18 @@ def value_number(value: Value, kind: type) -> float | None:
     except ValueError:
         return None
     return None if kind is int and number != int(number) else number
+
+
+def same_value(name: str, one: Value, other: Value) -> bool:
+    """Return whether two values of a tag mean the same to VASP (``.TRUE.`` and ``T``, ``Accurate`` and ``accura``)."""
+    for kind in (float,) if name in _WORDS else (float, bool):
+        first, second = (value_number(value, kind) for value in (one, other))
+        if first is not None and second is not None:
+            return abs(first - second) <= 1e-6 * max(1e-6, abs(first))
+    texts = sorted((str(one).strip().lower(), str(other).strip().lower()), key=len)
+    if name in _CUT_WORDS:
+        return bool(texts[0]) and texts[1].startswith(texts[0])
+    return texts[0].split() == texts[1].split()
 
 
 def single_point_tags(settings: VaspLabeler) -> dict[str, Value]:

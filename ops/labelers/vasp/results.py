@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.labelers.base import FrameStatus, LabelResult, with_results
-from ops.labelers.vasp.incar import LABEL_TAGS, Value, read_incar, tag_number, value_number, value_text
+from ops.labelers.vasp.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -150,20 +150,10 @@ def changed_tag(tags: Mapping[str, Value], used: Mapping[str, Value], *, both: b
         missing = (before is None) + (after is None)
         if missing == 2 or (missing and both):
             continue
-        if before is None or after is None or not _same(before, after):
+        if before is None or after is None or not same_value(name, before, after):
             words = ["unset" if value is None else value_text(value) for value in (before, after)]
             return f"{name} was changed from {words[0]} to {words[1]}: not comparable to the other labels"
     return ""
-
-
-def _same(one: Value, other: Value) -> bool:
-    """Return whether two values mean the same to VASP (``.TRUE.`` and ``True``, ``Accurate`` and ``accura``)."""
-    for kind in (float, bool):
-        first, second = (value_number(value, kind) for value in (one, other))
-        if first is not None and second is not None:
-            return abs(first - second) <= 1e-6 * max(1e-6, abs(first))
-    texts = sorted((str(one).strip().lower(), str(other).strip().lower()), key=len)
-    return bool(texts[0]) and texts[1].startswith(texts[0])
 
 
 def _step(data: Mapping[str, Any], count: int, nelm: int, *, stopped_inside: bool) -> Step:

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from ops.data.audit.run import audit_data
+from ops.data.audit.settings import levels_of
 from ops.data.exchange import convert_data
+from ops.data.level import join_levels
 from ops.data.reading import read_data
-from ops.errors import InputError
+from ops.errors import FatalError, InputError
 from ops.labelers.cp2k.output import read_evaluations
 from ops.labelers.mock import mock_energy
 from ops.labelers.settings import VaspLabeler
 from ops.labelers.vasp.incar import single_point_tags
 from ops.labelers.vasp.job import write_inputs
+from ops.labelers.vasp.labeler import Vasp
 from ops.labelers.vasp.potcar import find_potcar
 from ops.structures.build import build_cell
 from ops.structures.perturb import perturb_atoms
@@ -105,6 +108,19 @@ def test_mixed_settings_are_found(vasp_run, tmp_path, settings, words):
     (found,) = [one for one in result["data_sets"][0]["findings"] if one["check"] == "settings"]
     assert f"levels of theory can not be mixed: {words} = " in found["message"]
     assert found["message"].endswith("(ccc/vasprun.xml)")
+
+
+def test_labels_and_the_outputs_of_the_same_settings_fit(vasp_run, tmp_path):
+    """A vasprun.xml writes some values in its own way, and of the potentials it knows the titles only."""
+    atoms = vasp_run("calc/a")
+    made = Vasp(VaspLabeler(potcar_dir=str(tmp_path / "potcars"))).level([atoms])
+    read = levels_of(tmp_path / "calc", "vasprun")[0][1]
+    assert made != read
+    for levels in ([made, read, made], [read, made, read]):
+        assert join_levels(levels)["potentials"] == made["potentials"]
+    other = {**made, "potentials": {"Li": {"titel": "PAW_PBE Li 01Jan2000", "sha256": "1"}}}
+    with pytest.raises(FatalError, match="in two versions"):
+        join_levels([read, made, other])
 
 
 @pytest.mark.parametrize("name", ["xtb_LiCl", "dft_Li2S"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from ops.data.level import join_levels
 from ops.errors import FatalError, TransientError
 from ops.labelers.aimd import run_aimd
 from ops.labelers.cp2k.labeler import Cp2kPotential
@@ -54,6 +55,36 @@ def test_broken_outputs(
     (result,) = Cp2kPotential(settings).label([licl], tmp_path)
     assert (result.status, result.atoms) == (status, None)
     assert result.reason.startswith(reason) and "\n" not in result.reason
+
+
+@pytest.mark.parametrize(("change", "difference"), [
+    ({"functional": "PBE"}, "functional = PBEsol and functional = PBE"),
+    ({"cutoff_Ry": 400.0}, "cutoff_Ry = 600 and cutoff_Ry = 400"),
+    ({"method": "gfn1-xtb"}, "cutoff_Ry = 600 and cutoff_Ry = unset"),
+    ({"basis": "TZV2P"}, "the potential of Cl: DZVP-MOLOPT-SR-GTH-q7 GTH-PBE-q7 and TZV2P-MOLOPT-PBE-GTH-q7"),
+    ({"template": "&GLOBAL\n&END\n"}, "cutoff_Ry = 600 and cutoff_Ry = unset"),
+    ({"scf": "diagonalization", "max_scf": 99}, ""),
+])
+def test_labels_of_other_settings_are_not_mixed(
+    change: dict[str, object], difference: str, fake: Cp2kLabeler, licl: Atoms
+) -> None:
+    levels = [Cp2kPotential(fake.model_copy(update=more)).level([licl]) for more in ({}, change)]
+    if not difference:
+        assert levels[0] == levels[1]
+        return
+    with pytest.raises(FatalError, match=difference):
+        join_levels(levels)
+    with pytest.raises(FatalError, match="VASP and CP2K"):
+        join_levels([{"code": "VASP", "settings": {}}, levels[1]])
+
+
+def test_status_tells_the_level(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    write_frames(tmp_path / "task/frames.extxyz", [licl])
+    label_frames(tmp_path / "task", fake.model_copy(update={"method": "gfn1-xtb"}), tmp_path / "out")
+    assert status(tmp_path / "out")["status"] == "failed"  # the cell is too small
+    label_frames(tmp_path / "task", fake, tmp_path / "dft")
+    assert status(tmp_path / "dft")["level"]["settings"]["functional"] == "PBEsol"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("mode", ["SIGKILL", "SIGTERM", "rank_killed"])

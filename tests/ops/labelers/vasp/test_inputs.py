@@ -305,6 +305,23 @@ def test_labels_of_different_levels_are_not_mixed():
             join_levels([one, other])
 
 
+@pytest.mark.parametrize(("name", "one", "other", "same"), [
+    ("EDIFF", "1E-6", "1.0E-06", True), ("KGAMMA", ".TRUE.", "T", True), ("PREC", "Accurate", "accura", True),
+    ("GGA", "PS", "Ps", True), ("LREAL", "Auto", "A", True), ("LDAUU", "4 0", "4  0", True),
+    ("METAGGA", "R2SCAN", "R2SCANL", False), ("METAGGA", "TPSS", "TM", False), ("LREAL", ".FALSE.", "Auto", False),
+    ("ENCUT", "600", "600.1", False),
+])
+def test_spelling_is_no_other_level(name, one, other, same):
+    from ops.data.level import join_levels
+
+    levels = [{"code": "VASP", "settings": {name: value}} for value in (one, other)]
+    if same:
+        assert join_levels(levels)["settings"] == {name: one}
+    else:
+        with pytest.raises(FatalError, match=f"{name} = {one} and {name} = {other}"):
+            join_levels(levels)
+
+
 def test_plan_writes_the_inputs(tmp_path, cell):
     from ops.labelers.vasp.labeler import Vasp
 
