@@ -68,6 +68,14 @@ def check_virials(table: Table) -> tuple[dict[str, Any], list[Finding]]:
         findings.append(Finding(
             "warning", "virials", f"{what}: NPT runs of a model rest on them", table.names(missing),
         ))
+    zero = np.flatnonzero(np.concatenate([
+        np.zeros(len(b), bool) if b.virial is None else (b.virial == 0).all(axis=(1, 2)) for b in table.blocks
+    ]))
+    if len(zero):
+        findings.append(Finding(
+            "unusable" if len(zero) == has.sum() else "warning", "virials", f"the virial of {len(zero)} frames is zero "
+            "in every component: it was not computed", table.names(zero),
+        ))
     pressure = np.abs(np.nan_to_num(table.pressure_GPa))
     for level, low, high in (
         ("warning", LARGE_PRESSURE_GPA, ABSURD_PRESSURE_GPA), ("unusable", ABSURD_PRESSURE_GPA, np.inf),

@@ -156,6 +156,12 @@ def other_level(blocks):
             block.energy[::2] += 6.0 * len(block.types)
 
 
+def halved(blocks):
+    for block in blocks:
+        if block.system == "LiCl":
+            block.virial /= 2
+
+
 FAULTS = {
     "NaN": (put("energy", 4, np.nan), "unusable", "numbers", "energy holds NaN"),
     "flat cell": (put("box", 4, 0.0), "unusable", "numbers", "cell without volume"),
@@ -167,6 +173,10 @@ FAULTS = {
     "forces in hartree per bohr": (scaled("force", 1 / 51.42), "unusable", "signs", "not in the unit of the energies"),
     "energies in hartree": (scaled("energy", 1 / 27.2114), "unusable", "signs", "not in the unit of the energies"),
     "virial reversed": (scaled("virial", -1), "unusable", "signs", "virials have the wrong sign"),
+    "virial twice": (scaled("virial", 2), "warning", "signs", "virials seem to be 2.01 times"),
+    "virial of one system halved": (halved, "warning", "signs", "virials seem to be 0.50 times"),
+    "forces twice": (scaled("force", 2), "warning", "signs", "forces seem to be 2.00 times"),
+    "no virials computed": (scaled("virial", 0.0), "unusable", "virials", "the virial of 96 frames is zero"),
     "virial in kbar": (scaled("virial", 1602.0), "unusable", "virials", "more than 500 GPa"),
     "absurd force": (put("force", (2, 0), [150.0, 0, 0]), "unusable", "forces", "above 100 eV/A"),
     "large force": (put("force", (2, slice(0, 2)), [[15.0, 0, 0], [-15.0, 0, 0]]), "warning", "forces",
