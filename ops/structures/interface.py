@@ -2,12 +2,14 @@
 
 A start on the interface models electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the
 terminations, periodic in all directions. Terminations are numbered so that those come first which cut the fewest
-covalent bonds: a surface of a thiophosphate does not run through its PS4 tetrahedra. With ``vacuum_A`` 0 the cell holds
-the interface twice (film on substrate and substrate on film), as bulk-like MD wants it; the second has the same gap.
+covalent bonds: a surface of a thiophosphate runs through none of its PS4 tetrahedra where a plane between them exists.
+With ``vacuum_A`` 0 the cell holds the interface twice (film on substrate and substrate on film), as bulk-like MD wants
+it; the second has the same gap.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 Miller = tuple[int, int, int]
 LARGEST_AREA_A2 = 400.0
 LARGEST_CELL = 3000
+LARGEST_INDEX = 4  # the search for the cell of a steeper surface takes minutes
+LEAST_VACUUM_A = 3.0
+SAME_PLANE_A = 0.1  # planes of atoms closer than this are one termination; with more, those that cut no bond are lost
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class InterfaceOptions:
 
 
 def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float, termination: int = 0) -> Atoms:
-    """Return a slab with its surface normal along the third lattice vector.
+    """Return a slab in the middle of its cell; the third lattice vector is the surface normal.
 
     Parameters
     ----------
@@ -51,8 +56,11 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
         Conventional, ordered cell.
     miller : tuple of int
         Surface.
-    thickness_A, vacuum_A : float
-        Smallest thickness of slab and vacuum, Angstrom.
+    thickness_A : float
+        Smallest thickness of the slab, Angstrom, in whole layers of the crystal (the distance between the outermost
+        atoms can be a little less).
+    vacuum_A : float
+        Distance of the outermost atoms to those of the next image, Angstrom.
     termination : int
         Which of the distinct terminations; those that cut the fewest covalent bonds come first.
 
@@ -63,17 +71,24 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
     """
     from pymatgen.core.surface import SlabGenerator
 
-    if not any(miller):
-        raise InputError("the Miller indices 0 0 0 name no plane")
-    if thickness_A <= 0 or vacuum_A < 0:
-        raise InputError(f"a slab needs a positive thickness, and vacuum of at least 0: got {thickness_A}, {vacuum_A}")
+    _check_plane(miller)
+    if thickness_A <= 0 or vacuum_A < LEAST_VACUUM_A:
+        raise InputError(
+            f"a slab needs a positive thickness, and vacuum of at least {LEAST_VACUUM_A:g} Angstrom: "
+            f"got {thickness_A:g}, {vacuum_A:g}"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        slabs = SlabGenerator(
-            _structure(atoms), miller, thickness_A, max(vacuum_A, 1e-3), center_slab=True, primitive=True,
-            reorient_lattice=True, max_normal_search=max(map(abs, miller)),
-        ).get_slabs()
-    several = [_in_order(_atoms(one)) for one in sorted(slabs, key=lambda one: round(one.shift, 6))]
+        generator = SlabGenerator(
+            _structure(atoms), miller, thickness_A, vacuum_A, center_slab=True, primitive=True, reorient_lattice=True,
+        )
+        layer = generator.oriented_unit_cell
+        height = layer.volume / float(np.linalg.norm(np.cross(*layer.lattice.matrix[:2])))
+        _check_size(len(layer) * math.ceil(thickness_A / height))
+        slabs = generator.get_slabs()
+    several = [
+        _in_order(_with_vacuum(_atoms(one), vacuum_A)) for one in sorted(slabs, key=lambda one: round(one.shift, 6))
+    ]
     broken, result = _choose(_fewest_cuts(several, [atoms]), termination)
     result.info = {
         **_provenance([atoms]), "operation": f"slab {_indices(miller)}, termination {termination} of {len(slabs)}",
@@ -96,9 +111,8 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
     -------
     Atoms
         Substrate below, film above, third lattice vector along the normal. ``info``: parent, operation, composition,
-        matching_area_A2, strain (largest principal strain of the film), terminations,
-        cut_bonds; the array ``part`` is 0 in the
-        substrate and 1 in the film.
+        matching_area_A2 (of the cell), strain (largest principal strain of the film), terminations, cut_bonds; the
+        array ``part`` is 0 in the substrate and 1 in the film.
 
     Raises
     ------
@@ -117,17 +131,24 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
         warnings.simplefilter("ignore")
         builder = CoherentInterfaceBuilder(
             _structure(substrate), _structure(film), options.film_miller, options.substrate_miller, zslgen=search,
-            filter_out_sym_slabs=True,
+            filter_out_sym_slabs=True, termination_ftol=SAME_PLANE_A, label_index=True,
         )
-        if not builder.zsl_matches:
+        # the limits of the search are those of lengths, angle and area, each by itself
+        matches = [one for one in builder.zsl_matches if _strain(one) <= options.max_strain]
+        if not matches:
             raise InputError(
                 f"no common lattice of {_name(film)} {_indices(options.film_miller)} and {_name(substrate)} "
                 f"{_indices(options.substrate_miller)} within {options.max_strain:.0%} and {options.max_area_A2:g} "
                 "square Angstrom: allow more strain or a larger area, or try other surfaces"
             )
         # the area decides, then the smaller strain: all else being equal the matches come in no fixed order
-        best = min(builder.zsl_matches, key=lambda one: (round(one.match_area, 3), round(_strain(one), 6),
-                                                         np.round(one.film_vectors, 4).ravel().tolist()))
+        best = min(matches, key=lambda one: (round(_area(one.substrate_sl_vectors), 3), round(_strain(one), 6),
+                                             np.round(one.film_vectors, 4).ravel().tolist()))
+        area = _area(best.substrate_sl_vectors)
+        _check_size(area * (
+            options.substrate_thickness_A * len(substrate) / substrate.get_volume()
+            + options.film_thickness_A * len(film) / film.get_volume()
+        ))
         builder.zsl_matches = [best]
         several = [_terminated(builder, ends, options) for ends in sorted(builder.terminations)]
     broken, result = _choose(_fewest_cuts(several, [substrate, film]), options.termination)
@@ -137,7 +158,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
         "operation": f"interface {_indices(options.substrate_miller)} | {_indices(options.film_miller)}, "
                      f"termination {options.termination} of {len(builder.terminations)}",
         "cut_bonds": broken, "terminations": " | ".join(reversed(ends)),
-        "matching_area_A2": round(float(best.match_area), 4),
+        "matching_area_A2": round(area, 4),
         "strain": round(_strain(best), 6),
     }
     return _sound(result)
@@ -145,10 +166,14 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
 
 def _terminated(builder: Any, ends: tuple[str, str], options: InterfaceOptions) -> Atoms:
     """Return the interface with one pair of terminations."""
+    above = options.vacuum_A or options.gap_A
     made = next(iter(builder.get_interfaces(
-        ends, gap=options.gap_A, vacuum_over_film=options.vacuum_A or options.gap_A,
+        ends, gap=options.gap_A, vacuum_over_film=above,
         film_thickness=options.film_thickness_A, substrate_thickness=options.substrate_thickness_A, in_layers=False,
     )))
+    # pymatgen centres the mean of the atoms, which can push the top of the film through the top of the cell
+    up = above / 2 / made.lattice.c - float(made.frac_coords[:, 2].min())
+    made.translate_sites(list(range(len(made))), [0.0, 0.0, up], to_unit_cell=False)
     result = _atoms(made)
     result.set_array("part", np.isin(np.arange(len(made)), made.film_indices).astype(int))
     result = _in_order(result)
@@ -179,14 +204,44 @@ def _cut_bonds(atoms: Atoms, crystals: list[Atoms]) -> int:
 
 def _check(options: InterfaceOptions) -> None:
     """Refuse options that name no interface."""
-    if not any(options.film_miller) or not any(options.substrate_miller):
-        raise InputError("the Miller indices 0 0 0 name no plane")
+    _check_plane(options.film_miller)
+    _check_plane(options.substrate_miller)
     if min(options.film_thickness_A, options.substrate_thickness_A) <= 0:
         raise InputError("the thickness of film and substrate must be positive")
     if options.gap_A < 1.0 or options.vacuum_A < 0:
         raise InputError(f"gap at least 1 Angstrom (here {options.gap_A}), vacuum at least 0 (here {options.vacuum_A})")
     if not 0 < options.max_strain <= 0.3 or options.max_area_A2 <= 0:
         raise InputError("max_strain must be between 0 and 0.3, and the area positive")
+
+
+def _check_plane(miller: Miller) -> None:
+    if not any(miller):
+        raise InputError("the Miller indices 0 0 0 name no plane")
+    if max(map(abs, miller)) > LARGEST_INDEX:
+        raise InputError(f"the Miller indices {_indices(miller)} are too large: take at most {LARGEST_INDEX}")
+
+
+def _check_size(atoms: float) -> None:
+    """Refuse a cell that is so large that building it would take very long."""
+    if atoms > LARGEST_CELL:
+        raise InputError(
+            f"the cell would hold some {atoms:.3g} atoms, more than {LARGEST_CELL}: take thinner slabs, a smaller area "
+            "or another surface"
+        )
+
+
+def _area(vectors: Any) -> float:
+    return float(np.linalg.norm(np.cross(*np.asarray(vectors, float))))
+
+
+def _with_vacuum(slab: Atoms, vacuum_A: float) -> Atoms:
+    """Return a slab (in the middle of its cell, a and b in the xy plane) with c along z and so much vacuum."""
+    height = slab.positions[:, 2]
+    low, high = float(height.min()), float(height.max())
+    slab.set_cell([*slab.cell.array[:2], [0.0, 0.0, high - low + vacuum_A]])
+    slab.positions[:, 2] += vacuum_A / 2 - low
+    slab.wrap(eps=1e-6)
+    return round_cell(slab)
 
 
 def _strain(match: Any) -> float:
@@ -248,7 +303,8 @@ def _name(atoms: Atoms) -> str:
 def _provenance(sources: list[Atoms]) -> dict[str, Any]:
     names = [_name(one) for one in sources]
     parents = [str(one.info.get("structure", _name(one))) for one in sources]
-    return {"system": "-".join(names), "parent": " | ".join(parents)}
+    drawn = {key: one.info[key] for one in sources for key in ("seed", "site_disorder") if key in one.info}
+    return {"seed": 0, **drawn, "system": "-".join(names), "parent": " | ".join(parents)}
 
 
 def _indices(miller: Miller) -> str:
@@ -256,11 +312,10 @@ def _indices(miller: Miller) -> str:
 
 
 def _sound(atoms: Atoms) -> Atoms:
-    """Return the cell if it is plausible, with its composition and seed (nothing is drawn)."""
-    if len(atoms) > LARGEST_CELL:
-        raise InputError(f"the cell would hold {len(atoms)} atoms: take thinner slabs or a smaller area")
+    """Return the cell if it is plausible, with its composition."""
+    _check_size(len(atoms))
     problems = check_cell(atoms)
     if problems:
         raise InputError("; ".join(problems) + ": take a wider gap or another termination")
-    atoms.info.update(structure=atoms.info["parent"], composition=atoms.get_chemical_formula("hill"), seed=0)
+    atoms.info.update(structure=atoms.info["parent"], composition=atoms.get_chemical_formula("hill"))
     return atoms

@@ -55,6 +55,31 @@ def test_surfaces_do_not_cut_tetrahedra():
     assert film.get_chemical_formula("hill", empirical=True) == "ClLi6PS5"
 
 
+def test_terminations_that_look_alike_are_kept():
+    """Where planes of the same composition are merged, all that is left cuts GeS4 tetrahedra."""
+    made = build_interface(cell("Li10GeP2S12"), cell("Li"), InterfaceOptions(film_thickness_A=9))
+    assert made.info["cut_bonds"] == 0
+    assert thiophosphate_units(made) == {4}
+
+
+def test_film_lies_above_its_substrate_and_numbers_are_those_of_the_cell():
+    made = build_interface(cell("Li6PS5Cl"), cell("Li2S"), InterfaceOptions(film_thickness_A=9))
+    height, film = made.positions[:, 2], made.arrays["part"] == 1
+    assert height[film].min() - height[~film].max() == pytest.approx(2.5, abs=0.01)
+    assert made.cell.array[2, 2] - height[film].max() + height[~film].min() == pytest.approx(2.5, abs=0.01)
+    area = np.linalg.norm(np.cross(*made.cell.array[:2]))
+    assert made.info["matching_area_A2"] == pytest.approx(area, abs=0.01)
+    own = cell("Li6PS5Cl").cell.lengths()[0]
+    number = round(area / own**2)
+    assert made.info["strain"] == pytest.approx(np.sqrt(area / number) / own - 1, abs=1e-4)
+
+
+def test_strain_is_within_its_limit():
+    """Lengths, angle and area of this match agree within 5 % each, its largest principal strain is 5.5 %."""
+    made = build_interface(cell("Li3PS4"), cell("Li"), InterfaceOptions(film_thickness_A=6, substrate_thickness_A=6))
+    assert made.info["strain"] <= 0.05
+
+
 def test_interface_without_a_match():
     with pytest.raises(InputError, match="no common lattice"):
         build_interface(cell("LiCl"), cell("Li2S"), InterfaceOptions(max_strain=0.01, max_area_A2=60))
@@ -64,12 +89,32 @@ def test_interface_without_a_match():
     ("options", "message"),
     [
         (InterfaceOptions(film_miller=(0, 0, 0)), "no plane"), (InterfaceOptions(gap_A=0.1), "gap"),
+        (InterfaceOptions(substrate_miller=(5, 1, 0)), "too large"),
         (InterfaceOptions(film_thickness_A=-1), "thickness"), (InterfaceOptions(max_strain=0.9), "max_strain"),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises(InputError, match=message):
         build_interface(cell("LiCl"), cell("Li2S"), options)
+
+
+@pytest.mark.parametrize(("name", "miller"), [("SnS2", (1, 0, 0)), ("Li5AlS4", (0, 0, 1)), ("P2S5", (0, 0, 1))])
+def test_slab_of_a_skewed_lattice(name, miller):
+    slab = build_slab(cell(name), miller, 8, 11)
+    assert np.abs(slab.cell.array[2, :2]).max() < 1e-8
+    assert np.abs(slab.cell.array[:2, 2]).max() < 1e-8
+    assert slab.cell.array[2, 2] - np.ptp(slab.positions[:, 2]) == pytest.approx(11, abs=1e-6)
+    crystal = cell(name)
+    density = len(crystal) / crystal.get_volume()
+    thickness = len(slab) / (density * np.linalg.norm(np.cross(*slab.cell.array[:2])))
+    assert thickness >= 8 - 1e-6
+
+
+def test_slab_carries_the_seed_of_its_crystal():
+    disordered = build_cell(SystemSettings(name="a", structure="Li6PS5Cl", site_disorder=0.5), Path(), 3)
+    slab = build_slab(disordered, (1, 0, 0), 6, 10)
+    assert slab.info["seed"] == disordered.info["seed"] > 0
+    assert slab.info["site_disorder"] == 0.5
 
 
 def test_slab():
