@@ -66,7 +66,8 @@ def disordered_argyrodite(
     -------
     Atoms
         Order Li, P, S (16e), free S, halide. ``info["site_disorder"]`` is the exact share, the one
-        nearest to ``fraction`` that the number of sites allows.
+        nearest to ``fraction`` that the number of sites allows; ``info["site_disorder_target"]`` is
+        ``fraction`` where the two differ.
     """
     entry = load_entry(f"{system}_disordered")
     halide = next(site.element for site in entry.sites if site.element in ("Cl", "Br", "I"))
@@ -92,6 +93,8 @@ def disordered_argyrodite(
     atoms = Atoms(symbols, positions=np.concatenate([p for _, p in groups]), cell=big, pbc=True)
     atoms.wrap()
     atoms.info.update(structure=entry.name, lattice="experiment", site_disorder=exchanged / count)
+    if abs(fraction - exchanged / count) > 1e-6:
+        atoms.info["site_disorder_target"] = fraction
     return atoms
 
 
@@ -222,5 +225,5 @@ def _cubic_from_primitive(primitive: Atoms, edge: float) -> Atoms:
     positions = (fractional[:, None] + centring[None]).reshape(-1, 3) % 1.0
     symbols = [symbol for symbol in primitive.get_chemical_symbols() for _ in centring]
     atoms = Atoms(symbols, scaled_positions=positions, cell=np.eye(3) * edge, pbc=True)
-    atoms.info.update(primitive.info, site_disorder=0.0)
+    atoms.info.update(primitive.info, site_disorder=0.0, configurations="read")
     return atoms

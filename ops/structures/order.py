@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ops.errors import InputError
-from ops.structures.disorder import DisorderedCell, oxidation_states
+from ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
 from ops.structures.distances import neighbour_pairs
 from ops.structures.sqs import pair_statistics, quasi_random
 from ops.structures.symmetry import canonical, site_permutations
@@ -29,6 +29,7 @@ CLOSE_EV = 50.0
 MOBILE = "Li"
 DRAWS, DRAWS_ANNEALED = 50, 8  # at most, for each arrangement that is wanted
 FULL = 0.999
+MOST_SITES = 5000  # the matrices of pair energies take 8 bytes for each pair of sites, several times over
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Problem:
 
 
 def order_cells(
-    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, random: bool = False, quasi: bool = False
+    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, random: bool = False, quasi: bool = False,
+    target: Mapping[str, float] | None = None,
 ) -> list[Atoms]:
     """Return up to ``count`` ordered supercells, no two equivalent by symmetry.
 
@@ -73,6 +75,8 @@ def order_cells(
         energy place the lithium only. Otherwise the arrangements of lowest energy are returned.
     quasi : bool
         As ``random``, but each draw is made a special quasi-random structure before lithium is placed.
+    target : mapping, optional
+        Composition that was asked for, where the sites of the parent can not hold just that (its amounts by default).
 
     Returns
     -------
@@ -86,6 +90,9 @@ def order_cells(
     InputError
         No charge-neutral composition fits, or all arrangements put atoms on top of each other.
     """
+    sites = len(parent.orbit) * round(abs(np.linalg.det(matrix)))
+    if sites > MOST_SITES:
+        raise InputError(f"{parent.name}: {sites} sites are too many to be ordered by energy: at most {MOST_SITES}")
     large = parent.repeat(np.asarray(matrix))
     problem = _problem(pool_lithium(large))
     arrangements = math.prod(
@@ -111,7 +118,8 @@ def order_cells(
         )
     lot = {label: rng.random() for _, label, _ in sorted(sound, key=lambda item: item[1])}
     ranked = sorted(sound, key=lambda item: (round(item[0], 6), lot[item[1]]))[:count]
-    return [_atoms(large, problem, state, energy - ranked[0][0], kind) for energy, _, state in ranked]
+    wanted = _wanted(large, target)
+    return [_atoms(large, problem, state, energy - ranked[0][0], kind, wanted) for energy, _, state in ranked]
 
 
 def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
@@ -127,11 +135,11 @@ def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
 def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
     """Return the number of atoms of each element on each orbit, charge-neutral.
 
-    Occupancies times sites are rounded by largest remainders; what is left of the charge is made good by more or
-    fewer lithium atoms on partly occupied lithium sites.
+    Occupancies times sites are rounded by largest remainders, up or down so that the composition comes out best; what
+    is left of the charge is made good by more or fewer lithium atoms on partly occupied lithium sites.
     """
     states = oxidation_states(cell.amounts(), cell.name)
-    counts = []
+    counts: list[dict[str, int]] = []
     for k, shares in enumerate(cell.occupancy):
         sites = int((cell.orbit == k).sum())
         wanted = {**shares, "": max(0.0, 1.0 - sum(shares.values()))}
@@ -139,9 +147,34 @@ def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
         left = sorted(wanted, key=lambda element: (floor[element] - wanted[element] * sites, element))
         for element in left[: sites - sum(floor.values())]:
             floor[element] += 1
-        counts.append({element: number for element, number in floor.items() if element})
+        counts.append(floor)
+    _balance(cell, counts)
+    counts = [{element: number for element, number in one.items() if element} for one in counts]
     charge = sum(states[element] * number for one in counts for element, number in one.items())
     return _compensate(cell, counts, charge)
+
+
+def _balance(cell: DisorderedCell, counts: list[dict[str, int]]) -> None:
+    """Round other elements up while that brings the composition nearer to the one wanted (vacancies are '')."""
+    wanted = cell.amounts()
+    excess = {element: sum(one.get(element, 0) for one in counts) - amount for element, amount in wanted.items()}
+    excess[""] = 0.0
+    improved = True
+    while improved:
+        improved = False
+        for k, one in enumerate(counts):
+            sites = int((cell.orbit == k).sum())
+            ideal = {element: cell.occupancy[k].get(element, 0.0) * sites for element in one}
+            ideal[""] = sites - sum(amount for element, amount in ideal.items() if element)
+            for less, more in itertools.permutations(sorted(one), 2):
+                within = one[less] - ideal[less] > 1e-6 and ideal[more] - one[more] > 1e-6
+                gain = sum(abs(excess[e]) - abs(excess[e] + d) for e, d in ((less, -1), (more, 1)) if e)
+                if within and gain > 1e-6:
+                    one[less] -= 1
+                    one[more] += 1
+                    excess[less] -= 1
+                    excess[more] += 1
+                    improved = True
 
 
 def _compensate(cell: DisorderedCell, counts: list[dict[str, int]], charge: int) -> tuple[dict[str, int], ...]:
@@ -308,13 +341,24 @@ def _anneal(
     yield state.copy()
 
 
-def _atoms(cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: float, kind: str) -> Atoms:
+def _wanted(cell: DisorderedCell, target: Mapping[str, float] | None) -> dict[str, float]:
+    """Return the atoms in the cell that a composition asks for: as many anions as the cell has."""
+    amounts = cell.amounts()
+    if target is None:
+        return amounts
+    anions = [element for element in amounts if OXIDATION_STATES.get(element, 0) < 0] or list(amounts)
+    units = sum(amounts[element] for element in anions) / sum(target[element] for element in anions)
+    return {element: units * target[element] for element in amounts}
+
+
+def _atoms(
+    cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: float, kind: str, wanted: dict[str, float]
+) -> Atoms:
     from ase import Atoms
 
     order = [k for element in sorted(problem.species[1:], key=_rank) for k in
              np.flatnonzero(state == problem.species.index(element))]
     atoms = Atoms([problem.species[state[k]] for k in order], positions=cell.positions[order], cell=cell.cell, pbc=True)
-    wanted = cell.amounts()
     made: dict[str, Any] = {element: int((atoms.symbols == element).sum()) for element in wanted}
     atoms.info.update(
         structure=cell.name, ewald_eV=round(energy, 6), configurations=kind,
@@ -326,6 +370,4 @@ def _atoms(cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: fl
 
 def _rank(element: str) -> tuple[int, str]:
     """Return the place of an element: lithium first, then cations, then anions."""
-    from ops.structures.disorder import OXIDATION_STATES
-
     return (0 if element == MOBILE else 1 if OXIDATION_STATES.get(element, 0) > 0 else 2), element
