@@ -1,14 +1,15 @@
 """Seeded strain of cells and displacement of atoms: the first step of the workflow.
 
-How the sampling covers 0 to 2 GPa and up to 1200 K. The mean linear strain of the n copies of a cell is stratified:
-in a seeded order, one copy in each of n equal parts of [-strain, strain]. With the default 0.03 the volumes of even
-four copies therefore reach from below -4 % to above +4 %, and those of many fill -9 % to +9 %. To compress Li2S,
-Li6PS5Cl, Li10GeP2S12 or Li4SnS4 by 3 % along each axis takes 3.6 to 6.1 GPa by CHGNet (lithium metal: 1.1 GPa); the
-thermal expansion from 300 to 1200 K is 6 to 9 % in volume at some 2e-5 to 3e-5 per K and axis, the value usual for
-sulfides. The shape (the rest of the strain tensor) is drawn within the same bound. The displacements start the
-molecular dynamics off the symmetric positions; the amplitudes of 1200 K (0.3 Angstrom and more) come from the dynamics
-itself, whose temperatures follow the copies in turn, or from larger displacements of single elements
-(``element_displacement_A: {Li: 0.4}``).
+How the sampling covers 0 to about 2 GPa and up to 1200 K. The mean linear strain of the n copies of a cell is
+stratified: in a seeded order, one copy in each of n equal parts of [-strain, strain]. With the default 0.03 the volumes
+of even four copies therefore reach from below -4 % to above +4 %, and those of many fill -9 % to +9 %. To compress
+Li2S, Li6PS5Cl, Li10GeP2S12 or Li4SnS4 by 3 % along each axis takes 1.7 to 3.6 GPa by CHGNet when the atoms follow (3.6
+to 6.1 GPa in a copy as it is made, before its dynamics), lithium metal 1.1 to 1.7 GPa. Four copies are only sure to
+reach half of that: take ten or more where pressure matters. The thermal expansion from 300 to 1200 K is 5 to 8 % in
+volume at some 2e-5 to 3e-5 per K and axis, the value usual for sulfides. The shape (the rest of the strain tensor) is
+drawn within the same bound. The displacements start the molecular dynamics off the symmetric positions; the amplitudes
+of 1200 K (0.3 Angstrom and more) come from the dynamics itself, whose temperatures follow the copies in turn, or from
+larger displacements of single elements (``element_displacement_A: {Li: 0.4}``).
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def perturb_atoms(
     mean_strain : float, optional
         Mean of the three diagonal components, in [-strain, strain]; drawn with the rest by default.
     volume_preserving : bool
-        Scale the strained cell to the volume it had (``mean_strain`` has no effect).
+        Scale the strained cell to the volume it had (``mean_strain`` has no effect); no component of what results is
+        larger than ``strain``.
     normal : bool
         Draw displacements from a normal distribution with a standard deviation of a third of ``displacement_A`` along
         each axis, cut off at ``displacement_A``.
@@ -91,9 +93,7 @@ def perturb_atoms(
     radius = np.broadcast_to(np.asarray(displacement_A, float), len(atoms))
     if contacts is None:
         contacts = find_contacts(atoms, float(radius.max(initial=0.0)))
-    deformation = _draw_strain(strain, rng, mean_strain)
-    if volume_preserving:
-        deformation = deformation / np.cbrt(np.linalg.det(deformation))
+    deformation = _draw_shear(strain, rng) if volume_preserving else _draw_strain(strain, rng, mean_strain)
     draw = _draw_normal if normal else _draw_ball
     vectors = contacts.vector @ deformation
     moved = draw(radius, rng)
@@ -200,7 +200,11 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
         raise InputError(f"{cells_file}: holds no cell")
     systems = [str(cell.info.get("system", "")) for cell in cells]
     if "" in systems or len(set(systems)) < len(systems):
-        raise InputError(f"{cells_file}: every cell needs its own info['system'], found {systems}")
+        listed = ", ".join(map(repr, systems[:5])) + (" ..." if len(systems) > 5 else "")
+        raise InputError(
+            f"{cells_file}: every cell needs its own info['system'], found {listed} (`dpa-sse structures build FILE` "
+            "names the cell of a file)"
+        )
     _check_elements(cells, settings)
     number = 0
     for cell in cells:
@@ -234,6 +238,19 @@ def _draw_strain(strain: float, rng: np.random.Generator, mean: float | None = N
             return np.eye(3) + tensor
         mean = None if mean is None else max(mean, -LARGEST_COMPRESSION / 2)
     raise InputError(f"strain {strain} is too large: no draw keeps the cell sound")
+
+
+def _draw_shear(strain: float, rng: np.random.Generator) -> np.ndarray:
+    """Return I + a random symmetric strain that keeps the volume, its components within the bound."""
+    tensor = _draw_strain(strain, rng, 0.0) - np.eye(3)
+    for _ in range(TRIES):
+        deformation = np.eye(3) + tensor
+        deformation /= np.cbrt(np.linalg.det(deformation))  # can lift components a little above the bound
+        excess = float(np.abs(deformation - np.eye(3)).max()) / strain if strain > 0 else 0.0
+        if excess <= 1.0:
+            break
+        tensor /= excess + 1e-6
+    return deformation
 
 
 def _draw_ball(radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:

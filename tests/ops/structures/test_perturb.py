@@ -139,6 +139,18 @@ def test_shape_only_strain_keeps_the_volume(cell):
         assert np.abs(copy.cell.array - cell.cell.array).max() > 0.01
 
 
+@pytest.mark.parametrize("strain", [0.03, 0.1])
+def test_shape_only_strain_is_bounded_whatever_the_mean(cell, strain):
+    settings = PerturbSettings(count=200, strain=strain, displacement_A=0.0, volume_preserving=True)
+    copies = perturb_copies(cell, settings, 1)
+    tensors = [np.linalg.solve(cell.cell.array, one.cell.array) - np.eye(3) for one in copies]
+    assert max(np.abs(tensor).max() for tensor in tensors) <= strain + 1e-8
+    assert min(np.linalg.eigvalsh(tensor)[0] for tensor in tensors) > -0.15
+    diagonal = [np.abs(np.diag(tensor)).max() for tensor in tensors]
+    assert min(diagonal) > 0.02 * strain  # with a mean at its limit no deviation of the diagonal would be left
+    assert np.mean(diagonal) > 0.5 * strain
+
+
 def test_normal_displacements_of_single_elements(cell):
     settings = PerturbSettings(
         count=60, strain=0.0, displacement_A=0.03, distribution="normal", element_displacement_A={"Li": 0.15, "P": 0.0}
