@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 WARMEST_EV = 1.0
+MOST_ATOMS = 100_000
 OPERATIONS = {
     "read": "cell", "all": "ordering of lowest Ewald energy", "search": "ordering of low Ewald energy",
     "random": "random mixing", "sqs": "quasi-random mixing", "exchange": "site exchange",
@@ -107,7 +108,8 @@ def _ordered(source: Entry | Path | Solution, system: SystemSettings, seed: int,
     if parent is not None:
         matrix = _matrix(system, parent.cell, sum(parent.amounts().values()))
         return order_cells(
-            parent, matrix, count, seed, random=isinstance(source, Solution), quasi=system.mixing == "sqs"
+            parent, matrix, count, seed, random=isinstance(source, Solution), quasi=system.mixing == "sqs",
+            target=source.target if isinstance(source, Solution) else None,
         )
     if system.mixing == "sqs":
         raise InputError(f"{system.name}: `mixing: sqs` needs mixed sites, {system.structure} is an ordered structure")
@@ -134,7 +136,15 @@ def _matrix(system: SystemSettings, cell: np.ndarray, atoms_in_cell: float) -> n
         return near_cubic(cell, atoms_in_cell, *system.atoms, orthogonal=system.orthogonal)
     if system.min_edge_A is not None:
         return wide_enough(cell, atoms_in_cell, system.min_edge_A, orthogonal=system.orthogonal)
+    _check_size(system, atoms_in_cell)
     return np.diag(system.supercell)
+
+
+def _check_size(system: SystemSettings, atoms_in_cell: float) -> None:
+    """Refuse repetitions that would fill the memory."""
+    atoms = atoms_in_cell * math.prod(system.supercell)
+    if atoms > MOST_ATOMS:
+        raise InputError(f"{system.name}: the supercell would hold {atoms:.3g} atoms, more than {MOST_ATOMS}")
 
 
 def _repeated(atoms: Atoms, matrix: np.ndarray) -> Atoms:
@@ -184,6 +194,7 @@ def _cubic_repeat(system: SystemSettings, edge_A: float) -> tuple[int, int, int]
     """Return the repetition of the 52-atom argyrodite cell that a system asks for, as even as possible."""
     if system.atoms is None:
         if system.min_edge_A is None:
+            _check_size(system, 52)
             return system.supercell
         least = math.ceil(system.min_edge_A / edge_A - 1e-9)
         return least, least, least
@@ -223,6 +234,10 @@ def write_cells(systems: list[SystemSettings], base_dir: Path, seed: int, path: 
 def _source(system: SystemSettings, base_dir: Path) -> Entry | Path | Solution:
     """Return the library entry, file or solid solution that a name stands for."""
     structure = system.structure
+    if "{" in structure:
+        raise InputError(
+            f"{structure!r} has amounts in braces: give their values with `series` (--series x=0,0.5,1)"
+        )
     try:
         return load_entry(structure)
     except InputError as unknown:

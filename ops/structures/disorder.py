@@ -118,10 +118,12 @@ def from_cif(path: Path) -> DisorderedCell:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            structure = CifParser(str(path), occupancy_tolerance=1.01).parse_structures(primitive=False)[0]
+            structure = CifParser(str(path), occupancy_tolerance=1.011).parse_structures(primitive=False)[0]
     except Exception as error:  # pymatgen's parser raises whatever it hits
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: not readable as cif with occupancies: {reason[0]}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "no structures" in reason:  # what pymatgen says of occupancies that add up to more than 1 as well
+            reason = "no structure, or occupancies of one site that add up to more than 1"
+        raise InputError(f"{path}: not readable as cif with occupancies: {reason}") from error
     kinds = [
         tuple(sorted((kind.symbol, round(float(share), 6)) for kind, share in site.species.items()))
         for site in structure

@@ -21,7 +21,14 @@ def write_frames(path: Path | str, frames: Iterable[Atoms]) -> None:
 
     ASE's own writer keeps eight decimals of positions and forces; here every number is the shortest
     text that reads back to the same double, so that a frame survives any number of round trips.
+
+    Raises
+    ------
+    InputError
+        The path is a folder.
     """
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it")
     write_text(path, "".join(frame_text(atoms) for atoms in frames))
 
 

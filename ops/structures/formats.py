@@ -70,7 +70,12 @@ def read_lammps_data(path: Path) -> list[Atoms]:
         mass = float(line.split()[1])
         if np.abs(atomic_masses[1:] - mass).min() > 0.3:
             raise ValueError(f"no element has the mass {mass:g}")
-    return list(read(path, index=":", format="lammps-data", units="metal", read_image_flags=False))
+    try:
+        return list(read(path, index=":", format="lammps-data", units="metal", read_image_flags=False))
+    except ValueError as error:
+        if "atom_style" in str(error):
+            raise ValueError("the atom style is not given: write it after `Atoms`, e.g. `Atoms # charge`") from error
+        raise
 
 
 def _coordinates(

@@ -19,6 +19,7 @@ FORMATS = {
     ".restart": "cp2k", ".data": "lammps-data", ".lmp": "lammps-data", ".lammps": "lammps-data",
 }
 
+MOST_OCCUPIED = 1.01  # sums of rounded occupancies are a little above 1
 _PYTHON = re.compile("could not convert|invalid literal|inhomogeneous|unpack")
 OWN_READERS = {"cp2k": read_cp2k, "lammps-data": read_lammps_data}
 
@@ -61,6 +62,7 @@ def read_structure(path: Path) -> Atoms:
         raise InputError(f"{path}: holds {len(found)} structures; exactly one is needed")
     partial = partial_occupancies(found[0])
     if partial:
+        _check_occupancies(path, found[0])
         raise PartialOccupancyError(f"{path}: partly occupied sites ({partial})")
     source = found[0]
     atoms = Atoms(source.numbers, positions=source.positions, cell=source.cell.array, pbc=source.pbc)
@@ -80,6 +82,14 @@ def partial_occupancies(atoms: Atoms) -> str:
         if len(site) > 1 or any(abs(share - 1.0) > 1e-3 for share in site.values())
     }
     return ", ".join(sorted(found))
+
+
+def _check_occupancies(path: Path, atoms: Atoms) -> None:
+    """Refuse shares that can not be: below 0, or more than 1 on one site."""
+    for site in atoms.info["occupancy"].values():
+        if min(site.values()) < 0 or sum(site.values()) > MOST_OCCUPIED:
+            listed = " + ".join(f"{element} {share:.3g}" for element, share in site.items())
+            raise InputError(f"{path}: occupancies of one site must lie in 0..1 together, found {listed}")
 
 
 def _read(path: Path, kind: str) -> list[Atoms]:

@@ -27,7 +27,7 @@ def references(formula: str, tiers: tuple[str, ...] = ("binary", "metal")) -> di
     -------
     dict
         Entry name to formula units for each formula unit of ``formula``, e.g. Li6PS5Cl: 2.5 Li2S, 0.5 P2S5, 1 LiCl.
-        Fewest compounds of all non-negative solutions that the solver finds; which ones are stable is a matter of
+        One solution in non-negative amounts, where there may be others; which compounds are stable is a matter of
         their energies, not decided here.
 
     Raises

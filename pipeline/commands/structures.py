@@ -154,8 +154,8 @@ def build_interfaces(
 def build_slabs(
     structure: Annotated[str, typer.Argument(help="Library name, file or composition.", show_default=False)],
     miller: Annotated[str, typer.Option(help="Surface.")] = "0,0,1",
-    thickness: Annotated[float, typer.Option("--thickness-A", help="At least.")] = 12.0,
-    vacuum: Annotated[float, typer.Option("--vacuum-A", help="At least.")] = 15.0,
+    thickness: Annotated[float, typer.Option("--thickness-A", help="At least, in whole layers.")] = 12.0,
+    vacuum: Annotated[float, typer.Option("--vacuum-A", help="Between the slab and its next image.")] = 15.0,
     termination: Annotated[int, typer.Option(help="Which one, from 0: those that cut the fewest bonds first.")] = 0,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("slab.extxyz"),
@@ -202,17 +202,22 @@ def perturb_structures(
     normal: Annotated[bool, typer.Option("--normal", help="Normal displacements instead of uniform ones.")] = False,
     keep_volume: Annotated[bool, typer.Option("--keep-volume", help="Strain changes the shape only.")] = False,
     element: Annotated[list[str] | None, typer.Option(metavar="ELEMENT=A", help="Displacement of one element.")] = None,
+    min_distance: Annotated[float, typer.Option("--min-distance-A", help="No two atoms closer than this.")] = 0.0,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Perturbed cells per system.")] = 4,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the task folders.")] = Path("perturbed"),
 ) -> None:
     """Write strained and displaced copies of cells, one task folder each."""
+    from ops.errors import InputError
     from ops.structures.perturb import perturb_cells
     from ops.structures.settings import PerturbSettings
 
+    if any(out.glob("task.*")):  # fewer cells than before would leave some of the old ones among the new
+        raise InputError(f"{out}: holds perturbed cells already; choose another folder, or remove it")
     settings = _checked(
         PerturbSettings, count=count, strain=strain, displacement_A=displacement, volume_preserving=keep_volume,
         distribution="normal" if normal else "uniform", element_displacement_A=_amplitudes(element or []),
+        min_distance_A=min_distance,
     )
     number = perturb_cells(cells, settings, seed, out)
     typer.echo(f"{number} perturbed cells in {out}")
@@ -246,7 +251,8 @@ def _name(structure: str) -> str:
     """Return a name for a structure: as written, or the file's name; other characters become hyphens."""
     text = Path(structure).stem if Path(structure).is_file() else re.sub(r"\{[^{}]*\}", "", structure)  # amounts of x
     text = Path(text).stem if "/" in text else text
-    return "".join(char if char.isalnum() or char in "._+-" else "-" for char in text)[:64]
+    name = "".join(char if (char.isascii() and char.isalnum()) or char in "._+-" else "-" for char in text)
+    return name.lstrip("._+-")[:64] or "structure"
 
 
 def _validated(item: dict[str, Any]) -> Any:
@@ -392,5 +398,7 @@ def _line(cell: Atoms) -> str:
     if cell.info.get("composition_error"):
         parts.append(f"asked for {cell.info['composition_target']}")
     if "site_disorder" in cell.info:
-        parts.append(f"site disorder {float(cell.info['site_disorder']):.3f}")
+        target = cell.info.get("site_disorder_target")
+        asked = "" if target is None else f" (asked for {float(target):.3f})"
+        parts.append(f"site disorder {float(cell.info['site_disorder']):.3f}{asked}")
     return ", ".join(parts)

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from ase.io import write
 from typer.testing import CliRunner
 
 from ops.errors import InputError
+from ops.structures.distances import neighbour_pairs
 from ops.structures.extxyz import read_frames
+from ops.structures.library import cell_from_entry, load_entry
 from pipeline.commands.structures import app
 
 
@@ -41,6 +44,27 @@ def test_build_and_perturb(tmp_path):
     assert [cell.info["system"] for cell in cells] == ["Li6PS5Cl.c000", "Li6PS5Cl.c001"]
     assert "4 perturbed cells" in call("perturb", out, "--count", 2, "-o", tmp_path / "tasks")
     assert (tmp_path / "tasks/task.003/cell.extxyz").is_file()
+
+
+def test_fewer_copies_do_not_mix_with_older_ones(tmp_path):
+    call("build", "Li2S", "-o", tmp_path / "a.extxyz")
+    call("perturb", tmp_path / "a.extxyz", "--count", 3, "--min-distance-A", 2.2, "-o", tmp_path / "tasks")
+    for k in range(3):
+        (cell,) = read_frames(tmp_path / f"tasks/task.{k:03d}/cell.extxyz")
+        assert neighbour_pairs(cell, 2.2)[3].size == 0
+    with pytest.raises(InputError, match="holds perturbed cells already"):
+        call("perturb", tmp_path / "a.extxyz", "--count", 1, "-o", tmp_path / "tasks")
+
+
+def test_nearest_site_disorder_is_said(tmp_path):
+    shown = call("build", "Li6PS5Cl", "--site-disorder", 0.615, "-o", tmp_path / "a.extxyz")
+    assert "site disorder 0.500 (asked for 0.615)" in shown
+
+
+@pytest.mark.parametrize("name", ["(1) Li2S.cif", ".Li2S.cif"])
+def test_a_file_of_any_name(name, tmp_path):
+    write(tmp_path / name, cell_from_entry(load_entry("Li2S")))
+    assert "12 atoms" in call("build", tmp_path / name, "-o", tmp_path / "a.extxyz")
 
 
 def test_build_to_a_size(tmp_path):

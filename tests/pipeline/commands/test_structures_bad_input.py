@@ -39,8 +39,10 @@ FILES = {
     "text.cif": ("hello\n", "text.cif"),
     "nocell.cif": (CIF.replace("_cell_length_a 5.7\n", ""), "nocell.cif"),
     "nosites.cif": (CIF[: CIF.index("loop_")], "nosites.cif"),
-    "over.cif": (CIF.replace("0 0 0 1.0", "0 0 0 1.4"), "over.cif"),
-    "negative.cif": (CIF.replace("0 0 0 1.0", "0 0 0 -0.4"), "negative.cif"),
+    "over.cif": (CIF.replace("0 0 0 1.0", "0 0 0 1.4"), "must lie in 0..1 together, found Li 1.4"),
+    "shared.cif": (CIF.replace("Li2 Li 0.5 0 0 1.0", "Na1 Na 0 0 0 0.5"), "found Li 1 + Na 0.5"),
+    "twofold.cif": (CIF.replace("Li2 Li 0.5 0 0 1.0", "Li2 Li 0 0 0 0.5"), "add up to more than 1"),
+    "negative.cif": (CIF.replace("0 0 0 1.0", "0 0 0 -0.4"), "must lie in 0..1 together, found Li -0.4"),
     "charged.cif": (CIF.replace("0.5 0 0 1.0", "0.5 0 0 0.5"), "charge imbalance"),
     "twice.cif": (CIF.replace("0.5 0 0 1.0", "0.001 0 0 1.0"), "twice.cif"),
     "element.cif": (CIF.replace("S1 S", "Q1 Qq"), "element.cif"),
@@ -61,6 +63,7 @@ FILES = {
     "mass.data": (LAMMPS.replace("32.06", "500"), "no element has the mass 500"),
     "nomass.data": (LAMMPS.replace("Masses\n\n1 6.94\n2 32.06\n\n", ""), "no Masses section"),
     "short.data": (LAMMPS.replace("3 2 2.5 2.5 2.5\n", ""), "short.data"),
+    "style.data": (LAMMPS.replace(" # atomic", "").replace(" 0 0 0", " 0.5 0 0 0"), "write it after `Atoms`"),
     "table.csv": ("a,b\n1,2\n", "unknown kind of structure file"),
 }
 COMMANDS = [
@@ -83,6 +86,16 @@ COMMANDS = [
     (["slab", "Li2S", "--miller", "0,0,0"], "no plane"),
     (["interface", "LiCl", "Li2S", "--max-strain", "0.001", "--max-area-A2", "40"], "no common lattice"),
     (["perturb", "missing.extxyz"], "no such file"),
+    (["build", "Li2S", "--supercell", "100,100,100"], "more than 100000"),
+    (["build", "Li6PS5Cl", "--supercell", "100,100,100"], "more than 100000"),
+    (["build", "LiCl0.5Br0.5", "--supercell", "20,20,20"], "too many to be ordered"),
+    (["build", "LiCl{1-x}Br{x}"], "give their values with `series`"),
+    (["build", ""], "no structure ''"),
+    (["build", "Li2S", "-o", "."], "is a folder"),
+    (["slab", "Li2S", "--miller", "9,7,5"], "too large: take at most 4"),
+    (["slab", "Li2S", "--thickness-A", "5000"], "take thinner slabs"),
+    (["slab", "Li2S", "--vacuum-A", "0"], "vacuum of at least 3"),
+    (["interface", "LiCl", "Li2S", "--max-strain", "0.2", "--film-thickness-A", "1e9"], "take thinner slabs"),
 ]
 
 
