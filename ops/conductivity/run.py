@@ -126,7 +126,7 @@ def measure(tracks: Tracks, settings: ConductivitySettings, run: Run) -> Run:
             name: estimate_self([part], settings.hop_distance_A, settings.start_ps) for name, part in run.parts.items()
         }
         run.verdict = run.estimates[settings.mobile[0]].verdict
-        run.reasons += run.estimates[settings.mobile[0]].reasons
+        run.reasons = run.estimates[settings.mobile[0]].reasons + run.reasons  # what decided comes first
     for part in run.parts.values():
         part.tracks = None
     return run
