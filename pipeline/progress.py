@@ -148,7 +148,7 @@ class Progress:
 
     def _flush_cached(self) -> None:
         for stage, count in self._cached.items():
-            text = f"{stage}  {count} tasks finished earlier"
+            text = f"{stage}  {count} task{'' if count == 1 else 's'} finished earlier"
             if self.live is not None:
                 self.live.console.print(text, markup=False, highlight=False)
             else:

@@ -176,6 +176,7 @@ class StageStatus:
     tasks: int = 0
     done: int = 0
     failed: int = 0
+    cached: int = 0
     running: int = 0
     seconds: float = 0.0
     began: float | None = None
@@ -241,6 +242,7 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
         kinds = list(state.get(name, {}).values())
         entry.done = sum(kind in ("done", "cached") for kind in kinds)
         entry.failed = kinds.count("failed")
+        entry.cached = kinds.count("cached")
         entry.running = kinds.count("start")
     return list(ordered.values())
 

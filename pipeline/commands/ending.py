@@ -96,8 +96,9 @@ def write_report(run: Run, state: str) -> Path | None:
     if made is not None and state == "done":
         for name in ("report.html", "summary.json"):
             shutil.copyfile(made / name, run.folder / name)
+        shutil.rmtree(run.folder / "figures", ignore_errors=True)  # an earlier report may have had others
         if (made / "figures").is_dir():  # there may be nothing to draw, and a bucket knows no empty folders
-            shutil.copytree(made / "figures", run.folder / "figures", dirs_exist_ok=True)
+            shutil.copytree(made / "figures", run.folder / "figures")
         return run.folder / "report.html"
     work = run.engine / "report"
     work.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ def build_report(inputs: ReportInputs, out: Path) -> dict[str, Any]:
     book = FigureBook(out / "figures")
     with styled():
         parts = build_sections(data, book)
+    book.drop_others()
     summary = summarise(data)
     write_text(out / "report.html", render_page(data, parts))
     write_json(out / "summary.json", summary)

@@ -99,6 +99,13 @@ class FigureBook:
         self.figures.append(entry)
         return entry
 
+    def drop_others(self) -> None:
+        """Remove the figures of an earlier report that this one does not have: another temperature, another system."""
+        names = {figure.name for figure in self.figures}
+        for path in self.folder.glob("*"):
+            if path.suffix in (".svg", ".png", ".csv") and path.stem not in names:
+                path.unlink()
+
     def _free(self, name: str) -> str:
         taken = {figure.name for figure in self.figures}
         candidates = [name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))]

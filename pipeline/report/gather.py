@@ -120,6 +120,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
             "seconds": round((stage.ended or 0) - (stage.began or 0), 1),
             "tasks": stage.tasks,
             "tasks_failed": stage.failed,
+            "tasks_earlier": stage.cached,
             "failures": [{"task": one["task"], "reason": one["reason"]} for one in stage.failures],
         }
         for stage in stage_status(found.plan(), found.latest_attempt())

@@ -156,7 +156,9 @@ def plot_training(book: FigureBook, group: str, title: str, models: Mapping[str,
         figure,
         f"training_{group}",
         title,
-        "Strong lines: validation frames; faint lines: the training batch of that step.",
+        "Strong lines: validation frames; faint lines: the training batch of that step."
+        if any(row["part"] == "val" for row in rows)
+        else "Faint lines: the training batch of that step; no validation frames were set aside.",
         rows=rows,
         columns=("model", "quantity", "part", "step", "rmse_meV"),
     )

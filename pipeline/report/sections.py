@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.report import plots_training
 from pipeline.report.figures import Figure, FigureBook
 from pipeline.report.inputs import QUANTITIES, Model, ReportData, number
-from pipeline.report.page import ABSENT, Cell, DetailsBlock, Level, Section, TableBlock, count, duration, show
-from pipeline.report.summary import label, ordered_evaluations
+from pipeline.report.page import ABSENT, Cell, DetailsBlock, Level, Section, TableBlock, count, duration, plural, show
+from pipeline.report.summary import label, ordered_evaluations, whole
 
 STATUS_LEVEL: dict[str, Level] = {
     "ok": "good",
@@ -71,10 +71,12 @@ def what_was_run(data: ReportData, book: FigureBook) -> Section:
             for s in data.stages
         ]
         total = sum(number(s.get("seconds")) or 0.0 for s in data.stages)
+        earlier = sum(whole(s.get("tasks_earlier")) or 0 for s in data.stages)
+        kept = f"; {plural(earlier, 'task')} had finished before this start and take no time here" if earlier else ""
         section.table(
             ("stage", "status", "time", "tasks", "failed"),
             rows,
-            f"Sum of all stages: {duration(total)}.",
+            f"Sum of all stages: {duration(total)}{kept}.",
             "stage|status",
         )
     else:
