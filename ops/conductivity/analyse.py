@@ -307,7 +307,7 @@ def plain_verdict(result: dict[str, Any]) -> list[str]:
                     f"{system}: sigma({point['temperature_K']:g} K) = {point['sigma_mS_cm']:.3g} mS/cm "
                     f"(95 %: {low:.2g} to {high:.2g}), extrapolated"
                 )
-        lines += [f"{system}: {note}" for note in line["notes"][1:]]  # the first one is always the same
+        lines += [f"{system}: {note}" for note in line["notes"] if note != arrhenius.ASSUMPTION]
     return lines
 
 

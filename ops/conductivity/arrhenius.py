@@ -17,6 +17,8 @@ from ops.errors import InputError
 
 KB_EV = 8.617333262e-5
 
+ASSUMPTION = "extrapolation assumes no phase transition and no order-disorder change on the way"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -143,9 +145,12 @@ def summarise(
         D0_cm2_s=float(np.exp(line.parameters[0])) if exponent == -1 else None,  # else its unit has a power of K
         curvature_p=curvature_p(used, exponent),
     )
-    for temperature in at_K:
-        _extrapolate(result, line, used, points, temperature)
-    result["curve"] = _curve(line, [p.temperature_K for p in points] + list(at_K))
+    reach = [p.temperature_K for p in points]
+    if Ea - 1.96 * error > 0:
+        for temperature in at_K:
+            _extrapolate(result, line, used, points, temperature)
+        reach += at_K
+    result["curve"] = _curve(line, reach)
     result["notes"] += _remarks(result, line, points, used, limit)
     return result, line
 
@@ -206,7 +211,9 @@ def _remarks(
     result: dict[str, Any], line: Fit, points: Sequence[Point], used: Sequence[Point], limit: float
 ) -> list[str]:
     """Return what a reader of the extrapolated numbers must know."""
-    notes = ["extrapolation assumes no phase transition and no order-disorder change on the way"]
+    notes = [ASSUMPTION]
+    if result["Ea_ci95_eV"][0] <= 0:
+        notes = ["the activation energy can not be told from zero: nothing is extrapolated"]
     inverse = [1 / p.temperature_K for p in used]
     if len(used) < 5 or max(inverse) - min(inverse) < 0.8e-3:
         span = max(inverse) - min(inverse)

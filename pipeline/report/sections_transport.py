@@ -29,7 +29,14 @@ from pipeline.report.transport import (
     species_columns,
     transport_points,
 )
-from pipeline.report.verdict import MAX_RELATIVE_CI, MIN_EDGE_A, MIN_TEMPERATURES, relative_width, smallest_edge
+from pipeline.report.verdict import (
+    MAX_RELATIVE_CI,
+    MIN_EDGE_A,
+    MIN_TEMPERATURES,
+    determined,
+    relative_width,
+    smallest_edge,
+)
 
 COLUMNS = (
     "T (K)",
@@ -136,6 +143,14 @@ def _arrhenius_text(found: Mapping[str, Any], head: str, section: Section) -> No
         for e in extrapolations(found)
     ]
     activation = measured(found.get("Ea_eV"), found.get("Ea_ci95_eV"))
+    if not determined(found):
+        ends = interval(found.get("Ea_ci95_eV"))
+        section.text(
+            f"{head}The slope of the line means an activation energy of {ends} eV (95 %), not told from zero. "
+            "Nothing is extrapolated.",
+            "info",
+        )
+        return
     section.table(
         ("T (K)", "D (cm²/s)", "95 % interval", "σ (mS/cm)", "95 % interval "),
         rows,

@@ -259,8 +259,8 @@ def extrapolations(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _extrapolated(found: Mapping[str, Any]) -> tuple[float, float, list[list[float]] | None] | None:
-    entries = extrapolations(found)
-    if not entries:
+    entries, ends = extrapolations(found), pair(found.get("Ea_ci95_eV"))
+    if not entries or (ends is not None and ends[0] <= 0):  # a line that may be flat leads nowhere
         return None
     D, ci = float(entries[0]["D"]), pair(entries[0].get("D_ci95"))
     error = None if ci is None else [[max(D - ci[0], 0.0)], [max(ci[1] - D, 0.0)]]

@@ -208,7 +208,7 @@ def _extrapolation(data: ReportData, points: Sequence[Point], verdict: Verdict) 
             f"The activation energy is not determined (95 %: {interval(part.get('Ea_ci95_eV'), 2)} eV): the "
             "temperatures lie too close together for their error bars. Nothing should be read off the line."
         )
-    if lines and n < MIN_TEMPERATURES:
+    if n < MIN_TEMPERATURES and any(determined(part) for _, part, _ in lines):
         verdict.unsure.append(
             f"The activation energy and the numbers at room temperature rest on {n} temperatures "
             f"({MIN_TEMPERATURES} or more are advised): treat them as a rough guide."

@@ -125,6 +125,17 @@ def test_leave_one_out_range():
     assert high > 2 * low
 
 
+def test_nothing_is_extrapolated_along_a_line_that_may_be_flat():
+    flat = [Point(525.0, 4.2e-5, 0.16), Point(575.0, 3.6e-5, 0.12)]
+    result, line = summarise(flat, [300.0])
+    assert line is not None
+    assert result["Ea_ci95_eV"][0] < 0 < result["Ea_ci95_eV"][1]
+    assert result["D_300K_cm2_s"] is result["sigma_300K_mS_cm"] is None
+    assert not result["extrapolated"]
+    assert min(result["curve"]["temperature_K"]) == pytest.approx(525)
+    assert "nothing is extrapolated" in result["notes"][0]
+
+
 def test_too_few_points():
     for points in ([], points_at()[:1]):
         result, line = summarise(points, [300.0, 350.0])

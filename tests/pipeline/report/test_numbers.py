@@ -10,7 +10,7 @@ import pytest
 import report_inputs as made
 
 from pipeline.report import page, transport
-from pipeline.report.build import ReportInputs
+from pipeline.report.build import ReportInputs, build_report
 from pipeline.report.figures import plain, slug
 from pipeline.report.inputs import ReportData, load_data, read_table
 from pipeline.report.summary import overall_status
@@ -86,6 +86,16 @@ def test_arrhenius_band_is_that_of_the_analysis(tmp_path: Path) -> None:
     assert 1000 / line.inverse_1000K[at_300] == pytest.approx(300)
     assert line.D[at_300] == pytest.approx(found["D_300K_cm2_s"], rel=1e-3)
     assert [line.low[at_300], line.high[at_300]] == pytest.approx(found["D_300K_ci95_cm2_s"], rel=2e-3)
+
+
+def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir(parents=True)
+    (tmp_path / "figures" / "md_X_400K.svg").write_text("old")
+    folder = made.conductivity(tmp_path, np.random.default_rng(5), {800.0: "diffusive"})
+    build_report(ReportInputs(conductivity=folder), tmp_path)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert "arrhenius.svg" in names
+    assert "md_X_400K.svg" not in names
 
 
 def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
