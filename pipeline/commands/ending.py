@@ -87,13 +87,16 @@ def place_link(link: Path, target: Path) -> None:
     temporary.replace(link)
 
 
-def write_report(run: Run, state: str) -> Path | None:
-    """Write the report of whatever has finished into the run folder; None when there is nothing to report on."""
+def write_report(run: Run, state: str, *, anew: bool = False) -> Path | None:
+    """Write the report of whatever has finished into the run folder; None when there is nothing to report on.
+
+    With ``anew`` the report that the workflow itself made of a finished run is not used.
+    """
     from pipeline.report.build import build_report
     from pipeline.report.gather import inputs_of_run
 
     made = run.finished().get("report")
-    if made is not None and state == "done":
+    if made is not None and state == "done" and not anew:
         for name in ("report.html", "summary.json"):
             shutil.copyfile(made / name, run.folder / name)
         shutil.rmtree(run.folder / "figures", ignore_errors=True)  # an earlier report may have had others
@@ -104,5 +107,6 @@ def write_report(run: Run, state: str) -> Path | None:
     work.mkdir(parents=True, exist_ok=True)
     build_report(inputs_of_run(run, work), run.folder)
     summary = read_json(run.folder / "summary.json")
-    write_json(run.folder / "summary.json", {**summary, "status": state})
+    if state != "done":
+        write_json(run.folder / "summary.json", {**summary, "status": state})
     return run.folder / "report.html"

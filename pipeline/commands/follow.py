@@ -135,6 +135,6 @@ def rebuild_report(name: str) -> int:
     from pipeline.commands.ending import write_report
 
     run = open_run(name)
-    path = write_report(run, run_state(run))
+    path = write_report(run, run_state(run), anew=True)
     print(f"Report: {path}")
     return 0
