@@ -32,6 +32,7 @@ from pipeline.report.transport import (
 from pipeline.report.verdict import (
     MAX_RELATIVE_CI,
     MIN_EDGE_A,
+    MIN_HOPS,
     MIN_TEMPERATURES,
     determined,
     relative_width,
@@ -182,9 +183,9 @@ def _checks(data: ReportData, points: list[Point]) -> list[list[str | Cell]]:
         ],
         [
             "fewest hops in a run",
-            "200 or more",
+            f"{MIN_HOPS} or more",
             count(min(hops)) if hops else ABSENT,
-            met(min(hops) >= 200 if hops else None),
+            met(min(hops) >= MIN_HOPS if hops else None),
         ],
         [
             "cell edge (cube root of the volume)",

@@ -14,6 +14,7 @@ from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, 
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = 4
 MIN_EDGE_A = 20.0
+MIN_HOPS = 200
 MAX_ENERGY_MAE = 5.0
 """meV/atom; above it, or above the next, the report warns."""
 MAX_FORCE_MAE = 100.0
@@ -192,6 +193,8 @@ def _transport(data: ReportData, points: Sequence[Point], verdict: Verdict) -> N
         width = relative_width(p)
         if width is not None and width > MAX_RELATIVE_CI:
             verdict.unsure.append(f"{text} The run is diffusive, but the interval is wide (± {100 * width:.0f} %).")
+        elif p.n_hops is not None and p.n_hops < MIN_HOPS:
+            verdict.unsure.append(f"{text} It is diffusive, but rests on {p.n_hops:.0f} hops ({MIN_HOPS} advised).")
         else:
             verdict.good.append(text)
     if any(p.sigma_mS_cm is not None for p in points):
