@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ops.errors import InputError
 from ops.structures.check import check_cell
 from ops.structures.formats import read_cp2k, read_lammps_data
@@ -38,7 +40,8 @@ def file_format(path: Path) -> str | None:
 def read_structure(path: Path) -> Atoms:
     """Return the one periodic, ordered cell that a file holds.
 
-    Constraints, velocities, calculators and labels of the file are dropped.
+    Constraints, velocities, calculators and labels of the file are dropped; of left-handed lattice vectors, the first
+    two change places.
 
     Raises
     ------
@@ -65,7 +68,10 @@ def read_structure(path: Path) -> Atoms:
         _check_occupancies(path, found[0])
         raise PartialOccupancyError(f"{path}: partly occupied sites ({partial})")
     source = found[0]
-    atoms = Atoms(source.numbers, positions=source.positions, cell=source.cell.array, pbc=source.pbc)
+    vectors = source.cell.array
+    if np.linalg.det(vectors) < 0:
+        vectors = vectors[[1, 0, 2]]  # the same crystal; VASP refuses left-handed lattice vectors
+    atoms = Atoms(source.numbers, positions=source.positions, cell=vectors, pbc=source.pbc)
     problems = check_cell(atoms)
     if problems:
         raise InputError(f"{path}: " + "; ".join(problems))

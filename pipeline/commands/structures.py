@@ -236,7 +236,7 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
 
 def _cuts(atoms: Atoms) -> str:
     number = int(atoms.info["cut_bonds"])
-    return f"cuts {number} covalent bonds" if number else "no covalent bond cut"
+    return f"covalent bonds cut: {number}" if number else "no covalent bond cut"
 
 
 def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:

@@ -63,6 +63,15 @@ def test_cp2k_with_lengths_angles_and_a_file(tmp_path, crystal):
     same(build("a.inp", tmp_path), crystal)
 
 
+def test_left_handed_lattice_vectors_are_exchanged(tmp_path, crystal):
+    mirrored = crystal.copy()
+    mirrored.set_cell(crystal.cell.array[[1, 0, 2]])
+    write(tmp_path / "left.vasp", mirrored, format="vasp")
+    atoms = build("left.vasp", tmp_path)
+    assert np.linalg.det(atoms.cell.array) > 0
+    same(atoms, mirrored)
+
+
 @pytest.mark.parametrize("name", ["a.data", "a.lmp"])
 def test_lammps(tmp_path, crystal, name):
     write(tmp_path / name, crystal, format="lammps-data", masses=True, specorder=["Li", "P", "S"])
