@@ -89,6 +89,7 @@ def computed_tasks(run: Path) -> set[str]:
     return {event["task"] for event in latest[start:] if event["event"] == "start"}
 
 
+@pytest.mark.slow
 def test_one_temperature_more_keeps_the_others(finished: Path) -> None:
     folder = finished.parents[1]
     done = dpa_sse("run", HERE / "mock.yaml", "-s", "md.temperatures_K=[50, 80, 90]", cwd=folder)
@@ -99,6 +100,7 @@ def test_one_temperature_more_keeps_the_others(finished: Path) -> None:
     assert [entry["temperature_K"] for entry in summary["conductivity"]] == [50, 80, 90]
 
 
+@pytest.mark.slow
 def test_a_milder_failure_policy_repeats_only_what_decides(finished: Path) -> None:
     done = dpa_sse("run", HERE / "mock.yaml", "-s", "failure.min_success_ratio=0.4", cwd=finished.parents[1])
     assert done.returncode == 0, done.stdout + done.stderr
