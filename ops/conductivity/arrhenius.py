@@ -7,7 +7,7 @@ default, this is a fit of ln D or, equivalently, of ln(sigma T). A fit of ln sig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,13 +146,19 @@ def summarise(
         curvature_p=curvature_p(used, exponent),
     )
     reach = [p.temperature_K for p in points]
-    if Ea - 1.96 * error > 0:
+    if determined(result):
         for temperature in at_K:
             _extrapolate(result, line, used, points, temperature)
         reach += at_K
     result["curve"] = _curve(line, reach)
     result["notes"] += _remarks(result, line, points, used, limit)
     return result, line
+
+
+def determined(line: Mapping[str, Any]) -> bool:
+    """Return whether the 95 % interval of the activation energy of a line (``Ea_ci95_eV``) leaves out zero."""
+    ends = line.get("Ea_ci95_eV")
+    return ends is not None and ends[0] > 0
 
 
 def _curve(line: Fit, temperatures: Sequence[float]) -> dict[str, list[float]]:
@@ -212,7 +218,7 @@ def _remarks(
 ) -> list[str]:
     """Return what a reader of the extrapolated numbers must know."""
     notes = [ASSUMPTION]
-    if result["Ea_ci95_eV"][0] <= 0:
+    if not determined(result):
         notes = ["the activation energy can not be told from zero: nothing is extrapolated"]
     inverse = [1 / p.temperature_K for p in used]
     if len(used) < 5 or max(inverse) - min(inverse) < 0.8e-3:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
-from ops.conductivity.estimate import DIFFUSIVE, Part, estimate_collective, estimate_self
+from ops.conductivity.estimate import DIFFUSIVE, estimate_collective, estimate_self
+from ops.conductivity.parts import Part
 from ops.conductivity.run import COLLECTIVE_MAX_RSD
 from ops.conductivity.synthetic import HopModel, simulate
 

@@ -88,3 +88,23 @@ def fourth_moments(tracks: np.ndarray, lags: np.ndarray, samples: int = 60_000) 
     strides = np.maximum(1, (tracks.shape[2] - lags) // origins)
     sums = kernels.moments(tracks, lags, strides)
     return sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]
+
+
+def steps_of_means(tracks: np.ndarray, span: int) -> np.ndarray:
+    """Return the differences between the means over successive spans of frames: hops without the vibrations.
+
+    Parameters
+    ----------
+    tracks : numpy.ndarray
+        (M, 3, T), A.
+    span : int
+        Frames of a span, at most T / 2; a rest at the end is left out.
+
+    Returns
+    -------
+    numpy.ndarray
+        (M, 3, T // span - 1), A.
+    """
+    starts = np.arange(0, tracks.shape[2] - span + 1, span)
+    means = np.add.reduceat(tracks[:, :, : len(starts) * span], starts, axis=2) / span
+    return np.diff(means, axis=2)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ops.conductivity.correlation import steps_of_means
 from ops.conductivity.tracks import Tracks
 
 _WINDOWS = 60_000
@@ -110,12 +111,9 @@ def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
         Distance between sites.
     """
     span = max(3, round(_SPAN_PS / dt_ps))
-    count = series.shape[2] // span
-    if count < 2:
+    if series.shape[2] // span < 2:
         return np.zeros((0, 3))
-    starts = np.arange(0, count * span, span)
-    means = np.add.reduceat(series[:, :, : count * span], starts, axis=2) / span
-    moves = np.diff(means, axis=2).transpose(0, 2, 1).reshape(-1, 3)
+    moves = steps_of_means(series, span).transpose(0, 2, 1).reshape(-1, 3)
     return moves[np.linalg.norm(moves, axis=1) > 0.5 * hop_A]
 
 

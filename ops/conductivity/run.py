@@ -14,12 +14,12 @@ from ops.conductivity.estimate import (
     A2_PS_TO_CM2_S,
     DIFFUSIVE,
     Estimate,
-    Part,
     estimate_collective,
     estimate_self,
 )
 from ops.conductivity.framework import check_framework, framework_msd, sublattice_rms
 from ops.conductivity.motion import Motion, describe, net_displacements
+from ops.conductivity.parts import Part
 from ops.conductivity.settings import ConductivitySettings
 from ops.conductivity.tracks import Tracks
 

@@ -96,7 +96,10 @@ def _checked(model: type[Model], **values: object) -> Model:
     try:
         return model(**values)
     except ValidationError as error:
-        problems = [f"{_option(one['loc'])} {_shown(one['input'])}: {one['msg']}" for one in error.errors()]
+        problems = [
+            f"{_option(one['loc'])} {_shown(one['input'])}: {one['msg'].removeprefix('Value error, ')}"
+            for one in error.errors()
+        ]
         raise InputError("; ".join(problems)) from error
 
 
@@ -135,13 +138,13 @@ def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
 
 
 def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
-    """Return the charge of each mobile species from ``Li=1`` options; the formal one where none is given."""
+    """Return the charges of ``Li=1`` options; a mobile species without one must have a formal charge."""
     from ase.data import atomic_numbers
 
     from ops.conductivity.run import FORMAL
     from ops.errors import InputError
 
-    charges = {name: FORMAL[name] for name in species if name in FORMAL}
+    charges: dict[str, float] = {}
     for pair in pairs:
         name, _, value = (part.strip() for part in pair.partition("="))
         try:
@@ -152,7 +155,7 @@ def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
             raise InputError(f"--charge {pair}: {name} is no element")
         if name in species and charges[name] == 0:
             raise InputError(f"--charge {pair}: a mobile ion without charge carries no current")
-    unknown = [name for name in species if name not in charges]
+    unknown = [name for name in species if name not in charges and name not in FORMAL]
     if unknown:
         raise InputError(f"--charge: the charge of {unknown[0]} is not known; give it, e.g. --charge {unknown[0]}=2")
     return charges

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.commands import structures_text as words
+
 if TYPE_CHECKING:
     from ase import Atoms
-
-    from ops.structures.library import Entry
 
 app = typer.Typer(help="The library of electrolytes, solid solutions, disorder, perturbation.", no_args_is_help=True)
 
@@ -36,16 +36,16 @@ def list_structures(
         if not entries:
             raise InputError(f"no tier {tier!r} (there are: {', '.join(tiers)})")
     if as_json:
-        typer.echo(json.dumps([_summary(entry) for entry in entries], indent=1))
+        typer.echo(json.dumps([words.summary(entry) for entry in entries], indent=1))
         return
     head = f"{'name':24s} {'formula':12s} {'space group':11s} {'atoms':>5s}  {'tier':15s} {'source':12s} certainty"
     typer.echo(f"{head} mS/cm")
     for entry in entries:
-        one = _summary(entry)
-        mark, sigma = "*" if entry.primary else " ", _sigma(one["conductivity"])
+        one = words.summary(entry)
+        mark, sigma = "*" if entry.primary else " ", words.sigma(one["conductivity"])
         typer.echo(
             f"{one['name'] + mark:24s} {one['formula']:12s} {one['space_group']:11s} {one['atoms'] or 'mixed':>5}  "
-            f"{one['tier']:15s} {one['source']:12s} {_words(one['confidence']):9s} {sigma}".rstrip()
+            f"{one['tier']:15s} {one['source']:12s} {words.first_word(one['confidence']):9s} {sigma}".rstrip()
         )
     typer.echo("* the entry that a system name stands for; mS/cm: measured near 300 K, `show` has the source")
 
@@ -69,7 +69,7 @@ def show_structure(
         typer.echo(json.dumps(entry.data, indent=1))
         return
     neighbours = [f"  {line}" for line in describe_neighbours(entry)]
-    for line in [*_description(entry), *neighbours, *draw_text(entry)]:
+    for line in [*words.description(entry), *neighbours, *draw_text(entry)]:
         typer.echo(line)
 
 
@@ -106,7 +106,7 @@ def build_structures(
             cell.info["system"] = f"{system.name}.c{number:03d}" if len(several) > 1 else system.name
         cells += several
         for cell in several:
-            typer.echo(_line(cell))
+            typer.echo(words.line(cell))
         if len(several) < count:
             typer.echo(f"{len(several)} of {count} wanted: no more distinct arrangements were found")
     write_frames(out, cells)
@@ -143,9 +143,10 @@ def build_interfaces(
     made = build_interface(sides[0], sides[1], options)
     write_frames(out, [made])
     info = made.info
-    typer.echo(_line(made))
+    typer.echo(words.line(made))
     typer.echo(
-        f"area {info['matching_area_A2']:.1f} A2, strain {info['strain']:.3f}, {info['terminations']}, {_cuts(made)}"
+        f"area {info['matching_area_A2']:.1f} A2, strain {info['strain']:.3f}, {info['terminations']}, "
+        f"{words.cuts(made)}"
     )
     typer.echo(f"written: {out}")
 
@@ -168,7 +169,7 @@ def build_slabs(
     crystal = build_cell(_validated({"name": _name(structure), "structure": structure}), Path.cwd(), seed)
     slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination)
     write_frames(out, [slab])
-    typer.echo(f"{_line(slab)}, {slab.info['operation']}, {_cuts(slab)}")
+    typer.echo(f"{words.line(slab)}, {slab.info['operation']}, {words.cuts(slab)}")
     typer.echo(f"written: {out}")
 
 
@@ -232,11 +233,6 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
     from ops.structures.rank import rank_by_labeler
 
     return rank_by_labeler(cells, make_labeler(AseLabeler(calculator=rank)))
-
-
-def _cuts(atoms: Atoms) -> str:
-    number = int(atoms.info["cut_bonds"])
-    return f"covalent bonds cut: {number}" if number else "no covalent bond cut"
 
 
 def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:
@@ -325,80 +321,3 @@ def _range(text: str) -> tuple[int, int]:
     if not 0 < smallest <= largest:
         raise InputError(f"--atoms {text}: the range is empty")
     return smallest, largest
-
-
-def _summary(entry: Entry) -> dict[str, Any]:
-    source = entry.data.get("source") or {}
-    kind = source.get("kind", "experimental")
-    return {
-        "name": entry.name, "system": entry.system, "formula": entry.formula, "tier": entry.tier,
-        "primary": entry.primary, "space_group": entry.space_group, "atoms": entry.data.get("atoms_in_cell"),
-        "source": source.get("id") or ("experiment" if "experimental" in kind else "built"),
-        "confidence": entry.confidence, "experimental_lattice": entry.experimental_lattice is not None,
-        "used_for": entry.data.get("used_for", []), "conductivity": entry.data.get("conductivity", []),
-    }
-
-
-def _words(confidence: str) -> str:
-    """Return the first word of a certainty: high, medium, low."""
-    return confidence.split(" (", maxsplit=1)[0].split(";", maxsplit=1)[0].split(",", maxsplit=1)[0]
-
-
-def _sigma(known: list[dict[str, Any]]) -> str:
-    """Return the first measured conductivity of the stoichiometric compound, empty when there is none."""
-    value = next((one["sigma_mS_cm"] for one in known if "composition" not in one), "")
-    return "-".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}" if value else ""
-
-
-def _measured(one: dict[str, Any]) -> str:
-    """Return a measured conductivity with its source as one line."""
-    parts = [f"{_sigma([{'sigma_mS_cm': one['sigma_mS_cm']}])} mS/cm at {one['T_K']} K"]
-    parts += [f"Ea {one['Ea_eV']} eV"] if "Ea_eV" in one else []
-    parts += [str(one[key]) for key in ("composition", "remark") if key in one]
-    return f"{', '.join(parts)} - {one['reference']} ({one['confidence']})"
-
-
-def _description(entry: Entry) -> list[str]:
-    data = entry.data
-    lines = [
-        f"{entry.name}: {entry.formula}, {entry.space_group} (No. {entry.space_group_number}), {entry.tier}",
-        f"  lattice      {_lattice(entry.lattice)}",
-    ]
-    if entry.experimental_lattice:
-        note = "" if entry.experimental_lattice_trusted else "  (not verified, not used)"
-        lines.append(f"  experiment   {_lattice(entry.experimental_lattice)}{note}")
-    lines += [
-        f"  {site.element:2s} {site.wyckoff:4s} {site.position[0]:9.5f} {site.position[1]:9.5f} {site.position[2]:9.5f}"
-        f"  occupancy {site.occupancy:.3f}"
-        for site in entry.sites
-    ]
-    checked = data.get("verification", {})
-    distances = checked.get("min_distances") or checked.get("min_distances_partial_sites") or {}
-    lines.append("  shortest     " + ", ".join(f"{pair} {value:.2f} A" for pair, value in distances.items()))
-    lines.append(f"  density      {checked.get('density_g_cm3')} g/cm3")
-    source = data.get("source") or {}
-    lines += [f"  measured     {_measured(one)}" for one in data.get("conductivity", [])]
-    told = {"used for": ", ".join(data.get("used_for", [])),
-            "source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
-            "confidence": entry.confidence, "note": data.get("note")}
-    return lines + [f"  {key:12s} {value}" for key, value in told.items() if value]
-
-
-def _lattice(values: tuple[float, ...]) -> str:
-    return "{:.4f} {:.4f} {:.4f} A, {:.2f} {:.2f} {:.2f} degrees".format(*values)
-
-
-def _line(cell: Atoms) -> str:
-    lengths = " x ".join(f"{length:.1f}" for length in cell.cell.lengths())
-    parts = [f"{cell.info['system']}: {len(cell)} atoms, {cell.get_chemical_formula('hill')}, {lengths} A"]
-    if "ewald_eV" in cell.info:
-        parts.append(f"Ewald {cell.info['ewald_eV']:+.2f} eV")
-    if "labeler_eV" in cell.info:
-        parts.append(f"energy {cell.info['labeler_eV']:+.3f} eV")
-    if cell.info.get("composition_error"):
-        parts.append(f"asked for {cell.info['composition_target']}")
-    if "site_disorder" in cell.info:
-        target = cell.info.get("site_disorder_target")
-        asked = "" if target is None else f" (asked for {float(target):.3f})"
-        parts.append(f"site disorder {float(cell.info['site_disorder']):.3f}{asked}")
-    return ", ".join(parts)

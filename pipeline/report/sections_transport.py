@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ops.conductivity.arrhenius import determined
 from pipeline.report import plots_md
 from pipeline.report.figures import FigureBook
 from pipeline.report.inputs import ReportData, number
@@ -34,7 +35,6 @@ from pipeline.report.verdict import (
     MIN_EDGE_A,
     MIN_HOPS,
     MIN_TEMPERATURES,
-    determined,
     relative_width,
     smallest_edge,
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ops.conductivity.arrhenius import determined
 from pipeline.report.figures import slug
 from pipeline.report.inputs import ReportData, Table, number, pair
 from pipeline.report.page import clip, interval, kelvin, show
@@ -259,8 +260,8 @@ def extrapolations(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _extrapolated(found: Mapping[str, Any]) -> tuple[float, float, list[list[float]] | None] | None:
-    entries, ends = extrapolations(found), pair(found.get("Ea_ci95_eV"))
-    if not entries or (ends is not None and ends[0] <= 0):  # a line that may be flat leads nowhere
+    entries = extrapolations(found)
+    if not entries or not determined(found):  # a line that may be flat leads nowhere
         return None
     D, ci = float(entries[0]["D"]), pair(entries[0].get("D_ci95"))
     error = None if ci is None else [[max(D - ci[0], 0.0)], [max(ci[1] - D, 0.0)]]

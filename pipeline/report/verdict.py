@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.report.inputs import ReportData, number, pair
+from ops.conductivity.arrhenius import determined
+from ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
+from pipeline.report.inputs import ReportData, number
 from pipeline.report.page import Level, clip, interval, listed, measured, plural, show
 from pipeline.report.summary import label, overall_status
 from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
@@ -14,7 +16,6 @@ from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, 
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = 4
 MIN_EDGE_A = 20.0
-MIN_HOPS = 200
 MAX_ENERGY_MAE = 5.0
 """meV/atom; above it, or above the next, the report warns."""
 MAX_FORCE_MAE = 100.0
@@ -221,12 +222,6 @@ def _extrapolation(data: ReportData, points: Sequence[Point], verdict: Verdict) 
         verdict.unsure.append(
             f"The cell is small (edge about {edge:.0f} Å; {MIN_EDGE_A:.0f} Å or a size check is advised)."
         )
-
-
-def determined(arrhenius: Mapping[str, Any]) -> bool:
-    """Return whether the 95 % interval of an activation energy leaves out zero."""
-    ends = pair(arrhenius.get("Ea_ci95_eV"))
-    return ends is not None and ends[0] > 0
 
 
 def relative_width(point: Point) -> float | None:

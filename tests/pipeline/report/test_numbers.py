@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import report_inputs as made
 
+from ops.conductivity.arrhenius import determined
 from pipeline.report import page, transport
 from pipeline.report.build import ReportInputs, build_report
 from pipeline.report.figures import plain, slug
 from pipeline.report.inputs import ReportData, load_data, read_table
 from pipeline.report.summary import overall_status
-from pipeline.report.verdict import determined, judge
+from pipeline.report.verdict import judge
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""What ``dpa-sse structures`` says of entries of the library and of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from ops.structures.library import Entry
+
+
+def summary(entry: Entry) -> dict[str, Any]:
+    """Return what the list shows of an entry, for programs too."""
+    source = entry.data.get("source") or {}
+    kind = source.get("kind", "experimental")
+    return {
+        "name": entry.name, "system": entry.system, "formula": entry.formula, "tier": entry.tier,
+        "primary": entry.primary, "space_group": entry.space_group, "atoms": entry.data.get("atoms_in_cell"),
+        "source": source.get("id") or ("experiment" if "experimental" in kind else "built"),
+        "confidence": entry.confidence, "experimental_lattice": entry.experimental_lattice is not None,
+        "used_for": entry.data.get("used_for", []), "conductivity": entry.data.get("conductivity", []),
+    }
+
+
+def first_word(confidence: str) -> str:
+    """Return the first word of a certainty: high, medium, low."""
+    return confidence.split(" (", maxsplit=1)[0].split(";", maxsplit=1)[0].split(",", maxsplit=1)[0]
+
+
+def sigma(known: list[dict[str, Any]]) -> str:
+    """Return the first measured conductivity of the stoichiometric compound, empty when there is none."""
+    value = next((one["sigma_mS_cm"] for one in known if "composition" not in one), "")
+    return "-".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}" if value else ""
+
+
+def _measured(one: dict[str, Any]) -> str:
+    """Return a measured conductivity with its source as one line."""
+    parts = [f"{sigma([{'sigma_mS_cm': one['sigma_mS_cm']}])} mS/cm at {one['T_K']} K"]
+    parts += [f"Ea {one['Ea_eV']} eV"] if "Ea_eV" in one else []
+    parts += [str(one[key]) for key in ("composition", "remark") if key in one]
+    return f"{', '.join(parts)} - {one['reference']} ({one['confidence']})"
+
+
+def description(entry: Entry) -> list[str]:
+    """Return an entry as lines: lattice, sites, distances, measurements, source."""
+    data = entry.data
+    lines = [
+        f"{entry.name}: {entry.formula}, {entry.space_group} (No. {entry.space_group_number}), {entry.tier}",
+        f"  lattice      {_lattice(entry.lattice)}",
+    ]
+    if entry.experimental_lattice:
+        note = "" if entry.experimental_lattice_trusted else "  (not verified, not used)"
+        lines.append(f"  experiment   {_lattice(entry.experimental_lattice)}{note}")
+    lines += [
+        f"  {site.element:2s} {site.wyckoff:4s} {site.position[0]:9.5f} {site.position[1]:9.5f} {site.position[2]:9.5f}"
+        f"  occupancy {site.occupancy:.3f}"
+        for site in entry.sites
+    ]
+    checked = data.get("verification", {})
+    distances = checked.get("min_distances") or checked.get("min_distances_partial_sites") or {}
+    lines.append("  shortest     " + ", ".join(f"{pair} {value:.2f} A" for pair, value in distances.items()))
+    lines.append(f"  density      {checked.get('density_g_cm3')} g/cm3")
+    source = data.get("source") or {}
+    lines += [f"  measured     {_measured(one)}" for one in data.get("conductivity", [])]
+    told = {"used for": ", ".join(data.get("used_for", [])),
+            "source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
+            "confidence": entry.confidence, "note": data.get("note")}
+    return lines + [f"  {key:12s} {value}" for key, value in told.items() if value]
+
+
+def _lattice(values: tuple[float, ...]) -> str:
+    return "{:.4f} {:.4f} {:.4f} A, {:.2f} {:.2f} {:.2f} degrees".format(*values)
+
+
+def line(cell: Atoms) -> str:
+    """Return a built cell as one line, with what was asked for where it differs."""
+    lengths = " x ".join(f"{length:.1f}" for length in cell.cell.lengths())
+    parts = [f"{cell.info['system']}: {len(cell)} atoms, {cell.get_chemical_formula('hill')}, {lengths} A"]
+    if "ewald_eV" in cell.info:
+        parts.append(f"Ewald {cell.info['ewald_eV']:+.2f} eV")
+    if "labeler_eV" in cell.info:
+        parts.append(f"energy {cell.info['labeler_eV']:+.3f} eV")
+    if cell.info.get("composition_error"):
+        parts.append(f"asked for {cell.info['composition_target']}")
+    if "site_disorder" in cell.info:
+        target = cell.info.get("site_disorder_target")
+        asked = "" if target is None else f" (asked for {float(target):.3f})"
+        parts.append(f"site disorder {float(cell.info['site_disorder']):.3f}{asked}")
+    return ", ".join(parts)
+
+
+def cuts(atoms: Atoms) -> str:
+    """Return how many covalent bonds a surface cuts."""
+    number = int(atoms.info["cut_bonds"])
+    return f"covalent bonds cut: {number}" if number else "no covalent bond cut"
