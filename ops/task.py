@@ -31,6 +31,7 @@ from dflow.python import TransientError as DflowTransientError
 from ops import events
 from ops.errors import PipelineError, TransientError
 from ops.files import read_json, sha256_file, walk_files, write_json
+from ops.groups import members
 from ops.inline import decode
 from ops.store import TaskStore, store_from_environment
 
@@ -227,7 +228,7 @@ class FanOutOP(TaskOP):
             step += f"-i{inputs['iteration']:03d}"
         target = Path(f"group.{group:03d}")
         target.mkdir()
-        indices = range(group * size, min(count, (group + 1) * size))
+        indices = members(group, size, count)
         for number, index in enumerate(indices):
             try:
                 out, _ = self._run_one(f"{step}-{index:03d}", {**inputs, "index": index})

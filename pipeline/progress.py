@@ -24,23 +24,22 @@ def clock(seconds: float) -> str:
 
 def remaining(stage: StageStatus, at: float) -> float | None:
     """Return a rough time left in seconds, from the tasks of the stage that have finished."""
-    if stage.status != "running" or not stage.done or stage.began is None or stage.done >= stage.tasks:
+    if stage.status != "running" or not stage.done or stage.done >= stage.tasks:
         return None
-    return (at - stage.began) / stage.done * (stage.tasks - stage.done)
+    return stage.elapsed(at) / stage.done * (stage.tasks - stage.done)
 
 
 def status_rows(stages: list[StageStatus], at: float) -> list[dict[str, str]]:
     """Return the table of the stages as text."""
     rows = []
     for stage in stages:
-        end = at if stage.status == "running" else stage.ended
         left = remaining(stage, at)
         rows.append(
             {
                 "stage": stage.name,
                 "what": stage.title,
                 "tasks": f"{stage.done}/{stage.tasks}" + (f" ({stage.failed} failed)" if stage.failed else ""),
-                "elapsed": clock(end - stage.began) if stage.began and end else "",
+                "elapsed": clock(stage.elapsed(at)) if stage.status != "waiting" else "",
                 "left": f"~{clock(left)}" if left is not None else "",
                 "status": SYMBOLS[stage.status],
             }

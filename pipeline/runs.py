@@ -181,9 +181,29 @@ class StageStatus:
     seconds: float = 0.0
     began: float | None = None
     ended: float | None = None
+    at_work: list[str] = field(default_factory=list)
+    since: float | None = None
     over: bool = False
     stopped: bool = False
     failures: list[dict[str, str]] = field(default_factory=list)
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Count an event: the time of a stage is that in which tasks of it are at work (stages may overlap)."""
+        self.began = self.began or event["time"]
+        self.ended = event["time"]
+        task = event["task"]
+        if event["event"] == "start":
+            self.since = event["time"] if self.since is None else self.since
+            self.at_work = [*self.at_work, task]
+            return
+        self.at_work = [other for other in self.at_work if other != task]
+        if self.since is not None and not self.at_work:
+            self.seconds += event["time"] - self.since
+            self.since = None
+
+    def elapsed(self, at: float) -> float:
+        """Return the seconds in which tasks of this stage were at work until the time ``at``."""
+        return self.seconds + (at - self.since if self.since is not None and self.status == "running" else 0.0)
 
     @property
     def status(self) -> str:
@@ -222,9 +242,7 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
             continue
         entry = stages.setdefault(stage, StageStatus(stage, stage))
         state.setdefault(stage, {})[event["task"]] = event["event"]
-        entry.began = entry.began or event["time"]
-        entry.ended = event["time"]
-        entry.seconds += event.get("seconds", 0.0)
+        entry.note(event)
         _, looped, iteration = split_task(event["task"])
         if looped:
             iterations.add(iteration)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Flow:
     _loop: str | None = None
     _stage: str = ""
     _iteration: Any = None
+    _group: list[Any] | None = None
+    _beside: bool = False
 
     def __post_init__(self) -> None:
         from dflow import Workflow
@@ -104,7 +107,7 @@ class Flow:
         gpu: bool = False,
     ) -> Step:
         """Add one task; it may use all cores."""
-        facts = Facts(name, self._stage, title, op, gpu)
+        facts = Facts(name, self._stage, title, op, gpu, beside=self._beside)
         step = self._make(facts, settings, artifacts, numbers, side_by_side=1)
         self._add(step, name, settings, title, 1, artifacts)
         return step
@@ -137,7 +140,7 @@ class Flow:
         size = self._place.group_size(op, count, gpu=gpu, grouped=grouped)
         groups = math.ceil(count / size)
         step = self._make(
-            Facts(name, self._stage, title, op, gpu, count, size),
+            Facts(name, self._stage, title, op, gpu, count, size, self._beside),
             settings,
             artifacts,
             {**(numbers or {}), "group": "{{item}}", "group_size": size, "count": count},
@@ -207,6 +210,48 @@ class Flow:
         outer.add([start])
         result = start.outputs.artifacts["out"]
         self._owner[id(result)] = self._owner[id(last.outputs.artifacts["out"])]
+        return result
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[None]:
+        """Let what is added in this block run at the same time: a step, and branches beside it."""
+        group: list[Any] = []
+        self._group = group
+        try:
+            yield
+        finally:
+            self._group = None
+        self._steps.add(group)
+
+    def branch(self, name: str, body: Callable[[], Any]) -> Any:
+        """Add a chain of steps that runs beside a step, see :meth:`side_by_side`, on what that leaves of the cores.
+
+        Parameters
+        ----------
+        name : str
+            Of the chain.
+        body : callable
+            Adds its steps, which need no result of others, and returns the artifact that the last one makes.
+
+        Returns
+        -------
+        artifact
+            The same, for steps outside of the chain.
+        """
+        from dflow import OutputArtifact, Outputs, Step, Steps
+
+        inner = Steps(name=f"{name}-branch", outputs=Outputs(artifacts={"out": OutputArtifact()}))
+        outer, group = self._steps, self._group
+        if group is None:
+            raise ValueError(f"{name}: a branch needs a step that it runs beside")
+        self._steps, self._group, self._beside = inner, None, True
+        last = body()
+        self._steps, self._group, self._beside = outer, group, False
+        inner.outputs.artifacts["out"]._from = last
+        step = Step(name=name, template=inner, key=name)
+        group.append(step)
+        result = step.outputs.artifacts["out"]
+        self._owner[id(result)] = self._owner[id(last)]
         return result
 
     def _make(
@@ -281,4 +326,7 @@ class Flow:
         text = json.dumps(jsonable(settings), sort_keys=True)
         self.nodes.append(Node(name, self._stage, title, tasks, tuple(depends), text, self._loop))
         self._owner[id(step.outputs.artifacts["out"])] = name
-        self._steps.add([step])
+        if self._group is not None:
+            self._group.append(step)
+        else:
+            self._steps.add([step])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
+
+IDLE_S = 5.0
+"""A branch that has started no task for so long has ended; its process may hang for ever."""
 
 
 def configure(folder: Path, workers: int) -> None:
@@ -33,6 +37,8 @@ def configure(folder: Path, workers: int) -> None:
         endpoint="", console="", access_key="", secret_key="", repo_key=None, repo=None, prefix="", repo_prefix=""
     )
     drop_copies_of_finished_slices()
+    run_single_steps_here()
+    copy_by_pickling()
 
 
 def drop_copies_of_finished_slices() -> None:
@@ -57,6 +63,38 @@ def drop_copies_of_finished_slices() -> None:
     Step.run = run  # type: ignore[method-assign]
 
 
+def run_single_steps_here() -> None:
+    """Patch ``Steps.run``: a group of one step needs no process pool, whose workers get the whole graph as a copy.
+
+    A graph of forty steps takes 0.3 s to copy, to send and to read: half a minute for a run.
+    """
+    from dflow.steps import Steps
+
+    if getattr(Steps.run, "unpacks_groups", False):
+        return
+    original = Steps.run
+
+    def run(self: Any, workflow_id: Any = None, context: Any = None, stepdir: Any = None) -> None:
+        self.steps = [step[0] if isinstance(step, list) and len(step) == 1 else step for step in self.steps]
+        original(self, workflow_id, context, stepdir)
+
+    run.unpacks_groups = True  # type: ignore[attr-defined]
+    Steps.run = run  # type: ignore[method-assign]
+
+
+def copy_by_pickling() -> None:
+    """Let dflow copy its graph, as it does for every task of a fan-out, in a fifth of the time of ``deepcopy``."""
+    import pickle
+
+    from dflow import step, steps
+
+    def copy(graph: Any) -> Any:
+        return pickle.loads(pickle.dumps(graph))  # noqa: S301  (made by this process a moment ago)
+
+    step.deepcopy = copy  # type: ignore[assignment]
+    steps.deepcopy = copy  # type: ignore[assignment]
+
+
 def follow_parent(lock: int) -> None:
     """Let every process that is forked from here die with its parent: dflow's workers would hang for ever.
 
@@ -75,3 +113,22 @@ def follow_parent(lock: int) -> None:
             os.close(held.pop())
 
     os.register_at_fork(after_in_child=after_fork)
+
+
+def wait_for_branches() -> None:
+    """Wait until what ran beside a failed step has ended: dflow reports the failure at once and would leave it."""
+    import psutil
+
+    def at_work(worker: psutil.Process) -> bool:
+        try:
+            return bool(worker.children())
+        except psutil.NoSuchProcess:
+            return False
+
+    idle_since = time.monotonic()
+    while workers := psutil.Process().children():
+        if any(at_work(worker) for worker in workers):
+            idle_since = time.monotonic()
+        if time.monotonic() - idle_since > IDLE_S:
+            return
+        time.sleep(0.1)

@@ -69,7 +69,10 @@ def main() -> int:
     events.emit("planned", "", "")
     dflow_debug.follow_parent(int(os.environ["DPA_SSE_LOCK"]))
     flow.workflow.submit()
-    return 0 if flow.workflow.query_status() == "Succeeded" else 1
+    if flow.workflow.query_status() == "Succeeded":
+        return 0
+    dflow_debug.wait_for_branches()
+    return 1
 
 
 if __name__ == "__main__":

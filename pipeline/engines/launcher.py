@@ -94,6 +94,7 @@ def main() -> None:
         if os.getppid() != parent or parent == 1:
             sys.exit(143)  # the parent died before we could ask to be told
     os.environ.update(thread_environment())
+    os.nice(int(os.environ.get("DPA_SSE_NICE", "0")))
     import_dflow()
     check_version()
     lock = acquire_device()

@@ -31,7 +31,21 @@ class Resources:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a platform has to know of a step: its OP, and how many tasks go into one process (or pod)."""
+    """What a platform has to know of a step.
+
+    Attributes
+    ----------
+    name, stage, title : str
+        Of the step; its stage; for people.
+    op : type
+        What its tasks do.
+    gpu : bool
+        Whether they use a GPU where there is one.
+    tasks, group_size : int
+        Number of tasks, and how many of them go into one process (or pod).
+    beside : bool
+        Whether it runs beside a step that matters more.
+    """
 
     name: str
     stage: str
@@ -40,6 +54,7 @@ class Facts:
     gpu: bool
     tasks: int = 1
     group_size: int = 1
+    beside: bool = False
 
 
 class Platform(Protocol):
@@ -108,11 +123,14 @@ class LocalPlatform:
         return "dpa-sse-base"
 
     def environment(self, facts: Facts) -> dict[str, str]:
-        """Return the failure policy of the tasks."""
-        return {
+        """Return the failure policy of the tasks, and their priority."""
+        variables = {
             "DPA_SSE_RETRIES": str(self.resources.retries),
             "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),
         }
+        if facts.beside:  # takes the cores that the other leaves, and all of them when that has finished
+            variables["DPA_SSE_NICE"] = "10"
+        return variables
 
     def settle(self, template: Any, facts: Facts) -> None:
         """Leave the template as it is: dflow's debug mode knows nothing of pods."""

@@ -35,9 +35,13 @@ def build(
     flow = ProjectFlow(project, base_dir, folder, resources, platform)
     made: dict[str, Any] = {}
     made["campaign"] = add_campaign(flow)
-    if project.pretrain:
+    if project.pretrain and project.pretrain.model is None and project.downstream:
+        with flow.side_by_side():
+            made["pretrained"] = add_pretraining(flow, project.pretrain, made["campaign"])
+            made["downstream"] = flow.branch("new-compound", lambda: add_downstream(flow))
+    elif project.pretrain:
         made["pretrained"] = add_pretraining(flow, project.pretrain, made["campaign"])
-    if project.downstream:
+    if project.downstream and "downstream" not in made:
         made["downstream"] = add_downstream(flow)
     if project.finetune:
         made["variants"], made["errors"] = add_finetuning(flow, made)

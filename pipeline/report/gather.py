@@ -117,7 +117,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
             "name": stage.name,
             "title": stage.title,
             "status": WORDS[stage.status] if not (stage.failed and stage.done) else "partial",
-            "seconds": round((stage.ended or 0) - (stage.began or 0), 1),
+            "seconds": round(stage.seconds, 1),
             "tasks": stage.tasks,
             "tasks_failed": stage.failed,
             "tasks_earlier": stage.cached,

@@ -92,6 +92,33 @@ def test_loop_feeds_its_result_back(tmp_path: Path) -> None:
     assert run.task_folder("square-i002-001") is not None
 
 
+def test_a_branch_runs_beside_a_long_task_and_yields_to_it(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 4, "long": {"seconds": 3.0}})
+    assert go(run, "build_beside") == 0
+    assert result(run, "both", "both.json") == [[os.nice(0)], 14]
+    order = [(event["event"], event["task"]) for event in run.latest_attempt() if event["task"]]
+    assert order.index(("start", "long")) < order.index(("done", "total")) < order.index(("done", "long"))
+    stages = {stage.name: stage for stage in stage_status(run.plan(), run.latest_attempt())}
+    assert 3.0 <= stages["01-long"].seconds < 3.5
+    assert stages["02-chain"].seconds < 2.0  # its own time, whatever else ran then
+    plan = {node["name"]: node["depends"] for node in run.plan()}
+    assert plan["both"] == ["long", "total"]
+
+    assert go(run, "build_beside") == 0
+    assert set(computed(run).values()) == {1}
+
+
+def test_a_branch_is_finished_when_the_task_beside_it_fails(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 4, "long": {"seconds": 0.1, "fail": True}})
+    assert go(run, "build_beside") == 1
+    assert result(run, "total", "total.json") == 14
+    assert [event["task"] for event in run.latest_attempt() if event["event"] == "failed"] == ["long"]
+    assert workers_of(run) == []
+    (run.folder / "toy.json").write_text(json.dumps({"count": 4, "long": {"seconds": 0.1}}))
+    assert go(run, "build_beside") == 0
+    assert set(computed(run).values()) == {1}
+
+
 def test_finished_tasks_are_kept_and_only_what_changed_is_computed_again(tmp_path: Path) -> None:
     run = make(tmp_path, {"count": 4})
     assert go(run) == 0

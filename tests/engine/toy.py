@@ -142,3 +142,43 @@ class Numbers2(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         write_json(out / "numbers.json", read_json(inputs["state"] / "numbers.json"))
+
+
+class Slow(TaskOP):
+    artifacts = ("state?",)
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        time.sleep(settings["seconds"])
+        if settings.get("fail"):
+            raise FatalError("fails on purpose")
+        write_json(out / "numbers.json", [os.nice(0)])
+
+
+class Both(TaskOP):
+    artifacts = ("one", "other")
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+        names = {"one": "numbers.json", "other": "total.json"}
+        write_json(out / "both.json", [read_json(inputs[name] / file) for name, file in names.items()])
+
+
+def build_beside(run: Run) -> Flow:
+    data, made = options(run), flow(run)
+
+    def chain() -> Any:
+        made.stage("02-chain")
+        numbers = made.step("numbers", Numbers, {"count": data["count"]}, title="Numbers")
+        squares = made.fan_out(
+            "square", Square, {"delay_s": 0.1}, data["count"], title="Squares",
+            artifacts={"numbers": numbers.outputs.artifacts["out"]},
+        )
+        return made.step("total", Total, {}, title="Total", artifacts={"squares": squares.outputs.artifacts["out"]},
+                         ).outputs.artifacts["out"]
+
+    made.stage("01-long")
+    with made.side_by_side():
+        long = made.step("long", Slow, data["long"], title="Long").outputs.artifacts["out"]
+        total = made.branch("chain", chain)
+    made.stage("03-both")
+    made.step("both", Both, {}, title="Both", artifacts={"one": long, "other": total})
+    return made

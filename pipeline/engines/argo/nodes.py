@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ops.errors import InputError
+from ops.groups import members
 
 PLAN = "dpa-sse/plan"
 RUNNING = ("Pending", "Running")
@@ -178,7 +179,7 @@ def _tasks(step: str, key: str, values: Mapping[str, str]) -> Iterator[str]:
         yield name
         return
     group, size, count = (int(values[part]) for part in ("group", "group_size", "count"))
-    for index in range(group * size, min(count, (group + 1) * size)):
+    for index in members(group, size, count):
         yield f"{name}-{index:03d}"
 
 
