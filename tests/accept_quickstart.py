@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.runs import Run
+
 MAX_MINUTES = 15.0
 
 
@@ -22,8 +24,9 @@ def promises(summary: dict[str, Any], run: Path) -> Iterator[tuple[str, bool, st
     yield "every stage is done", done, ", ".join(
         f"{s['name']} {s['status']}" for s in stages
     )
-    minutes = sum(s["seconds"] or 0 for s in stages) / 60
-    yield f"all stages within {MAX_MINUTES:.0f} min", minutes <= MAX_MINUTES, f"{minutes:.1f} min"
+    attempt = Run(run).latest_attempt()
+    minutes = (attempt[-1]["time"] - attempt[0]["time"]) / 60
+    yield f"within {MAX_MINUTES:.0f} min from start to report", minutes <= MAX_MINUTES, f"{minutes:.1f} min"
     loop = summary["concurrent_learning"]
     yield "at least two iterations", len(loop) >= 2, f"{len(loop)} iterations"
     yield "frames were labelled", sum(i["labelled"] or 0 for i in loop) > 0, str([i["labelled"] for i in loop])

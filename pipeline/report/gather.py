@@ -112,18 +112,21 @@ def _stages(run: Path | None, work: Path) -> Path | None:
     if run is None:
         return None
     found = Run(run)
+    attempt = found.latest_attempt()
+    began = attempt[0]["time"] if attempt else 0.0
     rows = [
         {
             "name": stage.name,
             "title": stage.title,
             "status": WORDS[stage.status] if not (stage.failed and stage.done) else "partial",
             "seconds": round(stage.seconds, 1),
+            "ended_after_s": round((stage.ended or began) - began, 1),
             "tasks": stage.tasks,
             "tasks_failed": stage.failed,
             "tasks_earlier": stage.cached,
             "failures": [{"task": one["task"], "reason": one["reason"]} for one in stage.failures],
         }
-        for stage in stage_status(found.plan(), found.latest_attempt())
+        for stage in stage_status(found.plan(), attempt)
         if stage.name != "09-report"
     ]
     write_json(work / "stages.json", rows)

@@ -31,7 +31,7 @@ class ReportInputs:
     provenance: Path | None = None
     """JSON: versions, host facts, seed, threads; a key ``command`` is shown as the way to reproduce the run."""
     stages: Path | None = None
-    """JSON list of {name, title, status, seconds, tasks, tasks_failed, failures: [{task, reason}]}."""
+    """JSON list of {name, title, status, seconds, ended_after_s, tasks, tasks_failed, failures: [{task, reason}]}."""
     seed_data: Path | None = None
     """Data set folder of the base systems (``dataset.json``)."""
     learning_state: Path | None = None

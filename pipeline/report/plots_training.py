@@ -54,13 +54,13 @@ def plot_stage_times(book: FigureBook, stages: Sequence[Mapping[str, Any]]) -> F
             fontsize=7.5,
         )
     axes.set_xlim(0, max(seconds) * 1.18 or 1)
-    axes.set_xlabel("wall time (s)")
+    axes.set_xlabel("time at work (s)")
     rows = [{"stage": s.get("name"), "status": s.get("status"), "seconds": v} for s, v in timed]
     return book.add(
         figure,
         "stage_times",
         "Time per stage",
-        "Wall time of each stage; tasks run side by side count once.",
+        "Time in which tasks of the stage were at work; stages may overlap, and starting a task is not counted.",
         rows=rows,
         columns=("stage", "status", "seconds"),
         wide=True,

@@ -70,13 +70,13 @@ def what_was_run(data: ReportData, book: FigureBook) -> Section:
             ]
             for s in data.stages
         ]
-        total = sum(number(s.get("seconds")) or 0.0 for s in data.stages)
+        total = max(number(s.get("ended_after_s")) or 0.0 for s in data.stages)
         earlier = sum(whole(s.get("tasks_earlier")) or 0 for s in data.stages)
         kept = f"; {plural(earlier, 'task')} had finished before this start and take no time here" if earlier else ""
         section.table(
             ("stage", "status", "time", "tasks", "failed"),
             rows,
-            f"Sum of all stages: {duration(total)}{kept}.",
+            f"From the start to the end of the last stage: {duration(total)}; stages may overlap{kept}.",
             "stage|status",
         )
     else:
