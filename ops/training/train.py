@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -332,7 +331,7 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
     Returns
     -------
     dict
-        ``{"type_map", "bias_before_eV", "bias_after_eV", "seconds"}``; energies per element in the type map's order.
+        ``{"type_map", "bias_before_eV", "bias_after_eV"}``; energies per element in the type map's order.
     """
     from ops.training import bias
     from ops.training.datasets import branch_of, split_systems
@@ -349,10 +348,9 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
     branch = branch_of(model)
     task = {"model": str(model.resolve()), "systems": [str(path.resolve()) for path in systems], "branch": branch}
     write_json(work / "bias_task.json", task)
-    begin = time.monotonic()
     argv: list[str | Path] = [sys.executable, "-m", bias.__name__, (work / "bias_task.json").resolve()]
     run_tool(argv, out / "bias.log", work, env=child_environment())
-    result = {**read_json(work / "bias.json"), "seconds": round(time.monotonic() - begin, 1)}
+    result: dict[str, Any] = read_json(work / "bias.json")
     if branch:  # whoever opens the new checkpoint must know
         write_json(out / "model.json", {"type_map": result["type_map"], "branch": branch})
     write_json(out / "bias.json", result)

@@ -50,7 +50,7 @@ def test_so_is_every_file_but_the_networks(downloaded: Path, local: Path) -> Non
         )
         assert here == there, task
         compared += len(here)
-    assert compared > 80
+    assert compared > 150
 
 
 def test_every_pod_is_as_the_restricted_level_demands(finished: Run) -> None:
@@ -85,3 +85,7 @@ def test_status_and_report_say_the_same_words_as_for_a_local_run(finished: Run, 
     status = json.loads(dpa_sse("status", finished.reference, "--json", cwd=tmp_path))
     assert status["status"] == "done"
     assert "Production MD" in dpa_sse("status", finished.reference, cwd=tmp_path)
+    said = dpa_sse("report", finished.reference, cwd=tmp_path)
+    page = tmp_path / "runs" / finished.name / "report.html"
+    assert said.splitlines()[-1] == f"Report: {page}"
+    assert "Ionic conductivity" in page.read_text(encoding="utf-8")
