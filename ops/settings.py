@@ -9,3 +9,17 @@ class Settings(BaseModel):
     """Immutable settings of one step; a section of the configuration file is one of these."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def unique(values: list[str]) -> list[str]:
+    """Return the values; for fields in which nothing may be named twice.
+
+    Raises
+    ------
+    ValueError
+        Something is.
+    """
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"named twice: {', '.join(twice)}")
+    return values

@@ -271,7 +271,7 @@ def split_task(task: str) -> tuple[str, bool, str]:
     for number, part in enumerate(parts[1:], start=1):
         if len(part) == 4 and part[0] == "i" and part[1:].isdigit():
             return "-".join(parts[:number]), True, part
-    if parts[-1].isdigit() and len(parts[-1]) == 3:
+    if parts[-1].isdigit() and len(parts[-1]) >= 3:
         parts = parts[:-1]
     return "-".join(parts), False, ""
 

@@ -90,4 +90,4 @@ def interface(address: str, namespace: str, name: str) -> str:
     path = f"/workflows/{namespace}/{name}"
     if address:
         return address.rstrip("/") + path
-    return f"https://localhost:2746{path}   (after: kubectl -n {namespace} port-forward svc/argo-server 2746:2746)"
+    return f"http://localhost:2746{path}   (after: kubectl -n {namespace} port-forward svc/argo-server 2746:2746)"

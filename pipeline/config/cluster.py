@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from ops.errors import InputError
-from ops.settings import Settings
+from ops.settings import Settings, unique
 from pipeline import __version__
 
 PRESETS = Path(__file__).resolve().parents[2] / "configs" / "resources"
@@ -112,7 +112,7 @@ class ClusterSettings(Settings):
     overrides: dict[str, Any] = Field(
         {}, description="Values that replace the preset's: `pods.train.gpus: 2`, `images.tag: \"1.2\"`."
     )
-    suspend: list[Literal["after-learning", "before-md"]] = Field(
+    suspend: Annotated[list[Literal["after-learning", "before-md"]], AfterValidator(unique)] = Field(
         [], description="Points at which the workflow waits for a person: `dpa-sse resume`, or the button of the UI."
     )
 

@@ -13,8 +13,8 @@ from ops.distillation.settings import DistillSettings
 from ops.exploration.settings import LearningSettings
 from ops.labelers.settings import AimdSettings, AseLabeler, LabelerSettings
 from ops.md.settings import MdSettings
-from ops.settings import Settings
-from ops.structures.settings import Name, PerturbSettings, SystemSettings
+from ops.settings import Settings, unique
+from ops.structures.settings import PerturbSettings, SystemSettings
 from ops.training.settings import FinetuneSettings, PretrainSettings
 from pipeline.config.cluster import ClusterSettings
 from pipeline.config.rules import broken_rules
@@ -36,13 +36,8 @@ def _element(symbol: str) -> str:
     return symbol
 
 
-def _unique(values: list[str]) -> list[str]:
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"named twice: {', '.join(twice)}")
-    return values
-
-
+ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$")]
+"""At most 50 letters, digits and ``_.-`` between them: it becomes part of names and labels of a cluster."""
 Element = Annotated[str, AfterValidator(_element)]
 
 
@@ -80,9 +75,9 @@ class Project(Settings):
     Paths in it are relative to the folder of the configuration file.
     """
 
-    name: Name = Field(description="Name of the project and of its run folder.")
+    name: ProjectName = Field(description="Name of the project, of its run folder and its workflows.")
     seed: int = Field(1, ge=0, description="All random numbers derive from it.")
-    type_map: Annotated[list[Element], AfterValidator(_unique)] = Field(
+    type_map: Annotated[list[Element], AfterValidator(unique)] = Field(
         min_length=1, description="All chemical elements of the project, in the order the models use."
     )
     systems: list[SystemSettings] = Field(default=[], description="Base systems: labelled, explored, trained on.")
@@ -90,7 +85,7 @@ class Project(Settings):
     perturb: PerturbSettings = PerturbSettings()
     aimd: AimdSettings = AimdSettings()
     split: SplitSettings = SplitSettings()
-    data: Annotated[list[str], AfterValidator(_unique)] = Field(
+    data: Annotated[list[str], AfterValidator(unique)] = Field(
         default=[], description="Folders of your own data (deepmd/npy), added to what the project labels itself."
     )
     learning: LearningSettings | None = Field(None, description="Concurrent learning; left out when not given.")

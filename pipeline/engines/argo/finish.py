@@ -120,9 +120,14 @@ def as_template(workflow: Mapping[str, Any], name: str, namespace: str) -> dict[
 def _pod_patch(preset: ClusterPreset) -> str:
     """Return what the pods get that templates can not say.
 
-    Argo's own containers would run as user 8737 and load inputs into folders that nobody else may enter.
+    Argo's own containers would run as user 8737 and load inputs into folders that nobody else may enter; the
+    controller of another installation gives them no security context at all, and the restricted level refuses them.
     """
-    same_user = {"securityContext": {"runAsUser": preset.uid}}
+    context = {
+        "runAsNonRoot": True, "runAsUser": preset.uid, "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    same_user = {"securityContext": context}
     patch = {
         "terminationGracePeriodSeconds": preset.grace_s,
         "initContainers": [{"name": "init", **same_user}],
@@ -318,9 +323,11 @@ def _mount_inputs(templates: list[dict[str, Any]]) -> None:
             if not text.startswith(PATH_MARK):
                 continue
             claim = text[len(PATH_MARK) :].strip().removeprefix(f"{VOLUMES}/").split("/")[0]
-            template, name = by_name[step["template"]], f"input-{claim}"
-            if name not in [volume["name"] for volume in template["volumes"]]:
-                source = {"claimName": claim, "readOnly": True}
+            template = by_name[step["template"]]
+            source = {"claimName": claim, "readOnly": True}
+            if source not in [volume.get("persistentVolumeClaim") for volume in template["volumes"]]:
+                # A claim may have a dot in its name, a volume not.
+                name = f"input-{sum('persistentVolumeClaim' in volume for volume in template['volumes'])}"
                 template["volumes"].append({"name": name, "persistentVolumeClaim": source})
                 mount = {"name": name, "mountPath": f"{VOLUMES}/{claim}", "readOnly": True}
                 template["script"]["volumeMounts"].append(mount)

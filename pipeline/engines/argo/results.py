@@ -25,7 +25,10 @@ MAIN_STEPS = (
 
 def config_of(workflow: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration that a workflow was rendered from (it is an input of its last step)."""
-    for template in workflow["spec"]["templates"]:
+    spec = workflow["spec"]
+    if "workflowTemplateRef" in spec:  # begun by `argo submit --from` or a CronWorkflow
+        spec = workflow.get("status", {}).get("storedWorkflowTemplateSpec", {})
+    for template in spec.get("templates", []):
         for group in template.get("steps", []):
             for step in group:
                 for item in step.get("arguments", {}).get("artifacts", []):
@@ -120,7 +123,7 @@ def _bring(bucket: S3Bucket, key: str, pods: Pods, stage: Path, say: Callable[[s
             raise InputError(f"{pods.key}: the bucket has no {place}: deleted, or another bucket")
         for task, target in targets.items():
             shutil.rmtree(target, ignore_errors=True)
-            source = work / f"task.{task[-3:]}" if grouped else work / "out"
+            source = work / f"task.{task.rpartition('-')[2]}" if grouped else work / "out"
             source.rename(target)
             (target / ".brought").touch()
         shutil.rmtree(work, ignore_errors=True)

@@ -19,7 +19,9 @@ from ops.inline import UNSAFE
 from pipeline.config import load_checked
 from pipeline.engines.argo import limits
 from pipeline.engines.argo.render import Rendered, render
+from pipeline.engines.argo.results import config_of
 from pipeline.engines.argo.text import dump
+from pipeline.runs import split_task
 
 ROOT = Path(__file__).resolve().parents[4]
 MOCK = ROOT / "tests" / "flow" / "mock.yaml"
@@ -208,7 +210,8 @@ def test_pods_are_restricted(workflow: dict[str, Any]) -> None:
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
     patch = json.loads(workflow["spec"]["podSpecPatch"])  # inputs are loaded by the user who reads them
     for container in (*patch["initContainers"], *patch["containers"]):
-        assert container["securityContext"] == {"runAsUser": 1000}
+        assert container["securityContext"]["runAsUser"] == 1000
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
     for template in pods(workflow):
         context = template["script"]["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
@@ -373,19 +376,44 @@ def test_a_stage_that_does_not_exist_is_refused() -> None:
 
 def test_inputs_of_the_cluster() -> None:
     """`s3://KEY` is an artifact by key, `pvc://CLAIM/PATH` a volume of the step that reads it."""
-    located = load_checked(MOCK, ["data=[s3://dft/li2s, pvc://lab-data/sets/licl]", "pretrain.model=s3://models/dpa2.pt"])
+    located = load_checked(MOCK, ["data=[s3://dft/li2s, pvc://lab.data/sets/licl]", "pretrain.model=s3://models/dpa2.pt"])
     made = render(located.project, located.base_dir).workflow
     by_name = {step["name"]: step for step in steps(made)}
     given = {name: next(item for item in by_name[name]["arguments"]["artifacts"] if item["name"] in ("data", "model"))
              for name in ("user-data-1", "user-data", "pretrain")}
     assert given["user-data-1"]["s3"] == {"key": "dft/li2s"}
     assert given["pretrain"]["s3"] == {"key": "models/dpa2.pt"}
-    assert given["user-data"]["raw"]["data"] == "dpa-sse path\n/inputs/lab-data/sets/licl\n"
+    assert given["user-data"]["raw"]["data"] == "dpa-sse path\n/inputs/lab.data/sets/licl\n"
     template = next(template for template in pods(made) if template["name"] == "user-data")
-    assert {"name": "input-lab-data", "mountPath": "/inputs/lab-data", "readOnly": True} in (
+    assert {"name": "input-0", "mountPath": "/inputs/lab.data", "readOnly": True} in (
         template["script"]["volumeMounts"]
     )
     for bad in ("s3://", "pvc://Lab/x", "pvc://lab/../x", "s3://{{x}}"):
         wrong = load_checked(MOCK, [f"pretrain.model='{bad}'"])
         with pytest.raises(InputError, match="write"):
             render(wrong.project, wrong.base_dir)
+
+
+def test_the_configuration_of_a_workflow_from_a_template_is_found() -> None:
+    """`argo submit --from` and CronWorkflows keep what they run in the status."""
+    located = load_checked(MOCK, [])
+    workflow = render(located.project, located.base_dir).workflow
+    known = config_of(workflow)
+    assert known["name"] == "mock"
+    spec = workflow.pop("spec")
+    assert config_of({
+        **workflow, "spec": {"workflowTemplateRef": {"name": "mock"}}, "status": {"storedWorkflowTemplateSpec": spec},
+    }) == known
+
+
+@pytest.mark.parametrize("bad", [
+    "name=Cl+Br", "name=LiCl-", f"name={'a' * 51}", "cluster.suspend=[before-md, before-md]",
+])
+def test_what_a_cluster_would_refuse_is_refused_here(bad: str) -> None:
+    with pytest.raises(InputError, match=bad.partition("=")[0]):
+        load_checked(MOCK, [bad])
+
+
+def test_tasks_have_names_beyond_the_thousandth() -> None:
+    assert split_task("label-i001-1234") == ("label", True, "i001")
+    assert split_task("aimd-1234") == ("aimd", False, "")
