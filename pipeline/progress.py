@@ -24,9 +24,10 @@ def clock(seconds: float) -> str:
 
 def remaining(stage: StageStatus, at: float) -> float | None:
     """Return a rough time left in seconds, from the tasks of the stage that have finished."""
-    if stage.status != "running" or not stage.done or stage.done >= stage.tasks:
+    computed = stage.done - stage.cached
+    if stage.status != "running" or computed < 1 or stage.done >= stage.tasks:
         return None
-    return stage.elapsed(at) / stage.done * (stage.tasks - stage.done)
+    return stage.elapsed(at) / computed * (stage.tasks - stage.done)
 
 
 def status_rows(stages: list[StageStatus], at: float) -> list[dict[str, str]]:
@@ -39,9 +40,9 @@ def status_rows(stages: list[StageStatus], at: float) -> list[dict[str, str]]:
                 "stage": stage.name,
                 "what": stage.title,
                 "tasks": f"{stage.done}/{stage.tasks}" + (f" ({stage.failed} failed)" if stage.failed else ""),
-                "elapsed": clock(stage.elapsed(at)) if stage.status != "waiting" else "",
+                "elapsed": clock(stage.elapsed(at)) if stage.began is not None else "",
                 "left": f"~{clock(left)}" if left is not None else "",
-                "status": SYMBOLS[stage.status],
+                "status": SYMBOLS[stage.status] or ("waiting" if stage.done else ""),
             }
         )
     return rows
@@ -128,7 +129,7 @@ class Progress:
             self._flush_cached()
         if self.live is not None and (fresh or final or now() - self._drawn > 1):
             self._drawn = now()
-            rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn)
+            rows = status_rows(stage_status(self.run.plan(), self.events, self.run.earlier()), self._drawn)
             self.live.update(table(rows, self.title), refresh=True)
 
     def _show(self, event: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from ops.errors import InputError
 from ops.events import LOG
 from ops.files import read_json, write_json
+from pipeline.stage_times import StageClock, counted, stage_clocks
 
 CONFIG = "config.resolved.yaml"
 PLAN = "plan.json"
@@ -129,6 +130,10 @@ class Run:
                 found[event["task"]] = self.folder / event["folder"]
         return found
 
+    def earlier(self) -> list[dict[str, Any]]:
+        """Return the events of earlier starts about tasks whose results the latest start has."""
+        return counted(self.events(), self.latest_attempt())
+
     def latest_attempt(self) -> list[dict[str, Any]]:
         """Return the events since the run was last started."""
         events = self.events()
@@ -181,29 +186,17 @@ class StageStatus:
     seconds: float = 0.0
     began: float | None = None
     ended: float | None = None
-    at_work: list[str] = field(default_factory=list)
     since: float | None = None
+    last: float = 0.0
+    held: bool = False
     over: bool = False
     stopped: bool = False
     failures: list[dict[str, str]] = field(default_factory=list)
 
-    def note(self, event: dict[str, Any]) -> None:
-        """Count an event: the time of a stage is that in which tasks of it are at work (stages may overlap)."""
-        self.began = self.began or event["time"]
-        self.ended = event["time"]
-        task = event["task"]
-        if event["event"] == "start":
-            self.since = event["time"] if self.since is None else self.since
-            self.at_work = [*self.at_work, task]
-            return
-        self.at_work = [other for other in self.at_work if other != task]
-        if self.since is not None and not self.at_work:
-            self.seconds += event["time"] - self.since
-            self.since = None
-
     def elapsed(self, at: float) -> float:
         """Return the seconds in which tasks of this stage were at work until the time ``at``."""
-        return self.seconds + (at - self.since if self.since is not None and self.status == "running" else 0.0)
+        end = self.last if self.stopped else at
+        return self.seconds + (end - self.since if self.since is not None else 0.0)
 
     @property
     def status(self) -> str:
@@ -215,10 +208,12 @@ class StageStatus:
             return "failed"
         if self.done and self.done + self.failed >= self.tasks:
             return "done"
-        return going if self.done else "waiting"
+        return going if self.done and not (self.held and not self.stopped) else "waiting"
 
 
-def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> list[StageStatus]:
+def stage_status(
+    plan: list[dict[str, Any]], events: list[dict[str, Any]], earlier: Sequence[dict[str, Any]] = ()
+) -> list[StageStatus]:
     """Summarise the events of an attempt by stage.
 
     Parameters
@@ -227,6 +222,8 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
         Steps of the DAG (name, stage, title, tasks).
     events : list of dict
         Events of one attempt.
+    earlier : sequence of dict
+        Events of earlier attempts, whose time counts (:meth:`Run.earlier`).
 
     Returns
     -------
@@ -242,7 +239,7 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
             continue
         entry = stages.setdefault(stage, StageStatus(stage, stage))
         state.setdefault(stage, {})[event["task"]] = event["event"]
-        entry.note(event)
+        entry.began, entry.ended = entry.began or event["time"], event["time"]
         _, looped, iteration = split_task(event["task"])
         if looped:
             iterations.add(iteration)
@@ -255,13 +252,19 @@ def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> li
         entry.title = entry.title if entry.title not in ("", entry.name) else node["title"]
         entry.tasks += node["tasks"] * (max(1, len(iterations)) if node["loop"] else 1)
     over = any(event["event"] == "run-end" for event in events)
+    clocks = stage_clocks([*earlier, *events])
+    last = max((event["time"] for event in events if "time" in event), default=0.0)
     for name, entry in ordered.items():
+        clock = clocks.get(name, StageClock())
+        entry.seconds, entry.since, entry.last = clock.seconds, clock.since, last
         entry.over = over
         kinds = list(state.get(name, {}).values())
         entry.done = sum(kind in ("done", "cached") for kind in kinds)
         entry.failed = kinds.count("failed")
         entry.cached = kinds.count("cached")
         entry.running = kinds.count("start")
+    for entry in ordered.values():  # begun, and what comes next of it needs another stage
+        entry.held = not entry.running and any(other.running for other in ordered.values())
     return list(ordered.values())
 
 

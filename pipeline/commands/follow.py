@@ -30,7 +30,7 @@ def run_state(run: Run) -> str:
 def show_status(name: str, *, as_json: bool) -> int:
     """Print the stages of a run with their progress."""
     run = open_run(name)
-    stages = stage_status(run.plan(), run.latest_attempt())
+    stages = stage_status(run.plan(), run.latest_attempt(), run.earlier())
     state = run_state(run)
     for stage in stages:
         stage.stopped = state != "running"

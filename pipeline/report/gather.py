@@ -126,7 +126,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
             "tasks_earlier": stage.cached,
             "failures": [{"task": one["task"], "reason": one["reason"]} for one in stage.failures],
         }
-        for stage in stage_status(found.plan(), attempt)
+        for stage in stage_status(found.plan(), attempt, found.earlier())
         if stage.name != "09-report"
     ]
     write_json(work / "stages.json", rows)

@@ -72,11 +72,12 @@ def what_was_run(data: ReportData, book: FigureBook) -> Section:
         ]
         total = max(number(s.get("ended_after_s")) or 0.0 for s in data.stages)
         earlier = sum(whole(s.get("tasks_earlier")) or 0 for s in data.stages)
-        kept = f"; {plural(earlier, 'task')} had finished before this start and take no time here" if earlier else ""
+        kept = f", in which {plural(earlier, 'task')} had finished in an earlier start" if earlier else ""
         section.table(
             ("stage", "status", "time", "tasks", "failed"),
             rows,
-            f"From the start to the end of the last stage: {duration(total)}; stages may overlap{kept}.",
+            f"From the last start to the end of the last stage: {duration(total)}{kept}. The times of the stages are "
+            "those in which tasks of them were at work, in all starts; stages may overlap.",
             "stage|status",
         )
     else:

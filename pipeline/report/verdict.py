@@ -123,8 +123,12 @@ def _mae(data: ReportData, name: str, key: str) -> float | None:
 
 def _fine_tuning(data: ReportData, verdict: Verdict) -> None:
     keys = (("energy_mae_meV_atom", "energy", "meV/atom"), ("force_mae_meV_A", "force", "meV/Å"))
+    # Before fine-tuning the energies of a new element are off by a constant, which is no merit to remove.
+    before = ("zero_shot", "before fine-tuning")
+    if "zero_shot_bias" in data.evaluations:
+        before = ("zero_shot_bias", "before fine-tuning with its energies per element fitted")
     for other, words in (
-        ("zero_shot", "before fine-tuning"),
+        before,
         ("from_scratch", "the same network trained from scratch"),
     ):
         parts, better = [], True
@@ -145,9 +149,10 @@ def _student(data: ReportData, verdict: Verdict) -> None:
     if force is not None:
         n = number(data.evaluations["student_vs_teacher"].numbers.get("n_frames"))
         close = force <= MAX_FORCE_MAE and (energy or 0.0) <= MAX_ENERGY_MAE
-        words = "The student follows its teacher within" if close else "The student departs from its teacher by"
+        words = "follows its teacher with" if close else "departs from its teacher by"
         (verdict.good if close else verdict.unsure).append(
-            f"{words} {show(energy)} meV/atom and {show(force)} meV/Å (MAE) on {plural(int(n or 0), 'held-out frame')}."
+            f"The student {words} a mean error of {show(energy)} meV/atom and {show(force)} meV/Å on "
+            f"{plural(int(n or 0), 'held-out frame')}."
         )
 
 

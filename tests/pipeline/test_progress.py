@@ -11,6 +11,7 @@ import pytest
 from pipeline.engines.driver import invalidated
 from pipeline.progress import Progress, clock, describe, remaining, status_rows
 from pipeline.runs import Run, read_events, stage_status
+from pipeline.stage_times import counted, stage_clocks
 
 
 def node(name: str, stage: str, tasks: int = 1, depends: tuple[str, ...] = (), loop: str | None = None,
@@ -104,3 +105,32 @@ def test_a_stage_of_a_run_that_ended_is_interrupted_and_not_running() -> None:
     assert stage.status == "running"
     stage.stopped = True
     assert stage.status == "interrupted"
+
+
+def test_time_of_an_interrupted_task_counts_until_the_end_of_its_start() -> None:
+    ended = [event("start", "04", "pretrain", 10.0), event("run-end", "", "", 26.0)]
+    killed = [event("start", "04", "pretrain", 10.0), event("done", "05", "aimd-000", 20.0),
+              event("run-start", "", "", 90.0)]
+    for events, seconds in ((ended, 16.0), (killed, 10.0)):
+        assert stage_clocks(events)["04"].seconds == seconds
+    stage = stage_status([node("pretrain", "04", 1), node("aimd", "05", 1)], killed[:2])[0]
+    stage.stopped = True
+    assert stage.elapsed(5000.0) == 10.0
+
+
+def test_only_earlier_work_on_results_that_are_kept_counts() -> None:
+    first = [event("run-start", "", "", 0.0), event("start", "02", "a", 0.0, folder="a--1"),
+             event("done", "02", "a", 5.0, folder="a--1"), event("start", "02", "b", 5.0, folder="b--old"),
+             event("done", "02", "b", 9.0, folder="b--old"), event("run-end", "", "", 9.0)]
+    second = [event("run-start", "", "", 20.0), event("cached", "02", "a", 21.0, folder="a--1"),
+              event("start", "02", "b", 21.0, folder="b--new"), event("done", "02", "b", 24.0, folder="b--new")]
+    assert stage_clocks([*counted([*first, *second], second), *second])["02"].seconds == 8.0
+
+
+def test_a_stage_that_waits_for_another_one_says_so() -> None:
+    plan = [node("pretrain", "04", 1), node("collect-new", "05", 1), node("finetune", "05", 1)]
+    events = [event("start", "04", "pretrain", 0.0), event("start", "05", "collect-new", 1.0),
+              event("done", "05", "collect-new", 3.0)]
+    rows = {row["stage"]: row for row in status_rows(stage_status(plan, events), 60.0)}
+    assert (rows["04"]["status"], rows["05"]["status"]) == ("running", "waiting")
+    assert (rows["05"]["elapsed"], rows["05"]["left"]) == ("0:02", "")
