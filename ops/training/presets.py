@@ -95,7 +95,7 @@ def _load_yaml(text: str) -> Any:
 def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Path | None = None) -> list[str]:
     """Return what is wrong with a network choice, quickly: file, sections, elements, override keys.
 
-    deepmd's own full check is `validate_input`; it needs some seconds for its imports.
+    What deepmd itself refuses is found by :func:`ops.training.check.input_faults`, which imports it.
     """
     try:
         data = load_preset(settings.preset, base_dir)
@@ -180,18 +180,25 @@ def training_input(
     return data
 
 
-def _set_schedule(data: dict[str, Any], settings: TrainSettings) -> None:
-    """Put steps and learning rates in; decay, display and saving intervals keep their share of the run."""
+def set_given(data: dict[str, Any], settings: TrainSettings) -> None:
+    """Put the steps and learning rates of the settings in, and nothing else."""
     training, rate = data["training"], data["learning_rate"]
     for key in ("start_lr", "stop_lr"):
         if (value := getattr(settings, key)) is not None:
             rate[key] = value
             rate.pop("stop_lr_ratio", None) if key == "stop_lr" else None
+    if settings.steps is not None:
+        training.pop("numb_epoch", None)
+        training["numb_steps"] = settings.steps
+
+
+def _set_schedule(data: dict[str, Any], settings: TrainSettings) -> None:
+    """Put steps and learning rates in; decay, display and saving intervals keep their share of the run."""
+    training, rate = data["training"], data["learning_rate"]
+    own = training.get("numb_steps")
+    set_given(data, settings)
     if settings.steps is None:
         return
-    own = training.get("numb_steps")
-    training.pop("numb_epoch", None)
-    training["numb_steps"] = settings.steps
     if own and "decay_steps" in rate:
         rate["decay_steps"] = max(1, round(rate["decay_steps"] * settings.steps / own))
     if own and rate.get("warmup_steps"):
@@ -236,15 +243,3 @@ def _seeded(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield (f"descriptor.{index}" if members else "descriptor"), node
     yield "fitting", data["model"].setdefault("fitting_net", {})
     yield "training", data["training"]
-
-
-def validate_input(data: Mapping[str, Any]) -> list[str]:
-    """Return the problems that deepmd's own argument check finds (imports deepmd: seconds)."""
-    from deepmd.utils.argcheck import normalize
-    from deepmd.utils.compat import update_deepmd_input
-
-    try:
-        normalize(update_deepmd_input(copy.deepcopy(dict(data)), warning=False))
-    except Exception as error:  # dargs raises many classes; each message is for the user
-        return [f"deepmd refuses the training input: {' '.join(str(error).split())}"]
-    return []

@@ -79,7 +79,8 @@ def check_project(project: Project, path: Path | str, marks: Marks | None = None
     Returns
     -------
     list of Problem
-        Sorted by line. No heavy package is imported: under a second for everything.
+        Sorted by line. No heavy package is imported (deepmd's argument check alone, where it has something to check):
+        about a second for everything.
     """
     path = Path(path)
     if marks is None:
@@ -136,6 +137,7 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]
 
 def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield networks that do not exist, do not fit the elements, or have impossible overrides."""
+    from ops.training.check import input_faults
     from ops.training.presets import check_preset
 
     trainings: list[tuple[KeyPath, TrainSettings]] = []
@@ -147,11 +149,15 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
         trainings.append((("distill", "student"), project.distill.student))
     for where, settings in trainings:
         for message in check_preset(settings, project.type_map, base_dir):
+            if message.startswith("overrides:"):
+                continue  # said below, of each key
             if "stop_lr" in message and settings.start_lr is not None and settings.stop_lr is not None:
                 continue  # found by the rules already, at its own line
-            key = "overrides" if message.startswith("overrides:") else "preset"
-            text = message.removeprefix("overrides: ").removeprefix(f"{settings.preset}: ")
-            yield (*where, key), text
+            rates = [key for key in ("start_lr", "stop_lr") if f"learning_rate.{key}" in settings.overrides]
+            key = "overrides" if "stop_lr" in message and rates else "preset"
+            yield (*where, key), message.removeprefix(f"{settings.preset}: ")
+        for name, message in input_faults(settings, project.type_map, base_dir):
+            yield (*where, *(("overrides", name) if name else ("preset",))), message
 
 
 def _model(project: Project, base_dir: Path) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ops.errors import InputError
+from ops.training.check import validate_input
 from ops.training.presets import (
     apply_overrides,
     check_preset,
@@ -13,7 +14,6 @@ from ops.training.presets import (
     lower_start_rate,
     preset_names,
     training_input,
-    validate_input,
 )
 from ops.training.settings import TrainSettings
 

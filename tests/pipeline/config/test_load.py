@@ -144,6 +144,9 @@ def test_overrides() -> None:
                                 "comma is missing"),
         ("md.production_ps=.nan", "command line: md.production_ps: must be a finite number, not .nan"),
         ("downstream.system.structure=Li6PS5J", "command line: downstream.system.structure: no structure 'Li6PS5J'"),
+        ("pretrain.overrides={model.descriptor.rcutt: 7.0}",
+         "command line: pretrain.overrides.model.descriptor.rcutt: deepmd knows no key 'rcutt' in model.descriptor"),
+        ("pretrain.overrides={learning_rate.stop_lr: 1.0}", "command line: pretrain.overrides: stop_lr 1 is larger"),
         ("distill=null", "my.yaml:45: md: runs with the student"),
     ],
 )
@@ -152,6 +155,16 @@ def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
     found = complaints(path, override)
     assert len(found) == 1
     assert found[0].startswith(message)
+
+
+def test_deepmd_is_imported_only_to_check_what_is_not_of_the_package() -> None:
+    code = (
+        "import sys; from pipeline.config import load_checked; load_checked(sys.argv[1]); "
+        "print([name for name in sys.modules if name.split('.')[0] in ('deepmd', 'torch')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT / "configs" / "quickstart.yaml")],
+                          capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 def test_problems_of_file_and_command_line_come_together(tmp_path: Path) -> None:
