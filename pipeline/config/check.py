@@ -99,6 +99,7 @@ def _findings(project: Project, base_dir: Path) -> list[Finding]:
     findings += _model(project, base_dir)
     findings += _data(project, base_dir)
     findings += _labeler(project, base_dir)
+    findings += _cluster(project, base_dir)
     return findings
 
 
@@ -275,6 +276,20 @@ def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
     for where, aimd in runs:
         yield from (((*where, key), message) for key, message in aimd_problems(project.labeler, aimd))
+
+
+def _cluster(project: Project, base_dir: Path) -> list[Finding]:
+    """Return what is wrong with the preset of the cluster and its overrides, where one is given."""
+    if "cluster" not in project.model_fields_set:
+        return []
+    from pipeline.config.cluster import load_preset
+    from pipeline.config.cluster_faults import PresetError
+
+    try:
+        load_preset(project.cluster, base_dir)
+    except PresetError as error:
+        return error.findings
+    return []
 
 
 def _absolute(name: str, base_dir: Path) -> Path:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from ops.errors import InputError
 from ops.settings import Settings, unique
 from pipeline import __version__
+from pipeline.config.problems import KeyPath
 
 PRESETS = Path(__file__).resolve().parents[2] / "configs" / "resources"
 KINDS = ("light", "analysis", "train", "infer", "md", "label")
@@ -122,34 +123,45 @@ def load_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPreset:
 
     Raises
     ------
-    InputError
+    PresetError
         No such preset, or wrong values in it; all of them at once.
     """
     import yaml
 
+    from pipeline.config import cluster_faults as wrong
+
     known = {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
     path = known.get(settings.preset, base_dir / settings.preset)
     if not path.is_file():
-        raise InputError(
-            f"cluster.preset: {settings.preset!r} is no file and none of the presets {', '.join(known)}"
+        raise wrong.PresetError(
+            [(wrong.PRESET, f"{settings.preset!r} is no file and none of the presets {', '.join(known)}")]
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise wrong.PresetError([(wrong.PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
+    if not isinstance(data, dict):
+        raise wrong.PresetError([(wrong.PRESET, f"{path}: must be a section of keys and values")])
+    findings: list[tuple[KeyPath, str]] = []
     for key, value in settings.overrides.items():
-        _replace(data, key.split("."), value)
+        try:
+            _replace(data, key.split("."), value)
+        except InputError as error:
+            findings.append(((*wrong.OVERRIDES, key), str(error)))
     try:
-        return ClusterPreset.model_validate(data)
+        preset = ClusterPreset.model_validate(data)
     except ValidationError as error:
-        problems = [f"{path.name}: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise InputError("\n".join(problems)) from error
+        findings += wrong.findings(error, data, settings.overrides, path)
+        raise wrong.PresetError(findings) from error
+    if findings:
+        raise wrong.PresetError(findings)
+    return preset
 
 
 def _replace(data: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         inner = data.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise InputError(f"cluster.overrides: {'.'.join(keys)}: {key} is not a section")
+            raise InputError(f"'{key}' is not a section")
         data = inner
     data[keys[-1]] = value

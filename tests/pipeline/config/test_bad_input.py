@@ -15,7 +15,9 @@ from pipeline.config import ConfigError, Problem, load_checked
 
 BAD = Path(__file__).parent / "bad"
 FILES = sorted(BAD.glob("*.yaml"))
-JARGON = re.compile(r"pydantic|Traceback|errors\.|Input should|unable to parse|valid \w+ instance|NoneType|<class")
+JARGON = re.compile(
+    r"pydantic|Traceback|errors\.|Input should|unable to parse|valid \w+ instance|NoneType|<class|\[key\]"
+)
 
 
 def problems_of(path: Path, overrides: tuple[str, ...] = ()) -> list[Problem]:

@@ -147,6 +147,9 @@ def test_overrides() -> None:
         ("pretrain.overrides={model.descriptor.rcutt: 7.0}",
          "command line: pretrain.overrides.model.descriptor.rcutt: deepmd knows no key 'rcutt' in model.descriptor"),
         ("pretrain.overrides={learning_rate.stop_lr: 1.0}", "command line: pretrain.overrides: stop_lr 1 is larger"),
+        ("cluster.preset=huge", "command line: cluster.preset: 'huge' is no file and none of the presets cpu-only"),
+        ("cluster.overrides={pods.trian.gpus: 2}",
+         "command line: cluster.overrides.pods.trian.gpus: pods.trian: must be"),
         ("distill=null", "my.yaml:45: md: runs with the student"),
     ],
 )
