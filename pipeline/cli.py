@@ -177,12 +177,12 @@ def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeco
 @app.command()
 def logs(
     run_name: RunArgument,
-    task: Annotated[str | None, typer.Argument(help="Task, as `status` and `run` name it.")] = None,
+    task: Annotated[str | None, typer.Argument(help="Task, as `run` and `logs RUN` name it.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each file.")] = 30,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show the logs of a task, or of all that failed."""
+    """Show the logs of a task, or of all that failed (else the names of the tasks)."""
     from pipeline.commands import argo_runs
     from pipeline.commands.follow import show_logs
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.errors import InputError
-from pipeline.commands.follow import print_status
+from pipeline.commands.follow import print_status, say_tasks
 from pipeline.engines.argo import nodes
 from pipeline.engines.argo.cluster import ArgoRun, Cluster
 from pipeline.progress import describe, status_rows, table
@@ -79,13 +79,13 @@ def watch(run: ArgoRun, cluster: Cluster) -> int:
 
 
 def show_logs(run: ArgoRun, cluster: Cluster, task: str | None, lines: int) -> int:
-    """Print the ends of the logs of the pods of a task, or of all that failed."""
+    """Print the ends of the logs of the pods of a task, or of all that failed; else the names of the tasks."""
     workflow = cluster.get(run)
     all_pods = nodes.pods_of(workflow)
     if task is None:
         chosen = [pods for pods in all_pods if pods.node.get("phase") in ("Failed", "Error")]
         if not chosen:
-            print("No task failed. Name one to see its logs (`dpa-sse status` lists them).")
+            say_tasks(_name(run), nodes.events_of(workflow))
             return 0
     else:
         chosen = [pods for pods in all_pods if task in (pods.key, pods.step, *pods.tasks)]

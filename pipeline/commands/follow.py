@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ops.errors import InputError
 from ops.tools import tail
@@ -77,13 +81,13 @@ def watch_run(name: str) -> int:
 
 
 def show_logs(name: str, task: str | None, lines: int) -> int:
-    """Print the last lines of the logs of a task, or of all that failed."""
+    """Print the last lines of the logs of a task, or of all that failed; the names of the tasks where none did."""
     run = open_run(name)
     events = run.latest_attempt()
     if task is None:
         chosen = [event["task"] for event in events if event["event"] == "failed"]
         if not chosen:
-            print("No task failed. Name one to see its logs (`dpa-sse status` and log.jsonl list them).")
+            say_tasks(name, [event for event in events if "folder" in event])
             return 0
     else:
         chosen = [task]
@@ -95,6 +99,45 @@ def show_logs(name: str, task: str | None, lines: int) -> int:
             raise InputError(f"{one}: no such task in {run.folder.name}{hint}")
         print_logs(folders[one], lines)
     return 0
+
+
+def say_tasks(name: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Print the tasks of a run in which none has failed, as `logs` takes them, stage by stage."""
+    stages: dict[str, list[str]] = {}
+    for event in events:
+        if event.get("stage"):
+            stages.setdefault(event["stage"], []).append(event["task"])
+    if not stages:
+        print("No task failed, and none has left anything yet.")
+        return
+    print(f"No task failed. The tasks so far, to name one (dpa-sse logs {name} TASK):")
+    width = max(map(len, stages)) + 4
+    columns = max(shutil.get_terminal_size().columns, width + 40)
+    for stage, tasks in sorted(stages.items()):
+        head = f"  {stage}".ljust(width)
+        print(textwrap.fill(
+            ", ".join(ranges(tasks)), columns, initial_indent=head, subsequent_indent=" " * width,
+            break_on_hyphens=False, break_long_words=False,
+        ))
+
+
+def ranges(tasks: Iterable[str]) -> list[str]:
+    """Return names of tasks in order, those with numbers in a row as ``aimd-000..011``."""
+    split = []
+    for task in set(tasks):
+        stem, _, number = task.rpartition("-")
+        split.append((stem, number) if stem and number.isdigit() else (task, ""))
+    found: list[tuple[str, list[str]]] = []
+    for stem, number in sorted(split, key=lambda one: (one[0], int(one[1] or -1))):
+        last = found[-1] if found else ("", [])
+        if number and last[0] == stem and last[1] and int(number) == int(last[1][-1]) + 1:
+            last[1].append(number)
+        else:
+            found.append((stem, [number] if number else []))
+    return [
+        stem if not numbers else f"{stem}-{numbers[0]}" + (f"..{numbers[-1]}" if len(numbers) > 1 else "")
+        for stem, numbers in found
+    ]
 
 
 def print_logs(folder: Path, lines: int) -> None:

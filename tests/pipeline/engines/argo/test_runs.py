@@ -161,6 +161,16 @@ def test_logs_of_pods(fake: FakeCluster) -> None:
     assert isinstance(done.exception, InputError)
 
 
+def test_logs_without_failures_list_the_tasks(fake: FakeCluster) -> None:
+    name = submit(fake)
+    parts = (node("aimd", "Succeeded", group=(0, 2, 2), attempts=("Succeeded",)), node("student", "Running"))
+    set_status(fake, name, "Running", *parts)
+    text = dpa_sse("logs", name)
+    assert f"dpa-sse logs {name} TASK" in text
+    assert "aimd-000..001" in text
+    assert "student" in text
+
+
 def test_stop_and_resume_of_a_failed_workflow(fake: FakeCluster) -> None:
     name = submit(fake)
     set_status(fake, name, "Running", node("perturb", "Running", attempts=("Running",)))
