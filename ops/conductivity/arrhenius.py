@@ -16,6 +16,7 @@ import numpy as np
 from ops.errors import InputError
 
 KB_EV = 8.617333262e-5
+ADVISED_TEMPERATURES, ADVISED_SPAN_PER_K = 5, 0.8e-3  # points of a line, and how far they reach in 1/T
 
 ASSUMPTION = "extrapolation assumes no phase transition and no order-disorder change on the way"
 
@@ -221,9 +222,12 @@ def _remarks(
     if not determined(result):
         notes = ["the activation energy can not be told from zero: nothing is extrapolated"]
     inverse = [1 / p.temperature_K for p in used]
-    if len(used) < 5 or max(inverse) - min(inverse) < 0.8e-3:
-        span = max(inverse) - min(inverse)
-        notes.append(f"{len(used)} temperatures over {span:.1e} /K: five over 8e-4 /K are advised")
+    span = max(inverse) - min(inverse)
+    if len(used) < ADVISED_TEMPERATURES or span < ADVISED_SPAN_PER_K:
+        notes.append(
+            f"{len(used)} temperatures over {span:.1e} /K: {ADVISED_TEMPERATURES} or more over "
+            f"{ADVISED_SPAN_PER_K:.1e} /K are advised"
+        )
     if len(used) == 2:
         notes.append("two temperatures only: the line can not be tested")
     if result["curvature_p"] is not None and result["curvature_p"] < 0.05:

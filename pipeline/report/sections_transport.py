@@ -200,8 +200,8 @@ def _checks(data: ReportData, points: list[Point]) -> list[list[str | Cell]]:
             met(curvature >= 0.05 if curvature is not None else None),
         ],
         [
-            "Haven ratio plausible",
-            "0.1 to 2",
+            "Haven ratio (95 % interval)",
+            "overlaps 0.1 to 2",
             "; ".join(interval(h, 2) for h in havens) or ABSENT,
             met(all(h[1] >= 0.1 and h[0] <= 2 for h in havens) if havens else None),
         ],

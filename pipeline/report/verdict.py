@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.conductivity.arrhenius import determined
+from ops.conductivity.arrhenius import ADVISED_TEMPERATURES, determined
 from ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
 from pipeline.report.inputs import ReportData, number
 from pipeline.report.page import Level, clip, interval, listed, measured, plural, show
@@ -14,7 +14,7 @@ from pipeline.report.summary import label, overall_status
 from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
 
 MAX_RELATIVE_CI = 0.25
-MIN_TEMPERATURES = 4
+MIN_TEMPERATURES = ADVISED_TEMPERATURES
 MIN_EDGE_A = 20.0
 MAX_ENERGY_MAE = 5.0
 """meV/atom; above it, or above the next, the report warns."""

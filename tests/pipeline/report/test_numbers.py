@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import report_inputs as made
 
-from ops.conductivity.arrhenius import determined
+from ops.conductivity.arrhenius import Point, determined, summarise
 from pipeline.report import page, transport
 from pipeline.report.build import ReportInputs, build_report
 from pipeline.report.figures import plain, slug
 from pipeline.report.inputs import ReportData, load_data, read_table
+from pipeline.report.sections_transport import _checks
 from pipeline.report.summary import overall_status
 from pipeline.report.verdict import judge
 
@@ -178,3 +179,23 @@ def test_an_activation_energy_whose_interval_holds_zero_is_not_determined(
     ends: tuple[float, float] | None, known: bool
 ) -> None:
     assert determined({"Ea_ci95_eV": ends}) is known
+
+
+def test_page_and_line_advise_the_same_number_of_temperatures(tmp_path: Path) -> None:
+    temperatures = {float(T): "diffusive" for T in (700, 800, 1000, 1200)}
+    data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, np.random.default_rng(8), temperatures)))
+    points = transport.transport_points(data)
+    line, _ = summarise([Point(T, 2e-4 * math.exp(-2900 / T), 0.05) for T in temperatures], [300.0])
+    assert any("5 or more" in note for note in line["notes"])
+    assert any("rest on 4 temperatures (5 or more are advised)" in text for text in judge(data).unsure)
+    rows = {str(row[0]): row[1:] for row in _checks(data, points)}
+    assert rows["temperatures on the line"][:2] == ["5 or more", "4"]
+
+
+@pytest.mark.parametrize(("ends", "met"), [((0.14, 3.3), "yes"), ((2.2, 3.3), "no")])
+def test_the_haven_ratio_is_plausible_where_its_interval_overlaps(ends: tuple[float, float], met: str) -> None:
+    entry = {"temperature_K": 800.0, "verdict": "diffusive", "sigma_NE_mS_cm": 9.0, "D_cm2_s": 1e-5, "haven_ci95": ends}
+    data = ReportData("t", conductivity={"runs": [entry]})
+    row = _checks(data, transport.transport_points(data))[-1]
+    assert row[:2] == ["Haven ratio (95 % interval)", "overlaps 0.1 to 2"]
+    assert getattr(row[3], "text", "") == met
