@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from ops.conductivity import arrhenius
+from ops.conductivity.digits import with_interval
 from ops.conductivity.estimate import DIFFUSIVE, estimate_self
 from ops.conductivity.formats import open_trajectory
 from ops.conductivity.points_table import read_measured, read_points
@@ -286,7 +287,7 @@ def plain_verdict(result: dict[str, Any]) -> list[str]:
             low, high = entry["D_ci95_cm2_s"]
             text = f"{entry['verdict']}, D = {entry['D_cm2_s']:.2e} cm2/s (95 %: {low:.2e} to {high:.2e})"
             if entry.get("sigma_NE_mS_cm") is not None:
-                text += f", sigma(NE) = {entry['sigma_NE_mS_cm']:.3g} mS/cm"
+                text += f", sigma(NE) = {with_interval(entry['sigma_NE_mS_cm'], entry['sigma_NE_ci95_mS_cm'], 'mS/cm')}"
         elif entry.get("D_upper95_cm2_s"):
             text = f"{entry['verdict']}, D < {entry['D_upper95_cm2_s']:.1e} cm2/s"
         else:
@@ -302,11 +303,8 @@ def plain_verdict(result: dict[str, Any]) -> list[str]:
         lines.append(f"{system}: Ea = {line['Ea_eV']:.3f} eV (95 %: {low:.3f} to {high:.3f})")
         for point in line["extrapolated"]:
             if "sigma_mS_cm" in point:
-                low, high = point["sigma_ci95_mS_cm"]
-                lines.append(
-                    f"{system}: sigma({point['temperature_K']:g} K) = {point['sigma_mS_cm']:.3g} mS/cm "
-                    f"(95 %: {low:.2g} to {high:.2g}), extrapolated"
-                )
+                sigma = with_interval(point["sigma_mS_cm"], point["sigma_ci95_mS_cm"], "mS/cm")
+                lines.append(f"{system}: sigma({point['temperature_K']:g} K) = {sigma}, extrapolated")
         lines += [f"{system}: {note}" for note in line["notes"] if note != arrhenius.ASSUMPTION]
     return lines
 

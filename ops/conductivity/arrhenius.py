@@ -137,7 +137,7 @@ def summarise(
         for key in ("D_{}K_cm2_s", "D_{}K_ci95_cm2_s", "sigma_{}K_mS_cm", "sigma_{}K_ci95_mS_cm"):
             result[key.format(f"{temperature:g}")] = None
     if len({p.temperature_K for p in used}) < 2:
-        result["notes"].append("fewer than two diffusive temperatures: no Arrhenius line")
+        result["notes"].append("fewer than two diffusive temperatures")
         return result, None
     line = fit(used, exponent)
     Ea, error = line.activation_eV

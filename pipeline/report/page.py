@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ops.conductivity.digits import digits_left
 from pipeline.report.figures import Figure
 from pipeline.report.inputs import number, pair
 
@@ -152,9 +153,7 @@ def measured(value: Any, ci95: Any) -> str:
     x, ends = number(value), pair(ci95)
     if x is None or not x or ends is None or ends[0] >= ends[1]:
         return show(value)
-    step = 10.0 ** (math.floor(math.log10((ends[1] - ends[0]) / 2)) - 1)
-    digits = math.floor(math.log10(abs(x))) - round(math.log10(step)) + 1
-    digits = min(3, max(1, digits))
+    digits = digits_left(x, ends)
     return show(float(f"{x:.{digits - 1}e}"), digits)
 
 
