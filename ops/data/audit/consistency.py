@@ -24,7 +24,10 @@ FARTHEST_A, LARGEST_STRAIN = 0.8, 0.08
 FEWEST_PAIRS, MOST_FIRSTS = 5, 30
 PAIR_ERROR, PAIR_NOISE_EV = 0.1, 1e-3
 EXPLAINED = 0.7  # share of the weighted variance of the energy differences, for a verdict
-SLOPE = {"forces": (0.5, 2.0), "virials": (0.3, 3.0)}  # wrong units are wrong by more; distant frames by less
+# Wrong units are wrong by more than this, distant frames by less. These pull the slope below one, as the work in the
+# fit has the error of the trapezoidal rule and forces stiffen away from the minimum. Measured with the mock
+# labeler on atoms displaced by 0.03, 0.06, 0.10, 0.14 A (standard deviation) from their sites: 0.99, 0.98, 0.97, 0.94.
+SLOPE = {"forces": (0.5, 2.0), "virials": (0.3, 3.0)}
 SURE = 0.15  # standard error of a slope, for a verdict
 # A factor like 2 is told apart from distant frames when nearly all is explained and the slope is sharp. Measured on
 # sound data of dynamics (300 to 1200 K, 3 to 30 steps apart): 0.95 to 1.01 for forces where 97 % are explained; for

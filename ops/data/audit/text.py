@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ops.data.audit.consistency import SLOPE
+
 SIGNS = {"unusable": "UNUSABLE", "warning": "warning ", "note": "note    "}
 VERDICTS = {
     "sound": "sound: nothing found", "warnings": "usable, with the warnings above",
@@ -48,7 +50,7 @@ def _table(systems: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _numbers(entry: dict[str, Any]) -> list[str]:
-    energies, signs = entry["energies"], entry["signs"]
+    energies = entry["energies"]
     lines = [f"labels by                {_level(level)}" for level in entry["levels"][:4]]
     if entry["temperatures_K"].keys() - {"unknown"}:
         counts = ", ".join(f"{name}{' K' if name != 'unknown' else ''}: {count}"
@@ -65,18 +67,15 @@ def _numbers(entry: dict[str, Any]) -> list[str]:
     shortest = ", ".join(f"{pair} {value:.2f}" for pair, value in entry["distances"]["shortest_A"].items())
     lines.append(f"shortest distances, A    {shortest}")
     lines.append(f"largest net force        {entry['forces']['largest_net_force_per_atom_eV_A']:.2g} eV/A per atom")
-    slopes = [
-        f"{name} {signs[name]['slope']:.3f} +- {signs[name]['error']:.3f}" for name in ("forces", "virials")
-        if signs[name]
-    ]
-    if slopes:
-        lines.append(f"dE against the work of   {', '.join(slopes)}  (should be near 1; {signs['pairs']} pairs)")
+    lines += _slopes(entry["signs"], doubted=any(
+        one["check"] == "signs" and one["level"] != "note" for one in entry["findings"]
+    ))
     moduli = [
         f"{one['system']} {one['bulk_modulus_GPa']:.0f} +- {one['error_GPa']:.0f}" for one in entry["bulk_moduli"]
     ]
     if moduli:
         shown = moduli[:6] + ([f"and {len(moduli) - 6} more"] if len(moduli) > 6 else [])
-        lines.append(f"-dP/d ln V, GPa          {', '.join(shown)}")
+        lines.append(f"-dP/d ln V, GPa          {', '.join(shown)}  (+- is the standard error)")
     if "strain" in entry and entry["strain"]["frames"]:
         strain = entry["strain"]
         lines.append(
@@ -88,6 +87,22 @@ def _numbers(entry: dict[str, Any]) -> list[str]:
         f"copies                   {copies['copies']} ({copies['across_splits']} across splits, "
         f"{copies['reoriented']} in another orientation or order)"
     )
+    return lines
+
+
+def _slopes(signs: dict[str, Any], *, doubted: bool) -> list[str]:
+    """Return the slopes of the energy differences, what is accepted and, of data without a fault, what lowers them."""
+    known = [name for name in SLOPE if signs[name]]
+    if not known:
+        return []
+    shown = ", ".join(f"{name} {signs[name]['slope']:.3f} +- {signs[name]['error']:.3f}" for name in known)
+    accepted = ", ".join(f"{name} {SLOPE[name][0]:g} to {SLOPE[name][1]:g}" for name in known)
+    lines = [
+        f"dE against the work of   {shown}  (+- is the standard error; {signs['pairs']} pairs of frames)",
+        f"{'':25}right is 1, accepted are {accepted}",
+    ]
+    if not doubted and any(signs[name]["slope"] < 1 - 2 * signs[name]["error"] for name in known):
+        lines.append(f"{'':25}below 1 is usual of frames far apart: the forces at both ends overstate the work")
     return lines
 
 

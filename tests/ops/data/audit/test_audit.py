@@ -202,6 +202,34 @@ def test_every_fault_is_found(blocks, tmp_path, fault):
     assert result["verdict"] == ("unusable" if level == "unusable" else "warnings")
     assert all("\n" not in text for text in texts)
     assert words.split(".*")[0].split("\\")[0] in audit_text(result)
+    assert check != "signs" or "below 1 is usual" not in audit_text(result)
+
+
+def test_slopes_come_with_what_is_accepted(blocks, tmp_path):
+    text = audit_text(audit(blocks, tmp_path))
+    assert "right is 1, accepted are forces 0.5 to 2, virials 0.3 to 3" in text
+    assert "+- is the standard error; " in text
+    assert "pairs of frames" in text
+
+
+def test_frames_far_apart_pull_the_slope_below_one(tmp_path):
+    """Sound frames, each displaced on its own: the wider, the lower the slope, and the text says so."""
+    slopes = []
+    for width in (0.03, 0.14):
+        rng, frames = np.random.default_rng(7), []
+        for k in range(5):
+            atoms = build_cell(SystemSettings(name="Li2S", structure="Li2S"), None, 1)
+            atoms.set_cell(MOCK_SCALE * atoms.cell.array, scale_atoms=True)
+            atoms.info = {"system": "Li2S", "trajectory": f"Li2S.p{k:03d}", "temperature_K": 300.0}
+            sites = atoms.positions.copy()
+            for _ in range(8):
+                atoms.positions = sites + rng.normal(size=sites.shape) * width
+                frames.append(label(atoms))
+        result = audit(frames_to_blocks(frames, TYPE_MAP, "train"), tmp_path / f"{width}")
+        assert "unusable" not in [level for level, check in found(result) if check == "signs"]
+        slopes.append(result["data_sets"][0]["signs"]["forces"]["slope"])
+    assert slopes[1] < slopes[0] - 0.02 < 1
+    assert "below 1 is usual of frames far apart" in audit_text(result)
 
 
 def test_missing_virials_are_said(blocks, tmp_path):
