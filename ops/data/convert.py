@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ops.data.dataset import SystemData, merge_blocks
-from ops.errors import InputError
+from ops.errors import InputError, outside_type_map
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -95,7 +95,7 @@ def _block(atoms: Atoms, type_map: Sequence[str], split: str) -> SystemData:
     index = {element: k for k, element in enumerate(type_map)}
     outside = sorted(set(atoms.get_chemical_symbols()) - set(index))
     if outside:
-        raise InputError(f"{name}: element {', '.join(outside)} is not in type_map [{', '.join(type_map)}]")
+        raise InputError(f"{name}: {outside_type_map(outside, type_map)}")
     virial, temperature = virial_of(atoms), atoms.info.get("temperature_K")
     return SystemData(
         system=name, split=split, types=np.array([index[s] for s in atoms.get_chemical_symbols()]),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ops.data.dataset import SystemData
-from ops.errors import InputError
+from ops.errors import InputError, outside_type_map
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "test": "test",
@@ -247,5 +247,5 @@ def renumber_types(types: np.ndarray, own_map: Sequence[str], type_map: Sequence
     """
     outside = sorted({own_map[k] for k in types} - set(type_map))
     if outside:
-        raise InputError(f"{where}: element {', '.join(outside)} is not in type_map [{', '.join(type_map)}]")
+        raise InputError(f"{where}: {outside_type_map(outside, type_map)}")
     return np.array([list(type_map).index(own_map[k]) for k in types], int)

@@ -49,7 +49,7 @@ class RunTeacherMd(FanOutOP):
 
 
 class RunDraftMd(FanOutOP):
-    """The same with the first student: it goes where a student goes that has not seen everything."""
+    """NPT molecular dynamics with the first student: it goes where a student goes that has not seen everything."""
 
     software = "deepmd"
     kind = "md"

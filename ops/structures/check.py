@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ops.errors import outside_type_map
 from ops.structures.distances import neighbour_pairs
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def check_cell(atoms: Atoms, type_map: Sequence[str] | None = None) -> list[str]
         return ["no periodic cell: three lattice vectors are needed"]
     missing = sorted(set(atoms.get_chemical_symbols()) - set(type_map)) if type_map is not None else []
     if missing:
-        problems.append(f"element {', '.join(missing)} is not in type_map [{', '.join(type_map or [])}]")
+        problems.append(outside_type_map(missing, type_map or []))
     if "X" in missing or 0 in atoms.numbers:
         problems.append("unknown element (X): the file does not name every atom")
     volume = atoms.get_volume() / len(atoms)

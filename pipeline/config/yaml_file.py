@@ -15,6 +15,7 @@ import yaml
 
 from pipeline.config.problems import ConfigError, KeyPath, Mark, Problem, dotted
 
+STARTER = "`dpa-sse init quickstart` prints a configuration to start from"
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 50
@@ -159,12 +160,10 @@ def read_yaml(path: Path) -> YamlContent:
         raw = path.read_bytes()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
-        raise ConfigError([Problem(file, None, "", f"{reason}; `dpa-sse init` prints a configuration to start from")
-                           ]) from error
+        raise ConfigError([Problem(file, None, "", f"{reason}; {STARTER}")]) from error
     content = parse_yaml(_decode(raw, file), file)
     if content.data is None:
-        content.problems.append(Problem(file, 1, "", "the file is empty; `dpa-sse init` prints a configuration to "
-                                                     "start from"))
+        content.problems.append(Problem(file, 1, "", f"the file is empty; {STARTER}"))
     elif not isinstance(content.data, dict):
         kind = "a list" if isinstance(content.data, list) else "plain text"
         content.problems.append(Problem(file, 1, "", f"the file must hold keys and values (name: ...), not {kind}"))

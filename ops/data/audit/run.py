@@ -16,6 +16,7 @@ from ops.data.audit.frames import Finding, Table, drop_unsound, make_table
 from ops.data.audit.gather import DataGroup, gather_groups
 from ops.data.audit.labels import check_distances, check_forces, check_virials, fit_energies
 from ops.data.audit.settings import check_levels
+from ops.errors import outside_type_map
 from ops.files import jsonable, write_csv, write_json, write_text
 
 LEVELS = ("unusable", "warning", "note")
@@ -135,8 +136,8 @@ def _check_elements(group: DataGroup, type_map: Sequence[str] | None) -> list[Fi
             if {group.type_map[k] for k in np.unique(block.types)} & set(outside)
         ]
         findings.append(Finding(
-            "unusable", "elements", f"element {', '.join(outside)} is not in type_map [{', '.join(type_map or [])}], "
-            f"but in {len(holding)} systems, e.g. {holding[0]}", holding[:20],
+            "unusable", "elements", f"{outside_type_map(outside, type_map or group.type_map)}, but in "
+            f"{len(holding)} systems, e.g. {holding[0]}", holding[:20],
         ))
     return findings
 

@@ -356,6 +356,8 @@ def test_element_outside_the_type_map_and_missing_labels():
     frame = labelled("LiI", 1, "a")[0]
     with pytest.raises(InputError, match="element I is not in type_map"):
         frames_to_blocks([frame], TYPE_MAP)
+    with pytest.raises(InputError, match=r"elements I, Li are not in type_map \[P, S\]"):
+        frames_to_blocks([frame], ["P", "S"])
     frame.calc = None
     with pytest.raises(InputError, match="no energy and forces"):
         frames_to_blocks([frame], [*TYPE_MAP, "I"])

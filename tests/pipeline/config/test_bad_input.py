@@ -70,7 +70,7 @@ def test_problems_come_in_the_order_of_the_file() -> None:
 def test_missing_file(tmp_path: Path) -> None:
     found = problems_of(tmp_path / "none.yaml")
     assert [str(one) for one in found] == [
-        f"{tmp_path}/none.yaml: no such file; `dpa-sse init` prints a configuration to start from"
+        f"{tmp_path}/none.yaml: no such file; `dpa-sse init quickstart` prints a configuration to start from"
     ]
 
 

@@ -241,6 +241,8 @@ def test_elements_outside_the_type_map(blocks, tmp_path):
     result = audit(blocks, tmp_path, type_map=["Li", "S"])
     assert result["verdict"] == "unusable"
     assert "element Cl is not in type_map [Li, S], but in 2 systems" in message(result, "elements")
+    both = audit(blocks, tmp_path, type_map=["Li"])
+    assert "elements Cl, S are not in type_map [Li], but in " in message(both, "elements")
 
 
 def test_a_frame_in_another_orientation_and_order_is_a_copy(frames):
