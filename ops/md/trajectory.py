@@ -72,15 +72,27 @@ class DumpReader:
 
 def _next_block(stream: BinaryIO) -> bytes | None:
     """Return the text of the next frame, or None when the rest of the file is not a complete one."""
-    head = [stream.readline() for _ in range(9)]
-    if not head[8].endswith(b"\n"):
+    head = _lines(stream, 9)
+    if head is None:
         return None
     if head[0] != _MARK or (not head[3].isdigit() and not head[3].strip().isdigit()):
         raise FatalError(f"not a LAMMPS dump: found {head[0][:40]!r} where a frame should begin")
-    body = [stream.readline() for _ in range(int(head[3]))]
-    if body and not body[-1].endswith(b"\n"):
-        return None
-    return b"".join(head + body)
+    body = _lines(stream, int(head[3]))
+    return None if body is None else b"".join(head + body)
+
+
+def _lines(stream: BinaryIO, count: int) -> list[bytes] | None:
+    """Return the next lines, or None at the first that is not complete.
+
+    LAMMPS writes on meanwhile: a line that is cut off (or not there) may be followed by complete ones a moment later.
+    """
+    lines = []
+    for _ in range(count):
+        line = stream.readline()
+        if not line.endswith(b"\n"):
+            return None
+        lines.append(line)
+    return lines
 
 
 def parse_frame(block: bytes) -> Frame:
