@@ -92,7 +92,7 @@ class Progress:
         self.title = title
         self.say = say
         self.offset = run.log.stat().st_size if run.log.exists() else 0
-        self.events: list[dict[str, Any]] = []
+        self.events = run.events()
         self.live: Any = None
         self._wants_live = live
         self._drawn = 0.0
@@ -129,7 +129,7 @@ class Progress:
             self._flush_cached()
         if self.live is not None and (fresh or final or now() - self._drawn > 1):
             self._drawn = now()
-            rows = status_rows(stage_status(self.run.plan(), self.events, self.run.earlier()), self._drawn)
+            rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn)
             self.live.update(table(rows, self.title), refresh=True)
 
     def _show(self, event: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from ops.errors import InputError
 from ops.events import LOG
 from ops.files import read_json, write_json
-from pipeline.stage_times import StageClock, counted, stage_clocks
+from pipeline.stage_times import StageClock, counted, split_starts, stage_clocks
 
 CONFIG = "config.resolved.yaml"
 PLAN = "plan.json"
@@ -130,15 +130,9 @@ class Run:
                 found[event["task"]] = self.folder / event["folder"]
         return found
 
-    def earlier(self) -> list[dict[str, Any]]:
-        """Return the events of earlier starts about tasks whose results the latest start has."""
-        return counted(self.events(), self.latest_attempt())
-
     def latest_attempt(self) -> list[dict[str, Any]]:
         """Return the events since the run was last started."""
-        events = self.events()
-        starts = [number for number, event in enumerate(events) if event["event"] == "run-start"]
-        return events[starts[-1] :] if starts else events
+        return split_starts(self.events())[1]
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
@@ -211,25 +205,23 @@ class StageStatus:
         return going if self.done and not (self.held and not self.stopped) else "waiting"
 
 
-def stage_status(
-    plan: list[dict[str, Any]], events: list[dict[str, Any]], earlier: Sequence[dict[str, Any]] = ()
-) -> list[StageStatus]:
-    """Summarise the events of an attempt by stage.
+def stage_status(plan: list[dict[str, Any]], events: list[dict[str, Any]]) -> list[StageStatus]:
+    """Summarise the latest start of a run by stage.
 
     Parameters
     ----------
     plan : list of dict
         Steps of the DAG (name, stage, title, tasks).
     events : list of dict
-        Events of one attempt.
-    earlier : sequence of dict
-        Events of earlier attempts, whose time counts (:meth:`Run.earlier`).
+        Of all its starts: the time of earlier ones counts where their results are kept.
 
     Returns
     -------
     list of StageStatus
         In the order of the DAG. In a loop the number of tasks grows with the iterations that have begun.
     """
+    before, events = split_starts(events)
+    clocks = stage_clocks([*counted(before, events), *events])
     stages: dict[str, StageStatus] = {}
     state: dict[str, dict[str, str]] = {}
     iterations: set[str] = set()
@@ -252,7 +244,6 @@ def stage_status(
         entry.title = entry.title if entry.title not in ("", entry.name) else node["title"]
         entry.tasks += node["tasks"] * (max(1, len(iterations)) if node["loop"] else 1)
     over = any(event["event"] == "run-end" for event in events)
-    clocks = stage_clocks([*earlier, *events])
     last = max((event["time"] for event in events if "time" in event), default=0.0)
     for name, entry in ordered.items():
         clock = clocks.get(name, StageClock())

@@ -57,18 +57,25 @@ def stage_clocks(events: Iterable[dict[str, Any]]) -> dict[str, StageClock]:
     return clocks
 
 
-def counted(events: list[dict[str, Any]], latest: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def split_starts(events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the events before a run was last started, and those since."""
+    starts = [number for number, event in enumerate(events) if event["event"] == "run-start"]
+    last = starts[-1] if starts else 0
+    return events[:last], events[last:]
+
+
+def counted(before: list[dict[str, Any]], latest: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return those events of earlier starts that tell of tasks whose results the latest start has.
 
     Parameters
     ----------
-    events : list of dict
-        Of all starts.
+    before : list of dict
+        Of earlier starts.
     latest : list of dict
-        The last of them.
+        Of the last one.
     """
     folders = {event["folder"] for event in latest if event.get("folder")}
     return [
-        event for event in events[: len(events) - len(latest)]
+        event for event in before
         if event["event"] in ("run-start", "run-end") or event.get("folder") in folders
     ]

@@ -34,7 +34,7 @@ def run_state(run: Run) -> str:
 def show_status(name: str, *, as_json: bool) -> int:
     """Print the stages of a run with their progress."""
     run = open_run(name)
-    stages = stage_status(run.plan(), run.latest_attempt(), run.earlier())
+    stages = stage_status(run.plan(), run.events())
     state = run_state(run)
     for stage in stages:
         stage.stopped = state != "running"
@@ -67,8 +67,8 @@ def watch_run(name: str) -> int:
     """Show the progress of a run that another process works on, until it ends."""
     run = open_run(name)
     with Progress(run, run.folder.name, live=sys.stdout.isatty()) as progress:
-        progress.offset = 0 if run.holder() else progress.offset
-        progress.events = []
+        if run.holder():  # show what has happened so far, too
+            progress.offset, progress.events = 0, []
         try:
             while run.holder() is not None:
                 progress.tick()

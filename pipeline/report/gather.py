@@ -10,6 +10,7 @@ from ops.files import read_json, write_json
 from ops.task import results
 from pipeline.report.inputs import ReportInputs
 from pipeline.runs import Run, provenance, stage_status
+from pipeline.stage_times import split_starts
 
 WORDS = {"done": "ok", "failed": "failed", "running": "unfinished", "waiting": "skipped"}
 
@@ -112,8 +113,9 @@ def _stages(run: Path | None, work: Path) -> Path | None:
     if run is None:
         return None
     found = Run(run)
-    attempt = found.latest_attempt()
-    began = attempt[0]["time"] if attempt else 0.0
+    events = found.events()
+    _, latest = split_starts(events)
+    began = latest[0]["time"] if latest else 0.0
     rows = [
         {
             "name": stage.name,
@@ -126,7 +128,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
             "tasks_earlier": stage.cached,
             "failures": [{"task": one["task"], "reason": one["reason"]} for one in stage.failures],
         }
-        for stage in stage_status(found.plan(), attempt, found.earlier())
+        for stage in stage_status(found.plan(), events)
         if stage.name != "09-report"
     ]
     write_json(work / "stages.json", rows)

@@ -123,17 +123,24 @@ def _pod_patch(preset: ClusterPreset) -> str:
     Argo's own containers would run as user 8737 and load inputs into folders that nobody else may enter; the
     controller of another installation gives them no security context at all, and the restricted level refuses them.
     """
-    context = {
-        "runAsNonRoot": True, "runAsUser": preset.uid, "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    same_user = {"securityContext": context}
+    same_user = {"securityContext": {**_restricted(), "runAsUser": preset.uid}}
     patch = {
         "terminationGracePeriodSeconds": preset.grace_s,
         "initContainers": [{"name": "init", **same_user}],
         "containers": [{"name": "wait", **same_user}],
     }
     return json.dumps(patch, separators=(",", ":"))
+
+
+def _restricted() -> dict[str, Any]:
+    """Return what Pod Security *restricted* asks of a container, and a read-only root besides."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 def _arguments(parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -252,13 +259,7 @@ def _script(script: dict[str, Any], facts: Facts | None, pod: PodSettings, prese
         "command": script["command"],
         **({"env": script["env"], "envFrom": _variables_of_namespace()} if facts else {}),
         "resources": {"requests": {**requests, **cards}, "limits": {**limits, **cards}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _restricted(),
         "volumeMounts": mounts,
         "source": "\n".join(line.rstrip() for line in source.splitlines()) + "\n",
     }

@@ -19,9 +19,7 @@ from ops.inline import UNSAFE
 from pipeline.config import load_checked
 from pipeline.engines.argo import limits
 from pipeline.engines.argo.render import Rendered, render
-from pipeline.engines.argo.results import config_of
 from pipeline.engines.argo.text import dump
-from pipeline.runs import split_task
 
 ROOT = Path(__file__).resolve().parents[4]
 MOCK = ROOT / "tests" / "flow" / "mock.yaml"
@@ -392,28 +390,3 @@ def test_inputs_of_the_cluster() -> None:
         wrong = load_checked(MOCK, [f"pretrain.model='{bad}'"])
         with pytest.raises(InputError, match="write"):
             render(wrong.project, wrong.base_dir)
-
-
-def test_the_configuration_of_a_workflow_from_a_template_is_found() -> None:
-    """`argo submit --from` and CronWorkflows keep what they run in the status."""
-    located = load_checked(MOCK, [])
-    workflow = render(located.project, located.base_dir).workflow
-    known = config_of(workflow)
-    assert known["name"] == "mock"
-    spec = workflow.pop("spec")
-    assert config_of({
-        **workflow, "spec": {"workflowTemplateRef": {"name": "mock"}}, "status": {"storedWorkflowTemplateSpec": spec},
-    }) == known
-
-
-@pytest.mark.parametrize("bad", [
-    "name=Cl+Br", "name=LiCl-", f"name={'a' * 51}", "cluster.suspend=[before-md, before-md]",
-])
-def test_what_a_cluster_would_refuse_is_refused_here(bad: str) -> None:
-    with pytest.raises(InputError, match=bad.partition("=")[0]):
-        load_checked(MOCK, [bad])
-
-
-def test_tasks_have_names_beyond_the_thousandth() -> None:
-    assert split_task("label-i001-1234") == ("label", True, "i001")
-    assert split_task("aimd-1234") == ("aimd", False, "")
