@@ -18,9 +18,9 @@ def argyrodite_frames(count: int) -> list[Any]:
     """Return perturbed cells of Li6PS5Cl, 52 atoms."""
     import numpy as np
 
-    from ops.structures.build import build_cell
-    from ops.structures.perturb import perturb_atoms
-    from ops.structures.settings import SystemSettings
+    from dpa_sse.ops.structures.build import build_cell
+    from dpa_sse.ops.structures.perturb import perturb_atoms
+    from dpa_sse.ops.structures.settings import SystemSettings
 
     cell = build_cell(SystemSettings(name="Li6PS5Cl", structure="Li6PS5Cl"), Path(), 1)
     return [perturb_atoms(cell, 0.03, 0.1, np.random.default_rng(number)) for number in range(count)]
@@ -42,10 +42,10 @@ def copper_frames(count: int) -> list[Any]:
 
 def measure(calculator: str, frames: list[Any]) -> dict[str, Any]:
     """Return CPU seconds inside and outside of the calculator, of one task: reading, labels, progress, writing."""
-    from ops.labelers.label import label_frames
-    from ops.labelers.registry import make_labeler
-    from ops.labelers.settings import AseLabeler
-    from ops.structures.extxyz import write_frames
+    from dpa_sse.ops.labelers.label import label_frames
+    from dpa_sse.ops.labelers.registry import make_labeler
+    from dpa_sse.ops.labelers.settings import AseLabeler
+    from dpa_sse.ops.structures.extxyz import write_frames
 
     settings = AseLabeler(calculator=calculator)
     made = make_labeler(settings).calculator()

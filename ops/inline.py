@@ -12,7 +12,7 @@ import re
 import tarfile
 from pathlib import Path
 
-from ops.files import atomic_path, walk_files
+from dpa_sse.ops.files import atomic_path, walk_files
 
 FILE_MARK = "dpa-sse file gzip+base64\n"
 FOLDER_MARK = "dpa-sse folder tar+gzip+base64\n"

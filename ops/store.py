@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ops.errors import TransientError
+from dpa_sse.ops.errors import TransientError
 
 BLOCK = 8 * 2**20
 CHECKPOINT_S = 300.0
@@ -64,7 +64,7 @@ class FolderBucket:
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object: complete, or not at all."""
-        from ops.files import atomic_path
+        from dpa_sse.ops.files import atomic_path
 
         with atomic_path(self.root / name) as temporary:
             temporary.write_bytes(data)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.errors import FatalError
-from ops.files import read_json
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.files import read_json
 
 LISTED = 20
 

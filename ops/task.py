@@ -4,7 +4,7 @@ A :class:`TaskOP` declares its inputs and does its work in :meth:`TaskOP.run`. W
 ``DPA_SSE_RUN`` names a run folder (local runs), every task has a working folder there whose name contains a hash of
 all that the result depends on: a finished task is never computed again, an interrupted one goes on from its
 checkpoints, and a changed input leads to another folder. Elsewhere (pods) the task works in the current folder, and
-:mod:`ops.store` keeps results and checkpoints under that hash.
+:mod:`dpa_sse.ops.store` keeps results and checkpoints under that hash.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dflow.python import OP, OPIO, Artifact, OPIOSign, Parameter
 from dflow.python import FatalError as DflowFatalError
 from dflow.python import TransientError as DflowTransientError
 
-from ops import events
-from ops.errors import PipelineError, TransientError
-from ops.files import read_json, sha256_file, walk_files, write_json
-from ops.groups import members
-from ops.inline import decode
-from ops.store import TaskStore, store_from_environment
+from dpa_sse.ops import events
+from dpa_sse.ops.errors import PipelineError, TransientError
+from dpa_sse.ops.files import read_json, sha256_file, walk_files, write_json
+from dpa_sse.ops.groups import members
+from dpa_sse.ops.inline import decode
+from dpa_sse.ops.store import TaskStore, store_from_environment
 
 DONE = ".done.json"
 MANIFEST = "manifest.json"

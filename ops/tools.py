@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ops.errors import FatalError, TransientError
+from dpa_sse.ops.errors import FatalError, TransientError
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

@@ -1,3 +1,1 @@
-"""DPA-SSE pipeline: what runs, in which order, on which engine, and what the user sees."""
-
-__version__ = "0.1.0"
+"""The DPA-SSE pipeline: what runs, in which order, on which engine, and what the user sees."""

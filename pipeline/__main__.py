@@ -1,6 +1,6 @@
-"""``python -m pipeline`` and ``dpa-sse``."""
+"""``python -m dpa_sse.pipeline`` and ``dpa-sse``."""
 
-from pipeline.cli import main
+from dpa_sse.pipeline.cli import main
 
 if __name__ == "__main__":
     main()

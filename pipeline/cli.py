@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.engines.argo.cluster import ArgoRun, Cluster
+    from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
 
 DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
 
@@ -40,7 +40,7 @@ RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the run fol
 
 def _on_cluster(name: str, namespace: str | None, kubeconfig: Path | None) -> tuple[ArgoRun, Cluster] | None:
     """Return the workflow that a user means and the way to it; None for a local run."""
-    from pipeline.engines.argo.cluster import Cluster, find_run
+    from dpa_sse.pipeline.engines.argo.cluster import Cluster, find_run
 
     found = find_run(name, namespace)
     return (found, Cluster(kubeconfig)) if found else None
@@ -48,7 +48,7 @@ def _on_cluster(name: str, namespace: str | None, kubeconfig: Path | None) -> tu
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from pipeline import __version__
+        from dpa_sse import __version__
 
         typer.echo(f"dpa-sse {__version__}")
         raise typer.Exit
@@ -66,7 +66,7 @@ def init(
     template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
 ) -> None:
     """Print a starter configuration: init quickstart > my.yaml."""
-    from pipeline.commands.start import starter
+    from dpa_sse.pipeline.commands.start import starter
 
     typer.echo(starter(template), nl=False)
 
@@ -74,7 +74,7 @@ def init(
 @app.command()
 def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
     """Check a configuration; all problems at once, nothing starts."""
-    from pipeline.commands.start import check_config
+    from dpa_sse.pipeline.commands.start import check_config
 
     raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
 
@@ -87,7 +87,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the steps and task counts; write the inputs to read."""
-    from pipeline.commands.start import plan_config
+    from dpa_sse.pipeline.commands.start import plan_config
 
     raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
 
@@ -100,7 +100,7 @@ def run(
     name: Annotated[str | None, typer.Option("--name", help="Name of the run folder.")] = None,
 ) -> None:
     """Run a configuration, or go on with it, on this machine."""
-    from pipeline.commands.start import run_config
+    from dpa_sse.pipeline.commands.start import run_config
 
     raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
 
@@ -115,7 +115,7 @@ def render(
     template: Annotated[str | None, typer.Option(help="Name of a WorkflowTemplate to write instead.")] = None,
 ) -> None:
     """Write the Argo workflow of a configuration: argo submit wf.yaml."""
-    from pipeline.commands.argo import render_config
+    from dpa_sse.pipeline.commands.argo import render_config
 
     raise typer.Exit(render_config(
         config, overrides or [], out, inputs_in_bucket=inputs_in_bucket, stage=stage, template=template
@@ -131,7 +131,7 @@ def submit(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Run a configuration on a cluster with Argo Workflows."""
-    from pipeline.commands.argo import submit_config
+    from dpa_sse.pipeline.commands.argo import submit_config
 
     raise typer.Exit(submit_config(config, overrides or [], runs_dir, namespace, kubeconfig))
 
@@ -139,8 +139,8 @@ def submit(
 @app.command()
 def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Go on with an interrupted, failed or waiting run."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.start import resume_run
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.start import resume_run
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.resume(*there))
@@ -153,8 +153,8 @@ def status(
     run_name: RunArgument, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
 ) -> None:
     """Show the stages of a run."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.follow import show_status
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.follow import show_status
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.show_status(*there, as_json=as_json))
@@ -165,8 +165,8 @@ def status(
 @app.command()
 def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Follow a run until it ends."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.follow import watch_run
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.follow import watch_run
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.watch(*there))
@@ -183,8 +183,8 @@ def logs(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show the logs of a task, or of all that failed (else the names of the tasks)."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.follow import show_logs
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.follow import show_logs
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.show_logs(*there, task, lines))
@@ -195,8 +195,8 @@ def logs(
 @app.command()
 def stop(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Stop a run; `resume` goes on with it."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.follow import stop_run
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.follow import stop_run
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.stop(*there))
@@ -213,8 +213,8 @@ def download(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Bring results of a run on a cluster into its folder here."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.follow import say_where
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.follow import say_where
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.download_results(*there, steps or [], out))
@@ -224,8 +224,8 @@ def download(
 @app.command()
 def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Write the report anew, of an unfinished run too."""
-    from pipeline.commands import argo_runs
-    from pipeline.commands.follow import rebuild_report
+    from dpa_sse.pipeline.commands import argo_runs
+    from dpa_sse.pipeline.commands.follow import rebuild_report
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.report(*there, None))
@@ -242,7 +242,7 @@ def op(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("op-result"),
 ) -> None:
     """Run any single OP by hand, outside a workflow."""
-    from pipeline.commands.single import run_op
+    from dpa_sse.pipeline.commands.single import run_op
 
     raise typer.Exit(run_op(name, settings, inputs or [], numbers or [], out))
 
@@ -253,16 +253,16 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Show versions, GPU, and which programs were found."""
-    from pipeline.commands.start import show_doctor
+    from dpa_sse.pipeline.commands.start import show_doctor
 
     raise typer.Exit(show_doctor(as_json=as_json, deep=deep))
 
 
 def _register_groups() -> None:
     """Add the commands that other modules bring along."""
-    from pipeline.commands.conductivity import conductivity
-    from pipeline.commands.data import app as data
-    from pipeline.commands.structures import app as structures
+    from dpa_sse.pipeline.commands.conductivity import conductivity
+    from dpa_sse.pipeline.commands.data import app as data
+    from dpa_sse.pipeline.commands.structures import app as structures
 
     app.command(short_help="Diffusion and conductivity from trajectories.")(conductivity)
     app.add_typer(data, name="data", short_help="Data sets: audit, convert, split by trajectory.")
@@ -271,7 +271,7 @@ def _register_groups() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and exit code 2, never in a traceback."""
-    from ops.errors import InputError, PipelineError
+    from dpa_sse.ops.errors import InputError, PipelineError
 
     try:
         _register_groups()

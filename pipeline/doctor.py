@@ -73,7 +73,7 @@ def collect(*, deep: bool = False) -> list[Finding]:
 
     ``deep``: small real runs too, a minute or so.
     """
-    from pipeline.doctor_labelers import labelers, small_runs
+    from dpa_sse.pipeline.doctor_labelers import labelers, small_runs
 
     found = [*_python(), *_packages(), *_torch(), *_lammps(), *labelers(), *_programs(), *_machine()]
     return [*found, *small_runs(found)] if deep else found
@@ -116,18 +116,11 @@ def _python() -> Iterator[Finding]:
     wanted = ".".join(map(str, MIN_PYTHON))
     yield Finding("Python", "python", "ok" if good else "missing", f"{version} {sys.executable}",
                   "" if good else f"{wanted} or newer is needed")
-    root = Path(__file__).resolve().parents[1]
-    for name in ("pipeline", "ops"):
-        spec = util.find_spec(name)
-        place = Path(spec.origin).resolve().parent if spec and spec.origin else None
-        ours = place == root / name
-        advice = "not ours: another package of that name comes first; `pip uninstall ops`, or start elsewhere"
-        yield Finding("Python", f"package {name}", "ok" if ours else "missing", str(place or "not found"),
-                      "" if ours else advice)
-    foreign = _version("ops")
-    if foreign:
-        yield Finding("Python", "PyPI's ops", "warning", foreign,
-                      "an unrelated package with the name of ours is installed: `pip uninstall ops`")
+    spec = util.find_spec("dpa_sse")
+    place = Path(spec.origin).resolve().parent if spec and spec.origin else None
+    ours = place is not None and Path(__file__).resolve() == (place / "pipeline" / "doctor.py").resolve()
+    yield Finding("Python", "package dpa_sse", "ok" if ours else "missing", str(place or "not found"),
+                  "" if ours else "another copy of dpa_sse comes first on the path; start from another folder")
 
 
 def _packages() -> Iterator[Finding]:
@@ -226,8 +219,8 @@ def _torch() -> Iterator[Finding]:
 
 def _lammps() -> Iterator[Finding]:
     try:
-        from ops.errors import PipelineError
-        from ops.md.lammps import lammps_command
+        from dpa_sse.ops.errors import PipelineError
+        from dpa_sse.ops.md.lammps import lammps_command
     except ImportError as error:
         yield Finding("Compute", "LAMMPS", "missing", "not looked for", f"our own package can not be imported: {error}")
         return

@@ -1,7 +1,7 @@
 """Small real runs with the programs that are present: ``dpa-sse doctor --deep``.
 
-Each one runs in a process of its own (``python -m pipeline.doctor_deep NAME``) and prints one line of JSON: a program
-that crashes, hangs or prints a lot must not take the doctor with it.
+Each one runs in a process of its own (``python -m dpa_sse.pipeline.doctor_deep NAME``) and prints one line of JSON: a
+program that crashes, hangs or prints a lot must not take the doctor with it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def probe_lammps(folder: Path) -> str:
     from deepmd.infer import DeepPot
     from deepmd.pt.model.model import get_model
 
-    from ops.md.lammps import lammps_command
-    from ops.tools import run_tool
+    from dpa_sse.ops.md.lammps import lammps_command
+    from dpa_sse.ops.tools import run_tool
 
     atoms = rock_salt()
     model = get_model(TINY_NETWORK).to(torch.float64).eval()
@@ -102,8 +102,8 @@ def _label(settings: dict[str, Any], folder: Path) -> str:
     """Return energy, force and pressure of one cell by a labeler."""
     import numpy as np
 
-    from ops.labelers.op import parse_labeler
-    from ops.labelers.registry import make_labeler
+    from dpa_sse.ops.labelers.op import parse_labeler
+    from dpa_sse.ops.labelers.registry import make_labeler
 
     atoms = rock_salt()
     (result,) = make_labeler(parse_labeler(settings)).label([atoms], folder)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.doctor import Finding, Status, last_line, probe
+from dpa_sse.pipeline.doctor import Finding, Status, last_line, probe
 
 CP2K_FILES = ("BASIS_MOLOPT", "GTH_POTENTIALS")
 CP2K_FILES_MORE = ("BASIS_MOLOPT_UZH", "xTB_parameters")
@@ -37,9 +37,9 @@ def _cp2k() -> Iterator[Finding]:
             yield Finding("Programs", "CP2K", "optional", "not installed", purpose)
         return
     try:
-        from ops.errors import InputError
-        from ops.labelers.cp2k.program import command_words, data_folder, version
-        from ops.labelers.settings import Cp2kLabeler
+        from dpa_sse.ops.errors import InputError
+        from dpa_sse.ops.labelers.cp2k.program import command_words, data_folder, version
+        from dpa_sse.ops.labelers.settings import Cp2kLabeler
     except ImportError as error:
         yield Finding("Programs", "CP2K", "warning", "not looked at", f"our own package can not be imported: {error}")
         return
@@ -114,7 +114,7 @@ def small_runs(findings: list[Finding]) -> Iterator[Finding]:
         if absent:
             yield Finding("Small runs", title, "optional", "not tried", f"{absent[0]} is not there")
             continue
-        good, text = probe([sys.executable, "-m", "pipeline.doctor_deep", name])
+        good, text = probe([sys.executable, "-m", "dpa_sse.pipeline.doctor_deep", name])
         answers = [line.removeprefix("PROBE") for line in text.splitlines() if line.startswith("PROBE")]
         answer = json.loads(answers[-1]) if answers else None
         if good and answer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.runs import Run, StageStatus, now, read_events, stage_status
+from dpa_sse.pipeline.runs import Run, StageStatus, now, read_events, stage_status
 
 if TYPE_CHECKING:
     from rich.table import Table

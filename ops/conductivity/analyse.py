@@ -32,18 +32,18 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity import arrhenius
-from ops.conductivity.digits import with_interval
-from ops.conductivity.estimate import DIFFUSIVE, estimate_self
-from ops.conductivity.formats import open_trajectory
-from ops.conductivity.points_table import read_measured, read_points
-from ops.conductivity.run import Run, charge_of, measure, nernst_einstein, report
-from ops.conductivity.settings import ConductivitySettings, SourceOptions
-from ops.conductivity.sources import Source, find_sources
-from ops.conductivity.tables import write_tables
-from ops.conductivity.tracks import follow
-from ops.errors import InputError
-from ops.files import jsonable, write_json
+from dpa_sse.ops.conductivity import arrhenius
+from dpa_sse.ops.conductivity.digits import with_interval
+from dpa_sse.ops.conductivity.estimate import DIFFUSIVE, estimate_self
+from dpa_sse.ops.conductivity.formats import open_trajectory
+from dpa_sse.ops.conductivity.points_table import read_measured, read_points
+from dpa_sse.ops.conductivity.run import Run, charge_of, measure, nernst_einstein, report
+from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
+from dpa_sse.ops.conductivity.sources import Source, find_sources
+from dpa_sse.ops.conductivity.tables import write_tables
+from dpa_sse.ops.conductivity.tracks import follow
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import jsonable, write_json
 
 SCHEMA = 1
 
@@ -99,7 +99,7 @@ def analyse_folder(
     write_json(out / "conductivity.json", result)
     write_tables(runs, result, settings, out)
     if settings.figures:
-        from ops.conductivity.figures import write_figures
+        from dpa_sse.ops.conductivity.figures import write_figures
 
         write_figures(runs, result, settings, out / "figures", measured)
     items = [

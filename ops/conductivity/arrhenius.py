@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.errors import InputError
+from dpa_sse.ops.errors import InputError
 
 KB_EV = 8.617333262e-5
 ADVISED_TEMPERATURES, ADVISED_SPAN_PER_K = 5, 0.8e-3  # points of a line, and how far they reach in 1/T
@@ -189,7 +189,7 @@ def _extrapolate(
     result: dict[str, Any], line: Fit, used: Sequence[Point], points: Sequence[Point], temperature: float
 ) -> None:
     """Add D and sigma at one temperature, with the leave-one-out range."""
-    from ops.conductivity.run import nernst_einstein
+    from dpa_sse.ops.conductivity.run import nernst_einstein
 
     value, error = line.ln_D(temperature)
     D = np.exp([value, value - 1.96 * error, value + 1.96 * error])

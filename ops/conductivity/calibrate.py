@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
-from ops.conductivity.estimate import DIFFUSIVE, estimate_collective, estimate_self
-from ops.conductivity.parts import Part
-from ops.conductivity.run import COLLECTIVE_MAX_RSD
-from ops.conductivity.synthetic import HopModel, simulate
+from dpa_sse.ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
+from dpa_sse.ops.conductivity.estimate import DIFFUSIVE, estimate_collective, estimate_self
+from dpa_sse.ops.conductivity.parts import Part
+from dpa_sse.ops.conductivity.run import COLLECTIVE_MAX_RSD
+from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 
 
 def models() -> dict[str, HopModel]:

@@ -28,7 +28,7 @@ def msd_tensor(tracks: np.ndarray, max_lag: int) -> np.ndarray:
     """
     from scipy import fft
 
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     n_ions, _, n_frames = tracks.shape
     size = fft.next_fast_len(n_frames + max_lag, real=True)
@@ -81,7 +81,7 @@ def log_lags(first: int, last: int, ratio: float = 1.3 ** (1 / 3)) -> np.ndarray
 
 def fourth_moments(tracks: np.ndarray, lags: np.ndarray, samples: int = 60_000) -> tuple[np.ndarray, np.ndarray]:
     """Return <|dr|^2> and <|dr|^4> at some lags, (K,) A^2 and A^4, from about ``samples`` windows each."""
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     lags = np.asarray(lags, dtype=np.int64)
     origins = max(50, samples // tracks.shape[0])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.conductivity.figures_run import health_figure, motion_figure, msd_figure
-from ops.conductivity.figures_summary import (
+from dpa_sse.ops.conductivity.figures_run import health_figure, motion_figure, msd_figure
+from dpa_sse.ops.conductivity.figures_summary import (
     activation_figure,
     arrhenius_figure,
     measured_pairs,
@@ -15,10 +15,10 @@ from ops.conductivity.figures_summary import (
     replica_figure,
     series_figure,
 )
-from ops.conductivity.plotting import styled
-from ops.conductivity.run import Run
-from ops.conductivity.settings import ConductivitySettings
-from ops.conductivity.tables import write_comparison, write_drift, write_motion
+from dpa_sse.ops.conductivity.plotting import styled
+from dpa_sse.ops.conductivity.run import Run
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.conductivity.tables import write_comparison, write_drift, write_motion
 
 
 def write_figures(

@@ -8,11 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.motion import Motion, non_gaussian, rose
-from ops.conductivity.plotting import BLACK, BLUE, COLOURS, GREEN, ORANGE, RED, new_figure, plain_log, save, shorten
-from ops.conductivity.run import Run, charge_of, tensor_of
-from ops.conductivity.settings import ConductivitySettings
-from ops.conductivity.tables import ROSES, plotted_lags
+from dpa_sse.ops.conductivity.motion import Motion, non_gaussian, rose
+from dpa_sse.ops.conductivity.plotting import (
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREEN,
+    ORANGE,
+    RED,
+    new_figure,
+    plain_log,
+    save,
+    shorten,
+)
+from dpa_sse.ops.conductivity.run import Run, charge_of, tensor_of
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.conductivity.tables import ROSES, plotted_lags
 
 
 def msd_figure(run: Run, settings: ConductivitySettings, path: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.plotting import (
+from dpa_sse.ops.conductivity.plotting import (
     BLACK,
     BLUE,
     COLOURS,

@@ -9,9 +9,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from ops.conductivity.settings import SourceOptions
-from ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.settings import SourceOptions
+from dpa_sse.ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
+from dpa_sse.ops.errors import InputError
 
 _ENDINGS = {
     ".lammpstrj": "lammps", ".dump": "lammps", ".lammpsdump": "lammps",
@@ -66,7 +66,7 @@ def open_trajectory(path: Path, options: SourceOptions, timestep_fs: float | Non
     InputError
         The kind is not known, the file is damaged, or something that it does not say is not given.
     """
-    from ops.conductivity import lammps, lammps_binary, other_formats
+    from dpa_sse.ops.conductivity import lammps, lammps_binary, other_formats
 
     kind = kind_by_name(path) or sniff(path)
     if kind == "lammps":

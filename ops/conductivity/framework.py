@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.tracks import Tracks
-from ops.framework import (
+from dpa_sse.ops.conductivity.tracks import Tracks
+from dpa_sse.ops.framework import (
     FORMERS,
     LIGANDS,
     LINDEMANN,
@@ -28,8 +28,8 @@ _DECOMPOSED = 0.9  # share of the polyhedra that must keep their number of ligan
 def check_framework(tracks: Tracks, mobile: list[str]) -> dict[str, Any]:
     """Return the state of the framework during a run.
 
-    The criteria of melting are those of ``ops.framework``, on positions averaged over the first and the last tenth of
-    the run.
+    The criteria of melting are those of ``dpa_sse.ops.framework``, on positions averaged over the first and the last
+    tenth of the run.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def overlap_table(lags: np.ndarray, n_frames: int, origins: int | None = None) -
     origins : int, optional
         Number of windows at every lag; all that fit into the run by default.
     """
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     coarse = max(1, min(n_frames // _TABLE_FRAMES, int(lags[0]) // 20))
     grid = np.maximum(1, np.rint(lags / coarse)).astype(np.int64)

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ops.conductivity.settings import SourceOptions
-from ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.settings import SourceOptions
+from dpa_sse.ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
+from dpa_sse.ops.errors import InputError
 
 _BUFFER = 1 << 23
 _FORMS = (("xu", "yu", "zu"), ("x", "y", "z"), ("xsu", "ysu", "zsu"), ("xs", "ys", "zs"))
@@ -270,7 +270,7 @@ def _text_chunks(
     stream: Stream, stack: FrameStack, path: Path, timestep_fs: float | None, notes: list[str]
 ) -> Iterator[Chunk]:
     """Yield chunks until the file ends; an incomplete last frame is left out and noted."""
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     wanted = stack.columns.wanted()
     roles = np.array([wanted.index(name) if name in wanted else -1 for name in stack.columns.names], dtype=np.int64)

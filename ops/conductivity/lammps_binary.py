@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ops.conductivity.lammps import FrameStack, Stream, box_cell, find_columns, map_types
-from ops.conductivity.settings import SourceOptions
-from ops.conductivity.trajectory import Chunk, Trajectory
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.lammps import FrameStack, Stream, box_cell, find_columns, map_types
+from dpa_sse.ops.conductivity.settings import SourceOptions
+from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
+from dpa_sse.ops.errors import InputError
 
 
 class _ShortError(Exception):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.conductivity.correlation import steps_of_means
-from ops.conductivity.tracks import Tracks
+from dpa_sse.ops.conductivity.correlation import steps_of_means
+from dpa_sse.ops.conductivity.tracks import Tracks
 
 _WINDOWS = 60_000
 _PAIRS = 400_000  # per lag time

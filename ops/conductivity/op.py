@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.conductivity.settings import ConductivitySettings
-from ops.task import TaskOP, results
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.task import TaskOP, results
 
 
 class Conductivity(TaskOP):
@@ -18,7 +18,7 @@ class Conductivity(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``conductivity.json``, tables and figures."""
-        from ops.conductivity.analyse import analyse_folder
+        from dpa_sse.ops.conductivity.analyse import analyse_folder
 
         sources = results(inputs["trajectories"]) or inputs["trajectories"]
         found = analyse_folder(sources, ConductivitySettings(**settings["conductivity"]), out)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.settings import SourceOptions
-from ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.settings import SourceOptions
+from dpa_sse.ops.conductivity.trajectory import CHUNK_FRAMES, Chunk, Trajectory
+from dpa_sse.ops.errors import InputError
 
 _Frame = tuple[np.ndarray, np.ndarray, float]  # positions, cell, time in ps (NaN when unknown)
 

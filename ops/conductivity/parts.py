@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.conductivity.correlation import log_lags, steps_of_means
-from ops.conductivity.gls import Curve, combine, fit_line, overlap_table
-from ops.conductivity.regime import latest_start
+from dpa_sse.ops.conductivity.correlation import log_lags, steps_of_means
+from dpa_sse.ops.conductivity.gls import Curve, combine, fit_line, overlap_table
+from dpa_sse.ops.conductivity.regime import latest_start
 
 _GROUP_SPANS = 40
 
@@ -103,7 +103,7 @@ def block_scatter(part: Part, hop_A: float) -> tuple[float, int] | None:
     """
     if part.tracks is None:
         return None
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     frames = part.n_frames
     above = np.flatnonzero(part.msd[: frames // 8 + 1] > 0.5 * hop_A**2)

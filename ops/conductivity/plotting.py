@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ops.files import atomic_path
+from dpa_sse.ops.files import atomic_path
 
 # Okabe and Ito, colour-blind safe
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ops.errors import InputError
+from dpa_sse.ops.errors import InputError
 
 _NEEDED = ("temperature_K", "D_cm2_s", "sigma_D_cm2_s")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.gls import Curve, Line, curvature, fit_line
+from dpa_sse.ops.conductivity.gls import Curve, Line, curvature, fit_line
 
 STEP = 1.3
 _MAX_POINTS = 30

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
-from ops.conductivity.estimate import (
+from dpa_sse.ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
+from dpa_sse.ops.conductivity.estimate import (
     A2_PS_TO_CM2_S,
     DIFFUSIVE,
     Estimate,
     estimate_collective,
     estimate_self,
 )
-from ops.conductivity.framework import check_framework, framework_msd, sublattice_rms
-from ops.conductivity.motion import Motion, describe, net_displacements
-from ops.conductivity.parts import Part
-from ops.conductivity.settings import ConductivitySettings
-from ops.conductivity.tracks import Tracks
+from dpa_sse.ops.conductivity.framework import check_framework, framework_msd, sublattice_rms
+from dpa_sse.ops.conductivity.motion import Motion, describe, net_displacements
+from dpa_sse.ops.conductivity.parts import Part
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.conductivity.tracks import Tracks
 
 E_CHARGE = 1.602176634e-19
 K_BOLTZMANN = 1.380649e-23

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.conductivity.formats import kind_by_name, sniff
-from ops.conductivity.settings import SourceOptions
-from ops.errors import InputError
-from ops.files import read_json
+from dpa_sse.ops.conductivity.formats import kind_by_name, sniff
+from dpa_sse.ops.conductivity.settings import SourceOptions
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import read_json
 
 _TEMPERATURE = re.compile(
     r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{2,4})(?=$|[_\-. /])"

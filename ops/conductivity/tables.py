@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.motion import non_gaussian, rose
-from ops.conductivity.run import Run
-from ops.conductivity.settings import ConductivitySettings
-from ops.files import write_csv
+from dpa_sse.ops.conductivity.motion import non_gaussian, rose
+from dpa_sse.ops.conductivity.run import Run
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.files import write_csv
 
 _COLUMNS = (
     "kind", "source", "system", "temperature_K", "length_ps", "n_runs", "verdict", "D_cm2_s", "D_low95_cm2_s",

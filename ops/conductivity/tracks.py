@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ops.conductivity.trajectory import Chunk, Trajectory
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
+from dpa_sse.ops.errors import InputError
 
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
@@ -111,7 +111,7 @@ class _Pass:
 
     def add(self, chunk: Chunk) -> None:
         """Unwrap one chunk and keep what is needed of it."""
-        from ops.conductivity import kernels
+        from dpa_sse.ops.conductivity import kernels
 
         try:
             inverses = np.linalg.inv(chunk.cells)
@@ -216,7 +216,7 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
     cells = state.all_cells()
     cells = cells[keep] if len(cells) > 1 else cells
     cell, volume = cells.mean(axis=0), float(np.abs(np.linalg.det(cells)).mean())
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     tracks = state.tracks[:, :, keep]
     kernels.to_cartesian(tracks, cell)

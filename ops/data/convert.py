@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops.data.dataset import SystemData, merge_blocks
-from ops.errors import InputError, outside_type_map
+from dpa_sse.ops.data.dataset import SystemData, merge_blocks
+from dpa_sse.ops.errors import InputError, outside_type_map
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -69,7 +69,7 @@ def block_to_frames(block: SystemData, type_map: Sequence[str]) -> list[Atoms]:
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    from ops.labelers.base import with_results
+    from dpa_sse.ops.labelers.base import with_results
 
     frames = []
     symbols = [type_map[k] for k in block.types]

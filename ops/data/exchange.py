@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ops.data.collect import count_frames, split_by_trajectory
-from ops.data.dataset import drop_duplicates
-from ops.data.formats import find_format, format_of_target
-from ops.data.reading import LabelledData, read_data
-from ops.data.settings import SplitSettings
-from ops.data.writing import check_target, write_data
-from ops.errors import InputError
+from dpa_sse.ops.data.collect import count_frames, split_by_trajectory
+from dpa_sse.ops.data.dataset import drop_duplicates
+from dpa_sse.ops.data.formats import find_format, format_of_target
+from dpa_sse.ops.data.reading import LabelledData, read_data
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.writing import check_target, write_data
+from dpa_sse.ops.errors import InputError
 
 
 def convert_data(
@@ -27,7 +27,7 @@ def convert_data(
     source, out : Path
         What to read and what to write.
     from_format, to_format : str, optional
-        Names of `ops.data.formats.FORMATS`; by default recognised, and told by the ending of ``out``.
+        Names of `dpa_sse.ops.data.formats.FORMATS`; by default recognised, and told by the ending of ``out``.
     type_map : sequence of str, optional
         Elements of the written data in their order.
     overwrite : bool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ops.errors import FatalError
-from ops.labelers.vasp.incar import same_value
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.labelers.vasp.incar import same_value
 
 Level = dict[str, Any]
 

@@ -6,15 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.data.collect import collect_trajectories
-from ops.data.merge import merge_datasets, merge_labelled
-from ops.data.paths import DATASET, dataset_of
-from ops.data.settings import SplitSettings
-from ops.exploration.page import PAGE, learning_page
-from ops.exploration.settings import LearningSettings
-from ops.exploration.state import initial_state
-from ops.files import read_json, write_json, write_text
-from ops.task import TaskOP, results
+from dpa_sse.ops.data.collect import collect_trajectories
+from dpa_sse.ops.data.merge import merge_datasets, merge_labelled
+from dpa_sse.ops.data.paths import DATASET, dataset_of
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.exploration.page import PAGE, learning_page
+from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.state import initial_state
+from dpa_sse.ops.files import read_json, write_json, write_text
+from dpa_sse.ops.task import TaskOP, results
 
 
 class CollectTrajectories(TaskOP):
@@ -42,7 +42,7 @@ class AddUserData(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``dataset/`` and the initial state."""
-        from ops.data.user import import_user_dataset
+        from dpa_sse.ops.data.user import import_user_dataset
 
         sets = [dataset_of(inputs["campaign"])] if inputs["campaign"] else []
         found = inputs["data"]

@@ -15,14 +15,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.data.convert import frames_to_blocks, same_virial, virial_of_stress
-from ops.data.dataset import SPLITS, SystemData, merge_blocks, read_dataset
-from ops.data.formats import DataFormat, detect_format, files_of, find_format
-from ops.data.level import Level
-from ops.data.systems import GroupStore, Store, folder_stores, load_system, own_type_map, renumber_types, walk_groups
-from ops.errors import InputError
-from ops.files import read_json
-from ops.structures.extxyz import read_frames
+from dpa_sse.ops.data.convert import frames_to_blocks, same_virial, virial_of_stress
+from dpa_sse.ops.data.dataset import SPLITS, SystemData, merge_blocks, read_dataset
+from dpa_sse.ops.data.formats import DataFormat, detect_format, files_of, find_format
+from dpa_sse.ops.data.level import Level
+from dpa_sse.ops.data.systems import (
+    GroupStore,
+    Store,
+    folder_stores,
+    load_system,
+    own_type_map,
+    renumber_types,
+    walk_groups,
+)
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import read_json
+from dpa_sse.ops.structures.extxyz import read_frames
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -53,7 +61,7 @@ def read_data(
     Parameters
     ----------
     path : Path
-        File or folder in one of `ops.data.formats.FORMATS`; the result folder of a step of this pipeline too.
+        File or folder in one of `dpa_sse.ops.data.formats.FORMATS`; the result folder of a step of this pipeline too.
     form : str, optional
         Name of the format; recognised if not given.
     type_map : sequence of str, optional

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.data.level import Level, join_levels
-from ops.errors import FatalError
-from ops.files import read_json
-from ops.structures.extxyz import read_frames
+from dpa_sse.ops.data.level import Level, join_levels
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.files import read_json
+from dpa_sse.ops.structures.extxyz import read_frames
 
 if TYPE_CHECKING:
     from ase import Atoms

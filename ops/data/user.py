@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.data.collect import count_frames, split_by_trajectory
-from ops.data.dataset import SystemData, drop_duplicates, read_dataset, write_dataset
-from ops.data.merge import level_of
-from ops.data.settings import SplitSettings
-from ops.data.systems import folder_stores, load_system, renumber_types
-from ops.errors import InputError
+from dpa_sse.ops.data.collect import count_frames, split_by_trajectory
+from dpa_sse.ops.data.dataset import SystemData, drop_duplicates, read_dataset, write_dataset
+from dpa_sse.ops.data.merge import level_of
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.systems import folder_stores, load_system, renumber_types
+from dpa_sse.ops.errors import InputError
 
 
 def load_user_dataset(path: Path, type_map: Sequence[str]) -> list[SystemData]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ops.data.collect import count_frames
-from ops.data.convert import block_to_frames
-from ops.data.dataset import SystemData, merge_blocks, write_dataset
-from ops.data.systems import SIDE_ARRAYS
-from ops.errors import InputError
-from ops.files import atomic_path
-from ops.structures.extxyz import frame_text
+from dpa_sse.ops.data.collect import count_frames
+from dpa_sse.ops.data.convert import block_to_frames
+from dpa_sse.ops.data.dataset import SystemData, merge_blocks, write_dataset
+from dpa_sse.ops.data.systems import SIDE_ARRAYS
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import atomic_path
+from dpa_sse.ops.structures.extxyz import frame_text
 
 _NO_LIMIT = 10**9  # all frames in one set.000
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.data.dataset import SystemData, write_dataset
-from ops.distillation.settings import DistillSettings
-from ops.errors import FatalError, InputError
-from ops.files import read_json, write_json
-from ops.seeds import derive_seed
+from dpa_sse.ops.data.dataset import SystemData, write_dataset
+from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.seeds import derive_seed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,7 +77,7 @@ def label_with_teacher(
     FatalError
         No frame is left for training or for testing.
     """
-    from ops.training.evaluate import open_model
+    from dpa_sse.ops.training.evaluate import open_model
 
     if (out / "filter.json").is_file():
         return dict(read_json(out / "filter.json"))
@@ -114,8 +114,8 @@ def label_with_teacher(
 
 def _read_run(folder: Path, settings: DistillSettings, seed: int) -> Run:
     """Read and perturb the frames of one MD folder; the seeds depend on name and step only."""
-    from ops.md.trajectory import read_frames
-    from ops.structures.perturb import perturb_atoms
+    from dpa_sse.ops.md.trajectory import read_frames
+    from dpa_sse.ops.structures.perturb import perturb_atoms
 
     info = read_json(folder / "run.json")
     system = str(info["system"])
@@ -167,7 +167,7 @@ def _label_batch(
     model: Any, run: Run, types: NDArray[np.int_], frames: Sequence[Atoms]
 ) -> tuple[SystemData, NDArray[np.float64]]:
     """Return the labelled frames and the largest force on an atom of each (eV/A)."""
-    from ops.labelers.deepmd import predict_atoms
+    from dpa_sse.ops.labelers.deepmd import predict_atoms
 
     energy, force, virial = predict_atoms(model, frames)
     largest = np.sqrt((force**2).sum(axis=2)).max(axis=1)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.data.merge import merge_datasets
-from ops.data.paths import DATASET, dataset_of
-from ops.distillation.label import label_with_teacher
-from ops.distillation.settings import DistillSettings
-from ops.files import read_json, write_json
-from ops.md.run import prepare_teacher_md, run_teacher_md
-from ops.seeds import derive_seed
-from ops.structures.perturb import perturb_cells
-from ops.success import require_success, status_of
-from ops.task import FanOutOP, TaskOP, results
-from ops.training.op import preset_input, teacher_of
+from dpa_sse.ops.data.merge import merge_datasets
+from dpa_sse.ops.data.paths import DATASET, dataset_of
+from dpa_sse.ops.distillation.label import label_with_teacher
+from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.md.run import prepare_teacher_md, run_teacher_md
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.structures.perturb import perturb_cells
+from dpa_sse.ops.success import require_success, status_of
+from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.ops.training.op import preset_input, teacher_of
 
 
 class PrepareTeacher(TaskOP):
@@ -111,8 +111,8 @@ class TrainStudent(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder with ``model_compressed.pth``."""
-        from ops.training.presets import lower_start_rate
-        from ops.training.train import can_compress, train_model
+        from dpa_sse.ops.training.presets import lower_start_rate
+        from dpa_sse.ops.training.train import can_compress, train_model
 
         seed = derive_seed(settings["seed"], "student")
         data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["distilled"]), seed)
@@ -134,7 +134,7 @@ class EvaluateStudent(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write a folder with ``evaluation.json`` for each comparison."""
-        from ops.training.evaluate import evaluate
+        from dpa_sse.ops.training.evaluate import evaluate
 
         model = deployed_model(inputs["student"])
         errors = evaluate(model, dataset_of(inputs["distilled"]), "test", out, "student_vs_teacher")

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ops.settings import Settings
-from ops.structures.settings import PerturbSettings
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.structures.settings import PerturbSettings
+from dpa_sse.ops.training.settings import TrainSettings
 
 
 class DistillSettings(Settings):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.exploration.settings import LearningSettings
-from ops.md.simulate import Outcome, finish, simulate
-from ops.md.tasks import finished, make_job, read_task, run_record, write_empty
+from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.md.simulate import Outcome, finish, simulate
+from dpa_sse.ops.md.tasks import finished, make_job, read_task, run_record, write_empty
 
 
 def explore(

@@ -6,15 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.data.paths import dataset_of
-from ops.exploration.explore import explore
-from ops.exploration.prepare import prepare_exploration
-from ops.exploration.sanity import sanity_md
-from ops.exploration.select import select_candidates
-from ops.exploration.settings import LearningSettings
-from ops.files import read_json
-from ops.success import require_success
-from ops.task import FanOutOP, TaskOP, results
+from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.exploration.explore import explore
+from dpa_sse.ops.exploration.prepare import prepare_exploration
+from dpa_sse.ops.exploration.sanity import sanity_md
+from dpa_sse.ops.exploration.select import select_candidates
+from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.files import read_json
+from dpa_sse.ops.success import require_success
+from dpa_sse.ops.task import FanOutOP, TaskOP, results
 
 
 class AssembleEnsemble(TaskOP):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ops.settings import Settings
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.training.settings import TrainSettings
 
 Temperature = Annotated[float, Field(gt=0, le=5000)]
 Pressure = Annotated[float, Field(ge=-10, le=200)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.exploration.settings import ExplorationStage, LearningSettings
+from dpa_sse.ops.exploration.settings import ExplorationStage, LearningSettings
 
 
 def initial_state(settings: LearningSettings) -> dict[str, Any]:

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import PipelineError, TransientError
-from ops.files import write_json
-from ops.labelers.base import AimdRun, CalculatorLabeler, NativeAimd, is_finished, level_of, one_line, status_record
-from ops.labelers.dynamics import LARGEST_FORCE_EV_A, ExplodedError, run_dynamics
-from ops.labelers.registry import make_labeler
-from ops.labelers.settings import AimdSettings, LabelerSettings
-from ops.seeds import derive_seed
-from ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.errors import PipelineError, TransientError
+from dpa_sse.ops.files import write_json
+from dpa_sse.ops.labelers.base import (
+    AimdRun,
+    CalculatorLabeler,
+    NativeAimd,
+    is_finished,
+    level_of,
+    one_line,
+    status_record,
+)
+from dpa_sse.ops.labelers.dynamics import LARGEST_FORCE_EV_A, ExplodedError, run_dynamics
+from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -63,7 +71,7 @@ def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed:
 
 def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> dict[str, Any]:
     """Let ASE drive the dynamics; return the content of ``status.json``."""
-    from ops.labelers.recorded import RecordedCalculator
+    from dpa_sse.ops.labelers.recorded import RecordedCalculator
 
     atoms = run.atoms.copy()
     reason = ""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from ops.errors import TransientError
-from ops.files import read_json
+from dpa_sse.ops.errors import TransientError
+from dpa_sse.ops.files import read_json
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-    from ops.labelers.settings import AimdSettings
+    from dpa_sse.ops.labelers.settings import AimdSettings
 
 FrameStatus = Literal["ok", "not converged", "failed"]
 
@@ -79,7 +79,7 @@ class AimdResult:
 def level_of(maker: Any, frames: Sequence[Atoms]) -> dict[str, Any]:
     """Return ``{"level": ...}`` for ``status.json`` where the labeler tells the level of theory of its labels.
 
-    It has a method ``level(frames)`` then; :mod:`ops.data.level` keeps labels of different levels apart.
+    It has a method ``level(frames)`` then; :mod:`dpa_sse.ops.data.level` keeps labels of different levels apart.
     """
     return {"level": maker.level(frames)} if hasattr(maker, "level") and frames else {}
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from ops.labelers.base import AimdRun, with_results
-from ops.labelers.settings import AimdSettings
-from ops.structures.extxyz import frame_text
+from dpa_sse.ops.labelers.base import AimdRun, with_results
+from dpa_sse.ops.labelers.settings import AimdSettings
+from dpa_sse.ops.structures.extxyz import frame_text
 
 if TYPE_CHECKING:
     from ase import Atoms

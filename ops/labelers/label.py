@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import PipelineError
-from ops.files import jsonable, sha256_file, write_json
-from ops.labelers.base import LabelResult, is_finished, level_of, status_record, with_results
-from ops.labelers.registry import make_labeler
-from ops.labelers.settings import LabelerSettings
-from ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.errors import PipelineError
+from dpa_sse.ops.files import jsonable, sha256_file, write_json
+from dpa_sse.ops.labelers.base import LabelResult, is_finished, level_of, status_record, with_results
+from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.settings import LabelerSettings
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ops.files import write_text
-from ops.labelers.base import LabelResult, label_with_calculator
-from ops.labelers.settings import MockLabeler
-from ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.files import write_text
+from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator
+from dpa_sse.ops.labelers.settings import MockLabeler
+from dpa_sse.ops.structures.distances import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from ops.labelers.aimd import run_aimd
-from ops.labelers.label import label_frames
-from ops.labelers.registry import LABELERS
-from ops.labelers.settings import AimdSettings, LabelerSettings
-from ops.task import FanOutOP
+from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.label import label_frames
+from dpa_sse.ops.labelers.registry import LABELERS
+from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
+from dpa_sse.ops.task import FanOutOP
 
 
 def parse_labeler(data: dict[str, Any], model: Path | None = None) -> LabelerSettings:

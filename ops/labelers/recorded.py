@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
-from ops.files import atomic_path
+from dpa_sse.ops.files import atomic_path
 
 if TYPE_CHECKING:
     from ase import Atoms

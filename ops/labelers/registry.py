@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.errors import InputError
-from ops.labelers.base import CalculatorLabeler, Labeler
-from ops.labelers.settings import AimdSettings, LabelerSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.base import CalculatorLabeler, Labeler
+from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
 
 LABELERS = {
-    "mock": "ops.labelers.mock:MockPotential",
-    "ase": "ops.labelers.ase_calculator:AseCalculatorLabeler",
-    "deepmd": "ops.labelers.deepmd:DeepmdTeacher",
-    "cp2k": "ops.labelers.cp2k.labeler:Cp2kPotential",
-    "vasp": "ops.labelers.vasp.labeler:Vasp",
+    "mock": "dpa_sse.ops.labelers.mock:MockPotential",
+    "ase": "dpa_sse.ops.labelers.ase_calculator:AseCalculatorLabeler",
+    "deepmd": "dpa_sse.ops.labelers.deepmd:DeepmdTeacher",
+    "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kPotential",
+    "vasp": "dpa_sse.ops.labelers.vasp.labeler:Vasp",
 }
 _made: dict[str, Labeler] = {}
 
@@ -53,7 +53,7 @@ def labeler_problems(
 
 def aimd_problems(settings: LabelerSettings, aimd: AimdSettings) -> list[tuple[str, str]]:
     """Return what the labeler's molecular dynamics can not do: key and message of each."""
-    from ops.labelers.dynamics import dynamics_problems
+    from dpa_sse.ops.labelers.dynamics import dynamics_problems
 
     kind = labeler_class(settings)
     if hasattr(kind, "aimd_problems"):

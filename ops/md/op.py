@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.distillation.op import deployed_model
-from ops.md.run import prepare_md, run_md
-from ops.md.settings import MdSettings
-from ops.task import FanOutOP, TaskOP
+from dpa_sse.ops.distillation.op import deployed_model
+from dpa_sse.ops.md.run import prepare_md, run_md
+from dpa_sse.ops.md.settings import MdSettings
+from dpa_sse.ops.task import FanOutOP, TaskOP
 
 
 class PrepareMd(TaskOP):

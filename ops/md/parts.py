@@ -11,9 +11,9 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ops.files import atomic_path, write_csv, write_text
-from ops.md.lammps import THERMO_COLUMNS, WARM_UP, Names
-from ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
+from dpa_sse.ops.files import atomic_path, write_csv, write_text
+from dpa_sse.ops.md.lammps import THERMO_COLUMNS, WARM_UP, Names
+from dpa_sse.ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
 
 RESTART_MAGIC = b"LammpS RestartT\x00"  # LAMMPS ends every complete restart file with it
 DEVIATION_COLUMNS = ("step", "max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.md.settings import MdSettings
-from ops.md.tasks import CELL, read_cells, write_task
-from ops.seeds import derive_seed
+from dpa_sse.ops.md.settings import MdSettings
+from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
+from dpa_sse.ops.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from ops.distillation.settings import DistillSettings
+    from dpa_sse.ops.distillation.settings import DistillSettings
 
 
 def prepare_md(cell_file: Path, settings: MdSettings, seed: int, out: Path) -> int:

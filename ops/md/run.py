@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.md.prepare import prepare_md, prepare_teacher_md
-from ops.md.simulate import finish, simulate
-from ops.md.tasks import finished, make_job, read_task, run_record, write_empty
+from dpa_sse.ops.md.prepare import prepare_md, prepare_teacher_md
+from dpa_sse.ops.md.simulate import finish, simulate
+from dpa_sse.ops.md.tasks import finished, make_job, read_task, run_record, write_empty
 
 __all__ = ["prepare_md", "prepare_teacher_md", "run_md", "run_teacher_md"]
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ops.errors import FatalError, TransientError
-from ops.files import write_json
-from ops.md import parts
-from ops.md.lammps import WARM_UP, Simulation, input_text, lammps_command, write_data, write_input
-from ops.md.monitor import Monitor, Problem
-from ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
-from ops.tools import available_threads, die_with_parent, tail, thread_environment
+from dpa_sse.ops.errors import FatalError, TransientError
+from dpa_sse.ops.files import write_json
+from dpa_sse.ops.md import parts
+from dpa_sse.ops.md.lammps import WARM_UP, Simulation, input_text, lammps_command, write_data, write_input
+from dpa_sse.ops.md.monitor import Monitor, Problem
+from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
+from dpa_sse.ops.tools import available_threads, die_with_parent, tail, thread_environment
 
 if TYPE_CHECKING:
     from ase import Atoms

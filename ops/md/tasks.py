@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ops.errors import FatalError, InputError
-from ops.files import read_json, write_json
-from ops.md.lammps import Simulation
-from ops.md.monitor import temperature_limit
-from ops.md.simulate import Job
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.md.lammps import Simulation
+from dpa_sse.ops.md.monitor import temperature_limit
+from dpa_sse.ops.md.simulate import Job
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ops.errors import FatalError
-from ops.md.lammps import THERMO_COLUMNS
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.md.lammps import THERMO_COLUMNS
 
 if TYPE_CHECKING:
     from ase import Atoms

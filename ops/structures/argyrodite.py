@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.structures.distances import neighbour_pairs
-from ops.structures.library import Entry, Site, cell_from_entry, expand_site, lattice_of, load_entry
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.library import Entry, Site, cell_from_entry, expand_site, lattice_of, load_entry
 
 if TYPE_CHECKING:
     from ase import Atoms

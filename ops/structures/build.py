@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.seeds import derive_seed
-from ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
-from ops.structures.check import check_cell
-from ops.structures.digits import round_cell
-from ops.structures.disorder import DisorderedCell, from_cif, from_entry
-from ops.structures.distances import neighbour_pairs
-from ops.structures.library import Entry, cell_from_entry, load_entry
-from ops.structures.order import order_cells
-from ops.structures.rank import rank_by_ewald
-from ops.structures.read import PartialOccupancyError, file_format, read_structure
-from ops.structures.series import base_name
-from ops.structures.settings import SystemSettings
-from ops.structures.solution import Solution, find_solution
-from ops.structures.supercell import near_cubic, wide_enough
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
+from dpa_sse.ops.structures.check import check_cell
+from dpa_sse.ops.structures.digits import round_cell
+from dpa_sse.ops.structures.disorder import DisorderedCell, from_cif, from_entry
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.library import Entry, cell_from_entry, load_entry
+from dpa_sse.ops.structures.order import order_cells
+from dpa_sse.ops.structures.rank import rank_by_ewald
+from dpa_sse.ops.structures.read import PartialOccupancyError, file_format, read_structure
+from dpa_sse.ops.structures.series import base_name
+from dpa_sse.ops.structures.settings import SystemSettings
+from dpa_sse.ops.structures.solution import Solution, find_solution
+from dpa_sse.ops.structures.supercell import near_cubic, wide_enough
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -226,7 +226,7 @@ def _finished(atoms: Atoms, system: SystemSettings, seed: int) -> Atoms:
 
 def write_cells(systems: list[SystemSettings], base_dir: Path, seed: int, path: Path) -> None:
     """Build the cell of every system and write them, one frame each, as extxyz."""
-    from ops.structures.extxyz import write_frames
+    from dpa_sse.ops.structures.extxyz import write_frames
 
     write_frames(path, [build_cell(system, base_dir, seed) for system in systems])
 

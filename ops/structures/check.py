@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops.errors import outside_type_map
-from ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.errors import outside_type_map
+from dpa_sse.ops.structures.distances import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.structures.library import Entry, expand_site, lattice_of
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.library import Entry, expand_site, lattice_of
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import InputError
+from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -65,12 +66,8 @@ class Entry:
 
 
 def structures_dir() -> Path:
-    """Return the folder of the library: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package.parent / "configs" / "structures", package / "_configs" / "structures"):
-        if folder.is_dir():
-            return folder
-    raise InputError(f"the structure library is missing: no folder {package.parent / 'configs' / 'structures'}")
+    """Return the folder of the library."""
+    return configs_folder("structures")
 
 
 def names() -> list[str]:
@@ -113,7 +110,7 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
         Every site fully occupied.
     use_experimental_lattice : bool
         Take the experimental lattice, where the entry has a trusted one, with the same fractional coordinates but
-        for the covalent bonds, which keep their lengths (:func:`ops.structures.bonds.keep_bonds`). PBE lattices of
+        for the covalent bonds, which keep their lengths (see `keep_bonds`). PBE lattices of
         layered and molecular sulfides are up to 5 % too large.
 
     Returns
@@ -139,7 +136,7 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
         symbols += [site.element] * len(images)
     atoms = Atoms(symbols, scaled_positions=np.concatenate(positions), cell=cell, pbc=True)
     if use_experimental_lattice and entry.experimental_lattice_used:
-        from ops.structures.bonds import keep_bonds
+        from dpa_sse.ops.structures.bonds import keep_bonds
 
         calculated, _ = lattice_of(entry, use_experimental_lattice=False)
         reference = Atoms(symbols, scaled_positions=np.concatenate(positions), cell=calculated, pbc=True)

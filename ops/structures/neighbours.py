@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ops.structures.disorder import OXIDATION_STATES
-from ops.structures.distances import neighbour_pairs
-from ops.structures.library import Entry, expand_site, lattice_of
-from ops.structures.picture import entry_atoms
+from dpa_sse.ops.structures.disorder import OXIDATION_STATES
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.library import Entry, expand_site, lattice_of
+from dpa_sse.ops.structures.picture import entry_atoms
 
 SHELL = 1.25  # a neighbour is at most so many times as far as the nearest one of its kind of charge
 SEARCH_A = 4.5

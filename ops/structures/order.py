@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
-from ops.structures.distances import neighbour_pairs
-from ops.structures.sqs import pair_statistics, quasi_random
-from ops.structures.symmetry import canonical, site_permutations
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.sqs import pair_statistics, quasi_random
+from dpa_sse.ops.structures.symmetry import canonical, site_permutations
 
 if TYPE_CHECKING:
     from ase import Atoms

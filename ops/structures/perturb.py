@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.files import write_json
-from ops.seeds import derive_seed
-from ops.structures.digits import round_cell
-from ops.structures.distances import nearest_distances, neighbour_pairs
-from ops.structures.extxyz import read_frames, write_frames
-from ops.structures.settings import PerturbSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import write_json
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.structures.digits import round_cell
+from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.structures.settings import PerturbSettings
 
 if TYPE_CHECKING:
     from ase import Atoms

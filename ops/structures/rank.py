@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.errors import InputError
+from dpa_sse.ops.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ops.labelers.base import Labeler
+    from dpa_sse.ops.labelers.base import Labeler
 
 MOST_ATOMS = 1000  # the matrix of the Ewald sum takes seconds above
 
@@ -28,7 +28,7 @@ def ewald_energy(atoms: Atoms) -> float:
     from pymatgen.analysis.ewald import EwaldSummation
     from pymatgen.core import Lattice, Species, Structure
 
-    from ops.structures.disorder import oxidation_states
+    from dpa_sse.ops.structures.disorder import oxidation_states
 
     symbols = atoms.get_chemical_symbols()
     states = oxidation_states({one: float(symbols.count(one)) for one in set(symbols)}, str(atoms.symbols))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.structures.check import check_cell
-from ops.structures.formats import read_cp2k, read_lammps_data
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.check import check_cell
+from dpa_sse.ops.structures.formats import read_cp2k, read_lammps_data
 
 if TYPE_CHECKING:
     from ase import Atoms

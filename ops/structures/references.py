@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.structures.library import load_entry, names
-from ops.structures.solution import parse_formula
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.library import load_entry, names
+from dpa_sse.ops.structures.solution import parse_formula
 
 TIERS = ("binary", "metal", "ternary")
 

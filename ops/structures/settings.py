@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ops.errors import InputError
-from ops.settings import Settings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.settings import Settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
 
@@ -60,7 +60,7 @@ class SystemSettings(Settings):
     @field_validator("series")
     @classmethod
     def _possible(cls, value: dict[str, list[float]] | None, info: ValidationInfo) -> dict[str, list[float]] | None:
-        from ops.structures.series import expand_series
+        from dpa_sse.ops.structures.series import expand_series
 
         if value is not None and "structure" in info.data:
             try:

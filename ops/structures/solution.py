@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.structures.disorder import OXIDATION_STATES, DisorderedCell, from_atoms, from_entry
-from ops.structures.library import Entry, cell_from_entry, expand_site, load_entry, names
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, from_atoms, from_entry
+from dpa_sse.ops.structures.library import Entry, cell_from_entry, expand_site, load_entry, names
 
 CLASSES = (("Li",), ("Si", "Ge", "Sn"), ("P",), ("B", "Al", "Ga"), ("As", "Sb"), ("O",), ("S",), ("Cl", "Br", "I"))
 HALIDES = CLASSES[-1]
@@ -57,7 +57,7 @@ def parse_formula(text: str) -> dict[str, float]:
 
 def check_charge(amounts: Mapping[str, float], text: str) -> None:
     """Refuse a composition that formal charges can not make neutral (As and Sb may be +3 or +5)."""
-    from ops.structures.disorder import oxidation_states
+    from dpa_sse.ops.structures.disorder import oxidation_states
 
     oxidation_states(amounts, text)
 

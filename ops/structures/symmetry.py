@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ops.structures.disorder import DisorderedCell
+from dpa_sse.ops.structures.disorder import DisorderedCell
 
 TOLERANCE = 1e-3  # fractional
 MOST_ROWS = 4000  # above, the products of turns and shifts are not stored: 100 MB and more for a thousand sites

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.errors import FatalError, InputError
-from ops.files import atomic_path, read_json, write_json
-from ops.tools import run_tool
-from ops.training.train import WORK, child_environment, deepmd_version, resolve_model
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.files import atomic_path, read_json, write_json
+from dpa_sse.ops.tools import run_tool
+from dpa_sse.ops.training.train import WORK, child_environment, deepmd_version, resolve_model
 
 
 def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: str = "") -> dict[str, Any]:
@@ -78,7 +78,7 @@ def describe(state: dict[str, Any], branch: str) -> tuple[dict[str, Any], str | 
         if head not in known:
             raise InputError(f"the model has no branch {head!r}; its branches are {', '.join(known)}")
         params = params["model_dict"][head]
-    from ops.training.neighbours import cutoffs_of
+    from dpa_sse.ops.training.neighbours import cutoffs_of
 
     cutoffs = cutoffs_of(params)
     prefix = f"model.{head or 'Default'}."

@@ -1,4 +1,4 @@
-"""Fitting the energy per element to data; also the child process of `ops.training.train.change_bias`."""
+"""Fitting the energy per element to data; also the child process of `dpa_sse.ops.training.train.change_bias`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.files import read_json, write_json, write_text
+from dpa_sse.ops.files import read_json, write_json, write_text
 
 
 def fit_bias(

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ops.errors import InputError
-from ops.training.presets import apply_overrides, load_preset, preset_names, set_given
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.training.presets import apply_overrides, load_preset, preset_names, set_given
+from dpa_sse.ops.training.settings import TrainSettings
 
 DPA2_PARTS = ("repinit", "repformer")
 _PLACE = re.compile(r"^\[at location `([^`]*)`\] *")
@@ -36,7 +36,7 @@ def input_faults(
     list of tuple
         The override at fault (its dotted key; empty: the preset itself) and what is wrong. Nothing for a preset of the
         package without overrides, which is sound: deepmd is imported for others only. Nothing about a preset that can
-        not be read, which :func:`ops.training.presets.check_preset` reports.
+        not be read, which :func:`dpa_sse.ops.training.presets.check_preset` reports.
     """
     if not settings.overrides and settings.preset in preset_names():
         return []

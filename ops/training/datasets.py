@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
-from ops.files import read_json
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import read_json
 
 
 @dataclass(frozen=True)

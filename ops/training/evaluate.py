@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import FatalError, InputError
-from ops.files import write_csv, write_json
-from ops.tools import thread_environment
-from ops.training.datasets import Frames, branch_of, read_frames, split_systems
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.files import write_csv, write_json
+from dpa_sse.ops.tools import thread_environment
+from dpa_sse.ops.training.datasets import Frames, branch_of, read_frames, split_systems
 
 MAX_ROWS = 5000
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import InputError
-from ops.files import atomic_path, read_json, write_json
-from ops.seeds import derive_seed
-from ops.training.datasets import branch_of, read_frames, split_systems
-from ops.training.presets import training_input
-from ops.training.settings import FinetuneSettings, TrainSettings
-from ops.training.train import train_model
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import atomic_path, read_json, write_json
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.training.datasets import branch_of, read_frames, split_systems
+from dpa_sse.ops.training.presets import training_input
+from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
+from dpa_sse.ops.training.train import train_model
 
 Strategy = Literal["naive", "replay", "from_scratch"]
 # Weights that are right already want smaller steps; with the schedule of the pre-training, or with one that falls to

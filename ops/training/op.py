@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.data.paths import dataset_of
-from ops.errors import InputError
-from ops.files import read_json, write_json
-from ops.seeds import derive_seed
-from ops.success import require_success
-from ops.task import FanOutOP, TaskOP, results
-from ops.training.datasets import split_systems
-from ops.training.presets import lower_start_rate, training_input
-from ops.training.settings import FinetuneSettings, TrainSettings
+from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.success import require_success
+from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.ops.training.datasets import split_systems
+from dpa_sse.ops.training.presets import lower_start_rate, training_input
+from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
 
 
 def read_settings(data: dict[str, Any], folder: Path) -> TrainSettings:
@@ -49,7 +49,7 @@ class TrainMember(FanOutOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder."""
-        from ops.training.train import train_model
+        from dpa_sse.ops.training.train import train_model
 
         iteration, index = inputs["iteration"], inputs["index"]
         seed = derive_seed(settings["seed"], "ensemble", iteration, index)
@@ -74,7 +74,7 @@ class Pretrain(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder."""
-        from ops.training.train import train_model
+        from dpa_sse.ops.training.train import train_model
 
         seed = derive_seed(settings["seed"], "pretrain")
         pretrain = settings["pretrain"]
@@ -90,7 +90,7 @@ class AdoptModel(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder around the file, or around deepmd's built-in model of that name."""
-        from ops.training.adopt import adopt_model
+        from dpa_sse.ops.training.adopt import adopt_model
 
         adopt_model(inputs["model"] or settings["model"], settings["type_map"], out, settings["branch"])
 
@@ -104,7 +104,7 @@ class TrainVariant(FanOutOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder."""
-        from ops.training.finetune import finetune_model
+        from dpa_sse.ops.training.finetune import finetune_model
 
         base = inputs["campaign"]
         with tempfile.TemporaryDirectory() as folder:
@@ -133,8 +133,8 @@ class EvaluateVariants(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write a folder with ``evaluation.json`` per model."""
-        from ops.training.evaluate import evaluate
-        from ops.training.train import change_bias
+        from dpa_sse.ops.training.evaluate import evaluate
+        from dpa_sse.ops.training.train import change_bias
 
         new, pretrained = dataset_of(inputs["downstream"]), inputs["pretrained"] / "model.pt"
         if inputs["campaign"] and split_systems(dataset_of(inputs["campaign"]), "test"):
@@ -161,7 +161,7 @@ class EvaluatePretrained(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``pretrain/evaluation.json``."""
-        from ops.training.evaluate import evaluate
+        from dpa_sse.ops.training.evaluate import evaluate
 
         errors = evaluate(inputs["pretrained"] / "model.pt", dataset_of(inputs["campaign"]), "test", out, "pretrain")
         return {"force_mae_meV_A": errors["force_mae_meV_A"]}

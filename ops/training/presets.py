@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.errors import InputError
-from ops.seeds import derive_seed
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.training.settings import TrainSettings
 
 SUFFIXES = (".yaml", ".yml", ".json")
 REUSE_SHARE = 0.3
@@ -19,12 +20,8 @@ SECTIONS = ("model", "learning_rate", "loss", "training")
 
 
 def presets_dir() -> Path:
-    """Return the folder of the presets: ``configs/presets`` of a checkout, or of an installed package."""
-    root = Path(__file__).resolve().parents[2]
-    for folder in (root / "configs" / "presets", root / "pipeline" / "configs" / "presets"):
-        if folder.is_dir():
-            return folder
-    raise InputError(f"the presets are missing: {root / 'configs' / 'presets'} does not exist")
+    """Return the folder of the presets."""
+    return configs_folder("presets")
 
 
 def preset_names() -> list[str]:
@@ -95,7 +92,7 @@ def _load_yaml(text: str) -> Any:
 def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Path | None = None) -> list[str]:
     """Return what is wrong with a network choice, quickly: file, sections, elements, override keys.
 
-    What deepmd itself refuses is found by :func:`ops.training.check.input_faults`, which imports it.
+    What deepmd itself refuses is found by :func:`dpa_sse.ops.training.check.input_faults`, which imports it.
     """
     try:
         data = load_preset(settings.preset, base_dir)

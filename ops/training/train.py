@@ -14,9 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ops.errors import FatalError, InputError, PipelineError, TransientError
-from ops.files import read_json, sha256_file, sha256_tree, write_csv, write_json, write_text
-from ops.tools import available_threads, run_tool
+from dpa_sse.ops.core.resources import import_root
+from dpa_sse.ops.errors import FatalError, InputError, PipelineError, TransientError
+from dpa_sse.ops.files import read_json, sha256_file, sha256_tree, write_csv, write_json, write_text
+from dpa_sse.ops.tools import available_threads, run_tool
 
 WORK = ".work"
 BIAS = "change_bias_after_training"
@@ -47,7 +48,7 @@ def train_model(
     Parameters
     ----------
     data : mapping
-        Complete deepmd input (`ops.training.presets.training_input`). ``sel: auto`` is resolved here.
+        Complete deepmd input (`dpa_sse.ops.training.presets.training_input`). ``sel: auto`` is resolved here.
     out : Path
         Model folder: ``model.pt`` (checkpoint), ``model.pth`` (frozen), ``model_compressed.pth``, ``input.json``,
         ``lcurve.csv``, ``parity.json``, ``train.log``, ``model.json``; ``.work/`` holds what a restart needs.
@@ -202,7 +203,7 @@ def _prepare(out: Path, work: Path, fingerprint: str, task: Mapping[str, Any]) -
 
 def child_environment() -> dict[str, str]:
     """Return what a child of this package needs besides the thread settings."""
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(import_root())
     return {
         "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
         "NUM_WORKERS": "0",  # loader processes cost more than they give, and their number would change the batches
@@ -210,7 +211,7 @@ def child_environment() -> dict[str, str]:
 
 
 def _run_worker(out: Path, work: Path, threads: int | None) -> None:
-    from ops.training import worker
+    from dpa_sse.ops.training import worker
 
     argv: list[str | Path] = [sys.executable, "-m", worker.__name__, (work / "task.json").resolve()]
     try:
@@ -272,7 +273,7 @@ def _check_parity(parity: Mapping[str, Any]) -> None:
 
 
 def _cutoff(model: Mapping[str, Any]) -> float | None:
-    from ops.training.neighbours import cutoffs_of
+    from dpa_sse.ops.training.neighbours import cutoffs_of
 
     found = cutoffs_of(model)
     return max(found) if found else None
@@ -333,8 +334,8 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
     dict
         ``{"type_map", "bias_before_eV", "bias_after_eV"}``; energies per element in the type map's order.
     """
-    from ops.training import bias
-    from ops.training.datasets import branch_of, split_systems
+    from dpa_sse.ops.training import bias
+    from dpa_sse.ops.training.datasets import branch_of, split_systems
 
     if (out / "bias.json").is_file():
         return dict(read_json(out / "bias.json"))

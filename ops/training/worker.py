@@ -1,4 +1,4 @@
-"""One training task in one Python process: train, freeze, compress, compare. Started by `ops.training.train`.
+"""One training task in one Python process: train, freeze, compress, compare. Started by `dpa_sse.ops.training.train`.
 
 deepmd's own command line is not used because it would be started four times (seconds of imports each), and because a
 restart must continue exactly: deepmd repeats one step after a restart and draws the batches anew. Here the batches
@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ops.errors import FatalError, InputError, PipelineError
-from ops.files import atomic_path, read_json, write_json, write_text
-from ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
+from dpa_sse.ops.errors import FatalError, InputError, PipelineError
+from dpa_sse.ops.files import atomic_path, read_json, write_json, write_text
+from dpa_sse.ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
 
 log = logging.getLogger("dpa-sse")
 CHECKPOINT = "checkpoint"
@@ -287,7 +287,7 @@ def _change_bias(checkpoint: Path, task: Mapping[str, Any], work: Path) -> Path:
 
     Forces rule a short training, and the mean energy of each composition is left off by some ten meV/atom.
     """
-    from ops.training.bias import fit_bias
+    from dpa_sse.ops.training.bias import fit_bias
 
     return fit_bias(checkpoint, task["input"]["training"]["training_data"]["systems"], work, BIAS_FRAMES)
 
@@ -339,8 +339,8 @@ def parity(models: Sequence[Path], task: Mapping[str, Any]) -> dict[str, Any]:
     dict
         For every file but the first the largest difference of forces (eV/A) and energy (meV/atom) from the first.
     """
-    from ops.training.datasets import read_frames
-    from ops.training.evaluate import open_model, predict
+    from dpa_sse.ops.training.datasets import read_frames
+    from dpa_sse.ops.training.evaluate import open_model, predict
 
     training = task["input"]["training"]
     systems = [Path(path) for path in training["training_data"]["systems"]]

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import InputError
-from pipeline.commands.follow import print_status, say_tasks
-from pipeline.engines.argo import nodes
-from pipeline.engines.argo.cluster import ArgoRun, Cluster
-from pipeline.progress import describe, status_rows, table
-from pipeline.runs import StageStatus, now, stage_status
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.commands.follow import print_status, say_tasks
+from dpa_sse.pipeline.engines.argo import nodes
+from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
+from dpa_sse.pipeline.progress import describe, status_rows, table
+from dpa_sse.pipeline.runs import StageStatus, now, stage_status
 
 if TYPE_CHECKING:
-    from pipeline.runs import Run
+    from dpa_sse.pipeline.runs import Run
 
 POLL_S = 3.0
 ENDED = ("done", "failed", "stopped")
@@ -108,7 +108,7 @@ def _log(run: ArgoRun, cluster: Cluster, node: dict[str, Any], lines: int) -> st
     kept = [item for item in (node.get("outputs") or {}).get("artifacts") or [] if item["name"] == "main-logs"]
     if not kept:
         return "(the pod is gone and has left no log)"
-    from pipeline.engines.argo.bucket import open_bucket
+    from dpa_sse.pipeline.engines.argo.bucket import open_bucket
 
     data = open_bucket(cluster, run.namespace).get(kept[0]["s3"]["key"]) or b""
     return "\n".join(data.decode("utf-8", "replace").rstrip().splitlines()[-lines:])
@@ -148,9 +148,9 @@ def resume(run: ArgoRun, cluster: Cluster) -> int:
 
 def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> Run:
     """Download results into a run folder and return it."""
-    from pipeline.engines.argo.bucket import open_bucket
-    from pipeline.engines.argo.results import download
-    from pipeline.runs import Run
+    from dpa_sse.pipeline.engines.argo.bucket import open_bucket
+    from dpa_sse.pipeline.engines.argo.results import download
+    from dpa_sse.pipeline.runs import Run
 
     workflow = cluster.get(run)
     target = Run((out or run.folder or Path("runs") / run.name).resolve())
@@ -162,7 +162,7 @@ def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None
 
 def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> int:
     """Download results and put the readable parts of the run folder in place."""
-    from pipeline.commands.ending import publish, write_report
+    from dpa_sse.pipeline.commands.ending import publish, write_report
 
     target = bring(run, cluster, steps, out)
     publish(target)
@@ -173,7 +173,7 @@ def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: 
 
 def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
     """Download the main results and the report; of an unfinished workflow, write the report of what there is."""
-    from pipeline.commands.ending import publish, write_report
+    from dpa_sse.pipeline.commands.ending import publish, write_report
 
     target = bring(run, cluster, [], out)
     publish(target)

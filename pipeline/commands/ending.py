@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from ops.files import read_json, write_json
-from ops.tools import tail
-from pipeline.runs import Run
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.tools import tail
+from dpa_sse.pipeline.runs import Run
 
 INTERRUPTED = 130
 LOG_LINES = 15
@@ -92,8 +92,8 @@ def write_report(run: Run, state: str, *, anew: bool = False) -> Path | None:
 
     With ``anew`` the report that the workflow itself made of a finished run is not used.
     """
-    from pipeline.report.build import build_report
-    from pipeline.report.gather import inputs_of_run
+    from dpa_sse.pipeline.report.build import build_report
+    from dpa_sse.pipeline.report.gather import inputs_of_run
 
     made = run.finished().get("report")
     if made is not None and state == "done" and not anew:

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.errors import InputError
-from ops.tools import tail
-from pipeline.progress import Progress, status_rows, table
-from pipeline.runs import Run, StageStatus, now, open_run, stage_status
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.tools import tail
+from dpa_sse.pipeline.progress import Progress, status_rows, table
+from dpa_sse.pipeline.runs import Run, StageStatus, now, open_run, stage_status
 
 STOP_SECONDS = 10
 
@@ -175,7 +175,7 @@ def say_where(name: str) -> int:
 
 def rebuild_report(name: str) -> int:
     """Write the report of a run anew from what its finished tasks left."""
-    from pipeline.commands.ending import write_report
+    from dpa_sse.pipeline.commands.ending import write_report
 
     run = open_run(name)
     path = write_report(run, run_state(run), anew=True)

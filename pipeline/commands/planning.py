@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ops.files import write_json, write_text
-from pipeline.config.schema import Project
+from dpa_sse.ops.files import write_json, write_text
+from dpa_sse.pipeline.config.schema import Project
 
 
 def print_plan(name: str, nodes: list[dict[str, Any]], folder: Path) -> None:
@@ -54,9 +54,9 @@ def write_inputs(project: Project, nodes: list[dict[str, Any]], cells: Path, fol
 
 def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, folder: Path) -> None:
     """Write the labeler's inputs for the unperturbed cells: single points, and molecular dynamics."""
-    from ops.labelers.op import parse_labeler
-    from ops.labelers.registry import labeler_class
-    from ops.structures.extxyz import read_frames
+    from dpa_sse.ops.labelers.op import parse_labeler
+    from dpa_sse.ops.labelers.registry import labeler_class
+    from dpa_sse.ops.structures.extxyz import read_frames
 
     settings = next((json.loads(node["settings"]) for node in nodes if '"labeler"' in node["settings"]), None)
     if settings is None:
@@ -73,7 +73,7 @@ def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, fo
 
 def _write_training(project: Project, nodes: list[dict[str, Any]], folder: Path) -> None:
     """Write the DeePMD-kit input of each training; data folders are named, they do not exist yet."""
-    from ops.training.op import preset_input_of
+    from dpa_sse.ops.training.op import preset_input_of
 
     for node in nodes:
         settings = json.loads(node["settings"])
@@ -85,9 +85,9 @@ def _write_training(project: Project, nodes: list[dict[str, Any]], folder: Path)
 
 def _write_lammps(project: Project, cells: Path, folder: Path) -> None:
     """Write the LAMMPS input of each production run."""
-    from ops.md.lammps import input_text
-    from ops.md.prepare import prepare_md
-    from ops.md.tasks import make_job, read_task
+    from dpa_sse.ops.md.lammps import input_text
+    from dpa_sse.ops.md.prepare import prepare_md
+    from dpa_sse.ops.md.tasks import make_job, read_task
 
     assert project.md is not None  # noqa: S101  (for the type checker)
     with tempfile.TemporaryDirectory() as temporary:

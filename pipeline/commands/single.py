@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import InputError
-from ops.files import read_json, write_json
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from ops.task import TaskOP
+    from dpa_sse.ops.task import TaskOP
 
 
 def all_ops() -> dict[str, type[TaskOP]]:
     """Return all OPs by their name on the command line, e.g. ``perturb-cells``."""
-    import ops
-    from ops.task import FanOutOP, TaskOP
+    from dpa_sse import ops
+    from dpa_sse.ops.task import FanOutOP, TaskOP
 
     found: dict[str, type[TaskOP]] = {}
-    for package in pkgutil.iter_modules(ops.__path__, "ops."):
+    for package in pkgutil.iter_modules(ops.__path__, f"{ops.__name__}."):
         if not package.ispkg:
             continue
         try:
@@ -43,7 +43,7 @@ def command_name(op: type[TaskOP]) -> str:
 
 def numbers_of(op: type[TaskOP]) -> tuple[str, ...]:
     """Return the numbers that an OP takes by hand: of a fan-out also the ``index`` of the one task."""
-    from ops.task import FanOutOP
+    from dpa_sse.ops.task import FanOutOP
 
     return (*op.numbers, "index") if issubclass(op, FanOutOP) else op.numbers
 

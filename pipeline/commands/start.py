@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.errors import InputError
+from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.config import ConfigError, Located
-    from pipeline.runs import Run
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+    from dpa_sse.pipeline.config import ConfigError, Located
+    from dpa_sse.pipeline.runs import Run
 
 
 def starter(name: str) -> str:
@@ -25,8 +24,9 @@ def starter(name: str) -> str:
     InputError
         When there is none of that name; lists them.
     """
-    known = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
-    known |= {f"paper/{path.stem}": path for path in sorted(CONFIGS.glob("paper/*.yaml"))}
+    configs = configs_folder()
+    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+    known |= {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
     if name not in known:
         wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
         raise InputError(f"{wrong}; there are: {', '.join(known)}")
@@ -35,7 +35,7 @@ def starter(name: str) -> str:
 
 def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
     """Print all problems of a configuration; 0 when there is none, else 2."""
-    from pipeline.config import ConfigError, load_checked
+    from dpa_sse.pipeline.config import ConfigError, load_checked
 
     try:
         located = load_checked(config, overrides)
@@ -65,11 +65,11 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     import dataclasses
     import tempfile
 
-    from pipeline.commands.planning import print_plan, write_inputs
-    from pipeline.config import load_checked
-    from pipeline.engines.dflow_debug import configure
-    from pipeline.engines.local import machine_resources
-    from pipeline.flows.main import build
+    from dpa_sse.pipeline.commands.planning import print_plan, write_inputs
+    from dpa_sse.pipeline.config import load_checked
+    from dpa_sse.pipeline.engines.dflow_debug import configure
+    from dpa_sse.pipeline.engines.local import machine_resources
+    from dpa_sse.pipeline.flows.main import build
 
     located = load_checked(config, overrides, runs_here=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,9 +87,9 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
 
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
     """Check a configuration, write it into its run folder and execute it."""
-    from ops.files import write_json, write_text
-    from pipeline.config import ConfigError, load_checked, resolved_yaml
-    from pipeline.runs import CONFIG, Run, provenance
+    from dpa_sse.ops.files import write_json, write_text
+    from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
+    from dpa_sse.pipeline.runs import CONFIG, Run, provenance
 
     try:
         located = load_checked(config, overrides)
@@ -110,7 +110,7 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
 
 def resume_run(name: str) -> int:
     """Execute a run folder with the configuration in it."""
-    from pipeline.runs import CONFIG, open_run
+    from dpa_sse.pipeline.runs import CONFIG, open_run
 
     run = open_run(name)
     return _execute(run, load_checked_in(run, run.folder / CONFIG))
@@ -120,16 +120,16 @@ def load_checked_in(run: Run, config: Path) -> Located:
     """Load the configuration of a run folder, with relative paths as they were meant."""
     import dataclasses
 
-    from pipeline.config import load_located
+    from dpa_sse.pipeline.config import load_located
 
     located = load_located(config)
     return dataclasses.replace(located, path=run.base_dir / config.name)
 
 
 def _execute(run: Run, located: Located) -> int:
-    from pipeline.commands.ending import conclude
-    from pipeline.engines.local import execute, machine_resources
-    from pipeline.progress import Progress
+    from dpa_sse.pipeline.commands.ending import conclude
+    from dpa_sse.pipeline.engines.local import execute, machine_resources
+    from dpa_sse.pipeline.progress import Progress
 
     project = located.project
     title = f"{project.name}   {run.folder}"
@@ -144,7 +144,7 @@ def _execute(run: Run, located: Located) -> int:
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:
     """Print what the installation can do."""
-    from pipeline.doctor import report
+    from dpa_sse.pipeline.doctor import report
 
     text, code = report(as_json=as_json, deep=deep)
     print(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.commands import structures_text as words
+from dpa_sse.pipeline.commands import structures_text as words
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,8 +26,8 @@ def list_structures(
     as_json: Json = False,
 ) -> None:
     """List the library: formula, space group, atoms, source, certainty, known conductivity."""
-    from ops.errors import InputError
-    from ops.structures.library import load_entry, names
+    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.structures.library import load_entry, names
 
     entries = [load_entry(name) for name in names()]
     if tier is not None:
@@ -57,9 +57,9 @@ def show_structure(
     png: Annotated[Path | None, typer.Option(help="Write a picture of the cell.")] = None,
 ) -> None:
     """Show one entry: cell, sites, neighbours, measured conductivities, source, a picture in letters."""
-    from ops.structures.library import load_entry
-    from ops.structures.neighbours import describe_neighbours
-    from ops.structures.picture import draw_png, draw_text
+    from dpa_sse.ops.structures.library import load_entry
+    from dpa_sse.ops.structures.neighbours import describe_neighbours
+    from dpa_sse.ops.structures.picture import draw_png, draw_text
 
     entry = load_entry(name)
     if png is not None:
@@ -91,9 +91,9 @@ def build_structures(
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("cells.extxyz"),
 ) -> None:
     """Build ordered cells of a structure, a solid solution or a disordered crystal."""
-    from ops.structures.build import build_ensemble
-    from ops.structures.extxyz import write_frames
-    from ops.structures.series import expand_system
+    from dpa_sse.ops.structures.build import build_ensemble
+    from dpa_sse.ops.structures.extxyz import write_frames
+    from dpa_sse.ops.structures.series import expand_system
 
     base = {"name": name or _name(structure), "structure": structure, "supercell": _integers(supercell),
             "site_disorder": site_disorder, "atoms": _range(atoms) if atoms else None, "min_edge_A": min_edge,
@@ -130,9 +130,9 @@ def build_interfaces(
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("interface.extxyz"),
 ) -> None:
     """Build an interface of two crystals with matched lattices, e.g. Li6PS5Cl on Li."""
-    from ops.structures.build import build_cell
-    from ops.structures.extxyz import write_frames
-    from ops.structures.interface import InterfaceOptions, build_interface
+    from dpa_sse.ops.structures.build import build_cell
+    from dpa_sse.ops.structures.extxyz import write_frames
+    from dpa_sse.ops.structures.interface import InterfaceOptions, build_interface
 
     systems = [_validated({"name": _name(one), "structure": one}) for one in (film, substrate)]
     sides = [build_cell(system, Path.cwd(), seed) for system in systems]
@@ -162,9 +162,9 @@ def build_slabs(
     out: Annotated[Path, typer.Option("--out", "-o", help="extxyz file.")] = Path("slab.extxyz"),
 ) -> None:
     """Build a slab with vacuum, its surface normal along c."""
-    from ops.structures.build import build_cell
-    from ops.structures.extxyz import write_frames
-    from ops.structures.interface import build_slab
+    from dpa_sse.ops.structures.build import build_cell
+    from dpa_sse.ops.structures.extxyz import write_frames
+    from dpa_sse.ops.structures.interface import build_slab
 
     crystal = build_cell(_validated({"name": _name(structure), "structure": structure}), Path.cwd(), seed)
     slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination)
@@ -183,7 +183,7 @@ def list_references(
     as_json: Json = False,
 ) -> None:
     """Name the compounds of the library that a composition can decompose into, and write their cells."""
-    from ops.structures.references import references
+    from dpa_sse.ops.structures.references import references
 
     found = references(formula, ("binary", "metal", "ternary") if ternary else ("binary", "metal"))
     if out is not None:
@@ -209,9 +209,9 @@ def perturb_structures(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the task folders.")] = Path("perturbed"),
 ) -> None:
     """Write strained and displaced copies of cells, one task folder each."""
-    from ops.errors import InputError
-    from ops.structures.perturb import perturb_cells
-    from ops.structures.settings import PerturbSettings
+    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.structures.perturb import perturb_cells
+    from dpa_sse.ops.structures.settings import PerturbSettings
 
     if any(out.glob("task.*")):  # fewer cells than before would leave some of the old ones among the new
         raise InputError(f"{out}: holds perturbed cells already; choose another folder, or remove it")
@@ -228,16 +228,16 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
     """Return arrangements as they are (by Ewald energy), or by the energy of a calculator."""
     if rank == "ewald":
         return cells
-    from ops.labelers.registry import make_labeler
-    from ops.labelers.settings import AseLabeler
-    from ops.structures.rank import rank_by_labeler
+    from dpa_sse.ops.labelers.registry import make_labeler
+    from dpa_sse.ops.labelers.settings import AseLabeler
+    from dpa_sse.ops.structures.rank import rank_by_labeler
 
     return rank_by_labeler(cells, make_labeler(AseLabeler(calculator=rank)))
 
 
 def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:
-    from ops.structures.build import build_cell
-    from ops.structures.extxyz import write_frames
+    from dpa_sse.ops.structures.build import build_cell
+    from dpa_sse.ops.structures.extxyz import write_frames
 
     systems = [_validated({"name": name, "structure": name, "min_edge_A": min_edge_A}) for name in found]
     write_frames(out, [build_cell(system, Path.cwd(), 1) for system in systems])
@@ -252,7 +252,7 @@ def _name(structure: str) -> str:
 
 
 def _validated(item: dict[str, Any]) -> Any:
-    from ops.structures.settings import SystemSettings
+    from dpa_sse.ops.structures.settings import SystemSettings
 
     return _checked(SystemSettings, **item)
 
@@ -261,7 +261,7 @@ def _checked(kind: type[Any], **values: Any) -> Any:
     """Return settings, or refuse with one line per wrong value."""
     from pydantic import ValidationError
 
-    from ops.errors import InputError
+    from dpa_sse.ops.errors import InputError
 
     try:
         return kind(**values)
@@ -274,7 +274,7 @@ def _checked(kind: type[Any], **values: Any) -> Any:
 
 
 def _series(text: str) -> dict[str, list[float]]:
-    from ops.errors import InputError
+    from dpa_sse.ops.errors import InputError
 
     variable, _, values = text.partition("=")
     try:
@@ -284,7 +284,7 @@ def _series(text: str) -> dict[str, list[float]]:
 
 
 def _amplitudes(texts: list[str]) -> dict[str, float]:
-    from ops.errors import InputError
+    from dpa_sse.ops.errors import InputError
 
     try:
         return {element.strip(): float(value) for element, value in (text.split("=") for text in texts)}
@@ -293,7 +293,7 @@ def _amplitudes(texts: list[str]) -> dict[str, float]:
 
 
 def _miller(text: str) -> tuple[int, int, int]:
-    from ops.errors import InputError
+    from dpa_sse.ops.errors import InputError
 
     try:
         h, k, l = (int(part) for part in text.split(","))  # noqa: E741 - the letters of crystallography
@@ -303,7 +303,7 @@ def _miller(text: str) -> tuple[int, int, int]:
 
 
 def _integers(text: str) -> tuple[int, ...]:
-    from ops.errors import InputError
+    from dpa_sse.ops.errors import InputError
 
     parts = text.replace("x", ",").split(",")
     if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
@@ -312,7 +312,7 @@ def _integers(text: str) -> tuple[int, ...]:
 
 
 def _range(text: str) -> tuple[int, int]:
-    from ops.errors import InputError
+    from dpa_sse.ops.errors import InputError
 
     first, dots, last = text.partition("..")
     if not first.isdigit() or (dots and not last.isdigit()):

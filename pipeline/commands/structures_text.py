@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ops.structures.library import Entry
+    from dpa_sse.ops.structures.library import Entry
 
 
 def summary(entry: Entry) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.config.check import check_project, load_checked
-from pipeline.config.load import Located, load_located, load_project, resolved_yaml
-from pipeline.config.problems import ConfigError, Problem
-from pipeline.config.schema import Project
+from dpa_sse.pipeline.config.check import check_project, load_checked
+from dpa_sse.pipeline.config.load import Located, load_located, load_project, resolved_yaml
+from dpa_sse.pipeline.config.problems import ConfigError, Problem
+from dpa_sse.pipeline.config.schema import Project
 
 __all__ = [
     "ConfigError", "Located", "Problem", "Project", "check_project", "load_checked", "load_located", "load_project",

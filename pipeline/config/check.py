@@ -12,18 +12,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops.errors import InputError
-from pipeline.config.load import Located, attempt_load
-from pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
-from pipeline.config.remote import is_remote
-from pipeline.config.schema import Project
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.config.load import Located, attempt_load
+from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
+from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.config.schema import Project
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from ops.labelers.settings import AimdSettings
-    from ops.structures.settings import SystemSettings
-    from ops.training.settings import TrainSettings
+    from dpa_sse.ops.labelers.settings import AimdSettings
+    from dpa_sse.ops.structures.settings import SystemSettings
+    from dpa_sse.ops.training.settings import TrainSettings
 
 Finding = tuple[KeyPath, str]
 
@@ -38,7 +38,7 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
     Parameters
     ----------
     path, overrides
-        As for :func:`pipeline.config.load.load_project`.
+        As for :func:`dpa_sse.pipeline.config.load.load_project`.
     runs_here : bool
         Whether the programs and potentials of the labeler must be on this machine: not to plan, nor for a cluster.
 
@@ -70,7 +70,7 @@ def check_project(project: Project, path: Path | str, marks: Marks | None = None
     Parameters
     ----------
     project : Project
-        As :func:`pipeline.config.load.load_project` returns it.
+        As :func:`dpa_sse.pipeline.config.load.load_project` returns it.
     path : Path or str
         Its configuration file: relative paths start from its folder, problems carry its lines.
     marks : mapping, optional
@@ -84,7 +84,7 @@ def check_project(project: Project, path: Path | str, marks: Marks | None = None
     """
     path = Path(path)
     if marks is None:
-        from pipeline.config.yaml_file import read_yaml
+        from dpa_sse.pipeline.config.yaml_file import read_yaml
 
         marks = read_yaml(path).marks
     findings = _findings(project, path.parent)
@@ -110,8 +110,8 @@ def _cells(project: Project, base_dir: Path, findings: list[Finding]) -> dict[st
         systems.append((("downstream", "system"), project.downstream.system))
     cells = {}
     for where, system in systems:
-        from ops.structures.build import build_cell
-        from ops.structures.check import check_cell
+        from dpa_sse.ops.structures.build import build_cell
+        from dpa_sse.ops.structures.check import check_cell
 
         try:
             cell = build_cell(system, base_dir, project.seed)
@@ -138,8 +138,8 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]
 
 def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield networks that do not exist, do not fit the elements, or have impossible overrides."""
-    from ops.training.check import input_faults
-    from ops.training.presets import check_preset
+    from dpa_sse.ops.training.check import input_faults
+    from dpa_sse.ops.training.presets import check_preset
 
     trainings: list[tuple[KeyPath, TrainSettings]] = []
     if project.learning:
@@ -267,7 +267,7 @@ def _data_systems(folder: Path) -> Iterator[Path]:
 
 def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield what the labeler lacks on this machine, and molecular dynamics that it can not do."""
-    from ops.labelers.registry import aimd_problems, labeler_problems
+    from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
 
     for key, message in labeler_problems(project.labeler, project.type_map, base_dir):
         yield ("labeler", *key), message
@@ -282,8 +282,8 @@ def _cluster(project: Project, base_dir: Path) -> list[Finding]:
     """Return what is wrong with the preset of the cluster and its overrides, where one is given."""
     if "cluster" not in project.model_fields_set:
         return []
-    from pipeline.config.cluster import load_preset
-    from pipeline.config.cluster_faults import PresetError
+    from dpa_sse.pipeline.config.cluster import load_preset
+    from dpa_sse.pipeline.config.cluster_faults import PresetError
 
     try:
         load_preset(project.cluster, base_dir)

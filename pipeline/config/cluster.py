@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from ops.errors import InputError
-from ops.settings import Settings, unique
-from pipeline import __version__
-from pipeline.config.problems import KeyPath
+from dpa_sse import __version__
+from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.settings import Settings, unique
+from dpa_sse.pipeline.config.problems import KeyPath
 
-PRESETS = Path(__file__).resolve().parents[2] / "configs" / "resources"
 KINDS = ("light", "analysis", "train", "infer", "md", "label")
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 ResourceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -128,9 +128,9 @@ def load_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPreset:
     """
     import yaml
 
-    from pipeline.config import cluster_faults as wrong
+    from dpa_sse.pipeline.config import cluster_faults as wrong
 
-    known = {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+    known = {path.stem: path for path in sorted(configs_folder("resources").glob("*.yaml"))}
     path = known.get(settings.preset, base_dir / settings.preset)
     if not path.is_file():
         raise wrong.PresetError(

@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ops.errors import InputError
-from pipeline.config.messages import Fault, faults, show
-from pipeline.config.problems import KeyPath, dotted
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.config.messages import Fault, faults, show
+from dpa_sse.pipeline.config.problems import KeyPath, dotted
 
 AMOUNTS = ("memory", "memory_request", "disk", "shared_memory")
 OVERRIDES: KeyPath = ("cluster", "overrides")
@@ -47,7 +47,7 @@ def findings(
     tuple
         Path in the configuration (an override, else the preset) and message.
     """
-    from pipeline.config.cluster import ClusterPreset
+    from dpa_sse.pipeline.config.cluster import ClusterPreset
 
     for fault in faults(error, data):
         place, message = dotted(fault.path), _message(fault, ClusterPreset, data)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config.problems import KeyPath
-from pipeline.config.schema import Project
+from dpa_sse.pipeline.config.problems import KeyPath
+from dpa_sse.pipeline.config.schema import Project
 
 Keys = dict[str, FieldInfo]
 

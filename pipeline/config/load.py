@@ -12,11 +12,11 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from ops.errors import InputError
-from ops.structures.series import expand_system
-from pipeline.config.fields import is_free_mapping
-from pipeline.config.messages import TRUTH_WORDS, Fault, faults
-from pipeline.config.problems import (
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.series import expand_system
+from dpa_sse.pipeline.config.fields import is_free_mapping
+from dpa_sse.pipeline.config.messages import TRUTH_WORDS, Fault, faults
+from dpa_sse.pipeline.config.problems import (
     COMMAND_LINE,
     ConfigError,
     KeyPath,
@@ -27,8 +27,8 @@ from pipeline.config.problems import (
     locate,
     sort_problems,
 )
-from pipeline.config.schema import ELEMENTS, Project
-from pipeline.config.yaml_file import YamlContent, parse_yaml, read_yaml
+from dpa_sse.pipeline.config.schema import ELEMENTS, Project
+from dpa_sse.pipeline.config.yaml_file import YamlContent, parse_yaml, read_yaml
 
 _MAX_ROUNDS = 40
 
@@ -71,7 +71,7 @@ def load_project(path: Path | str, overrides: Sequence[str] = ()) -> Project:
     ------
     ConfigError
         With all problems at once. Files named in the configuration are looked at by
-        :func:`pipeline.config.check.check_project`, not here.
+        :func:`dpa_sse.pipeline.config.check.check_project`, not here.
     """
     return load_located(path, overrides).project
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config.fields import section_keys, section_models, suggestion, unit_of
-from pipeline.config.problems import KeyPath
-from pipeline.config.rules import Breach
+from dpa_sse.pipeline.config.fields import section_keys, section_models, suggestion, unit_of
+from dpa_sse.pipeline.config.problems import KeyPath
+from dpa_sse.pipeline.config.rules import Breach
 
 TRUTH_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 

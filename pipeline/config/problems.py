@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ops.errors import InputError
+from dpa_sse.ops.errors import InputError
 
 COMMAND_LINE = "command line"
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ops.data.settings import SplitSettings
-    from ops.distillation.settings import DistillSettings
-    from ops.labelers.settings import AimdSettings
-    from ops.structures.settings import PerturbSettings, SystemSettings
-    from ops.training.settings import FinetuneSettings, TrainSettings
-    from pipeline.config.schema import Project
+    from dpa_sse.ops.data.settings import SplitSettings
+    from dpa_sse.ops.distillation.settings import DistillSettings
+    from dpa_sse.ops.labelers.settings import AimdSettings
+    from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
+    from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
+    from dpa_sse.pipeline.config.schema import Project
 
 Path = tuple[str | int, ...]
 

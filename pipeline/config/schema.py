@@ -7,17 +7,17 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ops.conductivity.settings import ConductivitySettings
-from ops.data.settings import SplitSettings
-from ops.distillation.settings import DistillSettings
-from ops.exploration.settings import LearningSettings
-from ops.labelers.settings import AimdSettings, AseLabeler, LabelerSettings
-from ops.md.settings import MdSettings
-from ops.settings import Settings, unique
-from ops.structures.settings import PerturbSettings, SystemSettings
-from ops.training.settings import FinetuneSettings, PretrainSettings
-from pipeline.config.cluster import ClusterSettings
-from pipeline.config.rules import broken_rules
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler, LabelerSettings
+from dpa_sse.ops.md.settings import MdSettings
+from dpa_sse.ops.settings import Settings, unique
+from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
+from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
+from dpa_sse.pipeline.config.cluster import ClusterSettings
+from dpa_sse.pipeline.config.rules import broken_rules
 
 _SYMBOLS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "

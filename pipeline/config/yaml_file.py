@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config.problems import ConfigError, KeyPath, Mark, Problem, dotted
+from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Mark, Problem, dotted
 
 STARTER = "`dpa-sse init quickstart` prints a configuration to start from"
 MAX_BYTES = 1_000_000

@@ -103,7 +103,7 @@ def follow_parent(lock: int) -> None:
     lock : int
         Descriptor of the run's lock: this process holds it, its workers must not.
     """
-    from ops.tools import die_with_parent
+    from dpa_sse.ops.tools import die_with_parent
 
     held = [lock]
 

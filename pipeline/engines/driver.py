@@ -1,6 +1,7 @@
-"""The process that lets dflow run the DAG: ``python -m pipeline.engines.driver RUN BUILD``.
+"""The process that lets dflow run the DAG: ``python -m dpa_sse.pipeline.engines.driver RUN BUILD``.
 
-It is started, watched and stopped by :mod:`pipeline.engines.local`; its output is dflow's own and goes to a file.
+It is started, watched and stopped by :mod:`dpa_sse.pipeline.engines.local`; its output is dflow's own and goes to a
+file.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops import events
-from ops.errors import PipelineError
-from pipeline.runs import Run
+from dpa_sse.ops import events
+from dpa_sse.ops.errors import PipelineError
+from dpa_sse.pipeline.runs import Run
 
 
 def invalidated(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
@@ -53,7 +54,7 @@ def announce_changes(run: Run, nodes: list[dict[str, Any]]) -> None:
 
 def main() -> int:
     """Build the DAG, announce it, run it."""
-    from pipeline.engines import dflow_debug
+    from dpa_sse.pipeline.engines import dflow_debug
     run, build = Run(Path(sys.argv[1])), sys.argv[2]
     shutil.rmtree(run.engine / "dflow", ignore_errors=True)
     module, _, function = build.partition(":")

@@ -1,4 +1,4 @@
-"""Start one dflow step: ``python -m pipeline.engines.launcher SCRIPT``.
+"""Start one dflow step: ``python -m dpa_sse.pipeline.engines.launcher SCRIPT``.
 
 Light imports (kubernetes, minio and argo are only needed by a client of a cluster), no orphans on a laptop, and at
 most one task per device.
@@ -72,9 +72,9 @@ def enter_working_folder() -> None:
 
 def check_version() -> None:
     """End with the fatal exit code where the workflow was rendered by another version than that of this image."""
-    from ops.errors import FatalError
-    from ops.task import say_why
-    from pipeline import __version__
+    from dpa_sse import __version__
+    from dpa_sse.ops.errors import FatalError
+    from dpa_sse.ops.task import say_why
 
     wanted = os.environ.get("DPA_SSE_VERSION", __version__)
     if wanted != __version__:
@@ -86,7 +86,7 @@ def check_version() -> None:
 
 def main() -> None:
     """Run the script that dflow wrote."""
-    from ops.tools import die_with_parent, thread_environment
+    from dpa_sse.ops.tools import die_with_parent, thread_environment
 
     if "DPA_SSE_RUN" in os.environ:
         parent = os.getppid()
@@ -104,7 +104,7 @@ def main() -> None:
     try:
         runpy.run_path(script, run_name="__main__")
     except Exception as error:
-        from ops.task import say_why
+        from dpa_sse.ops.task import say_why
 
         say_why(error)
         raise

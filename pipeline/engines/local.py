@@ -11,17 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ops import events
-from ops.tools import die_with_parent, thread_environment
-from pipeline.engines.platform import Resources
-from pipeline.runs import Run
+from dpa_sse.ops import events
+from dpa_sse.ops.core.resources import import_root
+from dpa_sse.ops.tools import die_with_parent, thread_environment
+from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.runs import Run
 
 if TYPE_CHECKING:
     import psutil
 
-    from pipeline.config.schema import Project
+    from dpa_sse.pipeline.config.schema import Project
 
-BUILD = "pipeline.flows.main:build_from_run"
+BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 POLL_S = 0.1
 
 
@@ -89,13 +90,13 @@ def execute(
             "DPA_SSE_LOCK": str(lock),
             "DPA_SSE_GPUS": ",".join(resources.gpus),
             "DPA_SSE_TASKS_PER_GPU": str(resources.tasks_per_gpu),
-            "PYTHONPATH": os.pathsep.join([str(project_root()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+            "PYTHONPATH": os.pathsep.join([str(import_root()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         }
         os.environ["DPA_SSE_RUN"] = str(run.folder)
         events.emit("run-start", "", "", cores=resources.cores, gpus=list(resources.gpus))
         with (run.engine / "dflow.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.engines.driver", str(run.folder), build],
+                [sys.executable, "-m", "dpa_sse.pipeline.engines.driver", str(run.folder), build],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -173,8 +174,3 @@ def end_orphans(run: Run) -> int:
             continue
     end_processes(found)
     return len(found)
-
-
-def project_root() -> Path:
-    """Return the folder that holds the packages ``pipeline`` and ``ops``."""
-    return Path(__file__).resolve().parents[2]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ops.errors import InputError
+from dpa_sse.ops.errors import InputError
 
 if TYPE_CHECKING:
-    from ops.task import TaskOP
+    from dpa_sse.ops.task import TaskOP
 
 MAX_GROUP = 50
 
@@ -96,7 +96,7 @@ class Platform(Protocol):
 class LocalPlatform:
     """The machine that the command runs on: processes instead of pods, links instead of uploads."""
 
-    command = (sys.executable, "-m", "pipeline.engines.launcher")
+    command = (sys.executable, "-m", "dpa_sse.pipeline.engines.launcher")
     helper = (sys.executable, "-S", "-E")
 
     def __init__(self, resources: Resources) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ops.data.op import AddUserData, CollectTrajectories, MergeLabelled
-from ops.exploration.op import AssembleEnsemble, Explore, SelectCandidates
-from ops.exploration.prepare import static_task_count
-from ops.exploration.select import static_label_count
-from ops.labelers.op import LabelFrames, RunAimd
-from ops.structures.op import PerturbCells
-from ops.training.op import TrainMember
-from pipeline.config.remote import is_remote
-from pipeline.flows.project import ProjectFlow
+from dpa_sse.ops.data.op import AddUserData, CollectTrajectories, MergeLabelled
+from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, SelectCandidates
+from dpa_sse.ops.exploration.prepare import static_task_count
+from dpa_sse.ops.exploration.select import static_label_count
+from dpa_sse.ops.labelers.op import LabelFrames, RunAimd
+from dpa_sse.ops.structures.op import PerturbCells
+from dpa_sse.ops.training.op import TrainMember
+from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.flows.project import ProjectFlow
 
 
 def add_campaign(flow: ProjectFlow) -> Any | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.schema import Project
-from pipeline.engines.platform import Platform, Resources
-from pipeline.flows.data import add_campaign, add_downstream
-from pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
-from pipeline.flows.production import add_production, add_report
-from pipeline.flows.project import ProjectFlow
-from pipeline.runs import CONFIG, Run
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.engines.platform import Platform, Resources
+from dpa_sse.pipeline.flows.data import add_campaign, add_downstream
+from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
+from dpa_sse.pipeline.flows.production import add_production, add_report
+from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.runs import CONFIG, Run
 
 
 def build(
@@ -57,8 +57,8 @@ def build(
 
 def build_from_run(run: Run) -> ProjectFlow:
     """Return the DAG of a run folder (called by the engine's driver)."""
-    from pipeline.commands.start import load_checked_in
-    from pipeline.engines.local import machine_resources
+    from dpa_sse.pipeline.commands.start import load_checked_in
+    from dpa_sse.pipeline.engines.local import machine_resources
 
     project = load_checked_in(run, run.folder / CONFIG).project
     return build(project, run.base_dir, run.engine / "inputs", machine_resources(project))

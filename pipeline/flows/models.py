@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.distillation.op import (
+from dpa_sse.ops.distillation.op import (
     EvaluateStudent,
     LabelDraftMd,
     LabelWithTeacher,
@@ -15,10 +15,10 @@ from ops.distillation.op import (
     RunTeacherMd,
     TrainStudent,
 )
-from ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
-from ops.training.settings import PretrainSettings
-from pipeline.config.remote import is_remote
-from pipeline.flows.project import ProjectFlow
+from dpa_sse.ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
+from dpa_sse.ops.training.settings import PretrainSettings
+from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.flows.project import ProjectFlow
 
 
 def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, campaign: Any | None) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ops.conductivity.op import Conductivity
-from ops.md.op import PrepareMd, RunMd
-from pipeline.flows.project import ProjectFlow
-from pipeline.report.op import Report
+from dpa_sse.ops.conductivity.op import Conductivity
+from dpa_sse.ops.md.op import PrepareMd, RunMd
+from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.report.op import Report
 
 
 def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ops.labelers.settings import LabelerBase, with_file_texts
-from ops.structures.settings import SystemSettings
-from ops.training.settings import TrainSettings
-from pipeline.config.schema import Project
-from pipeline.engines.platform import Platform, Resources
-from pipeline.wiring import Flow
+from dpa_sse.ops.labelers.settings import LabelerBase, with_file_texts
+from dpa_sse.ops.structures.settings import SystemSettings
+from dpa_sse.ops.training.settings import TrainSettings
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.engines.platform import Platform, Resources
+from dpa_sse.pipeline.wiring import Flow
 
 
 class ProjectFlow(Flow):
@@ -56,15 +56,15 @@ class ProjectFlow(Flow):
         if isinstance(value, LabelerBase) and value.model_file:
             data[value.model_file] = Path(data[value.model_file]).name
         if isinstance(value, TrainSettings):
-            from ops.training.presets import load_preset
+            from dpa_sse.ops.training.presets import load_preset
 
             data["network"] = load_preset(value.preset, self.base_dir)
         return data
 
     def cells(self, name: str, systems: Sequence[SystemSettings]) -> Any:
         """Return an artifact with the ordered, unperturbed cell of each system (extxyz)."""
-        from ops.structures.build import build_cell
-        from ops.structures.extxyz import write_frames
+        from dpa_sse.ops.structures.build import build_cell
+        from dpa_sse.ops.structures.extxyz import write_frames
 
         frames = [build_cell(system, self.base_dir, self.project.seed) for system in systems]
         path = self.folder / f"{name}.extxyz"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ops.conductivity.op import Conductivity
-from ops.errors import InputError
-from pipeline.flows.data import add_campaign, add_downstream
-from pipeline.flows.models import add_distillation, add_finetuning, add_pretraining
-from pipeline.flows.production import add_production, add_report
-from pipeline.flows.project import ProjectFlow
+from dpa_sse.ops.conductivity.op import Conductivity
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.flows.data import add_campaign, add_downstream
+from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretraining
+from dpa_sse.pipeline.flows.production import add_production, add_report
+from dpa_sse.pipeline.flows.project import ProjectFlow
 
 INPUTS = {
     "campaign": "Key of the base data: artifact `out` of the step collect, user-data or merge",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ops.files import write_json, write_text
-from pipeline.report import sections, sections_md, sections_transport
-from pipeline.report.figures import FigureBook, styled
-from pipeline.report.inputs import ReportData, ReportInputs, load_data
-from pipeline.report.page import Section
-from pipeline.report.summary import overall_status, summarise
-from pipeline.report.verdict import judge, tiles
+from dpa_sse.ops.files import write_json, write_text
+from dpa_sse.pipeline.report import sections, sections_md, sections_transport
+from dpa_sse.pipeline.report.figures import FigureBook, styled
+from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
+from dpa_sse.pipeline.report.page import Section
+from dpa_sse.pipeline.report.summary import overall_status, summarise
+from dpa_sse.pipeline.report.verdict import judge, tiles
 
 __all__ = ["ReportInputs", "build_report"]
 

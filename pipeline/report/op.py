@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ops.files import write_text
-from ops.task import TaskOP
-from pipeline.report.gather import report_inputs
+from dpa_sse.ops.files import write_text
+from dpa_sse.ops.task import TaskOP
+from dpa_sse.pipeline.report.gather import report_inputs
 
 
 class Report(TaskOP):
@@ -24,9 +24,9 @@ class Report(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``report.html``, ``summary.json`` and ``figures/``."""
-        from pipeline.config.load import resolved_yaml
-        from pipeline.config.schema import Project
-        from pipeline.report.build import build_report
+        from dpa_sse.pipeline.config.load import resolved_yaml
+        from dpa_sse.pipeline.config.schema import Project
+        from dpa_sse.pipeline.report.build import build_report
 
         config = out / "config.resolved.yaml"
         write_text(config, resolved_yaml(Project.model_validate(settings["config"])))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ops.conductivity.digits import digits_left
-from pipeline.report.figures import Figure
-from pipeline.report.inputs import number, pair
+from dpa_sse.ops.conductivity.digits import digits_left
+from dpa_sse.pipeline.report.figures import Figure
+from dpa_sse.pipeline.report.inputs import number, pair
 
 Level = Literal["good", "warn", "bad", "info"]
 ABSENT = "–"

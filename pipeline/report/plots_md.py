@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.figures import (
+from dpa_sse.pipeline.report.figures import (
     BLACK,
     BLUE,
     CYCLE,
@@ -22,8 +22,8 @@ from pipeline.report.figures import (
     panel,
     plain,
 )
-from pipeline.report.inputs import MdRun, Table, number
-from pipeline.report.transport import ArrheniusLine, Point, lag_column, species_columns
+from dpa_sse.pipeline.report.inputs import MdRun, Table, number
+from dpa_sse.pipeline.report.transport import ArrheniusLine, Point, lag_column, species_columns
 
 K_B = 8.617333262e-5
 """Boltzmann constant, eV/K (CODATA 2018, exact)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.figures import (
+from dpa_sse.pipeline.report.figures import (
     BLUE,
     CYCLE,
     GREY,
@@ -23,7 +23,7 @@ from pipeline.report.figures import (
     panel,
     plain,
 )
-from pipeline.report.inputs import Evaluation, Model, number
+from dpa_sse.pipeline.report.inputs import Evaluation, Model, number
 
 STAGE_COLOURS = {"ok": BLUE, "partial": ORANGE, "failed": RED}
 COLOURS = {"zero_shot": GREY, "zero_shot_bias": SKY, "from_scratch": ORANGE, "fine_tuned": BLUE}

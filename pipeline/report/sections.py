@@ -6,11 +6,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report import plots_training
-from pipeline.report.figures import Figure, FigureBook
-from pipeline.report.inputs import QUANTITIES, Model, ReportData, number
-from pipeline.report.page import ABSENT, Cell, DetailsBlock, Level, Section, TableBlock, count, duration, plural, show
-from pipeline.report.summary import label, ordered_evaluations, whole
+from dpa_sse.pipeline.report import plots_training
+from dpa_sse.pipeline.report.figures import Figure, FigureBook
+from dpa_sse.pipeline.report.inputs import QUANTITIES, Model, ReportData, number
+from dpa_sse.pipeline.report.page import (
+    ABSENT,
+    Cell,
+    DetailsBlock,
+    Level,
+    Section,
+    TableBlock,
+    count,
+    duration,
+    plural,
+    show,
+)
+from dpa_sse.pipeline.report.summary import label, ordered_evaluations, whole
 
 STATUS_LEVEL: dict[str, Level] = {
     "ok": "good",

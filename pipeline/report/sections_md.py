@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.report import plots_md
-from pipeline.report.figures import FigureBook
-from pipeline.report.inputs import MdRun, ReportData, number
-from pipeline.report.page import (
+from dpa_sse.pipeline.report import plots_md
+from dpa_sse.pipeline.report.figures import FigureBook
+from dpa_sse.pipeline.report.inputs import MdRun, ReportData, number
+from dpa_sse.pipeline.report.page import (
     ABSENT,
     Cell,
     DetailsBlock,
@@ -21,7 +21,7 @@ from pipeline.report.page import (
     kelvin,
     show,
 )
-from pipeline.report.sections import status_cell
+from dpa_sse.pipeline.report.sections import status_cell
 
 
 def dynamics(data: ReportData, book: FigureBook) -> Section:

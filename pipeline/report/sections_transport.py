@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ops.conductivity.arrhenius import determined
-from pipeline.report import plots_md
-from pipeline.report.figures import FigureBook
-from pipeline.report.inputs import ReportData, number
-from pipeline.report.page import (
+from dpa_sse.ops.conductivity.arrhenius import determined
+from dpa_sse.pipeline.report import plots_md
+from dpa_sse.pipeline.report.figures import FigureBook
+from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.pipeline.report.page import (
     ABSENT,
     Cell,
     DetailsBlock,
@@ -21,7 +21,7 @@ from pipeline.report.page import (
     measured,
     show,
 )
-from pipeline.report.transport import (
+from dpa_sse.pipeline.report.transport import (
     Point,
     arrhenius_line,
     arrhenius_parts,
@@ -30,7 +30,7 @@ from pipeline.report.transport import (
     species_columns,
     transport_points,
 )
-from pipeline.report.verdict import (
+from dpa_sse.pipeline.report.verdict import (
     MAX_RELATIVE_CI,
     MIN_EDGE_A,
     MIN_HOPS,

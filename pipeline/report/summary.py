@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.report.inputs import ReportData, number
-from pipeline.report.transport import transport_points
+from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.pipeline.report.transport import transport_points
 
 ERRORS = ("pretrain", "zero_shot", "zero_shot_bias", "fine_tuned", "from_scratch", "student", "student_vs_teacher")
 """Evaluations in the order in which the models are made; others follow by name."""

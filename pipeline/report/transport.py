@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.arrhenius import determined
-from pipeline.report.figures import slug
-from pipeline.report.inputs import ReportData, Table, number, pair
-from pipeline.report.page import clip, interval, kelvin, show
+from dpa_sse.ops.conductivity.arrhenius import determined
+from dpa_sse.pipeline.report.figures import slug
+from dpa_sse.pipeline.report.inputs import ReportData, Table, number, pair
+from dpa_sse.pipeline.report.page import clip, interval, kelvin, show
 
 Z95 = 1.959964
 
@@ -225,9 +225,9 @@ def arrhenius_line(found: Mapping[str, Any], points: Sequence[Point]) -> Arrheni
 
 
 def _refit(points: Sequence[Point], found: Mapping[str, Any]) -> Any:
-    from ops.conductivity.arrhenius import Point as Measured
-    from ops.conductivity.arrhenius import fit
-    from ops.errors import InputError
+    from dpa_sse.ops.conductivity.arrhenius import Point as Measured
+    from dpa_sse.ops.conductivity.arrhenius import fit
+    from dpa_sse.ops.errors import InputError
 
     used = {round(t, 6) for t in (number(v) for v in found.get("points_used") or []) if t is not None}
     measured = []

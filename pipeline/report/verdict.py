@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.conductivity.arrhenius import ADVISED_TEMPERATURES, determined
-from ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
-from pipeline.report.inputs import ReportData, number
-from pipeline.report.page import Level, clip, interval, listed, measured, plural, show
-from pipeline.report.summary import label, overall_status
-from pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
+from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES, determined
+from dpa_sse.ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
+from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
+from dpa_sse.pipeline.report.summary import label, overall_status
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
 
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = ADVISED_TEMPERATURES

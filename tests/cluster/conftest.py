@@ -40,7 +40,7 @@ def kubectl(*arguments: str | Path, check: bool = True, timeout: float = 300) ->
 
 
 def dpa_sse(*arguments: str | Path, cwd: Path, check: bool = True, timeout: float = 600) -> str:
-    return call(sys.executable, "-m", "pipeline", *arguments, cwd=cwd, check=check, timeout=timeout)
+    return call(sys.executable, "-m", "dpa_sse.pipeline", *arguments, cwd=cwd, check=check, timeout=timeout)
 
 
 class Run:
@@ -75,8 +75,8 @@ class Run:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events that the tasks printed, from the logs that Argo keeps with the artifacts."""
-        from pipeline.engines.argo.bucket import open_bucket
-        from pipeline.engines.argo.cluster import Cluster
+        from dpa_sse.pipeline.engines.argo.bucket import open_bucket
+        from dpa_sse.pipeline.engines.argo.cluster import Cluster
 
         bucket = open_bucket(Cluster(), NAMESPACE)
         found = []

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.argo.bucket import open_bucket
-from pipeline.engines.argo.cluster import Cluster
+from dpa_sse.pipeline.engines.argo.bucket import open_bucket
+from dpa_sse.pipeline.engines.argo.cluster import Cluster
 from tests.cluster.conftest import LIMIT_S, MOCK, NAMESPACE, ONE_THREAD, Run, dpa_sse, kubectl, submit
 from tests.cluster.test_mock_pipeline import numbers
 

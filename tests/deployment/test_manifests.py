@@ -83,7 +83,7 @@ def test_images_are_pinned_by_digest() -> None:
 
 
 def test_overlays_take_the_image_of_this_version() -> None:
-    from pipeline import __version__
+    from dpa_sse import __version__
 
     for path, document in documents("overlays/*/kustomization.yaml"):
         tag = next(image["newTag"] for image in document["images"] if image["name"] == OWN_IMAGE)

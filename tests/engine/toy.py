@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.errors import FatalError, TransientError
-from ops.files import read_json, write_json
-from ops.task import FanOutOP, TaskOP, results
-from pipeline.engines.platform import Resources
-from pipeline.runs import Run
-from pipeline.wiring import Flow
+from dpa_sse.ops.errors import FatalError, TransientError
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.runs import Run
+from dpa_sse.pipeline.wiring import Flow
 
 
 class Numbers(TaskOP):

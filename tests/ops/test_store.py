@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ops import store as store_module
-from ops.errors import TransientError
-from ops.store import BLOCK, FolderBucket, TaskStore, store_from_environment
+from dpa_sse.ops import store as store_module
+from dpa_sse.ops.errors import TransientError
+from dpa_sse.ops.store import BLOCK, FolderBucket, TaskStore, store_from_environment
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from dflow.python import OPIO
-from ops.files import write_text
-from ops.task import FanOutOP
+from dpa_sse.ops.files import write_text
+from dpa_sse.ops.task import FanOutOP
 
 class Slow(FanOutOP):
     def run(self, out, settings, **inputs):

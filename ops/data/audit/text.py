@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ops.data.audit.consistency import SLOPE
+from dpa_sse.ops.data.audit.consistency import SLOPE
 
 SIGNS = {"unusable": "UNUSABLE", "warning": "warning ", "note": "note    "}
 VERDICTS = {

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import InputError
-from ops.labelers.base import AimdRun
-from ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
-from ops.labelers.cp2k.sections import parse, render
-from ops.labelers.kmesh import kspacing_mesh
-from ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.base import AimdRun
+from dpa_sse.ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
+from dpa_sse.ops.labelers.cp2k.sections import parse, render
+from dpa_sse.ops.labelers.kmesh import kspacing_mesh
+from dpa_sse.ops.labelers.settings import Cp2kLabeler
 
 if TYPE_CHECKING:
     from ase import Atoms

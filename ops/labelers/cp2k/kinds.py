@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.errors import InputError
-from ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.settings import Cp2kLabeler
 
 POTENTIAL_FILE = "GTH_POTENTIALS"
 BASIS_FILES = ("BASIS_MOLOPT", "BASIS_MOLOPT_UCL", "BASIS_MOLOPT_UZH")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import FatalError, InputError
-from ops.files import write_text
-from ops.labelers.base import AimdResult, AimdRun, LabelResult, with_results
-from ops.labelers.cp2k.inputs import dynamics_input, single_point_input
-from ops.labelers.cp2k.kinds import choose_kinds
-from ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations
-from ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
-from ops.labelers.cp2k.template import template_problems
-from ops.labelers.cp2k.trajectory import continue_dynamics
-from ops.labelers.settings import AimdSettings, Cp2kLabeler
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.files import write_text
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, with_results
+from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, single_point_input
+from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
+from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations
+from dpa_sse.ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
+from dpa_sse.ops.labelers.cp2k.template import template_problems
+from dpa_sse.ops.labelers.cp2k.trajectory import continue_dynamics
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kLabeler
 
 if TYPE_CHECKING:
     from ase import Atoms

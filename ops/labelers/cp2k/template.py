@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ops.errors import InputError
-from ops.labelers.cp2k.sections import Section, bare, parse
-from ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.cp2k.sections import Section, bare, parse
+from dpa_sse.ops.labelers.settings import Cp2kLabeler
 
 SMEARED_OT = "OT does not work with smearing or k-points"
 

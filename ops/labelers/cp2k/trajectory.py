@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.errors import FatalError, InputError
-from ops.files import write_text
-from ops.labelers.base import AimdResult, AimdRun, FrameStatus, with_results
-from ops.labelers.cp2k.inputs import PROJECT, dynamics_input
-from ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputError, has_ended, read_evaluations
-from ops.labelers.cp2k.program import RunError, run_cp2k
-from ops.labelers.cp2k.sections import parse
-from ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.files import write_text
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus, with_results
+from dpa_sse.ops.labelers.cp2k.inputs import PROJECT, dynamics_input
+from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputError, has_ended, read_evaluations
+from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k
+from dpa_sse.ops.labelers.cp2k.sections import parse
+from dpa_sse.ops.labelers.settings import Cp2kLabeler
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ops.errors import InputError
-from ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.settings import VaspLabeler
 
 Value = bool | int | float | str
 

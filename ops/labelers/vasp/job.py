@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ops.errors import FatalError, InputError, PipelineError
-from ops.files import write_json, write_text
-from ops.labelers.kmesh import kspacing_mesh
-from ops.labelers.settings import VaspLabeler
-from ops.labelers.vasp.incar import Value, incar_text, tag_number, tag_truth
-from ops.labelers.vasp.kmesh import kpoints_text
-from ops.labelers.vasp.potcar import Potcar, write_potcar
-from ops.labelers.vasp.results import INCAR_USED, KPOINTS_ASKED, KPOINTS_USED
-from ops.tools import die_with_parent, tail, thread_environment
+from dpa_sse.ops.errors import FatalError, InputError, PipelineError
+from dpa_sse.ops.files import write_json, write_text
+from dpa_sse.ops.labelers.kmesh import kspacing_mesh
+from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.vasp.incar import Value, incar_text, tag_number, tag_truth
+from dpa_sse.ops.labelers.vasp.kmesh import kpoints_text
+from dpa_sse.ops.labelers.vasp.potcar import Potcar, write_potcar
+from dpa_sse.ops.labelers.vasp.results import INCAR_USED, KPOINTS_ASKED, KPOINTS_USED
+from dpa_sse.ops.tools import die_with_parent, tail, thread_environment
 
 if TYPE_CHECKING:
     import subprocess

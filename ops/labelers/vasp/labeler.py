@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import InputError
-from ops.files import write_text
-from ops.labelers.base import AimdResult, AimdRun, LabelResult
-from ops.labelers.settings import AimdSettings, VaspLabeler
-from ops.labelers.vasp.incar import (
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import write_text
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult
+from dpa_sse.ops.labelers.settings import AimdSettings, VaspLabeler
+from dpa_sse.ops.labelers.vasp.incar import (
     LABEL_TAGS,
     incar_problems,
     incar_text,
@@ -20,7 +20,7 @@ from ops.labelers.vasp.incar import (
     tag_number,
     value_text,
 )
-from ops.labelers.vasp.job import (
+from dpa_sse.ops.labelers.vasp.job import (
     Outcome,
     command_of,
     command_problem,
@@ -32,8 +32,8 @@ from ops.labelers.vasp.job import (
     tidy,
     write_inputs,
 )
-from ops.labelers.vasp.potcar import Potcar, family_problems, find_potcar, potcar_folder
-from ops.labelers.vasp.results import Reading, label_of, read_steps
+from dpa_sse.ops.labelers.vasp.potcar import Potcar, family_problems, find_potcar, potcar_folder
+from dpa_sse.ops.labelers.vasp.results import Reading, label_of, read_steps
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -60,13 +60,13 @@ class Vasp:
 
     def aimd(self, run: AimdRun, work: Path) -> AimdResult:
         """Run one trajectory; finished steps of an interrupted one are kept."""
-        from ops.labelers.vasp.dynamics import run_dynamics
+        from dpa_sse.ops.labelers.vasp.dynamics import run_dynamics
 
         return run_dynamics(run, work, self.settings, self.tags, self.potcars_of(run.atoms))
 
     def frames_so_far(self, run: AimdRun, work: Path) -> list[Atoms]:
         """Return the labelled frames of the finished steps."""
-        from ops.labelers.vasp.dynamics import frames_so_far
+        from dpa_sse.ops.labelers.vasp.dynamics import frames_so_far
 
         return frames_so_far(run, work, self.tags)
 
@@ -138,7 +138,7 @@ class Vasp:
     @staticmethod
     def write_inputs(settings: VaspLabeler, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
         """Write INCAR, KPOINTS and POSCAR of a single point, and the INCAR of molecular dynamics, for reading."""
-        from ops.labelers.vasp.dynamics import dynamics_tags
+        from dpa_sse.ops.labelers.vasp.dynamics import dynamics_tags
 
         tags = single_point_tags(settings)
         start, end = aimd.temperatures_of(0)

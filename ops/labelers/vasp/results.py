@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.labelers.base import FrameStatus, LabelResult, with_results
-from ops.labelers.vasp.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
+from dpa_sse.ops.labelers.base import FrameStatus, LabelResult, with_results
+from dpa_sse.ops.labelers.vasp.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
 
 if TYPE_CHECKING:
     from ase import Atoms

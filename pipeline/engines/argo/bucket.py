@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import InputError, PipelineError
-from ops.store import S3Bucket
-from pipeline.engines.argo.finish import STORE_CONFIG, STORE_SECRET
+from dpa_sse.ops.errors import InputError, PipelineError
+from dpa_sse.ops.store import S3Bucket
+from dpa_sse.pipeline.engines.argo.finish import STORE_CONFIG, STORE_SECRET
 
 if TYPE_CHECKING:
-    from pipeline.engines.argo.cluster import Cluster
+    from dpa_sse.pipeline.engines.argo.cluster import Cluster
 
 ENDPOINT = "DPA_SSE_S3_ENDPOINT"
 """Environment variable: host:port under which this machine reaches the S3 server."""
@@ -94,7 +94,7 @@ def _through_pod(cluster: Cluster, service: str, namespace: str, port: int) -> A
     from urllib3 import HTTPConnectionPool, PoolManager, Retry, Timeout
     from urllib3.connection import HTTPConnection
 
-    from pipeline.engines.argo.cluster import explained
+    from dpa_sse.pipeline.engines.argo.cluster import explained
 
     with explained(f"service {namespace}/{service}"):
         found = cluster.core.read_namespaced_service(service, namespace)

@@ -12,16 +12,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ops.errors import FatalError
-from ops.inline import PATH_MARK
-from pipeline.config.cluster import ClusterPreset, PodSettings
-from pipeline.config.remote import VOLUMES
-from pipeline.engines.argo.platform import PAGES, ArgoPlatform
-from pipeline.engines.platform import Facts
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.inline import PATH_MARK
+from dpa_sse.pipeline.config.cluster import ClusterPreset, PodSettings
+from dpa_sse.pipeline.config.remote import VOLUMES
+from dpa_sse.pipeline.engines.argo.platform import PAGES, ArgoPlatform
+from dpa_sse.pipeline.engines.platform import Facts
 
 API = "argoproj.io/v1alpha1"
 FATAL_EXIT_CODE = 2
-"""What a dflow script ends with when trying again is useless (ops.errors.FatalError)."""
+"""What a dflow script ends with when trying again is useless (dpa_sse.ops.errors.FatalError)."""
 RETRY_EXPRESSION = f"asInt(lastRetry.exitCode) != {FATAL_EXIT_CODE}"
 TMP = "/tmp"  # noqa: S108  (in a container of its own)
 STORE_CONFIG, STORE_SECRET = "dpa-sse-store", "dpa-sse-s3"

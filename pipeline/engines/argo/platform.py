@@ -6,16 +6,16 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import InputError
-from ops.files import sha256_tree
-from ops.inline import PATH_MARK, encode
-from pipeline import __version__
-from pipeline.config.cluster import ClusterPreset
-from pipeline.config.remote import bucket_key, volume_path
-from pipeline.engines.platform import MAX_GROUP, Facts, Resources
+from dpa_sse import __version__
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import sha256_tree
+from dpa_sse.ops.inline import PATH_MARK, encode
+from dpa_sse.pipeline.config.cluster import ClusterPreset
+from dpa_sse.pipeline.config.remote import bucket_key, volume_path
+from dpa_sse.pipeline.engines.platform import MAX_GROUP, Facts, Resources
 
 if TYPE_CHECKING:
-    from ops.task import TaskOP
+    from dpa_sse.ops.task import TaskOP
 
 WORK = "/tmp/work"  # noqa: S108  (in a container of its own)
 PAGES = "/tmp/outputs/pages"  # noqa: S108
@@ -39,7 +39,7 @@ class ArgoPlatform:
         put into the bucket before the workflow is submitted. By default all inputs are inside.
     """
 
-    command = ("python3", "-m", "pipeline.engines.launcher")
+    command = ("python3", "-m", "dpa_sse.pipeline.engines.launcher")
     helper = ("python3", "-S", "-E")
 
     def __init__(
@@ -69,7 +69,7 @@ class ArgoPlatform:
         return self.preset.images.name(software)
 
     def environment(self, facts: Facts) -> dict[str, str]:
-        """Return the variables of a pod; secrets are added by reference in :mod:`pipeline.engines.argo.finish`."""
+        """Return the variables of a pod; secrets are added by reference in :mod:`.finish`."""
         variables = {
             "DPA_SSE_RETRIES": str(self.resources.retries),
             "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),

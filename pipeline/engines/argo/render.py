@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.cluster import ClusterPreset, load_preset
-from pipeline.config.schema import Project
-from pipeline.engines.argo import limits
-from pipeline.engines.argo.finish import finish
-from pipeline.engines.argo.platform import ArgoPlatform, refuse
-from pipeline.engines.platform import Resources
-from pipeline.wiring import Flow
+from dpa_sse.pipeline.config.cluster import ClusterPreset, load_preset
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.engines.argo import limits
+from dpa_sse.pipeline.engines.argo.finish import finish
+from dpa_sse.pipeline.engines.argo.platform import ArgoPlatform, refuse
+from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.wiring import Flow
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ def render(
     outside_bytes : int, optional
         Inputs whose text is longer are referred to by their key in the bucket; by default none is.
     stage : str, optional
-        Only this stage group (:mod:`pipeline.flows.stages`); its inputs are parameters of the workflow.
+        Only this stage group (:mod:`dpa_sse.pipeline.flows.stages`); its inputs are parameters of the workflow.
 
     Raises
     ------
     InputError
         The workflow would exceed a limit of Argo or Kubernetes, or the preset is wrong.
     """
-    from pipeline.flows.main import build
-    from pipeline.flows.project import ProjectFlow
-    from pipeline.flows.stages import add_stage
+    from dpa_sse.pipeline.flows.main import build
+    from dpa_sse.pipeline.flows.project import ProjectFlow
+    from dpa_sse.pipeline.flows.stages import add_stage
 
     preset = load_preset(project.cluster, base_dir)
     failure = project.failure

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.conductivity.synthetic import HopModel, simulate
+from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 
 CELL = np.array([[14.0, 0.0, 0.0], [3.0, 13.0, 0.0], [2.0, 1.0, 15.0]])
 

@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
-from ops.conductivity.arrhenius import KB_EV
-from ops.conductivity.figures_run import local_exponent
-from ops.conductivity.run import charge_of, nernst_einstein
-from ops.conductivity.settings import ConductivitySettings, SourceOptions
-from ops.conductivity.sources import find_sources, temperature_in
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
+from dpa_sse.ops.conductivity.arrhenius import KB_EV
+from dpa_sse.ops.conductivity.figures_run import local_exponent
+from dpa_sse.ops.conductivity.run import charge_of, nernst_einstein
+from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
+from dpa_sse.ops.conductivity.sources import find_sources, temperature_in
+from dpa_sse.ops.errors import InputError
 
 PLAIN = ConductivitySettings(figures=False)
 RUN_KEYS = {
@@ -194,7 +194,7 @@ def test_charge_and_several_species(makers, tmp_path):
 
 
 def test_onsager_terms_add_up(makers, tmp_path):
-    from ops.conductivity.synthetic import HopModel
+    from dpa_sse.ops.conductivity.synthetic import HopModel
 
     model = HopModel(n_ions=16, n_frames=4000, cage_A=0.2)
     folder = makers.md_folder(makers.sample(model=model), tmp_path / "md", 1000.0)

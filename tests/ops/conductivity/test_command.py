@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ops.errors import InputError
-from pipeline.commands.conductivity import conductivity, production_runs
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.commands.conductivity import conductivity, production_runs
 
 
 @pytest.fixture(scope="module")

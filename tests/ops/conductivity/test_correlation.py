@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
-from ops.conductivity.motion import non_gaussian
-from ops.conductivity.synthetic import HopModel, simulate
+from dpa_sse.ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
+from dpa_sse.ops.conductivity.motion import non_gaussian
+from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ops.conductivity.analyse import plain_verdict
-from ops.conductivity.arrhenius import summarise
-from ops.conductivity.digits import rounded, with_interval
+from dpa_sse.ops.conductivity.analyse import plain_verdict
+from dpa_sse.ops.conductivity.arrhenius import summarise
+from dpa_sse.ops.conductivity.digits import rounded, with_interval
 
 
 @pytest.mark.parametrize(

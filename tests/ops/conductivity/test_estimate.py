@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.calibrate import analysed, caged_models, coverage, models, parts_of
-from ops.conductivity.estimate import DIFFUSIVE, NOT_DIFFUSIVE, estimate_self, halves_differ
-from ops.conductivity.synthetic import HopModel, simulate
+from dpa_sse.ops.conductivity.calibrate import analysed, caged_models, coverage, models, parts_of
+from dpa_sse.ops.conductivity.estimate import DIFFUSIVE, NOT_DIFFUSIVE, estimate_self, halves_differ
+from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 
 
 @pytest.mark.parametrize("name", ["small", "independent", "slow cage"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.correlation import log_lags, msd_tensor
-from ops.conductivity.gls import Curve, combine, covariance, curvature, fit_line, overlap_table
-from ops.conductivity.kernels import overlap_sums
+from dpa_sse.ops.conductivity.correlation import log_lags, msd_tensor
+from dpa_sse.ops.conductivity.gls import Curve, combine, covariance, curvature, fit_line, overlap_table
+from dpa_sse.ops.conductivity.kernels import overlap_sums
 
 
 def brute_sums(m, n, frames):
@@ -116,7 +116,7 @@ def test_a_falling_msd_has_a_negative_slope_and_a_finite_error():
 
 
 def test_kernels_work_without_a_place_for_the_cache(monkeypatch):
-    from ops.conductivity import kernels
+    from dpa_sse.ops.conductivity import kernels
 
     real, asked = kernels.njit, []
 

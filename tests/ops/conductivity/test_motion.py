@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.motion import jump_vectors, rose
+from dpa_sse.ops.conductivity.motion import jump_vectors, rose
 
 
 def hopping(axis: int, n_jumps: int = 5, vibration_A: float = 0.3) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.correlation import cross_msd, msd_tensor
-from ops.conductivity.run import nernst_einstein
-from ops.conductivity.tracks import follow
-from ops.conductivity.trajectory import Chunk, Trajectory
+from dpa_sse.ops.conductivity.correlation import cross_msd, msd_tensor
+from dpa_sse.ops.conductivity.run import nernst_einstein
+from dpa_sse.ops.conductivity.tracks import follow
+from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
 
 TEMPERATURE_K = 900.0
 

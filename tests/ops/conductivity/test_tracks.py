@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ops.conductivity.synthetic import HopModel, simulate
-from ops.conductivity.tracks import even_section, follow
-from ops.conductivity.trajectory import Chunk, Trajectory
-from ops.errors import InputError
+from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
+from dpa_sse.ops.conductivity.tracks import even_section, follow
+from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
+from dpa_sse.ops.errors import InputError
 
 
 def trajectory(positions, cells, symbols, dt_ps=0.1, unwrapped=False, times=None, origins=None):
@@ -71,7 +71,7 @@ def breathing(strain, n_frames=4000, seed=5, n_li=20, n_framework=80):
 
 def test_breathing_cell_gives_no_false_diffusion():
     """Bar: false D of the framework under NPT with 0.5 % strain below 1e-12 cm2/s."""
-    from ops.conductivity.correlation import msd_tensor
+    from dpa_sse.ops.conductivity.correlation import msd_tensor
 
     positions, cells, symbols = breathing(0.005)
     tracks = follow(trajectory(positions, cells, symbols), ["S"])  # the framework itself, against the Li

@@ -5,21 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from ops.data.collect import assign_splits, collect_trajectories
-from ops.data.convert import block_to_frames, frames_to_blocks
-from ops.data.dataset import drop_duplicates, read_dataset, write_dataset
-from ops.data.merge import merge_datasets, merge_labelled
-from ops.data.settings import SplitSettings
-from ops.data.subset import limit_frames
-from ops.data.user import import_user_dataset, load_user_dataset
-from ops.errors import FatalError, InputError
-from ops.labelers.mock import mock_energy
-from ops.labelers.registry import make_labeler
-from ops.labelers.settings import MockLabeler
-from ops.structures.build import build_cell
-from ops.structures.extxyz import read_frames, write_frames
-from ops.structures.perturb import perturb_atoms
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.data.collect import assign_splits, collect_trajectories
+from dpa_sse.ops.data.convert import block_to_frames, frames_to_blocks
+from dpa_sse.ops.data.dataset import drop_duplicates, read_dataset, write_dataset
+from dpa_sse.ops.data.merge import merge_datasets, merge_labelled
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.subset import limit_frames
+from dpa_sse.ops.data.user import import_user_dataset, load_user_dataset
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.labelers.mock import mock_energy
+from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.settings import MockLabeler
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.structures.perturb import perturb_atoms
+from dpa_sse.ops.structures.settings import SystemSettings
 
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
 SPLIT = SplitSettings(test=0.25)

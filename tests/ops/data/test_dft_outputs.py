@@ -8,22 +8,22 @@ import sys
 import numpy as np
 import pytest
 
-from ops.data.audit.run import audit_data
-from ops.data.audit.settings import levels_of
-from ops.data.exchange import convert_data
-from ops.data.level import join_levels
-from ops.data.reading import read_data
-from ops.errors import FatalError, InputError
-from ops.labelers.cp2k.output import read_evaluations
-from ops.labelers.mock import mock_energy
-from ops.labelers.settings import VaspLabeler
-from ops.labelers.vasp.incar import single_point_tags
-from ops.labelers.vasp.job import write_inputs
-from ops.labelers.vasp.labeler import Vasp
-from ops.labelers.vasp.potcar import find_potcar
-from ops.structures.build import build_cell
-from ops.structures.perturb import perturb_atoms
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.data.audit.run import audit_data
+from dpa_sse.ops.data.audit.settings import levels_of
+from dpa_sse.ops.data.exchange import convert_data
+from dpa_sse.ops.data.level import join_levels
+from dpa_sse.ops.data.reading import read_data
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.labelers.cp2k.output import read_evaluations
+from dpa_sse.ops.labelers.mock import mock_energy
+from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.vasp.incar import single_point_tags
+from dpa_sse.ops.labelers.vasp.job import write_inputs
+from dpa_sse.ops.labelers.vasp.labeler import Vasp
+from dpa_sse.ops.labelers.vasp.potcar import find_potcar
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.perturb import perturb_atoms
+from dpa_sse.ops.structures.settings import SystemSettings
 from tests.fake_vasp import FAKE, write_library
 from tests.ops.labelers.cp2k.conftest import DATA
 

@@ -8,14 +8,14 @@ import h5py
 import numpy as np
 import pytest
 
-from ops.data.convert import frames_to_blocks
-from ops.data.dataset import SystemData, read_dataset
-from ops.data.exchange import convert_data, split_data
-from ops.data.reading import read_data
-from ops.data.settings import SplitSettings
-from ops.data.writing import write_data
-from ops.errors import InputError
-from ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.data.convert import frames_to_blocks
+from dpa_sse.ops.data.dataset import SystemData, read_dataset
+from dpa_sse.ops.data.exchange import convert_data, split_data
+from dpa_sse.ops.data.reading import read_data
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.writing import write_data
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.data.test_dataset import labelled
 
 TYPE_MAP = ["Cl", "Li", "S", "P"]  # not the order in which anything appears
@@ -188,7 +188,7 @@ def test_nothing_is_overwritten_unasked(dataset, tmp_path):
 def test_failed_writing_leaves_the_old_and_no_rest(dataset, tmp_path, monkeypatch):
     convert_data(dataset, tmp_path / "x.h5")
     before = (tmp_path / "x.h5").read_bytes()
-    monkeypatch.setattr("ops.data.writing._write_hdf5", lambda *_: 1 / 0)
+    monkeypatch.setattr("dpa_sse.ops.data.writing._write_hdf5", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         convert_data(dataset, tmp_path / "x.h5", overwrite=True)
     assert (tmp_path / "x.h5").read_bytes() == before

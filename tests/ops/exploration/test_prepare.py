@@ -5,14 +5,14 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from ops.errors import FatalError
-from ops.exploration import sanity as sanity_module
-from ops.exploration.prepare import perturbed_cells, prepare_exploration, static_task_count
-from ops.exploration.sanity import sanity_md
-from ops.exploration.settings import LearningSettings
-from ops.exploration.state import initial_state
-from ops.files import read_json
-from ops.md.simulate import Outcome
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.exploration import sanity as sanity_module
+from dpa_sse.ops.exploration.prepare import perturbed_cells, prepare_exploration, static_task_count
+from dpa_sse.ops.exploration.sanity import sanity_md
+from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.state import initial_state
+from dpa_sse.ops.files import read_json
+from dpa_sse.ops.md.simulate import Outcome
 
 SETTINGS = LearningSettings(
     stages=[

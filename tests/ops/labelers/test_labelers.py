@@ -12,14 +12,14 @@ import pytest
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from ops.errors import InputError, TransientError
-from ops.labelers import mock
-from ops.labelers.base import label_with_calculator, status_record
-from ops.labelers.registry import make_labeler
-from ops.labelers.settings import AseLabeler, MockLabeler
-from ops.structures.build import build_cell
-from ops.structures.perturb import perturb_atoms
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.errors import InputError, TransientError
+from dpa_sse.ops.labelers import mock
+from dpa_sse.ops.labelers.base import label_with_calculator, status_record
+from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.settings import AseLabeler, MockLabeler
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.perturb import perturb_atoms
+from dpa_sse.ops.structures.settings import SystemSettings
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +184,8 @@ def test_mock_fails_as_told(atoms, failure, verdict):
 @pytest.mark.parametrize("failure", ["crash", "hang"])
 def test_mock_ends_or_stalls_the_first_attempt_only(tmp_path, failure):
     code = (
-        "from pathlib import Path; from ase import Atoms; from ops.labelers.mock import MockPotential\n"
-        "from ops.labelers.settings import MockLabeler\n"
+        "from pathlib import Path; from ase import Atoms; from dpa_sse.ops.labelers.mock import MockPotential\n"
+        "from dpa_sse.ops.labelers.settings import MockLabeler\n"
         "atoms = Atoms('LiS', positions=[[0, 0, 0], [2, 0, 0]], cell=[9, 9, 9], pbc=True)\n"
         f"made = MockPotential(MockLabeler(fail_every=1, failure={failure!r})).label([atoms], Path('work'))\n"
         "print(made[0].status)\n"

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from ops.labelers import label as label_module
-from ops.labelers.aimd import run_aimd
-from ops.labelers.label import label_frames
-from ops.labelers.settings import AimdSettings, AseLabeler, MockLabeler
-from ops.structures.build import write_cells
-from ops.structures.extxyz import read_frames, write_frames
-from ops.structures.perturb import perturb_cells
-from ops.structures.settings import PerturbSettings, SystemSettings
+from dpa_sse.ops.labelers import label as label_module
+from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.label import label_frames
+from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler, MockLabeler
+from dpa_sse.ops.structures.build import write_cells
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.structures.perturb import perturb_cells
+from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 
 SETTINGS = AimdSettings(temperatures_K=[300.0, 900.0], steps=12, sample_every=3)
 
@@ -244,8 +244,8 @@ class Native:
 
 
 def test_native_dynamics_is_preferred_and_its_bad_frames_are_told(tasks, tmp_path, monkeypatch):
-    from ops.labelers import aimd
-    from ops.labelers.base import AimdResult
+    from dpa_sse.ops.labelers import aimd
+    from dpa_sse.ops.labelers.base import AimdResult
 
     frame = label_module.make_labeler(MockLabeler()).label([read_frames(tasks / "task.000/cell.extxyz")[0]])[0].atoms
     frames = []

@@ -11,7 +11,7 @@ from ase.build import bulk
 
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
 PATCH = textwrap.dedent("""
-    from ops.md import lammps
+    from dpa_sse.ops.md import lammps
 
     def lennard_jones(type_map, models, every, names):
         return [
@@ -32,7 +32,7 @@ def one_thread(monkeypatch):
 @pytest.fixture
 def lennard_jones(monkeypatch):
     """Replace the Deep Potential in LAMMPS inputs by Lennard-Jones; returns the code that does so in a child."""
-    from ops.md import lammps
+    from dpa_sse.ops.md import lammps
 
     monkeypatch.setattr(lammps, "_potential_lines", lammps._potential_lines)  # put back afterwards
     exec(PATCH, {})  # noqa: S102

@@ -7,9 +7,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ops.errors import FatalError, InputError
-from ops.md.lammps import Names, Simulation, atomic_masses, input_text, lammps_command, write_data
-from ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.md.lammps import Names, Simulation, atomic_masses, input_text, lammps_command, write_data
+from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
 
 NUMBERS = {"temperature_K": 300.0, "timestep_fs": 2.0, "steps": 10, "dump_every": 5, "thermo_every": 5, "seed": 1}
 

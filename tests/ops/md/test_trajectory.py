@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.md import trajectory
-from ops.md.trajectory import DumpReader
+from dpa_sse.ops.md import trajectory
+from dpa_sse.ops.md.trajectory import DumpReader
 
 ATOMS = 5
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.labelers.aimd import run_aimd
-from ops.labelers.settings import AimdSettings, AseLabeler
-from ops.structures import library
-from ops.structures.build import write_cells
-from ops.structures.extxyz import read_frames
-from ops.structures.perturb import perturb_cells
-from ops.structures.settings import PerturbSettings, SystemSettings
+from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler
+from dpa_sse.ops.structures import library
+from dpa_sse.ops.structures.build import write_cells
+from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.perturb import perturb_cells
+from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 
 SYSTEMS = [
     SystemSettings(name=entry.system, structure=entry.name)

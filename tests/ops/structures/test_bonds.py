@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ops.structures.bonds import covalent_pairs, keep_bonds
-from ops.structures.distances import neighbour_pairs
-from ops.structures.library import cell_from_entry, load_entry, names
+from dpa_sse.ops.structures.bonds import covalent_pairs, keep_bonds
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.library import cell_from_entry, load_entry, names
 
 MEASURED = [
     name for name in names() if (entry := load_entry(name)).ordered and entry.experimental_lattice_used

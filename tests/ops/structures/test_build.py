@@ -8,12 +8,12 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import write
 
-from ops.errors import InputError
-from ops.structures.build import build_cell, build_ensemble, write_cells
-from ops.structures.distances import neighbour_pairs
-from ops.structures.extxyz import read_frames
-from ops.structures.library import expand_site, load_entry
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.build import build_cell, build_ensemble, write_cells
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.library import expand_site, load_entry
+from dpa_sse.ops.structures.settings import SystemSettings
 
 
 def build(structure, base_dir=Path(), seed=1, **more):

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ops.structures import distances
+from dpa_sse.ops.structures import distances
 
 
 def random_cell(seed):

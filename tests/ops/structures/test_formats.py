@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from ase.io import write
 
-from ops.errors import InputError
-from ops.structures.build import build_cell
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.settings import SystemSettings
 
 BOHR = 0.529177210903
 

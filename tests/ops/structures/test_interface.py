@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.errors import InputError
-from ops.structures.bonds import covalent_pairs
-from ops.structures.build import build_cell
-from ops.structures.distances import neighbour_pairs
-from ops.structures.interface import InterfaceOptions, build_interface, build_slab
-from ops.structures.references import references
-from ops.structures.settings import SystemSettings
-from ops.structures.solution import parse_formula
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.bonds import covalent_pairs
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.interface import InterfaceOptions, build_interface, build_slab
+from dpa_sse.ops.structures.references import references
+from dpa_sse.ops.structures.settings import SystemSettings
+from dpa_sse.ops.structures.solution import parse_formula
 
 
 def cell(name):

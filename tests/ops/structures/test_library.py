@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from ops.errors import InputError
-from ops.structures import library
-from ops.structures.check import check_cell
-from ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures import library
+from dpa_sse.ops.structures.check import check_cell
+from dpa_sse.ops.structures.distances import neighbour_pairs
 
 NAMES = library.names()
 ORDERED = [name for name in NAMES if not name.endswith("_disordered")]
@@ -131,7 +131,7 @@ def test_library_path_needs_no_heavy_import():
     import sys
 
     code = (
-        "import sys; from ops.structures.library import *; cell_from_entry(load_entry('Li10GeP2S12'));"
+        "import sys; from dpa_sse.ops.structures.library import *; cell_from_entry(load_entry('Li10GeP2S12'));"
         "bad = [m for m in ('pymatgen', 'scipy', 'torch', 'dpdata') if m in sys.modules]; sys.exit(bool(bad))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ops.errors import InputError
-from ops.structures import symmetry
-from ops.structures.disorder import DisorderedCell, from_atoms, from_entry
-from ops.structures.distances import neighbour_pairs
-from ops.structures.library import cell_from_entry, load_entry
-from ops.structures.order import integer_counts, order_cells, pool_lithium
-from ops.structures.supercell import near_cubic
-from ops.structures.symmetry import canonical, site_permutations
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures import symmetry
+from dpa_sse.ops.structures.disorder import DisorderedCell, from_atoms, from_entry
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.ops.structures.order import integer_counts, order_cells, pool_lithium
+from dpa_sse.ops.structures.supercell import near_cubic
+from dpa_sse.ops.structures.symmetry import canonical, site_permutations
 
 UNIT = np.eye(3, dtype=int)
 

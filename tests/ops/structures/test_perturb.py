@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ops.errors import InputError
-from ops.structures.build import build_cell, write_cells
-from ops.structures.distances import nearest_distances, neighbour_pairs
-from ops.structures.extxyz import read_frames
-from ops.structures.perturb import perturb_atoms, perturb_cells, perturb_copies
-from ops.structures.settings import PerturbSettings, SystemSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.build import build_cell, write_cells
+from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
+from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.perturb import perturb_atoms, perturb_cells, perturb_copies
+from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 
 SYSTEMS = [
     SystemSettings(name="Li2S", structure="Li2S"),
@@ -108,7 +108,7 @@ def test_thousand_cells_are_quick():
     import time
 
     atoms = build_cell(SystemSettings(name="x", structure="Li10GeP2S12", supercell=(2, 2, 1)), Path(), 1)
-    from ops.structures.perturb import find_contacts
+    from dpa_sse.ops.structures.perturb import find_contacts
 
     contacts, rng = find_contacts(atoms, 0.1), np.random.default_rng(0)
     start = time.process_time()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ops.structures.library import load_entry
-from ops.structures.picture import draw_text
+from dpa_sse.ops.structures.library import load_entry
+from dpa_sse.ops.structures.picture import draw_text
 
 
 def test_letters_are_elements_of_the_entry() -> None:

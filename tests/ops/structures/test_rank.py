@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ops.errors import InputError
-from ops.labelers.registry import make_labeler
-from ops.labelers.settings import MockLabeler
-from ops.structures.build import build_ensemble
-from ops.structures.rank import ewald_energy, rank_by_ewald, rank_by_labeler
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.settings import MockLabeler
+from dpa_sse.ops.structures.build import build_ensemble
+from dpa_sse.ops.structures.rank import ewald_energy, rank_by_ewald, rank_by_labeler
+from dpa_sse.ops.structures.settings import SystemSettings
 
 
 @pytest.fixture(scope="module")

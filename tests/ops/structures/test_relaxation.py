@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ops.structures.bonds import covalent_pairs
-from ops.structures.build import build_cell
-from ops.structures.library import load_entry, names
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.structures.bonds import covalent_pairs
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.library import load_entry, names
+from dpa_sse.ops.structures.settings import SystemSettings
 
 FORCE_EV_A = 0.05
 STEPS = 150
@@ -19,8 +19,8 @@ def relaxed_displacements(name, tmp_path):
     """Relax a cell at its lattice; return displacements (Angstrom, without drift), atoms before and after."""
     from ase.optimize import FIRE
 
-    from ops.labelers.registry import make_labeler
-    from ops.labelers.settings import AseLabeler
+    from dpa_sse.ops.labelers.registry import make_labeler
+    from dpa_sse.ops.labelers.settings import AseLabeler
 
     before = build_cell(SystemSettings(name="a", structure=name), tmp_path, 1)
     after = before.copy()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.structures.build import build_cell, build_ensemble
-from ops.structures.extxyz import frame_text
-from ops.structures.interface import InterfaceOptions, build_interface
-from ops.structures.perturb import perturb_copies
-from ops.structures.settings import PerturbSettings, SystemSettings
+from dpa_sse.ops.structures.build import build_cell, build_ensemble
+from dpa_sse.ops.structures.extxyz import frame_text
+from dpa_sse.ops.structures.interface import InterfaceOptions, build_interface
+from dpa_sse.ops.structures.perturb import perturb_copies
+from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 
 SYSTEMS = {
     "library": {"structure": "Li7P3S11"},

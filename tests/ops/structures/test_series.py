@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ops.errors import InputError
-from ops.structures.build import build_cell
-from ops.structures.series import base_name, expand_system
-from ops.structures.settings import SystemSettings
-from pipeline.config import ConfigError, load_checked, load_project, resolved_yaml
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.series import base_name, expand_system
+from dpa_sse.ops.structures.settings import SystemSettings
+from dpa_sse.pipeline.config import ConfigError, load_checked, load_project, resolved_yaml
 
 HEAD = "name: x\ntype_map: [Li, Ge, Sn, P, S, Cl]\npretrain: null\nsystems:\n"
 LGPS = '{name: LGPS, structure: "Li10Ge{1-x}Sn{x}P2S12", series: {x: [0, 0.25, 1]}, supercell: [2, 1, 1]}'

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.errors import InputError
-from ops.structures.build import build_cell, build_ensemble
-from ops.structures.distances import neighbour_pairs
-from ops.structures.settings import SystemSettings
-from ops.structures.solution import find_solution, parse_formula
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.build import build_cell, build_ensemble
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.settings import SystemSettings
+from dpa_sse.ops.structures.solution import find_solution, parse_formula
 
 
 def build(structure, **more):

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.structures.build import build_cell, build_ensemble
-from ops.structures.disorder import from_atoms
-from ops.structures.library import cell_from_entry, load_entry
-from ops.structures.settings import SystemSettings
-from ops.structures.sqs import pair_statistics, quasi_random
-from ops.structures.supercell import near_cubic, wide_enough
+from dpa_sse.ops.structures.build import build_cell, build_ensemble
+from dpa_sse.ops.structures.disorder import from_atoms
+from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.ops.structures.settings import SystemSettings
+from dpa_sse.ops.structures.sqs import pair_statistics, quasi_random
+from dpa_sse.ops.structures.supercell import near_cubic, wide_enough
 
 
 def rock_salt(matrix):

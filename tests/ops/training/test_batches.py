@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.errors import FatalError
-from ops.training.worker import batch_order, check_lcurve, cut_lcurve
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.training.worker import batch_order, check_lcurve, cut_lcurve
 
 LCURVE = """#  step         rmse_trn    rmse_e_trn   lr
 # If there is no available reference data, rmse_*_{val,trn} will print nan

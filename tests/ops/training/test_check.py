@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ops.training.check import input_faults
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.training.check import input_faults
+from dpa_sse.ops.training.settings import TrainSettings
 
 TYPE_MAP = ["Li", "P", "S"]
 REPINIT, REPFORMER = "model.descriptor.repinit", "model.descriptor.repformer"

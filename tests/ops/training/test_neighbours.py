@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.errors import InputError
-from ops.training.datasets import read_frames, split_systems
-from ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
-from ops.training.presets import training_input
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.training.datasets import read_frames, split_systems
+from dpa_sse.ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
+from dpa_sse.ops.training.presets import training_input
+from dpa_sse.ops.training.settings import TrainSettings
 
 
 def rock_salt(folder: Path) -> Path:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.errors import InputError
-from ops.training.check import validate_input
-from ops.training.presets import (
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.training.check import validate_input
+from dpa_sse.ops.training.presets import (
     apply_overrides,
     check_preset,
     load_preset,
@@ -15,7 +15,7 @@ from ops.training.presets import (
     preset_names,
     training_input,
 )
-from ops.training.settings import TrainSettings
+from dpa_sse.ops.training.settings import TrainSettings
 
 TYPE_MAP = ["Li", "P", "S"]
 REQUIRED = {"se_e2_a-tiny", "se_e2_a", "dpa2-tiny", "dpa2-paper", "dpa2-paper-b"}

@@ -17,16 +17,16 @@ import numpy as np
 import psutil
 import pytest
 
-from ops.errors import FatalError, InputError, TransientError
-from ops.files import read_json, write_json
-from ops.tools import run_tool
-from ops.training.adopt import adopt_model
-from ops.training.datasets import split_systems
-from ops.training.evaluate import evaluate
-from ops.training.finetune import choose_frames, finetune_model
-from ops.training.presets import training_input
-from ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
-from ops.training.train import change_bias, read_lcurve, resolve_model, train_model
+from dpa_sse.ops.errors import FatalError, InputError, TransientError
+from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.tools import run_tool
+from dpa_sse.ops.training.adopt import adopt_model
+from dpa_sse.ops.training.datasets import split_systems
+from dpa_sse.ops.training.evaluate import evaluate
+from dpa_sse.ops.training.finetune import choose_frames, finetune_model
+from dpa_sse.ops.training.presets import training_input
+from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
+from dpa_sse.ops.training.train import change_bias, read_lcurve, resolve_model, train_model
 
 TYPE_MAP = ["Li", "S", "Br"]
 STEPS = 24
@@ -234,9 +234,9 @@ def test_wrong_input_is_refused_before_anything_starts(
 
 def test_command_line_of_the_child_is_this_package() -> None:
     """The child must import this package also when it is not installed and another working folder is current."""
-    from ops.training.train import child_environment
+    from dpa_sse.ops.training.train import child_environment
 
-    code = "import ops.training.worker as w; print(w.__file__)"
+    code = "import dpa_sse.ops.training.worker as w; print(w.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **child_environment()}, cwd="/", capture_output=True,
         text=True, check=True,

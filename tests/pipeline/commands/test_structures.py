@@ -7,11 +7,11 @@ import pytest
 from ase.io import write
 from typer.testing import CliRunner
 
-from ops.errors import InputError
-from ops.structures.distances import neighbour_pairs
-from ops.structures.extxyz import read_frames
-from ops.structures.library import cell_from_entry, load_entry
-from pipeline.commands.structures import app
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.pipeline.commands.structures import app
 
 
 def call(*arguments):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import main
+from dpa_sse.pipeline.cli import main
 
 CIF = """data_x
 _cell_length_a 5.7

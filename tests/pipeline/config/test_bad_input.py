@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ConfigError, Problem, load_checked
+from dpa_sse.pipeline.config import ConfigError, Problem, load_checked
 
 BAD = Path(__file__).parent / "bad"
 FILES = sorted(BAD.glob("*.yaml"))

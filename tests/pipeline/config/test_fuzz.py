@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ConfigError, load_checked, load_project
+from dpa_sse.pipeline.config import ConfigError, load_checked, load_project
 
 QUICKSTART = (Path(__file__).parent / "good" / "quickstart.yaml").read_text(encoding="utf-8")
 TOKENS = [

@@ -12,8 +12,16 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ops.errors import InputError
-from pipeline.config import ConfigError, Project, check_project, load_checked, load_located, load_project, resolved_yaml
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.config import (
+    ConfigError,
+    Project,
+    check_project,
+    load_checked,
+    load_located,
+    load_project,
+    resolved_yaml,
+)
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -162,7 +170,7 @@ def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
 
 def test_deepmd_is_imported_only_to_check_what_is_not_of_the_package() -> None:
     code = (
-        "import sys; from pipeline.config import load_checked; load_checked(sys.argv[1]); "
+        "import sys; from dpa_sse.pipeline.config import load_checked; load_checked(sys.argv[1]); "
         "print([name for name in sys.modules if name.split('.')[0] in ('deepmd', 'torch')])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(ROOT / "configs" / "quickstart.yaml")],
@@ -274,7 +282,7 @@ def test_located_points_to_the_line_or_to_the_section_around() -> None:
 
 def test_checking_imports_nothing_heavy_and_takes_less_than_a_second() -> None:
     code = (
-        "import sys, time; from pipeline.config import load_checked; load_checked(sys.argv[1]);"
+        "import sys, time; from dpa_sse.pipeline.config import load_checked; load_checked(sys.argv[1]);"
         "heavy = {'torch', 'deepmd', 'pymatgen', 'dpdata', 'dflow', 'scipy', 'matplotlib', 'chgnet', 'dpgen2'};"
         "print(sorted(heavy & set(sys.modules)), time.process_time())"
     )

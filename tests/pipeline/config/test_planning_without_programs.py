@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ConfigError, load_checked
+from dpa_sse.pipeline.config import ConfigError, load_checked
 
 VASP = Path(__file__).parents[3] / "configs" / "paper" / "labeling_vasp.yaml"
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ops.files import jsonable
-from pipeline.report.build import ReportInputs
+from dpa_sse.ops.files import jsonable
+from dpa_sse.pipeline.report.build import ReportInputs
 
 K_B = 8.617333262e-5
 LI_IN_CELL = 24
@@ -325,7 +325,7 @@ def conductivity(
     root: Path, rng: np.random.Generator, verdicts: dict[float, str], system: str = "Li6PS5Br", reason: str = ""
 ) -> Path:
     """Write a conductivity folder; the Arrhenius part is the project's own fit of the diffusive temperatures."""
-    from ops.conductivity.arrhenius import Point, summarise
+    from dpa_sse.ops.conductivity.arrhenius import Point, summarise
 
     folder = root / "conductivity"
     runs, temperatures, points = [], [], []

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import report_inputs as made
 
-from ops.conductivity.arrhenius import Point, determined, summarise
-from pipeline.report import page, transport
-from pipeline.report.build import ReportInputs, build_report
-from pipeline.report.figures import plain, slug
-from pipeline.report.inputs import ReportData, load_data, read_table
-from pipeline.report.sections_transport import _checks
-from pipeline.report.summary import overall_status
-from pipeline.report.verdict import judge
+from dpa_sse.ops.conductivity.arrhenius import Point, determined, summarise
+from dpa_sse.pipeline.report import page, transport
+from dpa_sse.pipeline.report.build import ReportInputs, build_report
+from dpa_sse.pipeline.report.figures import plain, slug
+from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
+from dpa_sse.pipeline.report.sections_transport import _checks
+from dpa_sse.pipeline.report.summary import overall_status
+from dpa_sse.pipeline.report.verdict import judge
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_value_beside_a_refusal_is_not_shown() -> None:
 
 
 def test_keys_are_those_of_the_analysis() -> None:
-    from ops.conductivity.run import Run, report
-    from ops.conductivity.settings import ConductivitySettings
+    from dpa_sse.ops.conductivity.run import Run, report
+    from dpa_sse.ops.conductivity.settings import ConductivitySettings
 
     numbers = report([Run("r", "s", 800.0)], {}, ConductivitySettings())
     assert set(made.NUMBERS) <= set(numbers)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import report_inputs as made
 
-from pipeline.report.build import ReportInputs, build_report
+from dpa_sse.pipeline.report.build import ReportInputs, build_report
 
 HOSTILE = '<script>alert("x")</script>$\\frac{$ & -- \x07'
 

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ops.data.audit.consistency import check_bulk_modulus, check_consistency
-from ops.data.audit.duplicates import find_duplicates
-from ops.data.audit.frames import make_table
-from ops.data.audit.labels import check_distances, check_forces, fit_energies
-from ops.data.audit.run import audit_data
-from ops.data.audit.text import audit_text
-from ops.data.convert import frames_to_blocks
-from ops.data.exchange import convert_data
-from ops.data.writing import write_data
-from ops.errors import InputError
-from ops.labelers.base import with_results
-from ops.labelers.mock import mock_energy
-from ops.structures.build import build_cell
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.data.audit.consistency import check_bulk_modulus, check_consistency
+from dpa_sse.ops.data.audit.duplicates import find_duplicates
+from dpa_sse.ops.data.audit.frames import make_table
+from dpa_sse.ops.data.audit.labels import check_distances, check_forces, fit_energies
+from dpa_sse.ops.data.audit.run import audit_data
+from dpa_sse.ops.data.audit.text import audit_text
+from dpa_sse.ops.data.convert import frames_to_blocks
+from dpa_sse.ops.data.exchange import convert_data
+from dpa_sse.ops.data.writing import write_data
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.base import with_results
+from dpa_sse.ops.labelers.mock import mock_energy
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.settings import SystemSettings
 
 TYPE_MAP = ["Li", "S", "Cl"]
 MOCK_SCALE = 0.89  # brings the cells to zero pressure of the mock potential
@@ -339,7 +339,7 @@ def test_reversed_virial_alone_is_seen_in_the_pressure(blocks):
 @pytest.mark.parametrize(("factor", "words"), [(1, None), (-1, "wrong sign"), (10, "times the finite strain")])
 def test_finite_strain_of_a_calculator(blocks, tmp_path, factor, words):
     scaled("virial", factor)(blocks)
-    result = audit(blocks, tmp_path, calculator="ops.labelers.mock:mock_calculator", strain_frames=4)
+    result = audit(blocks, tmp_path, calculator="dpa_sse.ops.labelers.mock:mock_calculator", strain_frames=4)
     strain = result["data_sets"][0]["strain"]
     assert strain["frames"] == 4
     assert strain["slope"] == pytest.approx(factor, rel=1e-2)

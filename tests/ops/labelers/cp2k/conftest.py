@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ops.labelers.settings import Cp2kLabeler
-from ops.structures.extxyz import read_frames
+from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.structures.extxyz import read_frames
 
 DATA = Path(__file__).resolve().parents[3] / "data" / "cp2k"
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "cp2k"
@@ -57,7 +57,7 @@ def licl() -> Atoms:
 @pytest.fixture
 def fake(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cp2kLabeler:
     """Return settings with the fake program."""
-    from ops.labelers.cp2k import program
+    from dpa_sse.ops.labelers.cp2k import program
 
     program.version.cache_clear()
     monkeypatch.delenv("FAKE_CP2K", raising=False)

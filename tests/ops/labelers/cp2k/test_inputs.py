@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.errors import InputError
-from ops.labelers.base import AimdRun
-from ops.labelers.cp2k.inputs import dynamics_input, kpoint_mesh, single_point_input
-from ops.labelers.cp2k.kinds import choose_kinds
-from ops.labelers.cp2k.sections import parse, render
-from ops.labelers.cp2k.template import template_problems
-from ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.labelers.base import AimdRun
+from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, kpoint_mesh, single_point_input
+from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
+from dpa_sse.ops.labelers.cp2k.sections import parse, render
+from dpa_sse.ops.labelers.cp2k.template import template_problems
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
 from tests.ops.labelers.cp2k.conftest import GOLDEN, VALENCE, li2s
 
 TEMPLATE = (GOLDEN.parent.parent / "data" / "cp2k" / "template.inp").read_text()

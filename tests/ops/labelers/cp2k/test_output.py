@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, has_ended, read_evaluations, why_it_stopped
+from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, has_ended, read_evaluations, why_it_stopped
 from tests.ops.labelers.cp2k.conftest import DATA
 
 HARTREE_EV, BOHR_A, GPA_EV_A3 = 27.211386, 0.52917721, 1 / 160.21766

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ops.labelers.aimd import run_aimd
-from ops.labelers.cp2k.labeler import Cp2kPotential
-from ops.labelers.settings import AimdSettings, Cp2kLabeler
-from ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.cp2k.labeler import Cp2kPotential
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kLabeler
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cp2k") is None, reason="the program cp2k is not installed (Debian, Ubuntu: apt-get install cp2k)"
@@ -96,8 +96,8 @@ def test_killed_dynamics_equals_an_unbroken_one(salt: Atoms, tmp_path: Path) -> 
     settings = AimdSettings(temperatures_K=[300.0], steps=8, sample_every=2, timestep_fs=1.0, thermostat="csvr")
     run_aimd(tmp_path / "task", XTB, settings, 1, tmp_path / "whole")
     code = (
-        "from pathlib import Path; from ops.labelers.aimd import run_aimd\n"
-        "from ops.labelers.settings import AimdSettings, Cp2kLabeler\n"
+        "from pathlib import Path; from dpa_sse.ops.labelers.aimd import run_aimd\n"
+        "from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kLabeler\n"
         f"settings = AimdSettings(**{settings.model_dump()!r})\n"
         "run_aimd(Path('task'), Cp2kLabeler(method='gfn1-xtb', eps_scf=1e-8), settings, 1, Path('broken'))\n"
     )

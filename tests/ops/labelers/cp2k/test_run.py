@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from ops.data.level import join_levels
-from ops.errors import FatalError, TransientError
-from ops.labelers.aimd import run_aimd
-from ops.labelers.cp2k.labeler import Cp2kPotential
-from ops.labelers.cp2k.output import read_evaluations
-from ops.labelers.label import label_frames
-from ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
-from ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.data.level import join_levels
+from dpa_sse.ops.errors import FatalError, TransientError
+from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.cp2k.labeler import Cp2kPotential
+from dpa_sse.ops.labelers.cp2k.output import read_evaluations
+from dpa_sse.ops.labelers.label import label_frames
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.labelers.cp2k.conftest import DATA
 
 AIMD = AimdSettings(temperatures_K=[300.0], steps=7, sample_every=2, timestep_fs=1.0, thermostat="nose-hoover")

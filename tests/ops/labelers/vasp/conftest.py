@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.labelers.settings import VaspLabeler
-from ops.labelers.vasp import job
-from ops.structures.build import build_cell
-from ops.structures.perturb import perturb_atoms
-from ops.structures.settings import SystemSettings
+from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.vasp import job
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.perturb import perturb_atoms
+from dpa_sse.ops.structures.settings import SystemSettings
 from tests.fake_vasp import FAKE, write_library
 
 

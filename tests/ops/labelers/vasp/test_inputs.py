@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ops.errors import FatalError, InputError
-from ops.labelers.kmesh import kspacing_mesh
-from ops.labelers.registry import aimd_problems, labeler_problems
-from ops.labelers.settings import AimdSettings, VaspLabeler
-from ops.labelers.vasp.incar import incar_problems, incar_text, label_incar, read_incar, single_point_tags
-from ops.labelers.vasp.job import poscar_text
-from ops.labelers.vasp.kmesh import kpoints_text
-from ops.labelers.vasp.potcar import find_potcar
-from pipeline.config import ConfigError, load_checked
-from pipeline.config.load import load_project
+from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.labelers.kmesh import kspacing_mesh
+from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
+from dpa_sse.ops.labelers.settings import AimdSettings, VaspLabeler
+from dpa_sse.ops.labelers.vasp.incar import incar_problems, incar_text, label_incar, read_incar, single_point_tags
+from dpa_sse.ops.labelers.vasp.job import poscar_text
+from dpa_sse.ops.labelers.vasp.kmesh import kpoints_text
+from dpa_sse.ops.labelers.vasp.potcar import find_potcar
+from dpa_sse.pipeline.config import ConfigError, load_checked
+from dpa_sse.pipeline.config.load import load_project
 from tests.fake_vasp import FAKE, potcar_text, write_library
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -288,7 +288,7 @@ def test_launcher_without_program(library, monkeypatch):
 
 
 def test_labels_of_different_levels_are_not_mixed():
-    from ops.data.level import join_levels
+    from dpa_sse.ops.data.level import join_levels
 
     lithium = {"Li": {"titel": "Li", "sha256": "1"}}
     one = {"code": "VASP", "settings": {"GGA": "PS", "ENCUT": "600"}, "potentials": lithium}
@@ -312,7 +312,7 @@ def test_labels_of_different_levels_are_not_mixed():
     ("ENCUT", "600", "600.1", False),
 ])
 def test_spelling_is_no_other_level(name, one, other, same):
-    from ops.data.level import join_levels
+    from dpa_sse.ops.data.level import join_levels
 
     levels = [{"code": "VASP", "settings": {name: value}} for value in (one, other)]
     if same:
@@ -323,7 +323,7 @@ def test_spelling_is_no_other_level(name, one, other, same):
 
 
 def test_plan_writes_the_inputs(tmp_path, cell):
-    from ops.labelers.vasp.labeler import Vasp
+    from dpa_sse.ops.labelers.vasp.labeler import Vasp
 
     Vasp.write_inputs(VaspLabeler(), cell, AimdSettings(), tmp_path / "Li2S")
     assert (tmp_path / "Li2S/INCAR").read_text() == (GOLDEN / "INCAR").read_text()

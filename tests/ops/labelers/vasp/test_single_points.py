@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from ops.errors import FatalError
-from ops.labelers.label import label_frames
-from ops.labelers.mock import mock_energy
-from ops.labelers.registry import make_labeler
-from ops.labelers.settings import VaspLabeler
-from ops.labelers.vasp import job
-from ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.labelers.label import label_frames
+from dpa_sse.ops.labelers.mock import mock_energy
+from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.vasp import job
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 
 def label(settings, frames, work):
@@ -39,7 +39,7 @@ def test_other_readers_agree(plan, settings, frames, tmp_path):
     import dpdata
     from ase.io import read
 
-    from ops.data.convert import virial_of
+    from dpa_sse.ops.data.convert import virial_of
 
     result = label(settings, frames[:1], tmp_path)[0]
     folder = tmp_path / "frame.000"
@@ -195,8 +195,8 @@ def test_command_from_the_environment(plan, frames, tmp_path, settings, monkeypa
 
 
 def test_no_process_is_left_when_the_task_is_interrupted(plan, settings, frames, tmp_path, monkeypatch):
-    from ops.errors import TransientError
-    from ops.task import _time_limit
+    from dpa_sse.ops.errors import TransientError
+    from dpa_sse.ops.task import _time_limit
 
     plan("deaf")
     jobs = []
@@ -211,8 +211,8 @@ def test_no_process_is_left_when_the_task_is_interrupted(plan, settings, frames,
 
 
 def test_labels_survive_a_task_that_runs_out_of_time(plan, settings, frames, tmp_path):
-    from ops.errors import TransientError
-    from ops.task import _time_limit
+    from dpa_sse.ops.errors import TransientError
+    from dpa_sse.ops.task import _time_limit
 
     task, out = tmp_path / "task", tmp_path / "out"
     task.mkdir()

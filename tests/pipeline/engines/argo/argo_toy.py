@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ops.errors import FatalError, TransientError
-from ops.files import read_json, write_json, write_text
-from ops.success import require_success
-from ops.task import FanOutOP, TaskOP, results
-from pipeline.engines.platform import Platform, Resources
-from pipeline.runs import Run
-from pipeline.wiring import Flow
+from dpa_sse.ops.errors import FatalError, TransientError
+from dpa_sse.ops.files import read_json, write_json, write_text
+from dpa_sse.ops.success import require_success
+from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.pipeline.engines.platform import Platform, Resources
+from dpa_sse.pipeline.runs import Run
+from dpa_sse.pipeline.wiring import Flow
 
 
 def note(line: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from emulator import ROOT, Emulator
 
-from pipeline.config import load_checked
-from pipeline.engines.argo.render import render
+from dpa_sse.pipeline.config import load_checked
+from dpa_sse.pipeline.engines.argo.render import render
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def numbers(summary: Path, trajectories: dict[str, Path]) -> dict[str, Any]:
 
 @pytest.mark.timeout(3600)
 def test_emulated_argo_gives_the_numbers_of_the_local_engine(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline", "run", str(MOCK), "-s", ONE_THREAD]
+    command = [sys.executable, "-m", "dpa_sse.pipeline", "run", str(MOCK), "-s", ONE_THREAD]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.config import load_checked
-from pipeline.engines.argo.limits import steps_of
-from pipeline.engines.argo.render import render
-from pipeline.engines.argo.text import dump
+from dpa_sse.pipeline.config import load_checked
+from dpa_sse.pipeline.engines.argo.limits import steps_of
+from dpa_sse.pipeline.engines.argo.render import render
+from dpa_sse.pipeline.engines.argo.text import dump
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = ROOT / "tests" / "golden" / "argo-learning.yaml"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.errors import InputError
-from pipeline.config import load_checked
-from pipeline.engines.argo.render import render
-from pipeline.engines.argo.results import config_of
-from pipeline.runs import split_task
+from dpa_sse.ops.errors import InputError
+from dpa_sse.pipeline.config import load_checked
+from dpa_sse.pipeline.engines.argo.render import render
+from dpa_sse.pipeline.engines.argo.results import config_of
+from dpa_sse.pipeline.runs import split_task
 
 MOCK = Path(__file__).resolve().parents[4] / "tests" / "flow" / "mock.yaml"
 

@@ -16,14 +16,14 @@ from emulator import ROOT
 from fake_cluster import FakeCluster
 from typer.testing import CliRunner
 
-from ops.errors import InputError
-from ops.files import read_json
-from ops.store import FolderBucket
-from pipeline.cli import app
-from pipeline.commands import argo_runs
-from pipeline.engines.argo import bucket as bucket_module
-from pipeline.engines.argo import nodes
-from pipeline.engines.argo.cluster import find_run
+from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.files import read_json
+from dpa_sse.ops.store import FolderBucket
+from dpa_sse.pipeline.cli import app
+from dpa_sse.pipeline.commands import argo_runs
+from dpa_sse.pipeline.engines.argo import bucket as bucket_module
+from dpa_sse.pipeline.engines.argo import nodes
+from dpa_sse.pipeline.engines.argo.cluster import find_run
 
 MOCK = str(ROOT / "tests" / "flow" / "mock.yaml")
 BEGUN, ENDED = "2026-01-01T10:00:00Z", "2026-01-01T10:02:00Z"

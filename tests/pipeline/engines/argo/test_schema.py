@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import load_checked
-from pipeline.engines.argo.finish import as_template
-from pipeline.engines.argo.render import render
-from pipeline.engines.argo.text import dump
+from dpa_sse.pipeline.config import load_checked
+from dpa_sse.pipeline.engines.argo.finish import as_template
+from dpa_sse.pipeline.engines.argo.render import render
+from dpa_sse.pipeline.engines.argo.text import dump
 
 ROOT = Path(__file__).resolve().parents[4]
 MOCK = ROOT / "tests" / "flow" / "mock.yaml"
