@@ -16,9 +16,9 @@ MAX_CHAIN_OVERHEAD_S = 2.0
 
 def measure(folder: Path, build: str, count: int) -> tuple[float, float, float]:
     """Return wall seconds, CPU seconds, and the seconds that the tasks themselves took."""
-    from dpa_sse.pipeline.engines.local import execute
+    from dpa_sse.pipeline.engines.local.engine import execute
     from dpa_sse.pipeline.engines.platform import Resources
-    from dpa_sse.pipeline.runs import Run
+    from dpa_sse.pipeline.runs.folder import Run
 
     run = Run(folder)
     run.create()

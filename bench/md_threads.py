@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from dpa_sse.ops.files import read_json
+from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
-from dpa_sse.ops.md.run import run_md
-from dpa_sse.ops.md.simulate import model_file
+from dpa_sse.ops.md.production import run_md
 from dpa_sse.ops.md.tasks import read_cells, write_task
 from dpa_sse.ops.md.trajectory import loop_speed
-from dpa_sse.ops.tools import thread_environment
+from dpa_sse.ops.potential.folder import model_file
 
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
 

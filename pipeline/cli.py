@@ -66,7 +66,7 @@ def init(
     template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
 ) -> None:
     """Print a starter configuration: init quickstart > my.yaml."""
-    from dpa_sse.pipeline.commands.start import starter
+    from dpa_sse.pipeline.commands.project import starter
 
     typer.echo(starter(template), nl=False)
 
@@ -74,7 +74,7 @@ def init(
 @app.command()
 def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
     """Check a configuration; all problems at once, nothing starts."""
-    from dpa_sse.pipeline.commands.start import check_config
+    from dpa_sse.pipeline.commands.project import check_config
 
     raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
 
@@ -87,7 +87,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the steps and task counts; write the inputs to read."""
-    from dpa_sse.pipeline.commands.start import plan_config
+    from dpa_sse.pipeline.commands.project import plan_config
 
     raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
 
@@ -100,7 +100,7 @@ def run(
     name: Annotated[str | None, typer.Option("--name", help="Name of the run folder.")] = None,
 ) -> None:
     """Run a configuration, or go on with it, on this machine."""
-    from dpa_sse.pipeline.commands.start import run_config
+    from dpa_sse.pipeline.commands.project import run_config
 
     raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
 
@@ -140,7 +140,7 @@ def submit(
 def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Go on with an interrupted, failed or waiting run."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.start import resume_run
+    from dpa_sse.pipeline.commands.project import resume_run
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.resume(*there))
@@ -154,7 +154,7 @@ def status(
 ) -> None:
     """Show the stages of a run."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.follow import show_status
+    from dpa_sse.pipeline.commands.monitor import show_status
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.show_status(*there, as_json=as_json))
@@ -166,7 +166,7 @@ def status(
 def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Follow a run until it ends."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.follow import watch_run
+    from dpa_sse.pipeline.commands.monitor import watch_run
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.watch(*there))
@@ -184,7 +184,7 @@ def logs(
 ) -> None:
     """Show the logs of a task, or of all that failed (else the names of the tasks)."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.follow import show_logs
+    from dpa_sse.pipeline.commands.monitor import show_logs
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.show_logs(*there, task, lines))
@@ -196,7 +196,7 @@ def logs(
 def stop(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Stop a run; `resume` goes on with it."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.follow import stop_run
+    from dpa_sse.pipeline.commands.monitor import stop_run
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.stop(*there))
@@ -214,7 +214,7 @@ def download(
 ) -> None:
     """Bring results of a run on a cluster into its folder here."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.follow import say_where
+    from dpa_sse.pipeline.commands.monitor import say_where
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.download_results(*there, steps or [], out))
@@ -225,7 +225,7 @@ def download(
 def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Write the report anew, of an unfinished run too."""
     from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.follow import rebuild_report
+    from dpa_sse.pipeline.commands.monitor import rebuild_report
 
     if there := _on_cluster(run_name, namespace, kubeconfig):
         raise typer.Exit(argo_runs.report(*there, None))
@@ -242,7 +242,7 @@ def op(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("op-result"),
 ) -> None:
     """Run any single OP by hand, outside a workflow."""
-    from dpa_sse.pipeline.commands.single import run_op
+    from dpa_sse.pipeline.commands.op import run_op
 
     raise typer.Exit(run_op(name, settings, inputs or [], numbers or [], out))
 
@@ -253,7 +253,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Show versions, GPU, and which programs were found."""
-    from dpa_sse.pipeline.commands.start import show_doctor
+    from dpa_sse.pipeline.commands.project import show_doctor
 
     raise typer.Exit(show_doctor(as_json=as_json, deep=deep))
 
@@ -271,7 +271,7 @@ def _register_groups() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and exit code 2, never in a traceback."""
-    from dpa_sse.ops.errors import InputError, PipelineError
+    from dpa_sse.ops.core.errors import InputError, PipelineError
 
     try:
         _register_groups()

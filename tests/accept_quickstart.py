@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.pipeline.runs import Run
+from dpa_sse.pipeline.runs.folder import Run
 
 MAX_MINUTES = 15.0
 

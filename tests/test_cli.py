@@ -90,7 +90,7 @@ def test_plan_writes_native_inputs_for_reading(tmp_path: Path) -> None:
 
 
 def test_single_op_by_hand(tmp_path: Path) -> None:
-    from dpa_sse.ops.files import write_json
+    from dpa_sse.ops.core.files import write_json
     from dpa_sse.ops.structures.build import build_cell
     from dpa_sse.ops.structures.extxyz import read_frames, write_frames
     from dpa_sse.ops.structures.settings import SystemSettings

@@ -49,8 +49,8 @@ def caged(runs: int = 150) -> tuple[dict, dict]:
 
 def breathing(strain: float = 0.005, n_frames: int = 20_000) -> tuple[dict, dict]:
     """Return the false diffusion coefficient of a framework whose cell breathes and drifts."""
+    from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory
     from dpa_sse.ops.conductivity.tracks import follow
-    from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
 
     rng = np.random.default_rng(1)
     base = np.array([[20.0, 0, 0], [4.0, 19.0, 0], [2.0, 3.0, 21.0]])

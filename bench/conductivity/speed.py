@@ -26,8 +26,8 @@ def measure(path: Path) -> dict[str, float]:
 def child(path: Path) -> None:
     """Analyse a warm-up run, then the real one; print what the real one took."""
     from dpa_sse.ops.conductivity.analyse import analyse_source, summarise
+    from dpa_sse.ops.conductivity.readers.sources import find_sources
     from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
-    from dpa_sse.ops.conductivity.sources import find_sources
 
     settings, options = ConductivitySettings(figures=False), SourceOptions(temperature_K=600.0, timestep_fs=2.0)
 

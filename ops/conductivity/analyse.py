@@ -35,15 +35,15 @@ import numpy as np
 from dpa_sse.ops.conductivity import arrhenius
 from dpa_sse.ops.conductivity.digits import with_interval
 from dpa_sse.ops.conductivity.estimate import DIFFUSIVE, estimate_self
-from dpa_sse.ops.conductivity.formats import open_trajectory
-from dpa_sse.ops.conductivity.points_table import read_measured, read_points
+from dpa_sse.ops.conductivity.readers.formats import open_trajectory
+from dpa_sse.ops.conductivity.readers.points_table import read_measured, read_points
+from dpa_sse.ops.conductivity.readers.sources import Source, find_sources
 from dpa_sse.ops.conductivity.run import Run, charge_of, measure, nernst_einstein, report
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
-from dpa_sse.ops.conductivity.sources import Source, find_sources
 from dpa_sse.ops.conductivity.tables import write_tables
 from dpa_sse.ops.conductivity.tracks import follow
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import jsonable, write_json
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import jsonable, write_json
 
 SCHEMA = 1
 
@@ -99,7 +99,7 @@ def analyse_folder(
     write_json(out / "conductivity.json", result)
     write_tables(runs, result, settings, out)
     if settings.figures:
-        from dpa_sse.ops.conductivity.figures import write_figures
+        from dpa_sse.ops.conductivity.figures.draw import write_figures
 
         write_figures(runs, result, settings, out / "figures", measured)
     items = [

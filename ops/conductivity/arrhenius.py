@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 KB_EV = 8.617333262e-5
 ADVISED_TEMPERATURES, ADVISED_SPAN_PER_K = 5, 0.8e-3  # points of a line, and how far they reach in 1/T

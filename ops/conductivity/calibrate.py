@@ -9,7 +9,7 @@ import numpy as np
 
 from dpa_sse.ops.conductivity.correlation import cross_msd, fourth_moments, log_lags, msd_tensor
 from dpa_sse.ops.conductivity.estimate import DIFFUSIVE, estimate_collective, estimate_self
-from dpa_sse.ops.conductivity.parts import Part
+from dpa_sse.ops.conductivity.replica_msd import Part
 from dpa_sse.ops.conductivity.run import COLLECTIVE_MAX_RSD
 from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 

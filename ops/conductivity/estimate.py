@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.conductivity.diffusive_regime import Start, find_start, latest_start, needed_margin
 from dpa_sse.ops.conductivity.gls import Curve, Line, combine, covariance, fit_line
-from dpa_sse.ops.conductivity.parts import Part, block_scatter, group_size, make_curve, mean_msd
-from dpa_sse.ops.conductivity.regime import Start, find_start, latest_start, needed_margin
+from dpa_sse.ops.conductivity.replica_msd import Part, block_scatter, group_size, make_curve, mean_msd
 
 A2_PS_TO_CM2_S = 1e-4
 DIFFUSIVE = "diffusive"

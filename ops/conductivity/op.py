@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
-from dpa_sse.ops.task import TaskOP, results
+from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.task import TaskOP
 
 
 class Conductivity(TaskOP):

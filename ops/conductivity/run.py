@@ -17,9 +17,9 @@ from dpa_sse.ops.conductivity.estimate import (
     estimate_collective,
     estimate_self,
 )
-from dpa_sse.ops.conductivity.framework import check_framework, framework_msd, sublattice_rms
+from dpa_sse.ops.conductivity.host_lattice import check_framework, framework_msd, sublattice_rms
 from dpa_sse.ops.conductivity.motion import Motion, describe, net_displacements
-from dpa_sse.ops.conductivity.parts import Part
+from dpa_sse.ops.conductivity.replica_msd import Part
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.conductivity.tracks import Tracks
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.settings import Settings
 
 
 class ConductivitySettings(Settings):

@@ -11,7 +11,7 @@ import numpy as np
 from dpa_sse.ops.conductivity.motion import non_gaussian, rose
 from dpa_sse.ops.conductivity.run import Run
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
-from dpa_sse.ops.files import write_csv
+from dpa_sse.ops.core.files import write_csv
 
 _COLUMNS = (
     "kind", "source", "system", "temperature_K", "length_ps", "n_runs", "verdict", "D_cm2_s", "D_low95_cm2_s",

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory
+from dpa_sse.ops.core.errors import InputError
 
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import SystemData, drop_duplicates, write_dataset
 from dpa_sse.ops.data.results import failures, gather_frames
 from dpa_sse.ops.data.settings import SplitSettings
-from dpa_sse.ops.errors import FatalError
-from dpa_sse.ops.seeds import derive_seed
 
 
 def collect_trajectories(

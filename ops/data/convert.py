@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError, outside_type_map
 from dpa_sse.ops.data.dataset import SystemData, merge_blocks
-from dpa_sse.ops.errors import InputError, outside_type_map
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -64,12 +64,36 @@ def virial_of_stress(stress: np.ndarray, volume: float) -> np.ndarray:
     return -(stress.reshape(3, 3) if stress.size == 9 else voigt_6_to_full_3x3_stress(stress)) * volume
 
 
+def with_results(atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray) -> Atoms:
+    """Return a copy of ``atoms`` that carries labels.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Positions, cell and info are copied.
+    energy : float
+        eV.
+    forces : ndarray, shape (n, 3)
+        eV/A.
+    stress : ndarray, shape (6,) or (3, 3)
+        eV/A^3, positive when the cell wants to contract (ASE); the virial is -stress * volume.
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.stress import full_3x3_to_voigt_6_stress
+
+    stress = np.asarray(stress, float)
+    labelled = atoms.copy()
+    labelled.calc = SinglePointCalculator(
+        labelled, energy=float(energy), forces=np.array(forces, float),
+        stress=full_3x3_to_voigt_6_stress(stress) if stress.shape == (3, 3) else stress.copy(),
+    )
+    return labelled
+
+
 def block_to_frames(block: SystemData, type_map: Sequence[str]) -> list[Atoms]:
     """Return the frames of a block as labelled ASE atoms; ``info["virial"]`` holds the virial to its last bit."""
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
-
-    from dpa_sse.ops.labelers.base import with_results
 
     frames = []
     symbols = [type_map[k] for k in block.types]

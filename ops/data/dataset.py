@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import read_json, write_json
 
 SPLITS = ("train", "validation", "test")
 SAME_A = 1e-6

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.collect import count_frames, split_by_trajectory
 from dpa_sse.ops.data.dataset import drop_duplicates
 from dpa_sse.ops.data.formats import find_format, format_of_target
 from dpa_sse.ops.data.reading import LabelledData, read_data
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.writing import check_target, write_data
-from dpa_sse.ops.errors import InputError
 
 
 def convert_data(

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 HEAD_BYTES = 4000
 

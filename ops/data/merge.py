@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.data.collect import count_frames
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import drop_duplicates, read_dataset, write_dataset
-from dpa_sse.ops.data.level import Level, join_levels
+from dpa_sse.ops.data.level_of_theory import Level, join_levels
 from dpa_sse.ops.data.results import failures, gather_frames
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import read_json
 
 
 def merge_labelled(

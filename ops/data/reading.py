@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.data.convert import frames_to_blocks, same_virial, virial_of_stress
 from dpa_sse.ops.data.dataset import SPLITS, SystemData, merge_blocks, read_dataset
 from dpa_sse.ops.data.formats import DataFormat, detect_format, files_of, find_format
-from dpa_sse.ops.data.level import Level
+from dpa_sse.ops.data.level_of_theory import Level
 from dpa_sse.ops.data.systems import (
     GroupStore,
     Store,
@@ -28,8 +30,6 @@ from dpa_sse.ops.data.systems import (
     renumber_types,
     walk_groups,
 )
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import read_json
 from dpa_sse.ops.structures.extxyz import read_frames
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.data.level import Level, join_levels
-from dpa_sse.ops.errors import FatalError
-from dpa_sse.ops.files import read_json
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.data.level_of_theory import Level, join_levels
 from dpa_sse.ops.structures.extxyz import read_frames
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.settings import Settings
 
 
 class SplitSettings(Settings):

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.collect import count_frames
 from dpa_sse.ops.data.dataset import SPLITS, read_dataset, write_dataset
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.seeds import derive_seed
 
 
 def limit_frames(dataset: Path, split: str, n: int, seed: int, out: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError, outside_type_map
 from dpa_sse.ops.data.dataset import SystemData
-from dpa_sse.ops.errors import InputError, outside_type_map
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "test": "test",

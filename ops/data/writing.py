@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.data.collect import count_frames
 from dpa_sse.ops.data.convert import block_to_frames
 from dpa_sse.ops.data.dataset import SystemData, merge_blocks, write_dataset
 from dpa_sse.ops.data.systems import SIDE_ARRAYS
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import atomic_path
 from dpa_sse.ops.structures.extxyz import frame_text
 
 _NO_LIMIT = 10**9  # all frames in one set.000

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.distillation.settings import DistillSettings
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.seeds import derive_seed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,7 +77,7 @@ def label_with_teacher(
     FatalError
         No frame is left for training or for testing.
     """
-    from dpa_sse.ops.training.evaluate import open_model
+    from dpa_sse.ops.potential.inference import open_model
 
     if (out / "filter.json").is_file():
         return dict(read_json(out / "filter.json"))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.merge import merge_datasets
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.md.run import prepare_teacher_md, run_teacher_md
-from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of
+from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.success import require_success, status_of
+from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
-from dpa_sse.ops.success import require_success, status_of
-from dpa_sse.ops.task import FanOutOP, TaskOP, results
-from dpa_sse.ops.training.op import preset_input, teacher_of
+from dpa_sse.ops.training.presets import preset_input
 
 
 class PrepareTeacher(TaskOP):
@@ -59,7 +61,7 @@ class RunDraftMd(FanOutOP):
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder; a run that explodes leaves the frames before that."""
         task = inputs["prepared"] / "draft-tasks" / f"task.{inputs['index']:03d}"
-        run_teacher_md(task, deployed_model(inputs["student"]), settings["type_map"], out, min_frames=1)
+        run_teacher_md(task, model_file(inputs["student"]), settings["type_map"], out, min_frames=1)
 
 
 class LabelWithTeacher(TaskOP):
@@ -136,7 +138,7 @@ class EvaluateStudent(TaskOP):
         """Write a folder with ``evaluation.json`` for each comparison."""
         from dpa_sse.ops.training.evaluate import evaluate
 
-        model = deployed_model(inputs["student"])
+        model = model_file(inputs["student"])
         errors = evaluate(model, dataset_of(inputs["distilled"]), "test", out, "student_vs_teacher")
         if inputs["labelled"]:
             errors = evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
@@ -147,9 +149,3 @@ def on_policy(distill: DistillSettings) -> DistillSettings:
     """Return the settings of the MD with the first student: longer runs, the frames further apart."""
     every = max(1, distill.on_policy_steps // distill.on_policy_frames)
     return distill.model_copy(update={"steps": distill.on_policy_steps, "sample_every": every})
-
-
-def deployed_model(student: Path) -> Path:
-    """Return the file that production MD runs with: the compressed model where the network can be compressed."""
-    compressed = student / "model_compressed.pth"
-    return compressed if compressed.is_file() else student / "model.pth"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.structures.settings import PerturbSettings
 from dpa_sse.ops.training.settings import TrainSettings
 

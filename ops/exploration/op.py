@@ -6,15 +6,19 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.core.files import read_json, write_json, write_text
+from dpa_sse.ops.data.merge import merge_labelled
+from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.exploration.explore import explore
+from dpa_sse.ops.exploration.page import PAGE, learning_page
 from dpa_sse.ops.exploration.prepare import prepare_exploration
 from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import LearningSettings
-from dpa_sse.ops.files import read_json
-from dpa_sse.ops.success import require_success
-from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.ops.exploration.state import read_state
+from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.success import require_success
+from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
 
 class AssembleEnsemble(TaskOP):
@@ -30,7 +34,7 @@ class AssembleEnsemble(TaskOP):
         learning = LearningSettings(**settings["learning"])
         folders = results(inputs["models"])
         require_success(folders, 1.0, "training of the ensemble")
-        state = read_json(inputs["campaign"] / "state.json")
+        state = read_state(inputs["campaign"], learning)
         models = []
         for index, folder in enumerate(folders):
             target = out / "models" / f"model.{index:03d}"
@@ -69,9 +73,10 @@ class SelectCandidates(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
+        learning = LearningSettings(**settings["learning"])
         report = select_candidates(
-            read_json(inputs["campaign"] / "state.json"),
-            LearningSettings(**settings["learning"]),
+            read_state(inputs["campaign"], learning),
+            learning,
             results(inputs["explored"]),
             dataset_of(inputs["campaign"]),
             settings["seed"],
@@ -81,3 +86,29 @@ class SelectCandidates(TaskOP):
         return {
             "candidates": report["candidate"], "selected": report["selected"], "accurate": report["accurate_ratio"],
         }
+
+
+class MergeLabelled(TaskOP):
+    """The data set of the next iteration, and whether there is one."""
+
+    artifacts = ("campaign", "assembled", "selected", "labelled*")
+    numbers = ("iteration",)
+    page = PAGE
+    returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
+
+    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+        """Write ``dataset/``, ``state.json`` and the checkpoints that the next models start from."""
+        summary = merge_labelled(
+            dataset_of(inputs["campaign"]), results(inputs["labelled"]), out / DATASET,
+            min_success_ratio=settings["min_success_ratio"],
+        )
+        state = read_json(inputs["selected"] / "state.json")
+        state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}
+        write_json(out / "state.json", state)
+        write_text(out / PAGE, learning_page(state["history"]))
+        for model in sorted((inputs["assembled"] / "models").glob("model.*")):
+            target = out / "models" / model.name
+            target.mkdir(parents=True, exist_ok=True)
+            for name in ("model.pt", "model.json", "lcurve.csv"):
+                shutil.copyfile(model / name, target / name)
+        return {"finished": bool(state["finished"]), "next_iteration": inputs["iteration"] + 1}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import LearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
-from dpa_sse.ops.seeds import derive_seed
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.prepare import perturbed_cells
 from dpa_sse.ops.exploration.settings import LearningSettings
 from dpa_sse.ops.exploration.state import current_stage
-from dpa_sse.ops.files import read_json, write_json
 from dpa_sse.ops.md.simulate import Job, Outcome, finish, simulate_all
 from dpa_sse.ops.md.tasks import make_job, run_record
-from dpa_sse.ops.seeds import derive_seed
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpa_sse.ops.core.files import atomic_path, read_json, write_json
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import LearningSettings, TrustSettings
 from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
-from dpa_sse.ops.files import atomic_path, read_json, write_json
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
 from dpa_sse.ops.md.trajectory import Frame, read_frames
-from dpa_sse.ops.seeds import derive_seed
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.training.settings import TrainSettings
 
 Temperature = Annotated[float, Field(gt=0, le=5000)]

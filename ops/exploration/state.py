@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.exploration.settings import ExplorationStage, LearningSettings
+
+STATE = "state.json"
 
 
 def initial_state(settings: LearningSettings) -> dict[str, Any]:
     """Return the state before the first iteration."""
     return {"iteration": 0, "stage": 0, "iteration_in_stage": 0, "finished": not settings.stages, "history": []}
+
+
+def read_state(campaign: Path, settings: LearningSettings) -> dict[str, Any]:
+    """Return the state that an iteration has left beside its data set; the initial one where none has."""
+    path = campaign / STATE
+    return dict(read_json(path)) if path.is_file() else initial_state(settings)
 
 
 def current_stage(state: dict[str, Any], settings: LearningSettings) -> ExplorationStage:

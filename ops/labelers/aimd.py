@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import PipelineError, TransientError
-from dpa_sse.ops.files import write_json
+from dpa_sse.ops.core.errors import PipelineError, TransientError
+from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.labelers.base import (
     AimdRun,
     CalculatorLabeler,
@@ -22,7 +23,6 @@ from dpa_sse.ops.labelers.base import (
 from dpa_sse.ops.labelers.dynamics import LARGEST_FORCE_EV_A, ExplodedError, run_dynamics
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
-from dpa_sse.ops.seeds import derive_seed
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed:
 
 def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> dict[str, Any]:
     """Let ASE drive the dynamics; return the content of ``status.json``."""
-    from dpa_sse.ops.labelers.recorded import RecordedCalculator
+    from dpa_sse.ops.labelers.recording_calculator import RecordedCalculator
 
     atoms = run.atoms.copy()
     reason = ""

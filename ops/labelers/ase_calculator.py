@@ -12,10 +12,10 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.tools import available_threads
 from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator, one_line
 from dpa_sse.ops.labelers.settings import AseLabeler
-from dpa_sse.ops.tools import available_threads
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from dpa_sse.ops.errors import TransientError
-from dpa_sse.ops.files import read_json
+from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.data.convert import with_results
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -79,7 +80,7 @@ class AimdResult:
 def level_of(maker: Any, frames: Sequence[Atoms]) -> dict[str, Any]:
     """Return ``{"level": ...}`` for ``status.json`` where the labeler tells the level of theory of its labels.
 
-    It has a method ``level(frames)`` then; :mod:`dpa_sse.ops.data.level` keeps labels of different levels apart.
+    It has a method ``level(frames)`` then; :mod:`dpa_sse.ops.data.level_of_theory` keeps different levels apart.
     """
     return {"level": maker.level(frames)} if hasattr(maker, "level") and frames else {}
 
@@ -140,32 +141,6 @@ class NativeAimd(Protocol):
             As :meth:`Labeler.label`.
         """
         ...
-
-
-def with_results(atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray) -> Atoms:
-    """Return a copy of ``atoms`` that carries labels.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        Positions, cell and info are copied.
-    energy : float
-        eV.
-    forces : ndarray, shape (n, 3)
-        eV/A.
-    stress : ndarray, shape (6,) or (3, 3)
-        eV/A^3, positive when the cell wants to contract (ASE); the virial is -stress * volume.
-    """
-    from ase.calculators.singlepoint import SinglePointCalculator
-    from ase.stress import full_3x3_to_voigt_6_stress
-
-    stress = np.asarray(stress, float)
-    labelled = atoms.copy()
-    labelled.calc = SinglePointCalculator(
-        labelled, energy=float(energy), forces=np.array(forces, float),
-        stress=full_3x3_to_voigt_6_stress(stress) if stress.shape == (3, 3) else stress.copy(),
-    )
-    return labelled
 
 
 def label_with_calculator(atoms: Atoms, calculator: Calculator) -> LabelResult:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.labelers.base import LabelResult, one_line, with_results
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.labelers.base import LabelResult, one_line
 from dpa_sse.ops.labelers.settings import DeepmdLabeler
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DeepmdTeacher:
 
     def calculator(self) -> Calculator:
         """Return DeePMD-kit's ASE calculator."""
-        from dpa_sse.ops.training.evaluate import limit_deepmd_threads
+        from dpa_sse.ops.potential.inference import limit_deepmd_threads
 
         path, head = self._file()
         limit_deepmd_threads()
@@ -67,13 +68,13 @@ class DeepmdTeacher:
             yield ("head",), "a frozen .pth model has one branch only: take head out, or name the checkpoint (.pt)"
 
     def _file(self) -> tuple[Path, str | None]:
-        from dpa_sse.ops.training.datasets import branch_of
+        from dpa_sse.ops.potential.inference import branch_of
 
         path = Path(self.settings.model)
         return path, self.settings.head or (branch_of(path) if path.suffix == ".pt" else None)
 
     def _open(self) -> Any:
-        from dpa_sse.ops.training.evaluate import open_model
+        from dpa_sse.ops.potential.inference import open_model
 
         try:
             return open_model(self._file()[0], self._file()[1])
@@ -106,8 +107,8 @@ def predict_atoms(
     InputError
         The model does not know an element.
     """
-    from dpa_sse.ops.training.datasets import Frames
-    from dpa_sse.ops.training.evaluate import predict
+    from dpa_sse.ops.data.npy import Frames
+    from dpa_sse.ops.potential.inference import predict
 
     known = list(model.get_type_map())
     symbols = frames[0].get_chemical_symbols()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from dpa_sse.ops.labelers.base import AimdRun, with_results
+from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.settings import AimdSettings
 from dpa_sse.ops.structures.extxyz import frame_text
 

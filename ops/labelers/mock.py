@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from dpa_sse.ops.files import write_text
+from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator
 from dpa_sse.ops.labelers.settings import MockLabeler
 from dpa_sse.ops.structures.distances import neighbour_pairs

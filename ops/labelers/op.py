@@ -5,21 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
-
 from dpa_sse.ops.labelers.aimd import run_aimd
-from dpa_sse.ops.labelers.label import label_frames
-from dpa_sse.ops.labelers.registry import LABELERS
-from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
-from dpa_sse.ops.task import FanOutOP
-
-
-def parse_labeler(data: dict[str, Any], model: Path | None = None) -> LabelerSettings:
-    """Return the settings of the labeler from their JSON form, with the place where its model lies now."""
-    settings: LabelerSettings = TypeAdapter(LabelerSettings).validate_python(data)
-    if model is not None and settings.model_file:
-        settings = settings.model_copy(update={settings.model_file: str(model)})
-    return settings
+from dpa_sse.ops.labelers.registry import LABELERS, parse_labeler
+from dpa_sse.ops.labelers.settings import AimdSettings
+from dpa_sse.ops.labelers.single_points import label_frames
+from dpa_sse.ops.runtime.task import FanOutOP
 
 
 class RunAimd(FanOutOP):

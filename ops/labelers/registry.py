@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.errors import InputError
+from pydantic import TypeAdapter
+
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.base import CalculatorLabeler, Labeler
 from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
 
@@ -59,3 +61,11 @@ def aimd_problems(settings: LabelerSettings, aimd: AimdSettings) -> list[tuple[s
     if hasattr(kind, "aimd_problems"):
         return list(kind.aimd_problems(settings, aimd))
     return list(dynamics_problems(aimd)) if issubclass(kind, CalculatorLabeler) else []
+
+
+def parse_labeler(data: dict[str, Any], model: Path | None = None) -> LabelerSettings:
+    """Return the settings of the labeler from their JSON form, with the place where its model lies now."""
+    settings: LabelerSettings = TypeAdapter(LabelerSettings).validate_python(data)
+    if model is not None and settings.model_file:
+        settings = settings.model_copy(update={settings.model_file: str(model)})
+    return settings

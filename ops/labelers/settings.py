@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.settings import Settings
 
 
 class LabelerBase(Settings):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.files import write_text
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.files import write_text
 
 if TYPE_CHECKING:
     from ase import Atoms

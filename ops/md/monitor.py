@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dpa_sse.ops.framework import (
+from dpa_sse.ops.md.trajectory import Frame
+from dpa_sse.ops.structures.host_lattice import (
     FORMERS,
     LIGANDS,
     Framework,
@@ -19,7 +20,6 @@ from dpa_sse.ops.framework import (
     judge_motion,
     near_pairs,
 )
-from dpa_sse.ops.md.trajectory import Frame
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -133,7 +133,7 @@ class Monitor:
     def summary(self) -> dict[str, Any]:
         """Polyhedra kept (mean of the last checks), rms displacement of each element, and the state of each sublattice.
 
-        Displacements are in Angstrom; those of sublattices are between time averages, see ``dpa_sse.ops.framework``.
+        Displacements are in Angstrom; those of sublattices are between time averages (`host_lattice`).
         """
         return {
             "polyhedra_kept": float(np.mean(self._intact)) if self._intact else None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.distillation.op import deployed_model
-from dpa_sse.ops.md.run import prepare_md, run_md
+from dpa_sse.ops.md.prepare import prepare_md
+from dpa_sse.ops.md.production import run_md
 from dpa_sse.ops.md.settings import MdSettings
-from dpa_sse.ops.task import FanOutOP, TaskOP
+from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
 
 class PrepareMd(TaskOP):
@@ -33,4 +34,4 @@ class RunMd(FanOutOP):
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder."""
         task = inputs["tasks"] / f"task.{inputs['index']:03d}"
-        run_md(task, deployed_model(inputs["student"]), settings["type_map"], out)
+        run_md(task, model_file(inputs["student"]), settings["type_map"], out)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.md.settings import MdSettings
-from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
-from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.md.tasks import read_cells, write_task
 
 if TYPE_CHECKING:
-    from dpa_sse.ops.distillation.settings import DistillSettings
+    pass
 
 
 def prepare_md(cell_file: Path, settings: MdSettings, seed: int, out: Path) -> int:
@@ -54,46 +54,6 @@ def prepare_md(cell_file: Path, settings: MdSettings, seed: int, out: Path) -> i
                     "seed": derive_seed(seed, "md", system, repr(float(temperature)), replica),
                 }
                 write_task(out, number, cell, task)
-                number += 1
-    return number
-
-
-def prepare_teacher_md(cells: Path, settings: DistillSettings, seed: int, out: Path) -> int:
-    """Write the task folders of the teacher runs: each perturbed cell at each temperature, NPT.
-
-    Parameters
-    ----------
-    cells : Path
-        Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
-    settings : DistillSettings
-    seed : int
-    out : Path
-
-    Returns
-    -------
-    int
-        Perturbed cells x temperatures.
-    """
-    number = 0
-    for folder in sorted(cells.glob("task.*")):
-        for atoms in read_cells(folder / CELL):
-            for temperature in settings.temperatures_K:
-                task = {
-                    "system": str(atoms.info["system"]),
-                    "trajectory": f"{atoms.info.get('trajectory', folder.name)}.{temperature:g}K",
-                    "ensemble": "npt",
-                    "temperature_K": temperature,
-                    "pressure_GPa": settings.pressure_GPa,
-                    "replica": 0,
-                    "timestep_fs": settings.timestep_fs,
-                    "equilibration_steps": 0,
-                    "steps": settings.steps,
-                    "dump_every": settings.sample_every,
-                    "restart_every": max(settings.sample_every, 100),
-                    "supercell": [1, 1, 1],
-                    "seed": derive_seed(seed, "teacher md", folder.name, repr(float(temperature))),
-                }
-                write_task(out, number, atoms, task)
                 number += 1
     return number
 

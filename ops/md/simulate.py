@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dpa_sse.ops.errors import FatalError, TransientError
-from dpa_sse.ops.files import write_json
-from dpa_sse.ops.md import parts
+from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.core.tools import available_threads, die_with_parent, tail, thread_environment
+from dpa_sse.ops.md import segments as parts
 from dpa_sse.ops.md.lammps import WARM_UP, Simulation, input_text, lammps_command, write_data, write_input
 from dpa_sse.ops.md.monitor import Monitor, Problem
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
-from dpa_sse.ops.tools import available_threads, die_with_parent, tail, thread_environment
+from dpa_sse.ops.potential.folder import model_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -65,24 +66,6 @@ class Outcome:
     seconds: float = 0.0
     threads: int = 1
     checks: dict[str, Any] = field(default_factory=dict)
-
-
-def model_file(model: Path) -> Path:
-    """Return the file that LAMMPS reads: the compressed one of a model folder, else the frozen one.
-
-    Raises
-    ------
-    FatalError
-        There is no such file.
-    """
-    if model.is_dir():
-        for name in ("model_compressed.pth", "model.pth"):
-            if (model / name).exists():
-                return model / name
-        raise FatalError(f"no frozen model (model.pth) in {model}")
-    if not model.exists():
-        raise FatalError(f"model file not found: {model}")
-    return model
 
 
 def simulate(job: Job, out: Path) -> Outcome:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.md.lammps import Simulation
 from dpa_sse.ops.md.monitor import temperature_limit
 from dpa_sse.ops.md.simulate import Job

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.md.lammps import THERMO_COLUMNS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, Site, cell_from_entry, expand_site, lattice_of, load_entry
 

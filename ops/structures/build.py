@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
 from dpa_sse.ops.structures.check import check_cell
-from dpa_sse.ops.structures.digits import round_cell
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_cif, from_entry
 from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, load_entry
 from dpa_sse.ops.structures.order import order_cells
 from dpa_sse.ops.structures.rank import rank_by_ewald
 from dpa_sse.ops.structures.read import PartialOccupancyError, file_format, read_structure
+from dpa_sse.ops.structures.rounding import round_cell
 from dpa_sse.ops.structures.series import base_name
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.structures.solution import Solution, find_solution

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import write_text
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import write_text
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.bonds import covalent_pairs
 from dpa_sse.ops.structures.check import check_cell
-from dpa_sse.ops.structures.digits import round_cell
+from dpa_sse.ops.structures.rounding import round_cell
 
 if TYPE_CHECKING:
     from ase import Atoms

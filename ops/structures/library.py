@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.resources import configs_folder
-from dpa_sse.ops.errors import InputError
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
 from dpa_sse.ops.structures.settings import PerturbSettings
-from dpa_sse.ops.task import TaskOP
 
 
 class PerturbCells(TaskOP):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
 from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.sqs import pair_statistics, quasi_random

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.files import atomic_path
+from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, expand_site, lattice_of
 
 if TYPE_CHECKING:

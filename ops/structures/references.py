@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.library import load_entry, names
 from dpa_sse.ops.structures.solution import parse_formula
 

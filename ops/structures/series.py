@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 FIELDS = ("site_disorder",)
 MOST_SYSTEMS = 1000

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.settings import Settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, from_atoms, from_entry
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, expand_site, load_entry, names
 

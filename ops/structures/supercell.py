@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 EVEN = 1.15  # a supercell with edges within 15 % of each other is preferred to one that is a little less skewed
 UNEVEN_PENALTY = 0.1

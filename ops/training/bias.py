@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.files import read_json, write_json, write_text
+from dpa_sse.ops.core.files import read_json, write_json, write_text
 
 
 def fit_bias(

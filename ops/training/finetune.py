@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import atomic_path, read_json, write_json
-from dpa_sse.ops.seeds import derive_seed
-from dpa_sse.ops.training.datasets import branch_of, read_frames, split_systems
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import atomic_path, read_json, write_json
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.npy import read_frames, split_systems
+from dpa_sse.ops.potential.inference import branch_of
 from dpa_sse.ops.training.presets import training_input
 from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
 from dpa_sse.ops.training.train import train_model

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.training.datasets import read_frames, split_systems
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.data.npy import read_frames, split_systems
 
 MARGIN = 1.1
 

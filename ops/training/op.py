@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.seeds import derive_seed
-from dpa_sse.ops.success import require_success
-from dpa_sse.ops.task import FanOutOP, TaskOP, results
-from dpa_sse.ops.training.datasets import split_systems
-from dpa_sse.ops.training.presets import lower_start_rate, training_input
-from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
-
-
-def read_settings(data: dict[str, Any], folder: Path) -> TrainSettings:
-    """Return training settings whose preset travels inside them (``network``), as a file in ``folder``."""
-    path = folder / "preset.json"
-    write_json(path, data["network"])
-    values = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
-    return TrainSettings(**{**values, "preset": str(path)})
-
-
-def preset_input(data: dict[str, Any], type_map: list[str], dataset: Path, seed: int) -> dict[str, Any]:
-    """Return the complete deepmd input for the training and validation parts of a data set."""
-    return preset_input_of(data, type_map, split_systems(dataset, "train"), split_systems(dataset, "validation"), seed)
-
-
-def preset_input_of(
-    data: dict[str, Any], type_map: list[str], train: Sequence[Path | str], validation: Sequence[Path | str], seed: int
-) -> dict[str, Any]:
-    """Return the complete deepmd input for the given data folders."""
-    with tempfile.TemporaryDirectory() as folder:
-        return training_input(read_settings(data, Path(folder)), type_map, train, validation, seed)
+from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.success import require_success
+from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
+from dpa_sse.ops.training.presets import lower_start_rate, preset_input, read_settings
+from dpa_sse.ops.training.settings import FinetuneSettings
 
 
 class TrainMember(FanOutOP):
@@ -90,7 +68,7 @@ class AdoptModel(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder around the file, or around deepmd's built-in model of that name."""
-        from dpa_sse.ops.training.adopt import adopt_model
+        from dpa_sse.ops.training.existing_model import adopt_model
 
         adopt_model(inputs["model"] or settings["model"], settings["type_map"], out, settings["branch"])
 
@@ -178,12 +156,3 @@ def variant_folders(groups: list[Path], variants: list[str]) -> dict[str, Path]:
     folders = results(groups)
     require_success(folders, 1.0, "training")
     return dict(zip(variants, folders, strict=True))
-
-
-def teacher_of(groups: list[Path] | None, pretrained: Path | None) -> Path:
-    """Return the folder of the teacher: the fine-tuned model, else the pre-trained one."""
-    if groups:
-        return results(groups)[0]
-    if pretrained is None:
-        raise InputError("no model to distil: neither a fine-tuned nor a pre-trained one")
-    return pretrained

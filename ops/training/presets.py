@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.core.resources import configs_folder
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.seeds import derive_seed
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.training.settings import TrainSettings
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -92,7 +95,7 @@ def _load_yaml(text: str) -> Any:
 def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Path | None = None) -> list[str]:
     """Return what is wrong with a network choice, quickly: file, sections, elements, override keys.
 
-    What deepmd itself refuses is found by :func:`dpa_sse.ops.training.check.input_faults`, which imports it.
+    What deepmd itself refuses is found by :func:`dpa_sse.ops.training.input_check.input_faults`, which imports it.
     """
     try:
         data = load_preset(settings.preset, base_dir)
@@ -240,3 +243,24 @@ def _seeded(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield (f"descriptor.{index}" if members else "descriptor"), node
     yield "fitting", data["model"].setdefault("fitting_net", {})
     yield "training", data["training"]
+
+
+def read_settings(data: dict[str, Any], folder: Path) -> TrainSettings:
+    """Return training settings whose preset travels inside them (``network``), as a file in ``folder``."""
+    path = folder / "preset.json"
+    write_json(path, data["network"])
+    values = {key: value for key, value in data.items() if key in TrainSettings.model_fields}
+    return TrainSettings(**{**values, "preset": str(path)})
+
+
+def preset_input(data: dict[str, Any], type_map: list[str], dataset: Path, seed: int) -> dict[str, Any]:
+    """Return the complete deepmd input for the training and validation parts of a data set."""
+    return preset_input_of(data, type_map, split_systems(dataset, "train"), split_systems(dataset, "validation"), seed)
+
+
+def preset_input_of(
+    data: dict[str, Any], type_map: list[str], train: Sequence[Path | str], validation: Sequence[Path | str], seed: int
+) -> dict[str, Any]:
+    """Return the complete deepmd input for the given data folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        return training_input(read_settings(data, Path(folder)), type_map, train, validation, seed)

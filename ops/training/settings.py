@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dpa_sse.ops.settings import Settings
+from dpa_sse.ops.core.settings import Settings
 
 
 class TrainSettings(Settings):

@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError, TransientError
+from dpa_sse.ops.core.files import read_json, sha256_file, sha256_tree, write_csv, write_json, write_text
 from dpa_sse.ops.core.resources import import_root
-from dpa_sse.ops.errors import FatalError, InputError, PipelineError, TransientError
-from dpa_sse.ops.files import read_json, sha256_file, sha256_tree, write_csv, write_json, write_text
-from dpa_sse.ops.tools import available_threads, run_tool
+from dpa_sse.ops.core.tools import available_threads, run_tool
 
 WORK = ".work"
 BIAS = "change_bias_after_training"
@@ -334,8 +334,9 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
     dict
         ``{"type_map", "bias_before_eV", "bias_after_eV"}``; energies per element in the type map's order.
     """
+    from dpa_sse.ops.data.npy import split_systems
+    from dpa_sse.ops.potential.inference import branch_of
     from dpa_sse.ops.training import bias
-    from dpa_sse.ops.training.datasets import branch_of, split_systems
 
     if (out / "bias.json").is_file():
         return dict(read_json(out / "bias.json"))

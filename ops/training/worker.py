@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import FatalError, InputError, PipelineError
-from dpa_sse.ops.files import atomic_path, read_json, write_json, write_text
+from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
+from dpa_sse.ops.core.files import atomic_path, read_json, write_json, write_text
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
 
 log = logging.getLogger("dpa-sse")
@@ -339,8 +339,8 @@ def parity(models: Sequence[Path], task: Mapping[str, Any]) -> dict[str, Any]:
     dict
         For every file but the first the largest difference of forces (eV/A) and energy (meV/atom) from the first.
     """
-    from dpa_sse.ops.training.datasets import read_frames
-    from dpa_sse.ops.training.evaluate import open_model, predict
+    from dpa_sse.ops.data.npy import read_frames
+    from dpa_sse.ops.potential.inference import open_model, predict
 
     training = task["input"]["training"]
     systems = [Path(path) for path in training["training_data"]["systems"]]

@@ -15,12 +15,12 @@ def render_config(
     template: str | None,
 ) -> int:
     """Write the workflow of a configuration as YAML, to a file or to standard output."""
-    from dpa_sse.ops.files import write_text
+    from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import load_checked
-    from dpa_sse.pipeline.engines.argo.finish import as_template
     from dpa_sse.pipeline.engines.argo.limits import size
-    from dpa_sse.pipeline.engines.argo.render import render
-    from dpa_sse.pipeline.engines.argo.text import dump
+    from dpa_sse.pipeline.engines.argo.postprocess import as_template
+    from dpa_sse.pipeline.engines.argo.yaml_text import dump
+    from dpa_sse.pipeline.flows.render import render
 
     located = load_checked(config, overrides, runs_here=False)
     limit = OUTSIDE_BYTES if inputs_in_bucket else None
@@ -51,13 +51,13 @@ def submit_config(
     config: Path, overrides: Sequence[str], runs_dir: Path, namespace: str | None, kubeconfig: Path | None
 ) -> int:
     """Submit a configuration as a workflow, its large inputs into the bucket first; make its run folder here."""
-    from dpa_sse.ops.files import write_json, write_text
+    from dpa_sse.ops.core.files import write_json, write_text
     from dpa_sse.pipeline.config import load_checked, resolved_yaml
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
     from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
-    from dpa_sse.pipeline.engines.argo.render import render
-    from dpa_sse.pipeline.engines.argo.text import dump
-    from dpa_sse.pipeline.runs import CONFIG, Run, provenance
+    from dpa_sse.pipeline.engines.argo.yaml_text import dump
+    from dpa_sse.pipeline.flows.render import render
+    from dpa_sse.pipeline.runs.folder import CONFIG, Run, provenance
 
     located = load_checked(config, overrides, runs_here=False)
     made = render(located.project, located.base_dir, outside_bytes=OUTSIDE_BYTES)

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.pipeline.commands.follow import print_status, say_tasks
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.pipeline.commands.monitor import print_status, say_tasks
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
-from dpa_sse.pipeline.progress import describe, status_rows, table
-from dpa_sse.pipeline.runs import StageStatus, now, stage_status
+from dpa_sse.pipeline.runs.folder import StageStatus, now, stage_status
+from dpa_sse.pipeline.runs.progress import describe, status_rows, table
 
 if TYPE_CHECKING:
-    from dpa_sse.pipeline.runs import Run
+    from dpa_sse.pipeline.runs.folder import Run
 
 POLL_S = 3.0
 ENDED = ("done", "failed", "stopped")
@@ -150,7 +150,7 @@ def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None
     """Download results into a run folder and return it."""
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
     from dpa_sse.pipeline.engines.argo.results import download
-    from dpa_sse.pipeline.runs import Run
+    from dpa_sse.pipeline.runs.folder import Run
 
     workflow = cluster.get(run)
     target = Run((out or run.folder or Path("runs") / run.name).resolve())
@@ -162,7 +162,7 @@ def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None
 
 def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> int:
     """Download results and put the readable parts of the run folder in place."""
-    from dpa_sse.pipeline.commands.ending import publish, write_report
+    from dpa_sse.pipeline.commands.run_end import publish, write_report
 
     target = bring(run, cluster, steps, out)
     publish(target)
@@ -173,7 +173,7 @@ def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: 
 
 def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
     """Download the main results and the report; of an unfinished workflow, write the report of what there is."""
-    from dpa_sse.pipeline.commands.ending import publish, write_report
+    from dpa_sse.pipeline.commands.run_end import publish, write_report
 
     target = bring(run, cluster, [], out)
     publish(target)

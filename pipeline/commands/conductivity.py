@@ -45,7 +45,7 @@ def conductivity(
     """
     from dpa_sse.ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
     from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
-    from dpa_sse.ops.files import read_json
+    from dpa_sse.ops.core.files import read_json
 
     species = _words(mobile)
     options = _checked(
@@ -72,8 +72,8 @@ def conductivity(
 
 def production_runs(path: Path) -> list[Path]:
     """Return the production MD folders of a run of the pipeline; any other path as it is."""
-    from dpa_sse.ops.errors import InputError
-    from dpa_sse.pipeline.runs import CONFIG, Run
+    from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.pipeline.runs.folder import CONFIG, Run
 
     if not (path / CONFIG).is_file():
         return [path]
@@ -91,7 +91,7 @@ def _checked(model: type[Model], **values: object) -> Model:
     """Build a settings object; a refused value becomes an ``InputError`` in plain words."""
     from pydantic import ValidationError
 
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     try:
         return model(**values)
@@ -126,7 +126,7 @@ def _words(text: str | None) -> list[str]:
 
 
 def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     try:
         values = [float(word) for word in _words(text)]
@@ -142,7 +142,7 @@ def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
     from ase.data import atomic_numbers
 
     from dpa_sse.ops.conductivity.run import FORMAL
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     charges: dict[str, float] = {}
     for pair in pairs:

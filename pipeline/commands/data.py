@@ -40,8 +40,8 @@ def audit(
     Copies and leaks, unphysical labels, wrong signs and units, outliers, close atoms. Several paths are judged as one
     set, the data sets of a run each by itself. Exit code 0: usable; 3: not usable as it is; 2: not readable.
     """
-    from dpa_sse.ops.data.audit.run import audit_data
-    from dpa_sse.ops.data.audit.text import audit_text
+    from dpa_sse.ops.audit.run import audit_data
+    from dpa_sse.ops.audit.text import audit_text
     from dpa_sse.ops.data.exchange import check_type_map
 
     result = audit_data(
@@ -92,9 +92,9 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Divide a data set into train, validation and test by whole trajectories, never by frame."""
+    from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.data.exchange import split_data
     from dpa_sse.ops.data.settings import SplitSettings
-    from dpa_sse.ops.errors import InputError
 
     for name, share in (("test", test), ("validation", validation)):
         if not 0 <= share < 1:
@@ -116,7 +116,7 @@ def _elements(text: str | None) -> list[str] | None:
 
 def _arguments(pairs: list[str]) -> dict[str, Any]:
     """Return keyword arguments from ``name=value`` options; a value is JSON where it can be, else text."""
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -132,7 +132,7 @@ def _arguments(pairs: list[str]) -> dict[str, Any]:
 
 def _answer(done: dict[str, Any], as_json: bool, line: str) -> None:
     """Print what was done: notes on standard error, then one line or the whole as JSON."""
-    from dpa_sse.ops.files import jsonable
+    from dpa_sse.ops.core.files import jsonable
 
     for note in done["notes"]:
         typer.echo(note, err=True)

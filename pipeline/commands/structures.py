@@ -26,7 +26,7 @@ def list_structures(
     as_json: Json = False,
 ) -> None:
     """List the library: formula, space group, atoms, source, certainty, known conductivity."""
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.structures.library import load_entry, names
 
     entries = [load_entry(name) for name in names()]
@@ -209,7 +209,7 @@ def perturb_structures(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the task folders.")] = Path("perturbed"),
 ) -> None:
     """Write strained and displaced copies of cells, one task folder each."""
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.structures.perturb import perturb_cells
     from dpa_sse.ops.structures.settings import PerturbSettings
 
@@ -228,9 +228,9 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
     """Return arrangements as they are (by Ewald energy), or by the energy of a calculator."""
     if rank == "ewald":
         return cells
+    from dpa_sse.ops.labelers.ranking import rank_by_labeler
     from dpa_sse.ops.labelers.registry import make_labeler
     from dpa_sse.ops.labelers.settings import AseLabeler
-    from dpa_sse.ops.structures.rank import rank_by_labeler
 
     return rank_by_labeler(cells, make_labeler(AseLabeler(calculator=rank)))
 
@@ -261,7 +261,7 @@ def _checked(kind: type[Any], **values: Any) -> Any:
     """Return settings, or refuse with one line per wrong value."""
     from pydantic import ValidationError
 
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     try:
         return kind(**values)
@@ -274,7 +274,7 @@ def _checked(kind: type[Any], **values: Any) -> Any:
 
 
 def _series(text: str) -> dict[str, list[float]]:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     variable, _, values = text.partition("=")
     try:
@@ -284,7 +284,7 @@ def _series(text: str) -> dict[str, list[float]]:
 
 
 def _amplitudes(texts: list[str]) -> dict[str, float]:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     try:
         return {element.strip(): float(value) for element, value in (text.split("=") for text in texts)}
@@ -293,7 +293,7 @@ def _amplitudes(texts: list[str]) -> dict[str, float]:
 
 
 def _miller(text: str) -> tuple[int, int, int]:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     try:
         h, k, l = (int(part) for part in text.split(","))  # noqa: E741 - the letters of crystallography
@@ -303,7 +303,7 @@ def _miller(text: str) -> tuple[int, int, int]:
 
 
 def _integers(text: str) -> tuple[int, ...]:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     parts = text.replace("x", ",").split(",")
     if len(parts) != 3 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
@@ -312,7 +312,7 @@ def _integers(text: str) -> tuple[int, ...]:
 
 
 def _range(text: str) -> tuple[int, int]:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     first, dots, last = text.partition("..")
     if not first.isdigit() or (dots and not last.isdigit()):

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
@@ -138,7 +138,7 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]
 
 def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
     """Yield networks that do not exist, do not fit the elements, or have impossible overrides."""
-    from dpa_sse.ops.training.check import input_faults
+    from dpa_sse.ops.training.input_check import input_faults
     from dpa_sse.ops.training.presets import check_preset
 
     trainings: list[tuple[KeyPath, TrainSettings]] = []
@@ -282,11 +282,11 @@ def _cluster(project: Project, base_dir: Path) -> list[Finding]:
     """Return what is wrong with the preset of the cluster and its overrides, where one is given."""
     if "cluster" not in project.model_fields_set:
         return []
-    from dpa_sse.pipeline.config.cluster import load_preset
     from dpa_sse.pipeline.config.cluster_faults import PresetError
+    from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
 
     try:
-        load_preset(project.cluster, base_dir)
+        load_cluster_preset(project.cluster, base_dir)
     except PresetError as error:
         return error.findings
     return []

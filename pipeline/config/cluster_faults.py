@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.config.messages import Fault, faults, show
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 

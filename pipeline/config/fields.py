@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dpa_sse.pipeline.config.problems import KeyPath
-from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.sections import ProjectSections
 
 Keys = dict[str, FieldInfo]
 
@@ -52,7 +52,7 @@ def section_keys(path: KeyPath, data: Any) -> Keys | None:
 
 def section_models(path: KeyPath, data: Any) -> list[type[BaseModel]]:
     """Return the classes that the section at ``path`` may be: one, or one for each ``kind``."""
-    annotation: Any = Project
+    annotation: Any = ProjectSections
     for index, part in enumerate(path):
         models = list(_models(annotation, _at(data, path[:index])))
         if isinstance(part, str) and models:
@@ -110,7 +110,7 @@ def key_homes() -> dict[str, list[str]]:
                 if element is not None:
                     collect(element, below)
 
-    collect(Project, "")
+    collect(ProjectSections, "")
     return homes
 
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.series import expand_system
 from dpa_sse.pipeline.config.fields import is_free_mapping
 from dpa_sse.pipeline.config.messages import TRUTH_WORDS, Fault, faults
@@ -27,7 +27,8 @@ from dpa_sse.pipeline.config.problems import (
     locate,
     sort_problems,
 )
-from dpa_sse.pipeline.config.schema import ELEMENTS, Project
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.sections import ELEMENTS
 from dpa_sse.pipeline.config.yaml_file import YamlContent, parse_yaml, read_yaml
 
 _MAX_ROUNDS = 40

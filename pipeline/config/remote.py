@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 VOLUMES = "/inputs"
 """Folder of the pods below which the volumes of inputs are mounted, each by the name of its claim."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dpa_sse.ops.labelers.settings import AimdSettings
     from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
     from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
-    from dpa_sse.pipeline.config.schema import Project
+    from dpa_sse.pipeline.config.sections import ProjectSections
 
 Path = tuple[str | int, ...]
 
@@ -29,7 +29,7 @@ class Breach(NamedTuple):
     depends_on: tuple[Path, ...] = ()
 
 
-def broken_rules(project: Project) -> list[Breach]:
+def broken_rules(project: ProjectSections) -> list[Breach]:
     """Return every breach of the rules between sections (empty: the project is consistent)."""
     return [breach for rule in _RULES for breach in rule(project)]
 
@@ -39,14 +39,14 @@ def _is_multiple(value: float, unit: float) -> bool:
     return math.isclose(ratio, round(ratio), rel_tol=1e-6) and round(ratio) >= 1
 
 
-def _all_systems(project: Project) -> Iterator[tuple[Path, SystemSettings]]:
+def _all_systems(project: ProjectSections) -> Iterator[tuple[Path, SystemSettings]]:
     for index, system in enumerate(project.systems):
         yield ("systems", index), system
     if project.downstream:
         yield ("downstream", "system"), project.downstream.system
 
 
-def _names(project: Project) -> Iterator[Breach]:
+def _names(project: ProjectSections) -> Iterator[Breach]:
     seen: dict[str, Path] = {}
     for path, system in _all_systems(project):
         first = seen.setdefault(system.name.lower(), path)
@@ -56,7 +56,7 @@ def _names(project: Project) -> Iterator[Breach]:
                          ((*first, "name"),))
 
 
-def _series(project: Project) -> Iterator[Breach]:
+def _series(project: ProjectSections) -> Iterator[Breach]:
     for path, system in _all_systems(project):
         several = [("series", system.series is not None)]
         several.append(("count", system.count > 1 and "arrangement" not in system.model_fields_set))
@@ -64,7 +64,7 @@ def _series(project: Project) -> Iterator[Breach]:
                     for key, found in several if found)
 
 
-def _supercells(project: Project) -> Iterator[Breach]:
+def _supercells(project: ProjectSections) -> Iterator[Breach]:
     cells = [((*path, "supercell"), system.supercell) for path, system in _all_systems(project)]
     if project.md:
         cells.append((("md", "supercell"), project.md.supercell))
@@ -74,7 +74,7 @@ def _supercells(project: Project) -> Iterator[Breach]:
                 yield Breach((*path, index), f"must be between 1 and {MAX_REPETITIONS} repetitions, not {count}")
 
 
-def _sources(project: Project) -> Iterator[Breach]:
+def _sources(project: ProjectSections) -> Iterator[Breach]:
     model = project.pretrain and project.pretrain.model
     if not project.systems and not project.data and not model:
         yield Breach(
@@ -86,7 +86,7 @@ def _sources(project: Project) -> Iterator[Breach]:
         yield Breach(("learning",), "needs `systems`: the exploration starts from their cells", (("systems",),))
 
 
-def _stages(project: Project) -> Iterator[Breach]:
+def _stages(project: ProjectSections) -> Iterator[Breach]:
     if project.pretrain is None:
         for name in ("finetune", "distill"):
             if getattr(project, name):
@@ -105,7 +105,7 @@ def _stages(project: Project) -> Iterator[Breach]:
                      "defaults)", (("distill",),))
 
 
-def _iterations(project: Project) -> Iterator[Breach]:
+def _iterations(project: ProjectSections) -> Iterator[Breach]:
     if not project.learning:
         return
     total = sum(stage.max_iterations for stage in project.learning.stages)
@@ -121,7 +121,7 @@ def _iterations(project: Project) -> Iterator[Breach]:
             )
 
 
-def _sampling(project: Project) -> Iterator[Breach]:
+def _sampling(project: ProjectSections) -> Iterator[Breach]:
     runs: list[tuple[Path, AimdSettings | DistillSettings]] = [(("aimd",), project.aimd)]
     if project.downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
@@ -133,7 +133,7 @@ def _sampling(project: Project) -> Iterator[Breach]:
                          f"not {run.sample_every}", ((*path, "steps"),))
 
 
-def _dynamics(project: Project) -> Iterator[Breach]:
+def _dynamics(project: ProjectSections) -> Iterator[Breach]:
     runs: list[tuple[Path, AimdSettings]] = [(("aimd",), project.aimd)]
     if project.downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
@@ -158,7 +158,7 @@ def _held_out(path: Path, split: SplitSettings, perturb: PerturbSettings) -> Ite
         )
 
 
-def _splits(project: Project) -> Iterator[Breach]:
+def _splits(project: ProjectSections) -> Iterator[Breach]:
     if project.systems:
         yield from _held_out((), project.split, project.perturb)
     if project.downstream:
@@ -178,7 +178,7 @@ def _splits(project: Project) -> Iterator[Breach]:
         )
 
 
-def _learning_rates(project: Project) -> Iterator[Breach]:
+def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
     trainings: list[tuple[Path, TrainSettings | FinetuneSettings]] = []
     if project.pretrain:
         trainings.append((("pretrain",), project.pretrain))
@@ -195,7 +195,7 @@ def _learning_rates(project: Project) -> Iterator[Breach]:
                          ((*path, "start_lr"),))
 
 
-def _mobile(project: Project) -> Iterator[Breach]:
+def _mobile(project: ProjectSections) -> Iterator[Breach]:
     if not project.md and "conductivity" not in project.model_fields_set:
         return
     settings = project.conductivity
@@ -215,7 +215,7 @@ def _mobile(project: Project) -> Iterator[Breach]:
             yield Breach(("conductivity", "charges", symbol), f"'{symbol}' {where}", (("type_map",),))
 
 
-def _production(project: Project) -> Iterator[Breach]:
+def _production(project: ProjectSections) -> Iterator[Breach]:
     md = project.md
     if not md:
         return
@@ -237,7 +237,7 @@ def _production(project: Project) -> Iterator[Breach]:
                          "raise md.replicas")
 
 
-_RULES: tuple[Callable[[Project], Iterator[Breach]], ...] = (
+_RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
     _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _dynamics, _splits, _learning_rates,
     _mobile, _production,
 )

@@ -73,8 +73,8 @@ def enter_working_folder() -> None:
 def check_version() -> None:
     """End with the fatal exit code where the workflow was rendered by another version than that of this image."""
     from dpa_sse import __version__
-    from dpa_sse.ops.errors import FatalError
-    from dpa_sse.ops.task import say_why
+    from dpa_sse.ops.core.errors import FatalError
+    from dpa_sse.ops.runtime.task import say_why
 
     wanted = os.environ.get("DPA_SSE_VERSION", __version__)
     if wanted != __version__:
@@ -86,7 +86,7 @@ def check_version() -> None:
 
 def main() -> None:
     """Run the script that dflow wrote."""
-    from dpa_sse.ops.tools import die_with_parent, thread_environment
+    from dpa_sse.ops.core.tools import die_with_parent, thread_environment
 
     if "DPA_SSE_RUN" in os.environ:
         parent = os.getppid()
@@ -104,7 +104,7 @@ def main() -> None:
     try:
         runpy.run_path(script, run_name="__main__")
     except Exception as error:
-        from dpa_sse.ops.task import say_why
+        from dpa_sse.ops.runtime.task import say_why
 
         say_why(error)
         raise

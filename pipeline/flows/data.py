@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dpa_sse.ops.data.op import AddUserData, CollectTrajectories, MergeLabelled
-from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, SelectCandidates
+from dpa_sse.ops.data.op import AddUserData, CollectTrajectories
+from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, MergeLabelled, SelectCandidates
 from dpa_sse.ops.exploration.prepare import static_task_count
 from dpa_sse.ops.exploration.select import static_label_count
 from dpa_sse.ops.labelers.op import LabelFrames, RunAimd
@@ -33,7 +33,7 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
             artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
         )
         campaign = flow.step(
-            "collect", CollectTrajectories, flow.gathering(split=project.split, learning=project.learning),
+            "collect", CollectTrajectories, flow.gathering(split=project.split),
             title="Collect, split by trajectory", artifacts={"trajectories": runs.outputs.artifacts["out"]},
         ).outputs.artifacts["out"]
     own = [name for name in project.data if not is_remote(name)]
@@ -43,7 +43,7 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
         flow.stage("02-seed")
         campaign = flow.step(
             "user-data" if number == len(sources) - 1 else f"user-data-{number + 1}", AddUserData,
-            flow.settings(learning=project.learning, split=project.split), title="Add your own data",
+            flow.settings(split=project.split), title="Add your own data",
             artifacts={"campaign": campaign, "data": source},
         ).outputs.artifacts["out"]
     if project.learning:

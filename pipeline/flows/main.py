@@ -11,7 +11,7 @@ from dpa_sse.pipeline.flows.data import add_campaign, add_downstream
 from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
-from dpa_sse.pipeline.runs import CONFIG, Run
+from dpa_sse.pipeline.runs.folder import Run
 
 
 def build(
@@ -57,8 +57,8 @@ def build(
 
 def build_from_run(run: Run) -> ProjectFlow:
     """Return the DAG of a run folder (called by the engine's driver)."""
-    from dpa_sse.pipeline.commands.start import load_checked_in
-    from dpa_sse.pipeline.engines.local import machine_resources
+    from dpa_sse.pipeline.engines.local.engine import machine_resources
+    from dpa_sse.pipeline.runs.configuration import load_run_config
 
-    project = load_checked_in(run, run.folder / CONFIG).project
+    project = load_run_config(run).project
     return build(project, run.base_dir, run.engine / "inputs", machine_resources(project))

@@ -13,7 +13,7 @@ from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
-from dpa_sse.pipeline.wiring import Flow
+from dpa_sse.pipeline.graph import Flow
 
 
 class ProjectFlow(Flow):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dpa_sse.ops.conductivity.op import Conductivity
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.flows.data import add_campaign, add_downstream
 from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretraining
 from dpa_sse.pipeline.flows.production import add_production, add_report

@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.files import write_json, write_text
-from dpa_sse.pipeline.report import sections, sections_md, sections_transport
+from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.pipeline.report.figures import FigureBook, styled
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.page import Section
+from dpa_sse.pipeline.report.sections import (
+    conductivity as sections_transport,
+)
+from dpa_sse.pipeline.report.sections import (
+    dynamics as sections_md,
+)
+from dpa_sse.pipeline.report.sections import (
+    models as sections,
+)
 from dpa_sse.pipeline.report.summary import overall_status, summarise
 from dpa_sse.pipeline.report.verdict import judge, tiles
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.files import atomic_path, jsonable, write_csv, write_text
+from dpa_sse.ops.core.files import atomic_path, jsonable, write_csv, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

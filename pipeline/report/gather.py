@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.task import results
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.runtime.groups import results
 from dpa_sse.pipeline.report.inputs import ReportInputs
-from dpa_sse.pipeline.runs import Run, provenance, stage_status
-from dpa_sse.pipeline.stage_times import split_starts
+from dpa_sse.pipeline.runs.folder import Run, provenance, stage_status
+from dpa_sse.pipeline.runs.stage_times import split_starts
 
 WORDS = {"done": "ok", "failed": "failed", "running": "unfinished", "waiting": "skipped"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.files import jsonable
+from dpa_sse.ops.core.files import jsonable
 
 Table = dict[str, list[Any]]
 """Columns of a CSV file: numbers where the whole column is numeric (empty fields are NaN), else text."""

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.files import write_text
-from dpa_sse.ops.task import TaskOP
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.pipeline.report.gather import report_inputs
 
 

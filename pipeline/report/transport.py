@@ -227,7 +227,7 @@ def arrhenius_line(found: Mapping[str, Any], points: Sequence[Point]) -> Arrheni
 def _refit(points: Sequence[Point], found: Mapping[str, Any]) -> Any:
     from dpa_sse.ops.conductivity.arrhenius import Point as Measured
     from dpa_sse.ops.conductivity.arrhenius import fit
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     used = {round(t, 6) for t in (number(v) for v in found.get("points_used") or []) if t is not None}
     measured = []

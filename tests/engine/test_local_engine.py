@@ -17,17 +17,17 @@ from typing import Any
 import psutil
 import pytest
 
-from dpa_sse.pipeline.engines.local import execute
+from dpa_sse.pipeline.engines.local.engine import execute
 from dpa_sse.pipeline.engines.platform import Resources
-from dpa_sse.pipeline.runs import Run, RunBusyError, open_run, split_task, stage_status
+from dpa_sse.pipeline.runs.folder import Run, RunBusyError, open_run, split_task, stage_status
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RUN_SCRIPT = """
 import sys
 from pathlib import Path
-from dpa_sse.pipeline.engines.local import execute
-from dpa_sse.pipeline.runs import Run
+from dpa_sse.pipeline.engines.local.engine import execute
+from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.engines.platform import Resources
 sys.exit(execute(Run(Path(sys.argv[1])), Resources(cores=2), build="toy:" + sys.argv[2]))
 """
@@ -241,7 +241,7 @@ def test_overhead_of_chained_fan_outs(tmp_path: Path) -> None:
 
 
 def test_read_only_folder_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     blocker = tmp_path / "file"
     blocker.write_text("")
@@ -250,7 +250,7 @@ def test_read_only_folder_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_unknown_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dpa_sse.ops.errors import InputError
+    from dpa_sse.ops.core.errors import InputError
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "other").mkdir(parents=True)

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.errors import FatalError, TransientError
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.ops.core.errors import FatalError, TransientError
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Resources
-from dpa_sse.pipeline.runs import Run
-from dpa_sse.pipeline.wiring import Flow
+from dpa_sse.pipeline.graph import Flow
+from dpa_sse.pipeline.runs.folder import Run
 
 
 class Numbers(TaskOP):

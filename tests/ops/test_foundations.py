@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import FatalError, TransientError
-from dpa_sse.ops.files import atomic_path, read_json, sha256_tree, write_csv, write_json
-from dpa_sse.ops.seeds import derive_seed
-from dpa_sse.ops.success import require_success
-from dpa_sse.ops.tools import available_threads, run_tool, tail, thread_environment
+from dpa_sse.ops.core.errors import FatalError, TransientError
+from dpa_sse.ops.core.files import atomic_path, read_json, sha256_tree, write_csv, write_json
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.core.tools import available_threads, run_tool, tail, thread_environment
+from dpa_sse.ops.runtime.success import require_success
 
 
 def test_json_has_no_nan_and_knows_numpy(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_log_with_bytes_that_are_no_text_can_be_shown(tmp_path: Path) -> None:
 
 def test_tool_dies_with_its_parent(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from dpa_sse.ops.tools import run_tool\n"
+        "import sys; from pathlib import Path; from dpa_sse.ops.core.tools import run_tool\n"
         "child = 'import os,time; open(\"pid\",\"w\").write(str(os.getpid())); time.sleep(60)'\n"
         "run_tool([sys.executable, '-c', child], Path('l'), Path('.'))"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.inline import FILE_MARK, FOLDER_MARK, UNSAFE, decode, encode
+from dpa_sse.ops.runtime.inline import FILE_MARK, FOLDER_MARK, UNSAFE, decode, encode
 
 CASES = [
     b"", b"plain {json: 1}\n", b"{{workflow.name}}", b"5$$", b"$(HOME) ${X}", b"caf\xc3\xa9", bytes(range(256)),

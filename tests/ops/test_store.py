@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops import store as store_module
-from dpa_sse.ops.errors import TransientError
-from dpa_sse.ops.store import BLOCK, FolderBucket, TaskStore, store_from_environment
+from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.runtime import store as store_module
+from dpa_sse.ops.runtime.store import BLOCK, FolderBucket, TaskStore, store_from_environment
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from dflow.python import OPIO
-from dpa_sse.ops.files import write_text
-from dpa_sse.ops.task import FanOutOP
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime.task import FanOutOP
 
 class Slow(FanOutOP):
     def run(self, out, settings, **inputs):

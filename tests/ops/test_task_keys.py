@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.files import write_json
+from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.md.op import RunMd
-from dpa_sse.ops.task import write_manifest
+from dpa_sse.ops.runtime.task import write_manifest
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.pipeline import doctor, doctor_labelers
-from dpa_sse.pipeline.doctor import Finding
+from dpa_sse.pipeline.doctor import installation as doctor
+from dpa_sse.pipeline.doctor import labelers as doctor_labelers
+from dpa_sse.pipeline.doctor.finding import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,7 +119,7 @@ def test_small_runs_are_tried_only_where_the_program_is(monkeypatch: pytest.Monk
 def test_a_small_run_of_a_program_that_is_there(tmp_path: Path) -> None:
     """LAMMPS and DeePMD-kit must give one energy for one model, whatever else this machine has."""
     done = subprocess.run(
-        [sys.executable, "-m", "dpa_sse.pipeline.doctor_deep", "lammps"], cwd=ROOT,
+        [sys.executable, "-m", "dpa_sse.pipeline.doctor.deep", "lammps"], cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )
     answer = json.loads(done.stdout.rpartition("PROBE")[2])

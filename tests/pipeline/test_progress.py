@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from dpa_sse.pipeline.engines.driver import invalidated
-from dpa_sse.pipeline.progress import Progress, clock, describe, remaining, status_rows
-from dpa_sse.pipeline.runs import Run, read_events, stage_status
-from dpa_sse.pipeline.stage_times import counted, stage_clocks
+from dpa_sse.pipeline.engines.local.driver import invalidated
+from dpa_sse.pipeline.runs.folder import Run, read_events, stage_status
+from dpa_sse.pipeline.runs.progress import Progress, clock, describe, remaining, status_rows
+from dpa_sse.pipeline.runs.stage_times import counted, stage_clocks
 
 
 def node(name: str, stage: str, tasks: int = 1, depends: tuple[str, ...] = (), loop: str | None = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
 from dpa_sse.ops.labelers.cp2k.sections import parse, render

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.settings import Cp2kLabeler
 
 POTENTIAL_FILE = "GTH_POTENTIALS"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.files import write_text
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, with_results
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult
 from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, single_point_input
 from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations

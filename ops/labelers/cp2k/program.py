@@ -10,11 +10,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from dpa_sse.ops.errors import FatalError, InputError, TransientError
+from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
+from dpa_sse.ops.core.tools import KilledError, run_tool, tail
 from dpa_sse.ops.labelers.cp2k.kinds import POTENTIAL_FILE
 from dpa_sse.ops.labelers.cp2k.output import has_ended, why_it_stopped
 from dpa_sse.ops.labelers.settings import Cp2kLabeler
-from dpa_sse.ops.tools import KilledError, run_tool, tail
 
 OLDEST, NEWEST = (8, 1), (2024, 3)
 """Versions whose output cp2kdata reads: before, the stress was printed in another form; later ones, the forces."""

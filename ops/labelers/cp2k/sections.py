@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 INDENT = "  "
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.cp2k.sections import Section, bare, parse
 from dpa_sse.ops.labelers.settings import Cp2kLabeler
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.files import write_text
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus, with_results
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus
 from dpa_sse.ops.labelers.cp2k.inputs import PROJECT, dynamics_input
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputError, has_ended, read_evaluations
 from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus, with_results
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.data.incar import Value
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus
 from dpa_sse.ops.labelers.settings import VaspLabeler
-from dpa_sse.ops.labelers.vasp.incar import Value
 from dpa_sse.ops.labelers.vasp.job import Outcome, last_words, run_vasp, species_order, tidy, write_inputs
 from dpa_sse.ops.labelers.vasp.potcar import Potcar
 from dpa_sse.ops.labelers.vasp.results import Step, label_of, read_steps
@@ -129,7 +130,7 @@ def _read_segment(folder: Path, run: AimdRun, tags: Mapping[str, Value], progres
 
 
 def _corrections(folder: Path, tags: Mapping[str, Value]) -> dict[str, Value]:
-    from dpa_sse.ops.labelers.vasp.incar import read_incar
+    from dpa_sse.ops.data.incar import read_incar
 
     text = (folder / "INCAR").read_text(encoding="utf-8") if (folder / "INCAR").is_file() else ""
     return {tag.name: tag.value for tag in read_incar(text) if tag.name in KEPT_CORRECTIONS and tag.name not in tags}

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.errors import FatalError, InputError, PipelineError
-from dpa_sse.ops.files import write_json, write_text
+from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
+from dpa_sse.ops.core.files import write_json, write_text
+from dpa_sse.ops.core.tools import die_with_parent, tail, thread_environment
+from dpa_sse.ops.data.incar import Value, incar_text, tag_number, tag_truth
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.settings import VaspLabeler
-from dpa_sse.ops.labelers.vasp.incar import Value, incar_text, tag_number, tag_truth
-from dpa_sse.ops.labelers.vasp.kmesh import kpoints_text
+from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
 from dpa_sse.ops.labelers.vasp.potcar import Potcar, write_potcar
 from dpa_sse.ops.labelers.vasp.results import INCAR_USED, KPOINTS_ASKED, KPOINTS_USED
-from dpa_sse.ops.tools import die_with_parent, tail, thread_environment
 
 if TYPE_CHECKING:
     import subprocess

@@ -7,19 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import write_text
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.data.incar import LABEL_TAGS, incar_text, tag_number, value_text
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult
 from dpa_sse.ops.labelers.settings import AimdSettings, VaspLabeler
-from dpa_sse.ops.labelers.vasp.incar import (
-    LABEL_TAGS,
-    incar_problems,
-    incar_text,
-    label_incar,
-    single_point_tags,
-    tag_number,
-    value_text,
-)
+from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
 from dpa_sse.ops.labelers.vasp.job import (
     Outcome,
     command_of,

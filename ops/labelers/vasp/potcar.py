@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 VARIANTS = {"Ga": "Ga_d", "Ge": "Ge_d", "Sn": "Sn_d"}
 """Conventional choice for the elements of the project whose plain data set is not the usual one."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.labelers.base import FrameStatus, LabelResult, with_results
-from dpa_sse.ops.labelers.vasp.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
+from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.data.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
+from dpa_sse.ops.labelers.base import FrameStatus, LabelResult
 
 if TYPE_CHECKING:
     from ase import Atoms

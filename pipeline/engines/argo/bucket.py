@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.errors import InputError, PipelineError
-from dpa_sse.ops.store import S3Bucket
-from dpa_sse.pipeline.engines.argo.finish import STORE_CONFIG, STORE_SECRET
+from dpa_sse.ops.core.errors import InputError, PipelineError
+from dpa_sse.ops.runtime.store import S3Bucket
+from dpa_sse.pipeline.engines.argo.postprocess import STORE_CONFIG, STORE_SECRET
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.engines.argo.cluster import Cluster

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.errors import InputError, PipelineError
-from dpa_sse.ops.files import read_json, write_json
+from dpa_sse.ops.core.errors import InputError, PipelineError
+from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.pipeline.engines.argo.nodes import gates, nodes_of
 
 GROUP, VERSION, PLURAL = "argoproj.io", "v1alpha1", "workflows"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.groups import members
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.runtime.groups import members
 
 PLAN = "dpa-sse/plan"
 RUNNING = ("Pending", "Running")

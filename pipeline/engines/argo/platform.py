@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse import __version__
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import sha256_tree
-from dpa_sse.ops.inline import PATH_MARK, encode
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import sha256_tree
+from dpa_sse.ops.runtime.inline import PATH_MARK, encode
 from dpa_sse.pipeline.config.cluster import ClusterPreset
 from dpa_sse.pipeline.config.remote import bucket_key, volume_path
 from dpa_sse.pipeline.engines.platform import MAX_GROUP, Facts, Resources
 
 if TYPE_CHECKING:
-    from dpa_sse.ops.task import TaskOP
+    from dpa_sse.ops.runtime.task import TaskOP
 
 WORK = "/tmp/work"  # noqa: S108  (in a container of its own)
 PAGES = "/tmp/outputs/pages"  # noqa: S108

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.events import LOG
-from dpa_sse.ops.files import write_text
-from dpa_sse.ops.store import S3Bucket
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime.events import LOG
+from dpa_sse.ops.runtime.store import S3Bucket
 from dpa_sse.pipeline.engines.argo.bucket import fetch
 from dpa_sse.pipeline.engines.argo.nodes import Pods, events_of, plan_of, pods_of, state_of
-from dpa_sse.pipeline.runs import CONFIG, Run
+from dpa_sse.pipeline.runs.folder import CONFIG, Run
 
 MAIN_STEPS = (
     "merge", "collect", "user-data", "pretrain", "finetune", "evaluate", "evaluate-student", "teacher-labels",
@@ -33,7 +33,7 @@ def config_of(workflow: dict[str, Any]) -> dict[str, Any]:
             for step in group:
                 for item in step.get("arguments", {}).get("artifacts", []):
                     if step["name"] == "report" and item["name"] == "settings" and "raw" in item:
-                        from dpa_sse.ops.inline import decode_text
+                        from dpa_sse.ops.runtime.inline import decode_text
 
                         return dict(json.loads(decode_text(item["raw"]["data"]))["config"])
     raise InputError(f"{workflow['metadata']['name']}: has no report step that would tell its configuration")

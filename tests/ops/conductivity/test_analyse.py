@@ -10,11 +10,11 @@ import pytest
 
 from dpa_sse.ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
 from dpa_sse.ops.conductivity.arrhenius import KB_EV
-from dpa_sse.ops.conductivity.figures_run import local_exponent
+from dpa_sse.ops.conductivity.figures.run import local_exponent
+from dpa_sse.ops.conductivity.readers.sources import find_sources, temperature_in
 from dpa_sse.ops.conductivity.run import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
-from dpa_sse.ops.conductivity.sources import find_sources, temperature_in
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 PLAIN = ConductivitySettings(figures=False)
 RUN_KEYS = {

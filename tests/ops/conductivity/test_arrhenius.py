@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.conductivity.arrhenius import KB_EV, Point, curvature_p, density_at, fit, summarise
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 TEMPERATURES = np.array([600.0, 700.0, 800.0, 900.0, 1000.0, 1100.0])
 RSD = np.array([0.18, 0.14, 0.11, 0.09, 0.07, 0.06])

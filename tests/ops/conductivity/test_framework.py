@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpa_sse.ops.conductivity.framework import check_framework, framework_msd, sublattice_rms, units_kept
+from dpa_sse.ops.conductivity.host_lattice import check_framework, framework_msd, sublattice_rms, units_kept
 from dpa_sse.ops.conductivity.tracks import Tracks
 
 TETRAHEDRON = 2.05 * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
@@ -160,7 +160,7 @@ def test_units_are_counted_in_portions(monkeypatch):
 
     tracks = tracks_of(leave)
     expected = units_kept(tracks)
-    monkeypatch.setattr("dpa_sse.ops.conductivity.framework._PAIRS", 40)
+    monkeypatch.setattr("dpa_sse.ops.conductivity.host_lattice._PAIRS", 40)
     assert units_kept(tracks) == expected == (7 / 8, 7 / 8)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.conductivity.correlation import cross_msd, msd_tensor
+from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory
 from dpa_sse.ops.conductivity.run import nernst_einstein
 from dpa_sse.ops.conductivity.tracks import follow
-from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
 
 TEMPERATURE_K = 900.0
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpa_sse.ops.conductivity.formats import open_trajectory
+from dpa_sse.ops.conductivity.readers.formats import open_trajectory
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.conductivity.tracks import follow
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 TYPES = ["Li", "P", "S"]
 
@@ -199,7 +199,7 @@ def test_numbers_of_the_text_parser(tmp_path):
 
 
 def test_frames_larger_than_the_buffer(makers, tmp_path, monkeypatch):
-    from dpa_sse.ops.conductivity import lammps
+    from dpa_sse.ops.conductivity.readers import lammps_text as lammps
 
     monkeypatch.setattr(lammps, "_BUFFER", 700)
     small = makers.sample(n_frames=40)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory
 from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 from dpa_sse.ops.conductivity.tracks import even_section, follow
-from dpa_sse.ops.conductivity.trajectory import Chunk, Trajectory
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 
 
 def trajectory(positions, cells, symbols, dt_ps=0.1, unwrapped=False, times=None, origins=None):

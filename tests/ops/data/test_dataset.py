@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.collect import assign_splits, collect_trajectories
 from dpa_sse.ops.data.convert import block_to_frames, frames_to_blocks
 from dpa_sse.ops.data.dataset import drop_duplicates, read_dataset, write_dataset
 from dpa_sse.ops.data.merge import merge_datasets, merge_labelled
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.subset import limit_frames
-from dpa_sse.ops.data.user import import_user_dataset, load_user_dataset
-from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.data.user_data import import_user_dataset, load_user_dataset
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import MockLabeler

@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from dpa_sse.ops.data.audit.run import audit_data
-from dpa_sse.ops.data.audit.settings import levels_of
+from dpa_sse.ops.audit.run import audit_data
+from dpa_sse.ops.audit.settings import levels_of
+from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.exchange import convert_data
-from dpa_sse.ops.data.level import join_levels
+from dpa_sse.ops.data.level_of_theory import join_levels
 from dpa_sse.ops.data.reading import read_data
-from dpa_sse.ops.errors import FatalError, InputError
 from dpa_sse.ops.labelers.cp2k.output import read_evaluations
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.settings import VaspLabeler

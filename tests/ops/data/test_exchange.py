@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import SystemData, read_dataset
 from dpa_sse.ops.data.exchange import convert_data, split_data
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.writing import write_data
-from dpa_sse.ops.errors import InputError
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.data.test_dataset import labelled
 

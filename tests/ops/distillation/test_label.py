@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings
-from dpa_sse.ops.errors import FatalError, InputError
-from dpa_sse.ops.files import read_json, write_json
 
 TYPE_MAP = ["Li", "P", "S"]
 SYMBOLS = ["S", "Li", "Li", "S"]
@@ -37,7 +37,7 @@ class HarmonicTeacher:
 
 @pytest.fixture(autouse=True)
 def teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dpa_sse.ops.training.evaluate.open_model", lambda _path: HarmonicTeacher())
+    monkeypatch.setattr("dpa_sse.ops.potential.inference.open_model", lambda _path: HarmonicTeacher())
 
 
 def md_folder(folder: Path, name: str, steps: int = 100, every: int = 5, far: tuple[int, ...] = ()) -> Path:

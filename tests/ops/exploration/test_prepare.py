@@ -5,13 +5,13 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.exploration import sanity as sanity_module
 from dpa_sse.ops.exploration.prepare import perturbed_cells, prepare_exploration, static_task_count
 from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.settings import LearningSettings
 from dpa_sse.ops.exploration.state import initial_state
-from dpa_sse.ops.files import read_json
 from dpa_sse.ops.md.simulate import Outcome
 
 SETTINGS = LearningSettings(

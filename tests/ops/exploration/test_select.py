@@ -5,11 +5,12 @@ import pytest
 from ase.build import bulk
 from ase.io import read, write
 
-from dpa_sse.ops.exploration.select import initial_state, select_candidates, static_label_count
+from dpa_sse.ops.core.files import read_json, write_csv, write_json
+from dpa_sse.ops.exploration.select import select_candidates, static_label_count
 from dpa_sse.ops.exploration.settings import LearningSettings
 from dpa_sse.ops.exploration.similarity import KnownFrames, composition, distance, fingerprint, pair_distances
-from dpa_sse.ops.files import read_json, write_csv, write_json
-from dpa_sse.ops.md.parts import DEVIATION_COLUMNS
+from dpa_sse.ops.exploration.state import initial_state
+from dpa_sse.ops.md.segments import DEVIATION_COLUMNS
 
 SETTINGS = LearningSettings(
     trust={"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.5}, max_candidates=5, label_group=2, min_accurate=0.5,

@@ -8,9 +8,9 @@ from ase.build import bulk
 
 from dpa_sse.ops.labelers import registry
 from dpa_sse.ops.labelers.aimd import run_aimd
-from dpa_sse.ops.labelers.label import label_frames
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler
+from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 CHGNET_MS = 200.0  # per frame of 52 atoms with forces and stress, on one quiet core

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.labelers.deepmd import DeepmdTeacher, predict_atoms
-from dpa_sse.ops.labelers.label import label_frames
 from dpa_sse.ops.labelers.settings import DeepmdLabeler
+from dpa_sse.ops.labelers.single_points import label_frames
+from dpa_sse.ops.potential.inference import open_model
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
-from dpa_sse.ops.training.evaluate import open_model
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def frames() -> list[Atoms]:
 
 def test_equal_compositions_go_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     springs = Springs()
-    monkeypatch.setattr("dpa_sse.ops.training.evaluate.open_model", lambda _path, _branch: springs)
+    monkeypatch.setattr("dpa_sse.ops.potential.inference.open_model", lambda _path, _branch: springs)
     results = DeepmdTeacher(DeepmdLabeler(model="t.pth")).label(frames(), tmp_path)
     assert sorted(springs.calls) == [1, 2]
     for atoms, result in zip(frames(), results, strict=True):
@@ -78,7 +78,7 @@ def test_equal_compositions_go_together(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_unknown_elements_and_nan_are_verdicts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("dpa_sse.ops.training.evaluate.open_model", lambda _path, _branch: Springs())
+    monkeypatch.setattr("dpa_sse.ops.potential.inference.open_model", lambda _path, _branch: Springs())
     good, bad, other = frames()
     bad.positions[0, 0] = np.nan
     other.symbols[0] = "Br"

@@ -12,7 +12,7 @@ import pytest
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from dpa_sse.ops.errors import InputError, TransientError
+from dpa_sse.ops.core.errors import InputError, TransientError
 from dpa_sse.ops.labelers import mock
 from dpa_sse.ops.labelers.base import label_with_calculator, status_record
 from dpa_sse.ops.labelers.registry import make_labeler

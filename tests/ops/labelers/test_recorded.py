@@ -10,10 +10,10 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from dpa_sse.ops.errors import TransientError
+from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.labelers import aimd as aimd_module
 from dpa_sse.ops.labelers.aimd import RECORD, run_aimd
-from dpa_sse.ops.labelers.recorded import RecordedCalculator
+from dpa_sse.ops.labelers.recording_calculator import RecordedCalculator
 from dpa_sse.ops.labelers.settings import AimdSettings, MockLabeler
 from dpa_sse.ops.structures.extxyz import write_frames
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from dpa_sse.ops.labelers import label as label_module
+from dpa_sse.ops.labelers import single_points as label_module
 from dpa_sse.ops.labelers.aimd import run_aimd
-from dpa_sse.ops.labelers.label import label_frames
 from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler, MockLabeler
+from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.structures.build import write_cells
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.perturb import perturb_cells

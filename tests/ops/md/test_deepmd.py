@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
 from dpa_sse.ops.exploration.settings import LearningSettings
-from dpa_sse.ops.files import read_json
 from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
-from dpa_sse.ops.md.parts import latest_state, next_part
+from dpa_sse.ops.md.segments import latest_state, next_part
 from dpa_sse.ops.md.simulate import Job, simulate
 from dpa_sse.ops.md.tasks import write_task
 from dpa_sse.ops.md.trajectory import read_frames, read_thermo
-from dpa_sse.ops.tools import thread_environment
 
 MODEL_MAP = ["Li", "P", "S", "Cl", "Br"]
 OTHER_MAP = ["S", "Br", "Li", "Cl", "P"]

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.md.lammps import Names, Simulation, atomic_masses, input_text, lammps_command, write_data
 from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
 

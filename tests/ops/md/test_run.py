@@ -14,12 +14,14 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from dpa_sse.ops.errors import FatalError, TransientError
-from dpa_sse.ops.files import read_json
+from dpa_sse.ops.core.errors import FatalError, TransientError
+from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.distillation.teacher_md import run_teacher_md
 from dpa_sse.ops.md import simulate as simulate_module
 from dpa_sse.ops.md.lammps import Simulation
-from dpa_sse.ops.md.parts import GrowingTrajectory, join_rows, joined_blocks, latest_state
-from dpa_sse.ops.md.run import prepare_md, run_md, run_teacher_md
+from dpa_sse.ops.md.prepare import prepare_md
+from dpa_sse.ops.md.production import run_md
+from dpa_sse.ops.md.segments import GrowingTrajectory, join_rows, joined_blocks, latest_state
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.md.simulate import Job, simulate_all
 from dpa_sse.ops.md.tasks import read_cells, write_task
@@ -100,7 +102,7 @@ def test_killed_runs_give_the_same_bits(tmp_path, tilted_argon, lennard_jones, d
     run_md(task, dummy_model, ["Ar"], tmp_path / "a")
     length = (tmp_path / "a/traj.lammpstrj").stat().st_size
     call = (
-        f"{lennard_jones}\nfrom pathlib import Path\nfrom dpa_sse.ops.md.run import run_md\n"
+        f"{lennard_jones}\nfrom pathlib import Path\nfrom dpa_sse.ops.md.production import run_md\n"
         f"run_md(Path({str(task)!r}), Path({str(dummy_model)!r}), ['Ar'], Path({str(tmp_path / 'b')!r}))\n"
     )
     for part, share in enumerate(sorted(random.Random(3).uniform(0.1, 0.8) for _ in range(3))):
@@ -236,7 +238,7 @@ def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, tilted_
     volumes = {round(float(np.linalg.det(frame.cell)), 3) for frame in read_frames(tmp_path / "a/traj.lammpstrj")}
     assert len(volumes) > 200
     call = (
-        f"{lennard_jones}\nfrom pathlib import Path\nfrom dpa_sse.ops.md.run import run_md\n"
+        f"{lennard_jones}\nfrom pathlib import Path\nfrom dpa_sse.ops.md.production import run_md\n"
         f"run_md(Path({str(tmp_path / 'tasks/task.000')!r}), Path({str(dummy_model)!r}), ['Ar'], "
         f"Path({str(tmp_path / 'b')!r}))\n"
     )

@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import write
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, build_ensemble, write_cells
 from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames

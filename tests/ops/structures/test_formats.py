@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.io import write
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.settings import SystemSettings
 

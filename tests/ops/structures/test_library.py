@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures import library
 from dpa_sse.ops.structures.check import check_cell
 from dpa_sse.ops.structures.distances import neighbour_pairs

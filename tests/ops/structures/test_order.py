@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures import symmetry
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_atoms, from_entry
 from dpa_sse.ops.structures.distances import neighbour_pairs

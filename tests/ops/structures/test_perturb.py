@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, write_cells
 from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.labelers.ranking import rank_by_labeler
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import MockLabeler
 from dpa_sse.ops.structures.build import build_ensemble
-from dpa_sse.ops.structures.rank import ewald_energy, rank_by_ewald, rank_by_labeler
+from dpa_sse.ops.structures.rank import ewald_energy, rank_by_ewald
 from dpa_sse.ops.structures.settings import SystemSettings
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.series import base_name, expand_system
 from dpa_sse.ops.structures.settings import SystemSettings

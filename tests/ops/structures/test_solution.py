@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, build_ensemble
 from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.settings import SystemSettings

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpa_sse.ops.files import write_json
+from dpa_sse.ops.core.files import write_json
 
 TYPE_MAP = ["Li", "S", "Br"]
 

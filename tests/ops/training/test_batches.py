@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.training.worker import batch_order, check_lcurve, cut_lcurve
 
 LCURVE = """#  step         rmse_trn    rmse_e_trn   lr

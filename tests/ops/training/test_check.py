@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dpa_sse.ops.training.check import input_faults
+from dpa_sse.ops.training.input_check import input_faults
 from dpa_sse.ops.training.settings import TrainSettings
 
 TYPE_MAP = ["Li", "P", "S"]

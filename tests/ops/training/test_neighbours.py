@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.training.datasets import read_frames, split_systems
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.data.npy import read_frames, split_systems
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
 from dpa_sse.ops.training.presets import training_input
 from dpa_sse.ops.training.settings import TrainSettings

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.training.check import validate_input
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.training.input_check import validate_input
 from dpa_sse.ops.training.presets import (
     apply_overrides,
     check_preset,

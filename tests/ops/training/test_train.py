@@ -17,12 +17,12 @@ import numpy as np
 import psutil
 import pytest
 
-from dpa_sse.ops.errors import FatalError, InputError, TransientError
-from dpa_sse.ops.files import read_json, write_json
-from dpa_sse.ops.tools import run_tool
-from dpa_sse.ops.training.adopt import adopt_model
-from dpa_sse.ops.training.datasets import split_systems
+from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.tools import run_tool
+from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.training.evaluate import evaluate
+from dpa_sse.ops.training.existing_model import adopt_model
 from dpa_sse.ops.training.finetune import choose_frames, finetune_model
 from dpa_sse.ops.training.presets import training_input
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.extxyz import write_frames
 from dpa_sse.pipeline.commands.data import app
 from tests.ops.data.test_dataset import labelled

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.pipeline.commands.follow import ranges, show_logs
-from dpa_sse.pipeline.runs import CONFIG
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.pipeline.commands.monitor import ranges, show_logs
+from dpa_sse.pipeline.runs.folder import CONFIG
 
 
 def make_run(folder: Path, events: list[dict[str, object]]) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.pipeline.commands.single import read_settings, run_op
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.pipeline.commands.op import read_settings, run_op
 
 SETTINGS = {"seed": 1, "perturb": {"count": 1}}
 
@@ -59,7 +59,7 @@ def test_numbers_an_op_does_not_take(tmp_path: Path, cells: str, name: str, numb
 
 
 def test_one_task_of_a_fan_out_by_hand(tmp_path: Path) -> None:
-    from dpa_sse.ops.files import write_json
+    from dpa_sse.ops.core.files import write_json
     from dpa_sse.ops.structures.build import build_cell
     from dpa_sse.ops.structures.extxyz import write_frames
     from dpa_sse.ops.structures.settings import SystemSettings

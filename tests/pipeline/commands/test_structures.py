@@ -7,7 +7,7 @@ import pytest
 from ase.io import write
 from typer.testing import CliRunner
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
 from dpa_sse.ops.structures.library import cell_from_entry, load_entry

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dpa_sse.ops.files import jsonable
+from dpa_sse.ops.core.files import jsonable
 from dpa_sse.pipeline.report.build import ReportInputs
 
 K_B = 8.617333262e-5

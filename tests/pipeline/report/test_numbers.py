@@ -14,7 +14,7 @@ from dpa_sse.pipeline.report import page, transport
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.figures import plain, slug
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
-from dpa_sse.pipeline.report.sections_transport import _checks
+from dpa_sse.pipeline.report.sections.conductivity import _checks
 from dpa_sse.pipeline.report.summary import overall_status
 from dpa_sse.pipeline.report.verdict import judge
 

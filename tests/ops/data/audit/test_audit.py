@@ -7,17 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dpa_sse.ops.data.audit.consistency import check_bulk_modulus, check_consistency
-from dpa_sse.ops.data.audit.duplicates import find_duplicates
-from dpa_sse.ops.data.audit.frames import make_table
-from dpa_sse.ops.data.audit.labels import check_distances, check_forces, fit_energies
-from dpa_sse.ops.data.audit.run import audit_data
-from dpa_sse.ops.data.audit.text import audit_text
-from dpa_sse.ops.data.convert import frames_to_blocks
+from dpa_sse.ops.audit.consistency import check_bulk_modulus, check_consistency
+from dpa_sse.ops.audit.duplicates import find_duplicates
+from dpa_sse.ops.audit.frames import make_table
+from dpa_sse.ops.audit.labels import check_distances, check_forces, fit_energies
+from dpa_sse.ops.audit.run import audit_data
+from dpa_sse.ops.audit.text import audit_text
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.data.exchange import convert_data
 from dpa_sse.ops.data.writing import write_data
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.labelers.base import with_results
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.settings import SystemSettings

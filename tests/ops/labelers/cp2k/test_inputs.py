@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, kpoint_mesh, single_point_input
 from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds

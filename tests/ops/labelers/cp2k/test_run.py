@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from dpa_sse.ops.data.level import join_levels
-from dpa_sse.ops.errors import FatalError, TransientError
+from dpa_sse.ops.core.errors import FatalError, TransientError
+from dpa_sse.ops.data.level_of_theory import join_levels
 from dpa_sse.ops.labelers.aimd import run_aimd
 from dpa_sse.ops.labelers.cp2k.labeler import Cp2kPotential
 from dpa_sse.ops.labelers.cp2k.output import read_evaluations
-from dpa_sse.ops.labelers.label import label_frames
 from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
+from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.labelers.cp2k.conftest import DATA
 

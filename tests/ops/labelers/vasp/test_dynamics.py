@@ -6,13 +6,13 @@ import os
 import numpy as np
 import pytest
 
+from dpa_sse.ops.data.incar import incar_text
 from dpa_sse.ops.labelers.aimd import run_aimd
 from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.settings import AimdSettings
 from dpa_sse.ops.labelers.vasp import job
 from dpa_sse.ops.labelers.vasp.dynamics import dynamics_tags, nose_mass
-from dpa_sse.ops.labelers.vasp.incar import incar_text
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 AIMD = AimdSettings(temperatures_K=[300.0], steps=8, sample_every=2, timestep_fs=1.0)
@@ -185,8 +185,8 @@ def test_npt_frames_have_their_own_cells(plan, settings, task, tmp_path):
 
 
 def test_frames_survive_a_task_that_runs_out_of_time(plan, settings, task, tmp_path):
-    from dpa_sse.ops.errors import TransientError
-    from dpa_sse.ops.task import _time_limit
+    from dpa_sse.ops.core.errors import TransientError
+    from dpa_sse.ops.runtime.task import _time_limit
 
     plan("kill-at 3", "deaf")
     with pytest.raises(TransientError), _time_limit(60 if os.getloadavg()[0] > 4 else 12):

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.errors import FatalError, InputError
+from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.data.incar import incar_text, read_incar
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
 from dpa_sse.ops.labelers.settings import AimdSettings, VaspLabeler
-from dpa_sse.ops.labelers.vasp.incar import incar_problems, incar_text, label_incar, read_incar, single_point_tags
+from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
 from dpa_sse.ops.labelers.vasp.job import poscar_text
-from dpa_sse.ops.labelers.vasp.kmesh import kpoints_text
+from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
 from dpa_sse.ops.labelers.vasp.potcar import find_potcar
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.load import load_project
@@ -288,7 +289,7 @@ def test_launcher_without_program(library, monkeypatch):
 
 
 def test_labels_of_different_levels_are_not_mixed():
-    from dpa_sse.ops.data.level import join_levels
+    from dpa_sse.ops.data.level_of_theory import join_levels
 
     lithium = {"Li": {"titel": "Li", "sha256": "1"}}
     one = {"code": "VASP", "settings": {"GGA": "PS", "ENCUT": "600"}, "potentials": lithium}
@@ -312,7 +313,7 @@ def test_labels_of_different_levels_are_not_mixed():
     ("ENCUT", "600", "600.1", False),
 ])
 def test_spelling_is_no_other_level(name, one, other, same):
-    from dpa_sse.ops.data.level import join_levels
+    from dpa_sse.ops.data.level_of_theory import join_levels
 
     levels = [{"code": "VASP", "settings": {name: value}} for value in (one, other)]
     if same:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from dpa_sse.ops.errors import FatalError
-from dpa_sse.ops.labelers.label import label_frames
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.labelers.vasp import job
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
@@ -195,8 +195,8 @@ def test_command_from_the_environment(plan, frames, tmp_path, settings, monkeypa
 
 
 def test_no_process_is_left_when_the_task_is_interrupted(plan, settings, frames, tmp_path, monkeypatch):
-    from dpa_sse.ops.errors import TransientError
-    from dpa_sse.ops.task import _time_limit
+    from dpa_sse.ops.core.errors import TransientError
+    from dpa_sse.ops.runtime.task import _time_limit
 
     plan("deaf")
     jobs = []
@@ -211,8 +211,8 @@ def test_no_process_is_left_when_the_task_is_interrupted(plan, settings, frames,
 
 
 def test_labels_survive_a_task_that_runs_out_of_time(plan, settings, frames, tmp_path):
-    from dpa_sse.ops.errors import TransientError
-    from dpa_sse.ops.task import _time_limit
+    from dpa_sse.ops.core.errors import TransientError
+    from dpa_sse.ops.runtime.task import _time_limit
 
     task, out = tmp_path / "task", tmp_path / "out"
     task.mkdir()

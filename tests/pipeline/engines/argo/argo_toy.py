@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.errors import FatalError, TransientError
-from dpa_sse.ops.files import read_json, write_json, write_text
-from dpa_sse.ops.success import require_success
-from dpa_sse.ops.task import FanOutOP, TaskOP, results
+from dpa_sse.ops.core.errors import FatalError, TransientError
+from dpa_sse.ops.core.files import read_json, write_json, write_text
+from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.success import require_success
+from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Platform, Resources
-from dpa_sse.pipeline.runs import Run
-from dpa_sse.pipeline.wiring import Flow
+from dpa_sse.pipeline.graph import Flow
+from dpa_sse.pipeline.runs.folder import Run
 
 
 def note(line: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from emulator import ROOT, Emulator
 
 from dpa_sse.pipeline.config import load_checked
-from dpa_sse.pipeline.engines.argo.render import render
+from dpa_sse.pipeline.flows.render import render
 
 pytestmark = pytest.mark.slow
 

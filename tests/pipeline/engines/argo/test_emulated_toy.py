@@ -13,10 +13,10 @@ from emulator import HERE, Emulator, PodFailedError
 
 from dpa_sse.pipeline.config.cluster import ClusterPreset
 from dpa_sse.pipeline.engines.argo.platform import ArgoPlatform
-from dpa_sse.pipeline.engines.argo.render import lower
-from dpa_sse.pipeline.engines.local import execute
+from dpa_sse.pipeline.engines.local.engine import execute
 from dpa_sse.pipeline.engines.platform import Resources
-from dpa_sse.pipeline.runs import Run
+from dpa_sse.pipeline.flows.render import lower
+from dpa_sse.pipeline.runs.folder import Run
 
 TEXT = "{{workflow.name}} costs 5$$, $(HOME) and {{=1+1}}; Größe: 1 Å\n"
 

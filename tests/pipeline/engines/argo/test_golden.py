@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dpa_sse.pipeline.config import load_checked
 from dpa_sse.pipeline.engines.argo.limits import steps_of
-from dpa_sse.pipeline.engines.argo.render import render
-from dpa_sse.pipeline.engines.argo.text import dump
+from dpa_sse.pipeline.engines.argo.yaml_text import dump
+from dpa_sse.pipeline.flows.render import render
 
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = ROOT / "tests" / "golden" / "argo-learning.yaml"

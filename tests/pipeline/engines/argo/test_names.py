@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dpa_sse.ops.errors import InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.config import load_checked
-from dpa_sse.pipeline.engines.argo.render import render
 from dpa_sse.pipeline.engines.argo.results import config_of
-from dpa_sse.pipeline.runs import split_task
+from dpa_sse.pipeline.flows.render import render
+from dpa_sse.pipeline.runs.folder import split_task
 
 MOCK = Path(__file__).resolve().parents[4] / "tests" / "flow" / "mock.yaml"
 

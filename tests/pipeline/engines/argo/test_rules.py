@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.inline import UNSAFE
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.runtime.inline import UNSAFE
 from dpa_sse.pipeline.config import load_checked
 from dpa_sse.pipeline.engines.argo import limits
-from dpa_sse.pipeline.engines.argo.render import Rendered, render
-from dpa_sse.pipeline.engines.argo.text import dump
+from dpa_sse.pipeline.engines.argo.yaml_text import dump
+from dpa_sse.pipeline.flows.render import Rendered, render
 
 ROOT = Path(__file__).resolve().parents[4]
 MOCK = ROOT / "tests" / "flow" / "mock.yaml"
@@ -79,8 +79,8 @@ def test_every_string_is_quoted_and_read_back_as_it_was(workflow: dict[str, Any]
 
 def test_a_fan_out_is_gathered_by_an_op_that_counts(workflow: dict[str, Any]) -> None:
     """All slices failing under continueOn hangs Argo for ever: no continueOn, and slices end with 0 for a bad item."""
-    from dpa_sse.ops.task import FanOutOP
-    from dpa_sse.pipeline.commands.single import all_ops
+    from dpa_sse.ops.runtime.task import FanOutOP
+    from dpa_sse.pipeline.commands.op import all_ops
 
     assert all("continueOn" not in step for step in steps(workflow))
     for step in steps(workflow):
@@ -112,7 +112,7 @@ def test_no_double_dollar_and_no_braces_in_inputs(workflow: dict[str, Any], text
 
 def test_raw_inputs_are_read_as_a_path(workflow: dict[str, Any]) -> None:
     """As a list of paths they would arrive empty."""
-    from dpa_sse.pipeline.commands.single import all_ops
+    from dpa_sse.pipeline.commands.op import all_ops
 
     lists = {name.rstrip("*?") for op in all_ops().values() for name in op.artifacts if "*" in name}
     raw = {item["name"] for step in steps(workflow)
@@ -348,7 +348,7 @@ def test_the_paper_in_full_size() -> None:
     ("conductivity", ["trajectories"], ["conductivity", "report"]),
 ])
 def test_each_stage_by_itself(stage: str, inputs: list[str], steps: list[str]) -> None:
-    from dpa_sse.pipeline.engines.argo.finish import as_template
+    from dpa_sse.pipeline.engines.argo.postprocess import as_template
 
     located = load_checked(MOCK)
     made = render(located.project, located.base_dir, stage=stage).workflow

@@ -16,9 +16,9 @@ from emulator import ROOT
 from fake_cluster import FakeCluster
 from typer.testing import CliRunner
 
-from dpa_sse.ops.errors import InputError
-from dpa_sse.ops.files import read_json
-from dpa_sse.ops.store import FolderBucket
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.runtime.store import FolderBucket
 from dpa_sse.pipeline.cli import app
 from dpa_sse.pipeline.commands import argo_runs
 from dpa_sse.pipeline.engines.argo import bucket as bucket_module

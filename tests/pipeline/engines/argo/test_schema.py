@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from dpa_sse.pipeline.config import load_checked
-from dpa_sse.pipeline.engines.argo.finish import as_template
-from dpa_sse.pipeline.engines.argo.render import render
-from dpa_sse.pipeline.engines.argo.text import dump
+from dpa_sse.pipeline.engines.argo.postprocess import as_template
+from dpa_sse.pipeline.engines.argo.yaml_text import dump
+from dpa_sse.pipeline.flows.render import render
 
 ROOT = Path(__file__).resolve().parents[4]
 MOCK = ROOT / "tests" / "flow" / "mock.yaml"

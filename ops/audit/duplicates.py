@@ -1,0 +1,159 @@
+"""Frames that occur twice, in one split or in two, and structures with two different labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dpa_sse.ops.audit.frames import Finding, Table
+
+SAME_A = 1e-5  # sets in single precision are equal to this
+SAME_FORCE_EV_A = 1e-4
+OTHER_ENERGY_EV = 1e-3  # per atom; labels of one structure that differ by more are not of one calculation
+OTHER_FORCE_EV_A = 0.02
+
+
+def find_duplicates(table: Table) -> tuple[dict[str, Any], list[Finding]]:
+    """Return counts and findings on copies.
+
+    Two frames are copies when atoms and cell are the same within 1e-5 A, atoms moved by lattice vectors included; or,
+    for the same composition, when energy, volume and sorted forces are the same: a frame stored in another
+    orientation, order or origin.
+
+    Returns
+    -------
+    dict
+        copies (frames that occur before), across_splits, reoriented (of the copies), conflicting.
+    list of Finding
+        Leaks between splits and contradicting labels make the data unusable; copies in one split are a warning.
+    """
+    first = np.full(len(table), -1)
+    for rows in _groups(np.array([_order_key(table, k) for k in range(len(table.blocks))], object)[table.block]):
+        first[rows] = _first_copies(_embedding(table, rows), rows, 4e-6)  # 2 pi 1e-5 A over a cell of some 10 A
+    stored_again = first >= 0
+    for rows in _groups(np.array([row.tobytes() for row in table.counts], object)):
+        single = rows[~stored_again[rows]]
+        first[single] = _same_labels(table, single)
+    copies = np.flatnonzero(first >= 0)
+    conflicting = [k for k in copies.tolist() if stored_again[k] and _differs(table, k, int(first[k]))]
+    split = table.split
+    leaks = np.array([k for k in copies if split[k] != split[first[k]]], int)
+    leaks = np.array([k for k in leaks if "train" in (split[k], split[first[k]])], int)
+    within = len(copies) - len(leaks)
+    findings = []
+    if len(leaks):
+        findings.append(Finding(
+            "unusable", "duplicates", f"{len(leaks)} frames are both in the training set and in the validation or test "
+            f"set, e.g. {table.name(int(leaks[0]))} = {table.name(int(first[leaks[0]]))}", table.names(leaks),
+        ))
+    if within:
+        shown = next(k for k in copies if k not in set(leaks.tolist()))
+        findings.append(Finding(
+            "warning", "duplicates", f"{within} frames occur twice in one split, e.g. {table.name(int(shown))} = "
+            f"{table.name(int(first[shown]))}; `dpa-sse data split` drops copies",
+            table.names(np.setdiff1d(copies, leaks)),
+        ))
+    if conflicting:
+        findings.append(Finding(
+            "unusable", "duplicates", f"{len(conflicting)} structures have two different labels, e.g. "
+            f"{_conflict(table, conflicting[0], int(first[conflicting[0]]))}: two settings in one data set",
+            table.names(np.array(conflicting)),
+        ))
+    numbers = {
+        "copies": len(copies), "across_splits": len(leaks), "reoriented": int((~stored_again[copies]).sum()),
+        "conflicting": len(conflicting),
+    }
+    return numbers, findings + _shared_trajectories(table)
+
+
+def _shared_trajectories(table: Table) -> list[Finding]:
+    where: dict[tuple[str, str], set[str]] = {}
+    for system, trajectory, split in zip(table.system, table.trajectory, table.split, strict=True):
+        where.setdefault((system, trajectory), set()).add(split)
+    shared = [name for (_, name), splits in where.items() if "train" in splits and len(splits) > 1]
+    if not shared:
+        return []
+    return [Finding(
+        "warning", "split", f"{len(shared)} trajectories are divided between training and test, e.g. {shared[0]}: "
+        "frames of one trajectory resemble each other; `dpa-sse data split` divides by trajectory", shared[:20],
+    )]
+
+
+def _groups(keys: np.ndarray) -> list[np.ndarray]:
+    """Return the row numbers that share a key."""
+    found: dict[Any, list[int]] = {}
+    for row, key in enumerate(keys.tolist()):
+        found.setdefault(key, []).append(row)
+    return [np.array(rows) for rows in found.values()]
+
+
+def _order_key(table: Table, block: int) -> bytes:
+    return table.blocks[block].types.astype(np.int32).tobytes()
+
+
+def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
+    """Return coordinates in which atoms that differ by lattice vectors are equal, and the cell in units of 10 A."""
+    points = []
+    for row in rows:
+        block, k = table.blocks[table.block[row]], table.index[row]
+        angle = 2 * np.pi * (block.coord[k] @ np.linalg.inv(block.box[k]))
+        points.append(np.concatenate([np.cos(angle).ravel(), np.sin(angle).ravel(), block.box[k].ravel() / 10]))
+    return np.array(points)
+
+
+def _first_copies(points: np.ndarray, rows: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return for each row the table row that it copies, -1 for none."""
+    weights = np.random.default_rng(0).uniform(-1, 1, points.shape[1])  # any fixed direction: sorts equal rows together
+    value = points @ weights
+    order = np.argsort(value, kind="stable")
+    reach = tolerance * float(np.abs(weights).sum())
+    first = np.arange(len(rows))
+    for rank, row in enumerate(order):
+        for other in order[rank + 1:]:
+            if value[other] - value[row] > reach:
+                break
+            if np.abs(points[row] - points[other]).max() < tolerance:
+                low = min(first[row], first[other])
+                first[row] = first[other] = low
+    return np.where(first < np.arange(len(rows)), rows[first], -1)
+
+
+def _same_labels(table: Table, rows: np.ndarray) -> np.ndarray:
+    """Return for each row the earlier row with the same energy, volume and sorted forces, -1 for none."""
+    result = np.full(len(rows), -1)
+    order = np.argsort(table.energy[rows], kind="stable")
+    reach = 1e-6 + 1e-7 * float(np.abs(table.energy[rows]).max()) if len(rows) else 0.0
+    for rank, one in enumerate(order):
+        for other in order[rank + 1:]:
+            if table.energy[rows[other]] - table.energy[rows[one]] > reach:
+                break
+            early, late = sorted((int(one), int(other)))
+            if result[late] < 0 and _same_forces(table, int(rows[early]), int(rows[late])):
+                result[late] = rows[early]
+    return result
+
+
+def _same_forces(table: Table, one: int, other: int) -> bool:
+    if abs(table.volume[one] / table.volume[other] - 1) > 1e-6:
+        return False
+    first, second = (np.sort(np.linalg.norm(_forces(table, k), axis=1)) for k in (one, other))
+    return bool(np.abs(first - second).max() < SAME_FORCE_EV_A)
+
+
+def _forces(table: Table, frame: int) -> np.ndarray:
+    return np.asarray(table.blocks[table.block[frame]].force[table.index[frame]])
+
+
+def _differs(table: Table, one: int, other: int) -> bool:
+    energy = abs(table.energy[one] - table.energy[other]) / table.n_atoms[one]
+    force = np.abs(_forces(table, one) - _forces(table, other)).max()
+    return bool(energy > OTHER_ENERGY_EV or force > OTHER_FORCE_EV_A)
+
+
+def _conflict(table: Table, one: int, other: int) -> str:
+    energy = abs(table.energy[one] - table.energy[other]) / table.n_atoms[one]
+    force = np.abs(_forces(table, one) - _forces(table, other)).max()
+    return (
+        f"{table.name(one)} and {table.name(other)} differ by {1000 * energy:.1f} meV/atom and {force:.3f} eV/A"
+    )

@@ -1,0 +1,1 @@
+"""Readers of trajectories: what the user names in, chunks of frames out."""

@@ -1,0 +1,298 @@
+"""Finished tasks and checkpoints outside of the pod that makes them.
+
+A task is stored under the hash of all that its result depends on. Its folder is kept as an index and blocks named by
+their content, so that a growing trajectory costs only its new part. The index is written last: what it names is
+complete. A pod that is started again, or another workflow with the same task, goes on from there.
+
+Where the store is, the environment says: ``DPA_SSE_STORE`` is a folder (a shared volume), or ``s3`` for a bucket with
+``DPA_SSE_S3_endpoint`` (host:port), ``DPA_SSE_S3_bucket``, ``DPA_SSE_S3_secure``, ``DPA_SSE_S3_region``,
+``DPA_SSE_S3_accesskey`` and ``DPA_SSE_S3_secretkey``; without an endpoint nothing is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from dpa_sse.ops.core.errors import TransientError
+
+BLOCK = 8 * 2**20
+CHECKPOINT_S = 300.0
+INDEX = "index.json"
+PATIENCE_S = 120.0
+T = TypeVar("T")
+
+
+class Bucket(Protocol):
+    """What a place must be able to do."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return an object, None where there is none."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object: complete, or not at all."""
+
+    def names(self, prefix: str) -> set[str]:
+        """Return the names of all objects that begin with ``prefix``."""
+
+    def delete(self, names: set[str]) -> None:
+        """Remove objects."""
+
+
+@dataclass(frozen=True)
+class FolderBucket:
+    """Objects as files below a folder."""
+
+    root: Path
+
+    def get(self, name: str) -> bytes | None:
+        """Return an object, None where there is none."""
+        try:
+            return (self.root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object: complete, or not at all."""
+        from dpa_sse.ops.core.files import atomic_path
+
+        with atomic_path(self.root / name) as temporary:
+            temporary.write_bytes(data)
+
+    def names(self, prefix: str) -> set[str]:
+        """Return the names of all objects below the folder ``prefix``."""
+        return {path.relative_to(self.root).as_posix() for path in (self.root / prefix).rglob("*") if path.is_file()}
+
+    def delete(self, names: set[str]) -> None:
+        """Remove objects."""
+        for name in names:
+            (self.root / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class S3Bucket:
+    """Objects in an S3 bucket."""
+
+    client: Any
+    bucket: str
+
+    def get(self, name: str) -> bytes | None:
+        """Return an object, None where there is none."""
+        from minio.error import S3Error
+
+        try:
+            response = self.client.get_object(self.bucket, name)
+        except S3Error as error:
+            if error.code == "NoSuchKey":
+                return None
+            raise
+        try:
+            return bytes(response.read())
+        finally:
+            response.close()
+            response.release_conn()
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object: complete, or not at all."""
+        import io
+
+        self.client.put_object(self.bucket, name, io.BytesIO(data), len(data))
+
+    def names(self, prefix: str) -> set[str]:
+        """Return the names of all objects that begin with ``prefix``."""
+        return {str(item.object_name) for item in self.client.list_objects(self.bucket, prefix, recursive=True)}
+
+    def delete(self, names: set[str]) -> None:
+        """Remove objects."""
+        for name in names:
+            self.client.remove_object(self.bucket, name)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the store holds of a task."""
+
+    done: bool
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskStore:
+    """The tasks below ``prefix`` of a bucket."""
+
+    bucket: Bucket
+    prefix: str = "store"
+    every_s: float = CHECKPOINT_S
+    patience_s: float = PATIENCE_S
+
+    def restore(self, key: str, folder: Path) -> Saved | None:
+        """Bring what is known of a task into ``folder``: its result, or its last checkpoint; None for a new task.
+
+        Raises
+        ------
+        TransientError
+            The store did not answer.
+        """
+        return self._patiently(lambda: self._restore(key, folder))
+
+    def _restore(self, key: str, folder: Path) -> Saved | None:
+        text = self.bucket.get(f"{self._place(key)}/{INDEX}")
+        if text is None:
+            return None
+        index = json.loads(text)
+        for entry in index["files"]:
+            path = folder / entry["name"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as stream:
+                for digest in entry["blocks"]:
+                    data = self.bucket.get(self._block(key, digest))
+                    if data is None:  # removed by hand, or by another workflow with the same task: begin anew
+                        shutil.rmtree(folder)
+                        return None
+                    stream.write(data)
+            os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))  # the newest checkpoint is found by its time
+        return Saved(bool(index["done"]), index["values"])
+
+    def save(self, key: str, folder: Path, *, values: Mapping[str, Any] | None = None) -> None:
+        """Store the folder of a task: as a result with ``values``, else as a checkpoint.
+
+        Raises
+        ------
+        TransientError
+            The store did not answer.
+        """
+        self._patiently(lambda: self._save(key, folder, values))
+
+    def _save(self, key: str, folder: Path, values: Mapping[str, Any] | None) -> None:
+        place = self._place(key)
+        before = self.bucket.names(f"{place}/")
+        kept = {f"{place}/{INDEX}"}
+        files = []
+        for name, mtime in _files(folder, hidden=values is None):
+            blocks = []
+            try:
+                with (folder / name).open("rb") as stream:
+                    while data := stream.read(BLOCK):
+                        digest = hashlib.sha256(data).hexdigest()
+                        block = self._block(key, digest)
+                        if block not in before and block not in kept:
+                            self.bucket.put(block, data)
+                        kept.add(block)
+                        blocks.append(digest)
+            except FileNotFoundError:  # a checkpoint that was just replaced
+                continue
+            files.append({"name": name, "mtime_ns": mtime, "blocks": blocks})
+        index = {"done": values is not None, "values": dict(values or {}), "files": files}
+        self.bucket.put(f"{place}/{INDEX}", json.dumps(index).encode())
+        self.bucket.delete(before - kept)
+
+    @contextmanager
+    def checkpoints(self, key: str, folder: Path) -> Iterator[None]:
+        """Store checkpoints while the block runs, and the last state when it is ended from outside."""
+        stop = threading.Event()
+
+        def follow() -> None:
+            while not stop.wait(self.every_s):
+                self._try_to_save(key, folder)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        except BaseException:
+            stop.set()
+            thread.join()
+            self._try_to_save(key, folder)
+            raise
+        finally:
+            stop.set()
+            thread.join()
+
+    def _try_to_save(self, key: str, folder: Path) -> None:
+        try:
+            self._save(key, folder, None)
+        except Exception as error:  # the work itself goes on
+            sys.stderr.write(f"checkpoint not stored: {type(error).__name__}: {error}\n")
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Do something with the store, again for a while when it does not answer."""
+        deadline = time.monotonic() + self.patience_s
+        pause = 1.0
+        while True:
+            try:
+                return action()
+            except Exception as error:  # network, permissions, a missing bucket
+                if time.monotonic() + pause > deadline:
+                    reason = f"{type(error).__name__}: {error}"
+                    raise TransientError(f"the store of tasks does not answer: {reason}") from error
+                time.sleep(pause)
+                pause = min(2 * pause, 20.0)
+
+    def _place(self, key: str) -> str:
+        return f"{self.prefix}/{key}"
+
+    def _block(self, key: str, digest: str) -> str:
+        return f"{self._place(key)}/{digest}"
+
+
+def store_from_environment() -> TaskStore | None:
+    """Return the store that the environment names, None where it names none."""
+    kind = os.environ.get("DPA_SSE_STORE", "")
+    endpoint = _setting("endpoint")
+    options: dict[str, Any] = {
+        "prefix": os.environ.get("DPA_SSE_STORE_PREFIX", "store"),
+        "every_s": float(os.environ.get("DPA_SSE_CHECKPOINT_S") or CHECKPOINT_S),
+    }
+    if kind not in ("", "s3"):
+        return TaskStore(FolderBucket(Path(kind)), **options)
+    if kind == "" or not endpoint:
+        return None
+    return TaskStore(s3_bucket(endpoint), **options)
+
+
+def s3_bucket(endpoint: str) -> S3Bucket:
+    """Return the bucket that the environment names, at ``endpoint`` (host:port)."""
+    from minio import Minio
+
+    client = Minio(
+        endpoint,
+        access_key=_setting("accesskey"),
+        secret_key=_setting("secretkey"),
+        secure=_setting("secure") == "true",
+        region=_setting("region") or "us-east-1",  # given: no request to find it out
+    )
+    return S3Bucket(client, _setting("bucket") or "dpa-sse")
+
+
+def _setting(name: str) -> str | None:
+    return os.environ.get(f"DPA_SSE_S3_{name}") or None  # small letters: the keys of a ConfigMap and a Secret
+
+
+def _files(folder: Path, *, hidden: bool) -> list[tuple[str, int]]:
+    """Return names and times of the files of a task, the oldest first, links and temporary files left out.
+
+    A file that grows is read after the checkpoint that refers to it: what the checkpoint needs is there.
+    """
+    found = []
+    for root, folders, names in os.walk(folder):
+        if not hidden:
+            folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(root, name)
+            if path.is_symlink() or name.endswith(".tmp") or (not hidden and name.startswith(".")):
+                continue
+            try:
+                found.append((path.stat().st_mtime_ns, path.relative_to(folder).as_posix()))
+            except FileNotFoundError:
+                continue
+    return [(name, mtime) for mtime, name in sorted(found)]

@@ -1,0 +1,129 @@
+"""What deepmd would refuse in a training input, found before anything is computed."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.training.presets import apply_overrides, load_preset, preset_names, set_given
+from dpa_sse.ops.training.settings import TrainSettings
+
+DPA2_PARTS = ("repinit", "repformer")
+_PLACE = re.compile(r"^\[at location `([^`]*)`\] *")
+_UNKNOWN = re.compile(r"undefined key `([^`]*)` is not allowed in strict mode\.?(?: *Did you mean: ([^?]*)\?)?")
+
+
+def input_faults(
+    settings: TrainSettings, type_map: Sequence[str], base_dir: Path | None = None
+) -> list[tuple[str, str]]:
+    """Return all that is wrong with the overrides of a training, or with a preset of the user's own.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        Preset and what differs from it.
+    type_map : sequence of str
+        Elements of the project.
+    base_dir : Path, optional
+        Folder that a file name in ``settings.preset`` refers to.
+
+    Returns
+    -------
+    list of tuple
+        The override at fault (its dotted key; empty: the preset itself) and what is wrong. Nothing for a preset of the
+        package without overrides, which is sound: deepmd is imported for others only. Nothing about a preset that can
+        not be read, which :func:`dpa_sse.ops.training.presets.check_preset` reports.
+    """
+    if not settings.overrides and settings.preset in preset_names():
+        return []
+    try:
+        preset = load_preset(settings.preset, base_dir)
+    except InputError:
+        return []
+    preset["model"]["type_map"] = list(type_map)
+    set_given(preset, settings)
+    faults: list[tuple[str, str]] = []
+    left = dict(settings.overrides)
+    while found := _first_fault(preset, left):
+        # deepmd stops at the first fault: the override is to blame without which that fault is gone
+        named = sorted(left, key=lambda key: key.split(".")[-1] not in found)
+        culprit = next((key for key in named if _first_fault(preset, _without(left, key)) != found), "")
+        faults.append((culprit, found))
+        if not culprit:
+            break
+        del left[culprit]
+    return faults
+
+
+def _without(overrides: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in overrides.items() if name != key}
+
+
+def _first_fault(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    """Return the first thing wrong with a preset and its overrides, empty for none."""
+    try:
+        data = apply_overrides(preset, overrides)
+    except InputError as error:
+        return str(error).removeprefix("overrides: ")
+    training = data["training"]
+    training.pop("validation_data", None)
+    own = training.get("training_data") or {}
+    if isinstance(own, dict):
+        training["training_data"] = {**own, "systems": ["data"]}  # the pipeline gives them
+    try:
+        problems = validate_input(data)
+    except ImportError:  # to plan, or to write a workflow for a cluster, takes no deepmd
+        problems = []
+    return next(iter([*problems, *_cutoff_faults(data["model"], "model")]), "")
+
+
+def _cutoff_faults(node: Any, place: str) -> Iterator[str]:
+    """Yield cutoff radii that deepmd's argument check lets through and its networks refuse or choke on."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _cutoff_faults(item, f"{place}.{index}")
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        yield from _cutoff_faults(value, f"{place}.{key}")
+        if not key.endswith("rcut") or not _is_number(value):
+            continue
+        smooth = node.get(f"{key}_smth")
+        if value <= 0:
+            yield f"{place}.{key} must be larger than 0 A, not {value:g}"
+        elif _is_number(smooth) and smooth >= value:
+            yield f"{place}.{key}_smth ({smooth:g} A) must be smaller than {key} ({value:g} A)"
+    wide, narrow = (part.get("rcut") if isinstance(part := node.get(name), dict) else None for name in DPA2_PARTS)
+    if _is_number(wide) and _is_number(narrow) and wide <= narrow:
+        yield f"{place}: the rcut of repinit ({wide:g} A) must be larger than that of repformer ({narrow:g} A)"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def validate_input(data: Mapping[str, Any]) -> list[str]:
+    """Return the problem that deepmd's own argument check finds first, in a list (imports deepmd)."""
+    from deepmd.utils.argcheck import normalize
+    from deepmd.utils.compat import update_deepmd_input
+
+    try:
+        normalize(update_deepmd_input(copy.deepcopy(dict(data)), warning=False))
+    except Exception as error:  # dargs raises many classes; each message is for the user
+        return [_refusal(" ".join(str(error).split()))]
+    return []
+
+
+def _refusal(message: str) -> str:
+    """Return a message of deepmd's argument check in the words of the other problems."""
+    place = _PLACE.match(message)
+    where = place[1].replace("/", ".") if place else ""
+    text = message[place.end() :] if place else message
+    if unknown := _UNKNOWN.search(text):
+        hint = f" - did you mean '{unknown[2]}'?" if unknown[2] else ""
+        return f"deepmd knows no key '{unknown[1]}'{f' in {where}' if where else ''}{hint}"
+    return f"deepmd refuses {where or 'the training input'}: {text}"

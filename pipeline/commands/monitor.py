@@ -1,0 +1,183 @@
+"""Commands about an existing run: status, watch, logs, stop, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.tools import tail
+from dpa_sse.pipeline.runs.folder import Run, StageStatus, now, open_run, stage_status
+from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
+
+STOP_SECONDS = 10
+
+
+def run_state(run: Run) -> str:
+    """Return one word for the whole run: running, done, failed, or interrupted."""
+    if run.holder() is not None:
+        return "running"
+    ends = [event for event in run.latest_attempt() if event["event"] == "run-end"]
+    if not ends:
+        return "interrupted"
+    return {0: "done", 130: "interrupted"}.get(ends[-1]["code"], "failed")
+
+
+def show_status(name: str, *, as_json: bool) -> int:
+    """Print the stages of a run with their progress."""
+    run = open_run(name)
+    stages = stage_status(run.plan(), run.events())
+    state = run_state(run)
+    for stage in stages:
+        stage.stopped = state != "running"
+    print_status(run.folder.name, state, stages, as_json=as_json)
+    return 0
+
+
+def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "") -> None:
+    """Print the stages of a run, here or on a cluster, and which tasks have failed.
+
+    Parameters
+    ----------
+    place : str
+        What to call the folder of a failed task; nothing where the folder speaks for itself.
+    """
+    if as_json:
+        data = [{**vars(stage), "status": stage.status} for stage in stages]
+        print(json.dumps({"run": name, "status": state, "stages": data}, indent=1))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(table(status_rows(stages, now()), f"{name}: {state}"))
+    for stage in stages:
+        for failure in stage.failures:
+            console.print(f"{failure['task']}: {failure['reason']}  ({place}{failure['folder']})", markup=False)
+
+
+def watch_run(name: str) -> int:
+    """Show the progress of a run that another process works on, until it ends."""
+    run = open_run(name)
+    with Progress(run, run.folder.name, live=sys.stdout.isatty()) as progress:
+        if run.holder():  # show what has happened so far, too
+            progress.offset, progress.events = 0, []
+        try:
+            while run.holder() is not None:
+                progress.tick()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            return 0  # only the watching ends
+    state = run_state(run)
+    print(f"{run.folder.name}: {state}")
+    return 0 if state == "done" else 1
+
+
+def show_logs(name: str, task: str | None, lines: int) -> int:
+    """Print the last lines of the logs of a task, or of all that failed; the names of the tasks where none did."""
+    run = open_run(name)
+    events = run.latest_attempt()
+    if task is None:
+        chosen = [event["task"] for event in events if event["event"] == "failed"]
+        if not chosen:
+            say_tasks(name, [event for event in events if "folder" in event])
+            return 0
+    else:
+        chosen = [task]
+    folders = {event["task"]: run.folder / event["folder"] for event in events if "folder" in event}
+    for one in dict.fromkeys(chosen):
+        if one not in folders:
+            near = [known for known in folders if known.startswith(one)]
+            hint = f"; begins like: {', '.join(near[:8])}" if near else ""
+            raise InputError(f"{one}: no such task in {run.folder.name}{hint}")
+        print_logs(folders[one], lines)
+    return 0
+
+
+def say_tasks(name: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Print the tasks of a run in which none has failed, as `logs` takes them, stage by stage."""
+    stages: dict[str, list[str]] = {}
+    for event in events:
+        if event.get("stage"):
+            stages.setdefault(event["stage"], []).append(event["task"])
+    if not stages:
+        print("No task failed, and none has left anything yet.")
+        return
+    print(f"No task failed. The tasks so far, to name one (dpa-sse logs {name} TASK):")
+    width = max(map(len, stages)) + 4
+    columns = max(shutil.get_terminal_size().columns, width + 40)
+    for stage, tasks in sorted(stages.items()):
+        head = f"  {stage}".ljust(width)
+        print(textwrap.fill(
+            ", ".join(ranges(tasks)), columns, initial_indent=head, subsequent_indent=" " * width,
+            break_on_hyphens=False, break_long_words=False,
+        ))
+
+
+def ranges(tasks: Iterable[str]) -> list[str]:
+    """Return names of tasks in order, those with numbers in a row as ``aimd-000..011``."""
+    split = []
+    for task in set(tasks):
+        stem, _, number = task.rpartition("-")
+        split.append((stem, number) if stem and number.isdigit() else (task, ""))
+    found: list[tuple[str, list[str]]] = []
+    for stem, number in sorted(split, key=lambda one: (one[0], int(one[1] or -1))):
+        last = found[-1] if found else ("", [])
+        if number and last[0] == stem and last[1] and int(number) == int(last[1][-1]) + 1:
+            last[1].append(number)
+        else:
+            found.append((stem, [number] if number else []))
+    return [
+        stem if not numbers else f"{stem}-{numbers[0]}" + (f"..{numbers[-1]}" if len(numbers) > 1 else "")
+        for stem, numbers in found
+    ]
+
+
+def print_logs(folder: Path, lines: int) -> None:
+    """Print the ends of all logs of a task folder."""
+    files = sorted([*folder.rglob("*.log"), *folder.rglob("log.lammps")], key=lambda path: path.stat().st_mtime)
+    print(f"{folder}:" + ("" if files else " no log"))
+    for path in files:
+        print(f"--- {path.relative_to(folder)}")
+        print(tail(path, lines))
+
+
+def stop_run(name: str) -> int:
+    """End the process that works on a run, and all that it started."""
+    run = open_run(name)
+    pid = run.holder()
+    if pid is None:
+        print(f"{run.folder.name}: nothing is running")
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while run.holder() is not None:
+        if time.monotonic() > deadline:
+            print(f"{run.folder.name}: process {pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
+            return 1
+        time.sleep(0.1)
+    print(f"{run.folder.name}: stopped; go on with: dpa-sse resume {name}")
+    return 0
+
+
+def say_where(name: str) -> int:
+    """Print where the results of a local run are: nothing has to be downloaded."""
+    print(f"{open_run(name).folder}: a run on this machine, its results are there")
+    return 0
+
+
+def rebuild_report(name: str) -> int:
+    """Write the report of a run anew from what its finished tasks left."""
+    from dpa_sse.pipeline.commands.run_end import write_report
+
+    run = open_run(name)
+    path = write_report(run, run_state(run), anew=True)
+    print(f"Report: {path}")
+    return 0

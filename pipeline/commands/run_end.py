@@ -1,0 +1,112 @@
+"""What happens when a run has ended: the readable parts of the run folder, failures, and where the report lies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.tools import tail
+from dpa_sse.pipeline.runs.folder import Run
+
+INTERRUPTED = 130
+LOG_LINES = 15
+FULL_BYTES = 20 * 2**20
+
+
+def conclude(run: Run, code: int) -> int:
+    """Publish results, show failures, print where the report lies; returns the exit code of the command."""
+    if code == INTERRUPTED:
+        print(f"Interrupted. The same command goes on: finished tasks are kept in {run.folder}")
+        return code
+    free = shutil.disk_usage(run.folder).free
+    if code != 0 and free < FULL_BYTES:
+        print(
+            f"{run.folder}: the disk is full ({free // 2**20} MiB left). Make room and run the same command again; "
+            "finished tasks are kept.",
+            file=sys.stderr,
+        )
+        return code
+    if code != 0:
+        show_failures(run)
+    publish(run)
+    report = write_report(run, "done" if code == 0 else "failed")
+    if report is not None:
+        print(f"Report: {report}")
+    return code
+
+
+def show_failures(run: Run) -> None:
+    """Print each failed task with its folder and the last lines of its log."""
+    events = run.latest_attempt()
+    failed = {event["task"]: event for event in events if event["event"] == "failed"}
+    last = {event["task"]: event for event in events if event.get("task")}
+    killed = [event for event in last.values() if event["event"] == "start"]
+    for event in killed:
+        print(f"\nENDED {event['task']}: its process was killed; run the same command again\n  folder: "
+              f"{run.folder / event['folder']}", file=sys.stderr)
+    for event in failed.values():
+        folder = run.folder / event.get("folder", "")
+        print(f"\nFAILED {event['task']}: {event.get('reason', '')}\n  folder: {folder}", file=sys.stderr)
+        for log in sorted(folder.glob("*.log"))[:2]:
+            print(f"  last lines of {log.name}:\n{tail(log, LOG_LINES)}", file=sys.stderr)
+    errors = [event["reason"] for event in events if event["event"] == "error"]
+    for reason in errors:
+        print(reason, file=sys.stderr)
+    if not failed and not errors and not killed:
+        log = run.engine / "dflow.log"
+        print(f"The engine stopped without a failed task; last lines of {log}:\n{tail(log, 20)}", file=sys.stderr)
+
+
+def publish(run: Run) -> None:
+    """Link models and data into ``models/`` and ``data/`` of the run folder, under plain names."""
+    finished = run.finished()
+    links = {
+        "models/pretrained": finished.get("pretrain"),
+        "models/finetuned": finished.get("finetune-000"),
+        "models/student": finished.get("student"),
+        "data/downstream": finished.get("collect-new"),
+        "data/distilled": finished.get("teacher-labels"),
+        "conductivity": finished.get("conductivity"),
+    }
+    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
+    links["data/base"] = merged[-1] if merged else finished.get("user-data") or finished.get("collect")
+    for name, target in links.items():
+        if target is not None:
+            place_link(run.folder / name, target)
+
+
+def place_link(link: Path, target: Path) -> None:
+    """Make ``link`` point to ``target`` with a relative path, so that the run folder can be moved."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{link.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    temporary.replace(link)
+
+
+def write_report(run: Run, state: str, *, anew: bool = False) -> Path | None:
+    """Write the report of whatever has finished into the run folder; None when there is nothing to report on.
+
+    With ``anew`` the report that the workflow itself made of a finished run is not used.
+    """
+    from dpa_sse.pipeline.report.build import build_report
+    from dpa_sse.pipeline.report.gather import inputs_of_run
+
+    made = run.finished().get("report")
+    if made is not None and state == "done" and not anew:
+        for name in ("report.html", "summary.json"):
+            shutil.copyfile(made / name, run.folder / name)
+        shutil.rmtree(run.folder / "figures", ignore_errors=True)  # an earlier report may have had others
+        if (made / "figures").is_dir():  # there may be nothing to draw, and a bucket knows no empty folders
+            shutil.copytree(made / "figures", run.folder / "figures")
+        return run.folder / "report.html"
+    work = run.engine / "report"
+    work.mkdir(parents=True, exist_ok=True)
+    build_report(inputs_of_run(run, work), run.folder)
+    summary = read_json(run.folder / "summary.json")
+    if state != "done":
+        write_json(run.folder / "summary.json", {**summary, "status": state})
+    return run.folder / "report.html"

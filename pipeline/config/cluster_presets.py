@@ -1,0 +1,61 @@
+"""Presets of clusters: files in ``configs/resources/`` or of the user's, with the overrides of a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.pipeline.config import cluster_faults as wrong
+from dpa_sse.pipeline.config.cluster import ClusterPreset, ClusterSettings
+from dpa_sse.pipeline.config.problems import KeyPath
+
+
+def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPreset:
+    """Return the preset with the overrides.
+
+    Raises
+    ------
+    PresetError
+        No such preset, or wrong values in it; all of them at once.
+    """
+    import yaml
+
+    known = {path.stem: path for path in sorted(configs_folder("resources").glob("*.yaml"))}
+    path = known.get(settings.preset, base_dir / settings.preset)
+    if not path.is_file():
+        raise wrong.PresetError(
+            [(wrong.PRESET, f"{settings.preset!r} is no file and none of the presets {', '.join(known)}")]
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise wrong.PresetError([(wrong.PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
+    if not isinstance(data, dict):
+        raise wrong.PresetError([(wrong.PRESET, f"{path}: must be a section of keys and values")])
+    findings: list[tuple[KeyPath, str]] = []
+    for key, value in settings.overrides.items():
+        try:
+            _replace(data, key.split("."), value)
+        except InputError as error:
+            findings.append(((*wrong.OVERRIDES, key), str(error)))
+    try:
+        preset = ClusterPreset.model_validate(data)
+    except ValidationError as error:
+        findings += wrong.findings(error, data, settings.overrides, path)
+        raise wrong.PresetError(findings) from error
+    if findings:
+        raise wrong.PresetError(findings)
+    return preset
+
+
+def _replace(data: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = data.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"'{key}' is not a section")
+        data = inner
+    data[keys[-1]] = value

@@ -1,0 +1,1 @@
+"""``dpa-sse doctor``: what this installation can do."""

@@ -1,0 +1,1 @@
+"""The local engine: dflow's debug mode under supervision."""

@@ -1,0 +1,138 @@
+"""From a project to a workflow: the same DAG as the local run's, lowered to Argo; offline and reproducible."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpa_sse.pipeline.config.cluster import ClusterPreset
+from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.engines.argo import limits
+from dpa_sse.pipeline.engines.argo.platform import ArgoPlatform, refuse
+from dpa_sse.pipeline.engines.argo.postprocess import finish
+from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.graph import Flow
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A workflow, and the texts that have to be in the bucket before it is submitted (by their keys)."""
+
+    workflow: dict[str, Any]
+    preset: ClusterPreset
+    outside: dict[str, str]
+    remarks: list[str]
+
+
+def render(
+    project: Project, base_dir: Path, *, outside_bytes: int | None = None, stage: str | None = None
+) -> Rendered:
+    """Return the workflow of a project.
+
+    Parameters
+    ----------
+    project : Project
+    base_dir : Path
+        Folder that relative paths of the configuration refer to.
+    outside_bytes : int, optional
+        Inputs whose text is longer are referred to by their key in the bucket; by default none is.
+    stage : str, optional
+        Only this stage group (:mod:`dpa_sse.pipeline.flows.stages`); its inputs are parameters of the workflow.
+
+    Raises
+    ------
+    InputError
+        The workflow would exceed a limit of Argo or Kubernetes, or the preset is wrong.
+    """
+    from dpa_sse.pipeline.flows.main import build
+    from dpa_sse.pipeline.flows.project import ProjectFlow
+    from dpa_sse.pipeline.flows.stages import add_stage
+
+    preset = load_cluster_preset(project.cluster, base_dir)
+    failure = project.failure
+    resources = Resources(
+        threads_per_task=project.resources.threads_per_task,
+        retries=failure.retries,
+        task_timeout_s=(failure.task_timeout_min or 0.0) * 60,
+    )
+    platform = ArgoPlatform(preset, resources, project.labeler.kind, outside_bytes)
+
+
+    def make() -> Flow:
+        if stage is None:
+            return build(project, base_dir, Path(folder), resources, platform)
+        flow = ProjectFlow(project, base_dir, Path(folder), resources, platform)
+        add_stage(flow, stage)
+        return flow
+
+    with tempfile.TemporaryDirectory() as folder:
+        workflow = lower(make, platform)
+    iterations = sum(stage.max_iterations for stage in project.learning.stages) if project.learning else 0
+    return Rendered(workflow, preset, platform.outside, limits.remarks(workflow, iterations))
+
+
+def lower(make: Callable[[], Flow], platform: ArgoPlatform) -> dict[str, Any]:
+    """Return the workflow of the DAG that ``make`` builds for the platform.
+
+    Raises
+    ------
+    InputError
+        It would exceed a limit of Argo or Kubernetes.
+    """
+    with _dflow_offline():
+        flow = make()
+        rendered = flow.workflow.to_dict()
+    workflow = finish(rendered, platform, about(flow))
+    refuse(limits.problems(workflow))
+    return workflow
+
+
+def about(flow: Flow) -> dict[str, Any]:
+    """Return what a person sees of the workflow, and the plan that `status` reads."""
+    shown = ("name", "stage", "title", "tasks", "loop")
+    plan = [{key: value for key, value in dataclasses.asdict(node).items() if key in shown} for node in flow.nodes]
+    text = json.dumps(plan, separators=(",", ":"))
+    facts = {"project": flow.name, "title": flow.name, "description": "", "plan": text}
+    project = getattr(flow, "project", None)
+    if project is None:
+        return {**facts, "suspend": []}
+    return {**facts, "title": project.name, "description": describe(project), "suspend": list(project.cluster.suspend)}
+
+
+def describe(project: Project) -> str:
+    """Return what a project is about, as a short list in Markdown."""
+    systems = ", ".join(system.name for system in project.systems[:5])
+    more = f" and {len(project.systems) - 5} more" if len(project.systems) > 5 else ""
+    lines = [f"Elements: {', '.join(project.type_map)}"]
+    if systems:
+        lines.append(f"Systems: {systems}{more}")
+    if project.downstream:
+        lines.append(f"Fine-tuned for: {project.downstream.system.name}")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+@contextmanager
+def _dflow_offline() -> Iterator[None]:
+    """Set dflow to make templates for Argo, with nothing of this machine in them and names that repeat."""
+    from dflow import config, s3_config
+
+    before = dict(config), dict(s3_config), random.getstate()
+    config.update(mode="default", token=None, save_path_as_parameter=False, detach=False)
+    s3_config.update(
+        endpoint="", console="", access_key="", secret_key="", repo_key=None, repo=None, prefix="", repo_prefix=""
+    )
+    random.seed(0)  # dflow draws the ends of its names
+    try:
+        yield
+    finally:
+        config.update(before[0])
+        s3_config.update(before[1])
+        random.setstate(before[2])

@@ -1,0 +1,163 @@
+"""Progress of a run: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from dpa_sse.pipeline.runs.folder import Run, StageStatus, now, read_events, stage_status
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SYMBOLS = {"done": "done", "running": "running", "interrupted": "interrupted", "failed": "FAILED", "waiting": ""}
+
+
+def clock(seconds: float) -> str:
+    """Return ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def remaining(stage: StageStatus, at: float) -> float | None:
+    """Return a rough time left in seconds, from the tasks of the stage that have finished."""
+    computed = stage.done - stage.cached
+    if stage.status != "running" or computed < 1 or stage.done >= stage.tasks:
+        return None
+    return stage.elapsed(at) / computed * (stage.tasks - stage.done)
+
+
+def status_rows(stages: list[StageStatus], at: float) -> list[dict[str, str]]:
+    """Return the table of the stages as text."""
+    rows = []
+    for stage in stages:
+        left = remaining(stage, at)
+        rows.append(
+            {
+                "stage": stage.name,
+                "what": stage.title,
+                "tasks": f"{stage.done}/{stage.tasks}" + (f" ({stage.failed} failed)" if stage.failed else ""),
+                "elapsed": clock(stage.elapsed(at)) if stage.began is not None else "",
+                "left": f"~{clock(left)}" if left is not None else "",
+                "status": SYMBOLS[stage.status] or ("waiting" if stage.done else ""),
+            }
+        )
+    return rows
+
+
+def table(rows: list[dict[str, str]], title: str) -> Table:
+    """Return the table of the stages for a terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    made = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+    for name in ("stage", "what", "tasks", "elapsed", "left", "status"):
+        made.add_column(name, justify="right" if name in ("tasks", "elapsed", "left") else "left")
+    colours = {"done": "green", "running": "cyan", "FAILED": "red"}
+    for row in rows:
+        made.add_row(*(escape(value) for value in row.values()), style=colours.get(row["status"]))
+    return made
+
+
+def describe(event: dict[str, Any]) -> str | None:
+    """Return an event as one plain line, None for those that a person need not see."""
+    kind, task = event["event"], event.get("task", "")
+    if kind == "done":
+        remark = f"  ({event['reason']})" if event.get("reason") else ""
+        return f"{event['stage']}  {task}  done in {clock(event.get('seconds', 0.0))}{remark}"
+    if kind == "cached":
+        return f"{event['stage']}  {task}  finished earlier"
+    if kind in ("failed", "retry"):
+        word = "FAILED" if kind == "failed" else "again after a passing failure"
+        return f"{event['stage']}  {task}  {word}: {event.get('reason', '')}  (folder: {event.get('folder', '?')})"
+    if kind == "changed":
+        return (
+            f"The configuration changed. Computed again: {', '.join(event['again'])}."
+            + (f" Kept: {', '.join(event['kept'])}." if event["kept"] else "")
+            + " Single tasks whose own inputs stay the same are kept, too."
+        )
+    if kind in ("error", "note"):
+        return str(event.get("reason", ""))
+    return None
+
+
+class Progress:
+    """Follows the event log of a run; a context manager that is called several times a second."""
+
+    def __init__(self, run: Run, title: str, *, live: bool, say: Callable[[str], None] = print) -> None:
+        self.run = run
+        self.title = title
+        self.say = say
+        self.offset = run.log.stat().st_size if run.log.exists() else 0
+        self.events = run.events()
+        self.live: Any = None
+        self._wants_live = live
+        self._drawn = 0.0
+        self._cached: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        """Start the live display where there is a terminal."""
+        if self._wants_live:
+            from rich.live import Live
+
+            self.live = Live(auto_refresh=False, redirect_stderr=False)
+            self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Draw the last state and end the display."""
+        self.tick(final=True)
+        if self.live is not None:
+            self.live.__exit__(kind, value, trace)
+
+    def tick(self, *, final: bool = False) -> None:
+        """Read new events and show them."""
+        fresh = list(read_events(self.run.log, self.offset))
+        if fresh:
+            self.offset += _complete_bytes(self.run, self.offset)
+            self.events += fresh
+            for event in fresh:
+                self._show(event)
+            if self.live is None:
+                sys.stdout.flush()
+        if final:
+            self._flush_cached()
+        if self.live is not None and (fresh or final or now() - self._drawn > 1):
+            self._drawn = now()
+            rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn)
+            self.live.update(table(rows, self.title), refresh=True)
+
+    def _show(self, event: dict[str, Any]) -> None:
+        if event["event"] == "cached":  # one line per stage, not one per task
+            self._cached[event["stage"]] = self._cached.get(event["stage"], 0) + 1
+            return
+        if event["event"] in ("start", "run-end"):
+            self._flush_cached()
+        text = describe(event)
+        if text is None or (self.live is not None and event["event"] == "done"):
+            return
+        if self.live is not None:
+            self.live.console.print(text, markup=False, highlight=False)
+        else:
+            self.say(text)
+
+    def _flush_cached(self) -> None:
+        for stage, count in self._cached.items():
+            text = f"{stage}  {count} task{'' if count == 1 else 's'} finished earlier"
+            if self.live is not None:
+                self.live.console.print(text, markup=False, highlight=False)
+            else:
+                self.say(text)
+        self._cached.clear()
+
+
+def _complete_bytes(run: Run, offset: int) -> int:
+    """Return how many bytes of whole lines follow ``offset``."""
+    with run.log.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read().rfind(b"\n") + 1
