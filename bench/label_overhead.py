@@ -43,11 +43,11 @@ def copper_frames(count: int) -> list[Any]:
 def measure(calculator: str, frames: list[Any]) -> dict[str, Any]:
     """Return CPU seconds inside and outside of the calculator, of one task: reading, labels, progress, writing."""
     from dpa_sse.ops.labelers.registry import make_labeler
-    from dpa_sse.ops.labelers.settings import AseLabeler
+    from dpa_sse.ops.labelers.settings import AseSettings
     from dpa_sse.ops.labelers.single_points import label_frames
     from dpa_sse.ops.structures.extxyz import write_frames
 
-    settings = AseLabeler(calculator=calculator)
+    settings = AseSettings(calculator=calculator)
     made = make_labeler(settings).calculator()
     original, inside = made.calculate, [0.0]
 

@@ -238,13 +238,13 @@ def op(
     name: Annotated[str | None, typer.Argument(help="Name of an OP; none lists them.")] = None,
     settings: Annotated[Path | None, typer.Option("--settings", help="JSON file with the settings of the OP.")] = None,
     inputs: Annotated[list[str] | None, typer.Option("--input", "-i", metavar="NAME=PATH")] = None,
-    numbers: Annotated[list[str] | None, typer.Option("--number", "-n", metavar="NAME=INTEGER")] = None,
+    parameters: Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=INTEGER")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("op-result"),
 ) -> None:
     """Run any single OP by hand, outside a workflow."""
     from dpa_sse.pipeline.commands.op import run_op
 
-    raise typer.Exit(run_op(name, settings, inputs or [], numbers or [], out))
+    raise typer.Exit(run_op(name, settings, inputs or [], parameters or [], out))
 
 
 @app.command()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.files import jsonable, write_text
 from dpa_sse.pipeline.engines.local.platform import LocalPlatform
-from dpa_sse.pipeline.engines.platform import Facts, Platform, Resources
+from dpa_sse.pipeline.engines.platform import Platform, Resources, StepSpec
 
 if TYPE_CHECKING:
     from dflow import Step
@@ -64,7 +64,7 @@ class Flow:
     _stage: str = ""
     _iteration: Any = None
     _group: list[Any] | None = None
-    _beside: bool = False
+    _low_priority: bool = False
 
     def __post_init__(self) -> None:
         from dflow import Workflow
@@ -77,7 +77,7 @@ class Flow:
         """Begin a stage: the folder below ``tasks/`` and the line of the progress display for the next steps."""
         self._stage = name
 
-    def literal(self, name: str, data: Any) -> Any:
+    def json_artifact(self, name: str, data: Any) -> Any:
         """Return an artifact that holds ``data`` as JSON (settings of a step)."""
         text = json.dumps(jsonable(data), indent=1, sort_keys=True) + "\n"
         path = self.folder / f"{name}.json"
@@ -104,12 +104,12 @@ class Flow:
         *,
         title: str,
         artifacts: Mapping[str, Any] | None = None,
-        numbers: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
         gpu: bool = False,
     ) -> Step:
         """Add one task; it may use all cores."""
-        facts = Facts(name, self._stage, title, op, gpu, beside=self._beside)
-        step = self._make(facts, settings, artifacts, numbers, side_by_side=1)
+        spec = StepSpec(name, self._stage, title, op, gpu, low_priority=self._low_priority)
+        step = self._make(spec, settings, artifacts, parameters, side_by_side=1)
         self._add(step, name, settings, title, 1, artifacts)
         return step
 
@@ -122,7 +122,7 @@ class Flow:
         *,
         title: str,
         artifacts: Mapping[str, Any] | None = None,
-        numbers: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
         gpu: bool = False,
         grouped: bool = True,
     ) -> Step:
@@ -141,10 +141,10 @@ class Flow:
         size = self._place.group_size(op, count, gpu=gpu, grouped=grouped)
         groups = math.ceil(count / size)
         step = self._make(
-            Facts(name, self._stage, title, op, gpu, count, size, self._beside),
+            StepSpec(name, self._stage, title, op, gpu, count, size, self._low_priority),
             settings,
             artifacts,
-            {**(numbers or {}), "group": "{{item}}", "group_size": size, "count": count},
+            {**(parameters or {}), "group": "{{item}}", "group_size": size, "count": count},
             side_by_side=groups,
             slices=Slices("{{item}}", output_artifact=["out"]),
             with_param=list(range(groups)),
@@ -245,9 +245,9 @@ class Flow:
         outer, group = self._steps, self._group
         if group is None:
             raise ValueError(f"{name}: a branch needs a step that it runs beside")
-        self._steps, self._group, self._beside = inner, None, True
+        self._steps, self._group, self._low_priority = inner, None, True
         last = body()
-        self._steps, self._group, self._beside = outer, group, False
+        self._steps, self._group, self._low_priority = outer, group, False
         inner.outputs.artifacts["out"]._from = last
         step = Step(name=name, template=inner, key=name)
         group.append(step)
@@ -257,10 +257,10 @@ class Flow:
 
     def _make(
         self,
-        facts: Facts,
+        spec: StepSpec,
         settings: Mapping[str, Any],
         artifacts: Mapping[str, Any] | None,
-        numbers: Mapping[str, Any] | None,
+        parameters: Mapping[str, Any] | None,
         *,
         side_by_side: int,
         slices: Any = None,
@@ -271,7 +271,7 @@ class Flow:
 
         from dpa_sse.ops.runtime.task import TaskOP
 
-        name, op, place = facts.name, facts.op, self._place
+        name, op, place = spec.name, spec.op, self._place
         if any(node.name == name for node in self.nodes):
             raise ValueError(f"two steps are called {name}")
         template = PythonOPTemplate(
@@ -280,15 +280,15 @@ class Flow:
             command=list(place.command),
             upload_dflow=False,
             slices=slices,
-            envs=self._environment(facts, place.threads(facts, side_by_side)),
+            envs=self._environment(spec, place.threads(spec, side_by_side)),
         )
-        place.settle(template, facts)
-        values = dict(numbers or {})
+        place.configure_template(template, spec)
+        values = dict(parameters or {})
         key = name
         if self._iteration is not None:
             values["iteration"] = self._iteration
             key += f"-i{self._iteration}"
-            if "iteration" not in op.numbers:
+            if "iteration" not in op.parameters:
                 raise ValueError(f"{name}: an OP inside a loop must take the number `iteration`")
         if with_param is not None:
             key += "-{{item}}"
@@ -297,21 +297,21 @@ class Flow:
             name=name,
             template=template,
             parameters=values,
-            artifacts={**absent, "settings": self.literal(name, settings), **(artifacts or {})},
+            artifacts={**absent, "settings": self.json_artifact(name, settings), **(artifacts or {})},
             with_param=with_param,  # type: ignore[arg-type]
             key=key,
             util_image=place.image(TaskOP),
-            util_command=list(place.helper),
+            util_command=list(place.util_command),
         )
 
-    def _environment(self, facts: Facts, threads: int) -> dict[str, str]:
+    def _environment(self, spec: StepSpec, threads: int) -> dict[str, str]:
         return {
-            "DPA_SSE_STEP": facts.name,
-            "DPA_SSE_STAGE": facts.stage,
+            "DPA_SSE_STEP": spec.name,
+            "DPA_SSE_STAGE": spec.stage,
             "DPA_SSE_THREADS": str(threads),
-            "DPA_SSE_NEEDS_GPU": "1" if facts.gpu else "0",
+            "DPA_SSE_NEEDS_GPU": "1" if spec.gpu else "0",
             "PYTHONUNBUFFERED": "1",
-            **self._place.environment(facts),
+            **self._place.environment(spec),
         }
 
     def _add(

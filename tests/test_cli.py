@@ -115,7 +115,7 @@ def test_single_op_by_hand(tmp_path: Path) -> None:
 def test_list_of_ops_names_what_they_take() -> None:
     text = dpa_sse("op").stdout
     assert "The same" not in text  # the list is sorted by name: no line can speak of the one before
-    assert "run-draft-md             NPT molecular dynamics with the first student" in text
+    assert "run-self-exploration     NPT molecular dynamics with the first student" in text
     for name in ("perturb-cells", "run-aimd", "pretrain", "train-student", "run-md", "conductivity"):
         assert name in text
 

@@ -65,10 +65,10 @@ def audit_data(
     groups = gather_groups(paths, form, type_map)
     made = None
     if calculator is not None:
-        from dpa_sse.ops.labelers.ase_calculator import AseCalculatorLabeler
-        from dpa_sse.ops.labelers.settings import AseLabeler
+        from dpa_sse.ops.labelers.ase_calculator import AseLabeler
+        from dpa_sse.ops.labelers.settings import AseSettings
 
-        made = AseCalculatorLabeler(AseLabeler(calculator=calculator, arguments=arguments or {})).calculator()
+        made = AseLabeler(AseSettings(calculator=calculator, kwargs=arguments or {})).calculator()
     entries = []
     for number, group in enumerate(groups):
         entry, table, per_frame = _audit_group(group, type_map, made, strain_frames)

@@ -13,7 +13,7 @@ from dpa_sse.ops.runtime.task import TaskOP
 class Conductivity(TaskOP):
     """Diffusion, conductivity and Arrhenius extrapolation from the production trajectories."""
 
-    kind = "analysis"
+    resource_class = "analysis"
     artifacts = ("trajectories*",)
     returns: ClassVar[dict[str, type]] = {"sigma_300K_mS_cm": float}
 

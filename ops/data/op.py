@@ -33,13 +33,13 @@ class CollectTrajectories(TaskOP):
 class AddUserData(TaskOP):
     """The user's own data sets, joined with what the project has labelled itself."""
 
-    artifacts = ("campaign?", "data")
+    artifacts = ("training_data?", "data")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``dataset/``."""
         from dpa_sse.ops.data.user_data import import_user_dataset
 
-        sets = [dataset_of(inputs["campaign"])] if inputs["campaign"] else []
+        sets = [dataset_of(inputs["training_data"])] if inputs["training_data"] else []
         found = inputs["data"]
         for folder in [found] if is_dataset(found) else sorted(found.iterdir()):
             target = out / ".imported" / folder.name

@@ -10,7 +10,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.merge import merge_datasets
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.distillation.label import label_with_teacher
-from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
 from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of
 from dpa_sse.ops.potential.folder import model_file
 from dpa_sse.ops.runtime.groups import results
@@ -19,6 +19,8 @@ from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
 from dpa_sse.ops.training.presets import preset_input
 
+SELF_EXPLORATION = "self-exploration"
+
 
 class PrepareTeacher(TaskOP):
     """Perturbed cells for the teacher, and a task for each of them at each temperature."""
@@ -26,22 +28,23 @@ class PrepareTeacher(TaskOP):
     artifacts = ("cells",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
-        """Write ``cells/``, ``tasks/``, and ``draft-tasks/`` for the MD with the first student."""
+        """Write ``cells/``, ``tasks/``, and ``self-exploration/`` for the MD with the first student."""
         distill = DistillSettings(**settings["distill"])
         seed = derive_seed(settings["seed"], "distill")
         perturb_cells(inputs["cells"], distill.perturb, seed, out / "cells")
         prepare_teacher_md(out / "cells", distill, seed, out / "tasks")
-        if distill.on_policy_steps:
-            prepare_teacher_md(out / "cells", on_policy(distill), derive_seed(seed, "draft"), out / "draft-tasks")
+        if distill.self_exploration:
+            exploration = self_exploration_md(distill, distill.self_exploration)
+            prepare_teacher_md(out / "cells", exploration, derive_seed(seed, "draft"), out / SELF_EXPLORATION)
 
 
 class RunTeacherMd(FanOutOP):
     """NPT molecular dynamics with the teacher, from one perturbed cell at one temperature."""
 
-    software = "deepmd"
-    kind = "md"
+    image = "deepmd"
+    resource_class = "md"
     artifacts = ("prepared", "variants*?", "pretrained")
-    own: ClassVar = {"prepared": ("tasks/task.{index:03d}",)}
+    keyed_by: ClassVar = {"prepared": ("tasks/task.{index:03d}",)}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder."""
@@ -50,25 +53,25 @@ class RunTeacherMd(FanOutOP):
         run_teacher_md(task, teacher / "model.pth", settings["type_map"], out)
 
 
-class RunDraftMd(FanOutOP):
+class RunSelfExploration(FanOutOP):
     """NPT molecular dynamics with the first student: it goes where a student goes that has not seen everything."""
 
-    software = "deepmd"
-    kind = "md"
+    image = "deepmd"
+    resource_class = "md"
     artifacts = ("prepared", "student")
-    own: ClassVar = {"prepared": ("draft-tasks/task.{index:03d}",)}
+    keyed_by: ClassVar = {"prepared": ("self-exploration/task.{index:03d}",)}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder; a run that explodes leaves the frames before that."""
-        task = inputs["prepared"] / "draft-tasks" / f"task.{inputs['index']:03d}"
+        task = inputs["prepared"] / SELF_EXPLORATION / f"task.{inputs['index']:03d}"
         run_teacher_md(task, model_file(inputs["student"]), settings["type_map"], out, min_frames=1)
 
 
 class LabelWithTeacher(TaskOP):
     """Perturbed frames of the teacher trajectories, labelled by the teacher, without extreme forces."""
 
-    software = "deepmd"
-    kind = "infer"
+    image = "deepmd"
+    resource_class = "infer"
     artifacts = ("trajectories*", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -81,22 +84,24 @@ class LabelWithTeacher(TaskOP):
         )
 
 
-class LabelDraftMd(TaskOP):
+class LabelSelfExploration(TaskOP):
     """The frames of the first student, labelled by the teacher, added to the training data."""
 
-    software = "deepmd"
-    kind = "infer"
-    artifacts = ("distilled", "trajectories*", "variants*?", "pretrained")
+    image = "deepmd"
+    resource_class = "infer"
+    artifacts = ("teacher_data", "trajectories*", "variants*?", "pretrained")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``dataset/`` with both, and ``filter.json`` of the new frames."""
         folders = [folder for folder in results(inputs["trajectories"]) if status_of(folder)[0] in ("ok", "partial")]
-        before = dataset_of(inputs["distilled"])
+        before = dataset_of(inputs["teacher_data"])
         if not folders:  # no run lasted: nothing to learn from
             merge_datasets([before], out / DATASET)
             return
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
-        distill = on_policy(DistillSettings(**settings["distill"]))
+        distill = DistillSettings(**settings["distill"])
+        assert distill.self_exploration is not None  # noqa: S101  (else this step does not exist)
+        distill = self_exploration_md(distill, distill.self_exploration)
         label_with_teacher(
             teacher / "model.pth", folders, settings["type_map"], distill, settings["seed"], out / ".new"
         )
@@ -107,9 +112,9 @@ class LabelDraftMd(TaskOP):
 class TrainStudent(TaskOP):
     """The student: train, freeze, compress, compare the three."""
 
-    software = "deepmd"
-    kind = "train"
-    artifacts = ("distilled", "draft?")
+    image = "deepmd"
+    resource_class = "train"
+    artifacts = ("teacher_data", "first_student?")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder with ``model_compressed.pth``."""
@@ -117,21 +122,21 @@ class TrainStudent(TaskOP):
         from dpa_sse.ops.training.train import can_compress, train_model
 
         seed = derive_seed(settings["seed"], "student")
-        data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["distilled"]), seed)
-        draft = inputs["draft"] / "model.pt" if inputs["draft"] else None
-        if draft is not None:
+        data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["teacher_data"]), seed)
+        first = inputs["first_student"] / "model.pt" if inputs["first_student"] else None
+        if first is not None:
             lower_start_rate(data)
         train_model(
-            data, out, init_model=draft, preset=settings["student"]["preset"], seed=seed, compress=can_compress(data)
+            data, out, init_model=first, preset=settings["student"]["preset"], seed=seed, compress=can_compress(data)
         )
 
 
 class EvaluateStudent(TaskOP):
     """Errors of the student against its teacher and against held-out labels."""
 
-    software = "deepmd"
-    kind = "infer"
-    artifacts = ("student", "distilled", "labelled?")
+    image = "deepmd"
+    resource_class = "infer"
+    artifacts = ("student", "teacher_data", "labelled?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
@@ -139,13 +144,13 @@ class EvaluateStudent(TaskOP):
         from dpa_sse.ops.training.evaluate import evaluate
 
         model = model_file(inputs["student"])
-        errors = evaluate(model, dataset_of(inputs["distilled"]), "test", out, "student_vs_teacher")
+        errors = evaluate(model, dataset_of(inputs["teacher_data"]), "test", out, "student_vs_teacher")
         if inputs["labelled"]:
             errors = evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
         return {"force_mae_meV_A": errors["force_mae_meV_A"]}
 
 
-def on_policy(distill: DistillSettings) -> DistillSettings:
+def self_exploration_md(distill: DistillSettings, exploration: SelfExplorationSettings) -> DistillSettings:
     """Return the settings of the MD with the first student: longer runs, the frames further apart."""
-    every = max(1, distill.on_policy_steps // distill.on_policy_frames)
-    return distill.model_copy(update={"steps": distill.on_policy_steps, "sample_every": every})
+    every = max(1, exploration.steps // exploration.frames)
+    return distill.model_copy(update={"steps": exploration.steps, "sample_every": every})

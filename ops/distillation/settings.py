@@ -11,6 +11,16 @@ from dpa_sse.ops.structures.settings import PerturbSettings
 from dpa_sse.ops.training.settings import TrainSettings
 
 
+class SelfExplorationSettings(Settings):
+    """MD with a first student; the teacher labels its frames, and the final student is trained on them as well."""
+
+    steps: int = Field(ge=1, description="MD steps of each run.")
+    frames: int = Field(25, ge=1, description="Frames that are taken from each run.")
+    training_steps: int | None = Field(
+        None, ge=1, description="Training steps of the first student; by default those of the final one."
+    )
+
+
 class DistillSettings(Settings):
     """From the fine-tuned teacher to a light, fast student."""
 
@@ -23,13 +33,8 @@ class DistillSettings(Settings):
     frame_displacement_A: float = Field(0.05, ge=0, le=1, description="Perturbation of the frames before labelling.")
     frame_strain: float = Field(0.01, ge=0, le=0.3)
     max_force_eV_A: float = Field(10.0, gt=0, description="Frames with a larger force are dropped.")
-    on_policy_steps: int = Field(
-        0, ge=0,
-        description="Steps of MD with a first student, whose frames the teacher labels for the final one (0: none).",
-    )
-    on_policy_frames: int = Field(25, ge=1, description="Frames of each of these runs.")
-    draft_steps: int | None = Field(
-        None, ge=1, description="Training steps of the first student; as many as for the final one by default."
+    self_exploration: SelfExplorationSettings | None = Field(
+        None, description="MD with a first student, labelled by the teacher for the final one; omitted by default."
     )
     student: TrainSettings = TrainSettings(preset="se_e2_a-tiny")
     test: float = Field(0.2, gt=0, lt=1, description="Share of the teacher trajectories that is held out.")

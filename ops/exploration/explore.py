@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.md.simulate import Outcome, finish, simulate
 from dpa_sse.ops.md.tasks import finished, make_job, read_task, run_record, write_empty
 
 
 def explore(
-    task: Path, models: Sequence[Path], type_map: Sequence[str], settings: LearningSettings, out: Path
+    task: Path, models: Sequence[Path], type_map: Sequence[str], settings: ConcurrentLearningSettings, out: Path
 ) -> None:
     """Run one exploration task; write the trajectory and ``model_devi.csv`` with one row for each frame.
 
@@ -26,7 +26,7 @@ def explore(
         All models of the ensemble in their order; the task names those that passed the sanity MD. The first of them
         drives.
     type_map : sequence of str
-    settings : LearningSettings
+    settings : ConcurrentLearningSettings
     out : Path
     """
     if finished(out):

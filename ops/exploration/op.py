@@ -14,7 +14,7 @@ from dpa_sse.ops.exploration.page import PAGE, learning_page
 from dpa_sse.ops.exploration.prepare import prepare_exploration
 from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.success import require_success
@@ -24,17 +24,17 @@ from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 class AssembleEnsemble(TaskOP):
     """The new models, a short sanity MD with each, and the exploration tasks of this iteration."""
 
-    software = "deepmd"
-    kind = "md"
-    artifacts = ("campaign", "models*", "cells")
-    numbers = ("iteration",)
+    image = "deepmd"
+    resource_class = "md"
+    artifacts = ("training_data", "models*", "cells")
+    parameters = ("iteration",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``models/`` (with ``sanity.json`` each) and ``tasks/``."""
-        learning = LearningSettings(**settings["learning"])
+        learning = ConcurrentLearningSettings(**settings["concurrent_learning"])
         folders = results(inputs["models"])
         require_success(folders, 1.0, "training of the ensemble")
-        state = read_state(inputs["campaign"], learning)
+        state = read_state(inputs["training_data"], learning)
         models = []
         for index, folder in enumerate(folders):
             target = out / "models" / f"model.{index:03d}"
@@ -50,35 +50,35 @@ class AssembleEnsemble(TaskOP):
 class Explore(FanOutOP):
     """LAMMPS NPT from one cell at one temperature and pressure, with the deviation of the ensemble."""
 
-    software = "deepmd"
-    kind = "md"
+    image = "deepmd"
+    resource_class = "md"
     artifacts = ("assembled",)
-    own: ClassVar = {"assembled": ("tasks/task.{index:03d}", "models")}
-    numbers = ("iteration",)
+    keyed_by: ClassVar = {"assembled": ("tasks/task.{index:03d}", "models")}
+    parameters = ("iteration",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a trajectory and ``model_devi.out``."""
         assembled = inputs["assembled"]
         task = assembled / "tasks" / f"task.{inputs['index']:03d}"
         models = sorted((assembled / "models").glob("model.*"))
-        explore(task, models, settings["type_map"], LearningSettings(**settings["learning"]), out)
+        explore(task, models, settings["type_map"], ConcurrentLearningSettings(**settings["concurrent_learning"]), out)
 
 
 class SelectCandidates(TaskOP):
-    """The trust-level report, the frames to label, and the state of the campaign."""
+    """The trust-level report, the frames to label, and the state of concurrent learning."""
 
-    artifacts = ("campaign", "assembled", "explored*")
-    numbers = ("iteration",)
+    artifacts = ("training_data", "assembled", "explored*")
+    parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"candidates": int, "selected": int, "accurate": float}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
-        learning = LearningSettings(**settings["learning"])
+        learning = ConcurrentLearningSettings(**settings["concurrent_learning"])
         report = select_candidates(
-            read_state(inputs["campaign"], learning),
+            read_state(inputs["training_data"], learning),
             learning,
             results(inputs["explored"]),
-            dataset_of(inputs["campaign"]),
+            dataset_of(inputs["training_data"]),
             settings["seed"],
             out,
             sanity=read_json(inputs["assembled"] / "sanity.json"),
@@ -91,15 +91,15 @@ class SelectCandidates(TaskOP):
 class MergeLabelled(TaskOP):
     """The data set of the next iteration, and whether there is one."""
 
-    artifacts = ("campaign", "assembled", "selected", "labelled*")
-    numbers = ("iteration",)
-    page = PAGE
+    artifacts = ("training_data", "assembled", "selected", "labelled*")
+    parameters = ("iteration",)
+    html_page = PAGE
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``dataset/``, ``state.json`` and the checkpoints that the next models start from."""
         summary = merge_labelled(
-            dataset_of(inputs["campaign"]), results(inputs["labelled"]), out / DATASET,
+            dataset_of(inputs["training_data"]), results(inputs["labelled"]), out / DATASET,
             min_success_ratio=settings["min_success_ratio"],
         )
         state = read_json(inputs["selected"] / "state.json")

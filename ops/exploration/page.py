@@ -1,4 +1,4 @@
-"""One page on a campaign of concurrent learning: what every iteration explored, chose and labelled."""
+"""One page on concurrent learning: what every iteration explored, chose and labelled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-PAGE = "learning.html"
+PAGE = "concurrent_learning.html"
 _COLUMNS = (
     ("iteration", "iteration"), ("stage", "stage"), ("runs", "runs"), ("runs_exploded", "exploded"),
     ("accurate", "accurate"), ("candidate", "candidates"), ("failed", "failed"), ("selected", "selected"),
@@ -20,7 +20,7 @@ _STYLE = (
 
 
 def learning_page(history: Iterable[Mapping[str, Any]]) -> str:
-    """Return the history of a campaign (reports of its iterations) as a self-contained HTML page.
+    """Return the history of concurrent learning (reports of its iterations) as a self-contained HTML page.
 
     The force deviation is the largest standard deviation of a force within the ensemble, eV/Angstrom.
     """

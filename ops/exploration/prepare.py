@@ -11,7 +11,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RESTART_EVERY = 200
 
 
-def static_task_count(settings: LearningSettings, n_systems: int) -> int:
+def static_task_count(settings: ConcurrentLearningSettings, n_systems: int) -> int:
     """Return the largest number of exploration tasks that any stage can have."""
     return n_systems * max(
         len(stage.temperatures_K) * len(stage.pressures_GPa) * stage.cells_per_system for stage in settings.stages
@@ -30,7 +30,7 @@ def static_task_count(settings: LearningSettings, n_systems: int) -> int:
 
 def prepare_exploration(
     state: dict[str, Any],
-    settings: LearningSettings,
+    settings: ConcurrentLearningSettings,
     cells: Path,
     sanity: Sequence[dict[str, Any]],
     seed: int,
@@ -43,8 +43,8 @@ def prepare_exploration(
     Parameters
     ----------
     state : dict
-        State of the campaign.
-    settings : LearningSettings
+        State of concurrent learning.
+    settings : ConcurrentLearningSettings
     cells : Path
         Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
     sanity : sequence of dict

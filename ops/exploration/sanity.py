@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.prepare import perturbed_cells
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.simulate import Job, Outcome, finish, simulate_all
 from dpa_sse.ops.md.tasks import make_job, run_record
@@ -22,7 +22,7 @@ def sanity_md(
     models: Sequence[Path],
     cells: Path,
     state: dict[str, Any],
-    settings: LearningSettings,
+    settings: ConcurrentLearningSettings,
     type_map: Sequence[str],
     seed: int,
     out: Path,
@@ -39,8 +39,8 @@ def sanity_md(
     cells : Path
         Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
     state : dict
-        State of the campaign.
-    settings : LearningSettings
+        State of concurrent learning.
+    settings : ConcurrentLearningSettings
         ``sanity_steps`` 0 passes every model without a run.
     type_map : sequence of str
     seed : int
@@ -78,7 +78,7 @@ def _run_missing(
     starts: dict[str, Atoms],
     temperature: float,
     state: dict[str, Any],
-    settings: LearningSettings,
+    settings: ConcurrentLearningSettings,
     type_map: Sequence[str],
     seed: int,
     out: Path,

@@ -13,7 +13,7 @@ import numpy as np
 
 from dpa_sse.ops.core.files import atomic_path, read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.exploration.settings import LearningSettings, TrustSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
 from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
@@ -46,14 +46,14 @@ class Choice:
     passed_over: int = 0
 
 
-def static_label_count(settings: LearningSettings) -> int:
+def static_label_count(settings: ConcurrentLearningSettings) -> int:
     """Return the largest number of labelling tasks of an iteration."""
-    return math.ceil(settings.max_candidates / settings.label_group)
+    return math.ceil(settings.max_selected / settings.frames_per_task)
 
 
 def select_candidates(
     state: dict[str, Any],
-    settings: LearningSettings,
+    settings: ConcurrentLearningSettings,
     results: Sequence[Path],
     dataset: Path | None,
     seed: int,
@@ -72,8 +72,8 @@ def select_candidates(
     Parameters
     ----------
     state : dict
-        State of the campaign before this iteration.
-    settings : LearningSettings
+        State before this iteration.
+    settings : ConcurrentLearningSettings
     results : sequence of Path
         Output folders of the exploration tasks; empty tasks are skipped.
     dataset : Path, optional
@@ -90,11 +90,11 @@ def select_candidates(
         The report.
     """
     runs, failures = read_explorations(results)
-    report = _counts(runs, settings.trust, settings.min_accurate)
+    report = _counts(runs, settings.trust, settings.conv_accuracy)
     candidates = report.pop("candidates")
     rng = np.random.default_rng(derive_seed(seed, "select", int(state["iteration"])))
-    choice = _choose(runs, candidates, settings.max_candidates, KnownFrames(dataset), rng)
-    _write_tasks(choice.frames, settings.label_group, out / "tasks")
+    choice = _choose(runs, candidates, settings.max_selected, KnownFrames(dataset), rng)
+    _write_tasks(choice.frames, settings.frames_per_task, out / "tasks")
     report = {
         "iteration": int(state["iteration"]), "stage": int(state["stage"]), **report,
         "selected": len(choice.frames), "dropped": choice.dropped, "passed_over": choice.passed_over,
@@ -133,7 +133,7 @@ def _read_exploration(folder: Path) -> Exploration:
     return Exploration(folder, record, steps, np.array(usable))
 
 
-def _counts(runs: Sequence[Exploration], trust: TrustSettings, min_accurate: float) -> dict[str, Any]:
+def _counts(runs: Sequence[Exploration], trust: TrustSettings, conv_accuracy: float) -> dict[str, Any]:
     """Return dpgen2's counts, ratios and verdict, and the candidates as (run, frame) pairs."""
     empty = {
         "accurate": 0, "candidate": 0, "failed": 0, "accurate_ratio": None, "candidate_ratio": None,
@@ -148,7 +148,7 @@ def _counts(runs: Sequence[Exploration], trust: TrustSettings, min_accurate: flo
     deviations = DeviManagerStd()
     for run in runs:
         deviations.add(DeviManager.MAX_DEVI_F, run.deviations)
-    report = ExplorationReportTrustLevelsRandom(trust.force_lo_eV_A, trust.force_hi_eV_A, conv_accuracy=min_accurate)
+    report = ExplorationReportTrustLevelsRandom(trust.force_lo_eV_A, trust.force_hi_eV_A, conv_accuracy=conv_accuracy)
     report.record(deviations)
     accurate, failed = (sum(map(len, sets)) for sets in (report.traj_accu, report.traj_fail))
     converged = bool(report.converged())
@@ -233,7 +233,7 @@ def _write_tasks(frames: Sequence[Atoms], group: int, out: Path) -> None:
             write(temporary, frames[start : start + group], format="extxyz")
 
 
-def _message(report: dict[str, Any], state: dict[str, Any], settings: LearningSettings) -> str:
+def _message(report: dict[str, Any], state: dict[str, Any], settings: ConcurrentLearningSettings) -> str:
     """Return what happened in a sentence."""
     if not report["runs"]:
         return "no exploration run gave frames; nothing to label"

@@ -38,7 +38,7 @@ class ExplorationStage(Settings):
     max_iterations: int = Field(2, ge=1, description="Iterations of this stage before the next one begins.")
 
 
-class LearningSettings(Settings):
+class ConcurrentLearningSettings(Settings):
     """Concurrent learning with an ensemble of light models."""
 
     models: int = Field(4, ge=2, le=16, description="Size of the ensemble.")
@@ -49,7 +49,7 @@ class LearningSettings(Settings):
     sample_every: int = Field(10, ge=1, description="Model deviation every so many steps.")
     sanity_steps: int = Field(100, ge=0, description="Steps of the sanity MD of every new model (0: none).")
     trust: TrustSettings = TrustSettings()
-    max_candidates: int = Field(20, ge=1, description="Frames labelled per iteration, at most.")
-    min_accurate: float = Field(0.95, gt=0, le=1, description="Share of accurate frames for convergence.")
-    label_group: int = Field(10, ge=1, description="Frames per labelling task.")
+    max_selected: int = Field(20, ge=1, description="Frames labelled per iteration, at most.")
+    conv_accuracy: float = Field(0.95, gt=0, le=1, description="Share of accurate frames for convergence.")
+    frames_per_task: int = Field(10, ge=1, description="Frames per labelling task.")
     stages: list[ExplorationStage] = Field(min_length=1)

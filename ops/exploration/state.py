@@ -1,4 +1,4 @@
-"""State of a concurrent-learning campaign: which iteration, which stage, what came out so far."""
+"""State of a concurrent learning: which iteration, which stage, what came out so far."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.files import read_json
-from dpa_sse.ops.exploration.settings import ExplorationStage, LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, ExplorationStage
 
 STATE = "state.json"
 
 
-def initial_state(settings: LearningSettings) -> dict[str, Any]:
+def initial_state(settings: ConcurrentLearningSettings) -> dict[str, Any]:
     """Return the state before the first iteration."""
     return {"iteration": 0, "stage": 0, "iteration_in_stage": 0, "finished": not settings.stages, "history": []}
 
 
-def read_state(campaign: Path, settings: LearningSettings) -> dict[str, Any]:
+def read_state(training_data: Path, settings: ConcurrentLearningSettings) -> dict[str, Any]:
     """Return the state that an iteration has left beside its data set; the initial one where none has."""
-    path = campaign / STATE
+    path = training_data / STATE
     return dict(read_json(path)) if path.is_file() else initial_state(settings)
 
 
-def current_stage(state: dict[str, Any], settings: LearningSettings) -> ExplorationStage:
-    """Return the stage that the next exploration belongs to (the last one for a finished campaign)."""
+def current_stage(state: dict[str, Any], settings: ConcurrentLearningSettings) -> ExplorationStage:
+    """Return the stage that the next exploration belongs to (the last one when finished)."""
     return settings.stages[min(int(state["stage"]), len(settings.stages) - 1)]
 
 
-def next_state(state: dict[str, Any], settings: LearningSettings, report: dict[str, Any]) -> dict[str, Any]:
+def next_state(state: dict[str, Any], settings: ConcurrentLearningSettings, report: dict[str, Any]) -> dict[str, Any]:
     """Return the state after an iteration.
 
-    A stage ends when it has converged, or after its ``max_iterations``; the campaign ends with its last stage.
+    A stage ends when it has converged, or after its ``max_iterations``; concurrent learning ends with its last stage.
 
     Parameters
     ----------
     state : dict
         The state with which the iteration began.
-    settings : LearningSettings
+    settings : ConcurrentLearningSettings
     report : dict
         The iteration's report; only ``converged`` is read, the whole of it goes into the history.
     """

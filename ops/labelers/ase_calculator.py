@@ -15,27 +15,27 @@ from typing import TYPE_CHECKING, Any
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.tools import available_threads
 from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator, one_line
-from dpa_sse.ops.labelers.settings import AseLabeler
+from dpa_sse.ops.labelers.settings import AseSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
 
-class AseCalculatorLabeler:
+class AseLabeler:
     """The labeler of kind ``ase``; the calculator is made once."""
 
     batch = 1
 
-    def __init__(self, settings: AseLabeler) -> None:
+    def __init__(self, settings: AseSettings) -> None:
         if settings.calculator == "chgnet":
-            self._calculator = chgnet_calculator(settings.arguments)
+            self._calculator = chgnet_calculator(settings.kwargs)
         else:
-            self._calculator = load_calculator(settings.calculator, settings.arguments)
+            self._calculator = load_calculator(settings.calculator, settings.kwargs)
 
     @staticmethod
     def problems(
-        settings: AseLabeler, type_map: Sequence[str], base_dir: Path
+        settings: AseSettings, type_map: Sequence[str], base_dir: Path
     ) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield that the package of the calculator is not installed; nothing of it is imported."""
         name = settings.calculator

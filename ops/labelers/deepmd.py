@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.labelers.base import LabelResult, one_line
-from dpa_sse.ops.labelers.settings import DeepmdLabeler
+from dpa_sse.ops.labelers.settings import DeepmdSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".pth", ".pt", ".pt2")
 
 
-class DeepmdTeacher:
+class DeepmdLabeler:
     """The labeler of kind ``deepmd``; the model is loaded once per process."""
 
-    def __init__(self, settings: DeepmdLabeler) -> None:
+    def __init__(self, settings: DeepmdSettings) -> None:
         self.settings = settings
         self.batch = settings.batch
         self._model: Any = None
@@ -56,7 +56,7 @@ class DeepmdTeacher:
 
     @staticmethod
     def problems(
-        settings: DeepmdLabeler, type_map: Sequence[str], base_dir: Path
+        settings: DeepmdSettings, type_map: Sequence[str], base_dir: Path
     ) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield what is wrong with the model file; it is not opened, that takes long."""
         path = base_dir / Path(settings.model).expanduser()

@@ -13,7 +13,7 @@ import numpy as np
 
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator
-from dpa_sse.ops.labelers.settings import MockLabeler
+from dpa_sse.ops.labelers.settings import MockSettings
 from dpa_sse.ops.structures.distances import neighbour_pairs
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def mock_calculator(delay_s: float = 0.0, fail_every: int = 0, failure: str = "e
     return MockCalculator()
 
 
-class MockPotential:
+class MockLabeler:
     """The labeler of kind ``mock``."""
 
     batch = 1
 
-    def __init__(self, settings: MockLabeler) -> None:
+    def __init__(self, settings: MockSettings) -> None:
         self.settings = settings
 
     def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:

@@ -15,10 +15,10 @@ from dpa_sse.ops.runtime.task import FanOutOP
 class RunAimd(FanOutOP):
     """Short molecular dynamics with the labeler from one perturbed cell."""
 
-    software = "labeler"
-    kind = "label"
+    image = "labeler"
+    resource_class = "label"
     artifacts = ("cells", "model?")
-    own: ClassVar = {"cells": ("task.{index:03d}",)}
+    keyed_by: ClassVar = {"cells": ("task.{index:03d}",)}
     logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -31,11 +31,11 @@ class RunAimd(FanOutOP):
 class LabelFrames(FanOutOP):
     """Labels for one group of selected frames."""
 
-    software = "labeler"
-    kind = "label"
+    image = "labeler"
+    resource_class = "label"
     artifacts = ("selected", "model?")
-    own: ClassVar = {"selected": ("tasks/task.{index:03d}",)}
-    numbers = ("iteration",)
+    keyed_by: ClassVar = {"selected": ("tasks/task.{index:03d}",)}
+    parameters = ("iteration",)
     logs = tuple(LABELERS)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:

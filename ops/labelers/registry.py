@@ -14,11 +14,11 @@ from dpa_sse.ops.labelers.base import CalculatorLabeler, Labeler
 from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
 
 LABELERS = {
-    "mock": "dpa_sse.ops.labelers.mock:MockPotential",
-    "ase": "dpa_sse.ops.labelers.ase_calculator:AseCalculatorLabeler",
-    "deepmd": "dpa_sse.ops.labelers.deepmd:DeepmdTeacher",
-    "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kPotential",
-    "vasp": "dpa_sse.ops.labelers.vasp.labeler:Vasp",
+    "mock": "dpa_sse.ops.labelers.mock:MockLabeler",
+    "ase": "dpa_sse.ops.labelers.ase_calculator:AseLabeler",
+    "deepmd": "dpa_sse.ops.labelers.deepmd:DeepmdLabeler",
+    "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kLabeler",
+    "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
 }
 _made: dict[str, Labeler] = {}
 

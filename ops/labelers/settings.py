@@ -10,7 +10,7 @@ from pydantic import Field
 from dpa_sse.ops.core.settings import Settings
 
 
-class LabelerBase(Settings):
+class CommonLabelerSettings(Settings):
     """What the settings of all labelers share.
 
     Class attributes
@@ -26,7 +26,7 @@ class LabelerBase(Settings):
     model_file: ClassVar[str] = ""
 
 
-class MockLabeler(LabelerBase):
+class MockSettings(CommonLabelerSettings):
     """An analytic, conservative potential for tests: cheap and deterministic, no physics."""
 
     kind: Literal["mock"] = "mock"
@@ -38,15 +38,15 @@ class MockLabeler(LabelerBase):
     delay_s: float = Field(0.0, ge=0, description="Sleep before each frame, to test progress and interruption.")
 
 
-class AseLabeler(LabelerBase):
+class AseSettings(CommonLabelerSettings):
     """Any ASE calculator: `chgnet`, or `module:Class` with keyword arguments."""
 
     kind: Literal["ase"] = "ase"
     calculator: str = Field("chgnet", description="`chgnet`, or `module:Class` of an ASE calculator.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the calculator.")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the calculator.")
 
 
-class DeepmdLabeler(LabelerBase):
+class DeepmdSettings(CommonLabelerSettings):
     """A DeePMD-kit model as teacher."""
 
     model_file: ClassVar[str] = "model"
@@ -64,7 +64,7 @@ class Cp2kKind(Settings):
     potential: str | None = Field(None, description="Name in GTH_POTENTIALS.")
 
 
-class Cp2kLabeler(LabelerBase):
+class Cp2kSettings(CommonLabelerSettings):
     """CP2K: density functional theory (GPW), or the fast tight binding GFN1-xTB."""
 
     text_files: ClassVar[tuple[str, ...]] = ("template",)
@@ -100,7 +100,7 @@ class Cp2kLabeler(LabelerBase):
     )
 
 
-class VaspLabeler(LabelerBase):
+class VaspSettings(CommonLabelerSettings):
     """Density functional theory with VASP; program and PAW data sets are the user's own."""
 
     kind: Literal["vasp"] = "vasp"
@@ -135,11 +135,11 @@ class VaspLabeler(LabelerBase):
 
 
 LabelerSettings = Annotated[
-    MockLabeler | AseLabeler | DeepmdLabeler | Cp2kLabeler | VaspLabeler, Field(discriminator="kind")
+    MockSettings | AseSettings | DeepmdSettings | Cp2kSettings | VaspSettings, Field(discriminator="kind")
 ]
 
 
-def with_file_texts(labeler: LabelerBase, base_dir: Path) -> LabelerBase:
+def with_file_texts(labeler: CommonLabelerSettings, base_dir: Path) -> CommonLabelerSettings:
     """Return the settings with the text of the user's files instead of their names.
 
     A value with a line break is a text already.

@@ -25,11 +25,11 @@ class PrepareMd(TaskOP):
 class RunMd(FanOutOP):
     """Equilibration and production at one temperature; stops itself when the run has exploded or melted."""
 
-    software = "deepmd"
-    kind = "md"
+    image = "deepmd"
+    resource_class = "md"
     artifacts = ("tasks", "student")
     version = 2  # places are averaged over a picosecond
-    own: ClassVar = {"tasks": ("task.{index:03d}",)}
+    keyed_by: ClassVar = {"tasks": ("task.{index:03d}",)}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write an MD folder."""

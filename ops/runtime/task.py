@@ -50,7 +50,7 @@ class TaskOP(OP):
     artifacts : tuple of str
         Input artifacts: files or folders. A name that ends in ``*`` receives the list of results of a fan-out,
         one that ends in ``?`` may be absent.
-    numbers : tuple of str
+    parameters : tuple of str
         Small integer parameters.
     returns : dict
         Small output parameters and their types.
@@ -60,30 +60,30 @@ class TaskOP(OP):
         Raised when the meaning of the result changes, so that old results are not taken for new ones.
     cached : bool
         Whether an earlier result may be taken.
-    software : str
+    image : str
         What the task needs beside this package: nothing (``base``), DeePMD-kit and LAMMPS (``deepmd``), or the
         program of the project's labeler (``labeler``). Decides on the image of a pod.
-    kind : str
+    resource_class : str
         What sort of work it is: ``light``, ``analysis``, ``train``, ``infer`` (a model on many frames), ``md`` or
         ``label``. Decides on the resources of a pod.
-    own : dict
+    keyed_by : dict
         For the tasks of a fan-out: inputs of which each task uses some files only, and their paths there (with
         ``{index}``). The task is then found again by what it works on, not by its number: a temperature or a system
         more does not repeat the others.
-    page : str
+    html_page : str
         File of the result that a person may want to look at (HTML), empty for none.
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ()
-    numbers: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[tuple[str, ...]] = ()
     returns: ClassVar[dict[str, type]] = {}
     logs: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     cached: ClassVar[bool] = True
-    own: ClassVar[dict[str, tuple[str, ...]]] = {}
-    software: ClassVar[str] = "base"
-    kind: ClassVar[str] = "light"
-    page: ClassVar[str] = ""
+    keyed_by: ClassVar[dict[str, tuple[str, ...]]] = {}
+    image: ClassVar[str] = "base"
+    resource_class: ClassVar[str] = "light"
+    html_page: ClassVar[str] = ""
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any] | None:
         """Do the work: files into ``out``; returns the output parameters."""
@@ -96,7 +96,7 @@ class TaskOP(OP):
         for name in cls.artifacts:
             kind = List[Path] if "*" in name else Path  # noqa: UP006
             sign[name.rstrip("*?")] = Artifact(kind, optional=name.endswith("?"))
-        for name in (*cls.numbers, *cls._loop_numbers()):
+        for name in (*cls.parameters, *cls._loop_numbers()):
             sign[name] = Parameter(int)
         return OPIOSign(sign)
 
@@ -128,7 +128,7 @@ class TaskOP(OP):
         except Exception as error:
             say_why(error)
             raise
-        show_page(out, self.page)
+        show_page(out, self.html_page)
         given = {name: value for name, value in values.items() if value is not None}
         absent = {name: ABSENT[kind] for name, kind in self.returns.items()}
         return OPIO({"out": _publish(out, Path("out")), **absent, **given})
@@ -172,7 +172,7 @@ class TaskOP(OP):
     def _folder(self, stage: Path, task: str, key: str) -> Path:
         """Return the folder of a task in a run folder; a finished one may have had another number then."""
         folder = stage / f"{task}--{key[:10]}"
-        if self.own and not folder.exists():
+        if self.keyed_by and not folder.exists():
             return next((found.parent for found in sorted(stage.glob(f"*--{key[:10]}/{DONE}"))), folder)
         return folder
 
@@ -195,9 +195,9 @@ class TaskOP(OP):
         """Return the hash of all that the result of this task depends on."""
         parts: dict[str, Any] = {"op": type(self).__name__, "version": self.version}
         others = dict(inputs)
-        if self.own:
+        if self.keyed_by:
             index = others.pop("index")
-            for name, paths in self.own.items():
+            for name, paths in self.keyed_by.items():
                 root = others.pop(name)
                 parts[name] = [_digest_part(root, path.format(index=index)) for path in paths]
                 if None in parts[name]:  # nothing to do: each such task keeps a folder of its own

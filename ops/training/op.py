@@ -20,10 +20,10 @@ from dpa_sse.ops.training.settings import FinetuneSettings
 class TrainMember(FanOutOP):
     """One model of the ensemble; from the second iteration on it starts from its predecessor."""
 
-    software = "deepmd"
-    kind = "train"
-    artifacts = ("campaign",)
-    numbers = ("iteration",)
+    image = "deepmd"
+    resource_class = "train"
+    artifacts = ("training_data",)
+    parameters = ("iteration",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder."""
@@ -32,11 +32,11 @@ class TrainMember(FanOutOP):
         iteration, index = inputs["iteration"], inputs["index"]
         seed = derive_seed(settings["seed"], "ensemble", iteration, index)
         train = dict(settings["train"])
-        before = inputs["campaign"] / "models" / f"model.{index:03d}" / "model.pt"
+        before = inputs["training_data"] / "models" / f"model.{index:03d}" / "model.pt"
         init = before if settings["reuse_models"] and before.is_file() else None
         if init is not None and settings["reuse_steps"]:
             train["steps"] = settings["reuse_steps"]
-        data = preset_input(train, settings["type_map"], dataset_of(inputs["campaign"]), seed)
+        data = preset_input(train, settings["type_map"], dataset_of(inputs["training_data"]), seed)
         if init is not None:
             lower_start_rate(data)
         train_model(data, out, init_model=init, preset=train["preset"], seed=seed)
@@ -46,9 +46,9 @@ class TrainMember(FanOutOP):
 class Pretrain(TaskOP):
     """The large model on all collected data."""
 
-    software = "deepmd"
-    kind = "train"
-    artifacts = ("campaign",)
+    image = "deepmd"
+    resource_class = "train"
+    artifacts = ("training_data",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder."""
@@ -56,14 +56,14 @@ class Pretrain(TaskOP):
 
         seed = derive_seed(settings["seed"], "pretrain")
         pretrain = settings["pretrain"]
-        data = preset_input(pretrain, settings["type_map"], dataset_of(inputs["campaign"]), seed)
+        data = preset_input(pretrain, settings["type_map"], dataset_of(inputs["training_data"]), seed)
         train_model(data, out, preset=pretrain["preset"], seed=seed, widen=pretrain["widen_nsel"])
 
 
 class AdoptModel(TaskOP):
     """A model that exists already, instead of pre-training."""
 
-    software = "deepmd"
+    image = "deepmd"
     artifacts = ("model?",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
@@ -76,15 +76,15 @@ class AdoptModel(TaskOP):
 class TrainVariant(FanOutOP):
     """The pre-trained model adapted to the new compound; and the same network from scratch."""
 
-    software = "deepmd"
-    kind = "train"
-    artifacts = ("pretrained", "downstream", "campaign?")
+    image = "deepmd"
+    resource_class = "train"
+    artifacts = ("pretrained", "downstream", "training_data?")
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write a model folder."""
         from dpa_sse.ops.training.finetune import finetune_model
 
-        base = inputs["campaign"]
+        base = inputs["training_data"]
         with tempfile.TemporaryDirectory() as folder:
             finetune_model(
                 inputs["pretrained"] / "model.pt",
@@ -104,9 +104,9 @@ class TrainVariant(FanOutOP):
 class EvaluateVariants(TaskOP):
     """Errors on held-out trajectories: pre-trained, zero-shot, fine-tuned, from scratch."""
 
-    software = "deepmd"
-    kind = "infer"
-    artifacts = ("pretrained", "variants*", "downstream", "campaign?")
+    image = "deepmd"
+    resource_class = "infer"
+    artifacts = ("pretrained", "variants*", "downstream", "training_data?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
@@ -115,8 +115,8 @@ class EvaluateVariants(TaskOP):
         from dpa_sse.ops.training.train import change_bias
 
         new, pretrained = dataset_of(inputs["downstream"]), inputs["pretrained"] / "model.pt"
-        if inputs["campaign"] and split_systems(dataset_of(inputs["campaign"]), "test"):
-            evaluate(pretrained, dataset_of(inputs["campaign"]), "test", out, "pretrain")
+        if inputs["training_data"] and split_systems(dataset_of(inputs["training_data"]), "test"):
+            evaluate(pretrained, dataset_of(inputs["training_data"]), "test", out, "pretrain")
         evaluate(pretrained, new, "test", out, "zero_shot")
         frames = variant_folders(inputs["variants"], settings["variants"])
         chosen = split_systems(next(iter(frames.values())) / "data" / "new")
@@ -132,16 +132,17 @@ class EvaluateVariants(TaskOP):
 class EvaluatePretrained(TaskOP):
     """Errors of the pre-trained model on held-out trajectories of the base systems."""
 
-    software = "deepmd"
-    kind = "infer"
-    artifacts = ("pretrained", "campaign")
+    image = "deepmd"
+    resource_class = "infer"
+    artifacts = ("pretrained", "training_data")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``pretrain/evaluation.json``."""
         from dpa_sse.ops.training.evaluate import evaluate
 
-        errors = evaluate(inputs["pretrained"] / "model.pt", dataset_of(inputs["campaign"]), "test", out, "pretrain")
+        labelled = dataset_of(inputs["training_data"])
+        errors = evaluate(inputs["pretrained"] / "model.pt", labelled, "test", out, "pretrain")
         return {"force_mae_meV_A": errors["force_mae_meV_A"]}
 
 

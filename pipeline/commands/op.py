@@ -41,21 +41,21 @@ def command_name(op: type[TaskOP]) -> str:
     return "".join(f"-{char.lower()}" if char.isupper() else char for char in op.__name__).lstrip("-")
 
 
-def numbers_of(op: type[TaskOP]) -> tuple[str, ...]:
-    """Return the numbers that an OP takes by hand: of a fan-out also the ``index`` of the one task."""
+def parameters_of(op: type[TaskOP]) -> tuple[str, ...]:
+    """Return the parameters that an OP takes by hand: of a fan-out also the ``index`` of the one task."""
     from dpa_sse.ops.runtime.task import FanOutOP
 
-    return (*op.numbers, "index") if issubclass(op, FanOutOP) else op.numbers
+    return (*op.parameters, "index") if issubclass(op, FanOutOP) else op.parameters
 
 
 def run_op(
-    name: str | None, settings: Path | None, inputs: Sequence[str], numbers: Sequence[str], out: Path
+    name: str | None, settings: Path | None, inputs: Sequence[str], parameters: Sequence[str], out: Path
 ) -> int:
     """Run one OP on files of the user's, outside a workflow."""
     known = all_ops()
     if name is None:
         for key, member in known.items():
-            taken = ", ".join([*member.artifacts, *numbers_of(member)]) or "nothing"
+            taken = ", ".join([*member.artifacts, *parameters_of(member)]) or "nothing"
             print(f"{key:24s} {(member.__doc__ or '').strip().splitlines()[0]}  [takes {taken}]")
         return 0
     if name not in known:
@@ -66,7 +66,7 @@ def run_op(
     op = known[name]
     from pydantic import ValidationError
 
-    given = gather_inputs(op, inputs, numbers)
+    given = gather_inputs(op, inputs, parameters)
     values_given = read_settings(settings)
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -119,7 +119,7 @@ def read_settings(path: Path | None) -> GivenSettings:
     return given
 
 
-def gather_inputs(op: type[TaskOP], inputs: Sequence[str], numbers: Sequence[str]) -> dict[str, Any]:
+def gather_inputs(op: type[TaskOP], inputs: Sequence[str], parameters: Sequence[str]) -> dict[str, Any]:
     """Return the inputs of an OP from ``name=value`` texts.
 
     Raises
@@ -141,18 +141,18 @@ def gather_inputs(op: type[TaskOP], inputs: Sequence[str], numbers: Sequence[str
             given[key].append(path)
         else:
             given[key] = path
-    for text in numbers:
+    for text in parameters:
         key, _, value = text.partition("=")
-        if key not in numbers_of(op):
-            problems.append(f"--number {text}: {op.__name__} takes {', '.join(numbers_of(op)) or 'no number'}")
+        if key not in parameters_of(op):
+            problems.append(f"--parameter {text}: {op.__name__} takes {', '.join(parameters_of(op)) or 'no parameter'}")
             continue
         try:
             given[key] = int(value)
         except ValueError:
-            problems.append(f"--number {text}: not an integer")
+            problems.append(f"--parameter {text}: not an integer")
     problems += [f"--input {key}=... is missing" for key, name in wanted.items()
                  if not given[key] and not name.endswith("?")]
-    problems += [f"--number {name}=... is missing" for name in numbers_of(op) if name not in given]
+    problems += [f"--parameter {name}=... is missing" for name in parameters_of(op) if name not in given]
     if problems:
         raise InputError("\n".join(problems))
     return given

@@ -230,9 +230,9 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
         return cells
     from dpa_sse.ops.labelers.ranking import rank_by_labeler
     from dpa_sse.ops.labelers.registry import make_labeler
-    from dpa_sse.ops.labelers.settings import AseLabeler
+    from dpa_sse.ops.labelers.settings import AseSettings
 
-    return rank_by_labeler(cells, make_labeler(AseLabeler(calculator=rank)))
+    return rank_by_labeler(cells, make_labeler(AseSettings(calculator=rank)))
 
 
 def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:

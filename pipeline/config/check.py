@@ -142,8 +142,8 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
     from dpa_sse.ops.training.presets import check_preset
 
     trainings: list[tuple[KeyPath, TrainSettings]] = []
-    if project.learning:
-        trainings.append((("learning", "train"), project.learning.train))
+    if project.concurrent_learning:
+        trainings.append((("concurrent_learning", "train"), project.concurrent_learning.train))
     if project.pretrain and not project.pretrain.model:
         trainings.append((("pretrain",), project.pretrain))
     if project.distill:

@@ -109,6 +109,6 @@ class ClusterSettings(Settings):
     overrides: dict[str, Any] = Field(
         {}, description="Values that replace the preset's: `pods.train.gpus: 2`, `images.tag: \"1.2\"`."
     )
-    suspend: Annotated[list[Literal["after-learning", "before-md"]], AfterValidator(unique)] = Field(
+    suspend: Annotated[list[Literal["after-concurrent-learning", "before-md"]], AfterValidator(unique)] = Field(
         [], description="Points at which the workflow waits for a person: `dpa-sse resume`, or the button of the UI."
     )

@@ -38,7 +38,7 @@ SYNONYMS = {
     "cif": "structure", "poscar": "structure", "fine_tune": "finetune", "labeller": "labeler", "code": "labeler",
     "batch": "batch_size", "lr": "start_lr", "learning_rate": "start_lr", "time": "production",
     "nvt_ps": "production_ps", "npt_ps": "equilibration_ps", "length": "production", "type": "kind",
-    "validate": "validation", "training": "train", "distillation": "distill", "concurrent_learning": "learning",
+    "validate": "validation", "training": "train", "distillation": "distill",
 }
 
 

@@ -82,8 +82,9 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
             "nothing to train on: give `systems`, your own `data`, or a model of yours as `pretrain.model`",
             (("systems",), ("data",), ("pretrain", "model")),
         )
-    if project.learning and not project.systems:
-        yield Breach(("learning",), "needs `systems`: the exploration starts from their cells", (("systems",),))
+    if project.concurrent_learning and not project.systems:
+        yield Breach(("concurrent_learning",), "needs `systems`: the exploration starts from their cells",
+                     (("systems",),))
 
 
 def _stages(project: ProjectSections) -> Iterator[Breach]:
@@ -106,18 +107,19 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _iterations(project: ProjectSections) -> Iterator[Breach]:
-    if not project.learning:
+    learning = project.concurrent_learning
+    if not learning:
         return
-    total = sum(stage.max_iterations for stage in project.learning.stages)
+    total = sum(stage.max_iterations for stage in learning.stages)
     if total > MAX_ITERATIONS:
-        yield Breach(("learning", "stages"),
+        yield Breach(("concurrent_learning", "stages"),
                      f"the max_iterations of all stages add up to {total}; at most {MAX_ITERATIONS} are possible")
-    for index, stage in enumerate(project.learning.stages):
-        if stage.steps < project.learning.sample_every:
+    for index, stage in enumerate(learning.stages):
+        if stage.steps < learning.sample_every:
             yield Breach(
-                ("learning", "stages", index, "steps"),
-                f"must be at least learning.sample_every ({project.learning.sample_every}), not {stage.steps}",
-                (("learning", "sample_every"),),
+                ("concurrent_learning", "stages", index, "steps"),
+                f"must be at least concurrent_learning.sample_every ({learning.sample_every}), not {stage.steps}",
+                (("concurrent_learning", "sample_every"),),
             )
 
 
@@ -182,8 +184,8 @@ def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
     trainings: list[tuple[Path, TrainSettings | FinetuneSettings]] = []
     if project.pretrain:
         trainings.append((("pretrain",), project.pretrain))
-    if project.learning:
-        trainings.append((("learning", "train"), project.learning.train))
+    if project.concurrent_learning:
+        trainings.append((("concurrent_learning", "train"), project.concurrent_learning.train))
     if project.finetune:
         trainings.append((("finetune",), project.finetune))
     if project.distill:

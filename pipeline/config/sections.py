@@ -10,8 +10,8 @@ from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.core.settings import Settings, unique
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.distillation.settings import DistillSettings
-from dpa_sse.ops.exploration.settings import LearningSettings
-from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler, LabelerSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
+from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, LabelerSettings
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
@@ -79,14 +79,16 @@ class ProjectSections(Settings):
         min_length=1, description="All chemical elements of the project, in the order the models use."
     )
     systems: list[SystemSettings] = Field(default=[], description="Base systems: labelled, explored, trained on.")
-    labeler: LabelerSettings = Field(default=AseLabeler(), description="Where energies and forces come from.")
+    labeler: LabelerSettings = Field(default=AseSettings(), description="Where energies and forces come from.")
     perturb: PerturbSettings = PerturbSettings()
     aimd: AimdSettings = AimdSettings()
     split: SplitSettings = SplitSettings()
     data: Annotated[list[str], AfterValidator(unique)] = Field(
         default=[], description="Folders of your own data (deepmd/npy), added to what the project labels itself."
     )
-    learning: LearningSettings | None = Field(None, description="Concurrent learning; left out when not given.")
+    concurrent_learning: ConcurrentLearningSettings | None = Field(
+        None, description="Concurrent learning (DP-GEN); omitted by default."
+    )
     pretrain: PretrainSettings | None = Field(
         PretrainSettings(), description="The large model; `null` ends the project with the labelled data."
     )

@@ -39,11 +39,11 @@ def _cp2k() -> Iterator[Finding]:
     try:
         from dpa_sse.ops.core.errors import InputError
         from dpa_sse.ops.labelers.cp2k.program import command_words, data_folder, version
-        from dpa_sse.ops.labelers.settings import Cp2kLabeler
+        from dpa_sse.ops.labelers.settings import Cp2kSettings
     except ImportError as error:
         yield Finding("Programs", "CP2K", "warning", "not looked at", f"our own package can not be imported: {error}")
         return
-    settings = Cp2kLabeler()
+    settings = Cp2kSettings()
     try:
         words = command_words(settings)
         yield Finding("Programs", "CP2K", "ok", f"{version(tuple(words))}, {shutil.which(words[-1])}")

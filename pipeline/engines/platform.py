@@ -26,7 +26,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Facts:
+class StepSpec:
     """What a platform has to know of a step.
 
     Attributes
@@ -39,7 +39,7 @@ class Facts:
         Whether they use a GPU where there is one.
     tasks, group_size : int
         Number of tasks, and how many of them go into one process (or pod).
-    beside : bool
+    low_priority : bool
         Whether it runs beside a step that matters more.
     """
 
@@ -50,7 +50,7 @@ class Facts:
     gpu: bool
     tasks: int = 1
     group_size: int = 1
-    beside: bool = False
+    low_priority: bool = False
 
 
 class Platform(Protocol):
@@ -61,22 +61,22 @@ class Platform(Protocol):
         """What starts the script of a step."""
 
     @property
-    def helper(self) -> Sequence[str]:
+    def util_command(self) -> Sequence[str]:
         """What starts dflow's bookkeeping scripts, which need the standard library only."""
 
     def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
         """Return how many of ``count`` equal tasks share a process."""
 
-    def threads(self, facts: Facts, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, side_by_side: int) -> int:
         """Return the threads of a task, ``side_by_side`` of which run at a time."""
 
     def image(self, op: type[TaskOP]) -> str:
         """Return the container image that an OP needs."""
 
-    def environment(self, facts: Facts) -> dict[str, str]:
+    def environment(self, spec: StepSpec) -> dict[str, str]:
         """Return the environment variables of a step beside those that every step has."""
 
-    def settle(self, template: Any, facts: Facts) -> None:
+    def configure_template(self, template: Any, spec: StepSpec) -> None:
         """Adapt dflow's template of a step."""
 
     def artifact(self, path: Path) -> Any:

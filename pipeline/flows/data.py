@@ -16,10 +16,10 @@ from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.flows.project import ProjectFlow
 
 
-def add_campaign(flow: ProjectFlow) -> Any | None:
+def add_training_data(flow: ProjectFlow) -> Any | None:
     """Add the stages that collect the base data; returns their result, None where the project has none."""
     project = flow.project
-    campaign = None
+    training_data = None
     if project.systems:
         flow.stage("01-perturb")
         cells = flow.step(
@@ -32,8 +32,8 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
             len(project.systems) * project.perturb.count, title="Short AIMD with the labeler",
             artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
         )
-        campaign = flow.step(
-            "collect", CollectTrajectories, flow.gathering(split=project.split),
+        training_data = flow.step(
+            "collect", CollectTrajectories, flow.fan_in_settings(split=project.split),
             title="Collect, split by trajectory", artifacts={"trajectories": runs.outputs.artifacts["out"]},
         ).outputs.artifacts["out"]
     own = [name for name in project.data if not is_remote(name)]
@@ -41,45 +41,47 @@ def add_campaign(flow: ProjectFlow) -> Any | None:
     sources += [flow.remote(name) for name in project.data if is_remote(name)]
     for number, source in enumerate(sources):
         flow.stage("02-seed")
-        campaign = flow.step(
+        training_data = flow.step(
             "user-data" if number == len(sources) - 1 else f"user-data-{number + 1}", AddUserData,
             flow.settings(split=project.split), title="Add your own data",
-            artifacts={"campaign": campaign, "data": source},
+            artifacts={"training_data": training_data, "data": source},
         ).outputs.artifacts["out"]
-    if project.learning:
-        campaign = add_learning(flow, campaign, cells)
-    return campaign
+    if project.concurrent_learning:
+        training_data = add_learning(flow, training_data, cells)
+    return training_data
 
 
-def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
+def add_learning(flow: ProjectFlow, training_data: Any, cells: Any) -> Any:
     """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final campaign."""
-    project, learning = flow.project, flow.project.learning
+    project, learning = flow.project, flow.project.concurrent_learning
     assert learning is not None  # noqa: S101  (for the type checker)
-    settings = flow.settings(learning=learning)
+    settings = flow.settings(concurrent_learning=learning)
 
     def iteration(inputs: Mapping[str, Any]) -> tuple[Any, str]:
         models = flow.fan_out(
             "train", TrainMember, flow.settings(
                 train=learning.train, reuse_models=learning.reuse_models, reuse_steps=learning.reuse_steps
             ),
-            learning.models, title="Concurrent learning", artifacts={"campaign": inputs["campaign"]}, gpu=True,
-            grouped=False,
+            learning.models, title="Concurrent learning", artifacts={"training_data": inputs["training_data"]},
+            gpu=True, grouped=False,
         )
         assembled = flow.step(
             "assemble", AssembleEnsemble, settings, title="Sanity MD", gpu=True,
             artifacts={
-                "campaign": inputs["campaign"], "models": models.outputs.artifacts["out"], "cells": inputs["cells"],
+                "training_data": inputs["training_data"], "models": models.outputs.artifacts["out"],
+                "cells": inputs["cells"],
             },
         ).outputs.artifacts["out"]
         explored = flow.fan_out(
-            "explore", Explore, flow.settings(learning=flow.part(learning, "sample_every", "stages")),
+            "explore", Explore, flow.settings(concurrent_learning=flow.subset(learning, "sample_every", "stages")),
             static_task_count(learning, len(project.systems)), title="Exploration",
             artifacts={"assembled": assembled}, gpu=True, grouped=False,
         )
         selected = flow.step(
             "select", SelectCandidates, settings, title="Selection",
             artifacts={
-                "campaign": inputs["campaign"], "assembled": assembled, "explored": explored.outputs.artifacts["out"],
+                "training_data": inputs["training_data"], "assembled": assembled,
+                "explored": explored.outputs.artifacts["out"],
             },
         ).outputs.artifacts["out"]
         labelled = flow.fan_out(
@@ -88,16 +90,16 @@ def add_learning(flow: ProjectFlow, campaign: Any, cells: Any) -> Any:
             artifacts={"selected": selected, "model": flow.labeler_model()}, gpu=True,
         )
         merged = flow.step(
-            "merge", MergeLabelled, flow.gathering(), title="Merge",
+            "merge", MergeLabelled, flow.fan_in_settings(), title="Merge",
             artifacts={
-                "campaign": inputs["campaign"], "assembled": assembled, "selected": selected,
+                "training_data": inputs["training_data"], "assembled": assembled, "selected": selected,
                 "labelled": labelled.outputs.artifacts["out"],
             },
         )
-        return merged, "campaign"
+        return merged, "training_data"
 
-    flow.stage("03-learning")
-    return flow.loop("learning", {"campaign": campaign, "cells": cells}, iteration)
+    flow.stage("03-concurrent-learning")
+    return flow.loop("concurrent-learning", {"training_data": training_data, "cells": cells}, iteration)
 
 
 def add_downstream(flow: ProjectFlow) -> Any:
@@ -114,6 +116,6 @@ def add_downstream(flow: ProjectFlow) -> Any:
         title="Short AIMD of the new compound", artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
     )
     return flow.step(
-        "collect-new", CollectTrajectories, flow.gathering(split=downstream.split), title="Collect",
+        "collect-new", CollectTrajectories, flow.fan_in_settings(split=downstream.split), title="Collect",
         artifacts={"trajectories": runs.outputs.artifacts["out"]},
     ).outputs.artifacts["out"]

@@ -10,6 +10,12 @@ from dpa_sse.ops.md.op import PrepareMd, RunMd
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.report.op import Report
 
+REPORTED = (
+    "training_data", "pretrained", "variants", "errors", "teacher_data", "student", "student_errors", "trajectories",
+    "conductivity",
+)
+"""Artifacts that the report reads."""
+
 
 def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
     """Add temperatures x replicas of MD and the conductivity; returns the trajectories and the analysis."""
@@ -33,12 +39,10 @@ def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
     return runs, analysis
 
 
-def add_report(flow: ProjectFlow, made: Mapping[str, Any]) -> None:
+def add_report(flow: ProjectFlow, artifacts: Mapping[str, Any]) -> None:
     """Add the report on whatever the project has made."""
     flow.stage("09-report")
-    artifacts = {name: made.get(name) for name in ("campaign", "pretrained", "variants", "errors", "filter",
-                                                   "student", "student_errors", "trajectories", "conductivity")}
     flow.step(
         "report", Report, flow.settings(config=flow.project), title="Report",
-        artifacts={name: artifact for name, artifact in artifacts.items() if artifact is not None},
+        artifacts={name: artifacts[name] for name in REPORTED if artifacts.get(name) is not None},
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dpa_sse.ops.labelers.settings import LabelerBase, with_file_texts
+from dpa_sse.ops.labelers.settings import CommonLabelerSettings, with_file_texts
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
@@ -37,12 +37,12 @@ class ProjectFlow(Flow):
             **{name: self.plain(value) for name, value in sections.items()},
         }
 
-    def gathering(self, **sections: Any) -> dict[str, Any]:
+    def fan_in_settings(self, **sections: Any) -> dict[str, Any]:
         """Return the settings of a step that gathers a fan-out and decides whether enough of it has succeeded."""
         return {**self.settings(**sections), "min_success_ratio": self.project.failure.min_success_ratio}
 
     @staticmethod
-    def part(section: BaseModel, *names: str) -> dict[str, Any]:
+    def subset(section: BaseModel, *names: str) -> dict[str, Any]:
         """Return some values of a section, for a step that does not depend on the others."""
         return section.model_dump(mode="json", include=set(names))
 
@@ -50,10 +50,10 @@ class ProjectFlow(Flow):
         """Return a section as JSON values, with what it names: the preset of a training, files of a labeler."""
         if not isinstance(value, BaseModel):
             return value
-        if isinstance(value, LabelerBase):
+        if isinstance(value, CommonLabelerSettings):
             value = with_file_texts(value, self.base_dir)
         data = value.model_dump(mode="json")
-        if isinstance(value, LabelerBase) and value.model_file:
+        if isinstance(value, CommonLabelerSettings) and value.model_file:
             data[value.model_file] = Path(data[value.model_file]).name
         if isinstance(value, TrainSettings):
             from dpa_sse.ops.training.presets import load_preset

@@ -75,7 +75,8 @@ def render(
 
     with tempfile.TemporaryDirectory() as folder:
         workflow = lower(make, platform)
-    iterations = sum(stage.max_iterations for stage in project.learning.stages) if project.learning else 0
+    learning = project.concurrent_learning
+    iterations = sum(stage.max_iterations for stage in learning.stages) if learning else 0
     return Rendered(workflow, preset, platform.outside, limits.remarks(workflow, iterations))
 
 

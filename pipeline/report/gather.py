@@ -21,8 +21,8 @@ def report_inputs(made: Mapping[str, Any], config: Path, run: Path | None, work:
     Parameters
     ----------
     made : mapping
-        Result folders by name (campaign, pretrained, errors, filter, student, student_errors, conductivity; variants
-        and trajectories are lists); absent ones are missing, None or empty.
+        Result folders by name (training_data, pretrained, errors, teacher_data, student, student_errors,
+        conductivity; variants and trajectories are lists); absent ones are missing, None or empty.
     config : Path
         Resolved configuration.
     run : Path or None
@@ -38,13 +38,13 @@ def report_inputs(made: Mapping[str, Any], config: Path, run: Path | None, work:
         for path in sorted(folder.glob(f"*/{name}"))
     }
     student = made.get("student")
-    filtered = made.get("filter")
+    filtered = made.get("teacher_data")
     return ReportInputs(
         config=config,
         provenance=_provenance(run, work),
         stages=_stages(run, work),
-        seed_data=made["campaign"] / "dataset" if made.get("campaign") else None,
-        learning_state=made.get("campaign"),
+        seed_data=made["training_data"] / "dataset" if made.get("training_data") else None,
+        learning_state=made.get("training_data"),
         models=models_of(made),
         evaluations=evaluations,
         distill_filter=filtered / "filter.json" if filtered else None,
@@ -57,8 +57,8 @@ def report_inputs(made: Mapping[str, Any], config: Path, run: Path | None, work:
 def models_of(made: Mapping[str, Any]) -> dict[str, Path]:
     """Return the model folders by the name that the report gives them."""
     found: dict[str, Path] = {}
-    if made.get("campaign"):
-        for folder in sorted((made["campaign"] / "models").glob("model.*")):
+    if made.get("training_data"):
+        for folder in sorted((made["training_data"] / "models").glob("model.*")):
             found[f"ensemble-{int(folder.name[6:])}"] = folder
     if made.get("pretrained"):
         found["pretrain"] = made["pretrained"]
@@ -89,10 +89,10 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
 
     merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
     made = {
-        "campaign": merged[-1] if merged else only("user-data") or only("collect"),
+        "training_data": merged[-1] if merged else only("user-data") or only("collect"),
         "pretrained": only("pretrain"),
         "errors": only("evaluate"),
-        "filter": only("teacher-labels"),
+        "teacher_data": only("teacher-labels"),
         "student": only("student"),
         "student_errors": only("evaluate-student"),
         "conductivity": only("conductivity"),

@@ -15,11 +15,11 @@ class Report(TaskOP):
     """The self-contained HTML report, its figures with a CSV each, and ``summary.json``."""
 
     artifacts = (
-        "campaign?", "pretrained?", "errors?", "filter?", "student?", "student_errors?", "conductivity?",
+        "training_data?", "pretrained?", "errors?", "teacher_data?", "student?", "student_errors?", "conductivity?",
         "variants*?", "trajectories*?",
     )
-    kind = "analysis"
-    page = "report.html"
+    resource_class = "analysis"
+    html_page = "report.html"
     cached = False  # it shows times of this run
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:

@@ -17,11 +17,11 @@ from tests.cluster.test_mock_pipeline import numbers
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S + 1800)]
 
 LONGER = (
-    "learning.train.steps=1500", "md.temperatures_K=[50]", "md.supercell=[4,4,4]", "md.timestep_fs=0.1",
+    "concurrent_learning.train.steps=1500", "md.temperatures_K=[50]", "md.supercell=[4,4,4]", "md.timestep_fs=0.1",
     "md.production_ps=0.04", "md.dump_every_fs=4", "md.restart_every_ps=0.004",
 )
 """So that a training and an MD run last long enough to be interrupted after a checkpoint."""
-DATA_ONLY = ("learning=null", "pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null")
+DATA_ONLY = ("concurrent_learning=null", "pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null")
 
 
 @pytest.fixture(scope="module")

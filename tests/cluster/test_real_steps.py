@@ -14,11 +14,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * LIMIT_S)]
 SMALL = (
     "systems=[{name: LPSCl, structure: Li6PS5Cl, site_disorder: 0.5}]", "perturb.count=2",
     "aimd.temperatures_K=[300, 600]", "aimd.steps=9",
-    "learning.train.steps=30", "learning.sanity_steps=20",
-    "learning.stages=[{temperatures_K: [300], steps: 20, max_iterations: 1}]",
+    "concurrent_learning.train.steps=30", "concurrent_learning.sanity_steps=20",
+    "concurrent_learning.stages=[{temperatures_K: [300], steps: 20, max_iterations: 1}]",
     "pretrain.steps=20", "downstream.perturb.count=2", "downstream.aimd.steps=10", "finetune.frames=2",
     "finetune.steps=20", "distill.perturb.count=1", "distill.temperatures_K=[300]", "distill.steps=20",
-    "distill.on_policy_steps=0", "distill.student.steps=30",
+    "distill.self_exploration=null", "distill.student.steps=30",
     "md.temperatures_K=[100]", "md.equilibration_ps=0.04", "md.production_ps=0.2",
 )
 """The quickstart with every number of steps cut down."""

@@ -56,7 +56,7 @@ class Total(TaskOP):
 
 class Add(TaskOP):
     artifacts = ("state",)
-    numbers = ("iteration",)
+    parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
@@ -113,11 +113,11 @@ class SquareAgain(FanOutOP):
 
 
 class LoopSquare(Square):
-    numbers = ("iteration",)
+    parameters = ("iteration",)
 
 
 class LoopTotal(Total):
-    numbers = ("iteration",)
+    parameters = ("iteration",)
 
 
 def build_loop(run: Run) -> Flow:

@@ -180,7 +180,7 @@ def test_lammps_that_fails_or_lacks_the_plugin(monkeypatch: pytest.MonkeyPatch, 
 
 def test_another_copy_of_the_package_is_noticed(tmp_path: Path) -> None:
     code = (
-        "import sys; from dpa_sse.pipeline import doctor; import importlib.util as u\n"
+        "import sys; from dpa_sse.pipeline.doctor import installation as doctor; import importlib.util as u\n"
         "doctor.util.find_spec = lambda name: u.spec_from_file_location(name, sys.argv[1])\n"
         "print([(f.name, f.status, f.note) for f in doctor._python()])"
     )

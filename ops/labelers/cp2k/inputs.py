@@ -14,7 +14,7 @@ from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
 from dpa_sse.ops.labelers.cp2k.sections import parse, render
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
-from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,7 +28,7 @@ PRINTED = {"FORCES ON": {"NDIGITS": 12}, "STRESS_TENSOR ON": {}}
 """Twelve digits of hartree/bohr, or the rounding of the forces would be seen in finite differences."""
 
 
-def single_point_input(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> str:
+def single_point_input(settings: Cp2kSettings, atoms: Atoms, data: Path) -> str:
     """Return the input for energy, forces and stress of one frame.
 
     Raises
@@ -40,13 +40,13 @@ def single_point_input(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> str:
 
 
 def dynamics_input(
-    settings: Cp2kLabeler, run: AimdRun, data: Path, *, done: int = 0, restart: str | None = None
+    settings: Cp2kSettings, run: AimdRun, data: Path, *, done: int = 0, restart: str | None = None
 ) -> str:
     """Return the input for molecular dynamics.
 
     Parameters
     ----------
-    settings : Cp2kLabeler
+    settings : Cp2kSettings
         The method.
     run : AimdRun
         Start, ensemble and length.
@@ -63,7 +63,7 @@ def dynamics_input(
     return _input(settings, run.atoms, data, "MD", {"MOTION": _motion(run, run.settings.steps - done), **extra}, more)
 
 
-def kpoint_mesh(settings: Cp2kLabeler, cell: np.ndarray) -> tuple[int, int, int]:
+def kpoint_mesh(settings: Cp2kSettings, cell: np.ndarray) -> tuple[int, int, int]:
     """Return the k-point mesh of a cell; Gamma alone where the settings have no spacing."""
     if settings.kspacing is None or settings.method != "dft":
         return 1, 1, 1
@@ -71,7 +71,7 @@ def kpoint_mesh(settings: Cp2kLabeler, cell: np.ndarray) -> tuple[int, int, int]
 
 
 def _input(
-    settings: Cp2kLabeler, atoms: Atoms, data: Path, run_type: str, top: dict[str, Any], more: dict[str, Any]
+    settings: Cp2kSettings, atoms: Atoms, data: Path, run_type: str, top: dict[str, Any], more: dict[str, Any]
 ) -> str:
     head = {"PROJECT": PROJECT, "RUN_TYPE": run_type, "PRINT_LEVEL": "MEDIUM", **more}
     if settings.template is not None:
@@ -113,7 +113,7 @@ def _vector(row: Sequence[float]) -> str:
     return " ".join(f"{value:.15g}" for value in row)
 
 
-def _xtb(settings: Cp2kLabeler, atoms: Atoms) -> dict[str, Any]:
+def _xtb(settings: Cp2kSettings, atoms: Atoms) -> dict[str, Any]:
     # CP2K's default grid of the Ewald sum leaves errors of 10 meV and 1 meV/A in a cell of 5 A.
     grid = " ".join(str(2 * math.ceil(length * EWALD_POINTS_PER_A / 2) + 1) for length in atoms.cell.lengths())
     parameters = {"DISPERSION_PARAMETER_FILE": "dftd3.dat", "PARAM_FILE_NAME": "xTB_parameters"}
@@ -132,7 +132,7 @@ def _xtb(settings: Cp2kLabeler, atoms: Atoms) -> dict[str, Any]:
     }
 
 
-def _dft(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> dict[str, Any]:
+def _dft(settings: Cp2kSettings, atoms: Atoms, data: Path) -> dict[str, Any]:
     kinds = choose_kinds(settings, list(dict.fromkeys(atoms.symbols)), data)
     mesh = kpoint_mesh(settings, atoms.cell.array)
     orbital = settings.scf == "ot" or (settings.scf == "auto" and mesh == (1, 1, 1) and not settings.smearing_K)
@@ -167,7 +167,7 @@ def _dft(settings: Cp2kLabeler, atoms: Atoms, data: Path) -> dict[str, Any]:
     }
 
 
-def _smearing(settings: Cp2kLabeler) -> dict[str, Any]:
+def _smearing(settings: Cp2kSettings) -> dict[str, Any]:
     if not settings.smearing_K:
         return {}
     smear = {"METHOD": "FERMI_DIRAC", "ELECTRONIC_TEMPERATURE": f"[K] {settings.smearing_K:g}"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 POTENTIAL_FILE = "GTH_POTENTIALS"
 BASIS_FILES = ("BASIS_MOLOPT", "BASIS_MOLOPT_UCL", "BASIS_MOLOPT_UZH")
@@ -32,7 +32,7 @@ class Kind:
     potential: str
 
 
-def choose_kinds(settings: Cp2kLabeler, elements: Sequence[str], data: Path) -> list[Kind]:
+def choose_kinds(settings: Cp2kSettings, elements: Sequence[str], data: Path) -> list[Kind]:
     """Return the kind of each element.
 
     Raises
@@ -51,7 +51,7 @@ def choose_kinds(settings: Cp2kLabeler, elements: Sequence[str], data: Path) -> 
     return kinds
 
 
-def _choose(settings: Cp2kLabeler, element: str, data: Path) -> Kind:
+def _choose(settings: Cp2kSettings, element: str, data: Path) -> Kind:
     own = settings.kinds.get(element)
     potentials = _entries(data / POTENTIAL_FILE).get(element, {})
     bases = list(_bases(element, data))

@@ -19,7 +19,7 @@ from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_ev
 from dpa_sse.ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
 from dpa_sse.ops.labelers.cp2k.template import template_problems
 from dpa_sse.ops.labelers.cp2k.trajectory import continue_dynamics
-from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +30,7 @@ SHORTEST_XTB_A = 4.5
 64 kbar where the shortest lattice vector is 3.6 A, by 1 kbar (forces: 0.7 meV/A) at 5.0 A."""
 
 
-def unfit(settings: Cp2kLabeler, atoms: Atoms) -> str:
+def unfit(settings: Cp2kSettings, atoms: Atoms) -> str:
     """Return why the method must not be used on a cell; empty when it may."""
     if settings.method != "gfn1-xtb" or settings.template is not None:
         return ""
@@ -45,12 +45,12 @@ def unfit(settings: Cp2kLabeler, atoms: Atoms) -> str:
     )
 
 
-class Cp2kPotential:
+class Cp2kLabeler:
     """One CP2K process per frame, and one per trajectory."""
 
     batch = 1
 
-    def __init__(self, settings: Cp2kLabeler) -> None:
+    def __init__(self, settings: Cp2kSettings) -> None:
         self.settings = settings
         self._data: Path | None = None
 
@@ -96,7 +96,7 @@ class Cp2kPotential:
 
     @staticmethod
     def problems(
-        settings: Cp2kLabeler, type_map: Sequence[str], base_dir: Path
+        settings: Cp2kSettings, type_map: Sequence[str], base_dir: Path
     ) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield what is wrong with the settings, or missing on this machine."""
         try:
@@ -121,7 +121,7 @@ class Cp2kPotential:
                     yield ("kinds", element) if element in settings.kinds else ("basis",), str(error)
 
     @staticmethod
-    def aimd_problems(settings: Cp2kLabeler, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+    def aimd_problems(settings: Cp2kSettings, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
         """Yield what CP2K's dynamics can not do."""
         if aimd.end_temperatures_K:
             yield "end_temperatures_K", "CP2K holds the temperature; run several temperatures_K instead"
@@ -129,7 +129,7 @@ class Cp2kPotential:
             yield "thermostat", "CP2K's Langevin dynamics has constant volume; with npt write csvr or nose-hoover"
 
     @staticmethod
-    def write_inputs(settings: Cp2kLabeler, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+    def write_inputs(settings: Cp2kSettings, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
         """Write the inputs of a single point and of molecular dynamics, for reading.
 
         Raises

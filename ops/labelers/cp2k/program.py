@@ -14,7 +14,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
 from dpa_sse.ops.core.tools import KilledError, run_tool, tail
 from dpa_sse.ops.labelers.cp2k.kinds import POTENTIAL_FILE
 from dpa_sse.ops.labelers.cp2k.output import has_ended, why_it_stopped
-from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 OLDEST, NEWEST = (8, 1), (2024, 3)
 """Versions whose output cp2kdata reads: before, the stress was printed in another form; later ones, the forces."""
@@ -30,7 +30,7 @@ class RunError(Exception):
     """CP2K did not come to its end with this input; the message says why in one line."""
 
 
-def command_words(settings: Cp2kLabeler) -> list[str]:
+def command_words(settings: Cp2kSettings) -> list[str]:
     """Return program and arguments.
 
     Raises
@@ -50,7 +50,7 @@ def command_words(settings: Cp2kLabeler) -> list[str]:
     return words
 
 
-def data_folder(settings: Cp2kLabeler) -> Path:
+def data_folder(settings: Cp2kSettings) -> Path:
     """Return the folder of basis sets and potentials.
 
     Raises
@@ -102,7 +102,7 @@ def version(words: tuple[str, ...]) -> str:
     return f"{found[0]}.{found[1]}"
 
 
-def run_cp2k(settings: Cp2kLabeler, folder: Path, data: Path, *, timeout_s: float | None = None) -> str:
+def run_cp2k(settings: Cp2kSettings, folder: Path, data: Path, *, timeout_s: float | None = None) -> str:
     """Run CP2K on ``folder/run.inp`` and return its output, which stays in ``folder/run.out``.
 
     Raises

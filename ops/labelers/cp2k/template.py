@@ -7,19 +7,19 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.cp2k.sections import Section, bare, parse
-from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 SMEARED_OT = "OT does not work with smearing or k-points"
 
 
 def template_problems(
-    settings: Cp2kLabeler, type_map: Sequence[str], base_dir: Path, data: Path
+    settings: Cp2kSettings, type_map: Sequence[str], base_dir: Path, data: Path
 ) -> Iterator[str]:
     """Yield what is wrong with a template, each as ``file:line: what``.
 
     Parameters
     ----------
-    settings : Cp2kLabeler
+    settings : Cp2kSettings
         ``template`` is a file name, or already the text of the file.
     type_map : sequence of str
         Elements that need a section KIND.

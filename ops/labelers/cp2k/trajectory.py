@@ -23,7 +23,7 @@ from dpa_sse.ops.labelers.cp2k.inputs import PROJECT, dynamics_input
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputError, has_ended, read_evaluations
 from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k
 from dpa_sse.ops.labelers.cp2k.sections import parse
-from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -43,7 +43,7 @@ class Step:
     evaluation: Evaluation
 
 
-def continue_dynamics(settings: Cp2kLabeler, run: AimdRun, work: Path, data: Path) -> AimdResult:
+def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Path) -> AimdResult:
     """Run molecular dynamics from its start, or from the last restart file below ``work``.
 
     Raises

@@ -16,7 +16,7 @@ from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.data.incar import Value
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus
-from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.job import Outcome, last_words, run_vasp, species_order, tidy, write_inputs
 from dpa_sse.ops.labelers.vasp.potcar import Potcar
 from dpa_sse.ops.labelers.vasp.results import Step, label_of, read_steps
@@ -46,7 +46,7 @@ class _Progress:
 
 
 def run_dynamics(
-    run: AimdRun, work: Path, settings: VaspLabeler, tags: Mapping[str, Value], potcars: Sequence[Potcar]
+    run: AimdRun, work: Path, settings: VaspSettings, tags: Mapping[str, Value], potcars: Sequence[Potcar]
 ) -> AimdResult:
     """Run one trajectory and return its labelled frames.
 
@@ -56,7 +56,7 @@ def run_dynamics(
         Start, ensemble, number of steps.
     work : Path
         Receives a folder per segment; those of an interrupted run are read first.
-    settings : VaspLabeler
+    settings : VaspSettings
         Command, limits.
     tags : mapping
         INCAR of a single point: the labels are those of single points.
@@ -86,7 +86,7 @@ def frames_so_far(run: AimdRun, work: Path, tags: Mapping[str, Value]) -> list[A
 
 
 def _end(
-    run: AimdRun, folder: Path, settings: VaspLabeler, outcome: Outcome, progress: _Progress, fruitless: int
+    run: AimdRun, folder: Path, settings: VaspSettings, outcome: Outcome, progress: _Progress, fruitless: int
 ) -> str:
     """Return why the run ends before its last step; empty when it is complete, or another segment may go on."""
     if progress.following > run.settings.steps:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.incar import Tag, Value, incar_text, read_incar, value_number
-from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.settings import VaspSettings
 
 GGA = {"PBEsol": "PS", "PBE": "PE"}
 SINGLE_POINT: dict[str, Value] = {
@@ -107,7 +107,7 @@ def known_tags() -> frozenset[str]:
     return frozenset(_DYNAMICS) | set(_WANTED)
 
 
-def single_point_tags(settings: VaspLabeler) -> dict[str, Value]:
+def single_point_tags(settings: VaspSettings) -> dict[str, Value]:
     """Return the tags of a single point, from the settings or from the user's INCAR (as text)."""
     if settings.incar is not None:
         return {tag.name: tag.value for tag in read_incar(settings.incar)}
@@ -117,6 +117,6 @@ def single_point_tags(settings: VaspLabeler) -> dict[str, Value]:
     return {**SINGLE_POINT, **given, **{name.upper(): value for name, value in settings.tags.items()}}
 
 
-def label_incar(settings: VaspLabeler) -> str:
+def label_incar(settings: VaspSettings) -> str:
     """Return the INCAR of a single point: the user's own as it is, or written from the settings."""
     return settings.incar if settings.incar is not None else incar_text(single_point_tags(settings))

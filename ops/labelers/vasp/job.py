@@ -21,7 +21,7 @@ from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.ops.core.tools import die_with_parent, tail, thread_environment
 from dpa_sse.ops.data.incar import Value, incar_text, tag_number, tag_truth
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
-from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
 from dpa_sse.ops.labelers.vasp.potcar import Potcar, write_potcar
 from dpa_sse.ops.labelers.vasp.results import INCAR_USED, KPOINTS_ASKED, KPOINTS_USED
@@ -81,7 +81,7 @@ class Outcome:
         return signal.Signals(number).name
 
 
-def command_of(settings: VaspLabeler) -> list[str]:
+def command_of(settings: VaspSettings) -> list[str]:
     """Return the command line of VASP as a list.
 
     Raises
@@ -148,14 +148,14 @@ def kpoints_of(atoms: Atoms, tags: Mapping[str, Value]) -> str:
     return kpoints_text(mesh, gamma=tag_truth(tags, "KGAMMA", default=True))
 
 
-def run_vasp(folder: Path, settings: VaspLabeler, *, dynamics: bool) -> Outcome:
+def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome:
     """Run VASP in a folder that holds its input.
 
     Parameters
     ----------
     folder : Path
         With INCAR, KPOINTS, POSCAR and POTCAR.
-    settings : VaspLabeler
+    settings : VaspSettings
         Command, limits.
     dynamics : bool
         A wall time stops molecular dynamics after a time step, a single point after an electronic step. An error of
@@ -238,7 +238,7 @@ def _make_job(command: Sequence[str]) -> Any:
     return Job(command, output_file=OUTPUT, stderr_file=ERRORS, backup=False, auto_gamma=False, terminate_timeout=5.0)
 
 
-def _make_handlers(settings: VaspLabeler, *, dynamics: bool) -> tuple[list[Any], Any]:
+def _make_handlers(settings: VaspSettings, *, dynamics: bool) -> tuple[list[Any], Any]:
     """Return custodian's handlers for our kind of calculation, and the one that enforces the wall time."""
     from custodian.custodian import ErrorHandler
     from custodian.vasp.handlers import (

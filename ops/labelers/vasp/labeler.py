@@ -11,7 +11,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.data.incar import LABEL_TAGS, incar_text, tag_number, value_text
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult
-from dpa_sse.ops.labelers.settings import AimdSettings, VaspLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
 from dpa_sse.ops.labelers.vasp.job import (
     Outcome,
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 Problem = tuple[tuple[str, ...], str]
 
 
-class Vasp:
+class VaspLabeler:
     """Single points and molecular dynamics by VASP; one folder per calculation."""
 
     batch = 1
 
-    def __init__(self, settings: VaspLabeler) -> None:
+    def __init__(self, settings: VaspSettings) -> None:
         self.settings = settings
         self.tags = single_point_tags(settings)
         self._potcars: dict[str, Potcar] = {}
@@ -129,7 +129,7 @@ class Vasp:
         return LabelResult(None, result.status, _joined(stopped, result.reason, outcome))
 
     @staticmethod
-    def write_inputs(settings: VaspLabeler, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+    def write_inputs(settings: VaspSettings, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
         """Write INCAR, KPOINTS and POSCAR of a single point, and the INCAR of molecular dynamics, for reading."""
         from dpa_sse.ops.labelers.vasp.dynamics import dynamics_tags
 
@@ -142,7 +142,7 @@ class Vasp:
         write_text(folder / "INCAR.aimd", incar_text({**tags, **dynamics}))
 
     @staticmethod
-    def problems(settings: VaspLabeler, type_map: Sequence[str], base_dir: Path) -> Iterator[Problem]:
+    def problems(settings: VaspSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[Problem]:
         """Yield what is missing on this machine, and what is wrong with the user's tags."""
         try:
             problem = command_problem(command_of(settings))
@@ -166,7 +166,7 @@ class Vasp:
         yield from _potcar_problems(settings, type_map, encut)
 
     @staticmethod
-    def aimd_problems(settings: VaspLabeler, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+    def aimd_problems(settings: VaspSettings, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
         """Yield what VASP's molecular dynamics can not do."""
         if aimd.thermostat not in ("langevin", "nose-hoover"):
             yield "thermostat", f"VASP is run with langevin or nose-hoover, not with {aimd.thermostat}"
@@ -197,7 +197,7 @@ def _user_incar(name: str, base_dir: Path) -> tuple[str | None, str]:
 _OWN_KEYS = {"ENCUT": "encut_eV", "KSPACING": "kspacing", "GGA": "functional"}
 
 
-def _tag_problems(settings: VaspLabeler) -> Iterator[Problem]:
+def _tag_problems(settings: VaspSettings) -> Iterator[Problem]:
     for name, value in settings.tags.items():
         if name.upper() in _OWN_KEYS:
             yield ("tags", name), f"write the key `{_OWN_KEYS[name.upper()]}` of the labeler instead"
@@ -210,7 +210,7 @@ def _tag_problems(settings: VaspLabeler) -> Iterator[Problem]:
         yield from ((("tags", name), message) for number, message in incar_problems(alone) if number == 3)
 
 
-def _potcar_problems(settings: VaspLabeler, type_map: Sequence[str], encut: float | None) -> Iterator[Problem]:
+def _potcar_problems(settings: VaspSettings, type_map: Sequence[str], encut: float | None) -> Iterator[Problem]:
     where = ("potcar_dir",)
     for element in settings.potcars:
         if element not in type_map:

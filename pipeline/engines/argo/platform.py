@@ -12,7 +12,7 @@ from dpa_sse.ops.core.files import sha256_tree
 from dpa_sse.ops.runtime.inline import PATH_MARK, encode
 from dpa_sse.pipeline.config.cluster import ClusterPreset
 from dpa_sse.pipeline.config.remote import bucket_key, volume_path
-from dpa_sse.pipeline.engines.platform import MAX_GROUP, Facts, Resources
+from dpa_sse.pipeline.engines.platform import MAX_GROUP, Resources, StepSpec
 
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
@@ -40,7 +40,7 @@ class ArgoPlatform:
     """
 
     command = ("python3", "-m", "dpa_sse.pipeline.engines.launcher")
-    helper = ("python3", "-S", "-E")
+    util_command = ("python3", "-S", "-E")
 
     def __init__(
         self, preset: ClusterPreset, resources: Resources, labeler: str, outside_bytes: int | None = None
@@ -49,26 +49,26 @@ class ArgoPlatform:
         self.resources = resources
         self.labeler = labeler
         self.outside_bytes = outside_bytes
-        self.facts: dict[str, Facts] = {}
+        self.specs: dict[str, StepSpec] = {}
         self.outside: dict[str, str] = {}
         self.parameters: dict[str, str] = {}
 
     def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
         """Return how many of ``count`` equal tasks share a pod."""
-        size = math.ceil(count / self.preset.pod(op.kind).max_pods)
+        size = math.ceil(count / self.preset.pod(op.resource_class).max_pods)
         return min(MAX_GROUP, max(size, 1)) if grouped else size
 
-    def threads(self, facts: Facts, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, side_by_side: int) -> int:
         """Return the threads of a task: the cores of its pod."""
-        cores = max(1, math.floor(self.preset.pod(facts.op.kind).cpu))
+        cores = max(1, math.floor(self.preset.pod(spec.op.resource_class).cpu))
         return min(cores, self.resources.threads_per_task or cores)
 
     def image(self, op: type[TaskOP]) -> str:
         """Return the container image that an OP needs."""
-        software = LABELER_SOFTWARE.get(self.labeler, self.labeler) if op.software == "labeler" else op.software
+        software = LABELER_SOFTWARE.get(self.labeler, self.labeler) if op.image == "labeler" else op.image
         return self.preset.images.name(software)
 
-    def environment(self, facts: Facts) -> dict[str, str]:
+    def environment(self, spec: StepSpec) -> dict[str, str]:
         """Return the variables of a pod; secrets are added by reference in :mod:`.finish`."""
         variables = {
             "DPA_SSE_RETRIES": str(self.resources.retries),
@@ -80,14 +80,14 @@ class ArgoPlatform:
             "DPA_SSE_STORE_PREFIX": f"store/{self.preset.store}",
             "DPA_SSE_CHECKPOINT_S": str(self.preset.checkpoint_every_s),
         }
-        if facts.op.page:
-            variables["DPA_SSE_PAGE"] = f"{PAGES}/{facts.op.page}"
+        if spec.op.html_page:
+            variables["DPA_SSE_PAGE"] = f"{PAGES}/{spec.op.html_page}"
         return variables
 
-    def settle(self, template: Any, facts: Facts) -> None:
+    def configure_template(self, template: Any, spec: StepSpec) -> None:
         """Call the template as the step, instead of by a random name."""
-        template.name = facts.name
-        self.facts[facts.name] = facts
+        template.name = spec.name
+        self.specs[spec.name] = spec
 
     def artifact(self, path: Path) -> Any:
         """Return the content as text (a raw artifact), or the key in the bucket of a large one."""

@@ -17,7 +17,7 @@ from dpa_sse.ops.runtime.inline import PATH_MARK
 from dpa_sse.pipeline.config.cluster import ClusterPreset, PodSettings
 from dpa_sse.pipeline.config.remote import VOLUMES
 from dpa_sse.pipeline.engines.argo.platform import PAGES, ArgoPlatform
-from dpa_sse.pipeline.engines.platform import Facts
+from dpa_sse.pipeline.engines.platform import StepSpec
 
 API = "argoproj.io/v1alpha1"
 FATAL_EXIT_CODE = 2
@@ -28,7 +28,7 @@ STORE_CONFIG, STORE_SECRET = "dpa-sse-store", "dpa-sse-s3"
 STORE_PREFIX = "DPA_SSE_S3_"
 SHARED_INIT = "fan-out-init"
 DEADLINE_MARGIN_S = 600
-GATES = {"after-learning": ("learning", 1), "before-md": ("md", 0)}
+GATES = {"after-concurrent-learning": ("concurrent-learning", 1), "before-md": ("md", 0)}
 METRICS = {
     "candidates": ("dpa_sse_candidates", "Frames between the trust levels in an iteration"),
     "selected": ("dpa_sse_selected", "Frames chosen for labelling in an iteration"),
@@ -50,12 +50,12 @@ def finish(rendered: Mapping[str, Any], platform: ArgoPlatform, about: Mapping[s
     rendered : mapping
         What dflow's ``to_dict`` gives.
     platform : ArgoPlatform
-        With the facts of every step.
+        With the spec of every step.
     about : mapping
         ``project``, ``title``, ``description``, ``plan`` (JSON text) and ``suspend`` (names of gates).
     """
     preset = platform.preset
-    names = _new_names(rendered, platform.facts)
+    names = _new_names(rendered, platform.specs)
     spec = _renamed(_pruned(rendered["spec"]), names)
     entry = spec["entrypoint"]
     templates = [_template(template, platform) for template in spec["templates"]]
@@ -148,12 +148,12 @@ def _arguments(parameters: Mapping[str, str]) -> dict[str, Any]:
     return {"arguments": {"parameters": found}} if found else {}
 
 
-def _new_names(rendered: Mapping[str, Any], facts: Mapping[str, Facts]) -> dict[str, str]:
+def _new_names(rendered: Mapping[str, Any], specs: Mapping[str, StepSpec]) -> dict[str, str]:
     """Return readable names for the templates that dflow has named at random."""
     names = {}
     for template in rendered["spec"]["templates"]:
         found = re.fullmatch(r"(.+?)((?:-[a-z0-9]{5})+)(-init-artifact)?", template["name"])
-        if found and template["name"] not in facts and found[1] in facts:
+        if found and template["name"] not in specs and found[1] in specs:
             names[template["name"]] = f"{found[1]}-init" if found[3] else found[1]
     if len(set(names.values())) < len(names):
         raise FatalError("two templates would get the same name: pydflow has changed")
@@ -193,17 +193,17 @@ def _template(template: dict[str, Any], platform: ArgoPlatform) -> dict[str, Any
     if "script" not in template:
         return template
     name = template["name"]
-    facts = platform.facts.get(name)
-    if facts is None and name != SHARED_INIT:
+    spec = platform.specs.get(name)
+    if spec is None and name != SHARED_INIT:
         raise FatalError(f"the template {name} is none of ours: pydflow has changed")
     preset = platform.preset
-    pod = preset.pod(facts.op.kind if facts else "light")
+    pod = preset.pod(spec.op.resource_class if spec else "light")
     done = {
         "name": name,
-        "annotations": {"workflows.argoproj.io/display-name": "{{inputs.parameters.dflow_key}}"} if facts else {},
-        "metadata": {"annotations": _annotations(template, facts)},
+        "annotations": {"workflows.argoproj.io/display-name": "{{inputs.parameters.dflow_key}}"} if spec else {},
+        "metadata": {"annotations": _annotations(template, spec)},
         **{key: value for key, value in template.items() if key not in ("name", "metadata", "script")},
-        "script": _script(template["script"], facts, pod, preset),
+        "script": _script(template["script"], spec, pod, preset),
         "volumes": _volumes(pod),
         "nodeSelector": dict(pod.node_selector),
         "tolerations": [item.model_dump(exclude_none=True) for item in pod.tolerations],
@@ -214,29 +214,29 @@ def _template(template: dict[str, Any], platform: ArgoPlatform) -> dict[str, Any
             "backoff": {"duration": f"{preset.backoff_s}s", "factor": "2", "cap": "10m"},
         },
     }
-    deadline = _deadline_s(facts, platform)
+    deadline = _deadline_s(spec, platform)
     if deadline:
         done["activeDeadlineSeconds"] = deadline
-    if facts:
-        _add_page(done, facts)
-        _add_metrics(done, facts)
+    if spec:
+        _add_page(done, spec)
+        _add_metrics(done, spec)
     return {key: value for key, value in done.items() if value not in ({}, [])}
 
 
-def _annotations(template: dict[str, Any], facts: Facts | None) -> dict[str, str]:
+def _annotations(template: dict[str, Any], spec: StepSpec | None) -> dict[str, str]:
     kept = dict(template.get("metadata", {}).get("annotations", {}))
-    if facts:
-        kept["dpa-sse/title"] = facts.title
-        if facts.group_size > 1:
-            kept["workflows.argoproj.io/progress"] = f"0/{facts.group_size}"
+    if spec:
+        kept["dpa-sse/title"] = spec.title
+        if spec.group_size > 1:
+            kept["workflows.argoproj.io/progress"] = f"0/{spec.group_size}"
     return kept
 
 
-def _script(script: dict[str, Any], facts: Facts | None, pod: PodSettings, preset: ClusterPreset) -> dict[str, Any]:
+def _script(script: dict[str, Any], spec: StepSpec | None, pod: PodSettings, preset: ClusterPreset) -> dict[str, Any]:
     source = script["source"]
-    if facts:
+    if spec:
         if _CONFIG_IMPORT not in source:
-            raise FatalError(f"the script of {facts.name} does not begin as expected: pydflow has changed")
+            raise FatalError(f"the script of {spec.name} does not begin as expected: pydflow has changed")
         source = _CONFIG_LINES.sub("", source.replace(_CONFIG_IMPORT, "")).lstrip()
     amounts: dict[str, str] = {"cpu": f"{pod.cpu:g}", "memory": pod.memory}
     if pod.disk:
@@ -246,7 +246,7 @@ def _script(script: dict[str, Any], facts: Facts | None, pod: PodSettings, prese
         requests["memory"] = pod.memory_request
     if not pod.cpu_limited:
         del limits["cpu"]
-    cards = {pod.gpu_resource: str(pod.gpus)} if pod.gpus and facts and facts.gpu else {}
+    cards = {pod.gpu_resource: str(pod.gpus)} if pod.gpus and spec and spec.gpu else {}
     mounts = [{"name": "tmp", "mountPath": TMP}]
     if pod.shared_memory:
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
@@ -257,7 +257,7 @@ def _script(script: dict[str, Any], facts: Facts | None, pod: PodSettings, prese
         "image": script["image"],
         "imagePullPolicy": preset.images.pull_policy,
         "command": script["command"],
-        **({"env": script["env"], "envFrom": _variables_of_namespace()} if facts else {}),
+        **({"env": script["env"], "envFrom": _variables_of_namespace()} if spec else {}),
         "resources": {"requests": {**requests, **cards}, "limits": {**limits, **cards}},
         "securityContext": _restricted(),
         "volumeMounts": mounts,
@@ -283,32 +283,32 @@ def _volumes(pod: PodSettings) -> list[dict[str, Any]]:
     ]
 
 
-def _deadline_s(facts: Facts | None, platform: ArgoPlatform) -> int | None:
+def _deadline_s(spec: StepSpec | None, platform: ArgoPlatform) -> int | None:
     """Return the seconds after which Kubernetes ends a pod whose own clock has failed."""
     limit = platform.resources.task_timeout_s
-    if facts is None or limit <= 0:
+    if spec is None or limit <= 0:
         return None
-    return math.ceil(limit * facts.group_size * (platform.resources.retries + 1)) + DEADLINE_MARGIN_S
+    return math.ceil(limit * spec.group_size * (platform.resources.retries + 1)) + DEADLINE_MARGIN_S
 
 
-def _add_page(template: dict[str, Any], facts: Facts) -> None:
+def _add_page(template: dict[str, Any], spec: StepSpec) -> None:
     """Give the page of a result an artifact of its own, which the user interface shows."""
-    if facts.op.page:
+    if spec.op.html_page:
         template["outputs"]["artifacts"].append({
-            "name": "page", "path": f"{PAGES}/{facts.op.page}", "optional": True, "archive": {"none": {}},
+            "name": "page", "path": f"{PAGES}/{spec.op.html_page}", "optional": True, "archive": {"none": {}},
         })
 
 
-def _add_metrics(template: dict[str, Any], facts: Facts) -> None:
+def _add_metrics(template: dict[str, Any], spec: StepSpec) -> None:
     found = [
         {
             "name": METRICS[name][0],
             "help": METRICS[name][1],
-            "labels": [{"key": "workflow", "value": "{{workflow.name}}"}, {"key": "step", "value": facts.name}],
+            "labels": [{"key": "workflow", "value": "{{workflow.name}}"}, {"key": "step", "value": spec.name}],
             "gauge": {"realtime": False, "value": f"{{{{outputs.parameters.{name}}}}}"},
             "when": "{{status}} == Succeeded",
         }
-        for name, kind in facts.op.returns.items() if name in METRICS and kind is not bool
+        for name, kind in spec.op.returns.items() if name in METRICS and kind is not bool
     ]
     if found:
         template["metrics"] = {"prometheus": found}

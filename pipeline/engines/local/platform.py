@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.pipeline.engines.platform import MAX_GROUP, Facts, Resources
+from dpa_sse.pipeline.engines.platform import MAX_GROUP, Resources, StepSpec
 
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
@@ -18,7 +18,7 @@ class LocalPlatform:
     """The machine that the command runs on: processes instead of pods, links instead of uploads."""
 
     command = (sys.executable, "-m", "dpa_sse.pipeline.engines.launcher")
-    helper = (sys.executable, "-S", "-E")
+    util_command = (sys.executable, "-S", "-E")
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
@@ -34,26 +34,26 @@ class LocalPlatform:
             places = len(self.resources.gpus) * self.resources.tasks_per_gpu
         return max(1, min(count, places))
 
-    def threads(self, facts: Facts, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, side_by_side: int) -> int:
         """Return a task's share of the cores."""
-        share = max(1, self.resources.cores // self.workers(side_by_side, gpu=facts.gpu and side_by_side > 1))
+        share = max(1, self.resources.cores // self.workers(side_by_side, gpu=spec.gpu and side_by_side > 1))
         return min(share, self.resources.threads_per_task or share)
 
     def image(self, op: type[TaskOP]) -> str:
         """Return a name; nothing is containerised here."""
         return "dpa-sse-base"
 
-    def environment(self, facts: Facts) -> dict[str, str]:
+    def environment(self, spec: StepSpec) -> dict[str, str]:
         """Return the failure policy of the tasks, and their priority."""
         variables = {
             "DPA_SSE_RETRIES": str(self.resources.retries),
             "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),
         }
-        if facts.beside:  # takes the cores that the other leaves, and all of them when that has finished
+        if spec.low_priority:  # takes the cores that the other leaves, and all of them when that has finished
             variables["DPA_SSE_NICE"] = "10"
         return variables
 
-    def settle(self, template: Any, facts: Facts) -> None:
+    def configure_template(self, template: Any, spec: StepSpec) -> None:
         """Leave the template as it is: dflow's debug mode knows nothing of pods."""
 
     def artifact(self, path: Path) -> Any:

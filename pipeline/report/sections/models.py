@@ -136,7 +136,7 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 def learning(data: ReportData, book: FigureBook) -> Section:
     """Explored, chosen and labelled frames of every iteration."""
-    section = Section("learning", "Concurrent learning")
+    section = Section("concurrent_learning", "Concurrent learning")
     if not data.history:
         section.absent = "no concurrent learning"
         return section

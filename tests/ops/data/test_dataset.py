@@ -15,7 +15,7 @@ from dpa_sse.ops.data.subset import limit_frames
 from dpa_sse.ops.data.user_data import import_user_dataset, load_user_dataset
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.registry import make_labeler
-from dpa_sse.ops.labelers.settings import MockLabeler
+from dpa_sse.ops.labelers.settings import MockSettings
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.perturb import perturb_atoms
@@ -30,7 +30,7 @@ def labelled(structure, count, trajectory, seed=0, system=None):
     cell = build_cell(SystemSettings(name=system, structure=structure), None, 1)
     rng = np.random.default_rng([seed, *map(ord, trajectory)])
     frames = [perturb_atoms(cell, 0.03, 0.1, rng) for _ in range(count)]
-    results = make_labeler(MockLabeler()).label(frames)
+    results = make_labeler(MockSettings()).label(frames)
     for result in results:
         result.atoms.info["trajectory"] = trajectory
     return [result.atoms for result in results]
@@ -193,8 +193,8 @@ def test_other_atom_numbers_and_orders_go_to_folders_of_their_own(tmp_path):
     small = labelled("Li2S", 2, "a")
     reordered = small[0][::-1]
     reordered.info.update(small[0].info)
-    reordered = make_labeler(MockLabeler()).label([reordered])[0].atoms
-    large = make_labeler(MockLabeler()).label([small[0].repeat((2, 1, 1))])[0].atoms
+    reordered = make_labeler(MockSettings()).label([reordered])[0].atoms
+    large = make_labeler(MockSettings()).label([small[0].repeat((2, 1, 1))])[0].atoms
     large.info["system"] = "Li2S"
     summary = write_dataset(tmp_path, TYPE_MAP, frames_to_blocks([small[0], reordered, large, small[1]], TYPE_MAP))
     assert [(one["path"], one["n_frames"], one["n_atoms"]) for one in summary["systems"]] == [

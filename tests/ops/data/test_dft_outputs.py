@@ -16,10 +16,10 @@ from dpa_sse.ops.data.level_of_theory import join_levels
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.labelers.cp2k.output import read_evaluations
 from dpa_sse.ops.labelers.mock import mock_energy
-from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import single_point_tags
 from dpa_sse.ops.labelers.vasp.job import write_inputs
-from dpa_sse.ops.labelers.vasp.labeler import Vasp
+from dpa_sse.ops.labelers.vasp.labeler import VaspLabeler
 from dpa_sse.ops.labelers.vasp.potcar import find_potcar
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.perturb import perturb_atoms
@@ -39,7 +39,7 @@ def vasp_run(tmp_path, monkeypatch):
         atoms = perturb_atoms(cell, 0.03, 0.1, np.random.default_rng(len(name)))
         folder = tmp_path / name
         potcars = [find_potcar(library, element, {}) for element in ("Li", "S")]
-        write_inputs(folder, atoms, single_point_tags(VaspLabeler(**settings)), potcars)
+        write_inputs(folder, atoms, single_point_tags(VaspSettings(**settings)), potcars)
         (tmp_path / "plan").write_text(f"{plan}\n")
         monkeypatch.setenv("FAKE_VASP_PLAN", str(tmp_path / "plan"))
         subprocess.run([sys.executable, str(FAKE)], cwd=folder, check=True, capture_output=True)
@@ -113,7 +113,7 @@ def test_mixed_settings_are_found(vasp_run, tmp_path, settings, words):
 def test_labels_and_the_outputs_of_the_same_settings_fit(vasp_run, tmp_path):
     """A vasprun.xml writes some values in its own way, and of the potentials it knows the titles only."""
     atoms = vasp_run("calc/a")
-    made = Vasp(VaspLabeler(potcar_dir=str(tmp_path / "potcars"))).level([atoms])
+    made = VaspLabeler(VaspSettings(potcar_dir=str(tmp_path / "potcars"))).level([atoms])
     read = levels_of(tmp_path / "calc", "vasprun")[0][1]
     assert made != read
     for levels in ([made, read, made], [read, made, read]):

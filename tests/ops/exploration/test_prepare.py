@@ -10,11 +10,11 @@ from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.exploration import sanity as sanity_module
 from dpa_sse.ops.exploration.prepare import perturbed_cells, prepare_exploration, static_task_count
 from dpa_sse.ops.exploration.sanity import sanity_md
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.md.simulate import Outcome
 
-SETTINGS = LearningSettings(
+SETTINGS = ConcurrentLearningSettings(
     stages=[
         {"temperatures_K": [300, 600], "pressures_GPa": [0.0, 1.0], "cells_per_system": 1},
         {"temperatures_K": [900], "cells_per_system": 3, "steps": 200},

@@ -7,13 +7,13 @@ from ase.io import read, write
 
 from dpa_sse.ops.core.files import read_json, write_csv, write_json
 from dpa_sse.ops.exploration.select import select_candidates, static_label_count
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.similarity import KnownFrames, composition, distance, fingerprint, pair_distances
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.md.segments import DEVIATION_COLUMNS
 
-SETTINGS = LearningSettings(
-    trust={"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.5}, max_candidates=5, label_group=2, min_accurate=0.5,
+SETTINGS = ConcurrentLearningSettings(
+    trust={"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.5}, max_selected=5, frames_per_task=2, conv_accuracy=0.5,
     stages=[{"temperatures_K": [300], "max_iterations": 2}, {"temperatures_K": [600], "max_iterations": 1}],
 )
 CELL = bulk("LiCl", "rocksalt", a=5.1, cubic=True)

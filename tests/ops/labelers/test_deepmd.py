@@ -10,8 +10,8 @@ import pytest
 from ase import Atoms
 
 from dpa_sse.ops.core.errors import FatalError
-from dpa_sse.ops.labelers.deepmd import DeepmdTeacher, predict_atoms
-from dpa_sse.ops.labelers.settings import DeepmdLabeler
+from dpa_sse.ops.labelers.deepmd import DeepmdLabeler, predict_atoms
+from dpa_sse.ops.labelers.settings import DeepmdSettings
 from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.potential.inference import open_model
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
@@ -66,7 +66,7 @@ def frames() -> list[Atoms]:
 def test_equal_compositions_go_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     springs = Springs()
     monkeypatch.setattr("dpa_sse.ops.potential.inference.open_model", lambda _path, _branch: springs)
-    results = DeepmdTeacher(DeepmdLabeler(model="t.pth")).label(frames(), tmp_path)
+    results = DeepmdLabeler(DeepmdSettings(model="t.pth")).label(frames(), tmp_path)
     assert sorted(springs.calls) == [1, 2]
     for atoms, result in zip(frames(), results, strict=True):
         assert result.atoms is not None
@@ -82,7 +82,7 @@ def test_unknown_elements_and_nan_are_verdicts(monkeypatch: pytest.MonkeyPatch, 
     good, bad, other = frames()
     bad.positions[0, 0] = np.nan
     other.symbols[0] = "Br"
-    results = DeepmdTeacher(DeepmdLabeler(model="t.pth")).label([good, bad, other], tmp_path)
+    results = DeepmdLabeler(DeepmdSettings(model="t.pth")).label([good, bad, other], tmp_path)
     assert [result.status for result in results] == ["ok", "failed", "failed"]
     assert results[1].reason == "the model returned NaN or infinite numbers"
     assert results[2].reason == "the model does not know Br; it knows Li, S"
@@ -95,7 +95,7 @@ def test_broken_models(name: str, content: bytes | None, message: str, tmp_path:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(FatalError, match=message):
-        DeepmdTeacher(DeepmdLabeler(model=str(tmp_path / name))).label(frames(), tmp_path)
+        DeepmdLabeler(DeepmdSettings(model=str(tmp_path / name))).label(frames(), tmp_path)
 
 
 @pytest.mark.parametrize(("settings", "message"), [
@@ -105,7 +105,7 @@ def test_broken_models(name: str, content: bytes | None, message: str, tmp_path:
 ])
 def test_problems(settings: dict[str, str], message: str, tmp_path: Path) -> None:
     (tmp_path / "b.pth").write_bytes(b"")
-    found = list(DeepmdTeacher.problems(DeepmdLabeler(**settings), ["Li"], tmp_path))
+    found = list(DeepmdLabeler.problems(DeepmdSettings(**settings), ["Li"], tmp_path))
     assert len(found) == 1 and message in found[0][1]
 
 
@@ -113,7 +113,7 @@ def test_a_real_model(tmp_path: Path, model: Path) -> None:
     """Batch, single frames, ASE's calculator and finite differences agree."""
     rng = np.random.default_rng(2)
     cell = Atoms("Li4S4", scaled_positions=rng.random((8, 3)), cell=np.diag([6.0, 6.2, 6.4]) + 0.1, pbc=True)
-    settings = DeepmdLabeler(model=str(model), batch=2)
+    settings = DeepmdSettings(model=str(model), batch=2)
     (tmp_path / "task").mkdir()
     write_frames(tmp_path / "task/frames.extxyz", [cell, cell[::-1], cell.repeat((1, 1, 2))])
     label_frames(tmp_path / "task", settings, tmp_path / "out")
@@ -121,7 +121,7 @@ def test_a_real_model(tmp_path: Path, model: Path) -> None:
     assert np.allclose(turned.get_forces(), one.get_forces()[::-1], atol=1e-10)
     assert double.get_potential_energy() == pytest.approx(2 * one.get_potential_energy(), abs=1e-8)
     work = cell.copy()
-    work.calc = DeepmdTeacher(settings).calculator()
+    work.calc = DeepmdLabeler(settings).calculator()
     assert work.get_potential_energy() == pytest.approx(one.get_potential_energy(), abs=1e-9)
     assert np.allclose(work.get_stress(), one.get_stress(), atol=1e-10)
     teacher, step, values = open_model(model), 1e-4, []

@@ -16,7 +16,7 @@ from dpa_sse.ops.core.errors import InputError, TransientError
 from dpa_sse.ops.labelers import mock
 from dpa_sse.ops.labelers.base import label_with_calculator, status_record
 from dpa_sse.ops.labelers.registry import make_labeler
-from dpa_sse.ops.labelers.settings import AseLabeler, MockLabeler
+from dpa_sse.ops.labelers.settings import AseSettings, MockSettings
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.perturb import perturb_atoms
 from dpa_sse.ops.structures.settings import SystemSettings
@@ -54,7 +54,7 @@ def numeric_stress(labeler, atoms, i, j, step):
 
 
 def test_mock_is_conservative(atoms):
-    labeler = make_labeler(MockLabeler())
+    labeler = make_labeler(MockSettings())
     labelled = labeler.label([atoms])[0].atoms
     forces, stress = labelled.get_forces(), voigt_6_to_full_3x3_stress(labelled.get_stress())
     assert np.abs(forces).max() > 0.1
@@ -69,19 +69,19 @@ def test_mock_is_smooth_at_its_cutoff():
     energies = []
     for r in np.linspace(3.9, 5.1, 241):
         pair = Atoms("LiS", positions=[[0, 0, 0], [r, 0, 0]], cell=[30, 30, 30], pbc=True)
-        energies.append(energy(make_labeler(MockLabeler()), pair))
+        energies.append(energy(make_labeler(MockSettings()), pair))
     assert np.abs(np.diff(energies, 3)).max() < 1e-5
 
 
 def test_mock_scales_with_the_supercell(atoms):
-    labeler = make_labeler(MockLabeler())
+    labeler = make_labeler(MockSettings())
     assert energy(labeler, atoms.repeat((2, 1, 2))) == pytest.approx(4 * energy(labeler, atoms), rel=1e-12)
 
 
 def test_chgnet_forces_and_stress(atoms):
     pytest.importorskip("chgnet")
-    labeler = make_labeler(AseLabeler())
-    assert make_labeler(AseLabeler()) is labeler  # one model per process
+    labeler = make_labeler(AseSettings())
+    assert make_labeler(AseSettings()) is labeler  # one model per process
     labelled = labeler.label([atoms])[0].atoms
     forces, stress = labelled.get_forces(), voigt_6_to_full_3x3_stress(labelled.get_stress())
     # single precision: finite differences are good to some meV/A
@@ -91,7 +91,7 @@ def test_chgnet_forces_and_stress(atoms):
 
 
 def test_every_nth_frame_fails_and_the_others_do_not(atoms):
-    results = make_labeler(MockLabeler(fail_every=3)).label([atoms] * 7)
+    results = make_labeler(MockSettings(fail_every=3)).label([atoms] * 7)
     assert [result.status for result in results] == ["ok", "ok", "failed", "ok", "ok", "failed", "ok"]
     assert "as told" in results[2].reason
 
@@ -137,7 +137,7 @@ def test_any_ase_calculator():
 
     copper = bulk("Cu", cubic=True)
     copper.positions[0] += 0.05
-    result = make_labeler(AseLabeler(calculator="ase.calculators.emt:EMT")).label([copper])[0]
+    result = make_labeler(AseSettings(calculator="ase.calculators.emt:EMT")).label([copper])[0]
     assert result.status == "ok"
     assert np.abs(result.atoms.get_forces()).max() > 0.01
 
@@ -157,7 +157,7 @@ def test_bad_calculators_are_refused(name, arguments, message):
     if name == "chgnet":
         pytest.importorskip("chgnet")
     with pytest.raises(InputError, match=message):
-        make_labeler(AseLabeler(calculator=name, arguments=arguments))
+        make_labeler(AseSettings(calculator=name, kwargs=arguments))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_status_record(items, status):
     ("nan", ("failed", "the calculator returned NaN or infinite numbers")),
 ])
 def test_mock_fails_as_told(atoms, failure, verdict):
-    first, second = make_labeler(MockLabeler(fail_every=2, failure=failure)).label([atoms, atoms])
+    first, second = make_labeler(MockSettings(fail_every=2, failure=failure)).label([atoms, atoms])
     assert first.status == "ok"
     assert (second.status, second.reason) == verdict
 
@@ -184,10 +184,10 @@ def test_mock_fails_as_told(atoms, failure, verdict):
 @pytest.mark.parametrize("failure", ["crash", "hang"])
 def test_mock_ends_or_stalls_the_first_attempt_only(tmp_path, failure):
     code = (
-        "from pathlib import Path; from ase import Atoms; from dpa_sse.ops.labelers.mock import MockPotential\n"
-        "from dpa_sse.ops.labelers.settings import MockLabeler\n"
+        "from pathlib import Path; from ase import Atoms; from dpa_sse.ops.labelers.mock import MockLabeler\n"
+        "from dpa_sse.ops.labelers.settings import MockSettings\n"
         "atoms = Atoms('LiS', positions=[[0, 0, 0], [2, 0, 0]], cell=[9, 9, 9], pbc=True)\n"
-        f"made = MockPotential(MockLabeler(fail_every=1, failure={failure!r})).label([atoms], Path('work'))\n"
+        f"made = MockLabeler(MockSettings(fail_every=1, failure={failure!r})).label([atoms], Path('work'))\n"
         "print(made[0].status)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

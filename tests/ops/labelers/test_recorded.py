@@ -14,7 +14,7 @@ from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.labelers import aimd as aimd_module
 from dpa_sse.ops.labelers.aimd import RECORD, run_aimd
 from dpa_sse.ops.labelers.recording_calculator import RecordedCalculator
-from dpa_sse.ops.labelers.settings import AimdSettings, MockLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, MockSettings
 from dpa_sse.ops.structures.extxyz import write_frames
 
 
@@ -47,7 +47,7 @@ def run(folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch, settings: Aim
             raise NotImplementedError
 
     monkeypatch.setattr(aimd_module, "make_labeler", lambda _settings: Maker())
-    run_aimd(folder / "task", MockLabeler(), settings, 1, folder / "out")
+    run_aimd(folder / "task", MockSettings(), settings, 1, folder / "out")
     return calculator
 
 

@@ -14,7 +14,7 @@ from ase.build import bulk
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
-from dpa_sse.ops.exploration.settings import LearningSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
 from dpa_sse.ops.md.segments import latest_state, next_part
 from dpa_sse.ops.md.simulate import Job, simulate
@@ -92,7 +92,8 @@ def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
 
 
 def exploration_task(tmp_path, atoms, models=(0, 1)):
-    settings = LearningSettings(sample_every=5, sanity_steps=0, stages=[{"temperatures_K": [300], "steps": 10}])
+    stage = {"temperatures_K": [300], "steps": 10}
+    settings = ConcurrentLearningSettings(sample_every=5, sanity_steps=0, stages=[stage])
     write_task(tmp_path, 0, atoms, {
         "system": "test", "cell": "test.p000", "iteration": 0, "stage": 0, "models": list(models), "ensemble": "npt",
         "temperature_K": 300.0, "pressure_GPa": 0.0, "replica": 0, "timestep_fs": 1.0, "equilibration_steps": 0,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.labelers.aimd import run_aimd
-from dpa_sse.ops.labelers.settings import AimdSettings, AseLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings
 from dpa_sse.ops.structures import library
 from dpa_sse.ops.structures.build import write_cells
 from dpa_sse.ops.structures.extxyz import read_frames
@@ -33,7 +33,7 @@ def test_five_steps_with_chgnet(system: SystemSettings, tmp_path: Path) -> None:
     write_cells([system], tmp_path, 1, tmp_path / "cells.extxyz")
     perturb_cells(tmp_path / "cells.extxyz", PerturbSettings(count=1), 1, tmp_path)
     settings = AimdSettings(temperatures_K=[300.0], steps=5, sample_every=1)
-    run_aimd(tmp_path / "task.000", AseLabeler(), settings, 1, tmp_path / "out")
+    run_aimd(tmp_path / "task.000", AseSettings(), settings, 1, tmp_path / "out")
     assert json.loads((tmp_path / "out/status.json").read_text())["status"] == "ok"
     frames = read_frames(tmp_path / "out/frames.extxyz")
     assert len(frames) == 6

@@ -7,7 +7,7 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.ranking import rank_by_labeler
 from dpa_sse.ops.labelers.registry import make_labeler
-from dpa_sse.ops.labelers.settings import MockLabeler
+from dpa_sse.ops.labelers.settings import MockSettings
 from dpa_sse.ops.structures.build import build_ensemble
 from dpa_sse.ops.structures.rank import ewald_energy, rank_by_ewald
 from dpa_sse.ops.structures.settings import SystemSettings
@@ -26,7 +26,7 @@ def test_ewald_energy_of_rock_salt():
 
 
 def test_labeler_ranks_and_keeps_all(cells):
-    labeler = make_labeler(MockLabeler())
+    labeler = make_labeler(MockSettings())
     ranked = rank_by_labeler(cells, labeler)
     energies = [result.atoms.get_potential_energy() for result in labeler.label(ranked)]
     assert energies == sorted(energies)
@@ -38,7 +38,7 @@ def test_labeler_ranks_and_keeps_all(cells):
 def test_ranking_needs_one_composition_and_energies(cells):
     (salt,) = build_ensemble(SystemSettings(name="a", structure="LiCl"), Path(), 1, 1)
     with pytest.raises(InputError, match="one composition"):
-        rank_by_labeler([salt, *cells], make_labeler(MockLabeler()))
+        rank_by_labeler([salt, *cells], make_labeler(MockSettings()))
     with pytest.raises(InputError, match="no energy to rank it by"):
-        rank_by_labeler(cells, make_labeler(MockLabeler(fail_every=1)))
+        rank_by_labeler(cells, make_labeler(MockSettings(fail_every=1)))
     assert rank_by_ewald([salt]) == [salt]

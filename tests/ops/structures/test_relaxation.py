@@ -20,11 +20,11 @@ def relaxed_displacements(name, tmp_path):
     from ase.optimize import FIRE
 
     from dpa_sse.ops.labelers.registry import make_labeler
-    from dpa_sse.ops.labelers.settings import AseLabeler
+    from dpa_sse.ops.labelers.settings import AseSettings
 
     before = build_cell(SystemSettings(name="a", structure=name), tmp_path, 1)
     after = before.copy()
-    after.calc = make_labeler(AseLabeler()).calculator()
+    after.calc = make_labeler(AseSettings()).calculator()
     start = after.get_potential_energy()
     FIRE(after, logfile=None).run(fmax=FORCE_EV_A, steps=STEPS)
     assert after.get_potential_energy() <= start + 1e-6

@@ -27,14 +27,15 @@ def done(stage: str, task: str, kind: str = "done") -> dict[str, object]:
 def test_logs_without_failures_list_the_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path / "mine", [
         *(done("02-aimd", f"aimd-{k:03d}", "cached") for k in range(12)), done("02-aimd", "collect-aimd"),
-        *(done("03-learning", f"train-i{i:03d}-{k:03d}") for i in (1, 0) for k in (0, 1)),
-        {"event": "start", "stage": "03-learning", "task": "merge-i000"}, done("03-learning", "merge-i000"),
+        *(done("03-concurrent-learning", f"train-i{i:03d}-{k:03d}") for i in (1, 0) for k in (0, 1)),
+        {"event": "start", "stage": "03-concurrent-learning", "task": "merge-i000"},
+        done("03-concurrent-learning", "merge-i000"),
     ])
     assert show_logs(run, None, 5) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"No task failed. The tasks so far, to name one (dpa-sse logs {run} TASK):",
-        "  02-aimd      aimd-000..011, collect-aimd",
-        "  03-learning  merge-i000, train-i000-000..001, train-i001-000..001",
+        "  02-aimd                 aimd-000..011, collect-aimd",
+        "  03-concurrent-learning  merge-i000, train-i000-000..001, train-i001-000..001",
     ]
     for task in ("aimd-011", "collect-aimd", "train-i001-001"):
         assert show_logs(run, task, 5) == 0

@@ -49,8 +49,8 @@ def test_settings_that_are_not_there(tmp_path: Path, cells: str) -> None:
 @pytest.mark.parametrize(
     ("name", "number", "message"),
     [
-        ("perturb-cells", "iteration=3", "--number iteration=3: PerturbCells takes no number"),
-        ("run-aimd", "index=--5", "--number index=--5: not an integer"),
+        ("perturb-cells", "iteration=3", "--parameter iteration=3: PerturbCells takes no parameter"),
+        ("run-aimd", "index=--5", "--parameter index=--5: not an integer"),
     ],
 )
 def test_numbers_an_op_does_not_take(tmp_path: Path, cells: str, name: str, number: str, message: str) -> None:
@@ -70,7 +70,7 @@ def test_one_task_of_a_fan_out_by_hand(tmp_path: Path) -> None:
     aimd = {"temperatures_K": [100], "steps": 2, "timestep_fs": 1.0, "sample_every": 1}
     write_json(tmp_path / "settings.json", {"seed": 1, "labeler": {"kind": "mock"}, "aimd": aimd})
     arguments = ("run-aimd", tmp_path / "settings.json", [f"cells={tmp_path / 'cells'}"])
-    with pytest.raises(InputError, match=r"--number index=\.\.\. is missing"):
+    with pytest.raises(InputError, match=r"--parameter index=\.\.\. is missing"):
         run_op(*arguments, [], tmp_path / "out")
     assert run_op(*arguments, ["index=0"], tmp_path / "out") == 0
     assert (tmp_path / "out" / "status.json").is_file()

@@ -73,8 +73,8 @@ def test_yaml_dialects() -> None:
     assert project.aimd.steps == 30
     assert isinstance(project.aimd.steps, int)
     assert project.aimd.temperatures_K == [300.0, 600.0]
-    assert project.learning is not None
-    assert project.learning.reuse_models is False
+    assert project.concurrent_learning is not None
+    assert project.concurrent_learning.reuse_models is False
     assert project.pretrain.start_lr == 1e-3
     assert project.pretrain.overrides["model.descriptor.repinit.rcut"] == 6
     assert project.finetune is not None
@@ -122,7 +122,8 @@ def test_overrides() -> None:
         QUICKSTART,
         ["md.replicas=3", "systems.0.site_disorder=0.25", "systems[1].name=sulfide", "pretrain.start_lr=1e-4",
          "pretrain.overrides.model.descriptor.repinit.rcut=7.5", "aimd.temperatures_K=[300, 500]", "aimd.steps=1e2",
-         "finetune.from_scratch=no", "resources.cores=1", "labeler={kind: mock}", "data=[]", "learning=null"],
+         "finetune.from_scratch=no", "resources.cores=1", "labeler={kind: mock}", "data=[]",
+         "concurrent_learning=null"],
     )
     assert project.md is not None
     assert project.finetune is not None
@@ -133,7 +134,7 @@ def test_overrides() -> None:
     assert project.aimd.temperatures_K == [300.0, 500.0]
     assert project.finetune.from_scratch is False
     assert project.labeler.kind == "mock"
-    assert project.learning is None
+    assert project.concurrent_learning is None
 
 
 @pytest.mark.parametrize(
@@ -271,8 +272,9 @@ def test_located_points_to_the_line_or_to_the_section_around() -> None:
     located = load_located(QUICKSTART)
     lines = QUICKSTART.read_text(encoding="utf-8").splitlines()
     for path, start in [
-        (("seed",), "seed:"), (("systems", 1, "structure"), "  - {name: Li2S"), (("learning", "trust"), "  trust:"),
-        (("learning", "stages", 1, "cells_per_system"), "    - {temperatures_K: [900"), (("md", "supercell"), "md:"),
+        (("seed",), "seed:"), (("systems", 1, "structure"), "  - {name: Li2S"),
+        (("concurrent_learning", "trust"), "  trust:"), (("md", "supercell"), "md:"),
+        (("concurrent_learning", "stages", 1, "cells_per_system"), "    - {temperatures_K: [900"),
         (("failure", "retries"), "# Quickstart"),
     ]:
         line = located.problem(path, "x").line

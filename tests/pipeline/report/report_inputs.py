@@ -53,7 +53,7 @@ def config(root: Path, name: str = "quickstart") -> Path:
 STAGES = (
     ("perturb", "Perturb", 1.2, 8),
     ("aimd", "AIMD seed", 58.0, 8),
-    ("learning", "Concurrent learning", 171.4, 22),
+    ("concurrent_learning", "Concurrent learning", 171.4, 22),
     ("pretrain", "Pre-train", 104.9, 1),
     ("finetune", "Fine-tune", 61.0, 2),
     ("distill", "Distill", 88.7, 4),

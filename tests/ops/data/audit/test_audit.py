@@ -362,7 +362,7 @@ def test_several_folders_are_one_set_and_a_run_is_several(blocks, tmp_path):
     result = audit_data([tmp_path / "a", tmp_path / "c"])
     assert result["data_sets"][0]["duplicates"]["copies"] == len(blocks[0])
     run = tmp_path / "run"
-    for name in ("base", "distilled"):
+    for name in ("base", "teacher_data"):
         (run / "data").mkdir(parents=True, exist_ok=True)
         (tmp_path / "steps" / name).mkdir(parents=True)
         write_data(tmp_path / "steps" / name / "dataset", "npy", TYPE_MAP, blocks)

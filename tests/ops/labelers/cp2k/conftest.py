@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from dpa_sse.ops.labelers.settings import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import Cp2kSettings
 from dpa_sse.ops.structures.extxyz import read_frames
 
 DATA = Path(__file__).resolve().parents[3] / "data" / "cp2k"
@@ -55,7 +55,7 @@ def licl() -> Atoms:
 
 
 @pytest.fixture
-def fake(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cp2kLabeler:
+def fake(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cp2kSettings:
     """Return settings with the fake program."""
     from dpa_sse.ops.labelers.cp2k import program
 
@@ -66,7 +66,7 @@ def fake(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cp2
     shutil.copy(FAKE, command)
     command.write_text(command.read_text().replace("Path(__file__).resolve().parents[3] / \"data\" / \"cp2k\"",
                                                    f"Path({str(DATA)!r})"))
-    return Cp2kLabeler(command=str(command), data_dir=str(data_dir))
+    return Cp2kSettings(command=str(command), data_dir=str(data_dir))
 
 
 def li2s(repeat: int = 1) -> Atoms:

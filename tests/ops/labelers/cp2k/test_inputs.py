@@ -14,7 +14,7 @@ from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, kpoint_mesh, single
 from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
 from dpa_sse.ops.labelers.cp2k.sections import parse, render
 from dpa_sse.ops.labelers.cp2k.template import template_problems
-from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kSettings
 from tests.ops.labelers.cp2k.conftest import GOLDEN, VALENCE, li2s
 
 TEMPLATE = (GOLDEN.parent.parent / "data" / "cp2k" / "template.inp").read_text()
@@ -32,22 +32,22 @@ def run_of(settings: AimdSettings) -> AimdRun:
 
 def written(name: str, data: Path) -> str:
     if name == "dft_kpoints":
-        return single_point_input(Cp2kLabeler(), li2s(), data)
+        return single_point_input(Cp2kSettings(), li2s(), data)
     if name == "dft_gamma_ot":
-        return single_point_input(Cp2kLabeler(kspacing=None, eps_scf=1e-7, cutoff_Ry=400), li2s(), data)
+        return single_point_input(Cp2kSettings(kspacing=None, eps_scf=1e-7, cutoff_Ry=400), li2s(), data)
     if name == "dft_metal_tz":
-        return single_point_input(Cp2kLabeler(basis="TZV2P", functional="PBE", smearing_K=500), li2s(), data)
+        return single_point_input(Cp2kSettings(basis="TZV2P", functional="PBE", smearing_K=500), li2s(), data)
     if name == "xtb":
-        return single_point_input(Cp2kLabeler(method="gfn1-xtb"), li2s(), data)
+        return single_point_input(Cp2kSettings(method="gfn1-xtb"), li2s(), data)
     if name == "template":
-        return single_point_input(Cp2kLabeler(template=TEMPLATE), li2s(), data)
-    xtb = Cp2kLabeler(method="gfn1-xtb")
+        return single_point_input(Cp2kSettings(template=TEMPLATE), li2s(), data)
+    xtb = Cp2kSettings(method="gfn1-xtb")
     if name == "md_nvt":
         return dynamics_input(xtb, run_of(NVT), data)
     if name == "md_npt_restart":
         return dynamics_input(xtb, run_of(NPT), data, done=17, restart="from.restart")
     assert name == "md_template"
-    return dynamics_input(Cp2kLabeler(template=TEMPLATE), run_of(LANGEVIN), data)
+    return dynamics_input(Cp2kSettings(template=TEMPLATE), run_of(LANGEVIN), data)
 
 
 @pytest.mark.parametrize("name", [
@@ -64,47 +64,48 @@ def test_golden(name: str, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("basis", ["DZVP", "TZVP", "TZV2P"])
 def test_all_elements_have_a_kind(basis: str, data_dir: Path) -> None:
-    kinds = choose_kinds(Cp2kLabeler(basis=basis), list(VALENCE), data_dir)
+    kinds = choose_kinds(Cp2kSettings(basis=basis), list(VALENCE), data_dir)
     for kind in kinds:
         assert kind.potential == f"GTH-PBE-q{VALENCE[kind.element]}"
         assert kind.basis.startswith(basis) and kind.basis.endswith(f"-q{VALENCE[kind.element]}")
 
 
 def test_own_kinds(data_dir: Path) -> None:
-    own = Cp2kLabeler(kinds={"Li": Cp2kKind(basis="TZV2P-MOLOPT-PBE-GTH-q1"), "B": Cp2kKind(potential="GTH-PBESol-q3")})
+    kinds = {"Li": Cp2kKind(basis="TZV2P-MOLOPT-PBE-GTH-q1"), "B": Cp2kKind(potential="GTH-PBESol-q3")}
+    own = Cp2kSettings(kinds=kinds)
     lithium, boron = choose_kinds(own, ["Li", "B"], data_dir)
     assert (lithium.potential, lithium.basis_file) == ("GTH-PBE-q1", "BASIS_MOLOPT_UZH")
     assert boron.potential == "GTH-PBESol-q3"
 
 
 @pytest.mark.parametrize(("settings", "element", "message"), [
-    (Cp2kLabeler(), "Rn", "no basis set DZVP-MOLOPT-SR-GTH for Rn"),
-    (Cp2kLabeler(kinds={"Li": Cp2kKind(basis="FOO")}), "Li", "no basis set FOO for Li"),
-    (Cp2kLabeler(kinds={"Li": Cp2kKind(potential="FOO")}), "Li", "no potential FOO for Li"),
+    (Cp2kSettings(), "Rn", "no basis set DZVP-MOLOPT-SR-GTH for Rn"),
+    (Cp2kSettings(kinds={"Li": Cp2kKind(basis="FOO")}), "Li", "no basis set FOO for Li"),
+    (Cp2kSettings(kinds={"Li": Cp2kKind(potential="FOO")}), "Li", "no potential FOO for Li"),
 ])
-def test_missing_kind_is_one_line(settings: Cp2kLabeler, element: str, message: str, data_dir: Path) -> None:
+def test_missing_kind_is_one_line(settings: Cp2kSettings, element: str, message: str, data_dir: Path) -> None:
     with pytest.raises(InputError, match=message):
         choose_kinds(settings, [element], data_dir)
 
 
 def test_kpoints_of_skewed_cells() -> None:
-    settings = Cp2kLabeler(kspacing=0.3)
+    settings = Cp2kSettings(kspacing=0.3)
     assert kpoint_mesh(settings, np.diag([3.0, 21.0, 20.9])) == (7, 1, 2)
     skewed = np.array([[4.0, 0, 0], [3.0, 4.0, 0], [0, 0, 4.0]])  # |b1| = 1.25 / 4: the plane distance counts
     assert kpoint_mesh(settings, skewed) == (7, 6, 6)
-    assert kpoint_mesh(Cp2kLabeler(kspacing=None), skewed) == (1, 1, 1)
-    assert kpoint_mesh(Cp2kLabeler(method="gfn1-xtb"), skewed) == (1, 1, 1)
+    assert kpoint_mesh(Cp2kSettings(kspacing=None), skewed) == (1, 1, 1)
+    assert kpoint_mesh(Cp2kSettings(method="gfn1-xtb"), skewed) == (1, 1, 1)
 
 
 def test_orbital_transformation_refuses_kpoints(data_dir: Path) -> None:
     with pytest.raises(InputError, match="ot knows Gamma only"):
-        single_point_input(Cp2kLabeler(scf="ot"), li2s(), data_dir)
+        single_point_input(Cp2kSettings(scf="ot"), li2s(), data_dir)
 
 
 def test_coordinates_are_written_to_the_last_digit(data_dir: Path) -> None:
     atoms = li2s()
     atoms.rattle(0.1, seed=3)
-    tree = parse(single_point_input(Cp2kLabeler(method="gfn1-xtb"), atoms, data_dir))
+    tree = parse(single_point_input(Cp2kSettings(method="gfn1-xtb"), atoms, data_dir))
     lines = tree.child("FORCE_EVAL").child("SUBSYS").child("COORD").content
     read = np.array([[float(word) for word in line[1].split()[1:]] for line in lines])
     assert np.abs(read - atoms.positions).max() < 1e-14
@@ -141,7 +142,7 @@ def test_bad_templates(old: str, new: str, message: str | None, data_dir: Path, 
     if old == "&FORCE_EVAL":
         text = text.replace("&END FORCE_EVAL", "&END FORCE_EVALUATION")
     (tmp_path / "t.inp").write_text(text)
-    found = list(template_problems(Cp2kLabeler(template="t.inp"), ["Li", "S"], tmp_path, data_dir))
+    found = list(template_problems(Cp2kSettings(template="t.inp"), ["Li", "S"], tmp_path, data_dir))
     if message is None:
         assert not found
     else:
@@ -151,11 +152,11 @@ def test_bad_templates(old: str, new: str, message: str | None, data_dir: Path, 
 
 def test_a_good_template_has_no_problems(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "t.inp").write_text(TEMPLATE)
-    assert not list(template_problems(Cp2kLabeler(template="t.inp"), ["Li", "S"], tmp_path, data_dir))
+    assert not list(template_problems(Cp2kSettings(template="t.inp"), ["Li", "S"], tmp_path, data_dir))
 
 
 def test_missing_template_and_idle_keys(data_dir: Path, tmp_path: Path) -> None:
-    settings = Cp2kLabeler(template="none.inp", cutoff_Ry=500)
+    settings = Cp2kSettings(template="none.inp", cutoff_Ry=500)
     assert list(template_problems(settings, ["Li"], tmp_path, data_dir)) == [
         "with a template the key cutoff_Ry has no effect: take it out", "none.inp can not be read (No such file or "
         "directory)",

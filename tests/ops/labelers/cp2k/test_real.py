@@ -15,8 +15,8 @@ import pytest
 from ase import Atoms
 
 from dpa_sse.ops.labelers.aimd import run_aimd
-from dpa_sse.ops.labelers.cp2k.labeler import Cp2kPotential
-from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kLabeler
+from dpa_sse.ops.labelers.cp2k.labeler import Cp2kLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kSettings
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 pytestmark = pytest.mark.skipif(
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 KBAR = 1602.1766  # eV/A^3 in kbar
 DFT_STRESS_KBAR = 0.1
-XTB = Cp2kLabeler(method="gfn1-xtb", eps_scf=1e-8)
+XTB = Cp2kSettings(method="gfn1-xtb", eps_scf=1e-8)
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +43,13 @@ def salt() -> Atoms:
     return atoms
 
 
-def label(labeler: Cp2kPotential, atoms: Atoms, work: Path) -> Atoms:
+def label(labeler: Cp2kLabeler, atoms: Atoms, work: Path) -> Atoms:
     (result,) = labeler.label([atoms], work)
     assert result.atoms is not None, result.reason
     return result.atoms
 
 
-def force_error(labeler: Cp2kPotential, atoms: Atoms, atom: int, axis: int, step: float, work: Path) -> float:
+def force_error(labeler: Cp2kLabeler, atoms: Atoms, atom: int, axis: int, step: float, work: Path) -> float:
     """Return analytic minus numeric force, eV/A, of labelled atoms."""
     energies = []
     for sign in (1, -1):
@@ -59,7 +59,7 @@ def force_error(labeler: Cp2kPotential, atoms: Atoms, atom: int, axis: int, step
     return atoms.get_forces()[atom, axis] + (energies[0] - energies[1]) / (2 * step)
 
 
-def stress_error(labeler: Cp2kPotential, atoms: Atoms, i: int, j: int, step: float, work: Path) -> float:
+def stress_error(labeler: Cp2kLabeler, atoms: Atoms, i: int, j: int, step: float, work: Path) -> float:
     """Return analytic minus numeric stress, kbar, of labelled atoms."""
     energies = []
     for sign in (1, -1):
@@ -75,7 +75,7 @@ def stress_error(labeler: Cp2kPotential, atoms: Atoms, i: int, j: int, step: flo
 
 def test_xtb_forces_and_stress(salt: Atoms, tmp_path: Path) -> None:
     """The limits are what CP2K 2023.1 leaves out for the periodic images: see ``SHORTEST_XTB_A``."""
-    labeler = Cp2kPotential(XTB)
+    labeler = Cp2kLabeler(XTB)
     labelled = label(labeler, salt, tmp_path)
     assert np.abs(labelled.get_forces()).max() > 0.05
     assert abs(force_error(labeler, labelled, 0, 0, 0.01, tmp_path)) < 2e-3
@@ -85,7 +85,7 @@ def test_xtb_forces_and_stress(salt: Atoms, tmp_path: Path) -> None:
 def test_xtb_refuses_li2s(tmp_path: Path) -> None:
     fcc = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 5.69 / 2
     atoms = Atoms("SLi2", scaled_positions=[[0, 0, 0], [0.25] * 3, [0.75] * 3], cell=fcc, pbc=True).repeat((2, 2, 2))
-    (result,) = Cp2kPotential(XTB).label([atoms], tmp_path)
+    (result,) = Cp2kLabeler(XTB).label([atoms], tmp_path)
     assert result.status == "failed"
     assert "the charges of atoms leave the chemical range" in result.reason
 
@@ -97,9 +97,9 @@ def test_killed_dynamics_equals_an_unbroken_one(salt: Atoms, tmp_path: Path) -> 
     run_aimd(tmp_path / "task", XTB, settings, 1, tmp_path / "whole")
     code = (
         "from pathlib import Path; from dpa_sse.ops.labelers.aimd import run_aimd\n"
-        "from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kLabeler\n"
+        "from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kSettings\n"
         f"settings = AimdSettings(**{settings.model_dump()!r})\n"
-        "run_aimd(Path('task'), Cp2kLabeler(method='gfn1-xtb', eps_scf=1e-8), settings, 1, Path('broken'))\n"
+        "run_aimd(Path('task'), Cp2kSettings(method='gfn1-xtb', eps_scf=1e-8), settings, 1, Path('broken'))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ,
                                "PYTHONPATH": ":".join(sys.path)})
@@ -128,7 +128,7 @@ def test_dft_forces_and_stress_of_li2s(tmp_path: Path) -> None:
     fcc = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) * 5.69 / 2
     atoms = Atoms("SLi2", scaled_positions=[[0, 0, 0], [0.25] * 3, [0.75] * 3], cell=fcc, pbc=True)
     atoms.positions[1] += [0.10, 0.0, -0.05]
-    labeler = Cp2kPotential(Cp2kLabeler(kspacing=None, eps_scf=1e-7))
+    labeler = Cp2kLabeler(Cp2kSettings(kspacing=None, eps_scf=1e-7))
     labelled = label(labeler, atoms, tmp_path)
     assert abs(force_error(labeler, labelled, 1, 0, 0.01, tmp_path)) < 1e-3
     assert abs(stress_error(labeler, labelled, 0, 0, 0.004, tmp_path)) < DFT_STRESS_KBAR

@@ -12,9 +12,9 @@ from ase import Atoms
 from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.data.level_of_theory import join_levels
 from dpa_sse.ops.labelers.aimd import run_aimd
-from dpa_sse.ops.labelers.cp2k.labeler import Cp2kPotential
+from dpa_sse.ops.labelers.cp2k.labeler import Cp2kLabeler
 from dpa_sse.ops.labelers.cp2k.output import read_evaluations
-from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kSettings
 from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.labelers.cp2k.conftest import DATA
@@ -22,8 +22,8 @@ from tests.ops.labelers.cp2k.conftest import DATA
 AIMD = AimdSettings(temperatures_K=[300.0], steps=7, sample_every=2, timestep_fs=1.0, thermostat="nose-hoover")
 
 
-def test_label(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) -> None:
-    (result,) = Cp2kPotential(fake).label([licl], tmp_path)
+def test_label(fake: Cp2kSettings, licl: Atoms, tmp_path: Path) -> None:
+    (result,) = Cp2kLabeler(fake).label([licl], tmp_path)
     (made,) = read_evaluations((DATA / "xtb_LiCl.out").read_text())
     assert result.status == "ok" and result.atoms is not None
     assert result.atoms.get_potential_energy() == made.energy
@@ -48,11 +48,12 @@ def test_label(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) -> None:
     ("hang", "failed", "CP2K took longer than 0.01 min (timeout_min)"),
 ])
 def test_broken_outputs(
-    mode: str, status: str, reason: str, fake: Cp2kLabeler, licl: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mode: str, status: str, reason: str, fake: Cp2kSettings, licl: Atoms, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FAKE_CP2K", mode)
     settings = fake.model_copy(update={"timeout_min": 0.01}) if mode == "hang" else fake
-    (result,) = Cp2kPotential(settings).label([licl], tmp_path)
+    (result,) = Cp2kLabeler(settings).label([licl], tmp_path)
     assert (result.status, result.atoms) == (status, None)
     assert result.reason.startswith(reason) and "\n" not in result.reason
 
@@ -66,9 +67,9 @@ def test_broken_outputs(
     ({"scf": "diagonalization", "max_scf": 99}, ""),
 ])
 def test_labels_of_other_settings_are_not_mixed(
-    change: dict[str, object], difference: str, fake: Cp2kLabeler, licl: Atoms
+    change: dict[str, object], difference: str, fake: Cp2kSettings, licl: Atoms
 ) -> None:
-    levels = [Cp2kPotential(fake.model_copy(update=more)).level([licl]) for more in ({}, change)]
+    levels = [Cp2kLabeler(fake.model_copy(update=more)).level([licl]) for more in ({}, change)]
     if not difference:
         assert levels[0] == levels[1]
         return
@@ -78,7 +79,7 @@ def test_labels_of_other_settings_are_not_mixed(
         join_levels([{"code": "VASP", "settings": {}}, levels[1]])
 
 
-def test_status_tells_the_level(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) -> None:
+def test_status_tells_the_level(fake: Cp2kSettings, licl: Atoms, tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
     write_frames(tmp_path / "task/frames.extxyz", [licl])
     label_frames(tmp_path / "task", fake.model_copy(update={"method": "gfn1-xtb"}), tmp_path / "out")
@@ -89,11 +90,11 @@ def test_status_tells_the_level(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) 
 
 @pytest.mark.parametrize("mode", ["SIGKILL", "SIGTERM", "rank_killed"])
 def test_killed_from_outside_is_tried_again(
-    mode: str, fake: Cp2kLabeler, licl: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mode: str, fake: Cp2kSettings, licl: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_CP2K", mode)
     with pytest.raises(TransientError):
-        Cp2kPotential(fake).label([licl], tmp_path)
+        Cp2kLabeler(fake).label([licl], tmp_path)
 
 
 @pytest.mark.parametrize(("changes", "version", "message"), [
@@ -107,34 +108,34 @@ def test_killed_from_outside_is_tried_again(
     ({}, "CP2K version 2025.1", "CP2K 2025.1 writes an output that cp2kdata does not read"),
 ])
 def test_nothing_starts_without_a_fit_program(
-    changes: dict[str, str], version: str | None, message: str, fake: Cp2kLabeler, licl: Atoms, tmp_path: Path,
+    changes: dict[str, str], version: str | None, message: str, fake: Cp2kSettings, licl: Atoms, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if version:
         monkeypatch.setenv("FAKE_CP2K_VERSION", version)
     settings = fake.model_copy(update=changes)
     with pytest.raises(FatalError, match=message):
-        Cp2kPotential(settings).label([licl], tmp_path)
-    found = list(Cp2kPotential.problems(settings, ["Li", "Cl"], tmp_path))
+        Cp2kLabeler(settings).label([licl], tmp_path)
+    found = list(Cp2kLabeler.problems(settings, ["Li", "Cl"], tmp_path))
     assert any(message in text for _, text in found)
 
 
-def test_problems_of_elements(fake: Cp2kLabeler, tmp_path: Path) -> None:
+def test_problems_of_elements(fake: Cp2kSettings, tmp_path: Path) -> None:
     settings = fake.model_copy(update={"kinds": {"Na": Cp2kKind(), "Li": Cp2kKind(basis="FOO")}})
-    found = dict(Cp2kPotential.problems(settings, ["Li", "Rn", "S"], tmp_path))
+    found = dict(Cp2kLabeler.problems(settings, ["Li", "Rn", "S"], tmp_path))
     assert set(found) == {("kinds", "Na"), ("kinds", "Li"), ("basis",)}
     assert "no basis set FOO for Li" in found["kinds", "Li"]
 
 
 def test_problems_of_dynamics() -> None:
     npt = AimdSettings(ensemble="npt")
-    assert [key for key, _ in Cp2kPotential.aimd_problems(Cp2kLabeler(), npt)] == ["thermostat"]
+    assert [key for key, _ in Cp2kLabeler.aimd_problems(Cp2kSettings(), npt)] == ["thermostat"]
     ramp = AimdSettings(temperatures_K=[300.0], end_temperatures_K=[600.0])
-    assert [key for key, _ in Cp2kPotential.aimd_problems(Cp2kLabeler(), ramp)] == ["end_temperatures_K"]
+    assert [key for key, _ in Cp2kLabeler.aimd_problems(Cp2kSettings(), ramp)] == ["end_temperatures_K"]
 
 
-def test_small_cells_are_refused_with_xtb(fake: Cp2kLabeler, licl: Atoms, cell_task: Path, tmp_path: Path) -> None:
-    xtb = Cp2kPotential(fake.model_copy(update={"method": "gfn1-xtb"}))
+def test_small_cells_are_refused_with_xtb(fake: Cp2kSettings, licl: Atoms, cell_task: Path, tmp_path: Path) -> None:
+    xtb = Cp2kLabeler(fake.model_copy(update={"method": "gfn1-xtb"}))
     small, large = xtb.label([licl, licl.repeat(2)], tmp_path)
     assert small.reason.startswith("the shortest lattice vector is 3.5") and "take a supercell" in small.reason
     assert large.reason == "the output is not the one of this frame"  # it was run
@@ -143,7 +144,7 @@ def test_small_cells_are_refused_with_xtb(fake: Cp2kLabeler, licl: Atoms, cell_t
 
 
 def test_no_finished_label_is_lost(
-    fake: Cp2kLabeler, licl: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Cp2kSettings, licl: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = tmp_path / "task"
     task.mkdir()
@@ -171,7 +172,7 @@ def status(out: Path) -> dict[str, object]:
 
 
 def test_killed_dynamics_goes_on_and_keeps_its_frames(
-    fake: Cp2kLabeler, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Cp2kSettings, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     run_aimd(cell_task, fake, AIMD.model_copy(update={"steps": 4}), 1, tmp_path / "short")
@@ -195,7 +196,7 @@ def test_killed_dynamics_goes_on_and_keeps_its_frames(
 
 
 def test_killed_in_the_middle_of_a_step(
-    fake: Cp2kLabeler, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Cp2kSettings, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing but whole steps counts; with a restart file that was being written the run starts again."""
     monkeypatch.setenv("FAKE_CP2K", "MD_SIGKILL")
@@ -208,7 +209,7 @@ def test_killed_in_the_middle_of_a_step(
 
 
 def test_dynamics_that_stops_early_is_told(
-    fake: Cp2kLabeler, cell_task: Path, tmp_path: Path
+    fake: Cp2kSettings, cell_task: Path, tmp_path: Path
 ) -> None:
     run_aimd(cell_task, fake, AIMD, 1, tmp_path / "out")  # the stored run has four steps
     record = status(tmp_path / "out")
@@ -217,7 +218,7 @@ def test_dynamics_that_stops_early_is_told(
 
 
 def test_unconverged_steps_are_no_labels(
-    fake: Cp2kLabeler, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Cp2kSettings, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_CP2K", "unconverged")
     run_aimd(cell_task, fake, AIMD.model_copy(update={"steps": 4}), 1, tmp_path / "out")
@@ -228,15 +229,15 @@ def test_unconverged_steps_are_no_labels(
 
 
 def test_dynamics_without_stress_is_an_error(
-    fake: Cp2kLabeler, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Cp2kSettings, cell_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_CP2K", "no_stress")
     with pytest.raises(FatalError, match="no stress in the output"):
         run_aimd(cell_task, fake, AIMD.model_copy(update={"steps": 4}), 1, tmp_path / "out")
 
 
-def test_inputs_for_reading(fake: Cp2kLabeler, licl: Atoms, tmp_path: Path) -> None:
-    Cp2kPotential.write_inputs(fake, licl, AIMD, tmp_path / "LiCl")
+def test_inputs_for_reading(fake: Cp2kSettings, licl: Atoms, tmp_path: Path) -> None:
+    Cp2kLabeler.write_inputs(fake, licl, AIMD, tmp_path / "LiCl")
     assert "RUN_TYPE ENERGY_FORCE" in (tmp_path / "LiCl/label.inp").read_text()
     text = (tmp_path / "LiCl/aimd.inp").read_text()
     assert "RUN_TYPE MD" in text and "TYPE NOSE" in text

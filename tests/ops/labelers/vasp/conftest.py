@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp import job
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.perturb import perturb_atoms
@@ -38,7 +38,7 @@ def plan(tmp_path, monkeypatch, library):
 
 @pytest.fixture
 def settings():
-    return VaspLabeler(command=f"{sys.executable} {FAKE}")
+    return VaspSettings(command=f"{sys.executable} {FAKE}")
 
 
 @pytest.fixture(scope="session")

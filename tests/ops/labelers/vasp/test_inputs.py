@@ -11,7 +11,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.incar import incar_text, read_incar
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
-from dpa_sse.ops.labelers.settings import AimdSettings, VaspLabeler
+from dpa_sse.ops.labelers.settings import AimdSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
 from dpa_sse.ops.labelers.vasp.job import poscar_text
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
@@ -27,13 +27,13 @@ PAPER = ROOT / "configs" / "paper" / "labeling_vasp.yaml"
 
 def test_the_papers_incar_line_by_line():
     assert label_incar(load_project(PAPER).labeler).splitlines() == (GOLDEN / "INCAR").read_text().splitlines()
-    assert label_incar(VaspLabeler()) == (GOLDEN / "INCAR").read_text()
+    assert label_incar(VaspSettings()) == (GOLDEN / "INCAR").read_text()
 
 
 def test_pymatgen_reads_the_incar():
     from pymatgen.io.vasp.inputs import Incar
 
-    incar = Incar.from_str(incar_text(single_point_tags(VaspLabeler())))
+    incar = Incar.from_str(incar_text(single_point_tags(VaspSettings())))
     assert (incar["ENCUT"], incar["GGA"], incar["EDIFF"], incar["LREAL"]) == (600.0, "Ps", 1e-6, False)
 
 
@@ -138,7 +138,7 @@ def test_good_incars():
         "KGAMMA = .FALSE.\nGGA = PS\nNEW_TAG_OF_VASP_9 = 1\n"
     )
     assert list(incar_problems(author)) == []
-    assert label_incar(VaspLabeler(incar=author)) == author
+    assert label_incar(VaspSettings(incar=author)) == author
 
 
 @pytest.fixture
@@ -276,15 +276,15 @@ def test_mixed_potcars_are_refused(library, tmp_path, change, message):
     ],
 )
 def test_dynamics_that_vasp_does_not_know(aimd, key):
-    assert [one[0] for one in aimd_problems(VaspLabeler(), AimdSettings(**aimd))] == [key]
-    assert aimd_problems(VaspLabeler(), AimdSettings(ensemble="npt", end_temperatures_K=[300.0])) == []
+    assert [one[0] for one in aimd_problems(VaspSettings(), AimdSettings(**aimd))] == [key]
+    assert aimd_problems(VaspSettings(), AimdSettings(ensemble="npt", end_temperatures_K=[300.0])) == []
 
 
 def test_launcher_without_program(library, monkeypatch):
     import shutil
 
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/mpirun" if name == "mpirun" else None)
-    found = labeler_problems(VaspLabeler(command="mpirun -np 4 vasp_std"), ["Li"], Path())
+    found = labeler_problems(VaspSettings(command="mpirun -np 4 vasp_std"), ["Li"], Path())
     assert found[0] == (("command",), "no program found that mpirun could start: mpirun -np 4 vasp_std")
 
 
@@ -324,9 +324,9 @@ def test_spelling_is_no_other_level(name, one, other, same):
 
 
 def test_plan_writes_the_inputs(tmp_path, cell):
-    from dpa_sse.ops.labelers.vasp.labeler import Vasp
+    from dpa_sse.ops.labelers.vasp.labeler import VaspLabeler
 
-    Vasp.write_inputs(VaspLabeler(), cell, AimdSettings(), tmp_path / "Li2S")
+    VaspLabeler.write_inputs(VaspSettings(), cell, AimdSettings(), tmp_path / "Li2S")
     assert (tmp_path / "Li2S/INCAR").read_text() == (GOLDEN / "INCAR").read_text()
     assert (tmp_path / "Li2S/KPOINTS").read_text().splitlines()[3] == "4 4 4"
     assert "MDALGO = 3" in (tmp_path / "Li2S/INCAR.aimd").read_text()

@@ -12,7 +12,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.registry import make_labeler
-from dpa_sse.ops.labelers.settings import VaspLabeler
+from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.labelers.vasp import job
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
@@ -144,7 +144,7 @@ def test_wall_time(plan, settings, frames, tmp_path, monkeypatch, mode):
 
 def test_missing_program_stops_the_task(plan, frames, tmp_path):
     with pytest.raises(FatalError, match="program not found: no_such_vasp"):
-        label(VaspLabeler(command="no_such_vasp -n 2"), frames[:1], tmp_path)
+        label(VaspSettings(command="no_such_vasp -n 2"), frames[:1], tmp_path)
 
 
 def test_missing_potcar_is_a_verdict_of_the_frames_that_need_it(plan, library, settings, frames, tmp_path):
@@ -191,7 +191,7 @@ def test_command_is_no_shell_line(plan, frames, tmp_path, settings):
 
 def test_command_from_the_environment(plan, frames, tmp_path, settings, monkeypatch):
     monkeypatch.setenv("VASP_COMMAND", settings.command)
-    assert label(VaspLabeler(), frames[:1], tmp_path)[0].status == "ok"
+    assert label(VaspSettings(), frames[:1], tmp_path)[0].status == "ok"
 
 
 def test_no_process_is_left_when_the_task_is_interrupted(plan, settings, frames, tmp_path, monkeypatch):

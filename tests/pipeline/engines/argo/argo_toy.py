@@ -32,7 +32,7 @@ class Start(TaskOP):
 
 class Square(FanOutOP):
     artifacts = ("state",)
-    numbers = ("iteration",)
+    parameters = ("iteration",)
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         index = inputs["index"]
@@ -45,9 +45,9 @@ class Square(FanOutOP):
 
 class Gather(TaskOP):
     artifacts = ("state", "squares*")
-    numbers = ("iteration",)
+    parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int, "force_mae_meV_A": float}
-    page = "page.html"
+    html_page = "page.html"
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         good = require_success(results(inputs["squares"]), settings["ratio"], "squares")
@@ -90,7 +90,7 @@ def build(folder: Path, text: Path, options: dict[str, Any], platform: Platform 
         return last, "state"
 
     flow.stage("02-loop")
-    state = flow.loop("learning", {"state": state}, body)
+    state = flow.loop("concurrent-learning", {"state": state}, body)
     flow.stage("03-end")
     flow.step("end", End, {"fatal": options.get("fatal", False)}, title="End", artifacts={"state": state})
     return flow

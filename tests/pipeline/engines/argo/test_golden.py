@@ -16,7 +16,7 @@ from dpa_sse.pipeline.flows.render import render
 ROOT = Path(__file__).resolve().parents[4]
 GOLDEN = ROOT / "tests" / "golden" / "argo-learning.yaml"
 SMALL = ("pretrain=null", "downstream=null", "finetune=null", "distill=null", "md=null", "name=golden",
-         "cluster.preset=spot", "cluster.suspend=[after-learning]", "failure.task_timeout_min=60")
+         "cluster.preset=spot", "cluster.suspend=[after-concurrent-learning]", "failure.task_timeout_min=60")
 
 
 def test_workflow_is_as_agreed() -> None:

@@ -123,12 +123,12 @@ def test_raw_inputs_are_read_as_a_path(workflow: dict[str, Any]) -> None:
 
 def test_no_step_that_is_read_from_can_be_skipped(workflow: dict[str, Any]) -> None:
     conditional = {step["name"] for step in steps(workflow) if "when" in step}
-    assert conditional == {"learning-next"}
-    uses = [value for path, value in leaves(workflow) if isinstance(value, str) and "learning-next" in value
+    assert conditional == {"concurrent-learning-next"}
+    uses = [value for path, value in leaves(workflow) if isinstance(value, str) and "concurrent-learning-next" in value
             and not path.endswith((".name", ".value"))]
     assert uses == [
         "(steps['merge'].outputs.parameters['finished'] == 'true' ? steps['merge'].outputs.artifacts['out'] : "
-        "steps['learning-next'].outputs.artifacts['out'])"
+        "steps['concurrent-learning-next'].outputs.artifacts['out'])"
     ]
 
 
@@ -152,7 +152,7 @@ def test_deadlines_are_the_pods_own(workflow: dict[str, Any]) -> None:
 def test_long_loops_are_refused() -> None:
     stages = '[{"temperatures_K": [50], "steps": 10, "max_iterations": 91}]'
     with pytest.raises(InputError, match="90"):
-        rendered(MOCK, f"learning.stages={stages}")
+        rendered(MOCK, f"concurrent_learning.stages={stages}")
 
 
 def test_too_large_inputs_are_refused_with_an_explanation(tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_names_are_unique_and_mean_something(workflow: dict[str, Any]) -> None:
 
 
 def test_few_pods_per_iteration(workflow: dict[str, Any]) -> None:
-    loop = next(t for t in workflow["spec"]["templates"] if t["name"] == "learning-loop")
+    loop = next(t for t in workflow["spec"]["templates"] if t["name"] == "concurrent-learning-loop")
     single = [step for group in loop["steps"] for step in group
-              if "withParam" not in step and step["template"] != "learning-loop"]
+              if "withParam" not in step and step["template"] != "concurrent-learning-loop"]
     assert len(single) <= 8
 
 
@@ -254,7 +254,7 @@ def test_results_stay_and_the_rest_is_tidied(workflow: dict[str, Any]) -> None:
 
 def test_pages_and_metrics(workflow: dict[str, Any]) -> None:
     by_name = {template["name"]: template for template in pods(workflow)}
-    for name, page in (("merge", "learning.html"), ("report", "report.html")):
+    for name, page in (("merge", "concurrent_learning.html"), ("report", "report.html")):
         item = next(item for item in by_name[name]["outputs"]["artifacts"] if item["name"] == "page")
         assert item["path"].endswith(page)
         assert item["archive"] == {"none": {}}
@@ -267,10 +267,10 @@ def test_pages_and_metrics(workflow: dict[str, Any]) -> None:
 
 
 def test_gates_wait_where_they_should() -> None:
-    made = rendered(MOCK, "cluster.suspend=[after-learning, before-md]").workflow
+    made = rendered(MOCK, "cluster.suspend=[after-concurrent-learning, before-md]").workflow
     main = next(t for t in made["spec"]["templates"] if t["name"] == made["spec"]["entrypoint"])
     order = [group[0]["name"] for group in main["steps"]]
-    assert order[order.index("after-learning") - 1] == "learning"
+    assert order[order.index("after-concurrent-learning") - 1] == "concurrent-learning"
     assert order.index("before-md") + 1 == order.index("md")
 
 
@@ -334,15 +334,15 @@ def test_the_paper_in_full_size() -> None:
     assert made.remarks == []
     located = load_checked(config)
     assert len(located.project.systems) == 41
-    assert located.project.learning.models == 4
-    assert sum(stage.max_iterations for stage in located.project.learning.stages) == 20
+    assert located.project.concurrent_learning.models == 4
+    assert sum(stage.max_iterations for stage in located.project.concurrent_learning.stages) == 20
     many = rendered(config, "cluster.overrides={}")
     assert "node status offloading" in many.remarks[0]
 
 
 @pytest.mark.parametrize(("stage", "inputs", "steps"), [
-    ("data", [], ["aimd", "aimd-init", "collect", "learning", "perturb", "report"]),
-    ("pretrain", ["campaign"], ["pretrain", "report"]),
+    ("data", [], ["aimd", "aimd-init", "collect", "concurrent-learning", "perturb", "report"]),
+    ("pretrain", ["training_data"], ["pretrain", "report"]),
     ("distill", ["pretrained", "variants"], ["student", "teacher-labels"]),
     ("md", ["student"], ["conductivity", "md", "md-init", "prepare-md", "report"]),
     ("conductivity", ["trajectories"], ["conductivity", "report"]),

@@ -121,7 +121,7 @@ def test_status_tells_the_stages_and_why(fake: FakeCluster, packed: bool) -> Non
     stages = {stage["name"]: stage for stage in json.loads(dpa_sse("status", name, "--json"))["stages"]}
     assert (stages["01-perturb"]["status"], stages["01-perturb"]["seconds"]) == ("done", 120)
     assert (stages["02-seed"]["done"], stages["02-seed"]["running"], stages["02-seed"]["tasks"]) == (3, 1, 5)
-    assert stages["03-learning"]["failed"] == 1
+    assert stages["03-concurrent-learning"]["failed"] == 1
     assert stages["04-pretrain"]["status"] == "waiting"
 
 
@@ -135,10 +135,10 @@ def test_a_stage_in_which_the_run_has_failed_is_called_so(fake: FakeCluster) -> 
     )
     set_status(fake, name, "Failed", *parts)
     stages = {stage["name"]: stage["status"] for stage in json.loads(dpa_sse("status", name, "--json"))["stages"]}
-    assert stages["03-learning"] == "failed"
+    assert stages["03-concurrent-learning"] == "failed"
     set_status(fake, name, "Running", *parts)
     stages = {stage["name"]: stage["status"] for stage in json.loads(dpa_sse("status", name, "--json"))["stages"]}
-    assert stages["03-learning"] == "running"
+    assert stages["03-concurrent-learning"] == "running"
 
 
 def test_watch_ends_with_the_workflow(fake: FakeCluster) -> None:

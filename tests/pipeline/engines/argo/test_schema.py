@@ -84,7 +84,7 @@ def breaches(data: Any, rule: dict[str, Any], path: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("overrides", [
-    (), ("cluster.preset=spot", "cluster.suspend=[after-learning, before-md]", "failure.task_timeout_min=5"),
+    (), ("cluster.preset=spot", "cluster.suspend=[after-concurrent-learning, before-md]", "failure.task_timeout_min=5"),
     ("cluster.overrides={pods.label.mounts: [{claim: vasp, path: /opt/vasp}], pods.label.disk: 5Gi, "
      "images.pull_secrets: [mine]}",),
 ])
