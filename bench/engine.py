@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TOYS = Path(__file__).resolve().parents[1] / "tests" / "engine"
+TOYS = Path(__file__).resolve().parents[1] / "tests" / "pipeline" / "engines" / "local"
 MAX_CPU_PER_TASK_S = 0.05
 MAX_CHAIN_OVERHEAD_S = 2.0
 

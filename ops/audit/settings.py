@@ -14,6 +14,7 @@ from dpa_sse.ops.data.formats import files_of, find_format
 from dpa_sse.ops.data.incar import LABEL_TAGS, value_text
 from dpa_sse.ops.data.level_of_theory import Level, join_levels
 from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.results.status import TaskStatus
 
 
 def levels_of(path: Path, form: str) -> list[tuple[str, Level]]:
@@ -24,11 +25,12 @@ def levels_of(path: Path, form: str) -> list[tuple[str, Level]]:
     """
     if form == "vasprun":
         return [(f"{file.parent.name}/{file.name}", _vasprun_level(file)) for file in files_of(path, find_format(form))]
-    for file in (dataset_of(path) / "dataset.json", path / "status.json"):
-        level = read_json(file).get("level") if file.is_file() else None
-        if level is not None:
-            return [(path.resolve().name, level)]
-    return []
+    file = dataset_of(path) / "dataset.json"
+    status = TaskStatus.read_if_there(path)
+    level: Level | None = read_json(file).get("level") if file.is_file() else None
+    if level is None and status is not None:
+        level = status.level
+    return [(path.resolve().name, level)] if level is not None else []
 
 
 def check_levels(levels: Sequence[tuple[str, Level]]) -> tuple[list[Level], list[Finding]]:

@@ -34,7 +34,7 @@ import numpy as np
 
 from dpa_sse.ops.conductivity import arrhenius
 from dpa_sse.ops.conductivity.digits import with_interval
-from dpa_sse.ops.conductivity.estimate import DIFFUSIVE, estimate_self
+from dpa_sse.ops.conductivity.estimate import estimate_self
 from dpa_sse.ops.conductivity.readers.formats import open_trajectory
 from dpa_sse.ops.conductivity.readers.points_table import read_measured, read_points
 from dpa_sse.ops.conductivity.readers.sources import Source, find_sources
@@ -44,6 +44,7 @@ from dpa_sse.ops.conductivity.tables import write_tables
 from dpa_sse.ops.conductivity.tracks import follow
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import jsonable, write_json
+from dpa_sse.ops.results.status import TaskStatus
 
 SCHEMA = 1
 
@@ -102,11 +103,7 @@ def analyse_folder(
         from dpa_sse.ops.conductivity.figures.draw import write_figures
 
         write_figures(runs, result, settings, out / "figures", measured)
-    items = [
-        {"index": k, "status": "ok" if run.verdict == DIFFUSIVE else "failed", "reason": run.verdict}
-        for k, run in enumerate(runs)
-    ]
-    write_json(out / "status.json", {"status": "ok" if runs else "empty", "reason": "", "items": items})
+    TaskStatus(status="ok" if runs else "empty").write(out)
     return result
 
 

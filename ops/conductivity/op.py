@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.task import TaskOP
 
@@ -21,6 +22,8 @@ class Conductivity(TaskOP):
         """Write ``conductivity.json``, tables and figures."""
         from dpa_sse.ops.conductivity.analyse import analyse_folder
 
-        sources = results(inputs["trajectories"]) or inputs["trajectories"]
+        runs = results(inputs["trajectories"])
+        require_success(runs, settings["min_success_ratio"], "production MD", usable=False)
+        sources = runs or inputs["trajectories"]
         found = analyse_folder(sources, ConductivitySettings(**settings["conductivity"]), out)
         return {"sigma_300K_mS_cm": found["arrhenius"].get("sigma_300K_mS_cm")}

@@ -13,8 +13,8 @@ from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
 from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of
 from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.success import require_success, status_of
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
 from dpa_sse.ops.training.presets import preset_input
@@ -76,7 +76,8 @@ class LabelWithTeacher(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``dataset/`` and ``filter.json``."""
-        folders = require_success(results(inputs["trajectories"]), settings["min_success_ratio"], "teacher MD")
+        runs = require_success(results(inputs["trajectories"]), settings["min_success_ratio"], "teacher MD")
+        folders = [folder for folder, status in runs if status.usable]
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         label_with_teacher(
             teacher / "model.pth", folders, settings["type_map"], DistillSettings(**settings["distill"]),
@@ -93,7 +94,10 @@ class LabelSelfExploration(TaskOP):
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
         """Write ``dataset/`` with both, and ``filter.json`` of the new frames."""
-        folders = [folder for folder in results(inputs["trajectories"]) if status_of(folder)[0] in ("ok", "partial")]
+        runs = require_success(
+            results(inputs["trajectories"]), settings["min_success_ratio"], "MD with the first student", usable=False
+        )
+        folders = [folder for folder, status in runs if status.usable]
         before = dataset_of(inputs["teacher_data"])
         if not folders:  # no run lasted: nothing to learn from
             merge_datasets([before], out / DATASET)

@@ -16,8 +16,8 @@ from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
+from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.success import require_success
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
 
@@ -74,10 +74,12 @@ class SelectCandidates(TaskOP):
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
         """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
         learning = ConcurrentLearningSettings(**settings["concurrent_learning"])
+        explored = results(inputs["explored"])
+        require_success(explored, settings["min_success_ratio"], "exploration", usable=False)
         report = select_candidates(
             read_state(inputs["training_data"], learning),
             learning,
-            results(inputs["explored"]),
+            explored,
             dataset_of(inputs["training_data"]),
             settings["seed"],
             out,

@@ -13,6 +13,7 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.simulate import Job, Outcome, finish, simulate_all
 from dpa_sse.ops.md.tasks import make_job, run_record
+from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -89,7 +90,7 @@ def _run_missing(
     for model, path in enumerate(models):
         for number, (system, atoms) in enumerate(starts.items()):
             folder = _folder(out, model, number)
-            if (folder / "status.json").exists():
+            if TaskStatus.path_in(folder).exists():
                 continue
             folder.mkdir(parents=True, exist_ok=True)
             task = {

@@ -18,6 +18,7 @@ from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
 from dpa_sse.ops.md.trajectory import Frame, read_frames
+from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -111,13 +112,11 @@ def read_explorations(results: Sequence[Path]) -> tuple[list[Exploration], list[
     """Return the runs that gave frames, and the tasks that failed with their reasons."""
     runs, failures = [], []
     for folder in results:
-        status = read_json(folder / "status.json") if (folder / "status.json").exists() else None
-        if status is None:
-            failures.append({"task": folder.name, "reason": "no status.json"})
-        elif status["status"] == "failed":
-            failures.append({"task": folder.name, "reason": status["reason"]})
-        elif status["status"] != "empty":
+        status = TaskStatus.of_folder(folder)
+        if status.usable:
             runs.append(_read_exploration(folder))
+        elif status.status == "failed":
+            failures.append({"task": folder.name, "reason": status.reason})
     return runs, failures
 
 

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpa_sse.ops.core.errors import PipelineError, TransientError
-from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.labelers.base import (
     AimdRun,
     CalculatorLabeler,
     NativeAimd,
-    is_finished,
     level_of,
     one_line,
-    status_record,
 )
 from dpa_sse.ops.labelers.dynamics import LARGEST_FORCE_EV_A, ExplodedError, run_dynamics
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
+from dpa_sse.ops.results.status import EMPTY, DroppedStep, TaskStatus, TrajectoryRecord, is_finished
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed:
     if is_finished(out):
         return
     if not (task / "cell.extxyz").is_file():
-        write_json(out / "status.json", status_record([]))
+        EMPTY.write(out)
         return
     atoms = read_frames(task / "cell.extxyz")[0]
     start, end = settings.temperatures_of(int(atoms.info.get("perturbation", 0)))
@@ -66,11 +64,11 @@ def run_aimd(task: Path, labeler: LabelerSettings, settings: AimdSettings, seed:
         record = _run_with_calculator(run, maker, out)
     else:
         raise TypeError(f"the labeler {labeler.kind} offers no molecular dynamics")
-    write_json(out / "status.json", record)
+    record.write(out)
 
 
-def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> dict[str, Any]:
-    """Let ASE drive the dynamics; return the content of ``status.json``."""
+def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> TaskStatus:
+    """Let ASE drive the dynamics; return how it ended."""
     from dpa_sse.ops.labelers.recording_calculator import RecordedCalculator
 
     atoms = run.atoms.copy()
@@ -87,11 +85,11 @@ def _run_with_calculator(run: AimdRun, maker: CalculatorLabeler, out: Path) -> d
             reason = str(error) if isinstance(error, ExplodedError) else one_line(error)
     partial.replace(out / "frames.extxyz")
     record.unlink(missing_ok=True)
-    return _record(run, written[0], reason)
+    return _status(run, written[0], reason)
 
 
-def _run_native(run: AimdRun, maker: NativeAimd, out: Path, work: Path) -> dict[str, Any]:
-    """Let the labeler drive the dynamics; return the content of ``status.json``."""
+def _run_native(run: AimdRun, maker: NativeAimd, out: Path, work: Path) -> TaskStatus:
+    """Let the labeler drive the dynamics; return how it ended."""
     try:
         result = maker.aimd(run, work)
     except PipelineError:  # the task may end here for good: the frames so far count
@@ -100,13 +98,15 @@ def _run_native(run: AimdRun, maker: NativeAimd, out: Path, work: Path) -> dict[
         raise
     frames, reason = _before_explosion(result.frames)
     write_frames(out / "frames.extxyz", frames)
-    record = _record(run, len(frames), reason or result.reason) | level_of(maker, frames)
-    if result.dropped:
-        remark = f"{len(result.dropped)} of {len(result.dropped) + len(result.frames)} frames without label"
-        record["reason"] = "; ".join(part for part in (record["reason"], remark) if part)
-        record["status"] = "partial" if frames else "failed"
-        record["dropped"] = [{"step": step, "status": status, "reason": why} for step, status, why in result.dropped]
-    return record
+    status = _status(run, len(frames), reason or result.reason, level_of(maker, frames))
+    if not result.dropped:
+        return status
+    remark = f"{len(result.dropped)} of {len(result.dropped) + len(result.frames)} frames without label"
+    dropped = tuple(DroppedStep(step=step, status=why, reason=reason) for step, why, reason in result.dropped)
+    return status.model_copy(update={
+        "status": "partial" if frames else "failed", "dropped": dropped,
+        "reason": "; ".join(part for part in (status.reason, remark) if part),
+    })
 
 
 def _before_explosion(frames: list[Atoms]) -> tuple[list[Atoms], str]:
@@ -118,14 +118,12 @@ def _before_explosion(frames: list[Atoms]) -> tuple[list[Atoms], str]:
     return frames, ""
 
 
-def _record(run: AimdRun, frames: int, reason: str) -> dict[str, Any]:
-    """Return the content of ``status.json``: a run that broke off late still teaches."""
-    record = status_record([("failed", reason) if reason else ("ok", "")])
-    if reason and frames:
-        record["status"] = "partial"
+def _status(run: AimdRun, frames: int, reason: str, level: dict[str, Any] | None = None) -> TaskStatus:
+    """Return how a run ended: one that broke off late is of use."""
     info = run.atoms.info
-    return record | {
-        "system": str(info.get("system", "")), "trajectory": str(info.get("trajectory", "")),
-        "temperature_K": run.temperature_K, "end_temperature_K": run.end_temperature_K, "frames": frames,
-        "steps": run.settings.steps,
-    }
+    record = TrajectoryRecord(
+        system=str(info.get("system", "")), trajectory=str(info.get("trajectory", "")), frames=frames,
+        temperature_K=run.temperature_K, end_temperature_K=run.end_temperature_K, steps=run.settings.steps,
+    )
+    status = TaskStatus.of_items([("failed", reason) if reason else ("ok", "")], level=level, run=record)
+    return status.model_copy(update={"status": "partial"}) if reason and frames else status

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from dpa_sse.ops.core.errors import TransientError
-from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.data.convert import with_results
+from dpa_sse.ops.results.status import ItemStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from dpa_sse.ops.labelers.settings import AimdSettings
 
-FrameStatus = Literal["ok", "not converged", "failed"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class LabelResult:
     """Outcome for one frame: labelled atoms when ``status`` is ok, else the reason."""
 
     atoms: Atoms | None
-    status: FrameStatus = "ok"
+    status: ItemStatus = "ok"
     reason: str = ""
 
 
@@ -74,15 +73,12 @@ class AimdResult:
 
     frames: list[Atoms]
     reason: str = ""
-    dropped: list[tuple[int, FrameStatus, str]] = field(default_factory=list)
+    dropped: list[tuple[int, ItemStatus, str]] = field(default_factory=list)
 
 
-def level_of(maker: Any, frames: Sequence[Atoms]) -> dict[str, Any]:
-    """Return ``{"level": ...}`` for ``status.json`` where the labeler tells the level of theory of its labels.
-
-    It has a method ``level(frames)`` then; :mod:`dpa_sse.ops.data.level_of_theory` keeps different levels apart.
-    """
-    return {"level": maker.level(frames)} if hasattr(maker, "level") and frames else {}
+def level_of(labeler: Any, frames: Sequence[Atoms]) -> dict[str, Any] | None:
+    """Return the level of theory of labels, where the labeler tells it (``level(frames)``)."""
+    return labeler.level(frames) if hasattr(labeler, "level") and frames else None
 
 
 class Labeler(Protocol):
@@ -162,20 +158,3 @@ def one_line(error: BaseException) -> str:
     """Return the type and the first line of an error."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-def is_finished(out: Path) -> bool:
-    """Return whether a task has its result; one that failed as a whole is tried again."""
-    path = out / "status.json"
-    return path.is_file() and read_json(path)["status"] != "failed"
-
-
-def status_record(items: Sequence[tuple[FrameStatus, str]]) -> dict[str, Any]:
-    """Return the content of ``status.json`` for the items of one task, in order."""
-    good = sum(status == "ok" for status, _ in items)
-    reasons = sorted({reason or status for status, reason in items if status != "ok"})
-    overall = "empty" if not items else "ok" if good == len(items) else "partial" if good else "failed"
-    return {
-        "status": overall, "reason": "; ".join(reasons),
-        "items": [{"index": k, "status": status, "reason": reason} for k, (status, reason) in enumerate(items)],
-    }

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpa_sse.ops.core.errors import PipelineError
-from dpa_sse.ops.core.files import jsonable, sha256_file, write_json
+from dpa_sse.ops.core.files import jsonable, sha256_file
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import LabelResult, is_finished, level_of, status_record
+from dpa_sse.ops.labelers.base import LabelResult, level_of
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import LabelerSettings
+from dpa_sse.ops.results.status import EMPTY, TaskStatus, is_finished
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
         return
     source = task / "frames.extxyz"
     if not source.is_file():
-        write_json(out / "status.json", status_record([]))
+        EMPTY.write(out)
         return
     frames = read_frames(source)
     partial = out / "labels.jsonl.partial"
@@ -69,8 +70,8 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
                 synced = time.monotonic()
     labelled = _labelled_frames(frames, done)
     write_frames(out / "frames.extxyz", labelled)
-    status = status_record([(record["status"], record["reason"]) for record in done])
-    write_json(out / "status.json", status | level_of(maker, labelled))
+    items = [(record["status"], record["reason"]) for record in done]
+    TaskStatus.of_items(items, level=level_of(maker, labelled)).write(out)
     partial.unlink()
 
 

@@ -25,6 +25,7 @@ from dpa_sse.ops.md.lammps import WARM_UP, Simulation, input_text, lammps_comman
 from dpa_sse.ops.md.monitor import Monitor, Problem
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
 from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -279,9 +280,9 @@ def finish(out: Path, outcome: Outcome, record: dict[str, Any], *, partial: bool
     }
     write_json(out / "run.json", run)
     good = outcome.status == "ok"
-    status = "ok" if good else "partial" if partial else "failed"
-    reason = "" if good else f"{outcome.status}: {outcome.reason}"
-    final = outcome.status in ("exploded", "melted")  # a result of the model, not a mishap: trying again is no use
-    item = {"index": 0, "status": "failed" if status == "failed" else "ok", "reason": reason}
-    write_json(out / "status.json", {"status": status, "reason": reason, "items": [item], "final": final})
+    TaskStatus(
+        status="ok" if good else "partial" if partial else "failed",
+        reason="" if good else f"{outcome.status}: {outcome.reason}",
+        final=outcome.status in ("exploded", "melted"),  # a result about the model: trying again is no use
+    ).write(out)
     shutil.rmtree(out / "work", ignore_errors=True)

@@ -12,6 +12,7 @@ from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.md.lammps import Simulation
 from dpa_sse.ops.md.monitor import temperature_limit
 from dpa_sse.ops.md.simulate import Job
+from dpa_sse.ops.results.status import EMPTY, TaskStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -40,12 +41,12 @@ def read_task(task: Path) -> tuple[Atoms, dict[str, Any]] | None:
 def finished(out: Path) -> bool:
     """Say whether a task was finished before; makes its folder otherwise."""
     out.mkdir(parents=True, exist_ok=True)
-    return (out / "status.json").exists()
+    return TaskStatus.path_in(out).exists()
 
 
 def write_empty(out: Path) -> None:
     """Write the status of a task that does not exist in this iteration."""
-    write_json(out / "status.json", {"status": "empty", "reason": "", "items": []})
+    EMPTY.write(out)
 
 
 def read_cells(path: Path) -> list[Atoms]:

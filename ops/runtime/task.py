@@ -30,6 +30,7 @@ from dflow.python import TransientError as DflowTransientError
 
 from dpa_sse.ops.core.errors import PipelineError, TransientError
 from dpa_sse.ops.core.files import read_json, sha256_file, walk_files, write_json
+from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.runtime import events
 from dpa_sse.ops.runtime.groups import members, results
 from dpa_sse.ops.runtime.inline import decode
@@ -149,7 +150,7 @@ class TaskOP(OP):
             events.emit("cached", stage, task, folder=folder)
             return folder, saved.values
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "status.json").unlink(missing_ok=True)  # of an attempt that failed
+        TaskStatus.path_in(folder).unlink(missing_ok=True)  # of an attempt that failed
         events.emit("start", stage, task, folder=folder, checkpoint=bool(saved) or None)
         start = time.monotonic()
         try:
@@ -245,7 +246,7 @@ class FanOutOP(TaskOP):
         except Exception as error:  # whatever went wrong here must not stop the siblings
             reason = str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
             (folder / "error.log").write_text(traceback.format_exc())
-            write_json(folder / "status.json", {"status": "failed", "reason": reason, "items": []})
+            TaskStatus(status="failed", reason=reason).write(folder)
             return {}
 
 
@@ -336,14 +337,12 @@ def _digest_part(root: Path, part: str) -> Any:
 
 def _outcome(folder: Path) -> tuple[str | None, bool, str | None]:
     """Return why a task failed, whether trying again would be useless, and a remark of one that succeeded in part."""
-    try:
-        status = read_json(folder / "status.json")
-    except FileNotFoundError:
+    status = TaskStatus.read_if_there(folder)
+    if status is None:
         return None, False, None
-    reason = status.get("reason") or None
-    if status.get("status") != "failed":
-        return None, False, reason
-    return reason or "failed", bool(status.get("final")), None
+    if status.status != "failed":
+        return None, False, status.reason or None
+    return status.reason or "failed", status.final, None
 
 
 def _publish(source: Path, target: Path) -> Path:

@@ -10,8 +10,8 @@ from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.results.status import TaskStatus, require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.success import require_success
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.training.presets import lower_start_rate, preset_input, read_settings
 from dpa_sse.ops.training.settings import FinetuneSettings
@@ -40,7 +40,7 @@ class TrainMember(FanOutOP):
         if init is not None:
             lower_start_rate(data)
         train_model(data, out, init_model=init, preset=train["preset"], seed=seed)
-        write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
+        TaskStatus(status="ok").write(out)
 
 
 class Pretrain(TaskOP):
@@ -98,7 +98,7 @@ class TrainVariant(FanOutOP):
                 base_dataset=dataset_of(base) if base else None,
             )
         write_json(out / "model.json", {**read_json(out / "model.json"), "preset": settings["pretrain"]["preset"]})
-        write_json(out / "status.json", {"status": "ok", "reason": "", "items": []})
+        TaskStatus(status="ok").write(out)
 
 
 class EvaluateVariants(TaskOP):

@@ -52,7 +52,7 @@ def add_training_data(flow: ProjectFlow) -> Any | None:
 
 
 def add_learning(flow: ProjectFlow, training_data: Any, cells: Any) -> Any:
-    """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final campaign."""
+    """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final data."""
     project, learning = flow.project, flow.project.concurrent_learning
     assert learning is not None  # noqa: S101  (for the type checker)
     settings = flow.settings(concurrent_learning=learning)
@@ -78,7 +78,7 @@ def add_learning(flow: ProjectFlow, training_data: Any, cells: Any) -> Any:
             artifacts={"assembled": assembled}, gpu=True, grouped=False,
         )
         selected = flow.step(
-            "select", SelectCandidates, settings, title="Selection",
+            "select", SelectCandidates, flow.fan_in_settings(concurrent_learning=learning), title="Selection",
             artifacts={
                 "training_data": inputs["training_data"], "assembled": assembled,
                 "explored": explored.outputs.artifacts["out"],

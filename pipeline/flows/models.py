@@ -110,7 +110,7 @@ def add_distillation(flow: ProjectFlow, artifacts: Mapping[str, Any]) -> tuple[A
         ).outputs.artifacts["out"]
         data = flow.step(
             "self-exploration-labels", LabelSelfExploration,
-            flow.settings(distill=flow.subset(distill, *sampling, "self_exploration")),
+            flow.fan_in_settings(distill=flow.subset(distill, *sampling, "self_exploration")),
             title="Teacher labels for it",
             artifacts={"teacher_data": teacher_data, "trajectories": tried, **teacher}, gpu=True,
         ).outputs.artifacts["out"]

@@ -33,7 +33,7 @@ def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
     ).outputs.artifacts["out"]
     flow.stage("08-conductivity")
     analysis = flow.step(
-        "conductivity", Conductivity, flow.settings(conductivity=project.conductivity), title="Conductivity",
+        "conductivity", Conductivity, flow.fan_in_settings(conductivity=project.conductivity), title="Conductivity",
         artifacts={"trajectories": runs},
     ).outputs.artifacts["out"]
     return runs, analysis

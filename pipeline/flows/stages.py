@@ -69,8 +69,8 @@ def _md(flow: ProjectFlow, given: dict[str, Any]) -> dict[str, Any]:
 def _conductivity(flow: ProjectFlow, given: dict[str, Any]) -> dict[str, Any]:
     flow.stage("08-conductivity")
     analysis = flow.step(
-        "conductivity", Conductivity, flow.settings(conductivity=flow.project.conductivity), title="Conductivity",
-        artifacts=given,
+        "conductivity", Conductivity, flow.fan_in_settings(conductivity=flow.project.conductivity),
+        title="Conductivity", artifacts=given,
     ).outputs.artifacts["out"]
     return {"conductivity": analysis}
 

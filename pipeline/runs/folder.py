@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.runtime.events import LOG
 from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.runtime.events import LOG
 from dpa_sse.pipeline.runs.stage_times import StageClock, counted, split_starts, stage_clocks
 
 CONFIG = "config.resolved.yaml"

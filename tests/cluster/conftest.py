@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MOCK = ROOT / "tests" / "flow" / "mock.yaml"
+MOCK = ROOT / "tests" / "pipeline" / "flows" / "mock.yaml"
 NAMESPACE = "dpa-sse"
 PRESET = os.environ.get("DPA_SSE_TEST_PRESET", "tiny")
 ENDED = {"Succeeded", "Failed", "Error"}

@@ -12,6 +12,7 @@ from dpa_sse.ops.conductivity.readers.formats import kind_by_name, sniff
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.results.status import TaskStatus
 
 _TEMPERATURE = re.compile(
     r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{2,4})(?=$|[_\-. /])"
@@ -96,11 +97,11 @@ def _expand(path: Path, options: SourceOptions) -> list[Source]:
 def _md_source(folder: Path, options: SourceOptions) -> Source | None:
     """Return the source of an MD folder of the pipeline; None for one in which there was nothing to do."""
     facts: dict[str, Any] = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    status: dict[str, Any] = read_json(folder / "status.json") if (folder / "status.json").is_file() else {}
+    status = TaskStatus.of_folder(folder)
     if not facts:
-        if status.get("status") == "empty":
+        if status.status == "empty":
             return None
-        facts = {"status": "failed", "reason": status.get("reason") or "the run left no run.json"}
+        facts = {"status": "failed", "reason": status.reason or "the run left no run.json"}
     system = options.system or str(facts.get("system") or folder.name)
     temperature = options.temperature_K or facts.get("temperature_K")
     failure = ""

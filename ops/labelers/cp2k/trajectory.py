@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun
 from dpa_sse.ops.labelers.cp2k.inputs import PROJECT, dynamics_input
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputError, has_ended, read_evaluations
 from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k
 from dpa_sse.ops.labelers.cp2k.sections import parse
 from dpa_sse.ops.labelers.settings import Cp2kSettings
+from dpa_sse.ops.results.status import ItemStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -81,7 +82,7 @@ def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Pa
 def _result(run: AimdRun, steps: dict[int, Step], reason: str) -> AimdResult:
     """Pick the sampled steps; those without converged SCF are no labels."""
     frames: list[Atoms] = []
-    dropped: list[tuple[int, FrameStatus, str]] = []
+    dropped: list[tuple[int, ItemStatus, str]] = []
     last = max(steps, default=-1)
     if not reason and last < run.settings.steps:
         reason = f"CP2K stopped after step {last} of {run.settings.steps}"

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.data.incar import Value
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, FrameStatus
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun
 from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.job import Outcome, last_words, run_vasp, species_order, tidy, write_inputs
 from dpa_sse.ops.labelers.vasp.potcar import Potcar
 from dpa_sse.ops.labelers.vasp.results import Step, label_of, read_steps
+from dpa_sse.ops.results.status import ItemStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -247,11 +248,11 @@ def _atoms_of(run: AimdRun, step: Step) -> Atoms:
     return atoms
 
 
-def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[tuple[int, FrameStatus, str]]]:
+def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[tuple[int, ItemStatus, str]]]:
     """Return every ``sample_every``-th frame with its label, and what the others lack."""
     _, order = species_order(run.atoms)
     frames: list[Atoms] = []
-    dropped: list[tuple[int, FrameStatus, str]] = []
+    dropped: list[tuple[int, ItemStatus, str]] = []
     for number in range(0, run.settings.steps + 1, run.settings.sample_every):
         if number not in steps:
             break

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.data.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
-from dpa_sse.ops.labelers.base import FrameStatus, LabelResult
+from dpa_sse.ops.labelers.base import LabelResult
+from dpa_sse.ops.results.status import ItemStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,7 +49,7 @@ class Step:
     energy: float
     forces: NDArray[np.float64]
     stress: NDArray[np.float64]
-    status: FrameStatus = "ok"
+    status: ItemStatus = "ok"
     reason: str = ""
 
 
@@ -166,7 +167,7 @@ def _step(data: Mapping[str, Any], count: int, nelm: int, *, stopped_inside: boo
     energy = float(data.get("e_fr_energy", np.nan))
     forces, kilobar = _array(data, "forces", (count, 3)), _array(data, "stress", (3, 3))
     cycles = len(data.get("electronic_steps", []))
-    status: FrameStatus = "ok"
+    status: ItemStatus = "ok"
     reason = ""
     if cycles >= nelm:
         status, reason = "not converged", f"no self-consistency after {cycles} electronic steps (NELM)"

@@ -14,9 +14,10 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from dpa_sse.ops.core.errors import InputError, TransientError
 from dpa_sse.ops.labelers import mock
-from dpa_sse.ops.labelers.base import label_with_calculator, status_record
+from dpa_sse.ops.labelers.base import label_with_calculator
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import AseSettings, MockSettings
+from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.perturb import perturb_atoms
 from dpa_sse.ops.structures.settings import SystemSettings
@@ -165,9 +166,9 @@ def test_bad_calculators_are_refused(name, arguments, message):
     [([], "empty"), ([("ok", "")], "ok"), ([("ok", ""), ("failed", "x")], "partial"), ([("failed", "x")], "failed")],
 )
 def test_status_record(items, status):
-    record = status_record(items)
-    assert record["status"] == status
-    assert len(record["items"]) == len(items)
+    record = TaskStatus.of_items(items)
+    assert record.status == status
+    assert len(record.items) == len(items)
 
 
 @pytest.mark.parametrize(("failure", "verdict"), [

@@ -9,6 +9,7 @@ from dpa_sse.ops.labelers import single_points as label_module
 from dpa_sse.ops.labelers.aimd import run_aimd
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, MockSettings
 from dpa_sse.ops.labelers.single_points import label_frames
+from dpa_sse.ops.results.status import EMPTY, TaskStatus
 from dpa_sse.ops.structures.build import write_cells
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.perturb import perturb_cells
@@ -107,7 +108,7 @@ def test_aimd_restarts_after_interruption(tasks, tmp_path):
                                  lambda task, out: label_frames(task, MockSettings(), out)])
 def test_missing_task_is_empty(tmp_path, run):
     run(tmp_path / "nothing", tmp_path / "out")
-    assert status(tmp_path / "out") == {"status": "empty", "reason": "", "items": []}
+    assert TaskStatus.read(tmp_path / "out") == EMPTY
 
 
 @pytest.fixture
@@ -227,7 +228,7 @@ def test_temperature_ramp(tasks, tmp_path, monkeypatch):
     from ase import units
 
     assert np.array(targets) / units.kB == pytest.approx(np.linspace(150, 500, 8))
-    assert status(tmp_path)["end_temperature_K"] == 500.0
+    assert status(tmp_path)["run"]["end_temperature_K"] == 500.0
 
 
 class Native:

@@ -241,7 +241,7 @@ def test_command_line_of_the_child_is_this_package() -> None:
         [sys.executable, "-c", code], env={**os.environ, **child_environment()}, cwd="/", capture_output=True,
         text=True, check=True,
     )
-    assert Path(done.stdout.strip()) == Path(__file__).parents[3] / "ops" / "training" / "worker.py"
+    assert Path(done.stdout.strip()).resolve() == Path(__file__).resolve().parents[3] / "ops" / "training" / "worker.py"
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ TOKENS = [
     "", "null", "true", "no", "-1", "0", "1e3", ".nan", "-.inf", "[]", "{}", "[1, 2]", "{a: 1}", "text", "'", '"', "*a",
     "&a", "!!str", "!x", "<<: 3", "? x", "- ", "\t", ": ", "#", "%", "@", "`", "|", ">", "\x00", "\u00e9", "1" * 30,
 ]
-PARTS = ["md", "replicas", "systems", "0", "name", "x", "concurrent_learning", "stages", "trust", "overrides", "pretrain", "[1]"]
+PARTS = ["md", "replicas", "systems", "0", "name", "x", "concurrent_learning", "stages", "trust", "overrides",
+         "pretrain", "[1]"]
 
 
 def damage(text: str, rng: random.Random) -> str:

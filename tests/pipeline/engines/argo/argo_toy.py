@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json, write_text
+from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.success import require_success
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Platform, Resources
 from dpa_sse.pipeline.graph import Flow
@@ -50,7 +50,8 @@ class Gather(TaskOP):
     html_page = "page.html"
 
     def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
-        good = require_success(results(inputs["squares"]), settings["ratio"], "squares")
+        found = require_success(results(inputs["squares"]), settings["ratio"], "squares")
+        good = [folder for folder, status in found if status.usable]
         numbers = [read_json(folder / "square.json") for folder in good]
         write_json(out / "state.json", [*read_json(inputs["state"] / "state.json"), sum(numbers)])
         write_text(out / "page.html", f"<p>{sum(numbers)}</p>")

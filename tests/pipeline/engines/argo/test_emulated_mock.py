@@ -17,7 +17,7 @@ from dpa_sse.pipeline.flows.render import render
 
 pytestmark = pytest.mark.slow
 
-MOCK = ROOT / "tests" / "flow" / "mock.yaml"
+MOCK = ROOT / "tests" / "pipeline" / "flows" / "mock.yaml"
 ONE_THREAD = "resources.threads_per_task=1"
 TRAJECTORIES = {"md-000": "md", "md-001": "md", "teacher-md-000": "teacher-md"}
 

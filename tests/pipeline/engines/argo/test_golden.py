@@ -20,7 +20,7 @@ SMALL = ("pretrain=null", "downstream=null", "finetune=null", "distill=null", "m
 
 
 def test_workflow_is_as_agreed() -> None:
-    located = load_checked(ROOT / "tests" / "flow" / "mock.yaml", SMALL)
+    located = load_checked(ROOT / "tests" / "pipeline" / "flows" / "mock.yaml", SMALL)
     workflow = render(located.project, located.base_dir).workflow
     for step in steps_of(workflow):
         for item in step.get("arguments", {}).get("artifacts", []):

@@ -12,7 +12,7 @@ from dpa_sse.pipeline.engines.argo.results import config_of
 from dpa_sse.pipeline.flows.render import render
 from dpa_sse.pipeline.runs.folder import split_task
 
-MOCK = Path(__file__).resolve().parents[4] / "tests" / "flow" / "mock.yaml"
+MOCK = Path(__file__).resolve().parents[4] / "tests" / "pipeline" / "flows" / "mock.yaml"
 
 
 def test_the_configuration_of_a_workflow_from_a_template_is_found() -> None:

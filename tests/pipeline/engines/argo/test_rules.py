@@ -22,7 +22,7 @@ from dpa_sse.pipeline.engines.argo.yaml_text import dump
 from dpa_sse.pipeline.flows.render import Rendered, render
 
 ROOT = Path(__file__).resolve().parents[4]
-MOCK = ROOT / "tests" / "flow" / "mock.yaml"
+MOCK = ROOT / "tests" / "pipeline" / "flows" / "mock.yaml"
 
 
 def rendered(config: Path, *overrides: str) -> Rendered:

@@ -25,7 +25,7 @@ from dpa_sse.pipeline.engines.argo import bucket as bucket_module
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import find_run
 
-MOCK = str(ROOT / "tests" / "flow" / "mock.yaml")
+MOCK = str(ROOT / "tests" / "pipeline" / "flows" / "mock.yaml")
 BEGUN, ENDED = "2026-01-01T10:00:00Z", "2026-01-01T10:02:00Z"
 
 

@@ -19,7 +19,7 @@ from dpa_sse.pipeline.engines.argo.yaml_text import dump
 from dpa_sse.pipeline.flows.render import render
 
 ROOT = Path(__file__).resolve().parents[4]
-MOCK = ROOT / "tests" / "flow" / "mock.yaml"
+MOCK = ROOT / "tests" / "pipeline" / "flows" / "mock.yaml"
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "integer": (int,),
     "number": (int, float),

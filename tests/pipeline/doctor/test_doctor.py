@@ -15,7 +15,7 @@ from dpa_sse.pipeline.doctor import installation as doctor
 from dpa_sse.pipeline.doctor import labelers as doctor_labelers
 from dpa_sse.pipeline.doctor.finding import Finding
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:

@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 ONE_THREAD = "resources.threads_per_task=1"
 COMMAND = [sys.executable, "-m", "dpa_sse.pipeline", "run", str(HERE / "mock.yaml"), "-s", ONE_THREAD]

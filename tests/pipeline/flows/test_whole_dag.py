@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 
 
 def dpa_sse(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -369,7 +369,7 @@ def test_several_folders_are_one_set_and_a_run_is_several(blocks, tmp_path):
         (run / "data" / name).symlink_to(tmp_path / "steps" / name)
     (run / "config.resolved.yaml").write_text("name: x\n")
     result = audit_data([run], out=tmp_path / "out")
-    assert [entry["title"] for entry in result["data_sets"]] == ["run/base", "run/distilled"]
+    assert [entry["title"] for entry in result["data_sets"]] == ["run/base", "run/teacher_data"]
     assert (tmp_path / "out/frames-2.csv").is_file()
     assert result["verdict"] == "sound"
 

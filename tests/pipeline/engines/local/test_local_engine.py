@@ -22,7 +22,7 @@ from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.runs.folder import Run, RunBusyError, open_run, split_task, stage_status
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[3]
 RUN_SCRIPT = """
 import sys
 from pathlib import Path

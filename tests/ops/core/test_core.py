@@ -16,7 +16,7 @@ from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.core.files import atomic_path, read_json, sha256_tree, write_csv, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.core.tools import available_threads, run_tool, tail, thread_environment
-from dpa_sse.ops.runtime.success import require_success
+from dpa_sse.ops.results.status import require_success
 
 
 def test_json_has_no_nan_and_knows_numpy(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_tool_dies_with_its_parent(tmp_path: Path) -> None:
         "child = 'import os,time; open(\"pid\",\"w\").write(str(os.getpid())); time.sleep(60)'\n"
         "run_tool([sys.executable, '-c', child], Path('l'), Path('.'))"
     )
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root})
     pid = tmp_path / "pid"
     deadline = time.monotonic() + 20
@@ -117,8 +117,9 @@ def test_failure_policy_lists_what_failed(tmp_path: Path) -> None:
         folder.mkdir()
         write_json(folder / "status.json", {"status": status, "reason": "out of memory" if status == "failed" else ""})
         folders.append(folder)
-    assert [f.name for f in require_success(folders, 0.6, "labels")] == ["task.000", "task.003"]
-    with pytest.raises(FatalError, match=r"2 of 3 tasks succeeded(.|\n)*task.001: out of memory"):
+    found = require_success(folders, 0.6, "labels")
+    assert [folder.name for folder, status in found if status.usable] == ["task.000", "task.003"]
+    with pytest.raises(FatalError, match=r"2 of 3 succeeded(.|\n)*task.001: out of memory"):
         require_success(folders, 0.9, "labels")
-    with pytest.raises(FatalError, match="did not finish"):
+    with pytest.raises(FatalError, match="left no folder"):
         require_success([tmp_path / "nothing"], 0.0, "labels")

@@ -149,7 +149,7 @@ op.execute(OPIO({"settings": Path("settings").resolve(), "group": 0, "group_size
 
 def test_a_terminated_pod_stores_its_state_and_the_next_one_goes_on(tmp_path: Path) -> None:
     """SIGTERM (a drained node, a preempted pod) is no failed task: the group ends with 143, nothing is published."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
     environment = {

@@ -1,0 +1,166 @@
+"""``status.json``: how a task ended; and the failure policy of a fan-out.
+
+The policy (``failure.min_success_ratio``) is the same for all fan-outs: labels, short AIMD, training, exploration,
+teacher MD, production MD.
+
+- What is counted are the items of a task (frames to label) where it has several, else the task itself.
+- An item with a usable result counts as a success, also where the task broke off later (``partial``).
+- A run that ended for a physical reason (``final``: exploded, melted) is a result about the model, not a failure of the
+  task; whether the model is good enough is judged elsewhere.
+- Empty tasks, which a loop keeps for iterations with more work, do not count.
+- A task without ``status.json`` has failed: it did not get to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.results.base import Result, ResultPart
+
+Status = Literal["ok", "partial", "failed", "empty"]
+ItemStatus = Literal["ok", "not converged", "failed"]
+LISTED = 20
+
+
+class TaskItem(ResultPart):
+    """The outcome of one item of a task, e.g. of one frame to label."""
+
+    index: int
+    status: ItemStatus
+    reason: str = ""
+
+
+class DroppedStep(ResultPart):
+    """A sampled step of a trajectory that has no sound label."""
+
+    step: int
+    status: ItemStatus
+    reason: str
+
+
+class TrajectoryRecord(ResultPart):
+    """What a labelled trajectory is of."""
+
+    system: str
+    trajectory: str
+    temperature_K: float
+    end_temperature_K: float
+    frames: int
+    steps: int
+
+
+class TaskStatus(Result):
+    """How a task ended.
+
+    Attributes
+    ----------
+    status : {"ok", "partial", "failed", "empty"}
+        ``partial``: there is a usable result, but not all of it; ``empty``: there was nothing to do.
+    reason : str
+        Why it is not ``ok``; may hold a remark where it is.
+    items : tuple of TaskItem
+        One for each item of the task.
+    final : bool
+        The run ended for a physical reason: running it again would not change that.
+    level : dict, optional
+        Level of theory of the labels.
+    dropped : tuple of DroppedStep
+        Steps of a trajectory without a label.
+    run : TrajectoryRecord, optional
+        Of a trajectory.
+    """
+
+    FILE: ClassVar[str] = "status.json"
+
+    status: Status
+    reason: str = ""
+    items: tuple[TaskItem, ...] = ()
+    final: bool = False
+    level: dict[str, Any] | None = None
+    dropped: tuple[DroppedStep, ...] = ()
+    run: TrajectoryRecord | None = None
+
+    @classmethod
+    def of_items(cls, items: Iterable[tuple[ItemStatus, str]], **more: Any) -> TaskStatus:
+        """Return the status of a task from the status and reason of its items, in order."""
+        listed = tuple(TaskItem(index=k, status=status, reason=reason) for k, (status, reason) in enumerate(items))
+        good = sum(item.status == "ok" for item in listed)
+        reasons = sorted({item.reason or item.status for item in listed if item.status != "ok"})
+        status: Status = "empty" if not listed else "ok" if good == len(listed) else "partial" if good else "failed"
+        return cls(status=status, reason="; ".join(reasons), items=listed, **more)
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> TaskStatus:
+        """Return the status of a task folder; one that left no ``status.json`` has failed."""
+        try:
+            return cls.read(folder)
+        except FileNotFoundError:
+            what = "status.json: it did not finish" if folder.is_dir() else "folder"
+            return cls(status="failed", reason=f"the task left no {what}")
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a result that later steps can use."""
+        return self.status in ("ok", "partial")
+
+    def successes(self) -> tuple[int, int]:
+        """Return how many successes the failure policy counts, and out of how many."""
+        if self.status == "empty":
+            return 0, 0
+        if len(self.items) > 1:
+            return sum(item.status == "ok" for item in self.items), len(self.items)
+        return int(self.usable or self.final), 1
+
+
+EMPTY = TaskStatus(status="empty")
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a task has its result; one that failed, other than for a physical reason, is tried again."""
+    status = TaskStatus.read_if_there(folder)
+    return status is not None and (status.status != "failed" or status.final)
+
+
+def require_success(
+    folders: Sequence[Path], ratio: float, what: str, *, usable: bool = True
+) -> list[tuple[Path, TaskStatus]]:
+    """Apply the failure policy to the results of a fan-out.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Result folders.
+    ratio : float
+        Share that must have succeeded (``failure.min_success_ratio``).
+    what : str
+        What the tasks did, for the message.
+    usable : bool
+        At least one of them must have left a usable result.
+
+    Returns
+    -------
+    list of tuple of Path and TaskStatus
+        All tasks that were not empty, also those that failed.
+
+    Raises
+    ------
+    FatalError
+        Too many failed, or no result is usable; the message lists the reasons.
+    """
+    found = [(folder, status) for folder in folders if (status := TaskStatus.of_folder(folder)).status != "empty"]
+    good, total = (sum(column) for column in zip((0, 0), *(status.successes() for _, status in found), strict=True))
+    none_usable = usable and found and not any(status.usable for _, status in found)
+    if good < ratio * total - 1e-9 or none_usable:
+        failed = [f"  {_name(folder)}: {status.reason}" for folder, status in found if status.status != "ok"]
+        more = [f"  and {len(failed) - LISTED} more"] if len(failed) > LISTED else []
+        why = "none with a usable result" if none_usable else f"fewer than min_success_ratio = {ratio:g}"
+        raise FatalError(f"{what}: {good} of {total} succeeded, {why}\n" + "\n".join([*failed[:LISTED], *more]))
+    return found
+
+
+def _name(folder: Path) -> str:
+    """Return the folder's name with its group's: ``group.001/task.003``."""
+    return f"{folder.parent.name}/{folder.name}"
