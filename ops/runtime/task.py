@@ -34,6 +34,7 @@ from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.runtime import events
 from dpa_sse.ops.runtime.groups import members, results
 from dpa_sse.ops.runtime.inline import decode
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.store import TaskStore, store_from_environment
 
 DONE = ".done.json"
@@ -71,6 +72,8 @@ class TaskOP(OP):
         For the tasks of a fan-out: inputs of which each task uses some files only, and their paths there (with
         ``{index}``). The task is then found again by what it works on, not by its number: a temperature or a system
         more does not repeat the others.
+    settings_class : type
+        What the task has to be told: :meth:`run` gets an object of this class as ``settings``.
     html_page : str
         File of the result that a person may want to look at (HTML), empty for none.
     """
@@ -85,8 +88,9 @@ class TaskOP(OP):
     image: ClassVar[str] = "base"
     resource_class: ClassVar[str] = "light"
     html_page: ClassVar[str] = ""
+    settings_class: ClassVar[type[TaskSettings] | None] = None
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any] | None:
+    def run(self, out: Path, settings: Any, **inputs: Any) -> dict[str, Any] | None:
         """Do the work: files into ``out``; returns the output parameters."""
         raise NotImplementedError
 
@@ -181,6 +185,8 @@ class TaskOP(OP):
         """Call :meth:`run`, again after a transient error, each time within the time limit."""
         retries = int(os.environ.get("DPA_SSE_RETRIES", "0"))
         settings = read_json(inputs["settings"])
+        if self.settings_class:
+            settings = self.settings_class.model_validate(settings)
         others = {name: value for name, value in inputs.items() if name != "settings"}
         for attempt in range(retries + 1):
             try:

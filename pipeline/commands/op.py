@@ -16,6 +16,8 @@ from dpa_sse.ops.core.files import read_json, write_json
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
 
+NO_SETTINGS = "--settings FILE is missing: a JSON file with the key {!r}, as in the inputs of a task of a run"
+
 
 def all_ops() -> dict[str, type[TaskOP]]:
     """Return all OPs by their name on the command line, e.g. ``perturb-cells``."""
@@ -70,10 +72,16 @@ def run_op(
     values_given = read_settings(settings)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        values = op().run(out.resolve(), values_given, **given)
+        prepared = op.settings_class.model_validate(values_given) if op.settings_class else values_given
+        values = op().run(out.resolve(), prepared, **given)
     except ValidationError as error:
         place = settings or "--settings"
-        lines = [f"{place}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        if settings is None and any(one["type"] == "missing" for one in error.errors()):
+            raise InputError(NO_SETTINGS.format(error.errors()[0]["loc"][-1])) from error
+        lines = [
+            f"{place}: the key '{key}' is missing" if one["type"] == "missing" else f"{place}: {key}: {one['msg']}"
+            for one in error.errors() for key in [".".join(map(str, one["loc"]))]
+        ]
         raise InputError("\n".join(lines)) from error
     if values:
         write_json(out / "values.json", values)
@@ -90,7 +98,7 @@ class GivenSettings(dict[str, Any]):
         """Say which key is missing, and where."""
         raise InputError(
             f"{self.source}: the key {key!r} is missing" if self.source
-            else f"--settings FILE is missing: a JSON file with the key {key!r}, as in the inputs of a task of a run"
+            else NO_SETTINGS.format(key)
         )
 
 

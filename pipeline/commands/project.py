@@ -114,7 +114,6 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
 def resume_run(name: str) -> int:
     """Execute a run folder with the configuration in it."""
     from dpa_sse.pipeline.runs.configuration import load_run_config
-
     from dpa_sse.pipeline.runs.folder import open_run
 
     run = open_run(name)

@@ -57,9 +57,8 @@ def build(
 
 def build_from_run(run: Run) -> ProjectFlow:
     """Return the DAG of a run folder (called by the engine's driver)."""
-    from dpa_sse.pipeline.runs.configuration import load_run_config
-
     from dpa_sse.pipeline.engines.local.engine import machine_resources
+    from dpa_sse.pipeline.runs.configuration import load_run_config
 
     project = load_run_config(run).project
     return build(project, run.base_dir, run.engine / "inputs", machine_resources(project))

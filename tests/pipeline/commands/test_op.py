@@ -27,8 +27,8 @@ def cells(tmp_path: Path) -> str:
         (b"[1]", r"settings\.json: the file must hold keys and values"),
         (b'{"name": "m\xe9tal"}', r"settings\.json: the file is not UTF-8"),
         (json.dumps({"seed": 1}).encode(), r"settings\.json: the key 'perturb' is missing"),
-        (json.dumps({**SETTINGS, "perturb": {"cuont": 1}}).encode(), r"settings\.json: cuont: "),
-        (json.dumps({**SETTINGS, "perturb": {"count": -1}}).encode(), r"settings\.json: count: "),
+        (json.dumps({**SETTINGS, "perturb": {"cuont": 1}}).encode(), r"settings\.json: perturb\.cuont: "),
+        (json.dumps({**SETTINGS, "perturb": {"count": -1}}).encode(), r"settings\.json: perturb\.count: "),
     ],
 )
 def test_mistakes_in_the_settings_are_named(tmp_path: Path, cells: str, content: bytes, message: str) -> None:
