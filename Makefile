@@ -7,7 +7,7 @@ CONFIG ?= configs/quickstart.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run accept test test-slow test-dft lint format lock bench clean \
+.PHONY: help setup run accept test coverage test-slow test-dft lint format lock bench clean \
   images images-load images-lock cluster-setup cluster-check cluster-templates cluster-test kind-up kind-test kind-down
 
 help:  ## show this help
@@ -30,8 +30,11 @@ run: $(STAMP)  ## run the quickstart, or CONFIG=my.yaml, and print where the rep
 accept: $(STAMP)  ## compare the finished quickstart with what it promises
 	$(BIN)/python -m tests.accept_quickstart runs/quickstart
 
-test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## run the tests, or TESTS="tests/ops/md ..."
+	$(BIN)/python -m pytest $(TESTS)
+
+coverage: $(STAMP)  ## run the tests and measure which lines and branches they reach
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
 
 test-slow: $(STAMP)  ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
@@ -40,7 +43,7 @@ test-dft: $(STAMP)  ## run the tests of density functional theory (needs CP2K: a
 	@command -v cp2k >/dev/null || { echo "cp2k is not installed (Debian, Ubuntu: apt-get install cp2k)"; exit 2; }
 	$(BIN)/python -m pytest -m dft
 
-lint: $(STAMP)  ## style, types, import rules
+lint: $(STAMP)  ## style, types, import rules, wording
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache

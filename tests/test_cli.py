@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -19,25 +18,6 @@ def dpa_sse(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedPro
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     command = [sys.executable, "-m", "dpa_sse.pipeline", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-
-
-def cpu_seconds(*arguments: str | Path) -> float:
-    """Return the least CPU time of three calls: the machine may be busy."""
-    found = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert dpa_sse(*arguments).returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(found)
-
-
-def test_help_answers_at_once() -> None:
-    assert cpu_seconds("--help") <= 0.3
-
-
-def test_check_of_the_quickstart_is_quick() -> None:
-    assert cpu_seconds("check", QUICKSTART) <= 1.0
 
 
 def test_every_command_is_listed_with_a_whole_sentence() -> None:

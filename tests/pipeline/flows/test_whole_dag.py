@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1800)  # the fixture runs the whole pipeline
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 
