@@ -65,7 +65,6 @@ def _count(error: ConfigError) -> str:
 
 def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
     """Build the DAG without running it; print its steps and write the inputs."""
-    import dataclasses
     import tempfile
 
     from dpa_sse.pipeline.commands.plan import print_plan, write_inputs
@@ -78,7 +77,7 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
         flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))
-        nodes = [dataclasses.asdict(node) for node in flow.nodes]
+        nodes = [step.model_dump() for step in flow.plan]
         target = out or Path("plan") / located.project.name
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
     if as_json:
