@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -79,7 +80,7 @@ class Event(BaseModel):
 
     def line(self) -> str:
         """Return the event as a line of the log, with its line break."""
-        return self.model_dump_json(by_alias=True, exclude_none=True) + "\n"
+        return json.dumps(self.model_dump(by_alias=True, exclude_none=True)) + "\n"
 
 
 def emit(kind: EventKind, stage: str = "", task: str = "", *, folder: Path | None = None, **details: Any) -> None:

@@ -181,10 +181,10 @@ def test_limits_are_measured() -> None:
     big = {"spec": {"templates": [{"name": "a", "script": {"source": "x" * 100_000}},
                                   {"name": "m", "steps": [[{"template": "a", "name": "s", "arguments": {
                                       "artifacts": [{"raw": {"data": "y" * 40_000}}]}}]]}]}}
-    assert limits.pod_sizes(big)["a"] > 140_000
-    assert "128 KiB" in limits.problems(big)[0]
+    assert limits.Limits(big).pod_sizes()["a"] > 140_000
+    assert "128 KiB" in limits.Limits(big).problems()[0]
     big["spec"]["templates"] *= 10
-    assert "at most 1024 KiB" in limits.problems(big)[-1]
+    assert "at most 1024 KiB" in limits.Limits(big).problems()[-1]
 
 
 def test_no_secret_address_or_path_of_this_machine(text: str) -> None:
@@ -330,7 +330,7 @@ def test_the_paper_in_full_size() -> None:
     text = dump(made.workflow)
     assert time.thread_time() - begin < 5
     assert len(text) < 500_000
-    assert max(limits.pod_sizes(made.workflow).values()) < limits.TEMPLATE_BYTES / 2
+    assert max(limits.Limits(made.workflow).pod_sizes().values()) < limits.TEMPLATE_BYTES / 2
     assert made.remarks == []
     located = load_checked(config)
     assert len(located.project.systems) == 41
@@ -365,7 +365,7 @@ def test_each_stage_by_itself(stage: str, inputs: list[str], steps: list[str]) -
 
 def test_a_stage_that_does_not_exist_is_refused() -> None:
     located = load_checked(MOCK)
-    with pytest.raises(InputError, match="none of the stages data, pretrain"):
+    with pytest.raises(InputError, match="not one of the stages data, pretrain"):
         render(located.project, located.base_dir, stage="everything")
     without = load_checked(MOCK, ["distill=null", "md=null"])
     with pytest.raises(InputError, match="no section `md`"):
