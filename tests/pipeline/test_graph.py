@@ -42,7 +42,8 @@ def flow(tmp_path: Path) -> Flow:
 
 
 def names(steps: list[Any]) -> list[list[str]]:
-    return [[step.name for step in group] for group in steps]
+    """The groups of steps, without those that dflow itself adds to a fan-out."""
+    return [[step.name for step in group] for group in steps if not group[0].name.endswith("-init-artifact")]
 
 
 def test_a_step_depends_on_the_producers_of_its_artifacts(flow: Flow, tmp_path: Path) -> None:
