@@ -1,4 +1,4 @@
-"""``manifest.json`` of a task: what made the folder, and the hashes of its results."""
+"""``manifest.json`` of a task: which OP wrote the folder, and the hashes of its results."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Finished tasks and checkpoints, kept outside the pod that makes them.
 
 A task is stored under the hash of everything that its result depends on. Its folder is kept as an index and
-content-addressed blocks, so a growing trajectory costs only its new part. The index is written last: whatever it names
-is complete. A restarted pod, or another workflow with the same task, resumes from there.
+content-addressed blocks, so a growing trajectory costs only its new part. The index is written last, when all files in
+it are complete. A restarted pod, or another workflow with the same task, resumes from there.
 
 The location of the store is read from the environment (:mod:`dpa_sse.ops.core.environment`): a folder on a shared
 volume, or an S3 bucket; without an endpoint nothing is stored.

@@ -85,7 +85,7 @@ class Run:
 
     @property
     def base_dir(self) -> Path:
-        """Folder that relative paths of the configuration refer to: that of the file it was made from."""
+        """Folder that relative paths of the configuration refer to: that of the original configuration file."""
         try:
             return (self.folder / read_json(self.folder / SOURCE)["base_dir"]).resolve()
         except FileNotFoundError:

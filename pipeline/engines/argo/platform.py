@@ -20,7 +20,7 @@ from dpa_sse.pipeline.engines.platform import MAX_GROUP, Resources, StepSpec
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
 
-WORK = Path("/tmp/work")  # noqa: S108  (in a container of its own)
+WORK = Path("/tmp/work")  # noqa: S108  (in a container)
 PAGES = Path("/tmp/outputs/pages")  # noqa: S108
 INPUTS = "inputs"
 
@@ -60,7 +60,7 @@ class ArgoPlatform:
         size = math.ceil(count / self.preset.pod(op.resource_class).max_pods)
         return min(MAX_GROUP, max(size, 1)) if grouped else size
 
-    def threads(self, spec: StepSpec, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, concurrency: int) -> int:
         """Return the threads of a task: the cores of its pod."""
         cores = max(1, math.floor(self.preset.pod(spec.op.resource_class).cpu))
         return min(cores, self.resources.threads_per_task or cores)

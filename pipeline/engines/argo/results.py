@@ -24,7 +24,7 @@ MAIN_STEPS = (
     "student", "conductivity", "report",
 )
 """Downloaded by default: models, data, numbers, report; no raw trajectories."""
-DOWNLOADED = ".brought"
+DOWNLOADED = ".downloaded"
 """Marks a complete task folder."""
 
 

@@ -37,9 +37,9 @@ class LocalPlatform:
             places = len(self.resources.gpus) * self.resources.tasks_per_gpu
         return max(1, min(count, places))
 
-    def threads(self, spec: StepSpec, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, concurrency: int) -> int:
         """Return a task's share of the cores."""
-        share = max(1, self.resources.cores // self.workers(side_by_side, gpu=spec.gpu and side_by_side > 1))
+        share = max(1, self.resources.cores // self.workers(concurrency, gpu=spec.gpu and concurrency > 1))
         return min(share, self.resources.threads_per_task or share)
 
     def image(self, op: type[TaskOP]) -> str:
