@@ -9,7 +9,8 @@ from typing import Any
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.pipeline.report.inputs import ReportInputs
-from dpa_sse.pipeline.runs.folder import Run, provenance
+from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.provenance import provenance
 from dpa_sse.pipeline.runs.stage_status import stage_status
 from dpa_sse.pipeline.runs.stage_times import split_starts
 
@@ -106,7 +107,7 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
 def _provenance(run: Path | None, work: Path) -> Path:
     if run is not None and (run / "manifest.json").is_file():
         return run / "manifest.json"
-    write_json(work / "provenance.json", provenance(0))
+    provenance(0).write(work / "provenance.json")
     return work / "provenance.json"
 
 

