@@ -86,10 +86,10 @@ def event_line(event: Event) -> str | None:
 class Progress:
     """Displays the event log of a run as it grows; a context manager that is called several times a second."""
 
-    def __init__(self, run: Run, title: str, *, live: bool, say: Callable[[str], None] = print) -> None:
+    def __init__(self, run: Run, title: str, *, live: bool, print_line: Callable[[str], None] = print) -> None:
         self.run = run
         self.title = title
-        self.say = say
+        self.print_line = print_line
         self.offset = run.log.stat().st_size if run.log.exists() else 0
         self.events = run.events()
         self.live: Any = None
@@ -143,7 +143,7 @@ class Progress:
         if self.live is not None:
             self.live.console.print(text, markup=False, highlight=False)
         else:
-            self.say(text)
+            self.print_line(text)
 
     def _flush_cached(self) -> None:
         for stage, count in self._cached.items():
@@ -151,7 +151,7 @@ class Progress:
             if self.live is not None:
                 self.live.console.print(text, markup=False, highlight=False)
             else:
-                self.say(text)
+                self.print_line(text)
         self._cached.clear()
 
 

@@ -141,7 +141,7 @@ class Cluster:
                 "metadata": {
                     "generateName": metadata.get("generateName") or f"{run.name}-",
                     "labels": labels,
-                    "annotations": {**annotations, "dpa-sse/goes-on-from": run.name},
+                    "annotations": {**annotations, "dpa-sse/resumed-from": run.name},
                 },
                 "spec": spec,
             },

@@ -53,7 +53,7 @@ def config_of(workflow: ArgoWorkflow) -> Project:
 
 
 def download(
-    workflow: ArgoWorkflow, bucket: S3Bucket, run: Run, steps: Sequence[str], say: Callable[[str], None]
+    workflow: ArgoWorkflow, bucket: S3Bucket, run: Run, steps: Sequence[str], print_line: Callable[[str], None]
 ) -> int:
     """Download the results of steps into a run folder; returns the number of tasks.
 
@@ -67,7 +67,7 @@ def download(
     run : Run
     steps : sequence of str
         Names of steps or tasks; none: the main results.
-    say : callable
+    print_line : callable
         Called with one line per step.
 
     Raises
@@ -89,7 +89,8 @@ def download(
         key = _artifact_key(pods)
         if key is None:
             continue
-        for task, folder in _download_pods(bucket, key, pods, run.folder / "tasks" / stages[pods.step], say).items():
+        stage = run.folder / "tasks" / stages[pods.step]
+        for task, folder in _download_pods(bucket, key, pods, stage, print_line).items():
             folders[task] = folder.relative_to(run.folder).as_posix()
     _write_events(workflow, run, folders)
     return len(folders)
@@ -120,11 +121,13 @@ def _artifact_key(pods: Pods) -> str | None:
     return None
 
 
-def _download_pods(bucket: S3Bucket, key: str, pods: Pods, stage: Path, say: Callable[[str], None]) -> dict[str, Path]:
+def _download_pods(
+    bucket: S3Bucket, key: str, pods: Pods, stage: Path, print_line: Callable[[str], None]
+) -> dict[str, Path]:
     """Return the folders of the tasks of one step or group."""
     targets = {task: stage / f"{task}--{_tag(pods)}" for task in pods.tasks}
     if not all((target / DOWNLOADED).exists() for target in targets.values()):
-        say(f"{pods.key} ...")
+        print_line(f"{pods.key} ...")
         work = stage / f".{pods.key}"
         shutil.rmtree(work, ignore_errors=True)
         grouped = "group_size" in {item["name"] for item in pods.node["inputs"]["parameters"]}

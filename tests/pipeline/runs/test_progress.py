@@ -79,7 +79,7 @@ def test_torn_last_line_is_left_out(tmp_path: Path) -> None:
 def test_plain_progress_prints_each_event_once(tmp_path: Path) -> None:
     run = Run(tmp_path)
     lines: list[str] = []
-    with Progress(run, "x", live=False, say=lines.append) as progress:
+    with Progress(run, "x", live=False, print_line=lines.append) as progress:
         with run.log.open("a") as stream:
             stream.write(event("done", "02-seed", "aimd-000", 1.0, seconds=65.0).line())
         progress.tick()

@@ -201,7 +201,7 @@ def test_the_same_bytes_every_time(text: str) -> None:
 
 
 def test_pods_are_restricted(workflow: dict[str, Any]) -> None:
-    """What Pod Security *restricted* asks for, and a read-only root besides."""
+    """What Pod Security *restricted* requires, with a read-only root in addition."""
     pod = workflow["spec"]["securityContext"]
     assert pod["runAsNonRoot"] is True
     assert pod["runAsUser"] == pod["fsGroup"] == 1000
@@ -275,7 +275,7 @@ def test_gates_wait_where_they_should() -> None:
 
 
 def test_the_bookkeeping_of_a_fan_out_costs_no_time(workflow: dict[str, Any]) -> None:
-    """It runs beside the step before it; only a loop that begins with a fan-out has to wait for it."""
+    """It runs next to the step before it; only a loop that starts with a fan-out has to wait for it."""
     for template in workflow["spec"]["templates"]:
         groups = [[step["template"] for step in group] for group in template.get("steps", [])]
         assert ["fan-out-init"] not in groups[1:]
@@ -325,7 +325,7 @@ def test_the_paper_in_full_size() -> None:
     """41 systems, 4 models, 20 iterations: below 500 kB, in less than 5 s."""
     config = ROOT / "configs" / "paper" / "dpa-sse.yaml"
     rendered(MOCK)  # imports
-    begin = time.thread_time()  # what waits for work on other threads is no work
+    begin = time.thread_time()  # without waiting for other threads
     made = rendered(config)
     text = dump(made.workflow)
     assert time.thread_time() - begin < 5

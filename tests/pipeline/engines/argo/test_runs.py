@@ -183,7 +183,7 @@ def test_stop_and_resume_of_a_failed_workflow(fake: FakeCluster) -> None:
     again = fake.workflows["mock-00001"]
     assert "shutdown" not in again["spec"]
     assert "status" not in again
-    assert again["metadata"]["annotations"]["dpa-sse/goes-on-from"] == "mock-00000"
+    assert again["metadata"]["annotations"]["dpa-sse/resumed-from"] == "mock-00000"
     assert again["spec"]["templates"] == fake.workflows[name]["spec"]["templates"]
     assert find_run(name).name == "mock-00001"  # the folder follows
     assert "there is nothing to resume" in dpa_sse("resume", name, code=1)
