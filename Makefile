@@ -13,21 +13,21 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## make .venv from the pinned requirements
+setup: $(STAMP)  ## create .venv from the pinned requirements
 
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	  { echo "Python 3.11 or newer is needed; specify it with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@if [ ! -x $(BIN)/python ]; then $(PYTHON) -m venv $(VENV); fi
 	@echo "Installing the pinned requirements (about 7 GB, a few minutes) ..."
 	$(BIN)/pip install -q --require-hashes -r requirements.txt -r requirements-dev.txt
 	$(BIN)/pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(STAMP)  ## run the quickstart, or CONFIG=my.yaml, and print where the report lies
+run: $(STAMP)  ## run the quickstart, or CONFIG=my.yaml, and print the path of the report
 	$(BIN)/dpa-sse run $(CONFIG)
 
-accept: $(STAMP)  ## compare the finished quickstart with what it promises
+accept: $(STAMP)  ## check the results and times of the finished quickstart
 	$(BIN)/python -m tests.accept_quickstart runs/quickstart
 
 test: $(STAMP)  ## run the tests, or TESTS="tests/ops/md ..."
@@ -36,7 +36,7 @@ test: $(STAMP)  ## run the tests, or TESTS="tests/ops/md ..."
 coverage: $(STAMP)  ## run the tests and measure which lines and branches they reach
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
 
-test-slow: $(STAMP)  ## run the tests that take minutes each
+test-slow: $(STAMP)  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-dft: $(STAMP)  ## run the tests of density functional theory (needs CP2K: apt-get install cp2k)
@@ -51,10 +51,10 @@ lint: $(STAMP)  ## style, types, import rules, wording
 format: $(STAMP)  ## sort imports and apply the safe corrections of ruff
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## measure what the project promises of itself
+bench: $(STAMP)  ## measure speed and accuracy against the bars of the project
 	$(BIN)/python -m bench
 
-lock:  ## pin the requirements anew (needs uv)
+lock:  ## pin the requirements again (needs uv)
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 	  requirements.in -o requirements.txt
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
@@ -64,27 +64,27 @@ lock:  ## pin the requirements anew (needs uv)
 images:  ## build the container images and print their sizes (docker, podman or buildah)
 	images/build $(IMAGES)
 
-images-load:  ## give them to a cluster on this machine: TARGET=kind or containerd
+images-load:  ## load them into a cluster on this machine: TARGET=kind or containerd
 	images/load $(or $(TARGET),kind) $(IMAGES)
 
-images-lock:  ## pin the packages of the images anew (needs uv)
+images-lock:  ## pin the packages of the images again (needs uv)
 	images/requirements/lock
 
-# The cluster is that of KUBECONFIG. OVERLAY is kind, gpu or external-s3 (k8s/setup says what else can be given).
+# The cluster is that of KUBECONFIG. OVERLAY is kind, gpu or external-s3 (see k8s/setup for other options).
 cluster-setup:  ## install namespace, rights, Argo, MinIO, artifact repository, quotas
 	k8s/setup $(OVERLAY)
 
-cluster-check:  ## verify that installation and say what is missing
+cluster-check:  ## check that installation and report what is missing
 	k8s/check
 
-cluster-templates: $(STAMP)  ## the stages of CONFIG as WorkflowTemplates, for argo submit --from
+cluster-templates: $(STAMP)  ## install the stages of CONFIG as WorkflowTemplates, for argo submit --from
 	DPA_SSE=$(BIN)/dpa-sse k8s/templates $(CONFIG)
 
 cluster-test: $(STAMP)  ## run the tests that need a cluster
 	k8s/check
 	$(BIN)/python -m pytest -m cluster $(or $(TESTS),tests/cluster)
 
-# A cluster of one machine by docker and kind; the kubeconfig of kind is the current context then.
+# A single-machine cluster with docker and kind; sets the current context of the kubeconfig.
 kind-up:  ## start a kind cluster with everything in it
 	kind get clusters | grep -qx dpa-sse || kind create cluster --name dpa-sse --config k8s/kind/cluster.yaml --wait 120s
 	VARIANT=cpu images/build runtime torch code base deepmd ase

@@ -16,7 +16,7 @@ def available() -> dict[str, Path]:
 
 
 def main() -> int:
-    """Run the chosen scripts one after the other; 1 when one of them misses its bar."""
+    """Run the chosen scripts one after the other; 1 if one of them misses its bar."""
     known = available()
     wanted = sys.argv[1:] or list(known)
     chosen = [name for name in known if any(name == one or name.startswith(f"{one}/") for one in wanted)]

@@ -1,1 +1,1 @@
-"""The DPA-SSE pipeline: what runs, in which order, on which engine, and what the user sees."""
+"""The DPA-SSE pipeline: configuration, workflow, engines, commands, report."""

@@ -1,11 +1,11 @@
-"""Let PyTorch from PyPI start without its CUDA libraries, on a machine without GPU (needs gcc and binutils).
+"""Makes PyTorch from PyPI start without its CUDA libraries, on a machine without GPU (needs gcc and binutils).
 
 usage: cpu_only.py SITE_PACKAGES
 
-PyPI has no PyTorch for CPUs alone; its wheel is linked against 2.7 GB of CUDA libraries. The loader wants to find every
-one of them and each of their functions, yet a process that sees no GPU never calls into them. One small library that
-has all these names, and aborts when one is called, takes the place of those that are not installed. PyTorch itself,
-and with it every number that it computes on a CPU, is the very same as in the GPU image.
+PyPI has no CPU-only PyTorch; its wheel is linked against 2.7 GB of CUDA libraries. The loader requires each of them and
+each of their functions, yet a process that sees no GPU never calls them. One small library that exports all these
+names, and aborts when one is called, replaces those that are not installed. PyTorch itself, and thus every number that
+it computes on a CPU, is the same as in the GPU image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 # cudart and cupti are called on CPUs too (how many devices?) and must be installed, as must nvshmem_host, which exports
-# data; whatever else has one of these prefixes is stood in for.
+# data; all other libraries with these prefixes are replaced.
 LIBRARIES = ("libcu", "libnccl", "libnv")
 FUNCTIONS = ("cublas", "cudnn", "cufft", "cuFile", "curand", "cusolver", "cusparse", "nccl", "nvrtc", "nvJitLink")
 BODY = "#include <stdlib.h>\nvoid absent_on_cpu(void) { abort(); }\n"
@@ -59,7 +59,7 @@ def main() -> None:
     libraries = sorted(missing(folder, packages))
     for name in libraries:
         (folder / name).symlink_to(stub.name)
-    print(f"stood in for: {', '.join(libraries)} ({len(names)} functions)")
+    print(f"replaced: {', '.join(libraries)} ({len(names)} functions)")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, files, seeds, settings, programs, resources."""
+"""Used by all other rooms: errors, files, seeds, settings, environment variables, programs, resources."""

@@ -1,4 +1,4 @@
-"""Files that are either complete or absent, and JSON without NaN."""
+"""Files that are either complete or absent, JSON without NaN, hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` that is renamed to ``path`` when the block ends well."""
+    """Yield a temporary name next to ``path`` that is renamed to ``path`` if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -37,7 +37,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, data: Any) -> None:
-    """Write ``data`` as JSON, atomically; NaN and infinity become null, numpy values plain numbers."""
+    """Write ``data`` as JSON, atomically; NaN and infinity become null, numpy values become plain numbers."""
     write_text(path, json.dumps(jsonable(data), indent=1, allow_nan=False) + "\n")
 
 
@@ -46,7 +46,7 @@ def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def write_csv(path: Path | str, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Write ``rows`` as CSV with a header line, atomically; None becomes an empty field."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(columns), extrasaction="ignore")
@@ -55,8 +55,8 @@ def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]], columns: Sequ
 
 
 def jsonable(data: Any) -> Any:
-    """Return ``data`` with numpy arrays, numpy numbers, paths and NaN replaced by what JSON knows."""
-    if type(data) is float:  # most of what is written
+    """Return ``data`` with numpy arrays, numpy numbers, paths and NaN replaced by JSON values."""
+    if type(data) is float:  # most values
         return data if math.isfinite(data) else None
     if isinstance(data, Mapping):
         return {str(key): jsonable(value) for key, value in data.items()}
@@ -79,7 +79,7 @@ def sha256_file(path: Path | str) -> str:
 
 
 def sha256_tree(path: Path | str) -> str:
-    """Return one SHA-256 for a file, or for all files below a folder with their relative names."""
+    """Return one SHA-256 for a file, or for the names and contents of all files below a folder."""
     path = Path(path)
     if not path.is_dir():
         return sha256_file(path)
@@ -90,7 +90,7 @@ def sha256_tree(path: Path | str) -> str:
 
 
 def walk_files(folder: Path) -> Iterator[str]:
-    """Yield the relative names of all files below ``folder``, links followed, hidden names left out."""
+    """Yield the relative names of all files below ``folder``, following links, without hidden files."""
     for root, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:

@@ -1,4 +1,4 @@
-"""The files that ship with the package: starter configurations, presets, structures, cluster presets."""
+"""Files that ship with the package: starter configurations, presets, structures, cluster presets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dpa_sse
 
 
 def configs_folder(*parts: str) -> Path:
-    """Return a folder or file below ``configs/``, which is a part of the installed package.
+    """Return a folder or file below ``configs/``, which is part of the installed package.
 
     Raises
     ------

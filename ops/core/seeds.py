@@ -1,4 +1,4 @@
-"""Random seeds: every task derives its own from the seed of the project."""
+"""Random seeds: each task derives its seed from that of the project."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import hashlib
 
 
 def derive_seed(seed: int, *labels: str | int, bits: int = 31) -> int:
-    """Return a reproducible positive seed for the task that ``labels`` names.
+    """Return a reproducible positive seed for a task.
 
     Parameters
     ----------
     seed : int
         Seed of the project.
     *labels : str or int
-        Names the task, e.g. ``derive_seed(seed, "perturb", "Li2S", 3)``.
+        Identify the task, e.g. ``derive_seed(seed, "perturb", "Li2S", 3)``.
     bits : int
         The result is in ``1 .. 2**bits - 1`` (LAMMPS accepts 31 bits).
 

@@ -1,4 +1,4 @@
-"""Running other programs: output into a log file, no orphans, errors with the last lines of the log."""
+"""Runs other programs: output goes to a log file, no orphans, errors quote the end of the log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dpa_sse.ops.core.environment import THREADS
 from dpa_sse.ops.core.errors import FatalError, TransientError
 
 THREAD_VARIABLES = (
@@ -25,7 +26,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class KilledError(TransientError):
-    """A program was ended by a signal, whose name is ``signal``."""
+    """A program was killed by a signal, whose name is ``signal``."""
 
     def __init__(self, message: str, name: str) -> None:
         super().__init__(message)
@@ -33,22 +34,22 @@ class KilledError(TransientError):
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere nothing happens)."""
+    """Ask the kernel to kill this process when its parent dies (Linux only; a no-op elsewhere)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def available_threads() -> int:
-    """Return how many threads this task may use: ``DPA_SSE_THREADS``, else the cores of this process."""
-    return int(os.environ.get("DPA_SSE_THREADS") or len(os.sched_getaffinity(0)))
+    """Return how many threads this task may use: the share that its engine assigned, else all cores of the process."""
+    return THREADS.read() or len(os.sched_getaffinity(0))
 
 
 def thread_environment(threads: int | None = None) -> dict[str, str]:
-    """Return the variables that hold numerical libraries to ``threads`` threads.
+    """Return the variables that limit numerical libraries to ``threads`` threads.
 
-    Two processes with two threads each on two cores are ten times slower than with one each, so every
-    child gets these. Waiting threads sleep: spinning ones (the default of OpenMP) made a training with two threads
-    eight times slower as soon as another program used one of the two cores, and gain nothing on quiet ones.
+    Two processes with two threads each on two cores are ten times slower than with one each, so every child gets these.
+    Waiting threads sleep: spinning ones (OpenMP's default) made a training with two threads eight times slower as soon
+    as another program used one of the two cores, and gain nothing on idle cores.
     """
     count = str(threads or available_threads())
     others = {"DP_INTER_OP_PARALLELISM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -75,14 +76,14 @@ def run_tool(
     timeout_s: float | None = None,
     threads: int | None = None,
 ) -> float:
-    """Run a program to its end and return the seconds that it took.
+    """Run a program to its end and return its duration in seconds.
 
     Parameters
     ----------
     argv : sequence of str or Path
         Program and arguments; never a shell line.
     log : Path
-        Receives standard output and standard error (appended: a restart keeps the first part).
+        Gets standard output and standard error, appended, so that a restart keeps the first part.
     cwd : Path
         Working folder of the program.
     env : mapping, optional
@@ -90,7 +91,7 @@ def run_tool(
     timeout_s : float, optional
         Wall-clock limit.
     threads : int, optional
-        Threads of the program; all that this task has by default.
+        Threads of the program; by default all threads of this task.
 
     Raises
     ------

@@ -20,6 +20,8 @@ LABELERS = {
     "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kLabeler",
     "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
 }
+IMAGES = {"mock": "base"}
+"""Image of a labeler where it is not named after its kind."""
 _made: dict[str, Labeler] = {}
 
 
@@ -43,6 +45,11 @@ def labeler_class(settings: LabelerSettings) -> Any:
         raise InputError(f"no labeler of kind {settings.kind!r} (known: {', '.join(sorted(LABELERS))})")
     module, name = LABELERS[settings.kind].split(":")
     return getattr(importlib.import_module(module), name)
+
+
+def labeler_image(kind: str) -> str:
+    """Return which of the pipeline's container images the labels of a kind need (``base``, ``cp2k``, ...)."""
+    return IMAGES.get(kind, kind)
 
 
 def labeler_problems(

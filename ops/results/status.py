@@ -3,12 +3,12 @@
 The policy (``failure.min_success_ratio``) is the same for all fan-outs: labels, short AIMD, training, exploration,
 teacher MD, production MD.
 
-- What is counted are the items of a task (frames to label) where it has several, else the task itself.
-- An item with a usable result counts as a success, also where the task broke off later (``partial``).
-- A run that ended for a physical reason (``final``: exploded, melted) is a result about the model, not a failure of the
-  task; whether the model is good enough is judged elsewhere.
-- Empty tasks, which a loop keeps for iterations with more work, do not count.
-- A task without ``status.json`` has failed: it did not get to its end.
+- The items of a task (frames to label) are counted if it has several, otherwise the task itself.
+- An item with a usable result counts as a success, even if the task failed later (``partial``).
+- A run that ended for a physical reason (``final``: exploded, melted) is a result about the model, not a failed task;
+  other steps decide whether the model is good enough.
+- Empty tasks, which a loop has for iterations with more work, do not count.
+- A task without ``status.json`` has failed: it did not finish.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TaskItem(ResultPart):
 
 
 class DroppedStep(ResultPart):
-    """A sampled step of a trajectory that has no sound label."""
+    """A sampled step of a trajectory without a usable label."""
 
     step: int
     status: ItemStatus
@@ -42,7 +42,7 @@ class DroppedStep(ResultPart):
 
 
 class TrajectoryRecord(ResultPart):
-    """What a labelled trajectory is of."""
+    """Origin of a labelled trajectory."""
 
     system: str
     trajectory: str
@@ -60,11 +60,11 @@ class TaskStatus(Result):
     status : {"ok", "partial", "failed", "empty"}
         ``partial``: there is a usable result, but not all of it; ``empty``: there was nothing to do.
     reason : str
-        Why it is not ``ok``; may hold a remark where it is.
+        Why it is not ``ok``; may hold a remark if it is.
     items : tuple of TaskItem
         One for each item of the task.
     final : bool
-        The run ended for a physical reason: running it again would not change that.
+        The run ended for a physical reason, which a retry would not change.
     level : dict, optional
         Level of theory of the labels.
     dropped : tuple of DroppedStep
@@ -94,7 +94,7 @@ class TaskStatus(Result):
 
     @classmethod
     def of_folder(cls, folder: Path) -> TaskStatus:
-        """Return the status of a task folder; one that left no ``status.json`` has failed."""
+        """Return the status of a task folder; without ``status.json`` the task has failed."""
         try:
             return cls.read(folder)
         except FileNotFoundError:
@@ -107,7 +107,7 @@ class TaskStatus(Result):
         return self.status in ("ok", "partial")
 
     def successes(self) -> tuple[int, int]:
-        """Return how many successes the failure policy counts, and out of how many."""
+        """Return the number of successes and the total that the failure policy counts."""
         if self.status == "empty":
             return 0, 0
         if len(self.items) > 1:
@@ -119,7 +119,7 @@ EMPTY = TaskStatus(status="empty")
 
 
 def is_finished(folder: Path) -> bool:
-    """Return whether a task has its result; one that failed, other than for a physical reason, is tried again."""
+    """Return whether a task is finished; one that failed, other than for a physical reason, is retried."""
     status = TaskStatus.read_if_there(folder)
     return status is not None and (status.status != "failed" or status.final)
 
@@ -134,16 +134,16 @@ def require_success(
     folders : sequence of Path
         Result folders.
     ratio : float
-        Share that must have succeeded (``failure.min_success_ratio``).
+        Fraction that must have succeeded (``failure.min_success_ratio``).
     what : str
-        What the tasks did, for the message.
+        Name of the tasks, for the message.
     usable : bool
-        At least one of them must have left a usable result.
+        At least one task must have a usable result.
 
     Returns
     -------
     list of tuple of Path and TaskStatus
-        All tasks that were not empty, also those that failed.
+        All tasks that were not empty, including failed ones.
 
     Raises
     ------

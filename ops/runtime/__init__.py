@@ -1,1 +1,1 @@
-"""The bridge between plain functions and the workflow: what a step of dflow is, where its results are kept."""
+"""The bridge between plain functions and the workflow: OPs of dflow, reuse of results, the event log."""

@@ -21,13 +21,13 @@ def members(group: int, size: int, count: int) -> range:
     Returns
     -------
     range
-        Every n-th task where there are n groups: neighbours (one system, one temperature) take equally long, so that
-        groups of neighbours would not.
+        Every n-th task if there are n groups: neighbouring tasks (one system, one temperature) take equally long, so
+        groups of neighbours would differ in duration.
     """
     return range(group, count, math.ceil(count / size))
 
 
 def results(groups: list[Path]) -> list[Path]:
-    """Return the result folders of a fan-out in the order of their index, each once (a repeated pod lists it again)."""
+    """Return the result folders of a fan-out in the order of their index, each once (retried pods list them again)."""
     found = {folder.name: folder for group in groups for folder in Path(group).glob("task.*")}
     return sorted(found.values(), key=lambda folder: int(folder.name.rpartition(".")[2]))

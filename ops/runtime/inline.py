@@ -1,4 +1,4 @@
-"""Inputs that travel inside the text of a workflow: plain where that is safe, packed and encoded otherwise.
+"""Inputs embedded in the text of a workflow: plain if that is safe, otherwise compressed and encoded.
 
 Argo substitutes ``{{...}}`` and turns ``$$`` into ``$`` in such texts, and they have to be short.
 """
@@ -16,15 +16,15 @@ from dpa_sse.ops.core.files import atomic_path, walk_files
 
 FILE_MARK = "dpa-sse file gzip+base64\n"
 FOLDER_MARK = "dpa-sse folder tar+gzip+base64\n"
-PATH_MARK = "dpa-sse path\n"  # the input lies on a volume of the pod
+PATH_MARK = "dpa-sse path\n"  # the input is on a volume of the pod
 PLAIN_BYTES = 16_000
 LINE = 4096
 UNSAFE = re.compile(r"\{\{|\$[$({]|[^\t\n\x20-\x7e]")
-"""What Argo, the environment of a container or YAML would not hand over unchanged."""
+"""What Argo, the environment of a container or YAML would change."""
 
 
 def encode(path: Path) -> str:
-    """Return a file or folder as text; the same content always gives the same text."""
+    """Return a file or folder as text; equal content gives equal text."""
     if path.is_dir():
         return FOLDER_MARK + _pack(_tar(path))
     data = path.read_bytes()
@@ -36,7 +36,7 @@ def encode(path: Path) -> str:
 
 
 def decode(path: Path, folder: Path) -> Path:
-    """Return the original of an input: ``path`` itself, or what it holds, unpacked below ``folder``."""
+    """Return the original of an input: ``path`` itself, or its content unpacked below ``folder``."""
     if not path.is_file():
         return path
     with path.open("rb") as stream:
@@ -57,7 +57,7 @@ def decode(path: Path, folder: Path) -> Path:
 
 
 def decode_text(text: str) -> str:
-    """Return the original of a file that :func:`encode` has made text of."""
+    """Return the original text of a file from the result of :func:`encode`."""
     if not text.startswith(FILE_MARK):
         return text
     return gzip.decompress(base64.b64decode(text[len(FILE_MARK) :])).decode("utf-8")

@@ -1,18 +1,16 @@
-"""Finished tasks and checkpoints outside of the pod that makes them.
+"""Finished tasks and checkpoints, kept outside the pod that makes them.
 
-A task is stored under the hash of all that its result depends on. Its folder is kept as an index and blocks named by
-their content, so that a growing trajectory costs only its new part. The index is written last: what it names is
-complete. A pod that is started again, or another workflow with the same task, goes on from there.
+A task is stored under the hash of everything that its result depends on. Its folder is kept as an index and
+content-addressed blocks, so a growing trajectory costs only its new part. The index is written last, when all files in
+it are complete. A restarted pod, or another workflow with the same task, resumes from there.
 
-Where the store is, the environment says: ``DPA_SSE_STORE`` is a folder (a shared volume), or ``s3`` for a bucket with
-``DPA_SSE_S3_endpoint`` (host:port), ``DPA_SSE_S3_bucket``, ``DPA_SSE_S3_secure``, ``DPA_SSE_S3_region``,
-``DPA_SSE_S3_accesskey`` and ``DPA_SSE_S3_secretkey``; without an endpoint nothing is stored.
+The location of the store is read from the environment (:mod:`dpa_sse.ops.core.environment`): a folder on a shared
+volume, or an S3 bucket; without an endpoint nothing is stored.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -24,17 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from pydantic import BaseModel
+
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.results.task_record import OutputValue
 
 BLOCK = 8 * 2**20
-CHECKPOINT_S = 300.0
 INDEX = "index.json"
 PATIENCE_S = 120.0
 T = TypeVar("T")
 
 
-class Bucket(Protocol):
-    """What a place must be able to do."""
+class ObjectStore(Protocol):
+    """Named objects: a folder or a bucket."""
 
     def get(self, name: str) -> bytes | None:
         """Return an object, None where there is none."""
@@ -43,7 +44,7 @@ class Bucket(Protocol):
         """Write an object: complete, or not at all."""
 
     def names(self, prefix: str) -> set[str]:
-        """Return the names of all objects that begin with ``prefix``."""
+        """Return the names of all objects that start with ``prefix``."""
 
     def delete(self, names: set[str]) -> None:
         """Remove objects."""
@@ -51,7 +52,7 @@ class Bucket(Protocol):
 
 @dataclass(frozen=True)
 class FolderBucket:
-    """Objects as files below a folder."""
+    """Objects kept as files below a folder."""
 
     root: Path
 
@@ -109,7 +110,7 @@ class S3Bucket:
         self.client.put_object(self.bucket, name, io.BytesIO(data), len(data))
 
     def names(self, prefix: str) -> set[str]:
-        """Return the names of all objects that begin with ``prefix``."""
+        """Return the names of all objects that start with ``prefix``."""
         return {str(item.object_name) for item in self.client.list_objects(self.bucket, prefix, recursive=True)}
 
     def delete(self, names: set[str]) -> None:
@@ -118,25 +119,33 @@ class S3Bucket:
             self.client.remove_object(self.bucket, name)
 
 
-@dataclass(frozen=True)
-class Saved:
-    """What the store holds of a task."""
+class StoredFile(BaseModel):
+    """A file of a stored task: its relative name, its time, and the hashes of its blocks."""
+
+    name: str
+    mtime_ns: int
+    blocks: list[str]
+
+
+class StoredTask(BaseModel):
+    """The index of a stored task: a finished one with its output parameters, or a checkpoint."""
 
     done: bool
-    values: dict[str, Any]
+    values: dict[str, OutputValue]
+    files: list[StoredFile]
 
 
 @dataclass(frozen=True)
 class TaskStore:
     """The tasks below ``prefix`` of a bucket."""
 
-    bucket: Bucket
-    prefix: str = "store"
-    every_s: float = CHECKPOINT_S
+    bucket: ObjectStore
+    prefix: str = env.STORE_PREFIX.default
+    every_s: float = env.CHECKPOINT_S.default
     patience_s: float = PATIENCE_S
 
-    def restore(self, key: str, folder: Path) -> Saved | None:
-        """Bring what is known of a task into ``folder``: its result, or its last checkpoint; None for a new task.
+    def restore(self, key: str, folder: Path) -> StoredTask | None:
+        """Download the result of a task, or its last checkpoint, into ``folder``; None for a new task.
 
         Raises
         ------
@@ -145,26 +154,26 @@ class TaskStore:
         """
         return self._patiently(lambda: self._restore(key, folder))
 
-    def _restore(self, key: str, folder: Path) -> Saved | None:
+    def _restore(self, key: str, folder: Path) -> StoredTask | None:
         text = self.bucket.get(f"{self._place(key)}/{INDEX}")
         if text is None:
             return None
-        index = json.loads(text)
-        for entry in index["files"]:
-            path = folder / entry["name"]
+        index = StoredTask.model_validate_json(text)
+        for entry in index.files:
+            path = folder / entry.name
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
-                for digest in entry["blocks"]:
+                for digest in entry.blocks:
                     data = self.bucket.get(self._block(key, digest))
-                    if data is None:  # removed by hand, or by another workflow with the same task: begin anew
+                    if data is None:  # removed by hand, or by another workflow with the same task: start from scratch
                         shutil.rmtree(folder)
                         return None
                     stream.write(data)
-            os.utime(path, ns=(entry["mtime_ns"], entry["mtime_ns"]))  # the newest checkpoint is found by its time
-        return Saved(bool(index["done"]), index["values"])
+            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))  # the newest checkpoint is found by its time
+        return index
 
-    def save(self, key: str, folder: Path, *, values: Mapping[str, Any] | None = None) -> None:
-        """Store the folder of a task: as a result with ``values``, else as a checkpoint.
+    def save(self, key: str, folder: Path, *, values: Mapping[str, OutputValue] | None = None) -> None:
+        """Store the folder of a task: as a result if it has ``values``, otherwise as a checkpoint.
 
         Raises
         ------
@@ -173,7 +182,7 @@ class TaskStore:
         """
         self._patiently(lambda: self._save(key, folder, values))
 
-    def _save(self, key: str, folder: Path, values: Mapping[str, Any] | None) -> None:
+    def _save(self, key: str, folder: Path, values: Mapping[str, OutputValue] | None) -> None:
         place = self._place(key)
         before = self.bucket.names(f"{place}/")
         kept = {f"{place}/{INDEX}"}
@@ -191,14 +200,14 @@ class TaskStore:
                         blocks.append(digest)
             except FileNotFoundError:  # a checkpoint that was just replaced
                 continue
-            files.append({"name": name, "mtime_ns": mtime, "blocks": blocks})
-        index = {"done": values is not None, "values": dict(values or {}), "files": files}
-        self.bucket.put(f"{place}/{INDEX}", json.dumps(index).encode())
+            files.append(StoredFile(name=name, mtime_ns=mtime, blocks=blocks))
+        index = StoredTask(done=values is not None, values=dict(values or {}), files=files)
+        self.bucket.put(f"{place}/{INDEX}", index.model_dump_json().encode())
         self.bucket.delete(before - kept)
 
     @contextmanager
     def checkpoints(self, key: str, folder: Path) -> Iterator[None]:
-        """Store checkpoints while the block runs, and the last state when it is ended from outside."""
+        """Store checkpoints while the block runs, and its last state when it is terminated."""
         stop = threading.Event()
 
         def follow() -> None:
@@ -221,11 +230,11 @@ class TaskStore:
     def _try_to_save(self, key: str, folder: Path) -> None:
         try:
             self._save(key, folder, None)
-        except Exception as error:  # the work itself goes on
+        except Exception as error:  # the work itself continues
             sys.stderr.write(f"checkpoint not stored: {type(error).__name__}: {error}\n")
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        """Do something with the store, again for a while when it does not answer."""
+        """Access the store; retry for a while if it does not answer."""
         deadline = time.monotonic() + self.patience_s
         pause = 1.0
         while True:
@@ -234,7 +243,7 @@ class TaskStore:
             except Exception as error:  # network, permissions, a missing bucket
                 if time.monotonic() + pause > deadline:
                     reason = f"{type(error).__name__}: {error}"
-                    raise TransientError(f"the store of tasks does not answer: {reason}") from error
+                    raise TransientError(f"the task store does not answer: {reason}") from error
                 time.sleep(pause)
                 pause = min(2 * pause, 20.0)
 
@@ -246,18 +255,16 @@ class TaskStore:
 
 
 def store_from_environment() -> TaskStore | None:
-    """Return the store that the environment names, None where it names none."""
-    kind = os.environ.get("DPA_SSE_STORE", "")
-    endpoint = _setting("endpoint")
-    options: dict[str, Any] = {
-        "prefix": os.environ.get("DPA_SSE_STORE_PREFIX", "store"),
-        "every_s": float(os.environ.get("DPA_SSE_CHECKPOINT_S") or CHECKPOINT_S),
-    }
+    """Return the store that the environment names, None if it names none."""
+    kind, endpoint = env.STORE.read(), env.S3_BUCKET_ENDPOINT.read()
+    bucket: ObjectStore
     if kind not in ("", "s3"):
-        return TaskStore(FolderBucket(Path(kind)), **options)
-    if kind == "" or not endpoint:
+        bucket = FolderBucket(Path(kind))
+    elif kind == "s3" and endpoint:
+        bucket = s3_bucket(endpoint)
+    else:
         return None
-    return TaskStore(s3_bucket(endpoint), **options)
+    return TaskStore(bucket, prefix=env.STORE_PREFIX.read(), every_s=env.CHECKPOINT_S.read())
 
 
 def s3_bucket(endpoint: str) -> S3Bucket:
@@ -266,22 +273,18 @@ def s3_bucket(endpoint: str) -> S3Bucket:
 
     client = Minio(
         endpoint,
-        access_key=_setting("accesskey"),
-        secret_key=_setting("secretkey"),
-        secure=_setting("secure") == "true",
-        region=_setting("region") or "us-east-1",  # given: no request to find it out
+        access_key=env.S3_ACCESS_KEY.read(),
+        secret_key=env.S3_SECRET_KEY.read(),
+        secure=env.S3_SECURE.read() == "true",
+        region=env.S3_REGION.read() or "us-east-1",  # without one, each client would send a request for it
     )
-    return S3Bucket(client, _setting("bucket") or "dpa-sse")
-
-
-def _setting(name: str) -> str | None:
-    return os.environ.get(f"DPA_SSE_S3_{name}") or None  # small letters: the keys of a ConfigMap and a Secret
+    return S3Bucket(client, env.S3_BUCKET.read() or "dpa-sse")
 
 
 def _files(folder: Path, *, hidden: bool) -> list[tuple[str, int]]:
-    """Return names and times of the files of a task, the oldest first, links and temporary files left out.
+    """Return names and times of the files of a task, oldest first, without links and temporary files.
 
-    A file that grows is read after the checkpoint that refers to it: what the checkpoint needs is there.
+    A growing file is read after the checkpoint that refers to it, so the part that the checkpoint needs is there.
     """
     found = []
     for root, folders, names in os.walk(folder):

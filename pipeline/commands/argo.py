@@ -51,13 +51,14 @@ def submit_config(
     config: Path, overrides: Sequence[str], runs_dir: Path, namespace: str | None, kubeconfig: Path | None
 ) -> int:
     """Submit a configuration as a workflow, its large inputs into the bucket first; make its run folder here."""
-    from dpa_sse.ops.core.files import write_json, write_text
+    from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import load_checked, resolved_yaml
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
     from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
     from dpa_sse.pipeline.engines.argo.yaml_text import dump
     from dpa_sse.pipeline.flows.render import render
-    from dpa_sse.pipeline.runs.folder import CONFIG, Run, provenance
+    from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.provenance import provenance
 
     located = load_checked(config, overrides, runs_here=False)
     made = render(located.project, located.base_dir, outside_bytes=OUTSIDE_BYTES)
@@ -76,8 +77,7 @@ def submit_config(
     run.create()
     write_text(run.folder / CONFIG, resolved_yaml(located.project))
     write_text(run.folder / "workflow.yaml", dump(made.workflow))
-    made_by = {"command": f"dpa-sse submit {config.name}"}
-    write_json(run.folder / "manifest.json", provenance(located.project.seed) | made_by)
+    provenance(located.project.seed, f"dpa-sse submit {config.name}").write(run.folder / "manifest.json")
     ArgoRun(name, space, run.folder).record()
     print(f"Submitted: {space}/{name}   Run folder: {run.folder}")
     print(f"Follow it: dpa-sse watch {name if runs_dir == Path('runs') else run.folder}")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.monitor import print_status, say_tasks
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
-from dpa_sse.pipeline.runs.folder import StageStatus, now, stage_status
-from dpa_sse.pipeline.runs.progress import describe, status_rows, table
+from dpa_sse.pipeline.runs.folder import now
+from dpa_sse.pipeline.runs.progress import event_line, status_rows, table
+from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.runs.folder import Run
@@ -26,17 +28,17 @@ ENDED = ("done", "failed", "stopped")
 def show_status(run: ArgoRun, cluster: Cluster, *, as_json: bool) -> int:
     """Print the stages of a workflow with their progress, and why tasks have failed."""
     workflow = cluster.get(run)
-    stages, state = _stages(workflow), nodes.state_of(workflow)
+    stages, state = _stages(workflow), workflow.state
     print_status(run.name, state, stages, as_json=as_json, place="pods: ")
     if as_json:
         return 0
     from rich.console import Console
 
     console = Console(highlight=False)
-    for event in nodes.events_of(workflow):
-        if event["event"] == "retry":
-            console.print(describe(event), markup=False)
-    message = (workflow.get("status") or {}).get("message", "")
+    for event in workflow.events():
+        if event.kind == "retry":
+            console.print(event_line(event), markup=False)
+    message = workflow.message
     if state in ("failed", "waiting") and message and not any(stage.failures for stage in stages):
         console.print(message, markup=False)
     if state == "suspended":
@@ -57,10 +59,10 @@ def watch(run: ArgoRun, cluster: Cluster) -> int:
     try:
         while state not in ENDED:
             workflow = cluster.get(run)
-            state = nodes.state_of(workflow)
-            for event in nodes.events_of(workflow):
-                mark = (event["event"], event["task"], str(event.get("folder")))
-                text = describe(event)
+            state = workflow.state
+            for event in workflow.events():
+                mark = (event.kind, event.task, str(event.folder))
+                text = event_line(event)
                 if mark not in shown and text and live is None:
                     print(text)
                 shown.add(mark)
@@ -81,11 +83,11 @@ def watch(run: ArgoRun, cluster: Cluster) -> int:
 def show_logs(run: ArgoRun, cluster: Cluster, task: str | None, lines: int) -> int:
     """Print the ends of the logs of the pods of a task, or of all that failed; else the names of the tasks."""
     workflow = cluster.get(run)
-    all_pods = nodes.pods_of(workflow)
+    all_pods = workflow.pods()
     if task is None:
         chosen = [pods for pods in all_pods if pods.node.get("phase") in ("Failed", "Error")]
         if not chosen:
-            say_tasks(_name(run), nodes.events_of(workflow))
+            say_tasks(_name(run), workflow.events())
             return 0
     else:
         chosen = [pods for pods in all_pods if task in (pods.key, pods.step, *pods.tasks)]
@@ -116,7 +118,7 @@ def _log(run: ArgoRun, cluster: Cluster, node: dict[str, Any], lines: int) -> st
 
 def stop(run: ArgoRun, cluster: Cluster) -> int:
     """End the pods of a workflow; what has finished is kept."""
-    state = nodes.state_of(cluster.get(run))
+    state = cluster.get(run).state
     if state in ENDED:
         print(f"{run.name}: nothing is running")
         return 0
@@ -131,7 +133,7 @@ def resume(run: ArgoRun, cluster: Cluster) -> int:
     Its tasks that have finished are found in the store of the namespace: only what failed and what depends on it is
     computed.
     """
-    state = nodes.state_of(cluster.get(run))
+    state = cluster.get(run).state
     if state == "suspended":
         opened = cluster.open_gates(run)
         print(f"{run.name}: goes on ({', '.join(opened)})")
@@ -177,17 +179,17 @@ def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
 
     target = bring(run, cluster, [], out)
     publish(target)
-    state = nodes.state_of(cluster.get(run))
+    state = cluster.get(run).state
     path = write_report(target, "done" if "report" in target.finished() else state)
     print(f"Report: {path}")
     return 0
 
 
-def _stages(workflow: dict[str, Any]) -> list[StageStatus]:
-    events = nodes.events_of(workflow)
-    if nodes.state_of(workflow) in ENDED:
-        events.append({"event": "run-end"})
-    return stage_status(nodes.plan_of(workflow), events)
+def _stages(workflow: nodes.ArgoWorkflow) -> list[StageStatus]:
+    events = workflow.events()
+    if workflow.state in ENDED:
+        events.append(Event(kind="run-end", time=events[-1].time if events else 0.0))
+    return stage_status(workflow.plan, events)
 
 
 def _name(run: ArgoRun) -> str:

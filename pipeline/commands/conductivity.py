@@ -78,8 +78,8 @@ def production_runs(path: Path) -> list[Path]:
     if not (path / CONFIG).is_file():
         return [path]
     ended = {
-        event["task"]: path / event["folder"] for event in Run(path).latest_attempt()
-        if event["event"] in {"done", "cached", "failed"} and "folder" in event
+        event.task: path / event.folder for event in Run(path).latest_attempt()
+        if event.kind in {"done", "cached", "failed"} and event.folder
     }
     found = [folder for task, folder in sorted(ended.items()) if re.fullmatch(r"md-\d+", task) and folder.is_dir()]
     if not found:

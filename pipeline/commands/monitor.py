@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,14 +10,15 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.tools import tail
-from dpa_sse.pipeline.runs.folder import Run, StageStatus, now, open_run, stage_status
+from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
+from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 STOP_SECONDS = 10
 
@@ -25,19 +27,17 @@ def run_state(run: Run) -> str:
     """Return one word for the whole run: running, done, failed, or interrupted."""
     if run.holder() is not None:
         return "running"
-    ends = [event for event in run.latest_attempt() if event["event"] == "run-end"]
+    ends = [event for event in run.latest_attempt() if event.kind == "run-end"]
     if not ends:
         return "interrupted"
-    return {0: "done", 130: "interrupted"}.get(ends[-1]["code"], "failed")
+    return {0: "done", 130: "interrupted"}.get(ends[-1].code or 0, "failed")
 
 
 def show_status(name: str, *, as_json: bool) -> int:
     """Print the stages of a run with their progress."""
     run = open_run(name)
-    stages = stage_status(run.plan(), run.events())
     state = run_state(run)
-    for stage in stages:
-        stage.stopped = state != "running"
+    stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
     print_status(run.folder.name, state, stages, as_json=as_json)
     return 0
 
@@ -51,7 +51,7 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
         What to call the folder of a failed task; nothing where the folder speaks for itself.
     """
     if as_json:
-        data = [{**vars(stage), "status": stage.status} for stage in stages]
+        data = [{**dataclasses.asdict(stage), "status": stage.status} for stage in stages]
         print(json.dumps({"run": name, "status": state, "stages": data}, indent=1))
         return
     from rich.console import Console
@@ -60,7 +60,7 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
     console.print(table(status_rows(stages, now()), f"{name}: {state}"))
     for stage in stages:
         for failure in stage.failures:
-            console.print(f"{failure['task']}: {failure['reason']}  ({place}{failure['folder']})", markup=False)
+            console.print(f"{failure.task}: {failure.reason}  ({place}{failure.folder})", markup=False)
 
 
 def watch_run(name: str) -> int:
@@ -85,13 +85,13 @@ def show_logs(name: str, task: str | None, lines: int) -> int:
     run = open_run(name)
     events = run.latest_attempt()
     if task is None:
-        chosen = [event["task"] for event in events if event["event"] == "failed"]
+        chosen = [event.task for event in events if event.kind == "failed"]
         if not chosen:
-            say_tasks(name, [event for event in events if "folder" in event])
+            say_tasks(name, [event for event in events if event.folder])
             return 0
     else:
         chosen = [task]
-    folders = {event["task"]: run.folder / event["folder"] for event in events if "folder" in event}
+    folders = {event.task: run.folder / event.folder for event in events if event.folder}
     for one in dict.fromkeys(chosen):
         if one not in folders:
             near = [known for known in folders if known.startswith(one)]
@@ -101,12 +101,12 @@ def show_logs(name: str, task: str | None, lines: int) -> int:
     return 0
 
 
-def say_tasks(name: str, events: Sequence[Mapping[str, Any]]) -> None:
+def say_tasks(name: str, events: Sequence[Event]) -> None:
     """Print the tasks of a run in which none has failed, as `logs` takes them, stage by stage."""
     stages: dict[str, list[str]] = {}
     for event in events:
-        if event.get("stage"):
-            stages.setdefault(event["stage"], []).append(event["task"])
+        if event.stage:
+            stages.setdefault(event.stage, []).append(event.task)
     if not stages:
         print("No task failed, and none has left anything yet.")
         return

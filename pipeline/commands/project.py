@@ -65,7 +65,6 @@ def _count(error: ConfigError) -> str:
 
 def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
     """Build the DAG without running it; print its steps and write the inputs."""
-    import dataclasses
     import tempfile
 
     from dpa_sse.pipeline.commands.plan import print_plan, write_inputs
@@ -78,7 +77,7 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
         flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))
-        nodes = [dataclasses.asdict(node) for node in flow.nodes]
+        nodes = [step.model_dump() for step in flow.plan]
         target = out or Path("plan") / located.project.name
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
     if as_json:
@@ -90,9 +89,10 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
 
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
     """Check a configuration, write it into its run folder and execute it."""
-    from dpa_sse.ops.core.files import write_json, write_text
+    from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
-    from dpa_sse.pipeline.runs.folder import CONFIG, Run, provenance
+    from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.provenance import provenance
 
     try:
         located = load_checked(config, overrides)
@@ -105,7 +105,7 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
     try:
         write_text(run.folder / CONFIG, resolved_yaml(located.project))
         run.write_base_dir(located.base_dir)
-        write_json(run.folder / "manifest.json", provenance(located.project.seed))
+        provenance(located.project.seed).write(run.folder / "manifest.json")
     finally:
         run.unlock(lock)
     return _execute(run, located)

@@ -41,18 +41,18 @@ def conclude(run: Run, code: int) -> int:
 def show_failures(run: Run) -> None:
     """Print each failed task with its folder and the last lines of its log."""
     events = run.latest_attempt()
-    failed = {event["task"]: event for event in events if event["event"] == "failed"}
-    last = {event["task"]: event for event in events if event.get("task")}
-    killed = [event for event in last.values() if event["event"] == "start"]
+    failed = {event.task: event for event in events if event.kind == "failed"}
+    last = {event.task: event for event in events if event.task}
+    killed = [event for event in last.values() if event.kind == "start"]
     for event in killed:
-        print(f"\nENDED {event['task']}: its process was killed; run the same command again\n  folder: "
-              f"{run.folder / event['folder']}", file=sys.stderr)
+        print(f"\nENDED {event.task}: its process was killed; run the same command again\n  folder: "
+              f"{run.folder / (event.folder or '')}", file=sys.stderr)
     for event in failed.values():
-        folder = run.folder / event.get("folder", "")
-        print(f"\nFAILED {event['task']}: {event.get('reason', '')}\n  folder: {folder}", file=sys.stderr)
+        folder = run.folder / (event.folder or "")
+        print(f"\nFAILED {event.task}: {event.reason or ''}\n  folder: {folder}", file=sys.stderr)
         for log in sorted(folder.glob("*.log"))[:2]:
             print(f"  last lines of {log.name}:\n{tail(log, LOG_LINES)}", file=sys.stderr)
-    errors = [event["reason"] for event in events if event["event"] == "error"]
+    errors = [event.reason for event in events if event.kind == "error"]
     for reason in errors:
         print(reason, file=sys.stderr)
     if not failed and not errors and not killed:

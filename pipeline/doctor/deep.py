@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpa_sse.ops.core.environment import THREADS
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -116,7 +118,7 @@ def _label(settings: dict[str, Any], folder: Path) -> str:
 
 def main(name: str) -> int:
     """Run one probe in a temporary folder; print its answer after ``PROBE``, or why there is none."""
-    os.environ.setdefault("DPA_SSE_THREADS", "1")
+    os.environ.setdefault(*THREADS.entry(1))
     with tempfile.TemporaryDirectory() as folder:
         try:
             answer = {"ok": True, "value": PROBES[name](Path(folder))}

@@ -1,1 +1,1 @@
-"""Where the DAG runs."""
+"""Engines that run the DAG: the local machine, Argo Workflows."""

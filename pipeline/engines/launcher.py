@@ -1,7 +1,7 @@
-"""Start one dflow step: ``python -m dpa_sse.pipeline.engines.launcher SCRIPT``.
+"""Starts one dflow step: ``python -m dpa_sse.pipeline.engines.launcher SCRIPT``.
 
-Light imports (kubernetes, minio and argo are only needed by a client of a cluster), no orphans on a laptop, and at
-most one task per device.
+It keeps imports light (kubernetes, minio and argo are needed only by a client of a cluster), leaves no orphans on a
+laptop, and limits the number of tasks per GPU.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core import environment as env
+
 
 class _ClientOnly(MetaPathFinder):
-    """Refuse packages that dflow imports but does not need in a step: they cost a second per task."""
+    """Blocks packages that dflow imports but does not need in a step: they cost a second per task."""
 
     names = frozenset({"kubernetes", "minio", "argo"})
 
@@ -28,14 +30,13 @@ class _ClientOnly(MetaPathFinder):
 
 
 def acquire_device() -> int | None:
-    """Wait for a free slot on a GPU, restrict this process to it, and return the lock's file descriptor."""
-    devices = [name for name in os.environ.get("DPA_SSE_GPUS", "").split(",") if name]
-    run = os.environ.get("DPA_SSE_RUN")
-    if not devices or run is None or os.environ.get("DPA_SSE_NEEDS_GPU") != "1":
+    """Wait for a free slot on a GPU, restrict this process to it, and return the file descriptor of its lock."""
+    devices, run = env.GPUS.read(), env.RUN.read()
+    if not devices or run is None or not env.NEEDS_GPU.read():
         return None
-    folder = Path(run) / ".devices"
+    folder = run / ".devices"
     folder.mkdir(exist_ok=True)
-    slots = int(os.environ.get("DPA_SSE_TASKS_PER_GPU", "1"))
+    slots = env.TASKS_PER_GPU.read()
     while True:
         for slot in range(slots):
             for device in devices:
@@ -52,7 +53,7 @@ def acquire_device() -> int | None:
 
 
 def import_dflow() -> None:
-    """Import dflow without its clients; afterwards they can be imported again (the store of tasks needs minio)."""
+    """Import dflow without its clients; afterwards they can be imported again (the task store needs minio)."""
     blocked = _ClientOnly()
     sys.meta_path.insert(0, blocked)
     try:
@@ -62,24 +63,24 @@ def import_dflow() -> None:
 
 
 def enter_working_folder() -> None:
-    """Go to the folder that ``DPA_SSE_WORKDIR`` names (pods: the rest of the file system is read-only)."""
-    folder = os.environ.get("DPA_SSE_WORKDIR")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    """In a pod, change to the working folder: the rest of the file system is read-only."""
+    folder = env.WORKDIR.read()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         os.chdir(folder)
-        os.environ["HOME"] = folder  # caches of matplotlib, numba, torch
+        os.environ["HOME"] = str(folder)  # caches of matplotlib, numba, torch
 
 
 def check_version() -> None:
-    """End with the fatal exit code where the workflow was rendered by another version than that of this image."""
+    """Exit with the fatal code if the workflow was rendered by a version other than that of this image."""
     from dpa_sse import __version__
     from dpa_sse.ops.core.errors import FatalError
-    from dpa_sse.ops.runtime.task import say_why
+    from dpa_sse.ops.runtime.task import write_termination_message
 
-    wanted = os.environ.get("DPA_SSE_VERSION", __version__)
+    wanted = env.VERSION.read() or __version__
     if wanted != __version__:
         message = f"rendered by version {wanted} of the pipeline, but the image holds {__version__}: use one for both"
-        say_why(FatalError(message))
+        write_termination_message(FatalError(message))
         sys.stderr.write(f"{message}\n")
         sys.exit(2)
 
@@ -88,13 +89,13 @@ def main() -> None:
     """Run the script that dflow wrote."""
     from dpa_sse.ops.core.tools import die_with_parent, thread_environment
 
-    if "DPA_SSE_RUN" in os.environ:
+    if env.RUN.read() is not None:
         parent = os.getppid()
         die_with_parent()
         if os.getppid() != parent or parent == 1:
-            sys.exit(143)  # the parent died before we could ask to be told
+            sys.exit(143)  # the parent died before the kernel knew that this process has to follow
     os.environ.update(thread_environment())
-    os.nice(int(os.environ.get("DPA_SSE_NICE", "0")))
+    os.nice(env.NICE.read())
     import_dflow()
     check_version()
     lock = acquire_device()
@@ -104,9 +105,9 @@ def main() -> None:
     try:
         runpy.run_path(script, run_name="__main__")
     except Exception as error:
-        from dpa_sse.ops.runtime.task import say_why
+        from dpa_sse.ops.runtime.task import write_termination_message
 
-        say_why(error)
+        write_termination_message(error)
         raise
     finally:
         if lock is not None:

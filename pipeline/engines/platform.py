@@ -1,4 +1,4 @@
-"""Where the DAG is to run: what the wiring asks of a machine or a cluster, and the answers of this machine."""
+"""Where the DAG runs: what the graph has to know of a machine or a cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_GROUP = 50
 
 @dataclass(frozen=True)
 class Resources:
-    """What the machine, or a pod, offers to the tasks."""
+    """What the machine, or a pod, provides to the tasks."""
 
     cores: int = 1
     gpus: tuple[str, ...] = ()
@@ -27,12 +27,12 @@ class Resources:
 
 @dataclass(frozen=True)
 class StepSpec:
-    """What a platform has to know of a step.
+    """What a platform has to know about a step.
 
     Attributes
     ----------
     name, stage, title : str
-        Of the step; its stage; for people.
+        Name and stage of the step; title for people.
     op : type
         What its tasks do.
     gpu : bool
@@ -40,7 +40,7 @@ class StepSpec:
     tasks, group_size : int
         Number of tasks, and how many of them go into one process (or pod).
     low_priority : bool
-        Whether it runs beside a step that matters more.
+        Whether it runs next to a step that matters more.
     """
 
     name: str
@@ -54,27 +54,27 @@ class StepSpec:
 
 
 class Platform(Protocol):
-    """Where the DAG is to run: what differs between a machine and a cluster."""
+    """Where the DAG runs: what differs between a machine and a cluster."""
 
     @property
     def command(self) -> Sequence[str]:
-        """What starts the script of a step."""
+        """Command that runs the script of a step."""
 
     @property
     def util_command(self) -> Sequence[str]:
-        """What starts dflow's bookkeeping scripts, which need the standard library only."""
+        """Command that runs dflow's bookkeeping scripts, which need only the standard library."""
 
     def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
         """Return how many of ``count`` equal tasks share a process."""
 
-    def threads(self, spec: StepSpec, side_by_side: int) -> int:
-        """Return the threads of a task, ``side_by_side`` of which run at a time."""
+    def threads(self, spec: StepSpec, concurrency: int) -> int:
+        """Return the threads of a task, ``concurrency`` of which run at a time."""
 
     def image(self, op: type[TaskOP]) -> str:
         """Return the container image that an OP needs."""
 
     def environment(self, spec: StepSpec) -> dict[str, str]:
-        """Return the environment variables of a step beside those that every step has."""
+        """Return the environment variables of a step, in addition to those that all steps have."""
 
     def configure_template(self, template: Any, spec: StepSpec) -> None:
         """Adapt dflow's template of a step."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from dpa_sse.ops.data.op import AddUserData, CollectTrajectories
 from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, MergeLabelled, SelectCandidates
@@ -14,18 +13,19 @@ from dpa_sse.ops.structures.op import PerturbCells
 from dpa_sse.ops.training.op import TrainMember
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.graph import ArtifactRef
 
 
-def add_training_data(flow: ProjectFlow) -> Any | None:
-    """Add the stages that collect the base data; returns their result, None where the project has none."""
+def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
+    """Add the stages that collect the base data; returns their result, None if the project has none."""
     project = flow.project
-    training_data = None
+    training_data, cells = None, None
     if project.systems:
         flow.stage("01-perturb")
         cells = flow.step(
             "perturb", PerturbCells, flow.settings(perturb=project.perturb), title="Perturb the base cells",
             artifacts={"cells": flow.cells("base-cells", project.systems)},
-        ).outputs.artifacts["out"]
+        )
         flow.stage("02-seed")
         runs = flow.fan_out(
             "aimd", RunAimd, flow.settings(labeler=project.labeler, aimd=project.aimd),
@@ -34,10 +34,10 @@ def add_training_data(flow: ProjectFlow) -> Any | None:
         )
         training_data = flow.step(
             "collect", CollectTrajectories, flow.fan_in_settings(split=project.split),
-            title="Collect, split by trajectory", artifacts={"trajectories": runs.outputs.artifacts["out"]},
-        ).outputs.artifacts["out"]
-    own = [name for name in project.data if not is_remote(name)]
-    sources = [flow.user_data(own)] if own else []
+            title="Collect, split by trajectory", artifacts={"trajectories": runs},
+        )
+    local = [name for name in project.data if not is_remote(name)]
+    sources = [flow.user_data(local)] if local else []
     sources += [flow.remote(name) for name in project.data if is_remote(name)]
     for number, source in enumerate(sources):
         flow.stage("02-seed")
@@ -45,19 +45,19 @@ def add_training_data(flow: ProjectFlow) -> Any | None:
             "user-data" if number == len(sources) - 1 else f"user-data-{number + 1}", AddUserData,
             flow.settings(split=project.split), title="Add your own data",
             artifacts={"training_data": training_data, "data": source},
-        ).outputs.artifacts["out"]
+        )
     if project.concurrent_learning:
         training_data = add_learning(flow, training_data, cells)
     return training_data
 
 
-def add_learning(flow: ProjectFlow, training_data: Any, cells: Any) -> Any:
+def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: ArtifactRef | None) -> ArtifactRef:
     """Add the loop train -> sanity -> explore -> select -> label -> merge; returns the final data."""
     project, learning = flow.project, flow.project.concurrent_learning
     assert learning is not None  # noqa: S101  (for the type checker)
     settings = flow.settings(concurrent_learning=learning)
 
-    def iteration(inputs: Mapping[str, Any]) -> tuple[Any, str]:
+    def iteration(inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
         models = flow.fan_out(
             "train", TrainMember, flow.settings(
                 train=learning.train, reuse_models=learning.reuse_models, reuse_steps=learning.reuse_steps
@@ -68,10 +68,10 @@ def add_learning(flow: ProjectFlow, training_data: Any, cells: Any) -> Any:
         assembled = flow.step(
             "assemble", AssembleEnsemble, settings, title="Sanity MD", gpu=True,
             artifacts={
-                "training_data": inputs["training_data"], "models": models.outputs.artifacts["out"],
+                "training_data": inputs["training_data"], "models": models,
                 "cells": inputs["cells"],
             },
-        ).outputs.artifacts["out"]
+        )
         explored = flow.fan_out(
             "explore", Explore, flow.settings(concurrent_learning=flow.subset(learning, "sample_every", "stages")),
             static_task_count(learning, len(project.systems)), title="Exploration",
@@ -81,28 +81,29 @@ def add_learning(flow: ProjectFlow, training_data: Any, cells: Any) -> Any:
             "select", SelectCandidates, flow.fan_in_settings(concurrent_learning=learning), title="Selection",
             artifacts={
                 "training_data": inputs["training_data"], "assembled": assembled,
-                "explored": explored.outputs.artifacts["out"],
+                "explored": explored,
             },
-        ).outputs.artifacts["out"]
+        )
         labelled = flow.fan_out(
             "label", LabelFrames, flow.settings(labeler=project.labeler),
             static_label_count(learning), title="Labels",
             artifacts={"selected": selected, "model": flow.labeler_model()}, gpu=True,
         )
-        merged = flow.step(
+        return flow.step(
             "merge", MergeLabelled, flow.fan_in_settings(), title="Merge",
             artifacts={
                 "training_data": inputs["training_data"], "assembled": assembled, "selected": selected,
-                "labelled": labelled.outputs.artifacts["out"],
+                "labelled": labelled,
             },
         )
-        return merged, "training_data"
 
     flow.stage("03-concurrent-learning")
-    return flow.loop("concurrent-learning", {"training_data": training_data, "cells": cells}, iteration)
+    return flow.loop(
+        "concurrent-learning", {"training_data": training_data, "cells": cells}, iteration, feeds_back="training_data"
+    )
 
 
-def add_downstream(flow: ProjectFlow) -> Any:
+def add_downstream(flow: ProjectFlow) -> ArtifactRef:
     """Add perturbation and short AIMD of the new compound; returns its data set."""
     project, downstream = flow.project, flow.project.downstream
     assert downstream is not None  # noqa: S101  (for the type checker)
@@ -110,12 +111,12 @@ def add_downstream(flow: ProjectFlow) -> Any:
     cells = flow.step(
         "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",
         artifacts={"cells": flow.cells("downstream-cells", [downstream.system])},
-    ).outputs.artifacts["out"]
+    )
     runs = flow.fan_out(
         "aimd-new", RunAimd, flow.settings(labeler=project.labeler, aimd=downstream.aimd), downstream.perturb.count,
         title="Short AIMD of the new compound", artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
     )
     return flow.step(
         "collect-new", CollectTrajectories, flow.fan_in_settings(split=downstream.split), title="Collect",
-        artifacts={"trajectories": runs.outputs.artifacts["out"]},
-    ).outputs.artifacts["out"]
+        artifacts={"trajectories": runs},
+    )

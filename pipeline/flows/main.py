@@ -1,9 +1,8 @@
-"""The whole DAG: the stage groups joined, each of them left out where the configuration has no section for it."""
+"""The whole DAG: the stage groups joined, without those for which the configuration has no section."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
@@ -11,6 +10,7 @@ from dpa_sse.pipeline.flows.data import add_downstream, add_training_data
 from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.graph import ArtifactRef
 from dpa_sse.pipeline.runs.folder import Run
 
 
@@ -26,14 +26,14 @@ def build(
     base_dir : Path
         Folder that relative paths in it refer to.
     folder : Path
-        Receives the input files of the DAG (cells, settings).
+        Gets the input files of the DAG (cells, settings).
     resources : Resources
-        What the tasks may use.
+        Available to the tasks.
     platform : Platform, optional
         Where the DAG is to run; this machine by default.
     """
     flow = ProjectFlow(project, base_dir, folder, resources, platform)
-    artifacts: dict[str, Any] = {}
+    artifacts: dict[str, ArtifactRef | None] = {}
     artifacts["training_data"] = add_training_data(flow)
     if project.pretrain and project.pretrain.model is None and project.downstream:
         with flow.side_by_side():

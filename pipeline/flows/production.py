@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dpa_sse.ops.conductivity.op import Conductivity
 from dpa_sse.ops.md.op import PrepareMd, RunMd
 from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
 from dpa_sse.pipeline.report.op import Report
 
 REPORTED = (
@@ -17,7 +15,7 @@ REPORTED = (
 """Artifacts that the report reads."""
 
 
-def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
+def add_production(flow: ProjectFlow, student: ArtifactRef | None) -> tuple[ArtifactRef, ArtifactRef]:
     """Add temperatures x replicas of MD and the conductivity; returns the trajectories and the analysis."""
     project, md = flow.project, flow.project.md
     assert md is not None  # noqa: S101  (for the type checker)
@@ -26,21 +24,25 @@ def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
     tasks = flow.step(
         "prepare-md", PrepareMd, flow.settings(md=md), title="Production MD",
         artifacts={"cells": flow.cells("md-cells", systems)},
-    ).outputs.artifacts["out"]
+    )
     runs = flow.fan_out(
         "md", RunMd, flow.settings(), len(systems) * len(md.temperatures_K) * md.replicas, title="LAMMPS",
         artifacts={"tasks": tasks, "student": student}, gpu=True, grouped=False,
-    ).outputs.artifacts["out"]
+    )
+    return runs, add_analysis(flow, runs)
+
+
+def add_analysis(flow: ProjectFlow, trajectories: ArtifactRef | None) -> ArtifactRef:
+    """Add the conductivity of MD runs; returns the analysis."""
     flow.stage("08-conductivity")
-    analysis = flow.step(
-        "conductivity", Conductivity, flow.fan_in_settings(conductivity=project.conductivity), title="Conductivity",
-        artifacts={"trajectories": runs},
-    ).outputs.artifacts["out"]
-    return runs, analysis
+    return flow.step(
+        "conductivity", Conductivity, flow.fan_in_settings(conductivity=flow.project.conductivity),
+        title="Conductivity", artifacts={"trajectories": trajectories},
+    )
 
 
-def add_report(flow: ProjectFlow, artifacts: Mapping[str, Any]) -> None:
-    """Add the report on whatever the project has made."""
+def add_report(flow: ProjectFlow, artifacts: Artifacts) -> None:
+    """Add the report on all results that the project has."""
     flow.stage("09-report")
     flow.step(
         "report", Report, flow.settings(config=flow.project), title="Report",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -13,7 +12,7 @@ from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
-from dpa_sse.pipeline.graph import Flow
+from dpa_sse.pipeline.graph import ArtifactRef, Flow
 
 
 class ProjectFlow(Flow):
@@ -26,10 +25,10 @@ class ProjectFlow(Flow):
         self.project = project
         self.base_dir = base_dir
 
-    def settings(self, **sections: Any) -> dict[str, Any]:
+    def settings(self, **sections: object) -> dict[str, object]:
         """Return the settings of a step: type map and seed of the project, and the sections that it needs.
 
-        A step is computed again when one of its settings changes: it should get what it needs and no more.
+        A step is recomputed when one of its settings changes, so it gets what it needs and no more.
         """
         return {
             "seed": self.project.seed,
@@ -37,17 +36,17 @@ class ProjectFlow(Flow):
             **{name: self.plain(value) for name, value in sections.items()},
         }
 
-    def fan_in_settings(self, **sections: Any) -> dict[str, Any]:
-        """Return the settings of a step that gathers a fan-out and decides whether enough of it has succeeded."""
+    def fan_in_settings(self, **sections: object) -> dict[str, object]:
+        """Return the settings of a step that collects a fan-out and decides whether enough tasks have succeeded."""
         return {**self.settings(**sections), "min_success_ratio": self.project.failure.min_success_ratio}
 
     @staticmethod
-    def subset(section: BaseModel, *names: str) -> dict[str, Any]:
-        """Return some values of a section, for a step that does not depend on the others."""
+    def subset(section: BaseModel, *names: str) -> dict[str, object]:
+        """Return some values of a section, for a step that does not depend on the rest."""
         return section.model_dump(mode="json", include=set(names))
 
-    def plain(self, value: Any) -> Any:
-        """Return a section as JSON values, with what it names: the preset of a training, files of a labeler."""
+    def plain(self, value: object) -> object:
+        """Return a section as JSON values, including what it names: the preset of a training, files of a labeler."""
         if not isinstance(value, BaseModel):
             return value
         if isinstance(value, CommonLabelerSettings):
@@ -61,7 +60,7 @@ class ProjectFlow(Flow):
             data["network"] = load_preset(value.preset, self.base_dir)
         return data
 
-    def cells(self, name: str, systems: Sequence[SystemSettings]) -> Any:
+    def cells(self, name: str, systems: Sequence[SystemSettings]) -> ArtifactRef:
         """Return an artifact with the ordered, unperturbed cell of each system (extxyz)."""
         from dpa_sse.ops.structures.build import build_cell
         from dpa_sse.ops.structures.extxyz import write_frames
@@ -72,16 +71,16 @@ class ProjectFlow(Flow):
         write_frames(path, frames)
         return self.upload(path)
 
-    def labeler_model(self) -> Any | None:
-        """Return an artifact with the model of the labeler; None where it has none."""
+    def labeler_model(self) -> ArtifactRef | None:
+        """Return an artifact with the model of the labeler; None if it has none."""
         labeler = self.project.labeler
         if not labeler.model_file:
             return None
         path = self.base_dir / Path(getattr(labeler, labeler.model_file)).expanduser()
         return self.upload(path) if path.is_file() else None
 
-    def user_data(self, names: Sequence[str]) -> Any:
-        """Return an artifact with the user's data folders, one below the other in the order of the configuration."""
+    def user_data(self, names: Sequence[str]) -> ArtifactRef:
+        """Return an artifact with the user's data folders, numbered in the order of the configuration."""
         import shutil
 
         folder = self.folder / "user-data"

@@ -1,8 +1,7 @@
-"""From a project to a workflow: the same DAG as the local run's, lowered to Argo; offline and reproducible."""
+"""From a project to an Argo workflow: the same DAG as that of a local run, rendered offline and reproducibly."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import tempfile
@@ -15,16 +14,19 @@ from typing import Any
 from dpa_sse.pipeline.config.cluster import ClusterPreset
 from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
 from dpa_sse.pipeline.config.schema import Project
-from dpa_sse.pipeline.engines.argo import limits
+from dpa_sse.pipeline.engines.argo.limits import Limits
 from dpa_sse.pipeline.engines.argo.platform import ArgoPlatform, refuse
-from dpa_sse.pipeline.engines.argo.postprocess import finish
+from dpa_sse.pipeline.engines.argo.postprocess import WorkflowInfo, complete_workflow
 from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.flows.main import build
+from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.flows.stages import add_stage
 from dpa_sse.pipeline.graph import Flow
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A workflow, and the texts that have to be in the bucket before it is submitted (by their keys)."""
+    """A workflow, and the texts that have to be uploaded to the bucket before it is submitted, by their keys."""
 
     workflow: dict[str, Any]
     preset: ClusterPreset
@@ -43,7 +45,7 @@ def render(
     base_dir : Path
         Folder that relative paths of the configuration refer to.
     outside_bytes : int, optional
-        Inputs whose text is longer are referred to by their key in the bucket; by default none is.
+        Inputs with a longer text are referred to by their key in the bucket; by default none are.
     stage : str, optional
         Only this stage group (:mod:`dpa_sse.pipeline.flows.stages`); its inputs are parameters of the workflow.
 
@@ -52,10 +54,6 @@ def render(
     InputError
         The workflow would exceed a limit of Argo or Kubernetes, or the preset is wrong.
     """
-    from dpa_sse.pipeline.flows.main import build
-    from dpa_sse.pipeline.flows.project import ProjectFlow
-    from dpa_sse.pipeline.flows.stages import add_stage
-
     preset = load_cluster_preset(project.cluster, base_dir)
     failure = project.failure
     resources = Resources(
@@ -64,7 +62,6 @@ def render(
         task_timeout_s=(failure.task_timeout_min or 0.0) * 60,
     )
     platform = ArgoPlatform(preset, resources, project.labeler.kind, outside_bytes)
-
 
     def make() -> Flow:
         if stage is None:
@@ -76,12 +73,13 @@ def render(
     with tempfile.TemporaryDirectory() as folder:
         workflow = lower(make, platform)
     learning = project.concurrent_learning
-    iterations = sum(stage.max_iterations for stage in learning.stages) if learning else 0
-    return Rendered(workflow, preset, platform.outside, limits.remarks(workflow, iterations))
+    iterations = sum(one.max_iterations for one in learning.stages) if learning else 0
+    return Rendered(workflow, preset, platform.outside, Limits(workflow).remarks(iterations))
 
 
+# foreign: a workflow of Argo
 def lower(make: Callable[[], Flow], platform: ArgoPlatform) -> dict[str, Any]:
-    """Return the workflow of the DAG that ``make`` builds for the platform.
+    """Return the Argo workflow of the DAG that ``make`` builds for the platform.
 
     Raises
     ------
@@ -91,25 +89,23 @@ def lower(make: Callable[[], Flow], platform: ArgoPlatform) -> dict[str, Any]:
     with _dflow_offline():
         flow = make()
         rendered = flow.workflow.to_dict()
-    workflow = finish(rendered, platform, about(flow))
-    refuse(limits.problems(workflow))
+    workflow = complete_workflow(rendered, platform, workflow_info(flow))
+    refuse(Limits(workflow).problems())
     return workflow
 
 
-def about(flow: Flow) -> dict[str, Any]:
+def workflow_info(flow: Flow) -> WorkflowInfo:
     """Return what a person sees of the workflow, and the plan that `status` reads."""
-    shown = ("name", "stage", "title", "tasks", "loop")
-    plan = [{key: value for key, value in dataclasses.asdict(node).items() if key in shown} for node in flow.nodes]
-    text = json.dumps(plan, separators=(",", ":"))
-    facts = {"project": flow.name, "title": flow.name, "description": "", "plan": text}
-    project = getattr(flow, "project", None)
-    if project is None:
-        return {**facts, "suspend": []}
-    return {**facts, "title": project.name, "description": describe(project), "suspend": list(project.cluster.suspend)}
+    shown = {"name", "stage", "title", "tasks", "loop"}
+    plan = json.dumps([step.model_dump(include=shown) for step in flow.plan], separators=(",", ":"))
+    if not isinstance(flow, ProjectFlow):
+        return WorkflowInfo(flow.name, flow.name, "", plan)
+    project = flow.project
+    return WorkflowInfo(flow.name, project.name, project_outline(project), plan, tuple(project.cluster.suspend))
 
 
-def describe(project: Project) -> str:
-    """Return what a project is about, as a short list in Markdown."""
+def project_outline(project: Project) -> str:
+    """Return elements, systems and target of a project as a short list in Markdown."""
     systems = ", ".join(system.name for system in project.systems[:5])
     more = f" and {len(project.systems) - 5} more" if len(project.systems) > 5 else ""
     lines = [f"Elements: {', '.join(project.type_map)}"]
@@ -122,7 +118,7 @@ def describe(project: Project) -> str:
 
 @contextmanager
 def _dflow_offline() -> Iterator[None]:
-    """Set dflow to make templates for Argo, with nothing of this machine in them and names that repeat."""
+    """Configure dflow to make templates for Argo, without traces of this machine and with reproducible names."""
     from dflow import config, s3_config
 
     before = dict(config), dict(s3_config), random.getstate()
@@ -130,7 +126,7 @@ def _dflow_offline() -> Iterator[None]:
     s3_config.update(
         endpoint="", console="", access_key="", secret_key="", repo_key=None, repo=None, prefix="", repo_prefix=""
     )
-    random.seed(0)  # dflow draws the ends of its names
+    random.seed(0)  # dflow draws the suffixes of its names
     try:
         yield
     finally:

@@ -9,7 +9,9 @@ from typing import Any
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.pipeline.report.inputs import ReportInputs
-from dpa_sse.pipeline.runs.folder import Run, provenance, stage_status
+from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.provenance import provenance
+from dpa_sse.pipeline.runs.stage_status import stage_status
 from dpa_sse.pipeline.runs.stage_times import split_starts
 
 WORDS = {"done": "ok", "failed": "failed", "running": "unfinished", "waiting": "skipped"}
@@ -105,7 +107,7 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
 def _provenance(run: Path | None, work: Path) -> Path:
     if run is not None and (run / "manifest.json").is_file():
         return run / "manifest.json"
-    write_json(work / "provenance.json", provenance(0))
+    provenance(0).write(work / "provenance.json")
     return work / "provenance.json"
 
 
@@ -115,7 +117,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
     found = Run(run)
     events = found.events()
     _, latest = split_starts(events)
-    began = latest[0]["time"] if latest else 0.0
+    began = latest[0].time if latest else 0.0
     rows = [
         {
             "name": stage.name,
@@ -126,7 +128,7 @@ def _stages(run: Path | None, work: Path) -> Path | None:
             "tasks": stage.tasks,
             "tasks_failed": stage.failed,
             "tasks_earlier": stage.cached,
-            "failures": [{"task": one["task"], "reason": one["reason"]} for one in stage.failures],
+            "failures": [{"task": one.task, "reason": one.reason} for one in stage.failures],
         }
         for stage in stage_status(found.plan(), events)
         if stage.name != "09-report"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.core.environment import RUN
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.pipeline.report.gather import report_inputs
@@ -30,5 +30,4 @@ class Report(TaskOP):
 
         config = out / "config.resolved.yaml"
         write_text(config, resolved_yaml(Project.model_validate(settings["config"])))
-        run = Path(os.environ["DPA_SSE_RUN"]) if "DPA_SSE_RUN" in os.environ else None
-        build_report(report_inputs(inputs, config, run, out), out)
+        build_report(report_inputs(inputs, config, RUN.read(), out), out)

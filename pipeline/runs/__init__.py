@@ -1,1 +1,1 @@
-"""Run folders: what is in them, who holds them, how far they are."""
+"""Run folders: their files, locks and progress."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_run_config(run: Run) -> Located:
-    """Load the configuration of a run folder; relative paths in it start where they did when the run began."""
+    """Load the configuration of a run folder; its relative paths mean the same files as at the first start."""
     from dpa_sse.pipeline.config import load_located
 
     located = load_located(run.folder / CONFIG)

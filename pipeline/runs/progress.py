@@ -7,7 +7,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from dpa_sse.pipeline.runs.folder import Run, StageStatus, now, read_events, stage_status
+from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.runs.folder import Run, now, read_events
+from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +25,7 @@ def clock(seconds: float) -> str:
 
 
 def remaining(stage: StageStatus, at: float) -> float | None:
-    """Return a rough time left in seconds, from the tasks of the stage that have finished."""
+    """Return a rough estimate of the time left in seconds, from the finished tasks of the stage; None without any."""
     computed = stage.done - stage.cached
     if stage.status != "running" or computed < 1 or stage.done >= stage.tasks:
         return None
@@ -53,44 +55,41 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    made = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+    stages = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "what", "tasks", "elapsed", "left", "status"):
-        made.add_column(name, justify="right" if name in ("tasks", "elapsed", "left") else "left")
+        stages.add_column(name, justify="right" if name in ("tasks", "elapsed", "left") else "left")
     colours = {"done": "green", "running": "cyan", "FAILED": "red"}
     for row in rows:
-        made.add_row(*(escape(value) for value in row.values()), style=colours.get(row["status"]))
-    return made
+        stages.add_row(*(escape(value) for value in row.values()), style=colours.get(row["status"]))
+    return stages
 
 
-def describe(event: dict[str, Any]) -> str | None:
+def event_line(event: Event) -> str | None:
     """Return an event as one plain line, None for those that a person need not see."""
-    kind, task = event["event"], event.get("task", "")
-    if kind == "done":
-        remark = f"  ({event['reason']})" if event.get("reason") else ""
-        return f"{event['stage']}  {task}  done in {clock(event.get('seconds', 0.0))}{remark}"
-    if kind == "cached":
-        return f"{event['stage']}  {task}  finished earlier"
-    if kind in ("failed", "retry"):
-        word = "FAILED" if kind == "failed" else "again after a passing failure"
-        return f"{event['stage']}  {task}  {word}: {event.get('reason', '')}  (folder: {event.get('folder', '?')})"
-    if kind == "changed":
+    place = f"{event.stage}  {event.task}  "
+    if event.kind == "done":
+        return f"{place}done in {clock(event.seconds or 0.0)}" + (f"  ({event.reason})" if event.reason else "")
+    if event.kind == "cached":
+        return f"{place}finished earlier"
+    if event.kind in ("failed", "retry"):
+        what = "FAILED" if event.kind == "failed" else "retrying after a transient failure"
+        return f"{place}{what}: {event.reason or ''}  (folder: {event.folder or '?'})"
+    if event.kind == "changed":
         return (
-            f"The configuration changed. Computed again: {', '.join(event['again'])}."
-            + (f" Kept: {', '.join(event['kept'])}." if event["kept"] else "")
-            + " Single tasks whose own inputs stay the same are kept, too."
+            f"The configuration changed. Recomputed: {', '.join(event.again or [])}."
+            + (f" Reused: {', '.join(event.kept)}." if event.kept else "")
+            + " Individual tasks with unchanged inputs are also reused."
         )
-    if kind in ("error", "note"):
-        return str(event.get("reason", ""))
-    return None
+    return event.reason or "" if event.kind in ("error", "note") else None
 
 
 class Progress:
-    """Follows the event log of a run; a context manager that is called several times a second."""
+    """Displays the event log of a run as it grows; a context manager that is called several times a second."""
 
-    def __init__(self, run: Run, title: str, *, live: bool, say: Callable[[str], None] = print) -> None:
+    def __init__(self, run: Run, title: str, *, live: bool, print_line: Callable[[str], None] = print) -> None:
         self.run = run
         self.title = title
-        self.say = say
+        self.print_line = print_line
         self.offset = run.log.stat().st_size if run.log.exists() else 0
         self.events = run.events()
         self.live: Any = None
@@ -116,7 +115,7 @@ class Progress:
             self.live.__exit__(kind, value, trace)
 
     def tick(self, *, final: bool = False) -> None:
-        """Read new events and show them."""
+        """Read the new events and show them."""
         fresh = list(read_events(self.run.log, self.offset))
         if fresh:
             self.offset += _complete_bytes(self.run, self.offset)
@@ -132,19 +131,19 @@ class Progress:
             rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn)
             self.live.update(table(rows, self.title), refresh=True)
 
-    def _show(self, event: dict[str, Any]) -> None:
-        if event["event"] == "cached":  # one line per stage, not one per task
-            self._cached[event["stage"]] = self._cached.get(event["stage"], 0) + 1
+    def _show(self, event: Event) -> None:
+        if event.kind == "cached":  # one line per stage, not one per task
+            self._cached[event.stage] = self._cached.get(event.stage, 0) + 1
             return
-        if event["event"] in ("start", "run-end"):
+        if event.kind in ("start", "run-end"):
             self._flush_cached()
-        text = describe(event)
-        if text is None or (self.live is not None and event["event"] == "done"):
+        text = event_line(event)
+        if text is None or (self.live is not None and event.kind == "done"):
             return
         if self.live is not None:
             self.live.console.print(text, markup=False, highlight=False)
         else:
-            self.say(text)
+            self.print_line(text)
 
     def _flush_cached(self) -> None:
         for stage, count in self._cached.items():
@@ -152,7 +151,7 @@ class Progress:
             if self.live is not None:
                 self.live.console.print(text, markup=False, highlight=False)
             else:
-                self.say(text)
+                self.print_line(text)
         self._cached.clear()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from dpa_sse.ops.runtime.events import Event
 
 
 @dataclass
@@ -16,7 +17,7 @@ class StageClock:
     at_work: set[str] = field(default_factory=set)
 
     def start(self, task: str, time: float) -> None:
-        """Note that a task has begun."""
+        """Note that a task has started."""
         self.since = time if self.since is None else self.since
         self.at_work.add(task)
 
@@ -27,55 +28,51 @@ class StageClock:
             self.stop(time)
 
     def stop(self, time: float) -> None:
-        """Note that nothing is at work any more."""
+        """Note that no task is at work any more."""
         if self.since is not None:
             self.seconds += max(0.0, time - self.since)
         self.since = None
         self.at_work.clear()
 
 
-def stage_clocks(events: Iterable[dict[str, Any]]) -> dict[str, StageClock]:
+def stage_clocks(events: Iterable[Event]) -> dict[str, StageClock]:
     """Return the clock of each stage.
 
     Parameters
     ----------
-    events : iterable of dict
-        Of one or several starts of a run. What was at work when a start ended has ended with it; where that was a
-        kill, which leaves no event, with the last event before the next start.
+    events : iterable of Event
+        Of one or several starts of a run. Tasks that were at work when a start ended have ended with it; after a kill,
+        which leaves no event, with the last event before the next start.
     """
     clocks: dict[str, StageClock] = {}
     last = 0.0
     for event in events:
-        kind, time = event["event"], event.get("time", last)
-        if kind in ("run-start", "run-end"):
+        if event.kind in ("run-start", "run-end"):
             for clock in clocks.values():
-                clock.stop(time if kind == "run-end" else last)
-        elif event.get("stage") and kind in ("start", "done", "cached", "failed"):
-            clock = clocks.setdefault(event["stage"], StageClock())
-            (clock.start if kind == "start" else clock.end)(event["task"], time)
-        last = time
+                clock.stop(event.time if event.kind == "run-end" else last)
+        elif event.stage and event.kind in ("start", "done", "cached", "failed"):
+            clock = clocks.setdefault(event.stage, StageClock())
+            (clock.start if event.kind == "start" else clock.end)(event.task, event.time)
+        last = event.time
     return clocks
 
 
-def split_starts(events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def split_starts(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
     """Return the events before a run was last started, and those since."""
-    starts = [number for number, event in enumerate(events) if event["event"] == "run-start"]
+    starts = [number for number, event in enumerate(events) if event.kind == "run-start"]
     last = starts[-1] if starts else 0
     return events[:last], events[last:]
 
 
-def counted(before: list[dict[str, Any]], latest: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return those events of earlier starts that tell of tasks whose results the latest start has.
+def counted(before: Sequence[Event], latest: Sequence[Event]) -> list[Event]:
+    """Return the events of earlier starts that belong to tasks whose results the latest start has.
 
     Parameters
     ----------
-    before : list of dict
+    before : sequence of Event
         Of earlier starts.
-    latest : list of dict
+    latest : sequence of Event
         Of the last one.
     """
-    folders = {event["folder"] for event in latest if event.get("folder")}
-    return [
-        event for event in before
-        if event["event"] in ("run-start", "run-end") or event.get("folder") in folders
-    ]
+    folders = {event.folder for event in latest if event.folder}
+    return [event for event in before if event.kind in ("run-start", "run-end") or event.folder in folders]

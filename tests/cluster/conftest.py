@@ -126,7 +126,7 @@ def age_s(timestamp: str) -> float:
 def submit(config: Path, folder: Path, *overrides: str) -> Run:
     """Render a configuration and submit the file with the plain Argo client.
 
-    It has a store of its own: finished tasks of other runs are not taken for its.
+    It has a separate store, so that finished tasks of other runs are not reused.
     """
     file = folder / "wf.yaml"
     settings = [part for item in overrides for part in ("-s", item)]

@@ -64,7 +64,7 @@ def test_every_pod_is_as_the_restricted_level_demands(finished: Run) -> None:
 
 
 def test_pods_of_an_iteration(finished: Run) -> None:
-    """At most 8 pods per iteration of concurrent learning beside the tasks of its fan-outs."""
+    """At most 8 pods per iteration of concurrent learning in addition to the tasks of its fan-outs."""
     names = [node["name"] for node in finished.nodes() if node["type"] == "Pod"]
     pods = [name for name in names if ".concurrent-learning" in name]
     tasks = [name for name in pods if any(f".{step}(" in name for step in ("train", "explore", "label"))]

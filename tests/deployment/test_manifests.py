@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,9 +112,24 @@ def test_account_of_the_workflows_may_report_results_and_nothing_else() -> None:
                 assert rule["resourceNames"], f"{name} may read every secret"
 
 
-@pytest.mark.parametrize("path", sorted(IMAGES.glob("*/Dockerfile")), ids=lambda path: path.parent.name)
-def test_images_run_as_an_ordinary_user_and_know_no_index(path: Path) -> None:
-    text = path.read_text()
+NAMES = ("runtime", "torch", "code", "base", "deepmd", "ase", "cp2k", "vasp")
+
+
+def build(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [IMAGES / "build", *arguments], capture_output=True, text=True, check=False, env={**os.environ, **variables}
+    )
+
+
+def dockerfile(name: str) -> str:
+    made = build("--print", name)
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_run_as_an_ordinary_user_and_know_no_index(name: str) -> None:
+    text = dockerfile(name)
     users = re.findall(r"^USER (\S+)$", text, re.MULTILINE)
     assert users[-1] == "1000:1000"
     assert not re.search(r"index-url|find-links|trusted-host|pip\.conf|PIP_|http", text)
@@ -120,6 +137,39 @@ def test_images_run_as_an_ordinary_user_and_know_no_index(path: Path) -> None:
         assert "--require-hashes" in line or "wheels/*.whl" in line
     for label in ("version", "revision"):
         assert f"org.opencontainers.image.{label}=" in text
+    assert "SOFTWARE" not in re.sub(r"^# .{20,}$", "", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES[3:])
+def test_the_images_of_steps_differ_in_their_software_only(name: str) -> None:
+    """The pipeline is the last layer of each, so that a change of the code changes nothing else."""
+    software = IMAGES / name / "software"
+    before, after = (IMAGES / "step" / "Dockerfile").read_text().split("# SOFTWARE\n")
+    own = software.read_text() if software.exists() else ""
+    assert bool(own) == (name != "base")
+    assert dockerfile(name) == before + own + after
+
+
+def test_all_images_are_built_in_an_order_that_works(tmp_path: Path) -> None:
+    tool, log = tmp_path / "podman", tmp_path / "log"
+    tool.write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+    tool.chmod(0o755)
+    assert build(CONTAINER_TOOL=str(tool), VARIANT="cpu", TAG="1", PREFIX="reg/").returncode == 0
+    calls = [line for line in log.read_text().splitlines() if line.startswith("build ")]
+    tags = [re.findall(r"--tag reg/dpa-sse-(\w+):1", line)[0] for line in calls]
+    assert tuple(tags) == NAMES
+    for number, line in enumerate(calls):
+        needed = re.findall(r"(?:PARENT|CODE)=reg/dpa-sse-(\w+):1", line)
+        assert set(needed) <= set(tags[:number])
+        assert len(needed) == (0 if number == 0 else 1 if number < 3 else 2)
+        assert "--layers" in line
+    assert [tag for tag, line in zip(tags, calls, strict=True) if "VARIANT=cpu" in line] == ["torch", "deepmd"]
+    context = calls[-1].split()[-1]
+    assert context != "."
+    assert not Path(context).exists()  # a copy that is removed
+    unknown = build("nonsense", CONTAINER_TOOL=str(tool))
+    assert unknown.returncode == 2
+    assert "no image nonsense; there are: runtime" in unknown.stderr
 
 
 def test_base_image_is_pinned() -> None:

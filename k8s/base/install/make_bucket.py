@@ -1,7 +1,7 @@
-"""Make the bucket, its lifecycle rule, and the user that may use this bucket and nothing else.
+"""Creates the bucket, its lifecycle rule, and a user that may use this bucket and nothing else.
 
-Everything comes from the environment: S3_ENDPOINT, S3_BUCKET, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, ACCESS_KEY, SECRET_KEY.
-Run again it changes nothing.
+Environment variables: S3_ENDPOINT, S3_BUCKET, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, ACCESS_KEY, SECRET_KEY.
+Running it again changes nothing.
 """
 
 import os
@@ -24,7 +24,7 @@ def await_server(client: Minio) -> None:
     while True:
         try:
             client.list_buckets()
-        except Exception as error:  # refused, not yet ready: all of them pass
+        except Exception as error:  # refused, not yet ready: all of them are transient
             if time.monotonic() > until:
                 raise SystemExit(f"MinIO did not answer within {PATIENCE_S} s: {error}") from error
             time.sleep(2)
@@ -42,7 +42,7 @@ def main() -> None:
     client = Minio(endpoint, credentials=root, secure=False)
     if not client.bucket_exists(bucket):
         client.make_bucket(bucket)
-    # The store serves tasks that are repeated, and their checkpoints; results and logs of workflows are never removed.
+    # The store holds finished tasks for reuse, and checkpoints; results and logs of workflows are never removed.
     rule = Rule(
         status=ENABLED,
         rule_filter=Filter(prefix="store/"),

@@ -1,4 +1,4 @@
-"""Make secrets with random content in this namespace; those that exist stay as they are.
+"""Creates secrets with random content in this namespace; existing ones are kept.
 
 usage: make_secrets.py NAME=KEY,KEY...     (in a pod whose account may create secrets)
 """

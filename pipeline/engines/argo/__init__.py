@@ -1,1 +1,1 @@
-"""Argo Workflows: the DAG as a workflow that the plain Argo client submits, and runs on a cluster."""
+"""Argo Workflows: the DAG as a workflow for any Argo client, and its runs on a cluster."""

@@ -1,9 +1,8 @@
-"""The artifact bucket as a client outside of the cluster reaches it: directly, or through a pod of the S3 server."""
+"""The artifact bucket for a client outside the cluster: directly, or through a pod of the S3 server."""
 
 from __future__ import annotations
 
 import io
-import os
 import re
 import socket
 import tarfile
@@ -11,15 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpa_sse.ops.core.environment import S3_ENDPOINT
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.runtime.store import S3Bucket
-from dpa_sse.pipeline.engines.argo.postprocess import STORE_CONFIG, STORE_SECRET
+from dpa_sse.pipeline.engines.argo.pod_templates import STORE_CONFIG, STORE_SECRET
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.engines.argo.cluster import Cluster
 
-ENDPOINT = "DPA_SSE_S3_ENDPOINT"
-"""Environment variable: host:port under which this machine reaches the S3 server."""
 CATALOG = ".dflow"
 
 
@@ -29,18 +27,20 @@ def open_bucket(cluster: Cluster, namespace: str) -> S3Bucket:
     Raises
     ------
     InputError
-        The S3 server can not be reached from here.
+        The S3 server cannot be reached from here.
     """
     from minio import Minio
 
     values = cluster.settings(namespace, STORE_CONFIG, STORE_SECRET)
-    endpoint = os.environ.get(ENDPOINT) or values["endpoint"]
+    endpoint = S3_ENDPOINT.read() or values["endpoint"]
     secure = values.get("secure") == "true"
     options: dict[str, Any] = {}
     if not _reachable(endpoint):
         service = re.fullmatch(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?:(\d+)", endpoint)
         if service is None or secure:
-            raise InputError(f"the S3 server {endpoint} can not be reached from here: set {ENDPOINT} to host:port")
+            raise InputError(
+                f"the S3 server {endpoint} cannot be reached from here: set {S3_ENDPOINT.name} to host:port"
+            )
         options["http_client"] = _through_pod(cluster, service[1], service[2], int(service[3]))
     client = Minio(
         endpoint, access_key=values["accesskey"], secret_key=values["secretkey"], secure=secure,
@@ -49,8 +49,8 @@ def open_bucket(cluster: Cluster, namespace: str) -> S3Bucket:
     return S3Bucket(client, values["bucket"])
 
 
-def fetch(bucket: S3Bucket, key: str, target: Path) -> bool:
-    """Bring an artifact into the folder ``target``; False where the bucket has nothing under this key."""
+def download_artifact(bucket: S3Bucket, key: str, target: Path) -> bool:
+    """Download an artifact into the folder ``target``; False if the bucket has nothing under this key."""
     if key.endswith(".tgz"):
         data = bucket.get(key)
         if data is not None:
@@ -102,7 +102,7 @@ def _through_pod(cluster: Cluster, service: str, namespace: str, port: int) -> A
         pods = cluster.core.list_namespaced_pod(namespace, label_selector=labels).items if labels else []
     running = [pod for pod in pods if pod.status.phase == "Running"]
     if not running:
-        raise PipelineError(f"service {namespace}/{service}: no running pod to connect to; set {ENDPOINT}")
+        raise PipelineError(f"service {namespace}/{service}: no running pod to connect to; set {S3_ENDPOINT.name}")
     inner = next((item.target_port for item in found.spec.ports if item.port == port), port)
     number = _port_number(running[0], inner)
 
@@ -111,9 +111,9 @@ def _through_pod(cluster: Cluster, service: str, namespace: str, port: int) -> A
             cluster.core.connect_get_namespaced_pod_portforward, running[0].metadata.name, namespace,
             ports=str(number),
         )
-        made: socket.socket = forward.socket(number)
-        made.setblocking(True)
-        return made
+        connection: socket.socket = forward.socket(number)
+        connection.setblocking(True)
+        return connection
 
     patience = Retry(total=3), Timeout(connect=10, read=120)
     return _pool(connect, HTTPConnection, HTTPConnectionPool, PoolManager, *patience)
@@ -137,6 +137,6 @@ def _pool(
     class ForwardedPool(pool):  # type: ignore[misc]
         ConnectionCls = ForwardedConnection
 
-    made = manager(retries=retries, timeout=timeout, maxsize=2)
-    made.pool_classes_by_scheme = {"http": ForwardedPool, "https": ForwardedPool}
-    return made
+    manager_of_pools = manager(retries=retries, timeout=timeout, maxsize=2)
+    manager_of_pools.pool_classes_by_scheme = {"http": ForwardedPool, "https": ForwardedPool}
+    return manager_of_pools

@@ -1,4 +1,4 @@
-"""The cluster as its API server shows it: workflows, pods, their logs. Only this module talks to Kubernetes."""
+"""Workflows, pods and their logs, from the API server of a cluster. Only this module talks to Kubernetes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.files import read_json, write_json
-from dpa_sse.pipeline.engines.argo.nodes import gates, nodes_of
+from dpa_sse.pipeline.engines.argo.nodes import ArgoWorkflow
 
 GROUP, VERSION, PLURAL = "argoproj.io", "v1alpha1", "workflows"
 PREFIX = "argo:"
@@ -27,27 +27,27 @@ TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class ArgoRun:
-    """A workflow on a cluster, and its folder here where there is one."""
+    """A workflow on a cluster, and its run folder on this machine if there is one."""
 
     name: str
     namespace: str
     folder: Path | None = None
 
     def record(self) -> None:
-        """Write down in the folder which workflow it is about."""
+        """Write to the run folder which workflow it belongs to."""
         if self.folder is not None:
             write_json(self.folder / RECORD, {"workflow": self.name, "namespace": self.namespace})
 
 
 def find_run(name: str, namespace: str | None = None) -> ArgoRun | None:
-    """Return the workflow that a user means, None for a local run.
+    """Return the workflow that a user names, None for a local run.
 
     Parameters
     ----------
     name : str
-        ``argo:NAME``, ``argo:NAMESPACE/NAME``, or a run folder that `submit` has made.
+        ``argo:NAME``, ``argo:NAMESPACE/NAME``, or a run folder that `submit` has created.
     namespace : str, optional
-        Instead of the one in the name or in the folder; says as well that another name is that of a workflow.
+        Takes precedence over that in the name or the run folder; any other name is then that of a workflow.
     """
     if name.startswith(PREFIX):
         given, _, workflow = name[len(PREFIX) :].rpartition("/")
@@ -75,23 +75,24 @@ class Cluster:
         self.core: Any = client.CoreV1Api()
         self.objects: Any = client.CustomObjectsApi()
 
+    # foreign: a workflow of Argo
     def create(self, workflow: Mapping[str, Any], namespace: str) -> str:
         """Submit a workflow and return its name."""
         with explained(f"namespace {namespace}"):
-            made = self.objects.create_namespaced_custom_object(
+            created = self.objects.create_namespaced_custom_object(
                 GROUP, VERSION, namespace, PLURAL, dict(workflow), _request_timeout=TIMEOUT_S
             )
-        return str(made["metadata"]["name"])
+        return str(created["metadata"]["name"])
 
-    def get(self, run: ArgoRun) -> dict[str, Any]:
+    def get(self, run: ArgoRun) -> ArgoWorkflow:
         """Return a workflow with its status."""
         with explained(f"{run.namespace}/{run.name}"):
-            return dict(self.objects.get_namespaced_custom_object(
+            return ArgoWorkflow(dict(self.objects.get_namespaced_custom_object(
                 GROUP, VERSION, run.namespace, PLURAL, run.name, _request_timeout=TIMEOUT_S
-            ))
+            )))
 
     def stop(self, run: ArgoRun) -> None:
-        """Let Argo end the pods of a workflow."""
+        """Let Argo terminate the pods of a workflow."""
         with explained(f"{run.namespace}/{run.name}"):
             self.objects.patch_namespaced_custom_object(
                 GROUP, VERSION, run.namespace, PLURAL, run.name, {"spec": {"shutdown": "Stop"}},
@@ -99,28 +100,28 @@ class Cluster:
             )
 
     def open_gates(self, run: ArgoRun) -> list[str]:
-        """Let a suspended workflow go on; returns the names of the gates that were opened."""
-        workflow = self.get(run)
-        nodes = nodes_of(workflow)
-        waiting = gates(nodes)
+        """Resume a suspended workflow; returns the names of the gates that were opened."""
+        found = self.get(run)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for key in waiting:
-            nodes[key] |= {"phase": "Succeeded", "finishedAt": now, "message": "resumed by dpa-sse"}
-        if workflow["status"].get("compressedNodes"):
+        opened = {"phase": "Succeeded", "finishedAt": now, "message": "resumed by dpa-sse"}
+        nodes = {**found.nodes, **{key: {**found.nodes[key], **opened} for key in found.gates}}
+        status = found.data["status"]
+        if status.get("compressedNodes"):
             packed = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
-            workflow["status"]["compressedNodes"] = packed
+            status = {**status, "compressedNodes": packed}
         else:
-            workflow["status"]["nodes"] = nodes
-        workflow["spec"].pop("suspend", None)
+            status = {**status, "nodes": nodes}
+        spec = {key: value for key, value in found.data["spec"].items() if key != "suspend"}
+        workflow = {**found.data, "spec": spec, "status": status}
         with explained(f"{run.namespace}/{run.name}"):
             self.objects.replace_namespaced_custom_object(
                 GROUP, VERSION, run.namespace, PLURAL, run.name, workflow, _request_timeout=TIMEOUT_S
             )
-        return [str(nodes[key]["displayName"]) for key in waiting] or [run.name]
+        return [str(nodes[key]["displayName"]) for key in found.gates] or [run.name]
 
     def resubmit(self, run: ArgoRun) -> str:
-        """Submit the workflow once more, as it was; returns the new name."""
-        old = self.get(run)
+        """Submit the same workflow again; returns the new name."""
+        old = self.get(run).data
         metadata = old["metadata"]
         annotations = {
             key: value for key, value in (metadata.get("annotations") or {}).items()
@@ -140,7 +141,7 @@ class Cluster:
                 "metadata": {
                     "generateName": metadata.get("generateName") or f"{run.name}-",
                     "labels": labels,
-                    "annotations": {**annotations, "dpa-sse/goes-on-from": run.name},
+                    "annotations": {**annotations, "dpa-sse/resumed-from": run.name},
                 },
                 "spec": spec,
             },
@@ -148,7 +149,7 @@ class Cluster:
         )
 
     def pod_log(self, run: ArgoRun, node_id: str, lines: int) -> str | None:
-        """Return the last lines of the log of a pod, None when the pod is gone."""
+        """Return the last lines of the log of a pod, None if the pod is gone."""
         with explained(f"{run.namespace}/{run.name}"):
             pods = self.core.list_namespaced_pod(
                 run.namespace, label_selector=f"{LABEL}={run.name}", _request_timeout=TIMEOUT_S
@@ -167,7 +168,7 @@ class Cluster:
         return None
 
     def settings(self, namespace: str, config_map: str, secret: str) -> dict[str, str]:
-        """Return the values of a ConfigMap and a Secret together."""
+        """Return the values of a ConfigMap and a Secret, merged."""
         with explained(f"namespace {namespace}: {config_map}, {secret}"):
             values = dict(self.core.read_namespaced_config_map(
                 config_map, namespace, _request_timeout=TIMEOUT_S
@@ -178,7 +179,15 @@ class Cluster:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn what the client raises into a message for people."""
+    """Turn errors of the client into messages for people.
+
+    Raises
+    ------
+    InputError
+        The object does not exist.
+    PipelineError
+        The cluster refuses the request, or does not answer.
+    """
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 

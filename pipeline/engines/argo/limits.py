@@ -1,17 +1,18 @@
-"""The limits of Argo and Kubernetes, looked at before anything is submitted."""
+"""The limits of Argo and Kubernetes, checked before anything is submitted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 TEMPLATE_BYTES = 128 * 1024
-"""The template of a pod travels in an environment variable; Linux allows no longer one."""
+"""The template of a pod is passed in an environment variable; Linux limits their length."""
 WORKFLOW_BYTES = 1024 * 1024
-"""A larger object stays Pending without a word: etcd takes 1.5 MiB, and the status has to fit in as well."""
+"""A larger object stays Pending without a message: etcd takes 1.5 MiB, and the status has to fit in as well."""
 NODES = 2500
-"""Beyond some thousand nodes the status outgrows the object, and Argo must keep it in a database."""
+"""Beyond a few thousand nodes the status outgrows the object, and Argo has to keep it in a database."""
 MARGIN = 0.95
 
 
@@ -20,78 +21,91 @@ def size(data: Any) -> int:
     return len(json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def pod_sizes(workflow: dict[str, Any]) -> dict[str, int]:
-    """Return the size of each pod template, with the inputs that its step writes into it."""
-    templates = {template["name"]: template for template in workflow["spec"]["templates"]}
-    sizes = {name: size(template) for name, template in templates.items() if "script" in template}
-    for step in steps_of(workflow):
-        name = step["template"]
-        if name in sizes:
-            sizes[name] = max(sizes[name], size(templates[name]) + size(step.get("arguments", {})))
-    return sizes
-
-
-def steps_of(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
+# foreign: a workflow of Argo
+def steps_of(workflow: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield all steps of all templates."""
     for template in workflow["spec"]["templates"]:
         for group in template.get("steps", []):
             yield from group
 
 
-def node_count(workflow: dict[str, Any], iterations: int) -> int:
-    """Return how many nodes the workflow has when it has finished, retries not counted.
+@dataclass(frozen=True)
+class Limits:
+    """Compares a rendered workflow with the limits."""
 
-    Parameters
-    ----------
-    workflow : dict
-    iterations : int
-        Most iterations of the loop.
-    """
-    templates = {template["name"]: template for template in workflow["spec"]["templates"]}
+    workflow: Mapping[str, Any]
 
-    def below(name: str, seen: tuple[str, ...]) -> int:
-        total = 1
-        for group in templates[name].get("steps", []):
-            total += 1
-            for step in group:
-                if step["template"] in seen:  # the loop: counted by its iterations
-                    continue
-                times = len(json.loads(step["withParam"])) if "withParam" in step else 1
-                loop = any(
-                    inner["template"] == step["template"]
-                    for steps in templates[step["template"]].get("steps", []) for inner in steps
-                )
-                retry = 2 if "retryStrategy" in templates[step["template"]] else 1
-                total += times * below(step["template"], (*seen, step["template"])) * (iterations if loop else retry)
-        return total
+    def pod_sizes(self) -> dict[str, int]:
+        """Return the size in bytes of each pod template, including the inputs that its step writes into it."""
+        templates = self._templates()
+        sizes = {name: size(template) for name, template in templates.items() if "script" in template}
+        for step in steps_of(self.workflow):
+            name = step["template"]
+            if name in sizes:
+                sizes[name] = max(sizes[name], size(templates[name]) + size(step.get("arguments", {})))
+        return sizes
 
-    return below(workflow["spec"]["entrypoint"], (workflow["spec"]["entrypoint"],))
+    def node_count(self, iterations: int) -> int:
+        """Return the number of nodes of the finished workflow, without retries.
 
+        Parameters
+        ----------
+        iterations : int
+            Most iterations of the loop.
+        """
+        templates = self._templates()
 
-def problems(workflow: dict[str, Any]) -> list[str]:
-    """Return which limits a workflow exceeds, and what to do about it."""
-    found = [
-        f"step {name}: {bytes_ / 1024:.0f} KiB, more than the {TEMPLATE_BYTES // 1024} KiB that fit into a pod's "
-        "environment: its inputs are too large to be written into the workflow; `dpa-sse submit` puts them into "
-        "the bucket first (with render: --inputs-in-bucket)"
-        for name, bytes_ in pod_sizes(workflow).items() if bytes_ > MARGIN * TEMPLATE_BYTES
-    ]
-    total = size(workflow)
-    if total > MARGIN * WORKFLOW_BYTES:
-        found.append(
-            f"the workflow has {total / 1024:.0f} KiB, Argo takes at most {WORKFLOW_BYTES // 1024} KiB (a larger one "
-            "stays Pending without a message): `dpa-sse submit` puts large inputs into the bucket first, or split "
-            "the project"
-        )
-    return found
+        def below(name: str, seen: tuple[str, ...]) -> int:
+            total = 1
+            for group in templates[name].get("steps", []):
+                total += 1
+                for step in group:
+                    inner = step["template"]
+                    if inner in seen:  # the loop: counted by its iterations
+                        continue
+                    slices = len(json.loads(step["withParam"])) if "withParam" in step else 1
+                    loop = any(
+                        again["template"] == inner for steps in templates[inner].get("steps", []) for again in steps
+                    )
+                    retry = 2 if "retryStrategy" in templates[inner] else 1
+                    total += slices * below(inner, (*seen, inner)) * (iterations if loop else retry)
+            return total
 
+        entry = self.workflow["spec"]["entrypoint"]
+        return below(entry, (entry,))
 
-def remarks(workflow: dict[str, Any], iterations: int) -> list[str]:
-    """Return what a person should know that is no reason to refuse."""
-    nodes = node_count(workflow, iterations)
-    if nodes <= NODES:
-        return []
-    return [
-        f"up to {nodes} nodes: more than some {NODES} outgrow the workflow object; switch on node status offloading "
-        "of the controller (k8s/), or lower cluster.overrides: pods.<kind>.max_pods"
-    ]
+    def problems(self) -> list[str]:
+        """Return which limits the workflow exceeds, and what to do about it."""
+        found = [
+            f"step {name}: {bytes_ / 1024:.0f} KiB, more than the {TEMPLATE_BYTES // 1024} KiB that fit into a pod's "
+            "environment: its inputs are too large to be written into the workflow; `dpa-sse submit` uploads them to "
+            "the bucket first (with render: --inputs-in-bucket)"
+            for name, bytes_ in self.pod_sizes().items() if bytes_ > MARGIN * TEMPLATE_BYTES
+        ]
+        total = size(self.workflow)
+        if total > MARGIN * WORKFLOW_BYTES:
+            found.append(
+                f"the workflow has {total / 1024:.0f} KiB, Argo accepts at most {WORKFLOW_BYTES // 1024} KiB (a larger "
+                "one stays Pending without a message): `dpa-sse submit` uploads large inputs to the bucket first, or "
+                "split the project"
+            )
+        return found
+
+    def remarks(self, iterations: int) -> list[str]:
+        """Return warnings that do not block submission.
+
+        Parameters
+        ----------
+        iterations : int
+            Most iterations of the loop.
+        """
+        nodes = self.node_count(iterations)
+        if nodes <= NODES:
+            return []
+        return [
+            f"up to {nodes} nodes: more than about {NODES} outgrow the workflow object; switch on node status "
+            "offloading of the controller (k8s/), or lower cluster.overrides: pods.<kind>.max_pods"
+        ]
+
+    def _templates(self) -> dict[str, dict[str, Any]]:
+        return {template["name"]: template for template in self.workflow["spec"]["templates"]}

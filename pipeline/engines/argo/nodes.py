@@ -1,4 +1,4 @@
-"""What the status of an Argo workflow says, in the words of local runs: events of tasks, one state for the whole."""
+"""The status of an Argo workflow in the words of local runs: events of tasks, one state for the whole."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.runtime.events import Event, EventKind
 from dpa_sse.ops.runtime.groups import members
+from dpa_sse.pipeline.runs.plan import PlannedStep, parse_plan
 
 PLAN = "dpa-sse/plan"
 RUNNING = ("Pending", "Running")
@@ -20,7 +23,7 @@ STATES = {
     "": "waiting", "Pending": "waiting", "Running": "running", "Succeeded": "done", "Failed": "failed",
     "Error": "failed",
 }
-_EVENTS = {"Succeeded": "done", "Failed": "failed", "Error": "failed"}
+_EVENTS: dict[str, EventKind] = {"Succeeded": "done", "Failed": "failed", "Error": "failed"}
 _ITERATION = re.compile(r"-i(\d+)(?:-\d+)?$")
 
 
@@ -37,9 +40,9 @@ class Pods:
     tasks : tuple of str
         Names of its tasks, as local runs call them: ``train-i000-001``.
     node : mapping
-        The node that tells the outcome.
+        The node that has the outcome.
     attempts : tuple of mapping
-        The nodes of its pods, the last one is the latest.
+        The nodes of its pods, the latest one last.
     """
 
     key: str
@@ -50,7 +53,7 @@ class Pods:
 
     @property
     def reason(self) -> str:
-        """Why it failed, or why its last attempt did."""
+        """Why it failed, or why its last attempt failed."""
         for node in (*self.attempts[::-1], self.node):
             if node.get("message") and node.get("phase") in ("Failed", "Error"):
                 return readable(node["message"])
@@ -58,112 +61,141 @@ class Pods:
 
     @property
     def pod_ids(self) -> list[str]:
-        """Node identifiers of its pods, the latest first."""
+        """Node identifiers of its pods, latest first."""
         return [str(node["id"]) for node in reversed(self.attempts)]
 
 
-def nodes_of(workflow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nodes of a workflow, also when Argo has compressed them.
+@dataclass(frozen=True)
+class ArgoWorkflow:
+    """A workflow with its status, as the API server returns it.
 
-    Raises
-    ------
-    InputError
-        They are kept in Argo's database.
+    Attributes
+    ----------
+    data : dict
+        The object of Kubernetes.
     """
-    status = workflow.get("status") or {}
-    if status.get("nodes"):
-        return dict(status["nodes"])
-    if status.get("compressedNodes"):
-        return dict(json.loads(gzip.decompress(base64.b64decode(status["compressedNodes"]))))
-    if status.get("offloadNodeStatusVersion"):
-        raise InputError(
-            "Argo keeps the status of this large workflow in its database: see the user interface, or `argo get`"
+
+    data: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the workflow."""
+        return str(self.data["metadata"]["name"])
+
+    @property
+    def message(self) -> str:
+        """Argo's message about the whole workflow, empty for none."""
+        return str((self.data.get("status") or {}).get("message", ""))
+
+    # foreign: nodes of the status of an Argo workflow
+    @cached_property
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The nodes by their identifiers, also if Argo has compressed them.
+
+        Raises
+        ------
+        InputError
+            They are kept in Argo's database.
+        """
+        status = self.data.get("status") or {}
+        if status.get("nodes"):
+            return dict(status["nodes"])
+        if status.get("compressedNodes"):
+            return dict(json.loads(gzip.decompress(base64.b64decode(status["compressedNodes"]))))
+        if status.get("offloadNodeStatusVersion"):
+            raise InputError(
+                "Argo keeps the status of this large workflow in its database: see the user interface, or `argo get`"
+            )
+        return {}
+
+    @property
+    def plan(self) -> list[PlannedStep]:
+        """The steps of the DAG that the workflow was rendered from.
+
+        Raises
+        ------
+        InputError
+            It is not a workflow of this pipeline.
+        """
+        text = (self.data["metadata"].get("annotations") or {}).get(PLAN)
+        if not text:
+            raise InputError(f"{self.name}: not rendered by dpa-sse (no annotation {PLAN})")
+        return parse_plan(text)
+
+    @property
+    def state(self) -> str:
+        """One word: waiting, running, suspended, stopped, done or failed."""
+        phase = (self.data.get("status") or {}).get("phase", "")
+        if phase == "Running" and (self.data["spec"].get("suspend") or self.gates):
+            return "suspended"
+        if phase in ("Failed", "Error") and self.data["spec"].get("shutdown"):
+            return "stopped"
+        return STATES.get(phase, phase)
+
+    @property
+    def gates(self) -> list[str]:
+        """Identifiers of the nodes that wait for a person."""
+        return [
+            key for key, node in self.nodes.items()
+            if node.get("type") == "Suspend" and node.get("phase") in RUNNING
+        ]
+
+    def pods(self) -> list[Pods]:
+        """Return everything that pods have worked on, in the order in which it started."""
+        nodes = self.nodes
+        steps = {step.name for step in self.plan}
+        inner = {child for node in nodes.values() if node.get("type") == "Retry" for child in node.get("children", [])}
+        found = []
+        for identifier, node in nodes.items():
+            step = node.get("templateName", "")
+            if node.get("type") not in ("Pod", "Retry") or identifier in inner or step not in steps:
+                continue
+            values = _inputs(node)
+            key = str(values.get("dflow_key") or step)
+            children = [nodes[child] for child in node.get("children", []) if child in nodes]
+            attempts = [child for child in children if child.get("type") == "Pod" and child.get("templateName") == step]
+            if node["type"] == "Pod":
+                attempts = [node]
+            attempts.sort(key=lambda attempt: _number(attempt.get("name", "")))
+            found.append(Pods(key, step, tuple(_tasks(step, key, values)), node, tuple(attempts)))
+        return sorted(found, key=lambda pods: (pods.node.get("startedAt") or "9", pods.key))
+
+    def events(self) -> list[Event]:
+        """Return what happened to each task, in the form of a run's event log.
+
+        The tasks of a group share the times of their pod; those that its progress counts are done.
+        """
+        stages = {step.name: step.stage for step in self.plan}
+        events = [event for pods in self.pods() for event in _events(pods, stages[pods.step])]
+        return sorted(events, key=lambda event: event.time)
+
+
+def _events(pods: Pods, stage: str) -> Iterator[Event]:
+    phase = pods.node.get("phase", "Pending")
+    started = _seconds(pods.node.get("startedAt"))
+    if started is None or (phase == "Pending" and not pods.attempts):
+        return
+    done = _progress(pods)
+    ended = _seconds(pods.node.get("finishedAt"))
+    share = round((ended - started) / len(pods.tasks) if ended else 0.0, 1)
+    for number, task in enumerate(pods.tasks):
+        yield Event(time=started, kind="start", stage=stage, task=task, pods=pods.key)
+        kind: EventKind | None = _EVENTS.get(phase, "done" if number < done else None)
+        if kind:
+            failed = kind == "failed"
+            yield Event(
+                time=ended or started, kind=kind, seconds=share, stage=stage, task=task, pods=pods.key,
+                reason=pods.reason if failed else None, folder=pods.key if failed else None,
+            )
+    if phase in RUNNING and len(pods.attempts) > 1:
+        yield Event(
+            time=started, kind="retry", stage=stage, task=pods.tasks[0], reason=pods.reason,
+            folder=f"attempt {len(pods.attempts)}",
         )
-    return {}
-
-
-def plan_of(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps of the DAG that the workflow was rendered from.
-
-    Raises
-    ------
-    InputError
-        It is no workflow of this pipeline.
-    """
-    text = (workflow["metadata"].get("annotations") or {}).get(PLAN)
-    if not text:
-        raise InputError(f"{workflow['metadata']['name']}: not rendered by dpa-sse (no annotation {PLAN})")
-    return list(json.loads(text))
-
-
-def state_of(workflow: Mapping[str, Any]) -> str:
-    """Return one word for the whole workflow: waiting, running, suspended, stopped, done or failed."""
-    phase = (workflow.get("status") or {}).get("phase", "")
-    if phase == "Running" and (workflow["spec"].get("suspend") or gates(nodes_of(workflow))):
-        return "suspended"
-    if phase in ("Failed", "Error") and workflow["spec"].get("shutdown"):
-        return "stopped"
-    return STATES.get(phase, phase)
-
-
-def gates(nodes: Mapping[str, Any]) -> list[str]:
-    """Return the identifiers of the nodes that wait for a person."""
-    return [key for key, node in nodes.items() if node.get("type") == "Suspend" and node.get("phase") in RUNNING]
-
-
-def pods_of(workflow: Mapping[str, Any]) -> list[Pods]:
-    """Return everything that pods have worked on, in the order in which it began."""
-    nodes = nodes_of(workflow)
-    steps = {node["name"] for node in plan_of(workflow)}
-    inner = {child for node in nodes.values() if node.get("type") == "Retry" for child in node.get("children", [])}
-    found = []
-    for identifier, node in nodes.items():
-        step = node.get("templateName", "")
-        if node.get("type") not in ("Pod", "Retry") or identifier in inner or step not in steps:
-            continue
-        values = _inputs(node)
-        key = str(values.get("dflow_key") or step)
-        children = [nodes[child] for child in node.get("children", []) if child in nodes]
-        attempts = [child for child in children if child.get("type") == "Pod" and child.get("templateName") == step]
-        if node["type"] == "Pod":
-            attempts = [node]
-        attempts.sort(key=lambda attempt: _number(attempt.get("name", "")))
-        found.append(Pods(key, step, tuple(_tasks(step, key, values)), node, tuple(attempts)))
-    return sorted(found, key=lambda pods: (pods.node.get("startedAt") or "9", pods.key))
-
-
-def events_of(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what happened to each task, in the form of a run's event log.
-
-    The tasks of a group share the times of their pod; those that its progress counts are done.
-    """
-    stages = {node["name"]: node["stage"] for node in plan_of(workflow)}
-    events = []
-    for pods in pods_of(workflow):
-        phase = pods.node.get("phase", "Pending")
-        begun = _seconds(pods.node.get("startedAt"))
-        if begun is None or (phase == "Pending" and not pods.attempts):
-            continue
-        done = _progress(pods)
-        ended = _seconds(pods.node.get("finishedAt"))
-        share = (ended - begun) / len(pods.tasks) if ended else 0.0
-        for number, task in enumerate(pods.tasks):
-            base = {"stage": stages[pods.step], "task": task, "pods": pods.key}
-            events.append({"time": begun, "event": "start", **base})
-            kind = _EVENTS.get(phase, "done" if number < done else None)
-            if kind:
-                event = {"time": ended or begun, "event": kind, "seconds": round(share, 1), **base}
-                events.append(event | ({"reason": pods.reason, "folder": pods.key} if kind == "failed" else {}))
-        if phase in RUNNING and len(pods.attempts) > 1:
-            events.append({
-                "time": begun, "event": "retry", "stage": stages[pods.step], "task": pods.tasks[0],
-                "reason": pods.reason, "folder": f"attempt {len(pods.attempts)}",
-            })
-    return sorted(events, key=lambda event: event["time"])
 
 
 def readable(message: str) -> str:
-    """Return the message of a node without the words that Argo and Kubernetes put around it."""
+    """Return the message of a node without what Argo and Kubernetes add to it."""
     return re.sub(r"^(?:main: )?Error \(exit code (\d+)\)(?:: )?", lambda m: "" if m.end() < len(message) else m[0],
                   message.strip())
 

@@ -1,4 +1,4 @@
-"""What differs between this machine and pods: images, commands, environment, inputs as text."""
+"""Pods of a cluster as a platform: images, commands, environment, inputs as text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse import __version__
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import sha256_tree
+from dpa_sse.ops.labelers.registry import labeler_image
+from dpa_sse.ops.runtime.events import STDOUT
 from dpa_sse.ops.runtime.inline import PATH_MARK, encode
 from dpa_sse.pipeline.config.cluster import ClusterPreset
 from dpa_sse.pipeline.config.remote import bucket_key, volume_path
@@ -17,10 +20,9 @@ from dpa_sse.pipeline.engines.platform import MAX_GROUP, Resources, StepSpec
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
 
-WORK = "/tmp/work"  # noqa: S108  (in a container of its own)
-PAGES = "/tmp/outputs/pages"  # noqa: S108
+WORK = Path("/tmp/work")  # noqa: S108  (in a container)
+PAGES = Path("/tmp/outputs/pages")  # noqa: S108
 INPUTS = "inputs"
-LABELER_SOFTWARE = {"mock": "base", "ase": "ase", "cp2k": "cp2k", "vasp": "vasp", "deepmd": "deepmd"}
 
 
 class ArgoPlatform:
@@ -35,8 +37,8 @@ class ArgoPlatform:
     labeler : str
         Kind of the project's labeler: decides on the image of the labels.
     outside_bytes : int, optional
-        Inputs whose text would be longer are not written into the workflow but listed in :attr:`outside`, to be
-        put into the bucket before the workflow is submitted. By default all inputs are inside.
+        Inputs with a longer text are not written into the workflow but listed in :attr:`outside`, to be uploaded to
+        the bucket before the workflow is submitted. By default all inputs are inside.
     """
 
     command = ("python3", "-m", "dpa_sse.pipeline.engines.launcher")
@@ -58,34 +60,34 @@ class ArgoPlatform:
         size = math.ceil(count / self.preset.pod(op.resource_class).max_pods)
         return min(MAX_GROUP, max(size, 1)) if grouped else size
 
-    def threads(self, spec: StepSpec, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, concurrency: int) -> int:
         """Return the threads of a task: the cores of its pod."""
         cores = max(1, math.floor(self.preset.pod(spec.op.resource_class).cpu))
         return min(cores, self.resources.threads_per_task or cores)
 
     def image(self, op: type[TaskOP]) -> str:
         """Return the container image that an OP needs."""
-        software = LABELER_SOFTWARE.get(self.labeler, self.labeler) if op.image == "labeler" else op.image
+        software = labeler_image(self.labeler) if op.image == "labeler" else op.image
         return self.preset.images.name(software)
 
     def environment(self, spec: StepSpec) -> dict[str, str]:
-        """Return the variables of a pod; secrets are added by reference in :mod:`.finish`."""
-        variables = {
-            "DPA_SSE_RETRIES": str(self.resources.retries),
-            "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),
-            "DPA_SSE_WORKDIR": WORK,
-            "DPA_SSE_EVENTS": "stdout",
-            "DPA_SSE_VERSION": __version__,
-            "DPA_SSE_STORE": "s3",
-            "DPA_SSE_STORE_PREFIX": f"store/{self.preset.store}",
-            "DPA_SSE_CHECKPOINT_S": str(self.preset.checkpoint_every_s),
-        }
+        """Return the variables of a pod; secrets are added by reference in :mod:`.pod_templates`."""
+        variables = [
+            env.RETRIES.entry(self.resources.retries),
+            env.TASK_TIMEOUT_S.entry(self.resources.task_timeout_s),
+            env.WORKDIR.entry(WORK),
+            env.EVENTS.entry(STDOUT),
+            env.VERSION.entry(__version__),
+            env.STORE.entry("s3"),
+            env.STORE_PREFIX.entry(f"{env.STORE_PREFIX.default}/{self.preset.store}"),
+            env.CHECKPOINT_S.entry(self.preset.checkpoint_every_s),
+        ]
         if spec.op.html_page:
-            variables["DPA_SSE_PAGE"] = f"{PAGES}/{spec.op.html_page}"
-        return variables
+            variables.append(env.PAGE.entry(PAGES / spec.op.html_page))
+        return dict(variables)
 
     def configure_template(self, template: Any, spec: StepSpec) -> None:
-        """Call the template as the step, instead of by a random name."""
+        """Name the template after the step, instead of at random."""
         template.name = spec.name
         self.specs[spec.name] = spec
 
@@ -101,7 +103,7 @@ class ArgoPlatform:
         return S3Artifact(key=key)
 
     def remote(self, address: str) -> Any:
-        """Return the key in the bucket, or a text that names the path on a volume (mounted by `finish`)."""
+        """Return the key in the bucket, or a text that names the path on a volume (mounted by :mod:`.postprocess`)."""
         key = bucket_key(address)
         if key is None:
             return f"{PATH_MARK}{volume_path(address)[1]}\n"
@@ -118,6 +120,12 @@ class ArgoPlatform:
 
 
 def refuse(problems: list[str]) -> None:
-    """Raise an error that lists what is wrong, where there is something."""
+    """Raise an error that lists the problems, if there are any.
+
+    Raises
+    ------
+    InputError
+        There are.
+    """
     if problems:
         raise InputError("\n".join(problems))

@@ -1,4 +1,4 @@
-"""Results of a workflow as a run folder of this machine: the same files at the same places as after a local run."""
+"""Results of a workflow as a run folder of this machine: the same files in the same places as after a local run."""
 
 from __future__ import annotations
 
@@ -6,28 +6,41 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
-from dpa_sse.ops.runtime.events import LOG
+from dpa_sse.ops.runtime.events import LOG, Event
 from dpa_sse.ops.runtime.store import S3Bucket
-from dpa_sse.pipeline.engines.argo.bucket import fetch
-from dpa_sse.pipeline.engines.argo.nodes import Pods, events_of, plan_of, pods_of, state_of
+from dpa_sse.pipeline.engines.argo.bucket import download_artifact
+from dpa_sse.pipeline.engines.argo.nodes import ArgoWorkflow, Pods
 from dpa_sse.pipeline.runs.folder import CONFIG, Run
+
+if TYPE_CHECKING:
+    from dpa_sse.pipeline.config.schema import Project
 
 MAIN_STEPS = (
     "merge", "collect", "user-data", "pretrain", "finetune", "evaluate", "evaluate-student", "teacher-labels",
     "student", "conductivity", "report",
 )
-"""What `download` brings unless it is asked for other steps: models, data, numbers, report; no raw trajectories."""
+"""Downloaded by default: models, data, numbers, report; no raw trajectories."""
+DOWNLOADED = ".downloaded"
+"""Marks a complete task folder."""
 
 
-def config_of(workflow: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration that a workflow was rendered from (it is an input of its last step)."""
-    spec = workflow["spec"]
-    if "workflowTemplateRef" in spec:  # begun by `argo submit --from` or a CronWorkflow
-        spec = workflow.get("status", {}).get("storedWorkflowTemplateSpec", {})
+def config_of(workflow: ArgoWorkflow) -> Project:
+    """Return the configuration that a workflow was rendered from (it is an input of its last step).
+
+    Raises
+    ------
+    InputError
+        The workflow has no such step.
+    """
+    from dpa_sse.pipeline.config.schema import Project
+
+    spec = workflow.data["spec"]
+    if "workflowTemplateRef" in spec:  # started by `argo submit --from` or a CronWorkflow
+        spec = workflow.data.get("status", {}).get("storedWorkflowTemplateSpec", {})
     for template in spec.get("templates", []):
         for group in template.get("steps", []):
             for step in group:
@@ -35,50 +48,49 @@ def config_of(workflow: dict[str, Any]) -> dict[str, Any]:
                     if step["name"] == "report" and item["name"] == "settings" and "raw" in item:
                         from dpa_sse.ops.runtime.inline import decode_text
 
-                        return dict(json.loads(decode_text(item["raw"]["data"]))["config"])
-    raise InputError(f"{workflow['metadata']['name']}: has no report step that would tell its configuration")
+                        return Project.model_validate(json.loads(decode_text(item["raw"]["data"]))["config"])
+    raise InputError(f"{workflow.name}: no report step, whose settings hold the configuration")
 
 
 def download(
-    workflow: dict[str, Any], bucket: S3Bucket, run: Run, steps: Sequence[str], say: Callable[[str], None]
+    workflow: ArgoWorkflow, bucket: S3Bucket, run: Run, steps: Sequence[str], print_line: Callable[[str], None]
 ) -> int:
-    """Bring the results of steps into a run folder; returns the number of tasks that it holds.
+    """Download the results of steps into a run folder; returns the number of tasks.
 
-    What was brought before is not brought again. Of a loop the last iteration comes, unless a step is named with
-    its iteration.
+    Tasks that are there already are not downloaded again. Of a loop, the last iteration is downloaded unless a step is
+    named with its iteration.
 
     Parameters
     ----------
-    workflow : dict
-        With its status.
+    workflow : ArgoWorkflow
     bucket : S3Bucket
     run : Run
     steps : sequence of str
         Names of steps or tasks; none: the main results.
-    say : callable
+    print_line : callable
         Called with one line per step.
 
     Raises
     ------
     InputError
-        A step is none of the workflow's, or has no result yet.
+        A step does not belong to the workflow, or has no result yet.
     """
     from dpa_sse.pipeline.config import resolved_yaml
-    from dpa_sse.pipeline.config.schema import Project
 
     run.create()
-    plan = plan_of(workflow)
-    stages = {node["name"]: node["stage"] for node in plan}
-    finished = [pods for pods in pods_of(workflow) if pods.node.get("phase") == "Succeeded"]
+    plan = workflow.plan
+    stages = {step.name: step.stage for step in plan}
+    finished = [pods for pods in workflow.pods() if pods.node.get("phase") == "Succeeded"]
     chosen = _chosen(finished, steps, stages)
-    write_text(run.folder / CONFIG, resolved_yaml(Project.model_validate(config_of(workflow))))
-    run.write_plan([{"settings": "", "depends": (), **node} for node in plan])
+    write_text(run.folder / CONFIG, resolved_yaml(config_of(workflow)))
+    run.write_plan(plan)
     folders: dict[str, str] = {}
     for pods in chosen:
         key = _artifact_key(pods)
         if key is None:
             continue
-        for task, folder in _bring(bucket, key, pods, run.folder / "tasks" / stages[pods.step], say).items():
+        stage = run.folder / "tasks" / stages[pods.step]
+        for task, folder in _download_pods(bucket, key, pods, stage, print_line).items():
             folders[task] = folder.relative_to(run.folder).as_posix()
     _write_events(workflow, run, folders)
     return len(folders)
@@ -109,23 +121,25 @@ def _artifact_key(pods: Pods) -> str | None:
     return None
 
 
-def _bring(bucket: S3Bucket, key: str, pods: Pods, stage: Path, say: Callable[[str], None]) -> dict[str, Path]:
+def _download_pods(
+    bucket: S3Bucket, key: str, pods: Pods, stage: Path, print_line: Callable[[str], None]
+) -> dict[str, Path]:
     """Return the folders of the tasks of one step or group."""
     targets = {task: stage / f"{task}--{_tag(pods)}" for task in pods.tasks}
-    if not all((target / ".brought").exists() for target in targets.values()):
-        say(f"{pods.key} ...")
+    if not all((target / DOWNLOADED).exists() for target in targets.values()):
+        print_line(f"{pods.key} ...")
         work = stage / f".{pods.key}"
         shutil.rmtree(work, ignore_errors=True)
         grouped = "group_size" in {item["name"] for item in pods.node["inputs"]["parameters"]}
         group = next((item["value"] for item in pods.node["inputs"]["parameters"] if item["name"] == "group"), "0")
         place = f"{key}/group.{int(group):03d}" if grouped else key
-        if not fetch(bucket, place, work):
-            raise InputError(f"{pods.key}: the bucket has no {place}: deleted, or another bucket")
+        if not download_artifact(bucket, place, work):
+            raise InputError(f"{pods.key}: no object {place} in the bucket: deleted, or not this bucket")
         for task, target in targets.items():
             shutil.rmtree(target, ignore_errors=True)
             source = work / f"task.{task.rpartition('-')[2]}" if grouped else work / "out"
             source.rename(target)
-            (target / ".brought").touch()
+            (target / DOWNLOADED).touch()
         shutil.rmtree(work, ignore_errors=True)
     return targets
 
@@ -134,15 +148,10 @@ def _tag(pods: Pods) -> str:
     return str(pods.node["id"]).rsplit("-", 1)[-1]
 
 
-def _write_events(workflow: dict[str, Any], run: Run, folders: dict[str, str]) -> None:
-    """Write the event log of the workflow, with the folders that were brought."""
-    lines = [{"time": 0.0, "event": "run-start", "stage": "", "task": ""}]
-    for event in events_of(workflow):
-        event.pop("folder", None)
-        if event["task"] in folders:
-            event["folder"] = folders[event["task"]]
-        lines.append(event)
-    state = state_of(workflow)
-    if state in ("done", "failed", "stopped"):
-        lines.append({"time": lines[-1]["time"], "event": "run-end", "stage": "", "task": "", "code": state != "done"})
-    write_text(run.folder / LOG, "".join(json.dumps(line) + "\n" for line in lines))
+def _write_events(workflow: ArgoWorkflow, run: Run, folders: dict[str, str]) -> None:
+    """Write the event log of the workflow, with the folders of the downloaded tasks."""
+    events = [Event(time=0.0, kind="run-start")]
+    events += [event.model_copy(update={"folder": folders.get(event.task)}) for event in workflow.events()]
+    if workflow.state in ("done", "failed", "stopped"):
+        events.append(Event(time=events[-1].time, kind="run-end", code=int(workflow.state != "done")))
+    write_text(run.folder / LOG, "".join(event.line() for event in events))

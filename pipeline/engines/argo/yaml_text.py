@@ -1,4 +1,4 @@
-"""Workflows as YAML that Go programs read as it was meant: every string quoted, scripts as blocks."""
+"""Workflows as YAML that Go programs read correctly: every string quoted, scripts as blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOKS_LIKE_BOOL = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML leaves ``n``, ``no`` and ``1e3`` bare, which Kubernetes reads as a truth value and a number."""
+    """PyYAML leaves ``n``, ``no`` and ``1e3`` bare, which Kubernetes reads as a boolean and a number."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""dflow's debug mode, made fit for long chains: one patch and the settings that a local run needs."""
+"""dflow's debug mode, patched for long chains, with the settings that a local run needs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 IDLE_S = 5.0
-"""A branch that has started no task for so long has ended; its process may hang for ever."""
+"""A branch that has not started a task for this time has ended; its process may hang forever."""
 
 
 def configure(folder: Path, workers: int) -> None:
-    """Put dflow into debug mode; must be called before any template is made.
+    """Put dflow into debug mode; must be called before any template is created.
 
     Parameters
     ----------
     folder : Path
-        Receives dflow's own files.
+        Gets dflow's own files.
     workers : int
-        Tasks side by side.
+        Number of tasks that run at the same time.
     """
     from dflow import config, s3_config
 
@@ -64,9 +64,9 @@ def drop_copies_of_finished_slices() -> None:
 
 
 def run_single_steps_here() -> None:
-    """Patch ``Steps.run``: a group of one step needs no process pool, whose workers get the whole graph as a copy.
+    """Patch ``Steps.run``: run a group of one step without a process pool, whose workers get copies of the whole graph.
 
-    A graph of forty steps takes 0.3 s to copy, to send and to read: half a minute for a run.
+    Copying, sending and reading a graph of forty steps takes 0.3 s: half a minute per run.
     """
     from dflow.steps import Steps
 
@@ -83,25 +83,25 @@ def run_single_steps_here() -> None:
 
 
 def copy_by_pickling() -> None:
-    """Let dflow copy its graph, as it does for every task of a fan-out, in a fifth of the time of ``deepcopy``."""
+    """Let dflow copy its graph, which it does for each task of a fan-out, five times faster than with ``deepcopy``."""
     import pickle
 
     from dflow import step, steps
 
     def copy(graph: Any) -> Any:
-        return pickle.loads(pickle.dumps(graph))  # noqa: S301  (made by this process a moment ago)
+        return pickle.loads(pickle.dumps(graph))  # noqa: S301  (pickled by this process)
 
     step.deepcopy = copy  # type: ignore[assignment]
     steps.deepcopy = copy  # type: ignore[assignment]
 
 
 def follow_parent(lock: int) -> None:
-    """Let every process that is forked from here die with its parent: dflow's workers would hang for ever.
+    """Let forked processes die with their parent: dflow's workers would hang forever.
 
     Parameters
     ----------
     lock : int
-        Descriptor of the run's lock: this process holds it, its workers must not.
+        Descriptor of the run's lock, which only this process may hold.
     """
     from dpa_sse.ops.core.tools import die_with_parent
 
@@ -109,14 +109,14 @@ def follow_parent(lock: int) -> None:
 
     def after_fork() -> None:
         die_with_parent()
-        if held:  # a worker of a worker has it closed already, and the number may be in use again
+        if held:  # in a worker of a worker it is closed already, and the number may be in use again
             os.close(held.pop())
 
     os.register_at_fork(after_in_child=after_fork)
 
 
 def wait_for_branches() -> None:
-    """Wait until what ran beside a failed step has ended: dflow reports the failure at once and would leave it."""
+    """Wait until the branches next to a failed step have ended: dflow reports the failure at once and leaves them."""
     import psutil
 
     def at_work(worker: psutil.Process) -> bool:

@@ -1,73 +1,53 @@
 """The process that lets dflow run the DAG: ``python -m dpa_sse.pipeline.engines.local.driver RUN BUILD``.
 
-It is started, watched and stopped by :mod:`.engine`; its output is dflow's own and goes to a file.
+It is started, watched and stopped by :mod:`.engine`; its output is that of dflow and goes to a file.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.plan import PlannedStep, compare_plans
 
 
-def invalidated(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """Compare two plans.
-
-    Returns
-    -------
-    changed : list of str
-        Steps whose settings differ, and new ones.
-    affected : list of str
-        Those and all that depend on them, in the order of the DAG.
-    """
-    before = {node["name"]: node["settings"] for node in old}
-    changed = [node["name"] for node in new if before.get(node["name"]) != node["settings"]]
-    affected = set(changed)
-    loops = {node["loop"] for node in new if node["name"] in affected and node["loop"]}
-    for node in new:
-        if affected.intersection(node["depends"]) or node["loop"] in loops:
-            affected.add(node["name"])
-            if node["loop"]:
-                loops.add(node["loop"])
-    return changed, [node["name"] for node in new if node["name"] in affected]
-
-
-def announce_changes(run: Run, nodes: list[dict[str, Any]]) -> None:
-    """Say what a changed configuration invalidates, before anything starts."""
+def announce_changes(run: Run, plan: Sequence[PlannedStep]) -> None:
+    """Report which steps a changed configuration invalidates, before anything starts."""
     old = run.plan()
     if not old:
         return
-    changed, affected = invalidated(old, nodes)
-    if changed:
-        kept = [node["name"] for node in nodes if node["name"] not in affected]
-        events.emit("changed", "", "", changed=changed, again=affected, kept=kept)
+    change = compare_plans(old, plan)
+    if change.changed:
+        events.emit("changed", changed=change.changed, again=change.invalidated, kept=change.kept)
 
 
 def main() -> int:
-    """Build the DAG, announce it, run it."""
+    """Build the DAG, report what has changed, run it."""
     from dpa_sse.pipeline.engines.local import dflow_debug
+
     run, build = Run(Path(sys.argv[1])), sys.argv[2]
     shutil.rmtree(run.engine / "dflow", ignore_errors=True)
     module, _, function = build.partition(":")
     try:
-        dflow_debug.configure(run.engine / "dflow", workers=int(os.environ["DPA_SSE_WORKERS"]))
+        dflow_debug.configure(run.engine / "dflow", workers=env.WORKERS.read())
         flow = getattr(importlib.import_module(module), function)(run)
     except PipelineError as error:
-        events.emit("error", "", "", reason=str(error))
+        events.emit("error", reason=str(error))
         return 2
-    nodes = [dataclasses.asdict(node) for node in flow.nodes]
-    announce_changes(run, nodes)
-    run.write_plan(nodes)
-    events.emit("planned", "", "")
-    dflow_debug.follow_parent(int(os.environ["DPA_SSE_LOCK"]))
+    announce_changes(run, flow.plan)
+    run.write_plan(flow.plan)
+    events.emit("planned")
+    lock = env.LOCK.read()
+    assert lock is not None  # noqa: S101  (the engine has set it)
+    dflow_debug.follow_parent(lock)
     flow.workflow.submit()
     if flow.workflow.query_status() == "Succeeded":
         return 0

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.resources import import_root
 from dpa_sse.ops.core.tools import die_with_parent, thread_environment
 from dpa_sse.ops.runtime import events
@@ -26,7 +27,7 @@ POLL_S = 0.1
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Return the GPUs that this process may use, without importing torch."""
+    """Return the GPUs that this process may use; does not import torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(name.strip() for name in visible.split(",") if name.strip() not in ("", "-1"))
@@ -54,7 +55,7 @@ def execute(
     build: str,
     on_tick: Callable[[], None] | None = None,
 ) -> int:
-    """Run the DAG of a run folder to its end, or go on where it was interrupted.
+    """Run the DAG of a run folder to its end, or resume it.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def execute(
     resources : Resources
         Of this machine.
     build : str
-        ``module:function`` that makes the DAG from the run.
+        ``module:function`` that builds the DAG from the run.
     on_tick : callable, optional
         Called several times a second (progress display).
 
@@ -75,7 +76,7 @@ def execute(
     Raises
     ------
     RunBusyError
-        When another process works on this run.
+        Another process is working on this run.
     """
     run.create()
     lock = run.lock()
@@ -84,15 +85,17 @@ def execute(
         environment = {
             **os.environ,
             **thread_environment(1),
-            "DPA_SSE_RUN": str(run.folder),
-            "DPA_SSE_WORKERS": str(max(resources.cores, len(resources.gpus) * resources.tasks_per_gpu)),
-            "DPA_SSE_LOCK": str(lock),
-            "DPA_SSE_GPUS": ",".join(resources.gpus),
-            "DPA_SSE_TASKS_PER_GPU": str(resources.tasks_per_gpu),
+            **dict([
+                env.RUN.entry(run.folder),
+                env.WORKERS.entry(max(resources.cores, len(resources.gpus) * resources.tasks_per_gpu)),
+                env.LOCK.entry(lock),
+                env.GPUS.entry(resources.gpus),
+                env.TASKS_PER_GPU.entry(resources.tasks_per_gpu),
+            ]),
             "PYTHONPATH": os.pathsep.join([str(import_root()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         }
-        os.environ["DPA_SSE_RUN"] = str(run.folder)
-        events.emit("run-start", "", "", cores=resources.cores, gpus=list(resources.gpus))
+        os.environ.update([env.RUN.entry(run.folder)])
+        events.emit("run-start", cores=resources.cores, gpus=list(resources.gpus))
         with (run.engine / "dflow.log").open("ab") as log:
             driver = subprocess.Popen(
                 [sys.executable, "-m", "dpa_sse.pipeline.engines.local.driver", str(run.folder), build],
@@ -106,15 +109,15 @@ def execute(
                 preexec_fn=die_with_parent,  # noqa: PLW1509  (this process has no threads)
             )
         code = supervise(driver, on_tick)
-        events.emit("run-end", "", "", code=code)
+        events.emit("run-end", code=code)
         return code
     finally:
-        os.environ.pop("DPA_SSE_RUN", None)
+        os.environ.pop(env.RUN.name, None)
         os.close(lock)
 
 
 def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | None) -> int:
-    """Wait for the driver; on SIGINT or SIGTERM end it and all that it started."""
+    """Wait for the driver; on SIGINT, SIGTERM or SIGHUP kill it and everything that it started."""
     interrupted: list[int] = []
     previous = {
         number: signal.signal(number, lambda received, _frame: interrupted.append(received))
@@ -138,7 +141,7 @@ def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | Non
 
 
 def end_tree(pid: int) -> None:
-    """Kill a process and everything below it; returns when they are gone."""
+    """Kill a process and all its descendants; returns when they are gone."""
     import psutil
 
     try:
@@ -161,13 +164,13 @@ def end_processes(processes: list[psutil.Process]) -> None:
 
 
 def end_orphans(run: Run) -> int:
-    """Kill what a dead driver may have left behind: processes that work for this run. Returns their number."""
+    """Kill the processes that a dead driver may have left behind; returns their number."""
     import psutil
 
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get("DPA_SSE_RUN") == str(run.folder):
+            if process.pid != os.getpid() and env.RUN.read(process.environ()) == run.folder:
                 found.append(process)
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue

@@ -1,4 +1,4 @@
-"""The machine of the command as a platform: processes instead of pods, links instead of uploads."""
+"""The local machine as a platform: processes instead of pods, links instead of uploads."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.engines.platform import MAX_GROUP, Resources, StepSpec
 
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
 
+LOW_PRIORITY = 10
+
 
 class LocalPlatform:
-    """The machine that the command runs on: processes instead of pods, links instead of uploads."""
+    """The machine that the command runs on."""
 
     command = (sys.executable, "-m", "dpa_sse.pipeline.engines.launcher")
     util_command = (sys.executable, "-S", "-E")
@@ -24,37 +27,37 @@ class LocalPlatform:
         self.resources = resources
 
     def group_size(self, op: type[TaskOP], count: int, *, gpu: bool, grouped: bool) -> int:
-        """Return how many of ``count`` equal tasks share a process: as many as keep all cores or cards busy."""
+        """Return how many of ``count`` equal tasks share a process, so that all cores or GPUs are busy."""
         return min(MAX_GROUP, math.ceil(count / self.workers(count, gpu=gpu))) if grouped else 1
 
     def workers(self, count: int, *, gpu: bool) -> int:
-        """Return how many tasks run side by side."""
+        """Return how many tasks run at the same time."""
         places = self.resources.cores
         if gpu and self.resources.gpus:
             places = len(self.resources.gpus) * self.resources.tasks_per_gpu
         return max(1, min(count, places))
 
-    def threads(self, spec: StepSpec, side_by_side: int) -> int:
+    def threads(self, spec: StepSpec, concurrency: int) -> int:
         """Return a task's share of the cores."""
-        share = max(1, self.resources.cores // self.workers(side_by_side, gpu=spec.gpu and side_by_side > 1))
+        share = max(1, self.resources.cores // self.workers(concurrency, gpu=spec.gpu and concurrency > 1))
         return min(share, self.resources.threads_per_task or share)
 
     def image(self, op: type[TaskOP]) -> str:
-        """Return a name; nothing is containerised here."""
+        """Return a name; nothing runs in a container here."""
         return "dpa-sse-base"
 
     def environment(self, spec: StepSpec) -> dict[str, str]:
         """Return the failure policy of the tasks, and their priority."""
-        variables = {
-            "DPA_SSE_RETRIES": str(self.resources.retries),
-            "DPA_SSE_TASK_TIMEOUT_S": str(self.resources.task_timeout_s),
-        }
-        if spec.low_priority:  # takes the cores that the other leaves, and all of them when that has finished
-            variables["DPA_SSE_NICE"] = "10"
-        return variables
+        variables = [
+            env.RETRIES.entry(self.resources.retries),
+            env.TASK_TIMEOUT_S.entry(self.resources.task_timeout_s),
+        ]
+        if spec.low_priority:  # takes the cores that the other step leaves, and all of them once that has finished
+            variables.append(env.NICE.entry(LOW_PRIORITY))
+        return dict(variables)
 
     def configure_template(self, template: Any, spec: StepSpec) -> None:
-        """Leave the template as it is: dflow's debug mode knows nothing of pods."""
+        """Leave the template as it is: dflow's debug mode has no pods."""
 
     def artifact(self, path: Path) -> Any:
         """Return dflow's link to the file or folder."""
@@ -63,9 +66,21 @@ class LocalPlatform:
         return upload_artifact(path.resolve())
 
     def bucket_input(self, name: str, description: str) -> Any:
-        """Refuse: this machine has no bucket."""
-        raise InputError(f"{name}: inputs from a bucket exist on a cluster only")
+        """Refuse, because this machine has no bucket.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"{name}: inputs from a bucket are available only on a cluster")
 
     def remote(self, address: str) -> Any:
-        """Refuse: this machine has no bucket and no volumes."""
-        raise InputError(f"{address}: on a cluster only (dpa-sse render, submit); here, give a file or folder")
+        """Refuse, because this machine has no bucket and no volumes.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"{address}: only on a cluster (dpa-sse render, submit); here, give a file or folder")

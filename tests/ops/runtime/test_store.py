@@ -1,4 +1,4 @@
-"""The store of tasks: results and checkpoints outside of the process that makes them."""
+"""The task store: results and checkpoints outside the process that makes them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import TransientError
-from dpa_sse.ops.runtime import store as store_module
 from dpa_sse.ops.runtime.store import BLOCK, FolderBucket, TaskStore, store_from_environment
 
 
@@ -83,7 +83,7 @@ def test_a_lost_block_means_a_new_beginning(store: TaskStore, tmp_path: Path) ->
     assert not (tmp_path / "back").exists()
 
 
-def test_checkpoints_are_stored_while_the_work_goes_on(store: TaskStore, tmp_path: Path) -> None:
+def test_checkpoints_are_stored_while_the_work_continues(store: TaskStore, tmp_path: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
     with store.checkpoints("k", folder):
@@ -99,16 +99,16 @@ def test_checkpoints_are_stored_while_the_work_goes_on(store: TaskStore, tmp_pat
     assert (tmp_path / "back" / "step").read_text() == "2"
 
 
-def test_a_store_that_does_not_answer_is_a_passing_failure(tmp_path: Path) -> None:
+def test_a_store_that_does_not_answer_is_a_transient_failure(tmp_path: Path) -> None:
     class Broken(FolderBucket):
         def get(self, name: str) -> bytes | None:
             raise OSError("no route to host")
 
-    with pytest.raises(TransientError, match="store of tasks does not answer: OSError: no route to host"):
+    with pytest.raises(TransientError, match="task store does not answer: OSError: no route to host"):
         TaskStore(Broken(tmp_path), patience_s=0).restore("k", tmp_path)
 
 
-def test_the_environment_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_location_is_read_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("DPA_SSE_S")]:
         monkeypatch.delenv(name)
     assert store_from_environment() is None
@@ -119,7 +119,7 @@ def test_the_environment_says_where_it_is(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("DPA_SSE_STORE_PREFIX", "store/1")
     made = store_from_environment()
     assert made is not None
-    assert (made.bucket.bucket, made.prefix, made.every_s) == ("mine", "store/1", store_module.CHECKPOINT_S)
+    assert (made.bucket.bucket, made.prefix, made.every_s) == ("mine", "store/1", env.CHECKPOINT_S.default)
     monkeypatch.setenv("DPA_SSE_STORE", str(tmp_path))
     assert isinstance(store_from_environment().bucket, FolderBucket)
 
@@ -135,7 +135,7 @@ class Slow(FanOutOP):
     def run(self, out, settings, **inputs):
         steps = out / "steps"
         done = int(steps.read_text()) if steps.exists() else 0
-        print("begins at", done, flush=True)
+        print("starts at", done, flush=True)
         for step in range(done, settings["steps"]):
             write_text(steps, str(step + 1))
             time.sleep(0.1)
@@ -147,8 +147,8 @@ op.execute(OPIO({"settings": Path("settings").resolve(), "group": 0, "group_size
 """
 
 
-def test_a_terminated_pod_stores_its_state_and_the_next_one_goes_on(tmp_path: Path) -> None:
-    """SIGTERM (a drained node, a preempted pod) is no failed task: the group ends with 143, nothing is published."""
+def test_a_terminated_pod_stores_its_state_and_the_next_one_resumes(tmp_path: Path) -> None:
+    """SIGTERM (a drained node, a preempted pod) is not a failed task: the group ends with 143, nothing is published."""
     root = Path(__file__).resolve().parents[3]
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
@@ -166,7 +166,7 @@ def test_a_terminated_pod_stores_its_state_and_the_next_one_goes_on(tmp_path: Pa
     first = pod("first")
     assert first.stdout is not None
     lines = []
-    while not any("begins at" in line for line in lines):
+    while not any("starts at" in line for line in lines):
         lines.append(first.stdout.readline())
     time.sleep(1)
     first.send_signal(signal.SIGTERM)
@@ -175,12 +175,12 @@ def test_a_terminated_pod_stores_its_state_and_the_next_one_goes_on(tmp_path: Pa
     second = pod("second")
     text, _ = second.communicate(timeout=120)
     assert second.returncode == 0
-    begins = [int(line.split()[-1]) for line in text.splitlines() if line.startswith("begins")]
-    assert begins[0] > 0
-    assert begins[1] == 0
+    starts = [int(line.split()[-1]) for line in text.splitlines() if line.startswith("starts at")]
+    assert starts[0] > 0
+    assert starts[1] == 0
     assert '"checkpoint": true' in text
     third = pod("third")
     text, _ = third.communicate(timeout=120)
-    assert "begins" not in text  # both tasks come from the store
+    assert "starts at" not in text  # both tasks come from the store
     assert text.count('"cached"') == 2
     assert (tmp_path / "third" / "group.000" / "task.001" / "steps").read_text() == "30"

@@ -8,20 +8,22 @@ from typing import Any
 
 import pytest
 
-from dpa_sse.pipeline.engines.local.driver import invalidated
-from dpa_sse.pipeline.runs.folder import Run, read_events, stage_status
-from dpa_sse.pipeline.runs.progress import Progress, clock, describe, remaining, status_rows
+from dpa_sse.ops.runtime.events import Event, EventKind
+from dpa_sse.pipeline.runs.folder import Run, read_events
+from dpa_sse.pipeline.runs.plan import PlannedStep, compare_plans, parse_plan
+from dpa_sse.pipeline.runs.progress import Progress, clock, event_line, remaining, status_rows
+from dpa_sse.pipeline.runs.stage_status import stage_status
 from dpa_sse.pipeline.runs.stage_times import counted, stage_clocks
 
 
 def node(name: str, stage: str, tasks: int = 1, depends: tuple[str, ...] = (), loop: str | None = None,
-         settings: str = "{}") -> dict[str, Any]:
-    return {"name": name, "stage": stage, "title": name.title(), "tasks": tasks, "depends": depends,
-            "settings": settings, "loop": loop}
+         settings: str = "{}") -> PlannedStep:
+    return PlannedStep(name=name, stage=stage, title=name.title(), tasks=tasks, depends=depends, settings=settings,
+                       loop=loop)
 
 
-def event(kind: str, stage: str, task: str, time: float, **more: Any) -> dict[str, Any]:
-    return {"event": kind, "stage": stage, "task": task, "time": time, **more}
+def event(kind: EventKind, stage: str, task: str, time: float, **more: Any) -> Event:
+    return Event(kind=kind, stage=stage, task=task, time=time, **more)
 
 
 def test_loop_grows_with_its_iterations() -> None:
@@ -48,7 +50,7 @@ def test_time_left_is_known_only_from_finished_tasks() -> None:
 def test_failed_stage_names_its_failures() -> None:
     stage = stage_status([node("md", "07", 1)], [event("failed", "07", "md-000", 1.0, reason="exploded")])[0]
     assert stage.status == "failed"
-    assert stage.failures[0]["reason"] == "exploded"
+    assert stage.failures[0].reason == "exploded"
 
 
 def test_a_retried_task_counts_once() -> None:
@@ -61,34 +63,35 @@ def test_a_retried_task_counts_once() -> None:
 def test_change_spreads_along_the_dag_and_through_a_whole_loop() -> None:
     old = [node("a", "1"), node("train", "2", depends=("a",), loop="l"),
            node("merge", "2", depends=("a",), loop="l"), node("b", "3", depends=("merge",)), node("c", "4")]
-    new = [dict(one) for one in old]
-    new[1]["settings"] = '{"steps": 2}'
-    assert invalidated(old, new) == (["train"], ["train", "merge", "b"])
-    assert invalidated(old, old) == ([], [])
+    new = [old[0], old[1].model_copy(update={"settings": '{"steps": 2}'}), *old[2:]]
+    change = compare_plans(old, new)
+    assert (change.changed, change.invalidated, change.kept) == (["train"], ["train", "merge", "b"], ["a", "c"])
+    same = compare_plans(old, old)
+    assert (same.changed, same.invalidated) == ([], [])
 
 
 def test_torn_last_line_is_left_out(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_text(json.dumps(event("done", "1", "a", 1.0)) + "\n" + '{"event": "do')
-    assert [one["task"] for one in read_events(log)] == ["a"]
+    log.write_text(event("done", "1", "a", 1.0).line() + '{"event": "do')
+    assert [one.task for one in read_events(log)] == ["a"]
 
 
 def test_plain_progress_prints_each_event_once(tmp_path: Path) -> None:
     run = Run(tmp_path)
     lines: list[str] = []
-    with Progress(run, "x", live=False, say=lines.append) as progress:
+    with Progress(run, "x", live=False, print_line=lines.append) as progress:
         with run.log.open("a") as stream:
-            stream.write(json.dumps(event("done", "02-seed", "aimd-000", 1.0, seconds=65.0)) + "\n")
+            stream.write(event("done", "02-seed", "aimd-000", 1.0, seconds=65.0).line())
         progress.tick()
         progress.tick()
         with run.log.open("a") as stream:
             for name in "ab":
-                stream.write(json.dumps(event("cached", "04-x", name, 1.0)) + "\n")
+                stream.write(event("cached", "04-x", name, 1.0).line())
     assert lines == ["02-seed  aimd-000  done in 1:05", "04-x  2 tasks finished earlier"]
 
 
 def test_failure_is_described_with_its_folder() -> None:
-    text = describe(event("failed", "07-md", "md-001", 1.0, reason="melted", folder="tasks/07-md/md-001--ab"))
+    text = event_line(event("failed", "07-md", "md-001", 1.0, reason="melted", folder="tasks/07-md/md-001--ab"))
     assert text is not None
     assert "FAILED: melted" in text
     assert "tasks/07-md/md-001--ab" in text
@@ -101,10 +104,9 @@ def test_clock(seconds: float, text: str) -> None:
 
 def test_a_stage_of_a_run_that_ended_is_interrupted_and_not_running() -> None:
     begun = [event("done", "02", "aimd-000", 1.0), event("start", "02", "aimd-001", 2.0)]
-    stage = stage_status([node("aimd", "02", 2)], begun)[0]
-    assert stage.status == "running"
-    stage.stopped = True
-    assert stage.status == "interrupted"
+    plan = [node("aimd", "02", 2)]
+    assert stage_status(plan, begun)[0].status == "running"
+    assert stage_status(plan, begun, "ended")[0].status == "interrupted"
 
 
 def test_time_of_an_interrupted_task_counts_until_the_end_of_its_start() -> None:
@@ -113,8 +115,7 @@ def test_time_of_an_interrupted_task_counts_until_the_end_of_its_start() -> None
               event("run-start", "", "", 90.0)]
     for events, seconds in ((ended, 16.0), (killed, 10.0)):
         assert stage_clocks(events)["04"].seconds == seconds
-    stage = stage_status([node("pretrain", "04", 1), node("aimd", "05", 1)], killed[:2])[0]
-    stage.stopped = True
+    stage = stage_status([node("pretrain", "04", 1), node("aimd", "05", 1)], killed[:2], "ended")[0]
     assert stage.elapsed(5000.0) == 10.0
 
 
@@ -134,3 +135,34 @@ def test_a_stage_that_waits_for_another_one_says_so() -> None:
     rows = {row["stage"]: row for row in status_rows(stage_status(plan, events), 60.0)}
     assert (rows["04"]["status"], rows["05"]["status"]) == ("running", "waiting")
     assert (rows["05"]["elapsed"], rows["05"]["left"]) == ("0:02", "")
+
+
+def test_an_event_is_one_line_and_comes_back_from_it() -> None:
+    one = event("failed", "07", "md-001", 1.5, reason="melted", folder="tasks/07/md-001--ab")
+    assert json.loads(one.line()) == {
+        "time": 1.5, "event": "failed", "stage": "07", "task": "md-001", "reason": "melted",
+        "folder": "tasks/07/md-001--ab",
+    }
+    assert one.line().count("\n") == 1
+    assert Event.from_line(one.line()) == one
+    assert Event.from_line('{"event": "planned", "time": 1.0, "later": "unknown"}').kind == "planned"
+    with pytest.raises(ValueError, match="event"):
+        Event.from_line('{"event": "nonsense", "time": 1.0}')
+
+
+def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.plan() == []
+    plan = [node("a", "1"), node("b", "2", depends=("a",), loop="l")]
+    run.write_plan(plan)
+    assert run.plan() == plan
+    with pytest.raises(ValueError, match="tasks"):
+        parse_plan('[{"name": "a", "stage": "1", "title": "A"}]')
+
+
+def test_a_stage_that_has_not_started_is_listed_with_the_title_of_its_first_step() -> None:
+    plan = [node("train", "03", 2, loop="l"), node("merge", "03", loop="l"), node("report", "09")]
+    events = [event("run-start", "", "", 0.0), event("done", "03", "train-i000-000", 3.0)]
+    first, last = stage_status(plan, events)
+    assert (first.title, first.began, first.ended, first.last) == ("Train", 3.0, 3.0, 3.0)
+    assert (last.title, last.began, last.tasks, last.status) == ("Report", None, 1, "waiting")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Platform, Resources
-from dpa_sse.pipeline.graph import Flow
+from dpa_sse.pipeline.graph import ArtifactRef, Flow
 from dpa_sse.pipeline.runs.folder import Run
 
 
@@ -80,18 +81,16 @@ def build(folder: Path, text: Path, options: dict[str, Any], platform: Platform 
     flow = Flow("toy", folder, Resources(cores=2, retries=0), platform)
     flow.stage("01-start")
     state = flow.step("start", Start, {"word": options.get("word", "word")}, title="Start",
-                      artifacts={"text": flow.upload(text)}).outputs.artifacts["out"]
+                      artifacts={"text": flow.upload(text)})
 
-    def body(inputs: Any) -> tuple[Any, str]:
+    def body(inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
         squares = flow.fan_out("square", Square, {"fail": options.get("fail", [])}, options.get("count", 5),
                                title="Squares", artifacts={"state": inputs["state"]})
-        last = flow.step("gather", Gather, {"last": options.get("last", 2), "ratio": options.get("ratio", 0.5)},
-                         title="Gather",
-                         artifacts={"state": inputs["state"], "squares": squares.outputs.artifacts["out"]})
-        return last, "state"
+        return flow.step("gather", Gather, {"last": options.get("last", 2), "ratio": options.get("ratio", 0.5)},
+                         title="Gather", artifacts={"state": inputs["state"], "squares": squares})
 
     flow.stage("02-loop")
-    state = flow.loop("concurrent-learning", {"state": state}, body)
+    state = flow.loop("concurrent-learning", {"state": state}, body, feeds_back="state")
     flow.stage("03-end")
     flow.step("end", End, {"fatal": options.get("fatal", False)}, title="End", artifacts={"state": state})
     return flow

@@ -1,4 +1,4 @@
-"""A toy DAG (loop, fan-out, retries, the store of tasks) rendered and run by the emulator, against the local engine."""
+"""A toy DAG (loop, fan-out, retries, the task store) rendered and run by the emulator, against the local engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rendered workflow of a small project, compared with a file; `GOLDEN=write pytest ...` writes it anew.
+"""The rendered workflow of a small project, compared with a file; `GOLDEN=write pytest ...` writes it again.
 
 The inputs of the steps (settings, cells) are left out: they are the business of other tests.
 """

@@ -1,4 +1,4 @@
-"""Names of projects and tasks on a cluster, and workflows that were begun from a template."""
+"""Names of projects and tasks on a cluster, and workflows that were started from a template."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.config import load_checked
+from dpa_sse.pipeline.engines.argo.nodes import ArgoWorkflow
 from dpa_sse.pipeline.engines.argo.results import config_of
 from dpa_sse.pipeline.flows.render import render
-from dpa_sse.pipeline.runs.folder import split_task
+from dpa_sse.pipeline.runs.stage_status import split_task
 
 MOCK = Path(__file__).resolve().parents[4] / "tests" / "pipeline" / "flows" / "mock.yaml"
 
@@ -19,12 +20,13 @@ def test_the_configuration_of_a_workflow_from_a_template_is_found() -> None:
     """`argo submit --from` and CronWorkflows keep what they run in the status."""
     located = load_checked(MOCK, [])
     workflow = render(located.project, located.base_dir).workflow
-    known = config_of(workflow)
-    assert known["name"] == "mock"
+    known = config_of(ArgoWorkflow(workflow))
+    assert known.name == "mock"
+    assert known == located.project
     spec = workflow.pop("spec")
-    assert config_of({
-        **workflow, "spec": {"workflowTemplateRef": {"name": "mock"}}, "status": {"storedWorkflowTemplateSpec": spec},
-    }) == known
+    reference = {"workflowTemplateRef": {"name": "mock"}}
+    found = ArgoWorkflow({**workflow, "spec": reference, "status": {"storedWorkflowTemplateSpec": spec}})
+    assert config_of(found) == known
 
 
 @pytest.mark.parametrize("bad", [

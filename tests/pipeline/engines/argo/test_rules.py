@@ -181,10 +181,10 @@ def test_limits_are_measured() -> None:
     big = {"spec": {"templates": [{"name": "a", "script": {"source": "x" * 100_000}},
                                   {"name": "m", "steps": [[{"template": "a", "name": "s", "arguments": {
                                       "artifacts": [{"raw": {"data": "y" * 40_000}}]}}]]}]}}
-    assert limits.pod_sizes(big)["a"] > 140_000
-    assert "128 KiB" in limits.problems(big)[0]
+    assert limits.Limits(big).pod_sizes()["a"] > 140_000
+    assert "128 KiB" in limits.Limits(big).problems()[0]
     big["spec"]["templates"] *= 10
-    assert "at most 1024 KiB" in limits.problems(big)[-1]
+    assert "at most 1024 KiB" in limits.Limits(big).problems()[-1]
 
 
 def test_no_secret_address_or_path_of_this_machine(text: str) -> None:
@@ -201,7 +201,7 @@ def test_the_same_bytes_every_time(text: str) -> None:
 
 
 def test_pods_are_restricted(workflow: dict[str, Any]) -> None:
-    """What Pod Security *restricted* asks for, and a read-only root besides."""
+    """What Pod Security *restricted* requires, with a read-only root in addition."""
     pod = workflow["spec"]["securityContext"]
     assert pod["runAsNonRoot"] is True
     assert pod["runAsUser"] == pod["fsGroup"] == 1000
@@ -275,7 +275,7 @@ def test_gates_wait_where_they_should() -> None:
 
 
 def test_the_bookkeeping_of_a_fan_out_costs_no_time(workflow: dict[str, Any]) -> None:
-    """It runs beside the step before it; only a loop that begins with a fan-out has to wait for it."""
+    """It runs next to the step before it; only a loop that starts with a fan-out has to wait for it."""
     for template in workflow["spec"]["templates"]:
         groups = [[step["template"] for step in group] for group in template.get("steps", [])]
         assert ["fan-out-init"] not in groups[1:]
@@ -325,12 +325,12 @@ def test_the_paper_in_full_size() -> None:
     """41 systems, 4 models, 20 iterations: below 500 kB, in less than 5 s."""
     config = ROOT / "configs" / "paper" / "dpa-sse.yaml"
     rendered(MOCK)  # imports
-    begin = time.thread_time()  # what waits for work on other threads is no work
+    begin = time.thread_time()  # without waiting for other threads
     made = rendered(config)
     text = dump(made.workflow)
     assert time.thread_time() - begin < 5
     assert len(text) < 500_000
-    assert max(limits.pod_sizes(made.workflow).values()) < limits.TEMPLATE_BYTES / 2
+    assert max(limits.Limits(made.workflow).pod_sizes().values()) < limits.TEMPLATE_BYTES / 2
     assert made.remarks == []
     located = load_checked(config)
     assert len(located.project.systems) == 41
@@ -365,7 +365,7 @@ def test_each_stage_by_itself(stage: str, inputs: list[str], steps: list[str]) -
 
 def test_a_stage_that_does_not_exist_is_refused() -> None:
     located = load_checked(MOCK)
-    with pytest.raises(InputError, match="none of the stages data, pretrain"):
+    with pytest.raises(InputError, match="not one of the stages data, pretrain"):
         render(located.project, located.base_dir, stage="everything")
     without = load_checked(MOCK, ["distill=null", "md=null"])
     with pytest.raises(InputError, match="no section `md`"):

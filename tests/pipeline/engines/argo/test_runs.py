@@ -117,7 +117,7 @@ def test_status_tells_the_stages_and_why(fake: FakeCluster, packed: bool) -> Non
     text = dpa_sse("status", name)
     assert f"{name}: running" in text
     assert "train-i001-000: training: 0 of 2 tasks succeeded  (pods: train-i1-0)" in text
-    assert "again after a passing failure: OOMKilled (exit code 137)" in text
+    assert "retrying after a transient failure: OOMKilled (exit code 137)" in text
     stages = {stage["name"]: stage for stage in json.loads(dpa_sse("status", name, "--json"))["stages"]}
     assert (stages["01-perturb"]["status"], stages["01-perturb"]["seconds"]) == ("done", 120)
     assert (stages["02-seed"]["done"], stages["02-seed"]["running"], stages["02-seed"]["tasks"]) == (3, 1, 5)
@@ -183,7 +183,7 @@ def test_stop_and_resume_of_a_failed_workflow(fake: FakeCluster) -> None:
     again = fake.workflows["mock-00001"]
     assert "shutdown" not in again["spec"]
     assert "status" not in again
-    assert again["metadata"]["annotations"]["dpa-sse/goes-on-from"] == "mock-00000"
+    assert again["metadata"]["annotations"]["dpa-sse/resumed-from"] == "mock-00000"
     assert again["spec"]["templates"] == fake.workflows[name]["spec"]["templates"]
     assert find_run(name).name == "mock-00001"  # the folder follows
     assert "there is nothing to resume" in dpa_sse("resume", name, code=1)
@@ -196,8 +196,8 @@ def test_resume_opens_a_gate(fake: FakeCluster, packed: bool) -> None:
     set_status(fake, name, "Running", gate, packed=packed)
     assert "suspended" in dpa_sse("status", name)
     assert "goes on (before-md)" in dpa_sse("resume", name)
-    assert nodes.nodes_of(fake.workflows[name])["wf-gate"]["phase"] == "Succeeded"
-    assert nodes.state_of(fake.workflows[name]) == "running"
+    assert nodes.ArgoWorkflow(fake.workflows[name]).nodes["wf-gate"]["phase"] == "Succeeded"
+    assert nodes.ArgoWorkflow(fake.workflows[name]).state == "running"
 
 
 def put(bucket: FolderBucket, key: str, files: dict[str, str]) -> None:
@@ -256,7 +256,7 @@ def test_download_brings_the_report_to_its_place(
 def test_what_is_not_there_is_said_in_one_line(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="dpa-sse/none: not found on the cluster"):
         CliRunner().invoke(app, ["status", "argo:none"], catch_exceptions=False)
-    with pytest.raises(InputError, match="can not be reached from here: set DPA_SSE_S3_ENDPOINT"):
+    with pytest.raises(InputError, match="cannot be reached from here: set DPA_SSE_S3_ENDPOINT"):
         bucket_module.open_bucket(argo_runs.Cluster(), "dpa-sse")
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     with pytest.raises(InputError, match="no cluster"):

@@ -19,7 +19,8 @@ import pytest
 
 from dpa_sse.pipeline.engines.local.engine import execute
 from dpa_sse.pipeline.engines.platform import Resources
-from dpa_sse.pipeline.runs.folder import Run, RunBusyError, open_run, split_task, stage_status
+from dpa_sse.pipeline.runs.folder import Run, RunBusyError, open_run
+from dpa_sse.pipeline.runs.stage_status import split_task, stage_status
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
@@ -92,33 +93,33 @@ def test_loop_feeds_its_result_back(tmp_path: Path) -> None:
     assert run.task_folder("square-i002-001") is not None
 
 
-def test_a_branch_runs_beside_a_long_task_and_yields_to_it(tmp_path: Path) -> None:
+def test_a_branch_runs_next_to_a_long_task_and_yields_to_it(tmp_path: Path) -> None:
     run = make(tmp_path, {"count": 4, "long": {"seconds": 3.0}})
-    assert go(run, "build_beside") == 0
+    assert go(run, "build_branch") == 0
     assert result(run, "both", "both.json") == [[os.nice(0)], 14]
-    order = [(event["event"], event["task"]) for event in run.latest_attempt() if event["task"]]
+    order = [(event.kind, event.task) for event in run.latest_attempt() if event.task]
     assert order.index(("start", "long")) < order.index(("done", "total")) < order.index(("done", "long"))
     stages = {stage.name: stage for stage in stage_status(run.plan(), run.latest_attempt())}
     assert 3.0 <= stages["01-long"].seconds < 3.5
-    assert stages["02-chain"].seconds < 2.0  # its own time, whatever else ran then
-    plan = {node["name"]: node["depends"] for node in run.plan()}
-    assert plan["both"] == ["long", "total"]
+    assert stages["02-chain"].seconds < 2.0  # its own time, independent of what else ran
+    plan = {step.name: step.depends for step in run.plan()}
+    assert plan["both"] == ("long", "total")
 
-    assert go(run, "build_beside") == 0
+    assert go(run, "build_branch") == 0
     assert set(computed(run).values()) == {1}
     again = {stage.name: stage for stage in stage_status(run.plan(), run.events())}
     assert again["01-long"].cached == 1
     assert again["01-long"].seconds == stages["01-long"].seconds, "a result that is kept took its time, too"
 
 
-def test_a_branch_is_finished_when_the_task_beside_it_fails(tmp_path: Path) -> None:
+def test_a_branch_is_finished_when_the_task_next_to_it_fails(tmp_path: Path) -> None:
     run = make(tmp_path, {"count": 4, "long": {"seconds": 0.1, "fail": True}})
-    assert go(run, "build_beside") == 1
+    assert go(run, "build_branch") == 1
     assert result(run, "total", "total.json") == 14
-    assert [event["task"] for event in run.latest_attempt() if event["event"] == "failed"] == ["long"]
+    assert [event.task for event in run.latest_attempt() if event.kind == "failed"] == ["long"]
     assert workers_of(run) == []
     (run.folder / "toy.json").write_text(json.dumps({"count": 4, "long": {"seconds": 0.1}}))
-    assert go(run, "build_beside") == 0
+    assert go(run, "build_branch") == 0
     assert set(computed(run).values()) == {1}
 
 
@@ -127,39 +128,39 @@ def test_finished_tasks_are_kept_and_only_what_changed_is_computed_again(tmp_pat
     assert go(run) == 0
     assert go(run) == 0
     assert set(computed(run).values()) == {1}
-    assert all(event["event"] != "changed" for event in run.latest_attempt())
+    assert all(event.kind != "changed" for event in run.latest_attempt())
 
     (run.folder / "toy.json").write_text(json.dumps({"count": 4, "total": {"note": 1}}))
     assert go(run) == 0
     assert set(computed(run).values()) == {1}  # the squares do not depend on what changed
-    changed = next(event for event in run.latest_attempt() if event["event"] == "changed")
-    assert changed["again"] == ["total"]
-    assert changed["kept"] == ["numbers", "square"]
+    changed = next(event for event in run.latest_attempt() if event.kind == "changed")
+    assert changed.again == ["total"]
+    assert changed.kept == ["numbers", "square"]
 
     (run.folder / "toy.json").write_text(json.dumps({"count": 4, "square": {"label": "other"}}))
     assert go(run) == 0
-    changed = next(event for event in run.latest_attempt() if event["event"] == "changed")
-    assert changed["again"] == ["square", "total"]
+    changed = next(event for event in run.latest_attempt() if event.kind == "changed")
+    assert changed.again == ["square", "total"]
     assert sum(computed(run).values()) == 8
 
 
 def test_a_failed_task_does_not_stop_its_siblings_and_is_tried_again_later(tmp_path: Path) -> None:
     run = make(tmp_path, {"count": 5, "square": {"fail": [1]}})
     assert go(run) == 1
-    failed = [event for event in run.latest_attempt() if event["event"] == "failed"]
-    assert failed[0]["task"] == "square-001"
-    assert failed[0]["reason"] == "task 1 fails on purpose"
-    assert "1 of 5" in failed[-1]["reason"]
+    failed = [event for event in run.latest_attempt() if event.kind == "failed"]
+    assert failed[0].task == "square-001"
+    assert failed[0].reason == "task 1 fails on purpose"
+    assert "1 of 5" in failed[-1].reason
     assert len(computed(run)) == 5
     assert go(run) == 1
     assert computed(run)["square 1"] == 2  # the failed one alone
     assert sum(computed(run).values()) == 6
 
 
-def test_a_passing_failure_is_retried(tmp_path: Path) -> None:
+def test_a_transient_failure_is_retried(tmp_path: Path) -> None:
     run = make(tmp_path, {"count": 3, "square": {"flaky": [2]}})
     assert go(run) == 0
-    assert [event["task"] for event in run.latest_attempt() if event["event"] == "retry"] == ["square-002"]
+    assert [event.task for event in run.latest_attempt() if event.kind == "retry"] == ["square-002"]
 
 
 def test_second_driver_is_refused(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_interrupt_ends_all_children_within_five_seconds(tmp_path: Path) -> None
 
 
 def test_killed_at_ten_moments_gives_the_same_result_and_repeats_nothing(tmp_path: Path) -> None:
-    """Kill -9 of the driver, its child or a task at seeded random moments; the same command goes on."""
+    """Kill -9 of the driver, its child or a task at seeded random moments; the same command resumes."""
     generator = random.Random(20240618)
     run = make(tmp_path, {"count": 16, "square": {"delay_s": 0.15}})
     begun = time.monotonic()
@@ -203,7 +204,7 @@ def test_killed_at_ten_moments_gives_the_same_result_and_repeats_nothing(tmp_pat
         wait_for(lambda: not workers_of(run), 5)  # nothing outlives its driver
     assert go(run) == 0
     assert result(run, "total", "total.json") == sum(n * n for n in range(16))
-    done = Counter(event["task"] for event in run.events() if event["event"] == "done")
+    done = Counter(event.task for event in run.events() if event.kind == "done")
     assert set(done.values()) == {1}, "a finished task was computed again"
     assert time.monotonic() - begun < 120
 
@@ -245,7 +246,7 @@ def test_read_only_folder_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.
 
     blocker = tmp_path / "file"
     blocker.write_text("")
-    with pytest.raises(InputError, match="can not write here"):
+    with pytest.raises(InputError, match="cannot write here"):
         Run(blocker / "run").create()
 
 

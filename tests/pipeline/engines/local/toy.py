@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Resources
-from dpa_sse.pipeline.graph import Flow
+from dpa_sse.pipeline.graph import ArtifactRef, Flow
 from dpa_sse.pipeline.runs.folder import Run
 
 
@@ -80,11 +81,11 @@ def build_sum(run: Run) -> Flow:
     made.stage("02-squares")
     squares = made.fan_out(
         "square", Square, data.get("square", {}), data["count"], title="Squares",
-        artifacts={"numbers": numbers.outputs.artifacts["out"]},
+        artifacts={"numbers": numbers},
     )
     made.stage("03-total")
     made.step("total", Total, data.get("total", {}), title="Total",
-              artifacts={"squares": squares.outputs.artifacts["out"]})
+              artifacts={"squares": squares})
     return made
 
 
@@ -93,9 +94,9 @@ def build_chain(run: Run) -> Flow:
     made.stage("01-chain")
     first = made.fan_out("square-a", Count, {}, data["count"], title="a")
     again = made.fan_out("square-b", SquareAgain, {}, data["count"], title="b",
-                         artifacts={"squares": first.outputs.artifacts["out"]})
+                         artifacts={"squares": first})
     made.fan_out("square-c", SquareAgain, {}, data["count"], title="c",
-                 artifacts={"squares": again.outputs.artifacts["out"]})
+                 artifacts={"squares": again})
     return made
 
 
@@ -126,13 +127,12 @@ def build_loop(run: Run) -> Flow:
     numbers = made.step("numbers", Numbers, {"count": 2}, title="Numbers")
     made.stage("02-loop")
 
-    def body(artifacts: Any) -> tuple[Any, str]:
+    def body(artifacts: Mapping[str, ArtifactRef]) -> ArtifactRef:
         squares = made.fan_out("square", LoopSquare, {}, 2, title="Squares", artifacts={"numbers": artifacts["state"]})
-        made.step("total", LoopTotal, {}, title="Total", artifacts={"squares": squares.outputs.artifacts["out"]})
-        last = made.step("add", Add, {"last": data["last"]}, title="Add", artifacts={"state": artifacts["state"]})
-        return last, "state"
+        made.step("total", LoopTotal, {}, title="Total", artifacts={"squares": squares})
+        return made.step("add", Add, {"last": data["last"]}, title="Add", artifacts={"state": artifacts["state"]})
 
-    state = made.loop("learn", {"state": numbers.outputs.artifacts["out"]}, body)
+    state = made.loop("learn", {"state": numbers}, body, feeds_back="state")
     made.stage("03-after")
     made.step("after", Numbers2, {}, title="After", artifacts={"state": state})
     return made
@@ -163,22 +163,21 @@ class Both(TaskOP):
         write_json(out / "both.json", [read_json(inputs[name] / file) for name, file in names.items()])
 
 
-def build_beside(run: Run) -> Flow:
+def build_branch(run: Run) -> Flow:
     data, made = options(run), flow(run)
 
-    def chain() -> Any:
+    def chain() -> ArtifactRef:
         made.stage("02-chain")
         numbers = made.step("numbers", Numbers, {"count": data["count"]}, title="Numbers")
         squares = made.fan_out(
             "square", Square, {"delay_s": 0.1}, data["count"], title="Squares",
-            artifacts={"numbers": numbers.outputs.artifacts["out"]},
+            artifacts={"numbers": numbers},
         )
-        return made.step("total", Total, {}, title="Total", artifacts={"squares": squares.outputs.artifacts["out"]},
-                         ).outputs.artifacts["out"]
+        return made.step("total", Total, {}, title="Total", artifacts={"squares": squares})
 
     made.stage("01-long")
     with made.side_by_side():
-        long = made.step("long", Slow, data["long"], title="Long").outputs.artifacts["out"]
+        long = made.step("long", Slow, data["long"], title="Long")
         total = made.branch("chain", chain)
     made.stage("03-both")
     made.step("both", Both, {}, title="Both", artifacts={"one": long, "other": total})

@@ -1,0 +1,27 @@
+"""``.done.json``: the output parameters of a finished task."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+from dpa_sse.ops.results.base import Result
+
+OutputValue: TypeAlias = bool | int | float | None
+"""An output parameter of a task; None where the result has none."""
+
+
+class TaskRecord(Result):
+    """Written last: a task folder with this file is complete.
+
+    Attributes
+    ----------
+    values : dict
+        Output parameters.
+    seconds : float
+        Duration of the task.
+    """
+
+    FILE: ClassVar[str] = ".done.json"
+
+    values: dict[str, OutputValue]
+    seconds: float
