@@ -38,3 +38,7 @@ class DistillSettings(Settings):
     )
     student: TrainSettings = TrainSettings(preset="se_e2_a-tiny")
     test: float = Field(0.2, gt=0, lt=1, description="Share of the teacher trajectories that is held out.")
+
+    def n_teacher_runs(self, n_systems: int) -> int:
+        """Return the number of teacher runs of that many systems, and of runs with the first student."""
+        return n_systems * self.perturb.count * len(self.temperatures_K)

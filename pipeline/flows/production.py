@@ -28,7 +28,7 @@ def add_production(flow: ProjectFlow, student: Any) -> tuple[Any, Any]:
         artifacts={"cells": flow.cells("md-cells", systems)},
     ).outputs.artifacts["out"]
     runs = flow.fan_out(
-        "md", RunMd, flow.settings(), len(systems) * len(md.temperatures_K) * md.replicas, title="LAMMPS",
+        "md", RunMd, flow.settings(), md.n_runs(len(systems)), title="LAMMPS",
         artifacts={"tasks": tasks, "student": student}, gpu=True, grouped=False,
     ).outputs.artifacts["out"]
     flow.stage("08-conductivity")

@@ -13,6 +13,7 @@ from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.md.simulate import Outcome
+from dpa_sse.ops.results.md import NO_ROWS
 
 SETTINGS = ConcurrentLearningSettings(
     stages=[
@@ -84,7 +85,7 @@ def test_a_model_that_explodes_is_reported(tmp_path, cells, monkeypatch):
         seen.extend(runs)
         return [
             Outcome("exploded" if job.models[0].name == "b" and "Br" in job.atoms.symbols else "ok", "step 40: too hot",
-                    checks={"max_temperature_K": 950.0})
+                    thermo=NO_ROWS.model_copy(update={"max_temperature_K": 950.0}))
             for job, _ in runs
         ]
 

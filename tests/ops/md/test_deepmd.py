@@ -14,12 +14,12 @@ from ase.build import bulk
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
-from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
 from dpa_sse.ops.md.segments import latest_state, next_part
 from dpa_sse.ops.md.simulate import Job, simulate
 from dpa_sse.ops.md.tasks import write_task
-from dpa_sse.ops.md.trajectory import read_frames, read_thermo
+from dpa_sse.ops.md.trajectory import read_dump, read_thermo
+from dpa_sse.ops.results.md import ExplorationTask
 
 MODEL_MAP = ["Li", "P", "S", "Cl", "Br"]
 OTHER_MAP = ["S", "Br", "Li", "Cl", "P"]
@@ -92,26 +92,24 @@ def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
 
 
 def exploration_task(tmp_path, atoms, models=(0, 1)):
-    stage = {"temperatures_K": [300], "steps": 10}
-    settings = ConcurrentLearningSettings(sample_every=5, sanity_steps=0, stages=[stage])
-    write_task(tmp_path, 0, atoms, {
-        "system": "test", "cell": "test.p000", "iteration": 0, "stage": 0, "models": list(models), "ensemble": "npt",
-        "temperature_K": 300.0, "pressure_GPa": 0.0, "replica": 0, "timestep_fs": 1.0, "equilibration_steps": 0,
-        "steps": 10, "dump_every": 5, "restart_every": 5, "seed": 3,
-    })
-    return settings
+    write_task(tmp_path, 0, atoms, ExplorationTask(
+        system="test", cell="test.p000", iteration=0, stage=0, models=models, ensemble="npt", temperature_K=300.0,
+        pressure_GPa=0.0, replica=0, timestep_fs=1.0, equilibration_steps=0, steps=10, dump_every=5, restart_every=5,
+        seed=3,
+    ))
+    return tmp_path / "task.000"
 
 
 def test_deviation_of_each_frame_is_that_of_dpgen(tmp_path, deep_potentials):
     from deepmd.infer import DeepPot
 
-    settings = exploration_task(tmp_path, sulfide("triclinic"))
+    task = exploration_task(tmp_path, sulfide("triclinic"))
     out = tmp_path / "out"
-    explore(tmp_path / "task.000", deep_potentials, MODEL_MAP, settings, out)
+    explore(task, deep_potentials, MODEL_MAP, out)
     assert read_json(out / "status.json")["status"] == "ok", read_json(out / "status.json")
     with (out / "model_devi.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    frames = list(read_frames(out / "traj.lammpstrj"))
+    frames = list(read_dump(out / "traj.lammpstrj"))
     assert [int(row["step"]) for row in rows] == [frame.step for frame in frames] == [0, 5, 10]
     for row, frame in ((rows[-1], frames[-1]),):
         forces = []
@@ -124,8 +122,10 @@ def test_deviation_of_each_frame_is_that_of_dpgen(tmp_path, deep_potentials):
 
 
 def test_one_sane_model_is_too_few(tmp_path, deep_potentials):
-    settings = exploration_task(tmp_path, sulfide("cubic"), models=[1])
-    explore(tmp_path / "task.000", deep_potentials, MODEL_MAP, settings, tmp_path / "out")
+    task = exploration_task(tmp_path, sulfide("cubic"), models=(1,))
+    explore(task, deep_potentials, MODEL_MAP, tmp_path / "out")
+    run = read_json(tmp_path / "out/run.json")
+    assert (run["models"], run["n_frames_expected"], run["max_temperature_K"]) == ([1], 3, None)
     status = read_json(tmp_path / "out/status.json")
     assert status["status"] == "failed"
     assert "1 of 2 models passed" in status["reason"]

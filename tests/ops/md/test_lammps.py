@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.md.lammps import Names, Simulation, atomic_masses, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import Names, Restart, Simulation, atomic_masses, input_text, lammps_command, write_data
 from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
 
 NUMBERS = {"temperature_K": 300.0, "timestep_fs": 2.0, "steps": 10, "dump_every": 5, "thermo_every": 5, "seed": 1}
@@ -43,14 +43,15 @@ def test_elements_are_written_out():
     text = input_text(Simulation("npt", **NUMBERS), ["Li", "P", "S"], ["model_0.pth"])
     assert "pair_coeff * * Li P S\n" in text
     assert "mass 2 30.97" in text
-    with pytest.raises(InputError, match="no elements"):
+    with pytest.raises(InputError, match="not chemical elements"):
         input_text(Simulation("npt", **NUMBERS), ["Li", "Xy; shell"], ["model_0.pth"])
     assert atomic_masses(["Li"]) == [pytest.approx(6.94)]
 
 
 def test_several_models_give_a_deviation_and_a_restart_draws_no_velocities():
     simulation = Simulation("npt", **NUMBERS, deviation_every=5, restart_every=5, pressure_GPa=0.5)
-    text = input_text(simulation, ["Li"], ["a.pth", "b.pth"], restart="part.001.state", names=Names(deviation="d"))
+    names = Names(deviation="d")
+    text = input_text(simulation, ["Li"], ["a.pth", "b.pth"], start=Restart("part.001.state"), names=names)
     assert "pair_style deepmd a.pth b.pth out_file d out_freq 5" in text
     assert "iso 5000 5000" in text
     assert "read_restart part.001.state" in text
