@@ -116,8 +116,7 @@ class NeighbourList:
     per_element: bool
 
 
-# foreign: the section `model` of DeePMD-kit's input, or of a checkpoint
-def neighbour_lists(model: Mapping[str, Any]) -> list[NeighbourList]:
+def _neighbour_lists(model: Mapping[str, Any]) -> list[NeighbourList]:
     """Return the neighbour lists of a network.
 
     An empty list means that the type of the descriptor is not known here; DeePMD-kit then only warns.
@@ -149,7 +148,7 @@ def neighbour_lists(model: Mapping[str, Any]) -> list[NeighbourList]:
 # foreign: the section `model` of DeePMD-kit's input, or of a checkpoint
 def cutoffs_of(model: Mapping[str, Any]) -> list[float]:
     """Return the cutoff radii of all neighbour lists of a network, Angstrom."""
-    return sorted({one.cutoff_A for one in neighbour_lists(model)})
+    return sorted({one.cutoff_A for one in _neighbour_lists(model)})
 
 
 def fit_neighbour_lists(
@@ -180,7 +179,7 @@ def fit_neighbour_lists(
     """
     result = data.copy()
     messages: list[str] = []
-    for one in neighbour_lists(result.section("model")):
+    for one in _neighbour_lists(result.section("model")):
         node, key, found = one.node, one.key, counts.within(one.cutoff_A)
         needed = list(found.per_type) if one.per_element else [found.total]
         own = node.get(key, "auto")
