@@ -20,7 +20,7 @@ import numpy as np
 from ase import Atoms
 
 from dpa_sse.ops.core.tools import thread_environment
-from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_lammps_data
 from dpa_sse.ops.md.production import run_md
 from dpa_sse.ops.md.tasks import read_cells, write_task
 from dpa_sse.ops.md.trajectory import loop_speed
@@ -65,7 +65,7 @@ def untrained_model(path: Path) -> Path:
 def raw_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int, temperature: float) -> float:
     """Return steps/s of plain LAMMPS, NVT with the same trajectory and log."""
     folder.mkdir(parents=True)
-    write_data(folder / "cell.data", atoms, TYPE_MAP)
+    write_lammps_data(folder / "cell.data", atoms, TYPE_MAP)
     simulation = Simulation("nvt", temperature, 2.0, steps=steps, dump_every=10, thermo_every=10, seed=1)
     (folder / "in.lammps").write_text(input_text(simulation, TYPE_MAP, [str(model)]))
     argv, environment = lammps_command()

@@ -9,7 +9,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.md.lammps import PotentialLines, deepmd_lines
-from dpa_sse.ops.md.production import run_task
+from dpa_sse.ops.md.production import run_with_model
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
 from dpa_sse.ops.results.md import MdTask
 from dpa_sse.ops.runtime.groups import results
@@ -80,7 +80,7 @@ def run_teacher_md(
     TransientError
         LAMMPS was killed by a signal.
     """
-    run_task(task, model, type_map, out, min_frames=min_frames, potential=potential)
+    run_with_model(task, model, type_map, out, min_frames=min_frames, potential=potential)
 
 
 def teacher_of(groups: list[Path] | None, pretrained: Path | None) -> Path:

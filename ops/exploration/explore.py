@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dpa_sse.ops.md.simulate import Outcome, finish
+from dpa_sse.ops.md.simulate import RunOutcome, record_outcome
 from dpa_sse.ops.md.tasks import make_job, open_task, run_job
 from dpa_sse.ops.results.md import ExplorationTask
 
@@ -37,7 +37,7 @@ def explore(folder: Path, models: Sequence[Path], type_map: Sequence[str], out: 
     atoms, task = found
     if len(task.models) < 2:
         reason = f"{len(task.models)} of {len(models)} models passed the sanity MD; the deviation needs two"
-        finish(out, Outcome("failed", reason), task, atoms)
+        record_outcome(out, RunOutcome("failed", reason), task, atoms)
         return
     ensemble = [Path(models[index]) for index in task.models]
     job = make_job(atoms, task, ensemble, type_map, melt=False)

@@ -11,7 +11,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.prepare import perturbed_cells
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
-from dpa_sse.ops.md.simulate import finish, simulate_all
+from dpa_sse.ops.md.simulate import record_outcome, run_lammps_all
 from dpa_sse.ops.md.tasks import make_job
 from dpa_sse.ops.results.md import MdRun, MdTask
 from dpa_sse.ops.results.status import TaskStatus
@@ -98,9 +98,9 @@ def _run_missing(
     ]
     for folder, _, _ in missing:
         folder.mkdir(parents=True, exist_ok=True)
-    outcomes = simulate_all([(job, folder) for folder, _, job in missing])
+    outcomes = run_lammps_all([(job, folder) for folder, _, job in missing])
     for (folder, task, job), outcome in zip(missing, outcomes, strict=True):
-        finish(folder, outcome, task, job.atoms)
+        record_outcome(folder, outcome, task, job.atoms)
 
 
 def _summary(model: int, runs: list[MdRun], temperature: float, steps: int) -> dict[str, Any]:

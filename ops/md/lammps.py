@@ -186,7 +186,7 @@ def atomic_masses(type_map: Sequence[str]) -> list[float]:
     return [float(masses[atomic_numbers[element]]) for element in type_map]
 
 
-def write_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
+def write_lammps_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
     """Write a LAMMPS data file (metal units, atom_style atomic) and return the rotation.
 
     LAMMPS requires the first cell vector along x and the second in the xy plane, so the cell is rotated, and
@@ -236,7 +236,7 @@ def write_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Names:
+class PartNames:
     """File names of one part of a run, all in the working folder."""
 
     data: str = "cell.data"
@@ -247,7 +247,7 @@ class Names:
 
 
 Box = Literal["orthogonal", "triclinic"]
-PotentialLines = Callable[[Sequence[str], Sequence[str], int, Names], list[str]]
+PotentialLines = Callable[[Sequence[str], Sequence[str], int, PartNames], list[str]]
 """Lines that define the interaction, from the type map, the model files, ``deviation_every`` and the file names."""
 
 
@@ -271,7 +271,7 @@ class Restart:
     file: str
 
 
-def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: Names) -> list[str]:
+def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames) -> list[str]:
     """Return the lines that define a Deep Potential.
 
     Parameters
@@ -282,7 +282,7 @@ def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every
         Model files in the working folder; the first one drives the run, further ones yield the model deviation.
     deviation_every : int
         Steps between rows of the model deviation.
-    names : Names
+    names : PartNames
     """
     masses = atomic_masses(type_map)  # rejects names that are not elements
     style = " ".join(["pair_style deepmd", *models])
@@ -304,7 +304,7 @@ def input_text(
     *,
     start: FreshStart | Restart | None = None,
     box: Box = "orthogonal",
-    names: Names | None = None,
+    names: PartNames | None = None,
     potential: PotentialLines = deepmd_lines,
 ) -> str:
     """Return the LAMMPS input of one run.
@@ -320,7 +320,7 @@ def input_text(
         A fresh start without equilibration by default.
     box : {"orthogonal", "triclinic"}
         Tilt factors of a triclinic box are scaled with the volume.
-    names : Names, optional
+    names : PartNames, optional
     potential : callable
         Yields the lines that define the interaction; a Deep Potential by default.
 
@@ -328,7 +328,7 @@ def input_text(
     -------
     str
     """
-    names = names or Names()
+    names = names or PartNames()
     start = start or FreshStart()
     blocks = [_start_lines(names, start), potential(type_map, models, simulation.deviation_every, names)]
     blocks.append(_thermo_lines(simulation))
@@ -354,7 +354,7 @@ def input_text(
     return "\n\n".join("\n".join(lines) for lines in [*blocks, run]) + "\n"
 
 
-def _start_lines(names: Names, start: FreshStart | Restart) -> list[str]:
+def _start_lines(names: PartNames, start: FreshStart | Restart) -> list[str]:
     # sorting would reorder the atoms at steps that depend on restarts, and the order affects the last bits
     lines = ["units metal", "boundary p p p", "atom_style atomic", "atom_modify map yes sort 0 0.0"]
     return [*lines, f"read_restart {start.file}" if isinstance(start, Restart) else f"read_data {names.data}"]
@@ -384,7 +384,7 @@ def _warm_up_lines() -> list[str]:
 
 
 def _equilibration_lines(
-    simulation: Simulation, type_map: Sequence[str], steps: int, box: Box, names: Names
+    simulation: Simulation, type_map: Sequence[str], steps: int, box: Box, names: PartNames
 ) -> list[str]:
     change = [f"{axis} scale $(v_scale:%.17g)" for axis in "xyz"]
     if box == "triclinic":
@@ -432,8 +432,3 @@ def _dump_lines(simulation: Simulation, type_map: Sequence[str], name: str) -> l
         f"dump traj all custom {simulation.dump_every} {name} id element xu yu zu",
         f"dump_modify traj sort id format float %.9g element {' '.join(type_map)}",
     ]
-
-
-def write_input(path: Path, text: str) -> None:
-    """Write a LAMMPS input file atomically."""
-    write_text(path, text)

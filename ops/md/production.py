@@ -36,10 +36,10 @@ def run_md(
     TransientError
         LAMMPS was killed by a signal.
     """
-    run_task(task, model, type_map, out, potential=potential)
+    run_with_model(task, model, type_map, out, potential=potential)
 
 
-def run_task(
+def run_with_model(
     task: Path,
     model: Path,
     type_map: Sequence[str],

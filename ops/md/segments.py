@@ -11,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from dpa_sse.ops.core.files import atomic_path, write_csv, write_text
-from dpa_sse.ops.md.lammps import THERMO_COLUMNS, WARM_UP, Names
+from dpa_sse.ops.md.lammps import THERMO_COLUMNS, WARM_UP, PartNames
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
 
 RESTART_MAGIC = b"LammpS RestartT\x00"  # at the end of every complete restart file
@@ -25,10 +25,10 @@ def part_file(work: Path, part: int, suffix: str) -> Path:
     return work / f"part.{part:03d}.{suffix}"
 
 
-def part_names(part: int) -> Names:
+def part_names(part: int) -> PartNames:
     """Return the file names in the input of one part."""
     tag = f"part.{part:03d}"
-    return Names(trajectory=f"{tag}.lammpstrj", equilibration=f"{tag}.equilibration", deviation=f"{tag}.devi")
+    return PartNames(trajectory=f"{tag}.lammpstrj", equilibration=f"{tag}.equilibration", deviation=f"{tag}.devi")
 
 
 def next_part(work: Path) -> int:
@@ -144,7 +144,7 @@ def write_deviations(out: Path, work: Path, last: int, end: float) -> None:
 def write_logs(out: Path, work: Path, last: int) -> None:
     """Write ``log.lammps`` (all parts), ``in.lammps`` (with the names of the results) and ``cell.data``."""
     text = part_file(work, 0, "in").read_text(encoding="utf-8")
-    for name, plain in zip(astuple(part_names(0)), astuple(Names()), strict=True):
+    for name, plain in zip(astuple(part_names(0)), astuple(PartNames()), strict=True):
         text = text.replace(f" {name}", f" {plain}")
     write_text(out / "in.lammps", text)
     with atomic_path(out / "cell.data") as temporary:

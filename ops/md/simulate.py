@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.tools import available_threads, die_with_parent, tail, thread_environment
 from dpa_sse.ops.md import segments as parts
 from dpa_sse.ops.md.lammps import (
@@ -30,8 +31,7 @@ from dpa_sse.ops.md.lammps import (
     deepmd_lines,
     input_text,
     lammps_command,
-    write_data,
-    write_input,
+    write_lammps_data,
 )
 from dpa_sse.ops.md.monitor import Instability, Monitor
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
@@ -83,7 +83,7 @@ class Job:
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """How a run ended; the files contain only what may be used.
 
     Attributes
@@ -116,7 +116,7 @@ class Outcome:
     host: HostSummary = NOT_MONITORED
 
 
-def simulate(job: Job, out: Path) -> Outcome:
+def run_lammps(job: Job, out: Path) -> RunOutcome:
     """Run LAMMPS in ``out/work`` and write the joined results to ``out``.
 
     Called again after a kill, it resumes from the last complete restart file. Results: ``traj.lammpstrj``,
@@ -129,10 +129,10 @@ def simulate(job: Job, out: Path) -> Outcome:
     FatalError
         LAMMPS or a model is missing.
     """
-    return simulate_all([(job, out)], threads=available_threads())[0]
+    return run_lammps_all([(job, out)], threads=available_threads())[0]
 
 
-def simulate_all(runs: Sequence[tuple[Job, Path]], threads: int = 1) -> list[Outcome]:
+def run_lammps_all(runs: Sequence[tuple[Job, Path]], threads: int = 1) -> list[RunOutcome]:
     """Do several runs, in parallel as far as the threads of this task allow, and return their outcomes in order.
 
     Parameters
@@ -145,7 +145,7 @@ def simulate_all(runs: Sequence[tuple[Job, Path]], threads: int = 1) -> list[Out
     places = max(1, available_threads() // threads)
     waiting = list(enumerate(runs))
     active: dict[int, LammpsRun] = {}
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RunOutcome] = {}
     try:
         while waiting or active:
             while waiting and len(active) < places:
@@ -195,7 +195,7 @@ class LammpsRun:
                 preexec_fn=die_with_parent,  # noqa: PLW1509 (this process starts no threads)
             )
 
-    def poll(self, patience_s: float) -> Outcome | None:
+    def poll(self, patience_s: float) -> RunOutcome | None:
         """Check the new frames; return the outcome if the run has ended, else wait and return None."""
         running = self._child.poll() is None  # before checking, so that the last frames are not missed
         self._trajectory.ended = not running
@@ -222,18 +222,18 @@ class LammpsRun:
                     return monitor.problem
         return None
 
-    def _outcome(self, problem: Instability | None) -> Outcome:
+    def _outcome(self, problem: Instability | None) -> RunOutcome:
         if problem is not None:
             early = problem is self._equilibration.problem
             reason = f"equilibration, {problem.reason}" if early else problem.reason
-            return Outcome(problem.status, reason, "equilibration" if early else "run", problem.step)
+            return RunOutcome(problem.status, reason, "equilibration" if early else "run", problem.step)
         code = self._child.returncode
         if code < 0:
             text = f"LAMMPS was killed by signal {-code}; log: {self._log}\n{tail(self._log)}"
             raise TransientError(text)
-        return Outcome("ok") if code == 0 else self._failure(code)
+        return RunOutcome("ok") if code == 0 else self._failure(code)
 
-    def _failure(self, code: int) -> Outcome:
+    def _failure(self, code: int) -> RunOutcome:
         """Return the outcome that the output of LAMMPS states."""
         error = last_error(self._log) or tail(self.work / "output.txt", 3) or f"exit code {code}"
         started = (self.work / parts.part_names(self.part).trajectory).exists()
@@ -245,9 +245,9 @@ class LammpsRun:
         status: RunStatus = "exploded" if halt or any(sign in error for sign in UNSTABLE) else "failed"
         reason = ("equilibration, " if early else "") + (error if halt else f"LAMMPS: {error}")
         end = int(halt[1]) if halt else parts.NEVER
-        return Outcome(status, reason, "equilibration" if early else "run", end)
+        return RunOutcome(status, reason, "equilibration" if early else "run", end)
 
-    def _collect(self, outcome: Outcome) -> None:
+    def _collect(self, outcome: RunOutcome) -> None:
         """Join the parts, discard what must not be used, write the files."""
         job, in_run = self.job, outcome.phase == "run"
         end = outcome.end if in_run else 0.0
@@ -289,7 +289,7 @@ def _prepare(job: Job, work: Path) -> int:
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     part = parts.next_part(work)
-    write_data(work / "cell.data", job.atoms, job.type_map)
+    write_lammps_data(work / "cell.data", job.atoms, job.type_map)
     links = [f"model_{index}.pth" for index in range(len(job.models))]
     for name, model in zip(links, job.models, strict=True):
         (work / name).unlink(missing_ok=True)
@@ -303,17 +303,17 @@ def _prepare(job: Job, work: Path) -> int:
         job.simulation, job.type_map, links, start=start, box="triclinic" if triclinic else "orthogonal",
         names=parts.part_names(part), potential=job.potential,
     )
-    write_input(parts.part_file(work, part, "in"), text)
+    write_text(parts.part_file(work, part, "in"), text)
     return part
 
 
-def finish(out: Path, outcome: Outcome, task: MdTask, atoms: Atoms, *, usable: bool = False) -> None:
+def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *, usable: bool = False) -> None:
     """Write ``run.json`` and, last, ``status.json``; remove the working folder.
 
     Parameters
     ----------
     out : Path
-    outcome : Outcome
+    outcome : RunOutcome
     task : MdTask
     atoms : ase.Atoms
         Initial cell.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.md.lammps import PotentialLines, Simulation, deepmd_lines
-from dpa_sse.ops.md.simulate import Job, Outcome, finish, simulate
+from dpa_sse.ops.md.simulate import Job, RunOutcome, record_outcome, run_lammps
 from dpa_sse.ops.results.md import MdTask
 from dpa_sse.ops.results.status import EMPTY, TaskStatus
 
@@ -52,7 +52,7 @@ def open_task(folder: Path, kind: type[Task], out: Path) -> tuple[Atoms, Task] |
     return found
 
 
-def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[Outcome], bool]) -> None:
+def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[RunOutcome], bool]) -> None:
     """Run LAMMPS and write ``run.json`` and ``status.json``.
 
     Parameters
@@ -69,8 +69,8 @@ def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[Outcome], bo
     TransientError
         LAMMPS was killed by a signal; the same call resumes the run.
     """
-    outcome = simulate(job, out)
-    finish(out, outcome, task, job.atoms, usable=usable(outcome))
+    outcome = run_lammps(job, out)
+    record_outcome(out, outcome, task, job.atoms, usable=usable(outcome))
 
 
 def read_cells(path: Path) -> list[Atoms]:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     task_file = Path(argv[1]).resolve()
     os.chdir(task_file.parent)
     try:
-        run_task(TrainTask.read(task_file), task_file.parent)
+        run_training(TrainTask.read(task_file), task_file.parent)
     except PipelineError as error:
         ChildError(kind=type(error).__name__, message=str(error)).write(Path())
         log.error("%s", error)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def run_task(task: TrainTask, work: Path) -> None:
+def run_training(task: TrainTask, work: Path) -> None:
     """Train, freeze, compress and compare; parts that are finished already are not repeated."""
     from deepmd.loggers.loggers import set_log_handles
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dpa_sse.ops.md.lammps import Names, atomic_masses
+from dpa_sse.ops.md.lammps import PartNames, atomic_masses
 
 
-def lennard_jones(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: Names) -> list[str]:
+def lennard_jones(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames) -> list[str]:
     """Return the lines that define the interaction."""
     return [
         *(f"mass {number} {mass}" for number, mass in enumerate(atomic_masses(type_map), 1)),

@@ -14,9 +14,9 @@ from ase.build import bulk
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
-from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_lammps_data
 from dpa_sse.ops.md.segments import latest_state, next_part
-from dpa_sse.ops.md.simulate import Job, simulate
+from dpa_sse.ops.md.simulate import Job, run_lammps
 from dpa_sse.ops.md.tasks import write_task
 from dpa_sse.ops.md.trajectory import read_dump, read_thermo
 from dpa_sse.ops.results.md import ExplorationTask
@@ -39,7 +39,7 @@ def sulfide(kind: str):
 
 def lammps_forces(folder, atoms, type_map, model):
     """Forces in the frame of LAMMPS, and the first line of the log, from the project's own input."""
-    rotation = write_data(folder / "cell.data", atoms, type_map)
+    rotation = write_lammps_data(folder / "cell.data", atoms, type_map)
     text = input_text(
         Simulation("nve", 300.0, 1.0, steps=1, dump_every=1, thermo_every=1, seed=1), type_map, [str(model)]
     )
@@ -81,7 +81,7 @@ def test_lammps_equals_deeppot(tmp_path, deep_potentials, kind, type_map):
 def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
     simulation = Simulation("nve", 50.0, 1.0, steps=50, dump_every=10, thermo_every=5, seed=3)
     atoms = sulfide("cubic")
-    outcome = simulate(Job(atoms, deep_potentials[:1], MODEL_MAP, simulation), tmp_path)
+    outcome = run_lammps(Job(atoms, deep_potentials[:1], MODEL_MAP, simulation), tmp_path)
     assert outcome.status == "ok", outcome.reason
     with (tmp_path / "thermo.csv").open() as stream:
         table = np.array([[float(row["total_eV"]), float(row["potential_eV"])] for row in csv.DictReader(stream)])
@@ -139,9 +139,9 @@ def test_going_on_from_a_restart_file_gives_the_same_bits(tmp_path, deep_potenti
         sulfide(kind), deep_potentials[:1], MODEL_MAP,
         Simulation(ensemble, 100.0, 1.0, steps=40, dump_every=10, thermo_every=10, seed=3, restart_every=20),
     )
-    simulate(job, tmp_path / "a")
-    simulate(replace(job, simulation=replace(job.simulation, steps=30)), tmp_path / "b")  # stops between two of them
-    outcome = simulate(job, tmp_path / "b")
+    run_lammps(job, tmp_path / "a")
+    run_lammps(replace(job, simulation=replace(job.simulation, steps=30)), tmp_path / "b")  # stops between two of them
+    outcome = run_lammps(job, tmp_path / "b")
     assert outcome.status == "ok", outcome.reason
     assert next_part(tmp_path / "b/work") == 2
     last = [latest_state(tmp_path / name / "work").read_bytes() for name in "ab"]

@@ -8,7 +8,15 @@ from ase import Atoms
 from ase.build import bulk
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.md.lammps import Names, Restart, Simulation, atomic_masses, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import (
+    PartNames,
+    Restart,
+    Simulation,
+    atomic_masses,
+    input_text,
+    lammps_command,
+    write_lammps_data,
+)
 from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
 
 NUMBERS = {"temperature_K": 300.0, "timestep_fs": 2.0, "steps": 10, "dump_every": 5, "thermo_every": 5, "seed": 1}
@@ -50,7 +58,7 @@ def test_elements_are_written_out():
 
 def test_several_models_give_a_deviation_and_a_restart_draws_no_velocities():
     simulation = Simulation("npt", **NUMBERS, deviation_every=5, restart_every=5, pressure_GPa=0.5)
-    names = Names(deviation="d")
+    names = PartNames(deviation="d")
     text = input_text(simulation, ["Li"], ["a.pth", "b.pth"], start=Restart("part.001.state"), names=names)
     assert "pair_style deepmd a.pth b.pth out_file d out_freq 5" in text
     assert "iso 5000 5000" in text
@@ -60,9 +68,9 @@ def test_several_models_give_a_deviation_and_a_restart_draws_no_velocities():
 
 def test_elements_outside_the_type_map_are_refused(tmp_path):
     with pytest.raises(InputError, match="Ar"):
-        write_data(tmp_path / "x", bulk("Ar", "fcc", a=5.3), ["Li", "S"])
+        write_lammps_data(tmp_path / "x", bulk("Ar", "fcc", a=5.3), ["Li", "S"])
     with pytest.raises(InputError, match="periodic"):
-        write_data(tmp_path / "x", Atoms("Li", cell=[3, 3, 3], pbc=(True, True, False)), ["Li"])
+        write_lammps_data(tmp_path / "x", Atoms("Li", cell=[3, 3, 3], pbc=(True, True, False)), ["Li"])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -73,7 +81,7 @@ def test_data_file_keeps_all_distances(tmp_path, seed):
     if seed % 2:
         cell[0] *= -1
     atoms = Atoms("Li3S2", cell=cell, pbc=True, positions=rng.uniform(0, 7, (5, 3)))
-    write_data(tmp_path / "cell.data", atoms, ["S", "Cl", "Li"])
+    write_lammps_data(tmp_path / "cell.data", atoms, ["S", "Cl", "Li"])
     from ase.io import read
 
     back = read(tmp_path / "cell.data", format="lammps-data", atom_style="atomic", units="metal")

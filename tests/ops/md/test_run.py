@@ -24,7 +24,7 @@ from dpa_sse.ops.md.prepare import prepare_md
 from dpa_sse.ops.md.production import run_md
 from dpa_sse.ops.md.segments import GrowingTrajectory, join_rows, joined_blocks, latest_state
 from dpa_sse.ops.md.settings import MdSettings
-from dpa_sse.ops.md.simulate import Job, simulate_all
+from dpa_sse.ops.md.simulate import Job, run_lammps_all
 from dpa_sse.ops.md.tasks import read_cells, write_task
 from dpa_sse.ops.md.trajectory import read_dump
 from dpa_sse.ops.results.md import MdTask
@@ -283,9 +283,9 @@ def test_runs_side_by_side_equal_runs_alone(tmp_path, argon, dummy_model, monkey
     ]
     monkeypatch.setenv("DPA_SSE_THREADS", "2")
     folders = [tmp_path / f"side{number}" for number in range(3)]
-    outcomes = simulate_all(list(zip(jobs, folders, strict=True)))
+    outcomes = run_lammps_all(list(zip(jobs, folders, strict=True)))
     assert [outcome.status for outcome in outcomes] == ["ok"] * 3
-    simulate_all([(jobs[1], tmp_path / "alone")])
+    run_lammps_all([(jobs[1], tmp_path / "alone")])
     trajectories = [(folder / "traj.lammpstrj").read_bytes() for folder in [*folders, tmp_path / "alone"]]
     assert trajectories[1] == trajectories[3]
     assert len(set(trajectories)) == 3
@@ -296,5 +296,5 @@ def test_when_one_run_is_killed_the_others_end(tmp_path, argon, dummy_model, mon
     simulation = Simulation("nvt", 40.0, 4.0, 10_000_000, 1000, 1000, 1)
     job = Job(argon, [dummy_model], ["Ar"], simulation, potential=lennard_jones)
     with killed(tmp_path / "1"), pytest.raises(TransientError):
-        simulate_all([(job, tmp_path / "0"), (job, tmp_path / "1")])
+        run_lammps_all([(job, tmp_path / "0"), (job, tmp_path / "1")])
     assert not _lammps_running(tmp_path)

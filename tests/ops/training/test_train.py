@@ -93,7 +93,7 @@ def test_finished_model_is_not_trained_again(
 def test_killed_training_ends_as_an_undisturbed_one(
     student: Path, dataset: Path, student_input: Callable[[Path], DeepmdInput], tmp_path: Path
 ) -> None:
-    """Kill the child after its first checkpoint; break the newest one; the data lies elsewhere at the second call."""
+    """Kill the child after its first checkpoint; damage the newest one; move the data before the second call."""
     out, moved = tmp_path / "model", tmp_path / "moved"
     stopper = threading.Thread(target=_kill_after_checkpoints, args=(out,))
     stopper.start()
