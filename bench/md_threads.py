@@ -20,8 +20,9 @@ import numpy as np
 from ase import Atoms
 
 from dpa_sse.ops.core.tools import thread_environment
-from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_lammps_data
+from dpa_sse.ops.md.lammps import Simulation, input_text, write_lammps_data
 from dpa_sse.ops.md.production import run_md
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.tasks import read_cells, write_task
 from dpa_sse.ops.md.trajectory import loop_speed
 from dpa_sse.ops.potential.folder import model_file

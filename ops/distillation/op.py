@@ -18,9 +18,10 @@ from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
+from dpa_sse.ops.training.job import FromScratch, InitModel, Start, TrainJob
 from dpa_sse.ops.training.presets import dataset_input
 from dpa_sse.ops.training.settings import ResolvedTraining
-from dpa_sse.ops.training.train import FromScratch, InitModel, Start, TrainJob, train_model
+from dpa_sse.ops.training.train import train_model
 
 SELF_EXPLORATION = "self-exploration"
 

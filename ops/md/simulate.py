@@ -30,10 +30,10 @@ from dpa_sse.ops.md.lammps import (
     Simulation,
     deepmd_lines,
     input_text,
-    lammps_command,
     write_lammps_data,
 )
 from dpa_sse.ops.md.monitor import Instability, Monitor
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
 from dpa_sse.ops.potential.folder import model_file
 from dpa_sse.ops.results.md import NO_ROWS, NOT_MONITORED, HostSummary, MdTask, RunStatus, ThermoSummary

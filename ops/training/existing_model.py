@@ -12,7 +12,8 @@ from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.tools import run_tool
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.training import AdoptTask, ChildError
-from dpa_sse.ops.training.train import WORK, child_environment, deepmd_version, resolve_model
+from dpa_sse.ops.training.job import resolve_model
+from dpa_sse.ops.training.train import WORK, child_environment, deepmd_version
 
 
 def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: str = "") -> ModelInfo:

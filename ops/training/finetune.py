@@ -18,9 +18,10 @@ from dpa_sse.ops.data.npy import read_frames, split_systems
 from dpa_sse.ops.potential.inference import branch_of
 from dpa_sse.ops.results.model import ChosenFrames, LearningRates, ModelInfo, Variant
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
+from dpa_sse.ops.training.job import FineTune, SameNetwork, Start, TrainJob
 from dpa_sse.ops.training.presets import training_input
 from dpa_sse.ops.training.settings import FinetuneSettings, ResolvedTraining
-from dpa_sse.ops.training.train import FineTune, SameNetwork, Start, TrainJob, train_model
+from dpa_sse.ops.training.train import train_model
 
 # Trained weights require smaller steps; with the schedule of the pre-training, or with one that decays to 1e-5, a
 # fine-tuning of 200 steps on 20 frames of Li6PS5Br ended with larger errors.

@@ -14,9 +14,10 @@ from dpa_sse.ops.results.status import TaskStatus, require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
+from dpa_sse.ops.training.job import FromScratch, InitModel, Start, TrainJob
 from dpa_sse.ops.training.presets import dataset_input
 from dpa_sse.ops.training.settings import FinetuneSettings, ResolvedPretraining, ResolvedTraining
-from dpa_sse.ops.training.train import FromScratch, InitModel, Start, TrainJob, train_model
+from dpa_sse.ops.training.train import train_model
 
 EVALUATION_NAMES: dict[Variant, str] = {
     "naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch",

@@ -14,9 +14,9 @@ from dpa_sse.ops.md.lammps import (
     Simulation,
     atomic_masses,
     input_text,
-    lammps_command,
     write_lammps_data,
 )
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
 
 NUMBERS = {"temperature_K": 300.0, "timestep_fs": 2.0, "steps": 10, "dump_every": 5, "thermo_every": 5, "seed": 1}

@@ -26,17 +26,10 @@ from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.evaluate import evaluate
 from dpa_sse.ops.training.existing_model import adopt_model
 from dpa_sse.ops.training.finetune import Adaptation, choose_frames, fine_tune, train_from_scratch
+from dpa_sse.ops.training.job import FineTune, InitModel, TrainJob, resolve_model
 from dpa_sse.ops.training.presets import resolve, training_input
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
-from dpa_sse.ops.training.train import (
-    FineTune,
-    InitModel,
-    TrainJob,
-    change_bias,
-    read_lcurve,
-    resolve_model,
-    train_model,
-)
+from dpa_sse.ops.training.train import change_bias, read_lcurve, train_model
 
 TYPE_MAP = ["Li", "S", "Br"]
 STEPS = 24
