@@ -50,7 +50,7 @@ class AssembleEnsemble(TaskOP):
     settings_class = LearningSettings
 
     def run(self, out: Path, settings: LearningSettings, **inputs: Any) -> None:
-        """Write ``models/`` (with ``sanity.json`` each) and ``tasks/``."""
+        """Write ``models/``, ``sanity.json`` and ``tasks/``."""
         learning = settings.concurrent_learning
         folders = results(inputs["models"])
         require_success(folders, 1.0, "training of the ensemble")
