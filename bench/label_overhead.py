@@ -1,4 +1,4 @@
-"""What a labelling task adds to its calculator: 200 frames through `label_frames`, time inside and outside of it."""
+"""Overhead of a labelling task over its calculator: `label_frames` on 200 frames, time inside and outside of it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def copper_frames(count: int) -> list[Any]:
 
 
 def measure(calculator: str, frames: list[Any]) -> dict[str, Any]:
-    """Return CPU seconds inside and outside of the calculator, of one task: reading, labels, progress, writing."""
+    """Return the CPU time of one task (reading, labels, progress, writing), inside and outside of the calculator."""
     from dpa_sse.ops.labelers.registry import make_labeler
     from dpa_sse.ops.labelers.settings import AseSettings
     from dpa_sse.ops.labelers.single_points import label_frames
@@ -59,8 +59,8 @@ def measure(calculator: str, frames: list[Any]) -> dict[str, Any]:
     made.calculate = timed
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part, own in (("first", frames[:2]), ("task", frames)):  # the first calls of a model are slower
-            write_frames(folder / part / "frames.extxyz", own)
+        for part, chosen in (("first", frames[:2]), ("task", frames)):  # the first calls of a model are slower
+            write_frames(folder / part / "frames.extxyz", chosen)
             inside[0], start, wall = 0.0, time.process_time(), time.monotonic()
             label_frames(folder / part, settings, folder / part / "out")
             total, wall = time.process_time() - start, time.monotonic() - wall
@@ -73,7 +73,7 @@ def measure(calculator: str, frames: list[Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print one JSON object; 1 when the bar is missed. The cheap calculator is there for scale."""
+    """Print one JSON object; return 1 if the bar is missed. The cheap calculator is there for scale."""
     os.environ["DPA_SSE_THREADS"] = "1"
     cheap = measure("ase.calculators.emt:EMT", copper_frames(FRAMES))
     default = measure("chgnet", argyrodite_frames(FRAMES))

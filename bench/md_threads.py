@@ -1,10 +1,10 @@
-"""Does MD through the pipeline run as fast as LAMMPS by itself at its best thread setting? Bar: 0.98.
+"""Does MD through the pipeline run as fast as plain LAMMPS at its best thread setting? Bar: 0.98.
 
     python bench/md_threads.py [--model student.pth [--cell cell.extxyz]] [--repeat 1 1 1] [--steps 400] [--rounds 3]
 
-Without a model, an untrained se_e2_a of the `se_e2_a-tiny` sizes, compressed, runs at 0.01 K: its forces are next to
-nothing, and its speed is that of a trained one. Raw LAMMPS gets a plain input (no restart files, no halt, nobody
-reads its trajectory). Both are run in turns; the best round of each counts. Prints one JSON object.
+Without a model, an untrained compressed se_e2_a of the `se_e2_a-tiny` sizes runs at 0.01 K: its forces are close to
+zero, and its speed is that of a trained one. Plain LAMMPS gets a plain input (no restart files, no halt, and its
+trajectory is not read). Both are run in turns; the best round of each counts. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
-from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import Simulation, input_text, write_lammps_data
 from dpa_sse.ops.md.production import run_md
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.tasks import read_cells, write_task
 from dpa_sse.ops.md.trajectory import loop_speed
 from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.results.md import MdRun, MdTask
 
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
 
@@ -63,9 +64,9 @@ def untrained_model(path: Path) -> Path:
 
 
 def raw_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int, temperature: float) -> float:
-    """Return steps/s of LAMMPS alone, NVT with the same trajectory and log."""
+    """Return steps/s of plain LAMMPS, NVT with the same trajectory and log."""
     folder.mkdir(parents=True)
-    write_data(folder / "cell.data", atoms, TYPE_MAP)
+    write_lammps_data(folder / "cell.data", atoms, TYPE_MAP)
     simulation = Simulation("nvt", temperature, 2.0, steps=steps, dump_every=10, thermo_every=10, seed=1)
     (folder / "in.lammps").write_text(input_text(simulation, TYPE_MAP, [str(model)]))
     argv, environment = lammps_command()
@@ -79,22 +80,22 @@ def raw_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int,
 def pipeline_speed(folder: Path, atoms: Atoms, model: Path, steps: int, threads: int, temperature: float) -> float:
     """Return steps/s of a production run of the pipeline."""
     os.environ["DPA_SSE_THREADS"] = str(threads)
-    task = {
-        "system": "Li6PS5Cl", "ensemble": "nvt", "temperature_K": temperature, "pressure_GPa": 0.0, "replica": 0,
-        "timestep_fs": 2.0, "equilibration_steps": 0, "steps": steps, "dump_every": 10, "restart_every": 500, "seed": 1,
-    }
+    task = MdTask(
+        system="Li6PS5Cl", ensemble="nvt", temperature_K=temperature, pressure_GPa=0.0, replica=0, timestep_fs=2.0,
+        equilibration_steps=0, steps=steps, dump_every=10, restart_every=500, seed=1,
+    )
     write_task(folder, 0, atoms, task)
     run_md(folder / "task.000", model, TYPE_MAP, folder / "out")
-    run = read_json(folder / "out/run.json")
-    if run["status"] != "ok":
-        raise SystemExit(f"the run of the pipeline is {run['status']}: {run['reason']}")
-    return float(run["steps_per_s"])
+    run = MdRun.read(folder / "out")
+    if run.status != "ok" or run.steps_per_s is None:
+        raise SystemExit(f"the run of the pipeline is {run.status}: {run.reason}")
+    return run.steps_per_s
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="frozen or compressed model, or a model folder")
-    parser.add_argument("--cell", type=Path, help="extxyz file; with a model of one's own, which then runs at 300 K")
+    parser.add_argument("--cell", type=Path, help="extxyz file for --model; the runs are then at 300 K")
     parser.add_argument("--repeat", type=int, nargs=3, default=(1, 1, 1))
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)

@@ -16,6 +16,7 @@ from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.results.md import MdRun
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -114,17 +115,17 @@ def label_with_teacher(
 
 def _read_run(folder: Path, settings: DistillSettings, seed: int) -> Run:
     """Read and perturb the frames of one MD folder; the seeds depend on name and step only."""
-    from dpa_sse.ops.md.trajectory import read_frames
+    from dpa_sse.ops.md.trajectory import read_dump
     from dpa_sse.ops.structures.perturb import perturb_atoms
 
-    info = read_json(folder / "run.json")
-    system = str(info["system"])
-    name = str(info.get("trajectory") or f"{system}.{folder.name}")
-    label = f"{name}.T{info['temperature_K']:g}"
+    run = MdRun.read(folder)
+    system = run.system
+    name = run.trajectory or f"{system}.{folder.name}"
+    label = f"{name}.T{run.temperature_K:g}"
     frames = []
-    for frame in read_frames(folder / "traj.lammpstrj"):
+    for frame in read_dump(folder / "traj.lammpstrj"):
         if frame.step % settings.sample_every == 0:
-            rng = np.random.default_rng(derive_seed(seed, "distill", label, info.get("seed", 0), frame.step))
+            rng = np.random.default_rng(derive_seed(seed, "distill", label, run.seed, frame.step))
             frames.append(perturb_atoms(frame.atoms(), settings.frame_strain, settings.frame_displacement_A, rng))
     return Run(system, label, frames)
 

@@ -15,22 +15,45 @@ from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_
 from dpa_sse.ops.potential.folder import model_file
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
-from dpa_sse.ops.training.presets import preset_input
+from dpa_sse.ops.training.job import FromScratch, InitModel, Start, TrainJob
+from dpa_sse.ops.training.presets import dataset_input
+from dpa_sse.ops.training.settings import ResolvedTraining
+from dpa_sse.ops.training.train import train_model
 
 SELF_EXPLORATION = "self-exploration"
+
+
+class PrepareTeacherSettings(TaskSettings):
+    """Settings of :class:`PrepareTeacher`."""
+
+    distill: DistillSettings
+
+
+class LabelSettings(PrepareTeacherSettings):
+    """Settings of :class:`LabelWithTeacher` and :class:`LabelSelfExploration`."""
+
+    min_success_ratio: float
+
+
+class TrainStudentSettings(TaskSettings):
+    """Settings of :class:`TrainStudent`."""
+
+    student: ResolvedTraining
 
 
 class PrepareTeacher(TaskOP):
     """Perturbed cells for the teacher, and a task for each of them at each temperature."""
 
     artifacts = ("cells",)
+    settings_class = PrepareTeacherSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: PrepareTeacherSettings, **inputs: Any) -> None:
         """Write ``cells/``, ``tasks/``, and ``self-exploration/`` for the MD with the first student."""
-        distill = DistillSettings(**settings["distill"])
-        seed = derive_seed(settings["seed"], "distill")
+        distill = settings.distill
+        seed = derive_seed(settings.seed, "distill")
         perturb_cells(inputs["cells"], distill.perturb, seed, out / "cells")
         prepare_teacher_md(out / "cells", distill, seed, out / "tasks")
         if distill.self_exploration:
@@ -45,26 +68,28 @@ class RunTeacherMd(FanOutOP):
     resource_class = "md"
     artifacts = ("prepared", "variants*?", "pretrained")
     keyed_by: ClassVar = {"prepared": ("tasks/task.{index:03d}",)}
+    settings_class = TaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> None:
         """Write an MD folder."""
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         task = inputs["prepared"] / "tasks" / f"task.{inputs['index']:03d}"
-        run_teacher_md(task, teacher / "model.pth", settings["type_map"], out)
+        run_teacher_md(task, teacher / "model.pth", settings.type_map, out)
 
 
 class RunSelfExploration(FanOutOP):
-    """NPT molecular dynamics with the first student: it goes where a student goes that has not seen everything."""
+    """NPT molecular dynamics with the first student, which visits configurations that it was not trained on."""
 
     image = "deepmd"
     resource_class = "md"
     artifacts = ("prepared", "student")
     keyed_by: ClassVar = {"prepared": ("self-exploration/task.{index:03d}",)}
+    settings_class = TaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
-        """Write an MD folder; a run that explodes leaves the frames before that."""
+    def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> None:
+        """Write an MD folder; a run that explodes leaves the frames before the explosion."""
         task = inputs["prepared"] / SELF_EXPLORATION / f"task.{inputs['index']:03d}"
-        run_teacher_md(task, model_file(inputs["student"]), settings["type_map"], out, min_frames=1)
+        run_teacher_md(task, model_file(inputs["student"]), settings.type_map, out, min_frames=1)
 
 
 class LabelWithTeacher(TaskOP):
@@ -73,15 +98,15 @@ class LabelWithTeacher(TaskOP):
     image = "deepmd"
     resource_class = "infer"
     artifacts = ("trajectories*", "variants*?", "pretrained")
+    settings_class = LabelSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: LabelSettings, **inputs: Any) -> None:
         """Write ``dataset/`` and ``filter.json``."""
-        runs = require_success(results(inputs["trajectories"]), settings["min_success_ratio"], "teacher MD")
+        runs = require_success(results(inputs["trajectories"]), settings.min_success_ratio, "teacher MD")
         folders = [folder for folder, status in runs if status.usable]
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         label_with_teacher(
-            teacher / "model.pth", folders, settings["type_map"], DistillSettings(**settings["distill"]),
-            settings["seed"], out,
+            teacher / "model.pth", folders, settings.type_map, settings.distill, settings.seed, out
         )
 
 
@@ -91,59 +116,59 @@ class LabelSelfExploration(TaskOP):
     image = "deepmd"
     resource_class = "infer"
     artifacts = ("teacher_data", "trajectories*", "variants*?", "pretrained")
+    settings_class = LabelSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: LabelSettings, **inputs: Any) -> None:
         """Write ``dataset/`` with both, and ``filter.json`` of the new frames."""
         runs = require_success(
-            results(inputs["trajectories"]), settings["min_success_ratio"], "MD with the first student", usable=False
+            results(inputs["trajectories"]), settings.min_success_ratio, "MD with the first student", usable=False
         )
         folders = [folder for folder, status in runs if status.usable]
         before = dataset_of(inputs["teacher_data"])
-        if not folders:  # no run lasted: nothing to learn from
+        if not folders:  # no run yielded frames
             merge_datasets([before], out / DATASET)
             return
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
-        distill = DistillSettings(**settings["distill"])
-        assert distill.self_exploration is not None  # noqa: S101  (else this step does not exist)
+        distill = settings.distill
+        assert distill.self_exploration is not None  # noqa: S101  (this step exists only then)
         distill = self_exploration_md(distill, distill.self_exploration)
         label_with_teacher(
-            teacher / "model.pth", folders, settings["type_map"], distill, settings["seed"], out / ".new"
+            teacher / "model.pth", folders, settings.type_map, distill, settings.seed, out / ".new"
         )
         merge_datasets([before, out / ".new" / DATASET], out / DATASET)
         write_json(out / "filter.json", read_json(out / ".new" / "filter.json"))
 
 
 class TrainStudent(TaskOP):
-    """The student: train, freeze, compress, compare the three."""
+    """The student: train, freeze, compress, and compare the three files."""
 
     image = "deepmd"
     resource_class = "train"
     artifacts = ("teacher_data", "first_student?")
+    settings_class = TrainStudentSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: TrainStudentSettings, **inputs: Any) -> None:
         """Write a model folder with ``model_compressed.pth``."""
-        from dpa_sse.ops.training.presets import lower_start_rate
-        from dpa_sse.ops.training.train import can_compress, train_model
-
-        seed = derive_seed(settings["seed"], "student")
-        data = preset_input(settings["student"], settings["type_map"], dataset_of(inputs["teacher_data"]), seed)
-        first = inputs["first_student"] / "model.pt" if inputs["first_student"] else None
-        if first is not None:
-            lower_start_rate(data)
-        train_model(
-            data, out, init_model=first, preset=settings["student"]["preset"], seed=seed, compress=can_compress(data)
-        )
+        seed = derive_seed(settings.seed, "student")
+        data = dataset_input(settings.student, settings.type_map, dataset_of(inputs["teacher_data"]), seed)
+        start: Start = FromScratch()
+        if inputs["first_student"]:
+            start = InitModel(inputs["first_student"] / "model.pt")
+            data = data.with_lower_start_rate()
+        job = TrainJob(data, start, preset=settings.student.preset, seed=seed, compress=data.compressible)
+        train_model(job, out)
 
 
 class EvaluateStudent(TaskOP):
-    """Errors of the student against its teacher and against held-out labels."""
+    """Errors of the student relative to its teacher and to held-out labels."""
 
     image = "deepmd"
     resource_class = "infer"
     artifacts = ("student", "teacher_data", "labelled?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
+    settings_class = TaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> dict[str, float]:
         """Write a folder with ``evaluation.json`` for each comparison."""
         from dpa_sse.ops.training.evaluate import evaluate
 
@@ -155,6 +180,6 @@ class EvaluateStudent(TaskOP):
 
 
 def self_exploration_md(distill: DistillSettings, exploration: SelfExplorationSettings) -> DistillSettings:
-    """Return the settings of the MD with the first student: longer runs, the frames further apart."""
+    """Return the settings of the MD with the first student: its run length and sampling interval."""
     every = max(1, exploration.steps // exploration.frames)
     return distill.model_copy(update={"steps": exploration.steps, "sample_every": every})

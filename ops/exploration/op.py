@@ -1,4 +1,4 @@
-"""OPs of concurrent learning: assemble the ensemble, explore, select."""
+"""OPs of concurrent learning: assemble the ensemble, explore, select, merge."""
 
 from __future__ import annotations
 
@@ -18,20 +18,40 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
 
+class LearningSettings(TaskSettings):
+    """Settings of :class:`AssembleEnsemble`."""
+
+    concurrent_learning: ConcurrentLearningSettings
+
+
+class SelectSettings(LearningSettings):
+    """Settings of :class:`SelectCandidates`."""
+
+    min_success_ratio: float
+
+
+class MergeSettings(TaskSettings):
+    """Settings of :class:`MergeLabelled`."""
+
+    min_success_ratio: float
+
+
 class AssembleEnsemble(TaskOP):
-    """The new models, a short sanity MD with each, and the exploration tasks of this iteration."""
+    """The new models, a short sanity MD with each of them, and the exploration tasks of this iteration."""
 
     image = "deepmd"
     resource_class = "md"
     artifacts = ("training_data", "models*", "cells")
     parameters = ("iteration",)
+    settings_class = LearningSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
-        """Write ``models/`` (with ``sanity.json`` each) and ``tasks/``."""
-        learning = ConcurrentLearningSettings(**settings["concurrent_learning"])
+    def run(self, out: Path, settings: LearningSettings, **inputs: Any) -> None:
+        """Write ``models/``, ``sanity.json`` and ``tasks/``."""
+        learning = settings.concurrent_learning
         folders = results(inputs["models"])
         require_success(folders, 1.0, "training of the ensemble")
         state = read_state(inputs["training_data"], learning)
@@ -43,25 +63,26 @@ class AssembleEnsemble(TaskOP):
                 if path.is_file():
                     shutil.copyfile(path, target / path.name)
             models.append(target)
-        sanity = sanity_md(models, inputs["cells"], state, learning, settings["type_map"], settings["seed"], out)
-        prepare_exploration(state, learning, inputs["cells"], sanity, settings["seed"], out / "tasks")
+        sanity = sanity_md(models, inputs["cells"], state, learning, settings.type_map, settings.seed, out)
+        prepare_exploration(state, learning, inputs["cells"], sanity, settings.seed, out / "tasks")
 
 
 class Explore(FanOutOP):
-    """LAMMPS NPT from one cell at one temperature and pressure, with the deviation of the ensemble."""
+    """LAMMPS in NPT from one cell at one temperature and pressure, with the deviation of the ensemble."""
 
     image = "deepmd"
     resource_class = "md"
     artifacts = ("assembled",)
     keyed_by: ClassVar = {"assembled": ("tasks/task.{index:03d}", "models")}
     parameters = ("iteration",)
+    settings_class = TaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
-        """Write a trajectory and ``model_devi.out``."""
+    def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> None:
+        """Write a trajectory and ``model_devi.csv``."""
         assembled = inputs["assembled"]
         task = assembled / "tasks" / f"task.{inputs['index']:03d}"
         models = sorted((assembled / "models").glob("model.*"))
-        explore(task, models, settings["type_map"], ConcurrentLearningSettings(**settings["concurrent_learning"]), out)
+        explore(task, models, settings.type_map, out)
 
 
 class SelectCandidates(TaskOP):
@@ -70,18 +91,19 @@ class SelectCandidates(TaskOP):
     artifacts = ("training_data", "assembled", "explored*")
     parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"candidates": int, "selected": int, "accurate": float}
+    settings_class = SelectSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: SelectSettings, **inputs: Any) -> dict[str, float | None]:
         """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
-        learning = ConcurrentLearningSettings(**settings["concurrent_learning"])
+        learning = settings.concurrent_learning
         explored = results(inputs["explored"])
-        require_success(explored, settings["min_success_ratio"], "exploration", usable=False)
+        require_success(explored, settings.min_success_ratio, "exploration", usable=False)
         report = select_candidates(
             read_state(inputs["training_data"], learning),
             learning,
             explored,
             dataset_of(inputs["training_data"]),
-            settings["seed"],
+            settings.seed,
             out,
             sanity=read_json(inputs["assembled"] / "sanity.json"),
         )
@@ -91,18 +113,19 @@ class SelectCandidates(TaskOP):
 
 
 class MergeLabelled(TaskOP):
-    """The data set of the next iteration, and whether there is one."""
+    """The data set of the next iteration, and whether concurrent learning has finished."""
 
     artifacts = ("training_data", "assembled", "selected", "labelled*")
     parameters = ("iteration",)
     html_page = PAGE
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
+    settings_class = MergeSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
-        """Write ``dataset/``, ``state.json`` and the checkpoints that the next models start from."""
+    def run(self, out: Path, settings: MergeSettings, **inputs: Any) -> dict[str, int]:
+        """Write ``dataset/``, ``state.json`` and the checkpoints from which the next models start."""
         summary = merge_labelled(
             dataset_of(inputs["training_data"]), results(inputs["labelled"]), out / DATASET,
-            min_success_ratio=settings["min_success_ratio"],
+            min_success_ratio=settings.min_success_ratio,
         )
         state = read_json(inputs["selected"] / "state.json")
         state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}

@@ -14,6 +14,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
+from dpa_sse.ops.results.md import ExplorationTask
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,9 +24,7 @@ RESTART_EVERY = 200
 
 def static_task_count(settings: ConcurrentLearningSettings, n_systems: int) -> int:
     """Return the largest number of exploration tasks that any stage can have."""
-    return n_systems * max(
-        len(stage.temperatures_K) * len(stage.pressures_GPa) * stage.cells_per_system for stage in settings.stages
-    )
+    return n_systems * max(len(stage.state_points()) * stage.cells_per_system for stage in settings.stages)
 
 
 def prepare_exploration(
@@ -38,7 +37,7 @@ def prepare_exploration(
 ) -> int:
     """Write the exploration tasks of the current stage and return their number.
 
-    The number may be smaller than :func:`static_task_count`; a task folder that does not exist is an empty task.
+    The number may be smaller than :func:`static_task_count`; a missing task folder is an empty task.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ def prepare_exploration(
     cells : Path
         Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
     sanity : sequence of dict
-        Result of the sanity MD for each model, in the order of the ensemble; models that failed do not explore.
+        Result of the sanity MD for each model, in the order of the ensemble; models that failed do not take part.
     seed : int
         Seed of the project.
     out : Path
@@ -57,6 +56,11 @@ def prepare_exploration(
     Returns
     -------
     int
+
+    Raises
+    ------
+    FatalError
+        There are no perturbed cells.
     """
     stage, iteration = current_stage(state, settings), int(state["iteration"])
     out.mkdir(parents=True, exist_ok=True)
@@ -65,31 +69,29 @@ def prepare_exploration(
     for system, pool in perturbed_cells(cells).items():
         rng = np.random.default_rng(derive_seed(seed, "explore cells", system, iteration))
         chosen = rng.permutation(len(pool))[: stage.cells_per_system]
-        for temperature in stage.temperatures_K:
-            for pressure in stage.pressures_GPa:
-                for cell in chosen:
-                    task = {
-                        "system": system,
-                        "cell": pool[cell].info.get("trajectory", str(cell)),
-                        "iteration": iteration,
-                        "stage": int(state["stage"]),
-                        "models": models,
-                        "ensemble": "npt",
-                        "temperature_K": temperature,
-                        "pressure_GPa": pressure,
-                        "replica": 0,
-                        "timestep_fs": settings.timestep_fs,
-                        "equilibration_steps": 0,
-                        "steps": stage.steps,
-                        "dump_every": settings.sample_every,
-                        "restart_every": RESTART_EVERY,
-                        "seed": derive_seed(
-                            seed, "explore", system, iteration, repr(float(temperature)), repr(float(pressure)),
-                            int(cell),
-                        ),
-                    }
-                    write_task(out, number, pool[cell], task)
-                    number += 1
+        for temperature, pressure in stage.state_points():
+            for cell in chosen:
+                task = ExplorationTask(
+                    system=system,
+                    cell=pool[cell].info.get("trajectory", str(cell)),
+                    iteration=iteration,
+                    stage=int(state["stage"]),
+                    models=tuple(models),
+                    ensemble="npt",
+                    temperature_K=temperature,
+                    pressure_GPa=pressure,
+                    replica=0,
+                    timestep_fs=settings.timestep_fs,
+                    equilibration_steps=0,
+                    steps=stage.steps,
+                    dump_every=settings.sample_every,
+                    restart_every=RESTART_EVERY,
+                    seed=derive_seed(
+                        seed, "explore", system, iteration, repr(float(temperature)), repr(float(pressure)), int(cell)
+                    ),
+                )
+                write_task(out, number, pool[cell], task)
+                number += 1
     return number
 
 
@@ -104,7 +106,7 @@ def perturbed_cells(cells: Path) -> dict[str, list[Atoms]]:
     Raises
     ------
     FatalError
-        There is none.
+        There are none.
     """
     found: dict[str, list[Atoms]] = defaultdict(list)
     for folder in sorted(cells.glob("task.*")):

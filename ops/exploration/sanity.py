@@ -1,4 +1,4 @@
-"""A short MD with every new model before it explores: a model that explodes at once must not."""
+"""Short MD with every new model; models that blow up are excluded from exploration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.prepare import perturbed_cells
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
-from dpa_sse.ops.md.simulate import Job, Outcome, finish, simulate_all
-from dpa_sse.ops.md.tasks import make_job, run_record
+from dpa_sse.ops.md.simulate import record_outcome, run_lammps_all
+from dpa_sse.ops.md.tasks import make_job
+from dpa_sse.ops.results.md import MdRun, MdTask
 from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def sanity_md(
 ) -> list[dict[str, Any]]:
     """Run NPT at the highest temperature of the stage with each model, from one perturbed cell of each system.
 
-    A model passes when none of its runs explodes. The runs are short, so several are done side by side with
-    one thread each.
+    A model passes if none of its runs explodes. The runs are short, so several are done in parallel with one
+    thread each.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def sanity_md(
     state : dict
         State of concurrent learning.
     settings : ConcurrentLearningSettings
-        ``sanity_steps`` 0 passes every model without a run.
+        With ``sanity_steps`` 0 every model passes without a run.
     type_map : sequence of str
     seed : int
     out : Path
@@ -58,12 +59,15 @@ def sanity_md(
         return found
     temperature = max(current_stage(state, settings).temperatures_K)
     starts = {system: pool[0] for system, pool in perturbed_cells(cells).items()}
-    results: list[list[dict[str, Any]]] = [[] for _ in models]
+    results: list[list[MdRun]] = [[] for _ in models]
     if settings.sanity_steps:
-        _run_missing(models, starts, temperature, state, settings, type_map, seed, out)
+        runs = [
+            (atoms, _task(system, temperature, settings, derive_seed(seed, "sanity", system, int(state["iteration"]))))
+            for system, atoms in starts.items()
+        ]
+        _run_missing(models, runs, type_map, out)
         results = [
-            [read_json(_folder(out, model, number) / "run.json") for number in range(len(starts))]
-            for model in range(len(models))
+            [MdRun.read(_folder(out, model, number)) for number in range(len(runs))] for model in range(len(models))
         ]
     sanity = [_summary(index, runs, temperature, settings.sanity_steps) for index, runs in enumerate(results)]
     write_json(out / "sanity.json", sanity)
@@ -74,41 +78,34 @@ def _folder(out: Path, model: int, number: int) -> Path:
     return out / "sanity" / f"model.{model:03d}" / f"{number:03d}"
 
 
+def _task(system: str, temperature: float, settings: ConcurrentLearningSettings, seed: int) -> MdTask:
+    return MdTask(
+        system=system, ensemble="npt", temperature_K=temperature, pressure_GPa=0.0, replica=0,
+        timestep_fs=settings.timestep_fs, equilibration_steps=0, steps=settings.sanity_steps,
+        dump_every=settings.sample_every, restart_every=0, seed=seed,
+    )
+
+
 def _run_missing(
-    models: Sequence[Path],
-    starts: dict[str, Atoms],
-    temperature: float,
-    state: dict[str, Any],
-    settings: ConcurrentLearningSettings,
-    type_map: Sequence[str],
-    seed: int,
-    out: Path,
+    models: Sequence[Path], runs: Sequence[tuple[Atoms, MdTask]], type_map: Sequence[str], out: Path
 ) -> None:
-    """Do the runs that have no ``status.json`` yet."""
-    runs: list[tuple[Job, Path]] = []
-    records = []
-    for model, path in enumerate(models):
-        for number, (system, atoms) in enumerate(starts.items()):
-            folder = _folder(out, model, number)
-            if TaskStatus.path_in(folder).exists():
-                continue
-            folder.mkdir(parents=True, exist_ok=True)
-            task = {
-                "system": system, "ensemble": "npt", "temperature_K": temperature, "pressure_GPa": 0.0, "replica": 0,
-                "timestep_fs": settings.timestep_fs, "equilibration_steps": 0, "steps": settings.sanity_steps,
-                "dump_every": settings.sample_every, "restart_every": 0,
-                "seed": derive_seed(seed, "sanity", system, int(state["iteration"])),
-            }
-            runs.append((make_job(atoms, task, [path], type_map, melt=False), folder))
-            records.append(run_record(atoms, task))
-    outcomes: list[Outcome] = simulate_all(runs)
-    for (_, folder), record, outcome in zip(runs, records, outcomes, strict=True):
-        finish(folder, outcome, record)
+    """Do the runs that have no ``status.json`` yet: each of ``runs`` with each model."""
+    missing = [
+        (folder, task, make_job(atoms, task, [path], type_map, melt=False))
+        for model, path in enumerate(models)
+        for number, (atoms, task) in enumerate(runs)
+        if not TaskStatus.path_in(folder := _folder(out, model, number)).exists()
+    ]
+    for folder, _, _ in missing:
+        folder.mkdir(parents=True, exist_ok=True)
+    outcomes = run_lammps_all([(job, folder) for folder, _, job in missing])
+    for (folder, task, job), outcome in zip(missing, outcomes, strict=True):
+        record_outcome(folder, outcome, task, job.atoms)
 
 
-def _summary(model: int, runs: list[dict[str, Any]], temperature: float, steps: int) -> dict[str, Any]:
-    bad = [f"{run['system']}: {run['status']}, {run['reason']}" for run in runs if run["status"] != "ok"]
-    hottest = [run["max_temperature_K"] for run in runs if run["max_temperature_K"] is not None]
+def _summary(model: int, runs: list[MdRun], temperature: float, steps: int) -> dict[str, Any]:
+    bad = [f"{run.system}: {run.status}, {run.reason}" for run in runs if run.status != "ok"]
+    hottest = [run.max_temperature_K for run in runs if run.max_temperature_K is not None]
     return {
         "model": model,
         "status": "failed" if bad else "ok",

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.core.files import atomic_path, read_json, write_json
+from dpa_sse.ops.core.files import atomic_path, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
 from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
-from dpa_sse.ops.md.trajectory import Frame, read_frames
+from dpa_sse.ops.md.trajectory import Frame, read_dump
+from dpa_sse.ops.results.md import ExplorationRun
 from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Exploration:
     """One exploration run: its record and the deviation of each frame that it should have."""
 
     folder: Path
-    record: dict[str, Any]
+    record: ExplorationRun
     steps: list[int]
     deviations: np.ndarray  # max_devi_f, eV/Angstrom; BEYOND where there is no number
 
@@ -99,7 +100,7 @@ def select_candidates(
     report = {
         "iteration": int(state["iteration"]), "stage": int(state["stage"]), **report,
         "selected": len(choice.frames), "dropped": choice.dropped, "passed_over": choice.passed_over,
-        "runs": len(runs), "runs_exploded": sum(run.record["status"] == "exploded" for run in runs),
+        "runs": len(runs), "runs_exploded": sum(run.record.status == "exploded" for run in runs),
         "runs_failed": failures, "sanity": list(sanity),
     }
     report["message"] = _message(report, state, settings)
@@ -121,14 +122,13 @@ def read_explorations(results: Sequence[Path]) -> tuple[list[Exploration], list[
 
 
 def _read_exploration(folder: Path) -> Exploration:
-    record = read_json(folder / "run.json")
+    record = ExplorationRun.read(folder)
     with (folder / "model_devi.csv").open(newline="", encoding="utf-8") as stream:
         rows = {int(row["step"]): row["max_devi_f"] for row in csv.DictReader(stream)}
-    expected = int(record["n_frames_expected"])
-    every = round(record["dump_every_fs"] / record["timestep_fs"])
-    steps = [number * every for number in range(expected)]
+    every = round(record.dump_every_fs / record.timestep_fs)
+    steps = [number * every for number in range(record.n_frames_expected)]
     values = [float(rows.get(step) or BEYOND) for step in steps]
-    usable = [min(value, BEYOND) if number < record["n_frames"] else BEYOND for number, value in enumerate(values)]
+    usable = [min(value, BEYOND) if number < record.n_frames else BEYOND for number, value in enumerate(values)]
     return Exploration(folder, record, steps, np.array(usable))
 
 
@@ -186,10 +186,10 @@ def _choose(
         atoms = frame.atoms()
         record = runs[run].record
         atoms.info = {
-            "system": record["system"],
-            "trajectory": f"{record['system']}.i{record['iteration']:02d}.r{run:03d}",
-            "temperature_K": record["temperature_K"],
-            "pressure_GPa": record["pressure_GPa"],
+            "system": record.system,
+            "trajectory": f"{record.system}.i{record.iteration:02d}.r{run:03d}",
+            "temperature_K": record.temperature_K,
+            "pressure_GPa": record.pressure_GPa,
             "step": frame.step,
             "max_devi_f_eV_A": float(runs[run].deviations[number]),
         }
@@ -201,7 +201,7 @@ def _load(runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]]) ->
     wanted = set(candidates)
     frames: dict[tuple[int, int], Frame] = {}
     for run in sorted({run for run, _ in candidates}):
-        for number, frame in enumerate(read_frames(runs[run].folder / "traj.lammpstrj")):
+        for number, frame in enumerate(read_dump(runs[run].folder / "traj.lammpstrj")):
             if (run, number) in wanted:
                 frames[run, number] = frame
     return frames

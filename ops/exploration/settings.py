@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -36,6 +37,10 @@ class ExplorationStage(Settings):
     cells_per_system: int = Field(1, ge=1, description="Perturbed cells of each system from which runs start.")
     steps: int = Field(500, ge=1)
     max_iterations: int = Field(2, ge=1, description="Iterations of this stage before the next one begins.")
+
+    def state_points(self) -> list[tuple[float, float]]:
+        """Return temperature (K) and pressure (GPa) of the runs from each cell."""
+        return list(product(self.temperatures_K, self.pressures_GPa))
 
 
 class ConcurrentLearningSettings(Settings):

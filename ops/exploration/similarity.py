@@ -1,4 +1,4 @@
-"""How alike two frames are, whatever the orientation of the cell and the order of equal atoms."""
+"""Similarity of two frames, independent of the orientation of the cell and of the order of equal atoms."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-MAX_ATOMS = 256  # of larger cells every n-th atom is taken
+MAX_ATOMS = 256  # of larger cells only every n-th atom is used
 QUANTILES = 33
 SAME = 1e-4  # Angstrom; dumps carry nine digits
-NEAR = 0.05  # Angstrom; thermal frames of a solid that are independent differ by 0.2 or more
+NEAR = 0.05  # Angstrom; independent thermal frames of a solid differ by 0.2 or more
 
 
 def pair_distances(atoms: Atoms) -> np.ndarray:
@@ -30,7 +30,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def fingerprint(atoms: Atoms) -> np.ndarray:
-    """Return numbers that are equal for equal structures, also after a rotation or renumbering of equal atoms.
+    """Return numbers that are equal for equal structures, even after a rotation or a renumbering of equal atoms.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def composition(symbols: Sequence[str]) -> str:
 
 
 class KnownFrames:
-    """The frames of a deepmd/npy data set, read for a composition when first asked for."""
+    """Frames of a deepmd/npy data set; those of a composition are read when first needed."""
 
     def __init__(self, dataset: Path | None) -> None:
         self._systems: dict[str, list[Path]] = {}
@@ -66,7 +66,7 @@ class KnownFrames:
             self._systems.setdefault(composition(_symbols(types.parent)), []).append(types.parent)
 
     def holds(self, atoms: Atoms) -> bool:
-        """Say whether the data set holds this very structure; only frames of the same volume are compared."""
+        """Return whether the data set contains this structure; only frames of the same volume are compared."""
         key = composition(atoms.get_chemical_symbols())
         if key not in self._frames:
             self._frames[key] = [frame for folder in self._systems.get(key, []) for frame in _frames(folder)]

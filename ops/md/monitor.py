@@ -1,14 +1,15 @@
-"""Watching a run: has it exploded, has the framework melted or decomposed."""
+"""Stability monitors of a run: explosion, melting and decomposition of the host framework."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from dpa_sse.ops.md.trajectory import Frame
+from dpa_sse.ops.results.md import HostSummary, SublatticeMotion
 from dpa_sse.ops.structures.host_lattice import (
     FORMERS,
     LIGANDS,
@@ -24,27 +25,18 @@ from dpa_sse.ops.structures.host_lattice import (
 if TYPE_CHECKING:
     from ase import Atoms
 
-CLOSEST = 0.6  # of the sum of covalent radii; nearer pairs are unphysical
+CLOSEST = 0.6  # of the sum of covalent radii; closer pairs are unphysical
 BOND = 1.23  # of the sum of covalent radii: 2.6 A for P-S
 MAX_VOLUME_RATIO = 2.0
-KEPT_POLYHEDRA = 0.9  # share of the polyhedra of the start that must be left
+KEPT_POLYHEDRA = 0.9  # share of the initial polyhedra that must remain
 WINDOW = 10  # checked frames over which the melt criteria are averaged, at least
-BOND_FS = 300.0  # and time: several periods of the P-S stretching, so that one long bond is no decomposition
-PLACE_FS = 1000.0  # whole polyhedra swing against the halides with some 1 THz: a short average takes that for a walk
-MAX_CHECKS = 400  # checks of one run: longer runs are checked every n-th frame
-
-
-def temperature_limit(temperature_K: float) -> float:
-    """Return the temperature above which a run at ``temperature_K`` counts as exploded.
-
-    Three times the target and at most 10^4 K (as mlipaudit), but at least 1000 K: a strained cell releases
-    some hundred kelvin of potential energy at low targets without being unstable.
-    """
-    return min(max(3.0 * temperature_K, 1000.0), 1.0e4)
+BOND_FS = 300.0  # minimum averaging time: several periods of the P-S stretching mode, longer than one stretched bond
+PLACE_FS = 1000.0  # polyhedra swing against the halides at about 1 THz, which a shorter average takes for diffusion
+MAX_CHECKS = 400  # per run; in longer runs only every n-th frame is checked
 
 
 class Geometry:
-    """Distances of one composition: closest pairs and coordination polyhedra.
+    """Closest pairs and coordination polyhedra of one composition.
 
     Parameters
     ----------
@@ -62,7 +54,7 @@ class Geometry:
         self.formers = np.flatnonzero(self._former)
 
     def measure(self, cell: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the closest approach and the coordination numbers of the network formers.
+        """Return the closest approach, and the coordination numbers of the network formers.
 
         Parameters
         ----------
@@ -72,7 +64,7 @@ class Geometry:
         Returns
         -------
         closest : float
-            Smallest distance over the sum of covalent radii of its pair; infinite when no pair is near.
+            Smallest ratio of a distance to the sum of the covalent radii of the pair; infinite if no pair is close.
         coordination : ndarray of int, shape (n_formers,)
             S, O or Se atoms within 1.23 times the sum of covalent radii.
         """
@@ -88,8 +80,8 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Why a run ends: the first frame that must not be used, and a sentence."""
+class Instability:
+    """Why a run is stopped: the first frame that must not be used, and a sentence."""
 
     status: Literal["exploded", "melted"]
     step: int
@@ -97,16 +89,16 @@ class Problem:
 
 
 class Monitor:
-    """Looks at frames in their order and tells the first problem; equal frames give equal verdicts.
+    """Checks frames in order and keeps the first instability; equal frames give equal results.
 
     Parameters
     ----------
     start : ase.Atoms
-        The cell from which the whole run started; its polyhedra are the reference.
+        Initial cell of the whole run; its polyhedra are the reference.
     n_frames : int
-        Frames expected, for the choice of the checking interval.
+        Expected number of frames; determines the checking interval.
     melt : bool
-        Also look for melting and decomposition.
+        Also detect melting and decomposition.
     frame_fs : float
         Time between frames.
     """
@@ -127,23 +119,21 @@ class Monitor:
         )
         self._rms: dict[str, float] = {}
         self._motion = Motion()
-        self.problem: Problem | None = None
+        self.problem: Instability | None = None
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """Polyhedra kept (mean of the last checks), rms displacement of each element, and the state of each sublattice.
+    def summary(self) -> HostSummary:
+        """State of the host framework so far."""
+        moved = {name: SublatticeMotion(**one) for name, one in self._motion.sublattices.items()}
+        return HostSummary(
+            polyhedra_kept=float(np.mean(self._intact)) if self._intact else None,
+            rms_by_element_A=self._rms or None,
+            sublattices=moved or None,
+            exchanged=self._motion.exchanged or None,
+        )
 
-        Displacements are in Angstrom; those of sublattices are between time averages (`host_lattice`).
-        """
-        return {
-            "polyhedra_kept": float(np.mean(self._intact)) if self._intact else None,
-            "rms_by_element_A": self._rms or None,
-            "sublattices": self._motion.sublattices or None,
-            "exchanged": self._motion.exchanged or None,
-        }
-
-    def check(self, frame: Frame) -> Problem | None:
-        """Look at the next frame; return the problem when there is one."""
+    def check(self, frame: Frame) -> Instability | None:
+        """Check the next frame; return the instability, if there is one."""
         number, self._count = self._count, self._count + 1
         if self.problem is not None or number % self._every:
             return self.problem
@@ -152,7 +142,7 @@ class Monitor:
         if not np.isfinite(frame.positions).all():
             self._stop("exploded", frame, "positions are not numbers")
         elif closest < CLOSEST:
-            self._stop("exploded", frame, f"atoms came as near as {closest:.2f} times the sum of their covalent radii")
+            self._stop("exploded", frame, f"atoms came as close as {closest:.2f} times the sum of their covalent radii")
         elif not 1.0 / MAX_VOLUME_RATIO < ratio < MAX_VOLUME_RATIO:
             self._stop("exploded", frame, f"the volume changed by a factor of {ratio:.2f}")
         else:
@@ -162,7 +152,7 @@ class Monitor:
     def _check_melt(self, frame: Frame, coordination: np.ndarray) -> None:
         if self._framework is None:
             return
-        reduced = frame.positions @ np.linalg.inv(frame.cell)  # in a cell that breathes, a solid moves with it
+        reduced = frame.positions @ np.linalg.inv(frame.cell)  # a solid moves with a breathing cell
         if len(self._reference):
             self._intact.append(float(np.mean(coordination == self._reference)))
         if len(self._first) < self._window:
@@ -172,7 +162,7 @@ class Monitor:
         self._measure(reduced, frame.cell, self._framework)
         if len(self._intact) == self._intact.maxlen and np.mean(self._intact) < KEPT_POLYHEDRA:
             share = 100 * float(np.mean(self._intact))
-            self._stop("melted", frame, f"only {share:.0f} % of the coordination polyhedra of the start are left")
+            self._stop("melted", frame, f"only {share:.0f} % of the initial coordination polyhedra remain")
         elif len(self._recent) == self._window:
             shift = np.mean(self._recent, axis=0) - np.mean(self._first, axis=0)
             self._motion = judge_motion(self._framework, shift[sites] @ frame.cell)
@@ -180,7 +170,7 @@ class Monitor:
                 self._stop("melted", frame, "; ".join(self._motion.melted))
 
     def _measure(self, reduced: np.ndarray, cell: np.ndarray, framework: Framework) -> None:
-        """Keep the rms displacement of each element since the first frame, for the record of the run."""
+        """Store the rms displacement of each element since the first frame, for the record of the run."""
         shift = (reduced - self._first[0]) @ cell
         if len(framework.sites):
             shift -= drift_of(framework, shift[framework.sites])
@@ -191,4 +181,4 @@ class Monitor:
         }
 
     def _stop(self, status: Literal["exploded", "melted"], frame: Frame, reason: str) -> None:
-        self.problem = Problem(status, frame.step, f"step {frame.step}: {reason}")
+        self.problem = Instability(status, frame.step, f"step {frame.step}: {reason}")

@@ -1,6 +1,6 @@
 """Joining the parts that an interrupted LAMMPS run leaves behind.
 
-Each start of LAMMPS writes its own files ``part.NNN.*``; a part counts up to the step from which the next one went on.
+Each start of LAMMPS writes its own files ``part.NNN.*``; a part counts up to the step from which the next one resumed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.ops.core.files import atomic_path, write_csv, write_text
-from dpa_sse.ops.md.lammps import THERMO_COLUMNS, WARM_UP, Names
+from dpa_sse.ops.md.lammps import THERMO_COLUMNS, WARM_UP, PartNames
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
 
-RESTART_MAGIC = b"LammpS RestartT\x00"  # LAMMPS ends every complete restart file with it
+RESTART_MAGIC = b"LammpS RestartT\x00"  # at the end of every complete restart file
 DEVIATION_COLUMNS = ("step", "max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f")
 NEVER = float("inf")
 Row = dict[str, float]
@@ -26,10 +25,10 @@ def part_file(work: Path, part: int, suffix: str) -> Path:
     return work / f"part.{part:03d}.{suffix}"
 
 
-def part_names(part: int) -> Names:
-    """Return the names that the input of one part uses."""
+def part_names(part: int) -> PartNames:
+    """Return the file names in the input of one part."""
     tag = f"part.{part:03d}"
-    return Names(trajectory=f"{tag}.lammpstrj", equilibration=f"{tag}.equilibration", deviation=f"{tag}.devi")
+    return PartNames(trajectory=f"{tag}.lammpstrj", equilibration=f"{tag}.equilibration", deviation=f"{tag}.devi")
 
 
 def next_part(work: Path) -> int:
@@ -41,7 +40,7 @@ def next_part(work: Path) -> int:
 
 
 def latest_state(work: Path) -> Path | None:
-    """Return the newest of the two alternating restart files that was written to its end."""
+    """Return the newer of the two alternating restart files that are complete."""
     complete = []
     for path in work.glob("state.?"):
         with path.open("rb") as stream:
@@ -52,16 +51,16 @@ def latest_state(work: Path) -> Path | None:
 
 
 class GrowingTrajectory:
-    """Frames of earlier parts as far as they count, then those of the part that runs."""
+    """Frames of earlier parts as far as they count, then those of the running part."""
 
     def __init__(self, work: Path, part: int) -> None:
         self._work, self._part = work, part
         self._live = DumpReader(work / part_names(part).trajectory)
         self._started = False
-        self.ended = False  # set when LAMMPS has ended: no frame will come any more
+        self.ended = False  # set when LAMMPS has ended: there will be no further frames
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames that are complete and were not yielded before."""
+        """Yield complete frames that were not yielded before."""
         for frame in self._live.frames():
             yield from self._earlier(frame.step)
             yield frame
@@ -111,9 +110,9 @@ def write_thermo(
     last : int
         Number of the last part.
     every : int
-        Steps between rows; LAMMPS also prints the step at which a part begins.
+        Steps between rows; LAMMPS also prints the first step of each part.
     equilibration_end, end : float
-        First step of the equilibration (None: there is none) and of the run that must not be used.
+        First step of the equilibration (None without equilibration) and of the run that must not be used.
 
     Returns
     -------
@@ -136,7 +135,7 @@ def write_thermo(
 
 
 def write_deviations(out: Path, work: Path, last: int, end: float) -> None:
-    """Write ``model_devi.csv`` (eV/Angstrom and eV, as deepmd defines them); NaN becomes an empty field."""
+    """Write ``model_devi.csv`` (eV/Angstrom and eV, as defined by DeePMD-kit); NaN becomes an empty field."""
     parts = [_read_deviations(work / part_names(part).deviation) for part in range(last + 1)]
     rows = [row for row in join_rows(parts, "step") if row["step"] < end]
     write_csv(out / "model_devi.csv", _plain(rows), DEVIATION_COLUMNS)
@@ -145,8 +144,8 @@ def write_deviations(out: Path, work: Path, last: int, end: float) -> None:
 def write_logs(out: Path, work: Path, last: int) -> None:
     """Write ``log.lammps`` (all parts), ``in.lammps`` (with the names of the results) and ``cell.data``."""
     text = part_file(work, 0, "in").read_text(encoding="utf-8")
-    for ours, plain in zip(astuple(part_names(0)), astuple(Names()), strict=True):
-        text = text.replace(f" {ours}", f" {plain}")
+    for name, plain in zip(astuple(part_names(0)), astuple(PartNames()), strict=True):
+        text = text.replace(f" {name}", f" {plain}")
     write_text(out / "in.lammps", text)
     with atomic_path(out / "cell.data") as temporary:
         shutil.copyfile(work / "cell.data", temporary)
@@ -157,7 +156,7 @@ def write_logs(out: Path, work: Path, last: int) -> None:
 
 
 def _read_deviations(path: Path) -> list[Row]:
-    """Return the rows of a ``model_devi.out``; a cut line is left out, NaN stays NaN."""
+    """Return the rows of a ``model_devi.out`` without incomplete lines; NaN stays NaN."""
     rows: list[Row] = []
     if not path.exists():
         return rows
@@ -169,9 +168,9 @@ def _read_deviations(path: Path) -> list[Row]:
 
 
 def join_rows(parts: Sequence[list[Row]], key: str) -> list[Row]:
-    """Join tables of parts: each counts up to and with the first step of the next one that holds rows.
+    """Join tables of parts: each counts up to and including the first step of the next one that has rows.
 
-    LAMMPS writes the row of a restart step again at the start of the next segment; the first one counts.
+    LAMMPS repeats the row of a restart step at the start of the next segment; the first one counts.
     """
     joined: dict[float, Row] = {}
     for rows in parts:
@@ -183,8 +182,8 @@ def join_rows(parts: Sequence[list[Row]], key: str) -> list[Row]:
     return list(joined.values())
 
 
-def _plain(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    """Yield rows with whole steps and with empty fields for NaN and infinity."""
+def _plain(rows: Iterable[Row]) -> Iterator[dict[str, float | None]]:
+    """Yield rows with integer steps, and None for NaN and infinity."""
     for row in rows:
         yield {
             name: int(value) if name == "step" else (value if abs(value) < NEVER else None)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from typing import Annotated
 
 from pydantic import Field
 
+from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.core.settings import Settings
+from dpa_sse.ops.results.md import MdTask
 
 
 class MdSettings(Settings):
@@ -21,3 +25,38 @@ class MdSettings(Settings):
     dump_every_fs: float = Field(20.0, gt=0, description="Time between frames of the trajectory.")
     supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repetitions of the system's cell.")
     restart_every_ps: float = Field(1.0, gt=0)
+
+    def state_points(self) -> list[tuple[float, int]]:
+        """Return temperature (K) and replica of each run of a system."""
+        return list(product(self.temperatures_K, range(self.replicas)))
+
+    def n_runs(self, n_systems: int) -> int:
+        """Return the number of runs of that many systems."""
+        return n_systems * len(self.state_points())
+
+    def tasks(self, system: str, seed: int) -> Iterator[MdTask]:
+        """Yield the runs of one system, in the order of :meth:`state_points`; ``seed`` is that of the project."""
+        for temperature, replica in self.state_points():
+            yield MdTask(
+                system=system,
+                ensemble="nvt",
+                temperature_K=temperature,
+                pressure_GPa=self.pressure_GPa,
+                replica=replica,
+                timestep_fs=self.timestep_fs,
+                equilibration_steps=round(self.equilibration_ps * 1000 / self.timestep_fs),
+                steps=self.whole_steps(self.production_ps * 1000),
+                dump_every=self.dump_every,
+                restart_every=max(1, round(self.restart_every_ps * 1000 / self.timestep_fs)),
+                supercell=self.supercell,
+                seed=derive_seed(seed, "md", system, repr(float(temperature)), replica),
+            )
+
+    @property
+    def dump_every(self) -> int:
+        """Steps between frames."""
+        return max(1, round(self.dump_every_fs / self.timestep_fs))
+
+    def whole_steps(self, duration_fs: float) -> int:
+        """Return the steps of a run: a multiple of the dump interval, so that its end is the last frame."""
+        return max(1, round(duration_fs / self.timestep_fs / self.dump_every)) * self.dump_every

@@ -1,7 +1,7 @@
-"""LAMMPS runs that watch themselves, survive a kill, and give the same trajectory either way.
+"""LAMMPS runs with stability monitors, which survive a kill and yield the same trajectory either way.
 
-LAMMPS rebuilds its neighbour lists at every restart step, our inputs set up the integrator there anew and warm up the
-model, so a run that goes on from a restart file repeats the uninterrupted one bit for bit (CPU, one thread).
+LAMMPS rebuilds its neighbour lists at every restart step; the inputs set up the integrator again there and warm up the
+model, so a run resumed from a restart file reproduces the uninterrupted one bit for bit (CPU, one thread).
 """
 
 from __future__ import annotations
@@ -12,26 +12,38 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dpa_sse.ops.core.errors import TransientError
-from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.tools import available_threads, die_with_parent, tail, thread_environment
 from dpa_sse.ops.md import segments as parts
-from dpa_sse.ops.md.lammps import WARM_UP, Simulation, input_text, lammps_command, write_data, write_input
-from dpa_sse.ops.md.monitor import Monitor, Problem
+from dpa_sse.ops.md.lammps import (
+    WARM_UP,
+    FreshStart,
+    PotentialLines,
+    Restart,
+    Simulation,
+    deepmd_lines,
+    input_text,
+    write_lammps_data,
+)
+from dpa_sse.ops.md.monitor import Instability, Monitor
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
 from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.results.md import NO_ROWS, NOT_MONITORED, HostSummary, MdTask, RunStatus, ThermoSummary
 from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 POLL_S = 0.5
-UNSTABLE = (  # LAMMPS errors that mean: the model drove the system apart
+UNSTABLE = (  # LAMMPS errors of a model that drives the system apart
     "Lost atoms", "Non-numeric", "NaN", "Out of range atoms", "Too many neighbor bins", "Neighbor list overflow",
     "skew", "Invalid box", "box bounds are invalid",
 )
@@ -39,14 +51,30 @@ UNSTABLE = (  # LAMMPS errors that mean: the model drove the system apart
 
 @dataclass(frozen=True)
 class Job:
-    """A run: its cell, its models (the first one drives), its numbers."""
+    """What a run needs: cell, model files (the first one drives the run) and parameters.
+
+    Attributes
+    ----------
+    atoms : ase.Atoms
+    models : sequence of Path
+        Model files or model folders.
+    type_map : sequence of str
+    simulation : Simulation
+    equilibration_steps : int
+        Steps of NPT before the run.
+    melt : bool
+        Also stop when the host framework melts.
+    potential : callable
+        Yields the LAMMPS lines that define the interaction; a Deep Potential by default.
+    """
 
     atoms: Atoms
     models: Sequence[Path]
     type_map: Sequence[str]
     simulation: Simulation
     equilibration_steps: int = 0
-    melt: bool = False  # also stop when the framework melts
+    melt: bool = False
+    potential: PotentialLines = deepmd_lines
 
     @property
     def steps_of_frames(self) -> list[int]:
@@ -55,50 +83,69 @@ class Job:
 
 
 @dataclass
-class Outcome:
-    """What became of a run; the files hold only what may be used."""
+class RunOutcome:
+    """How a run ended; the files contain only what may be used.
 
-    status: str  # ok, exploded, melted, failed
+    Attributes
+    ----------
+    status : {"ok", "exploded", "melted", "failed"}
+    reason : str
+    phase : {"equilibration", "run"}
+        In which the run ended.
+    end : float
+        First step of the phase that must not be used.
+    n_frames : int
+    steps_per_s : float, optional
+        Speed of the last LAMMPS process.
+    seconds : float
+        Wall time.
+    threads : int
+    thermo : ThermoSummary
+    host : HostSummary
+    """
+
+    status: RunStatus
     reason: str = ""
     phase: Literal["equilibration", "run"] = "run"
-    end: float = parts.NEVER  # first step of the phase that must not be used
+    end: float = parts.NEVER
     n_frames: int = 0
     steps_per_s: float | None = None
     seconds: float = 0.0
     threads: int = 1
-    checks: dict[str, Any] = field(default_factory=dict)
+    thermo: ThermoSummary = NO_ROWS
+    host: HostSummary = NOT_MONITORED
 
 
-def simulate(job: Job, out: Path) -> Outcome:
-    """Run LAMMPS in ``out/work`` and put the joined results into ``out``.
+def run_lammps(job: Job, out: Path) -> RunOutcome:
+    """Run LAMMPS in ``out/work`` and write the joined results to ``out``.
 
-    Called again after a kill, it goes on from the last complete restart file. Results: ``traj.lammpstrj``,
+    Called again after a kill, it resumes from the last complete restart file. Results: ``traj.lammpstrj``,
     ``thermo.csv``, ``equilibration.csv``, ``model_devi.csv``, ``in.lammps``, ``log.lammps``, ``cell.data``.
 
     Raises
     ------
     TransientError
-        LAMMPS was killed from outside.
+        LAMMPS was killed by a signal.
     FatalError
         LAMMPS or a model is missing.
     """
-    return simulate_all([(job, out)], threads=available_threads())[0]
+    return run_lammps_all([(job, out)], threads=available_threads())[0]
 
 
-def simulate_all(runs: Sequence[tuple[Job, Path]], threads: int = 1) -> list[Outcome]:
-    """Do several runs, as many side by side as this task has threads for, and return their outcomes in order.
+def run_lammps_all(runs: Sequence[tuple[Job, Path]], threads: int = 1) -> list[RunOutcome]:
+    """Do several runs, in parallel as far as the threads of this task allow, and return their outcomes in order.
 
     Parameters
     ----------
     runs : sequence of (Job, Path)
         Each with its own output folder.
     threads : int
-        Threads of each LAMMPS.
+        Threads of each LAMMPS process.
     """
     places = max(1, available_threads() // threads)
     waiting = list(enumerate(runs))
     active: dict[int, LammpsRun] = {}
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, RunOutcome] = {}
     try:
         while waiting or active:
             while waiting and len(active) < places:
@@ -116,7 +163,7 @@ def simulate_all(runs: Sequence[tuple[Job, Path]], threads: int = 1) -> list[Out
 
 
 class LammpsRun:
-    """One LAMMPS process and the eyes on it."""
+    """A running LAMMPS process with its stability monitors."""
 
     def __init__(self, job: Job, out: Path, threads: int) -> None:
         self.job, self.out, self.work, self.threads = job, out, out / "work", threads
@@ -145,14 +192,14 @@ class LammpsRun:
             return subprocess.Popen(
                 command, cwd=self.work, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
                 env={**os.environ, **thread_environment(self.threads), **environment},
-                preexec_fn=die_with_parent,  # noqa: PLW1509 (this process starts no threads of its own)
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (this process starts no threads)
             )
 
-    def poll(self, patience_s: float) -> Outcome | None:
-        """Look at the new frames; return the outcome when the run has ended, or after waiting None."""
-        running = self._child.poll() is None  # asked before looking: no frame of the end is missed
+    def poll(self, patience_s: float) -> RunOutcome | None:
+        """Check the new frames; return the outcome if the run has ended, else wait and return None."""
+        running = self._child.poll() is None  # before checking, so that the last frames are not missed
         self._trajectory.ended = not running
-        problem = self._look()
+        problem = self._check_frames()
         if problem is None and running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(patience_s)
@@ -163,52 +210,52 @@ class LammpsRun:
         return outcome
 
     def stop(self) -> None:
-        """End LAMMPS, if it still runs."""
+        """Kill LAMMPS if it is still running."""
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
 
-    def _look(self) -> Problem | None:
+    def _check_frames(self) -> Instability | None:
         for monitor, frames in self._phases:
             for frame in frames():
                 if monitor.check(frame) is not None:
                     return monitor.problem
         return None
 
-    def _outcome(self, problem: Problem | None) -> Outcome:
+    def _outcome(self, problem: Instability | None) -> RunOutcome:
         if problem is not None:
             early = problem is self._equilibration.problem
             reason = f"equilibration, {problem.reason}" if early else problem.reason
-            return Outcome(problem.status, reason, "equilibration" if early else "run", problem.step)
+            return RunOutcome(problem.status, reason, "equilibration" if early else "run", problem.step)
         code = self._child.returncode
         if code < 0:
             text = f"LAMMPS was killed by signal {-code}; log: {self._log}\n{tail(self._log)}"
             raise TransientError(text)
-        return Outcome("ok") if code == 0 else self._failure(code)
+        return RunOutcome("ok") if code == 0 else self._failure(code)
 
-    def _failure(self, code: int) -> Outcome:
-        """Return what LAMMPS itself says of its end."""
-        error = last_error(self._log) or tail(self.work / "output.txt", 3) or f"it ended with code {code}"
-        begun = (self.work / parts.part_names(self.part).trajectory).exists()
-        early = bool(self.job.equilibration_steps) and self.part == 0 and not begun
+    def _failure(self, code: int) -> RunOutcome:
+        """Return the outcome that the output of LAMMPS states."""
+        error = last_error(self._log) or tail(self.work / "output.txt", 3) or f"exit code {code}"
+        started = (self.work / parts.part_names(self.part).trajectory).exists()
+        early = bool(self.job.equilibration_steps) and self.part == 0 and not started
         halt = re.search(r"Fix halt condition .* on step (\d+)", error)
         if halt:
             limit = self.job.simulation.max_temperature_K
-            error = f"step {halt[1]}: the temperature passed {limit:g} K, or was not a number"
-        status = "exploded" if halt or any(sign in error for sign in UNSTABLE) else "failed"
+            error = f"step {halt[1]}: the temperature exceeded {limit:g} K, or was not a number"
+        status: RunStatus = "exploded" if halt or any(sign in error for sign in UNSTABLE) else "failed"
         reason = ("equilibration, " if early else "") + (error if halt else f"LAMMPS: {error}")
         end = int(halt[1]) if halt else parts.NEVER
-        return Outcome(status, reason, "equilibration" if early else "run", end)
+        return RunOutcome(status, reason, "equilibration" if early else "run", end)
 
-    def _collect(self, outcome: Outcome) -> None:
-        """Join the parts, cut what must not be used, write the files."""
+    def _collect(self, outcome: RunOutcome) -> None:
+        """Join the parts, discard what must not be used, write the files."""
         job, in_run = self.job, outcome.phase == "run"
         end = outcome.end if in_run else 0.0
         steps = parts.write_trajectory(self.out, self.work, self.part if in_run else -1, end)
         outcome.n_frames = len(steps)
         if outcome.status == "ok" and steps != job.steps_of_frames:
             outcome.status = "failed"
-            outcome.reason = f"the trajectory is not complete: {len(steps)} of {len(job.steps_of_frames)} frames"
+            outcome.reason = f"the trajectory is incomplete: {len(steps)} of {len(job.steps_of_frames)} frames"
         equilibration_end = (parts.NEVER if in_run else outcome.end) if job.equilibration_steps else None
         rows = parts.write_thermo(
             self.out, self.work, self.part, every=job.simulation.thermo_every, equilibration_end=equilibration_end,
@@ -221,68 +268,74 @@ class LammpsRun:
         outcome.steps_per_s = loop_speed(self._log, skip=skip)
         outcome.seconds = time.monotonic() - self._start
         outcome.threads = self.threads
-        outcome.checks = {**_averages(rows), **self._monitor.summary}
+        outcome.thermo, outcome.host = _averages(rows), self._monitor.summary
 
 
-def _averages(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
-    """Return mean and largest temperature and the mean volume of a run (None for a run without rows)."""
+def _averages(rows: Sequence[dict[str, float]]) -> ThermoSummary:
     if not rows:
-        return {"mean_temperature_K": None, "max_temperature_K": None, "mean_volume_A3": None}
+        return NO_ROWS
     temperatures = [row["temperature_K"] for row in rows]
-    return {
-        "mean_temperature_K": sum(temperatures) / len(rows),
-        "max_temperature_K": max(temperatures),
-        "mean_volume_A3": sum(row["volume_A3"] for row in rows) / len(rows),
-    }
+    return ThermoSummary(
+        mean_temperature_K=sum(temperatures) / len(rows),
+        max_temperature_K=max(temperatures),
+        mean_volume_A3=sum(row["volume_A3"] for row in rows) / len(rows),
+    )
 
 
 def _prepare(job: Job, work: Path) -> int:
-    """Write the input of the next part and return its number; without a restart file all begins anew."""
+    """Write the input of the next part and return its number; without a restart file the run starts from scratch."""
     state = parts.latest_state(work)
     if state is None and work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     part = parts.next_part(work)
-    write_data(work / "cell.data", job.atoms, job.type_map)
+    write_lammps_data(work / "cell.data", job.atoms, job.type_map)
     links = [f"model_{index}.pth" for index in range(len(job.models))]
     for name, model in zip(links, job.models, strict=True):
         (work / name).unlink(missing_ok=True)
         (work / name).symlink_to(model_file(Path(model)).resolve())
-    restart = None
-    if state is not None:  # a copy: the run itself overwrites the two alternating files
-        restart = parts.part_file(work, part, "state").name
-        shutil.copyfile(state, work / restart)
+    start: FreshStart | Restart = FreshStart(job.equilibration_steps)
+    if state is not None:  # a copy, because the run overwrites the two alternating files
+        start = Restart(parts.part_file(work, part, "state").name)
+        shutil.copyfile(state, work / start.file)
     triclinic = " xy xz yz" in (work / "cell.data").read_text(encoding="utf-8")
     text = input_text(
-        job.simulation, job.type_map, links, equilibration_steps=job.equilibration_steps, triclinic=triclinic,
-        restart=restart, names=parts.part_names(part),
+        job.simulation, job.type_map, links, start=start, box="triclinic" if triclinic else "orthogonal",
+        names=parts.part_names(part), potential=job.potential,
     )
-    write_input(parts.part_file(work, part, "in"), text)
+    write_text(parts.part_file(work, part, "in"), text)
     return part
 
 
-def finish(out: Path, outcome: Outcome, record: dict[str, Any], *, partial: bool = False) -> None:
-    """Write ``run.json`` and, last of all, ``status.json``; remove the working folder.
+def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *, usable: bool = False) -> None:
+    """Write ``run.json`` and, last, ``status.json``; remove the working folder.
 
     Parameters
     ----------
     out : Path
-    outcome : Outcome
-    record : dict
-        What was known before the run.
-    partial : bool
-        The frames up to the trouble are of use: the task is partial, not failed.
+    outcome : RunOutcome
+    task : MdTask
+    atoms : ase.Atoms
+        Initial cell.
+    usable : bool
+        The frames before the end of a run that is not ``ok`` can be used: the task is partial, not failed.
     """
-    run = {
-        **record, "status": outcome.status, "reason": outcome.reason, "n_frames": outcome.n_frames,
-        "steps_per_s": outcome.steps_per_s, "seconds": round(outcome.seconds, 2), "threads": outcome.threads,
-        **outcome.checks,
-    }
-    write_json(out / "run.json", run)
+    task.record(
+        n_atoms=len(atoms),
+        composition=dict(sorted(Counter(atoms.get_chemical_symbols()).items())),
+        status=outcome.status,
+        reason=outcome.reason,
+        n_frames=outcome.n_frames,
+        steps_per_s=outcome.steps_per_s,
+        seconds=round(outcome.seconds, 2),
+        threads=outcome.threads,
+        **dict(outcome.thermo),
+        **dict(outcome.host),
+    ).write(out)
     good = outcome.status == "ok"
     TaskStatus(
-        status="ok" if good else "partial" if partial else "failed",
+        status="ok" if good else "partial" if usable else "failed",
         reason="" if good else f"{outcome.status}: {outcome.reason}",
-        final=outcome.status in ("exploded", "melted"),  # a result about the model: trying again is no use
+        final=outcome.status in ("exploded", "melted"),  # a result about the model: retrying is of no use
     ).write(out)
     shutil.rmtree(out / "work", ignore_errors=True)

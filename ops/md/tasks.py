@@ -1,52 +1,76 @@
-"""Task folders of LAMMPS runs: a cell and ``task.json`` with all numbers of the run."""
+"""Task folders of LAMMPS runs: a cell and ``task.json``, and the steps that all kinds of runs share."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.core.files import read_json, write_json
-from dpa_sse.ops.md.lammps import Simulation
-from dpa_sse.ops.md.monitor import temperature_limit
-from dpa_sse.ops.md.simulate import Job
+from dpa_sse.ops.md.lammps import PotentialLines, Simulation, deepmd_lines
+from dpa_sse.ops.md.simulate import Job, RunOutcome, record_outcome, run_lammps
+from dpa_sse.ops.results.md import MdTask
 from dpa_sse.ops.results.status import EMPTY, TaskStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 CELL = "cell.extxyz"
-THERMO_EVERY = 10
+Task = TypeVar("Task", bound=MdTask)
 
 
-def write_task(out: Path, number: int, atoms: Atoms, task: dict[str, Any]) -> None:
-    """Write one task folder: the cell and ``task.json``."""
+def write_task(out: Path, number: int, atoms: Atoms, task: MdTask) -> None:
+    """Write the folder ``task.NNN`` with the cell and ``task.json``."""
     from ase.io import write
 
     folder = out / f"task.{number:03d}"
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / CELL, atoms, format="extxyz")
-    write_json(folder / "task.json", task)
+    task.write(folder)
 
 
-def read_task(task: Path) -> tuple[Atoms, dict[str, Any]] | None:
-    """Return the cell and the numbers of a task folder, or None when there is no such task."""
-    if not (task / "task.json").exists():
-        return None
-    return read_cells(task / CELL)[0], read_json(task / "task.json")
+def read_task(folder: Path, kind: type[Task]) -> tuple[Atoms, Task] | None:
+    """Return the cell and the task of a task folder; None if there is no such task."""
+    task = kind.read_if_there(folder)
+    return None if task is None else (read_cells(folder / CELL)[0], task)
 
 
-def finished(out: Path) -> bool:
-    """Say whether a task was finished before; makes its folder otherwise."""
+def open_task(folder: Path, kind: type[Task], out: Path) -> tuple[Atoms, Task] | None:
+    """Return the cell and the task that are to be run, and create the folder of the result.
+
+    Returns
+    -------
+    tuple of ase.Atoms and MdTask, or None
+        None if there is nothing to do: the result exists already, or there is no such task, which is recorded as empty.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    return TaskStatus.path_in(out).exists()
+    if TaskStatus.path_in(out).exists():
+        return None
+    found = read_task(folder, kind)
+    if found is None:
+        EMPTY.write(out)
+    return found
 
 
-def write_empty(out: Path) -> None:
-    """Write the status of a task that does not exist in this iteration."""
-    EMPTY.write(out)
+def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[RunOutcome], bool]) -> None:
+    """Run LAMMPS and write ``run.json`` and ``status.json``.
+
+    Parameters
+    ----------
+    job : Job
+    task : MdTask
+        From which the job was made.
+    out : Path
+    usable : callable
+        Whether the frames before the end of a run that is not ``ok`` can be used.
+
+    Raises
+    ------
+    TransientError
+        LAMMPS was killed by a signal; the same call resumes the run.
+    """
+    outcome = run_lammps(job, out)
+    record_outcome(out, outcome, task, job.atoms, usable=usable(outcome))
 
 
 def read_cells(path: Path) -> list[Atoms]:
@@ -55,7 +79,7 @@ def read_cells(path: Path) -> list[Atoms]:
     Raises
     ------
     FatalError
-        The file is missing or can not be read.
+        The file is missing, cannot be read, or contains no cell.
     InputError
         A cell has no ``system`` in its info.
     """
@@ -64,47 +88,23 @@ def read_cells(path: Path) -> list[Atoms]:
     try:
         cells = cast("list[Atoms]", read(path, index=":", format="extxyz"))
     except (OSError, ValueError, KeyError, IndexError) as error:
-        raise FatalError(f"can not read the cells in {path}: {error}") from error
+        raise FatalError(f"cannot read the cells in {path}: {error}") from error
     if not cells:
         raise FatalError(f"no cell in {path}")
     for atoms in cells:
         if "system" not in atoms.info:
-            raise InputError(f"{path}: a cell without `system=` in its comment line")
+            raise InputError(f"{path}: a cell lacks `system=` in its comment line")
     return cells
 
 
 def make_job(
-    atoms: Atoms, settings: dict[str, Any], models: Sequence[Path], type_map: Sequence[str], *, melt: bool
+    atoms: Atoms,
+    task: MdTask,
+    models: Sequence[Path],
+    type_map: Sequence[str],
+    *,
+    melt: bool,
+    potential: PotentialLines = deepmd_lines,
 ) -> Job:
-    """Return the run that a ``task.json`` describes."""
-    temperature = float(settings["temperature_K"])
-    every = int(settings["dump_every"])
-    simulation = Simulation(
-        ensemble=settings["ensemble"],
-        temperature_K=temperature,
-        pressure_GPa=float(settings["pressure_GPa"]),
-        timestep_fs=float(settings["timestep_fs"]),
-        steps=int(settings["steps"]),
-        dump_every=every,
-        thermo_every=THERMO_EVERY,
-        seed=int(settings["seed"]),
-        restart_every=int(settings["restart_every"]),
-        deviation_every=every,
-        max_temperature_K=temperature_limit(temperature),
-    )
-    return Job(atoms, models, type_map, simulation, int(settings["equilibration_steps"]), melt)
-
-
-def run_record(atoms: Atoms, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of ``run.json`` that is known before the run."""
-    timestep = float(settings["timestep_fs"])
-    return {
-        **{key: settings[key] for key in ("system", "temperature_K", "pressure_GPa", "ensemble", "replica", "seed")},
-        "trajectory": settings.get("trajectory"),
-        "timestep_fs": timestep,
-        "dump_every_fs": settings["dump_every"] * timestep,
-        "steps": settings["steps"],
-        "equilibration_steps": settings["equilibration_steps"],
-        "n_atoms": len(atoms),
-        "composition": dict(sorted(Counter(atoms.get_chemical_symbols()).items())),
-    }
+    """Return the run that a ``task.json`` describes; with ``melt`` it stops when the host framework melts."""
+    return Job(atoms, models, type_map, Simulation.of(task), task.equilibration_steps, melt, potential)

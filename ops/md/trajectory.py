@@ -1,4 +1,4 @@
-"""Reading what LAMMPS writes: frames of a dump, also of one that still grows, and the numbers of a log."""
+"""Readers of LAMMPS output: frames of a dump that may still be growing, and the numbers in a log."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Frame:
 
 
 class DumpReader:
-    """Reads complete frames of a dump that may still grow, as raw text or parsed."""
+    """Reads complete frames of a dump that may still be growing, as raw text or parsed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield step and text of each frame that is complete and was not yielded before."""
+        """Yield step and text of each complete frame that was not yielded before."""
         if not self.path.exists():
             return
         with self.path.open("rb") as stream:
@@ -65,26 +65,26 @@ class DumpReader:
                 yield int(block[len(_MARK) : block.index(b"\n", len(_MARK))]), block
 
     def frames(self) -> Iterator[Frame]:
-        """Yield each frame that is complete and was not yielded before."""
+        """Yield each complete frame that was not yielded before."""
         for _, block in self.blocks():
             yield parse_frame(block)
 
 
 def _next_block(stream: BinaryIO) -> bytes | None:
-    """Return the text of the next frame, or None when the rest of the file is not a complete one."""
+    """Return the text of the next frame, or None if the rest of the file is not a complete frame."""
     head = _lines(stream, 9)
     if head is None:
         return None
     if head[0] != _MARK or (not head[3].isdigit() and not head[3].strip().isdigit()):
-        raise FatalError(f"not a LAMMPS dump: found {head[0][:40]!r} where a frame should begin")
+        raise FatalError(f"not a LAMMPS dump: found {head[0][:40]!r} where a frame should start")
     body = _lines(stream, int(head[3]))
     return None if body is None else b"".join(head + body)
 
 
 def _lines(stream: BinaryIO, count: int) -> list[bytes] | None:
-    """Return the next lines, or None at the first that is not complete.
+    """Return the next lines, or None at the first incomplete one.
 
-    LAMMPS writes on meanwhile: a line that is cut off (or not there) may be followed by complete ones a moment later.
+    LAMMPS keeps writing: a line that is cut off (or missing) may be followed by complete ones a moment later.
     """
     lines = []
     for _ in range(count):
@@ -96,7 +96,7 @@ def _lines(stream: BinaryIO, count: int) -> list[bytes] | None:
 
 
 def parse_frame(block: bytes) -> Frame:
-    """Return the frame that the text of one dump snapshot holds."""
+    """Return the frame in the text of one dump snapshot."""
     head = block.split(b"\n", 9)
     step, count = int(head[1]), int(head[3])
     bounds = np.array([line.split() for line in head[5:8]], dtype=float)
@@ -118,7 +118,7 @@ def _cell(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array([[lx, 0.0, 0.0], [xy, ly, 0.0], [xz, yz, lz]]), low
 
 
-def read_frames(path: Path) -> Iterator[Frame]:
+def read_dump(path: Path) -> Iterator[Frame]:
     """Yield the frames of a finished dump.
 
     Raises
@@ -132,9 +132,9 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 def read_thermo(log: Path) -> list[list[dict[str, float]]]:
-    """Return the thermo tables of a LAMMPS log, one list of rows for each run that it holds.
+    """Return the thermo tables of a LAMMPS log, one list of rows for each run in it.
 
-    A line cut off by a kill is left out. Numbers that are not finite stay: they tell of an explosion.
+    Lines cut off by a kill are skipped. Numbers that are not finite are kept: they indicate an explosion.
     """
     tables: list[list[dict[str, float]]] = []
     inside = False
@@ -165,7 +165,7 @@ def last_error(log: Path) -> str:
 
 
 def loop_speed(log: Path, *, skip: int = 0) -> float | None:
-    """Return the steps per second of the segments in a LAMMPS log, or None when none of them ended.
+    """Return the steps per second of the segments in a LAMMPS log, or None if none of them ended.
 
     Parameters
     ----------

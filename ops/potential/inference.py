@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.data.npy import Frames
+from dpa_sse.ops.results.model import ModelInfo
 
 
 def open_model(path: Path, branch: str | None = None) -> Any:
@@ -35,8 +35,8 @@ def open_model(path: Path, branch: str | None = None) -> Any:
 
 def branch_of(model: Path) -> str | None:
     """Return the branch of a multi-task model that its model folder names; None for a model with one task."""
-    info = model.parent / "model.json"
-    return read_json(info).get("branch") if info.is_file() else None
+    info = ModelInfo.read_if_there(model.parent)
+    return info.branch if info else None
 
 
 def limit_deepmd_threads() -> None:

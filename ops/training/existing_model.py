@@ -1,4 +1,4 @@
-"""A model that exists already, instead of pre-training: checked, frozen and put into a model folder."""
+"""An existing model instead of pre-training: checked, frozen and put into a model folder."""
 
 from __future__ import annotations
 
@@ -8,69 +8,63 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.core.files import atomic_path, read_json, write_json
+from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.tools import run_tool
-from dpa_sse.ops.training.train import WORK, child_environment, deepmd_version, resolve_model
+from dpa_sse.ops.results.model import ModelInfo
+from dpa_sse.ops.results.training import AdoptTask, ChildError
+from dpa_sse.ops.training.job import resolve_model
+from dpa_sse.ops.training.train import WORK, child_environment, deepmd_version
 
 
-def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: str = "") -> dict[str, Any]:
-    """Make a model folder of a checkpoint, or of deepmd's built-in model of that name.
+def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: str = "") -> ModelInfo:
+    """Make a model folder from a checkpoint, or from DeePMD-kit's built-in model of that name.
 
     Parameters
     ----------
     model : Path or str
         Checkpoint (.pt), or a built-in name such as ``DPA-3.1-3M``.
     type_map : sequence of str
-        Elements of the project; the model must know all of them. Where its own order or number of elements differs,
-        fine-tuning rearranges them.
+        Elements of the project; the model must know all of them. Fine-tuning rearranges them if the order or number
+        of its elements differs.
     out : Path
         Model folder: ``model.pt``, ``model.pth`` (frozen), ``model.json``.
     branch : str
-        Branch of a multi-task model that is frozen; its first one by default.
+        Branch of a multi-task model to freeze; the first one by default.
 
     Returns
     -------
-    dict
-        The content of ``model.json``.
+    ModelInfo
 
     Raises
     ------
     InputError
-        Missing, no PyTorch checkpoint of deepmd, or without one of the elements.
+        The file is missing, is not a PyTorch checkpoint of DeePMD-kit, or does not know one of the elements.
     """
-    if (out / "model.json").is_file():
-        return dict(read_json(out / "model.json"))
+    if (done := ModelInfo.read_if_there(out)) is not None:
+        return done
     source = resolve_model(model)
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
-    (work / "error.json").unlink(missing_ok=True)
-    task = {"model": str(source.resolve()), "type_map": list(type_map), "branch": branch}
-    write_json(work / "adopt.json", task)
-    argv: list[str | Path] = [sys.executable, "-m", __name__, (work / "adopt.json").resolve()]
+    ChildError.path_in(work).unlink(missing_ok=True)
+    AdoptTask(model=str(source.resolve()), type_map=tuple(type_map), branch=branch).write(work)
+    argv: list[str | Path] = [sys.executable, "-m", __name__, AdoptTask.path_in(work).resolve()]
     try:
         run_tool(argv, out / "adopt.log", work, env=child_environment())
     except FatalError as error:
-        if (report := work / "error.json").is_file():
-            raise InputError(f"{model}: {read_json(report)['message']}") from error
+        if (found := ChildError.read_if_there(work)) is not None:
+            raise InputError(f"{model}: {found.message}") from error
         raise
-    result = {**read_json(work / "adopted.json"), "preset": None, "adopted": str(Path(model).name),
-              "steps": None, "seed": None, "deepmd_version": deepmd_version()}
-    write_json(out / "model.json", result)
-    return result
+    info = ModelInfo.read(work).model_copy(update={"adopted": Path(model).name, "deepmd_version": deepmd_version()})
+    info.write(out)
+    return info
 
 
-def describe(state: dict[str, Any], branch: str) -> tuple[dict[str, Any], str | None]:
-    """Return what ``model.json`` says about a checkpoint, and the branch to freeze (None: only one).
-
-    Raises
-    ------
-    InputError
-        Not a checkpoint of deepmd, or no such branch.
-    """
+def _describe(state: dict[str, Any], branch: str) -> ModelInfo:
+    """Return the description of a checkpoint, with the branch to freeze (None if there is only one)."""
     try:
         params = state["_extra_state"]["model_params"]
     except (KeyError, TypeError) as error:
-        raise InputError("this file is no PyTorch checkpoint of DeePMD-kit (model_params is missing)") from error
+        raise InputError("not a PyTorch checkpoint of DeePMD-kit (model_params is missing)") from error
     head = None
     if "model_dict" in params:
         known = list(params["model_dict"])
@@ -82,40 +76,40 @@ def describe(state: dict[str, Any], branch: str) -> tuple[dict[str, Any], str | 
 
     cutoffs = cutoffs_of(params)
     prefix = f"model.{head or 'Default'}."
-    return {
-        "type_map": list(params["type_map"]),
-        "descriptor": params.get("descriptor", {}).get("type", params.get("type")),
-        "branch": head,
-        "rcut_A": max(cutoffs) if cutoffs else None,
-        "n_parameters": sum(v.numel() for k, v in state.items() if k.startswith(prefix) and hasattr(v, "numel")),
-    }, head
+    return ModelInfo(
+        type_map=tuple(params["type_map"]),
+        descriptor=params.get("descriptor", {}).get("type", params.get("type")),
+        branch=head,
+        rcut_A=max(cutoffs) if cutoffs else None,
+        n_parameters=sum(v.numel() for k, v in state.items() if k.startswith(prefix) and hasattr(v, "numel")),
+    )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Child process: read, check, copy and freeze (torch is not loaded into the parent)."""
+    """Child process: read, check, copy and freeze, so that torch is not loaded into the parent."""
     task_file = Path(argv[1])
     work, out = task_file.parent, task_file.parent.parent
-    task = read_json(task_file)
+    task = AdoptTask.read(task_file)
     import torch
 
     try:
         try:
-            state = torch.load(task["model"], map_location="cpu", weights_only=True)
+            state = torch.load(task.model, map_location="cpu", weights_only=True)
         except Exception as error:  # zip, pickle and torch errors alike: not a checkpoint
-            raise InputError(f"can not be read as a PyTorch checkpoint ({type(error).__name__})") from error
-        info, head = describe(state.get("model", state) if isinstance(state, dict) else {}, task["branch"])
-        if unknown := [name for name in task["type_map"] if name not in info["type_map"]]:
-            raise InputError(f"the model does not know {', '.join(unknown)}; it knows {', '.join(info['type_map'])}")
+            raise InputError(f"cannot be read as a PyTorch checkpoint ({type(error).__name__})") from error
+        info = _describe(state.get("model", state) if isinstance(state, dict) else {}, task.branch)
+        if unknown := [name for name in task.type_map if name not in info.type_map]:
+            raise InputError(f"the model does not know {', '.join(unknown)}; it knows {', '.join(info.type_map)}")
     except InputError as error:
-        write_json(work / "error.json", {"kind": "InputError", "message": str(error)})
+        ChildError(kind="InputError", message=str(error)).write(work)
         return 1
     with atomic_path(out / "model.pt") as temporary:
-        temporary.write_bytes(Path(task["model"]).read_bytes())
+        temporary.write_bytes(Path(task.model).read_bytes())
     from deepmd.pt.entrypoints.main import freeze
 
-    freeze(model=str(out / "model.pt"), output=str(work / "frozen.pth"), head=head)
+    freeze(model=str(out / "model.pt"), output=str(work / "frozen.pth"), head=info.branch)
     (work / "frozen.pth").replace(out / "model.pth")
-    write_json(work / "adopted.json", info)
+    info.write(work)
     return 0
 
 

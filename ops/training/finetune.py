@@ -4,109 +4,139 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import atomic_path, read_json, write_json
+from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.npy import read_frames, split_systems
 from dpa_sse.ops.potential.inference import branch_of
+from dpa_sse.ops.results.model import ChosenFrames, LearningRates, ModelInfo, Variant
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
+from dpa_sse.ops.training.job import FineTune, SameNetwork, Start, TrainJob
 from dpa_sse.ops.training.presets import training_input
-from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
+from dpa_sse.ops.training.settings import FinetuneSettings, ResolvedTraining
 from dpa_sse.ops.training.train import train_model
 
-Strategy = Literal["naive", "replay", "from_scratch"]
-# Weights that are right already want smaller steps; with the schedule of the pre-training, or with one that falls to
-# 1e-5, a fine-tuning of 200 steps on 20 frames of Li6PS5Br ended with larger errors.
+# Trained weights require smaller steps; with the schedule of the pre-training, or with one that decays to 1e-5, a
+# fine-tuning of 200 steps on 20 frames of Li6PS5Br ended with larger errors.
 RATE_SHARE = 0.6
 LABELS = ("energy", "force", "virial")
 
 
-def finetune_model(
-    pretrained: Path,
-    strategy: Strategy,
-    settings: FinetuneSettings,
-    pretrain: TrainSettings,
-    dataset: Path,
-    type_map: Sequence[str],
-    seed: int,
-    out: Path,
-    *,
-    base_dataset: Path | None = None,
-    base_dir: Path | None = None,
-    model_branch: str | None = None,
-) -> dict[str, Any]:
-    """Adapt a pre-trained model to a new compound, or train its network from scratch on the same frames.
+@dataclass(frozen=True)
+class Adaptation:
+    """A network to be adapted to a new compound.
 
-    All strategies see the same frames of the new compound for the same number of steps, and start with the learning
-    rate that suits them: fine-tuning with that of ``settings`` (0.6 of the preset's by default), the network from
-    scratch with that of its own preset, which serves random weights better.
+    Fine-tuning and training from scratch see the same frames of the new compound for the same number of steps, and
+    start with the learning rate that suits them: fine-tuning with that of ``settings`` (0.6 of the preset's by
+    default), the network from scratch with that of its own preset, which serves random weights better.
 
-    Parameters
+    Attributes
     ----------
     pretrained : Path
         Checkpoint (.pt) of the pre-trained model.
-    strategy : {"naive", "replay", "from_scratch"}
-        ``replay`` mixes in frames of ``base_dataset``, half of the steps; ``from_scratch`` uses only the network of
-        ``pretrained``, not its weights.
+    pretrain : ResolvedTraining
+        Settings of the pre-training: loss and schedule are taken from them.
     settings : FinetuneSettings
         Frames, steps, learning rates.
-    pretrain : TrainSettings
-        Preset of the pre-trained model: loss and schedule come from it.
     dataset : Path
         Data set of the new compound; its ``train`` split is used.
     type_map : sequence of str
         Elements of the project.
     seed : int
         Seed of the project.
+    model_branch : str, optional
+        Branch of a multi-task pre-trained model; by default the one in its ``model.json``.
+    """
+
+    pretrained: Path
+    pretrain: ResolvedTraining
+    settings: FinetuneSettings
+    dataset: Path
+    type_map: Sequence[str]
+    seed: int
+    model_branch: str | None = None
+
+    @property
+    def branch(self) -> str:
+        """Branch of the pre-trained model; empty for a model with one task."""
+        return (branch_of(self.pretrained) if self.model_branch is None else self.model_branch) or ""
+
+    def input(self, variant: Variant, systems: Sequence[Path]) -> DeepmdInput:
+        """Return the training input for the chosen frames, with the learning rates of the preset."""
+        given = {key: getattr(self.pretrain, key) for key in ResolvedTraining.model_fields}
+        train = ResolvedTraining(**{**given, "steps": self.settings.steps})
+        return training_input(train, self.type_map, systems, [], derive_seed(self.seed, "finetune", variant))
+
+
+def fine_tune(job: Adaptation, out: Path, *, replay_from: Path | None = None) -> ModelInfo:
+    """Fine-tune the pre-trained model on the new compound.
+
+    Parameters
+    ----------
+    job : Adaptation
     out : Path
-        Model folder; ``data/`` in it holds the chosen frames.
-    base_dataset : Path, optional
-        Data of the pre-training, for ``replay``.
-    base_dir : Path, optional
-        Folder that a file name in ``pretrain.preset`` refers to.
-    model_branch : str
-        Branch of a multi-task pre-trained model; the one that its ``model.json`` names by default.
+        Model folder; ``data/`` in it contains the chosen frames.
+    replay_from : Path, optional
+        Data set of the pre-training; its frames make up half of the steps (strategy ``replay``).
 
     Returns
     -------
-    dict
-        The content of ``model.json`` with ``strategy``, ``frames`` and ``learning_rate``.
+    ModelInfo
+
+    Raises
+    ------
+    InputError
+        A data set has no training frames, or see :func:`dpa_sse.ops.training.train.train_model`.
+    FatalError, TransientError
+        See :func:`dpa_sse.ops.training.train.train_model`.
     """
-    systems = choose_frames(dataset, settings.frames, type_map, out / "data" / "new")
-    n_new = len(systems)
-    if strategy == "replay":
-        if base_dataset is None:
-            raise InputError("fine-tuning with replay needs the data of the pre-training, none was given")
-        systems += choose_frames(base_dataset, settings.replay_frames, type_map, out / "data" / "replay")
-    train = TrainSettings(**{key: getattr(pretrain, key) for key in TrainSettings.model_fields})
-    train = train.model_copy(update={"steps": settings.steps})
-    data = training_input(train, type_map, systems, [], derive_seed(seed, "finetune", strategy), base_dir)
-    if strategy != "from_scratch":
-        _set_rates(data["learning_rate"], settings)
-    if len(systems) > n_new:
-        data["training"]["training_data"]["auto_prob"] = (
-            f"prob_sys_size;0:{n_new}:0.5;{n_new}:{len(systems)}:0.5"
-        )
-    branch = branch_of(pretrained) if model_branch is None else model_branch
-    scratch = strategy == "from_scratch"
-    result = train_model(
-        data, out, preset=train.preset, seed=derive_seed(seed, "finetune", strategy), model_branch=branch or "",
-        finetune=None if scratch else pretrained, network_of=pretrained if scratch else None,
-    )
-    rate = data["learning_rate"]
-    result |= {
-        "strategy": strategy,
-        "frames": sum(len(_positions(system)) for system in systems[:n_new]),
-        "replay_frames": sum(len(_positions(system)) for system in systems[n_new:]),
-        "learning_rate": {"start_lr": rate["start_lr"], "stop_lr": rate.get("stop_lr")},
-    }
-    write_json(out / "model.json", result)
-    return result
+    variant: Variant = "naive" if replay_from is None else "replay"
+    new = choose_frames(job.dataset, job.settings.frames, job.type_map, out / "data" / "new")
+    replay = []
+    if replay_from is not None:
+        replay = choose_frames(replay_from, job.settings.replay_frames, job.type_map, out / "data" / "replay")
+    data = job.input(variant, [*new, *replay])
+    _set_rates(data.section("learning_rate"), job.settings)
+    if replay:
+        n_new, n_all = len(new), len(new) + len(replay)
+        data.section("training")["training_data"]["auto_prob"] = f"prob_sys_size;0:{n_new}:0.5;{n_new}:{n_all}:0.5"
+    return _train(job, variant, data, FineTune(job.pretrained, job.branch), (new, replay), out)
+
+
+def train_from_scratch(job: Adaptation, out: Path) -> ModelInfo:
+    """Train the network of the pre-trained model, but with random weights, on the same frames.
+
+    Parameters, result and errors are those of :func:`fine_tune`.
+    """
+    new = choose_frames(job.dataset, job.settings.frames, job.type_map, out / "data" / "new")
+    data = job.input("from_scratch", new)
+    return _train(job, "from_scratch", data, SameNetwork(job.pretrained, job.branch), (new, []), out)
+
+
+def _train(
+    job: Adaptation, variant: Variant, data: DeepmdInput, start: Start, systems: tuple[list[Path], list[Path]],
+    out: Path,
+) -> ModelInfo:
+    """Train, and record frames and learning rates in ``model.json``; ``systems`` are the new and the replayed ones."""
+    seed = derive_seed(job.seed, "finetune", variant)
+    trained = train_model(TrainJob(data, start, preset=job.pretrain.preset, seed=seed), out)
+    frames, replay_frames = (sum(len(_positions(system)) for system in part) for part in systems)
+    rate = data.section("learning_rate")
+    info = trained.model_copy(update={
+        "strategy": variant,
+        "frames": frames,
+        "replay_frames": replay_frames,
+        "learning_rate": LearningRates(start_lr=rate["start_lr"], stop_lr=rate.get("stop_lr")),
+    })
+    info.write(out)
+    return info
 
 
 def _set_rates(rate: dict[str, Any], settings: FinetuneSettings) -> None:
@@ -120,21 +150,27 @@ def _set_rates(rate: dict[str, Any], settings: FinetuneSettings) -> None:
 
 
 def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path) -> list[Path]:
-    """Write ``count`` training frames of a data set, spread evenly over its trajectories, as deepmd/npy folders.
+    """Write ``count`` training frames of a data set, evenly spaced along its trajectories, as deepmd/npy folders.
 
-    Evenly spaced frames of a trajectory are less alike than random ones. All frames are taken when there are fewer.
+    Evenly spaced frames of a trajectory are less alike than random ones. All frames are taken if there are fewer.
 
     Returns
     -------
     list of Path
-        The written folders, one for each folder of the data set that gave a frame.
+        The written folders, one for each folder of the data set with a chosen frame.
+
+    Raises
+    ------
+    InputError
+        The data set has no training frames.
     """
     sources = split_systems(dataset, "train")
     lengths = [len(_positions(source)) for source in sources]
     if not sum(lengths):
         raise InputError(f"{dataset}: no training frames to fine-tune on")
     chosen = np.unique(np.linspace(0, sum(lengths) - 1, min(count, sum(lengths))).round().astype(int))
-    if (out / "chosen.json").is_file() and read_json(out / "chosen.json")["frames"] == chosen.tolist():
+    record = ChosenFrames(frames=tuple(chosen.tolist()), of=sum(lengths))
+    if ChosenFrames.read_if_there(out) == record:
         return split_systems(out)
     if out.exists():
         shutil.rmtree(out)
@@ -144,7 +180,7 @@ def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path)
         if len(own):
             _write_frames(source, own, type_map, out / f"{number:03d}.{source.name}")
         first += length
-    write_json(out / "chosen.json", {"frames": chosen.tolist(), "of": sum(lengths)})
+    record.write(out)
     return split_systems(out)
 
 

@@ -1,4 +1,4 @@
-"""What deepmd would refuse in a training input, found before anything is computed."""
+"""What DeePMD-kit would reject in a training input, found before anything is computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.training.presets import apply_overrides, load_preset, preset_names, set_given
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
+from dpa_sse.ops.training.presets import load_preset, preset_names
 from dpa_sse.ops.training.settings import TrainSettings
 
 DPA2_PARTS = ("repinit", "repformer")
@@ -20,7 +21,7 @@ _UNKNOWN = re.compile(r"undefined key `([^`]*)` is not allowed in strict mode\.?
 def input_faults(
     settings: TrainSettings, type_map: Sequence[str], base_dir: Path | None = None
 ) -> list[tuple[str, str]]:
-    """Return all that is wrong with the overrides of a training, or with a preset of the user's own.
+    """Return everything that is wrong with the overrides of a training, or with your own preset.
 
     Parameters
     ----------
@@ -34,9 +35,9 @@ def input_faults(
     Returns
     -------
     list of tuple
-        The override at fault (its dotted key; empty: the preset itself) and what is wrong. Nothing for a preset of the
-        package without overrides, which is sound: deepmd is imported for others only. Nothing about a preset that can
-        not be read, which :func:`dpa_sse.ops.training.presets.check_preset` reports.
+        The override at fault (its dotted key; empty for the preset itself) and what is wrong. Empty for a preset of the
+        package without overrides, which is valid: DeePMD-kit is imported for others only. Empty also for a preset that
+        cannot be read, which :func:`dpa_sse.ops.training.presets.check_preset` reports.
     """
     if not settings.overrides and settings.preset in preset_names():
         return []
@@ -44,12 +45,12 @@ def input_faults(
         preset = load_preset(settings.preset, base_dir)
     except InputError:
         return []
-    preset["model"]["type_map"] = list(type_map)
-    set_given(preset, settings)
+    preset.section("model")["type_map"] = list(type_map)
+    preset = preset.with_given(settings)
     faults: list[tuple[str, str]] = []
     left = dict(settings.overrides)
     while found := _first_fault(preset, left):
-        # deepmd stops at the first fault: the override is to blame without which that fault is gone
+        # DeePMD-kit stops at the first fault: to blame is the override without which that fault disappears
         named = sorted(left, key=lambda key: key.split(".")[-1] not in found)
         culprit = next((key for key in named if _first_fault(preset, _without(left, key)) != found), "")
         faults.append((culprit, found))
@@ -63,26 +64,26 @@ def _without(overrides: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in overrides.items() if name != key}
 
 
-def _first_fault(preset: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
-    """Return the first thing wrong with a preset and its overrides, empty for none."""
+def _first_fault(preset: DeepmdInput, overrides: Mapping[str, Any]) -> str:
+    """Return the first fault of a preset with overrides, empty if there is none."""
     try:
-        data = apply_overrides(preset, overrides)
+        data = preset.with_overrides(overrides)
     except InputError as error:
         return str(error).removeprefix("overrides: ")
-    training = data["training"]
+    training = data.section("training")
     training.pop("validation_data", None)
     own = training.get("training_data") or {}
     if isinstance(own, dict):
-        training["training_data"] = {**own, "systems": ["data"]}  # the pipeline gives them
+        training["training_data"] = {**own, "systems": ["data"]}  # the pipeline sets them
     try:
         problems = validate_input(data)
-    except ImportError:  # to plan, or to write a workflow for a cluster, takes no deepmd
+    except ImportError:  # planning and rendering work without DeePMD-kit
         problems = []
-    return next(iter([*problems, *_cutoff_faults(data["model"], "model")]), "")
+    return next(iter([*problems, *_cutoff_faults(data.section("model"), "model")]), "")
 
 
 def _cutoff_faults(node: Any, place: str) -> Iterator[str]:
-    """Yield cutoff radii that deepmd's argument check lets through and its networks refuse or choke on."""
+    """Yield cutoff radii that DeePMD-kit's argument check accepts and its networks do not."""
     if isinstance(node, list):
         for index, item in enumerate(node):
             yield from _cutoff_faults(item, f"{place}.{index}")
@@ -106,24 +107,24 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def validate_input(data: Mapping[str, Any]) -> list[str]:
-    """Return the problem that deepmd's own argument check finds first, in a list (imports deepmd)."""
+def validate_input(data: DeepmdInput) -> list[str]:
+    """Return the first problem that DeePMD-kit's argument check finds, in a list (imports deepmd)."""
     from deepmd.utils.argcheck import normalize
     from deepmd.utils.compat import update_deepmd_input
 
     try:
-        normalize(update_deepmd_input(copy.deepcopy(dict(data)), warning=False))
+        normalize(update_deepmd_input(copy.deepcopy(data.data), warning=False))
     except Exception as error:  # dargs raises many classes; each message is for the user
         return [_refusal(" ".join(str(error).split()))]
     return []
 
 
 def _refusal(message: str) -> str:
-    """Return a message of deepmd's argument check in the words of the other problems."""
+    """Return a message of DeePMD-kit's argument check in the wording of the other problems."""
     place = _PLACE.match(message)
     where = place[1].replace("/", ".") if place else ""
     text = message[place.end() :] if place else message
     if unknown := _UNKNOWN.search(text):
         hint = f" - did you mean '{unknown[2]}'?" if unknown[2] else ""
-        return f"deepmd knows no key '{unknown[1]}'{f' in {where}' if where else ''}{hint}"
-    return f"deepmd refuses {where or 'the training input'}: {text}"
+        return f"DeePMD-kit has no key '{unknown[1]}'{f' in {where}' if where else ''}{hint}"
+    return f"DeePMD-kit refuses {where or 'the training input'}: {text}"

@@ -1,10 +1,10 @@
-"""How many neighbours the data has, and whether a network's lists (`sel`, `nsel`) can hold them."""
+"""Number of neighbours in the data, and whether the neighbour lists of a network (`sel`, `nsel`) can hold them."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.npy import read_frames, split_systems
+from dpa_sse.ops.results.model import CutoffNeighbours, NeighbourCounts
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
 
 MARGIN = 1.1
 
 
 def neighbour_counts(
     dataset: Path | Sequence[Path], cutoffs: Sequence[float], type_map: Sequence[str], split: str | None = None
-) -> dict[str, Any]:
+) -> NeighbourCounts:
     """Count the neighbours of every atom of every frame.
 
     Parameters
@@ -35,9 +37,12 @@ def neighbour_counts(
 
     Returns
     -------
-    dict
-        ``{"type_map", "minimum_distance_A", "cutoffs": {"6": {"total": 52, "per_type": [24, 4, ...]}}}``: the largest
-        number around any atom, of all elements together and of each element.
+    NeighbourCounts
+
+    Raises
+    ------
+    InputError
+        No frame has neighbours within the largest cutoff.
     """
     systems = split_systems(dataset, split) if isinstance(dataset, Path) else list(dataset)
     radii = sorted({float(radius) for radius in cutoffs})
@@ -53,13 +58,14 @@ def neighbour_counts(
             per_type = np.maximum(per_type, counts.max(axis=1))
     if not math.isfinite(nearest):
         raise InputError(f"no frame with neighbours within {radii[-1]:g} A in {', '.join(map(str, systems))}")
-    return {
-        "type_map": list(type_map),
-        "minimum_distance_A": nearest,
-        "cutoffs": {
-            f"{radius:g}": {"total": int(total[i]), "per_type": per_type[i].tolist()} for i, radius in enumerate(radii)
+    return NeighbourCounts(
+        type_map=tuple(type_map),
+        minimum_distance_A=nearest,
+        cutoffs={
+            f"{radius:g}": CutoffNeighbours(total=int(total[i]), per_type=tuple(per_type[i].tolist()))
+            for i, radius in enumerate(radii)
         },
-    }
+    )
 
 
 def _frame_counts(frames: Any, index: int, radii: Sequence[float], n_types: int) -> tuple[NDArray[np.int_], float]:
@@ -70,7 +76,7 @@ def _frame_counts(frames: Any, index: int, radii: Sequence[float], n_types: int)
     one_hot = np.eye(n_types)[types]
     counts = np.zeros((len(radii), len(types), n_types))
     nearest = math.inf
-    # |r|^2 = |a|^2 + |b|^2 - 2 a.b would be faster, but loses digits just where the minimum is taken
+    # |r|^2 = |a|^2 + |b|^2 - 2 a.b would be faster, but loses digits where the minimum is taken
     for shift in _images(cell, radii[-1]):
         squared = ((wrapped[:, None, :] - (wrapped + shift @ cell)[None, :, :]) ** 2).sum(axis=2)
         if not shift.any():
@@ -89,79 +95,100 @@ def _images(cell: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.flo
     yield from (np.array([i, j, k], dtype=float) for i in ranges[0] for j in ranges[1] for k in ranges[2])
 
 
-def selections(model: Mapping[str, Any]) -> list[tuple[dict[str, Any], str, float, bool]]:
-    """Return the neighbour lists of a network: (its part of the input, key, cutoff in Angstrom, per element).
+@dataclass(frozen=True)
+class NeighbourList:
+    """A neighbour list of a network.
 
-    An empty list means that the descriptor is not known here; deepmd then only warns.
+    Attributes
+    ----------
+    node : dict
+        Part of the training input that has its length.
+    key : str
+        Name of the length, e.g. ``sel``.
+    cutoff_A : float
+    per_element : bool
+        The length is given for each element.
     """
-    found: list[tuple[dict[str, Any], str, float, bool]] = []
+
+    node: dict[str, Any]
+    key: str
+    cutoff_A: float
+    per_element: bool
+
+
+def _neighbour_lists(model: Mapping[str, Any]) -> list[NeighbourList]:
+    """Return the neighbour lists of a network.
+
+    An empty list means that the type of the descriptor is not known here; DeePMD-kit then only warns.
+    """
+    found: list[NeighbourList] = []
     descriptor = model.get("descriptor", {})
     for node in descriptor.get("list", [descriptor]):
         kind = node.get("type")
         if kind in ("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at"):
-            found.append((node, "sel", float(node["rcut"]), True))
+            found.append(NeighbourList(node, "sel", float(node["rcut"]), per_element=True))
         elif kind in ("se_atten", "dpa1", "se_atten_v2", "se_e3_tebd"):
-            found.append((node, "sel", float(node["rcut"]), False))
+            found.append(NeighbourList(node, "sel", float(node["rcut"]), per_element=False))
         elif kind == "dpa2":
             repinit, repformer = node["repinit"], node["repformer"]
             found += [
-                (repinit, "nsel", float(repinit["rcut"]), False),
-                (repformer, "nsel", float(repformer["rcut"]), False),
+                NeighbourList(part, "nsel", float(part["rcut"]), per_element=False) for part in (repinit, repformer)
             ]
             if repinit.get("use_three_body"):
-                found.append((repinit, "three_body_sel", float(repinit.get("three_body_rcut", 4.0)), False))
+                cutoff = float(repinit.get("three_body_rcut", 4.0))
+                found.append(NeighbourList(repinit, "three_body_sel", cutoff, per_element=False))
         elif kind == "dpa3" and (repflow := node.get("repflow")):
             found += [
-                (repflow, f"{edge}_sel", float(repflow.get(f"{edge}_rcut", default)), False)
+                NeighbourList(repflow, f"{edge}_sel", float(repflow.get(f"{edge}_rcut", default)), per_element=False)
                 for edge, default in (("e", 6.0), ("a", 4.0))
             ]
     return found
 
 
+# foreign: the section `model` of DeePMD-kit's input, or of a checkpoint
 def cutoffs_of(model: Mapping[str, Any]) -> list[float]:
-    """Return the cutoffs (Angstrom) of all neighbour lists of a network."""
-    return sorted({radius for _, _, radius, _ in selections(model)})
+    """Return the cutoff radii of all neighbour lists of a network, Angstrom."""
+    return sorted({one.cutoff_A for one in _neighbour_lists(model)})
 
 
-def fit_selection(
-    data: Mapping[str, Any], counts: Mapping[str, Any], widen: bool
-) -> tuple[dict[str, Any], list[str]]:
+def fit_neighbour_lists(
+    data: DeepmdInput, counts: NeighbourCounts, *, widen: bool
+) -> tuple[DeepmdInput, list[str]]:
     """Fit the neighbour lists of a training input to the data.
 
-    A list that would drop neighbours makes energy and forces wrong and discontinuous, and deepmd only warns.
+    A list that drops neighbours makes energy and forces wrong and discontinuous, and DeePMD-kit only warns.
 
     Parameters
     ----------
-    data : mapping
-        Training input with its ``model`` section.
-    counts : mapping
-        Result of `neighbour_counts` for the cutoffs of the network.
+    data : DeepmdInput
+    counts : NeighbourCounts
+        For the cutoffs of the network.
     widen : bool
-        Lists that are too short get the number in the data and 10 %; else they are refused. ``auto`` and
-        ``auto:1.2`` are always replaced with numbers.
+        Lists that are too short get the number in the data plus 10 %; else they are an error. ``auto`` and
+        ``auto:1.2`` are always replaced by numbers.
 
     Returns
     -------
-    tuple of dict and list of str
-        The input with numbers, and one message for each list that was too short.
+    tuple of DeepmdInput and list of str
+        The input with numbers, and a message for each list that was too short.
 
     Raises
     ------
     InputError
-        A list would drop neighbours and ``widen`` is false.
+        A list would drop neighbours and ``widen`` is false, or has a wrong number of elements.
     """
-    result = copy.deepcopy(dict(data))
+    result = data.copy()
     messages: list[str] = []
-    for node, key, radius, per_type in selections(result["model"]):
-        found = counts["cutoffs"][f"{radius:g}"]
-        needed = found["per_type"] if per_type else [found["total"]]
+    for one in _neighbour_lists(result.section("model")):
+        node, key, found = one.node, one.key, counts.within(one.cutoff_A)
+        needed = list(found.per_type) if one.per_element else [found.total]
         own = node.get(key, "auto")
         if isinstance(own, str):
             factor = float(own.partition(":")[2] or MARGIN)
             fitted = [_round_up(count * factor) for count in needed]
         else:
             given = list(own) if isinstance(own, list) else [own]
-            if not per_type:
+            if not one.per_element:
                 given = [sum(given)]
             if len(given) != len(needed):
                 raise InputError(f"{key} has {len(given)} numbers but the type map has {len(needed)} elements")
@@ -170,11 +197,11 @@ def fit_selection(
                 for value, count in zip(given, needed, strict=True)
             ]
             if fitted != given:
-                messages.append(_message(key, radius, given, needed, fitted, widen))
-        node[key] = fitted if per_type else fitted[0]
-    descriptor = result["model"].get("descriptor", {})
+                messages.append(_message(key, one.cutoff_A, given, needed, fitted, widen))
+        node[key] = fitted if one.per_element else fitted[0]
+    descriptor = result.section("model").get("descriptor", {})
     for node in descriptor.get("list", [descriptor]):
-        if node.get("type") == "dpa2":  # deepmd asserts that the first list is the longer one
+        if node.get("type") == "dpa2":  # DeePMD-kit requires the first list to be the longer one
             repinit, repformer = node["repinit"], node["repformer"]
             repinit["nsel"] = max(repinit["nsel"], repformer["nsel"] + 4)
     if messages and not widen:
@@ -191,5 +218,5 @@ def _message(key: str, radius: float, given: list[int], needed: list[int], fitte
 
 
 def _round_up(number: float) -> int:
-    """Return the next multiple of 4, as deepmd does, and at least 4: no element may become invisible."""
+    """Return the next multiple of 4, as DeePMD-kit does, and at least 4, so that no element becomes invisible."""
     return max(4, 4 * math.ceil(number / 4))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.results.model import Variant
 from dpa_sse.ops.results.status import TaskStatus, require_success
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
-from dpa_sse.ops.training.presets import lower_start_rate, preset_input, read_settings
-from dpa_sse.ops.training.settings import FinetuneSettings
+from dpa_sse.ops.training.job import FromScratch, InitModel, Start, TrainJob
+from dpa_sse.ops.training.presets import dataset_input
+from dpa_sse.ops.training.settings import FinetuneSettings, ResolvedPretraining, ResolvedTraining
+from dpa_sse.ops.training.train import train_model
+
+EVALUATION_NAMES: dict[Variant, str] = {
+    "naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch",
+}
+
+
+class TrainMemberSettings(TaskSettings):
+    """Settings of :class:`TrainMember`."""
+
+    train: ResolvedTraining
+    reuse_models: bool
+    reuse_steps: int | None
 
 
 class TrainMember(FanOutOP):
@@ -24,23 +39,29 @@ class TrainMember(FanOutOP):
     resource_class = "train"
     artifacts = ("training_data",)
     parameters = ("iteration",)
+    settings_class = TrainMemberSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: TrainMemberSettings, **inputs: Any) -> None:
         """Write a model folder."""
-        from dpa_sse.ops.training.train import train_model
-
         iteration, index = inputs["iteration"], inputs["index"]
-        seed = derive_seed(settings["seed"], "ensemble", iteration, index)
-        train = dict(settings["train"])
+        seed = derive_seed(settings.seed, "ensemble", iteration, index)
+        train = settings.train
         before = inputs["training_data"] / "models" / f"model.{index:03d}" / "model.pt"
-        init = before if settings["reuse_models"] and before.is_file() else None
-        if init is not None and settings["reuse_steps"]:
-            train["steps"] = settings["reuse_steps"]
-        data = preset_input(train, settings["type_map"], dataset_of(inputs["training_data"]), seed)
-        if init is not None:
-            lower_start_rate(data)
-        train_model(data, out, init_model=init, preset=train["preset"], seed=seed)
+        reuse = settings.reuse_models and before.is_file()
+        if reuse and settings.reuse_steps:
+            train = train.model_copy(update={"steps": settings.reuse_steps})
+        data = dataset_input(train, settings.type_map, dataset_of(inputs["training_data"]), seed)
+        start: Start = FromScratch()
+        if reuse:
+            start, data = InitModel(before), data.with_lower_start_rate()
+        train_model(TrainJob(data, start, preset=train.preset, seed=seed), out)
         TaskStatus(status="ok").write(out)
+
+
+class PretrainTaskSettings(TaskSettings):
+    """Settings of :class:`Pretrain`."""
+
+    pretrain: ResolvedPretraining
 
 
 class Pretrain(TaskOP):
@@ -49,56 +70,77 @@ class Pretrain(TaskOP):
     image = "deepmd"
     resource_class = "train"
     artifacts = ("training_data",)
+    settings_class = PretrainTaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: PretrainTaskSettings, **inputs: Any) -> None:
         """Write a model folder."""
-        from dpa_sse.ops.training.train import train_model
+        pretrain = settings.pretrain
+        seed = derive_seed(settings.seed, "pretrain")
+        data = dataset_input(pretrain, settings.type_map, dataset_of(inputs["training_data"]), seed)
+        train_model(TrainJob(data, preset=pretrain.preset, seed=seed, widen=pretrain.widen_nsel), out)
 
-        seed = derive_seed(settings["seed"], "pretrain")
-        pretrain = settings["pretrain"]
-        data = preset_input(pretrain, settings["type_map"], dataset_of(inputs["training_data"]), seed)
-        train_model(data, out, preset=pretrain["preset"], seed=seed, widen=pretrain["widen_nsel"])
+
+class AdoptModelSettings(TaskSettings):
+    """Settings of :class:`AdoptModel`: a file, or the name of a built-in model; and the branch to freeze."""
+
+    model: str
+    branch: str = ""
 
 
 class AdoptModel(TaskOP):
-    """A model that exists already, instead of pre-training."""
+    """An existing model, instead of pre-training."""
 
     image = "deepmd"
     artifacts = ("model?",)
+    settings_class = AdoptModelSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
-        """Write a model folder around the file, or around deepmd's built-in model of that name."""
+    def run(self, out: Path, settings: AdoptModelSettings, **inputs: Any) -> None:
+        """Write a model folder around the file, or around DeePMD-kit's built-in model of that name."""
         from dpa_sse.ops.training.existing_model import adopt_model
 
-        adopt_model(inputs["model"] or settings["model"], settings["type_map"], out, settings["branch"])
+        adopt_model(inputs["model"] or settings.model, settings.type_map, out, settings.branch)
+
+
+class TrainVariantSettings(TaskSettings):
+    """Settings of :class:`TrainVariant`; the index of a task selects one of ``variants``."""
+
+    finetune: FinetuneSettings
+    pretrain: ResolvedPretraining
+    variants: list[Variant]
 
 
 class TrainVariant(FanOutOP):
-    """The pre-trained model adapted to the new compound; and the same network from scratch."""
+    """The pre-trained model adapted to the new compound, and the same network from scratch."""
 
     image = "deepmd"
     resource_class = "train"
     artifacts = ("pretrained", "downstream", "training_data?")
+    settings_class = TrainVariantSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: TrainVariantSettings, **inputs: Any) -> None:
         """Write a model folder."""
-        from dpa_sse.ops.training.finetune import finetune_model
+        from dpa_sse.ops.training.finetune import Adaptation, fine_tune, train_from_scratch
 
-        base = inputs["training_data"]
-        with tempfile.TemporaryDirectory() as folder:
-            finetune_model(
-                inputs["pretrained"] / "model.pt",
-                settings["variants"][inputs["index"]],
-                FinetuneSettings(**settings["finetune"]),
-                read_settings(settings["pretrain"], Path(folder)),
-                dataset_of(inputs["downstream"]),
-                settings["type_map"],
-                settings["seed"],
-                out,
-                base_dataset=dataset_of(base) if base else None,
-            )
-        write_json(out / "model.json", {**read_json(out / "model.json"), "preset": settings["pretrain"]["preset"]})
+        job = Adaptation(
+            inputs["pretrained"] / "model.pt", settings.pretrain, settings.finetune, dataset_of(inputs["downstream"]),
+            settings.type_map, settings.seed,
+        )
+        variant = settings.variants[inputs["index"]]
+        if variant == "from_scratch":
+            train_from_scratch(job, out)
+        elif variant == "naive":
+            fine_tune(job, out)
+        else:
+            if not inputs["training_data"]:
+                raise InputError("fine-tuning with replay needs the data of the pre-training, none was given")
+            fine_tune(job, out, replay_from=dataset_of(inputs["training_data"]))
         TaskStatus(status="ok").write(out)
+
+
+class EvaluateVariantsSettings(TaskSettings):
+    """Settings of :class:`EvaluateVariants`: the variants in the order of their model folders."""
+
+    variants: list[Variant]
 
 
 class EvaluateVariants(TaskOP):
@@ -108,8 +150,9 @@ class EvaluateVariants(TaskOP):
     resource_class = "infer"
     artifacts = ("pretrained", "variants*", "downstream", "training_data?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
+    settings_class = EvaluateVariantsSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: EvaluateVariantsSettings, **inputs: Any) -> dict[str, float]:
         """Write a folder with ``evaluation.json`` per model."""
         from dpa_sse.ops.training.evaluate import evaluate
         from dpa_sse.ops.training.train import change_bias
@@ -118,13 +161,13 @@ class EvaluateVariants(TaskOP):
         if inputs["training_data"] and split_systems(dataset_of(inputs["training_data"]), "test"):
             evaluate(pretrained, dataset_of(inputs["training_data"]), "test", out, "pretrain")
         evaluate(pretrained, new, "test", out, "zero_shot")
-        frames = variant_folders(inputs["variants"], settings["variants"])
-        chosen = split_systems(next(iter(frames.values())) / "data" / "new")
+        folders = variant_folders(inputs["variants"], settings.variants)
+        chosen = split_systems(next(iter(folders.values())) / "data" / "new")
         change_bias(pretrained, chosen, out / "bias")
         evaluate(out / "bias" / "model.pt", new, "test", out, "zero_shot_bias")
-        names = {"naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch"}
         errors = [
-            evaluate(folder / "model.pt", new, "test", out, names[variant]) for variant, folder in frames.items()
+            evaluate(folder / "model.pt", new, "test", out, EVALUATION_NAMES[variant])
+            for variant, folder in folders.items()
         ]
         return {"force_mae_meV_A": errors[0]["force_mae_meV_A"]}
 
@@ -136,8 +179,9 @@ class EvaluatePretrained(TaskOP):
     resource_class = "infer"
     artifacts = ("pretrained", "training_data")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
+    settings_class = TaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> dict[str, float]:
         """Write ``pretrain/evaluation.json``."""
         from dpa_sse.ops.training.evaluate import evaluate
 
@@ -146,13 +190,13 @@ class EvaluatePretrained(TaskOP):
         return {"force_mae_meV_A": errors["force_mae_meV_A"]}
 
 
-def variant_folders(groups: list[Path], variants: list[str]) -> dict[str, Path]:
+def variant_folders(groups: list[Path], variants: list[Variant]) -> dict[Variant, Path]:
     """Return the model folder of each variant.
 
     Raises
     ------
     FatalError
-        When one of them failed; with its reason.
+        One of them failed; the message lists the reasons.
     """
     folders = results(groups)
     require_success(folders, 1.0, "training")

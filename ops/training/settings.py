@@ -31,6 +31,16 @@ class PretrainSettings(TrainSettings):
     widen_nsel: bool = Field(True, description="Widen `nsel`/`sel` that would drop neighbours (else refuse).")
 
 
+class ResolvedTraining(TrainSettings):
+    """Training settings of a task: the preset is included."""
+
+    network: dict[str, Any] = Field(description="Training input of the preset, in DeePMD-kit's format.")
+
+
+class ResolvedPretraining(ResolvedTraining, PretrainSettings):
+    """Pre-training settings of a task: the preset is included."""
+
+
 class FinetuneSettings(Settings):
     """Adapting the pre-trained model to one new compound with a few frames."""
 

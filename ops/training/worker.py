@@ -1,9 +1,9 @@
 """One training task in one Python process: train, freeze, compress, compare. Started by `dpa_sse.ops.training.train`.
 
-deepmd's own command line is not used because it would be started four times (seconds of imports each), and because a
-restart must continue exactly: deepmd repeats one step after a restart and draws the batches anew. Here the batches
-depend on the seed and the number of the step only, so an interrupted run ends with the same weights, bit for bit
-(one thread), as an undisturbed one.
+The command line of DeePMD-kit is not used because it would be started four times (seconds of imports each), and because
+a restart must continue exactly: DeePMD-kit repeats one step after a restart and draws new batches. Here the batches
+depend only on the seed and on the number of the step, so an interrupted run ends with the same weights, bit for bit
+(one thread), as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -21,72 +21,83 @@ from typing import Any
 import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
-from dpa_sse.ops.core.files import atomic_path, read_json, write_json, write_text
-from dpa_sse.ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
+from dpa_sse.ops.core.files import atomic_path, write_json, write_text
+from dpa_sse.ops.results.model import ModelDifference, NeighbourCounts, Parity
+from dpa_sse.ops.results.training import ChildError, TrainingNeighbours, TrainOutcome, TrainTask
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
+from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
 
 log = logging.getLogger("dpa-sse")
 CHECKPOINT = "checkpoint"
-DIVERGED = "the training diverged, its loss is not a number: lower start_lr, or look for wrong labels in the data"
-BIAS_FRAMES = 200  # of each data folder: a mean over more would cost time and change nothing
+DIVERGED = "the training diverged (its loss is not a number); lower start_lr, or check the labels of the data"
+BIAS_FRAMES = 200  # per data folder: more would cost time and not change the mean
 FORCE_DIFFERENCE, ENERGY_DIFFERENCE = "max_force_difference_eV_A", "max_energy_difference_meV_atom"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the task described by a JSON file; the exit code tells the parent what kind of error it was."""
+    """Run the task that a JSON file describes; an error is left in ``error.json`` for the parent process."""
     task_file = Path(argv[1]).resolve()
     os.chdir(task_file.parent)
     try:
-        run_task(read_json(task_file), task_file.parent)
+        run_training(TrainTask.read(task_file), task_file.parent)
     except PipelineError as error:
-        write_json("error.json", {"kind": type(error).__name__, "message": str(error)})
+        ChildError(kind=type(error).__name__, message=str(error)).write(Path())
         log.error("%s", error)
         return 1
     return 0
 
 
-def run_task(task: Mapping[str, Any], work: Path) -> None:
-    """Train, freeze, compress and compare; each finished part is kept and not done again."""
+def run_training(task: TrainTask, work: Path) -> None:
+    """Train, freeze, compress and compare; parts that are finished already are not repeated."""
     from deepmd.loggers.loggers import set_log_handles
 
     set_log_handles(20, None)
     out = work.parent
-    if not (work / "trained.json").is_file():
-        write_json(work / "trained.json", train(task, work))
+    if not TrainOutcome.path_in(work).is_file():
+        train(task, work).write(work)
     if not (out / "model.pt").is_file():
-        last = work / f"{CHECKPOINT}-{task['input']['training']['numb_steps']}.pt"
-        _write_model(_change_bias(last, task, work) if task["change_bias"] else last, out / "model.pt")
-    _freeze(out, work, compress=task["compress"])
-    if not (out / "parity.json").is_file():
-        names = ["model.pt", "model.pth"] + (["model_compressed.pth"] if task["compress"] else [])
-        write_json(out / "parity.json", parity([out / name for name in names], task))
+        last = work / f"{CHECKPOINT}-{task.input['training']['numb_steps']}.pt"
+        _write_model(_change_bias(last, task, work) if task.change_bias else last, out / "model.pt")
+    _freeze(out, work, compress=task.compress)
+    if not Parity.path_in(out).is_file():
+        names = ["model.pt", "model.pth"] + (["model_compressed.pth"] if task.compress else [])
+        parity([out / name for name in names], task).write(out)
 
 
-def train(task: Mapping[str, Any], work: Path) -> dict[str, Any]:
-    """Train from the newest sound checkpoint in ``work``, or from the start."""
+def train(task: TrainTask, work: Path) -> TrainOutcome:
+    """Train from the newest readable checkpoint in ``work``, or from the start.
+
+    Raises
+    ------
+    InputError
+        DeePMD-kit rejects the input, or a neighbour list is too short and may not be widened.
+    FatalError
+        The loss became NaN.
+    """
     start = time.monotonic()
     newest = newest_checkpoint(work)
     trainer, messages = _trainer(task, work, newest)
     steps = int(trainer.num_steps)
     if newest is not None:
-        # deepmd stores the number of the step just done and would do it once more
+        # DeePMD-kit stores the number of the last step and would repeat it
         trainer.start_step += 1
         trainer.scheduler = trainer._create_lr_scheduler(trainer.optimizer, trainer.lr_schedule, trainer.start_step)
         cut_lcurve(work / "lcurve.out", trainer.start_step)
-        log.info("going on after step %d of %d", trainer.start_step, steps)
-    _use_own_batches(trainer, task["input"]["training"])
+        log.info("resuming after step %d of %d", trainer.start_step, steps)
+    _use_own_batches(trainer, task.input["training"])
     if trainer.start_step < steps:
         _run(trainer)
     check_lcurve(work / "lcurve.out")
-    return {
-        "n_parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-        "messages": messages,
-        "seconds": time.monotonic() - start,
-        "resumed_at_step": trainer.start_step if newest is not None else None,
-    }
+    return TrainOutcome(
+        n_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
+        messages=tuple(messages),
+        seconds=time.monotonic() - start,
+        resumed_at_step=trainer.start_step if newest is not None else None,
+    )
 
 
 def _run(trainer: Any) -> None:
-    """Run the training; deepmd looks for NaN whenever it writes a line of the learning curve."""
+    """Run the training; DeePMD-kit checks for NaN whenever it writes a line of the learning curve."""
     try:
         trainer.run()
     except RuntimeError as error:
@@ -96,7 +107,7 @@ def _run(trainer: Any) -> None:
 
 
 def newest_checkpoint(work: Path) -> Path | None:
-    """Return the newest checkpoint that can be read; a kill may have left a half-written one."""
+    """Return the newest checkpoint that can be read; a kill may have left an incomplete one."""
     import torch
 
     found = sorted(work.glob(f"{CHECKPOINT}-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
@@ -104,15 +115,15 @@ def newest_checkpoint(work: Path) -> Path | None:
         try:
             torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # zip, pickle and OS errors alike mean: not usable
-            log.warning("checkpoint %s is broken (%s) and not used", path.name, type(error).__name__)
+            log.warning("checkpoint %s is damaged (%s) and is not used", path.name, type(error).__name__)
             path.unlink()
             continue
         return path
     return None
 
 
-def _trainer(task: Mapping[str, Any], work: Path, newest: Path | None) -> tuple[Any, list[str]]:
-    """Return deepmd's trainer, with neighbour lists checked, and what the user should know."""
+def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, list[str]]:
+    """Return DeePMD-kit's trainer with checked neighbour lists, and remarks for the user."""
     import torch
     from deepmd.pt.entrypoints.main import get_trainer
     from deepmd.pt.utils import env
@@ -121,38 +132,40 @@ def _trainer(task: Mapping[str, Any], work: Path, newest: Path | None) -> tuple[
     from deepmd.utils.compat import update_deepmd_input
 
     env.CUSTOM_OP_USE_JIT = True
-    data = copy.deepcopy(dict(task["input"]))
+    data = copy.deepcopy(task.input)
     links = None
-    source = newest or (Path(task["init_model"]) if task["init_model"] else None)
+    start = Path(task.start_model) if task.start_model else None
+    source = newest or (start if task.start == "init_model" else None)
     if source is not None:
-        # the network is the one of the checkpoint: also right after a fine-tuning that took its network from the
-        # pre-trained model (deepmd issue 3986)
+        # the network of the checkpoint, also after a fine-tuning that took its network from the pre-trained model
+        # (deepmd issue 3986)
         data["model"] = torch.load(source, map_location="cpu", weights_only=True)["model"]["_extra_state"][
             "model_params"
         ]
-    elif task["network_of"]:
-        data["model"] = _network(Path(task["network_of"]), data["model"], task["model_branch"])
-    elif task["finetune"]:
+    elif start is not None and task.start == "same_network":
+        data["model"] = _network(start, data["model"], task.branch)
+    elif task.start == "finetune":
         data["model"], links = get_finetune_rules(
-            task["finetune"], data["model"], model_branch=task["model_branch"], change_model_params=True
+            task.start_model, data["model"], model_branch=task.branch, change_model_params=True
         )
     counts = _counts(data, work)
-    data, messages = _fit(data, counts, task, fixed=source is not None or bool(task["finetune"] or task["network_of"]))
+    fixed = source is not None or task.start in ("finetune", "same_network")
+    data, messages = _fit(data, counts, fixed=fixed, widen=task.widen)
     try:
         data = normalize(update_deepmd_input(data, warning=False))
     except Exception as error:  # dargs raises many classes
-        raise InputError(f"deepmd refuses the training input: {' '.join(str(error).split())}") from error
-    if not (work / "used_input.json").is_file():  # a restart adds deepmd's own notes to the network
+        raise InputError(f"DeePMD-kit refuses the training input: {' '.join(str(error).split())}") from error
+    if not (work / "used_input.json").is_file():  # a restart adds entries of DeePMD-kit to the network
         write_json(work / "used_input.json", data)
     trainer = get_trainer(
         data,
-        task["init_model"] if newest is None else None,
+        task.start_model if newest is None and task.start == "init_model" else None,
         str(newest) if newest else None,
-        task["finetune"] if newest is None else None,
+        task.start_model if newest is None and task.start == "finetune" else None,
         finetune_links=links,
     )
-    # compression tabulates from this distance on; deepmd would compute it with its own slower statistics
-    trainer.model.min_nbor_dist = torch.tensor(counts["minimum_distance_A"], dtype=torch.float64, device=env.DEVICE)
+    # compression tabulates from this distance on; DeePMD-kit would compute it with its own, slower statistics
+    trainer.model.min_nbor_dist = torch.tensor(counts.minimum_distance_A, dtype=torch.float64, device=env.DEVICE)
     return trainer, messages
 
 
@@ -173,29 +186,30 @@ def _network(checkpoint: Path, own: Mapping[str, Any], branch: str) -> dict[str,
     return params
 
 
-def _counts(data: Mapping[str, Any], work: Path) -> dict[str, Any]:
-    if (known := work / "neighbours.json").is_file():
-        return read_json(known)
+def _counts(data: Mapping[str, Any], work: Path) -> NeighbourCounts:
+    if (known := TrainingNeighbours.read_if_there(work)) is not None:
+        return known.counts
     systems = [Path(path) for path in data["training"]["training_data"]["systems"]]
     counts = neighbour_counts(systems, cutoffs_of(data["model"]) or [6.0], data["model"]["type_map"])
-    write_json(known, counts)
+    TrainingNeighbours(counts=counts).write(work)
     return counts
 
 
 def _fit(
-    data: dict[str, Any], counts: Mapping[str, Any], task: Mapping[str, Any], *, fixed: bool
+    data: dict[str, Any], counts: NeighbourCounts, *, fixed: bool, widen: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Fit the neighbour lists; those of an existing network are fixed (its output depends on their length)."""
-    fitted, messages = fit_selection(data, counts, widen=True if fixed else task["widen"])
+    fitted, messages = fit_neighbour_lists(DeepmdInput(data), counts, widen=fixed or widen)
     if fixed:
-        return data, [message.rpartition("; widened")[0] + " (kept: the network exists)" for message in messages]
-    return fitted, messages
+        kept = "(kept, because the network exists already)"
+        return data, [f"{message.rpartition('; widened')[0]} {kept}" for message in messages]
+    return fitted.data, messages
 
 
 class Batches:
     """Endless batches that are a pure function of seed and position.
 
-    Each system is walked through in shuffled rounds; systems are drawn with ``weights``.
+    Each system is traversed in shuffled rounds; systems are drawn with ``weights``.
     """
 
     def __init__(self, loader: Any, weights: Sequence[float], seed: int, skip: int) -> None:
@@ -211,7 +225,7 @@ class Batches:
         return self
 
     def __next__(self) -> dict[str, Any]:
-        """Return the next batch as deepmd's loader would."""
+        """Return the next batch as DeePMD-kit's loader would."""
         import torch
         from deepmd.pt.utils.dataloader import collate_batch
 
@@ -225,7 +239,7 @@ class Batches:
 def batch_order(
     lengths: Sequence[int], batch_sizes: Sequence[int], weights: Sequence[float], seed: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """Yield (system, frames) for ever; the same for the same seed."""
+    """Yield (system, frames) endlessly; the sequence depends on the seed only."""
     rng = np.random.default_rng(seed)
     shares = np.cumsum(np.asarray(weights, dtype=float) / np.sum(weights))
     left: list[list[int]] = [[] for _ in lengths]
@@ -239,7 +253,7 @@ def batch_order(
 
 
 def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
-    """Replace the trainer's shuffled loaders with `Batches`, standing where the trainer stands."""
+    """Replace the trainer's shuffled loaders by `Batches` at the position of the trainer."""
     sampler = trainer.training_dataloader.sampler
     done = trainer.start_step
     trainer.training_data = Batches(
@@ -256,7 +270,7 @@ def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
 
 
 def cut_lcurve(path: Path, step: int) -> None:
-    """Remove the lines after ``step``, which are going to be written again, and a last line cut short by a kill."""
+    """Remove the lines after ``step``, which will be written again, and a last line cut off by a kill."""
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -271,7 +285,13 @@ def cut_lcurve(path: Path, step: int) -> None:
 
 
 def check_lcurve(path: Path) -> None:
-    """Raise FatalError when the loss on the training data became NaN or infinite."""
+    """Check the loss on the training data.
+
+    Raises
+    ------
+    FatalError
+        It became NaN or infinite.
+    """
     columns: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         if line.startswith("#"):
@@ -282,21 +302,21 @@ def check_lcurve(path: Path) -> None:
             raise FatalError(f"{DIVERGED} (step {row['step']})")
 
 
-def _change_bias(checkpoint: Path, task: Mapping[str, Any], work: Path) -> Path:
-    """Fit the energy per element of the trained network to the training data once more; returns the new checkpoint.
+def _change_bias(checkpoint: Path, task: TrainTask, work: Path) -> Path:
+    """Fit the energy per element of the trained network to the training data again; return the new checkpoint.
 
-    Forces rule a short training, and the mean energy of each composition is left off by some ten meV/atom.
+    Forces dominate a short training, which leaves the mean energy of each composition off by some ten meV/atom.
     """
     from dpa_sse.ops.training.bias import fit_bias
 
-    return fit_bias(checkpoint, task["input"]["training"]["training_data"]["systems"], work, BIAS_FRAMES)
+    return fit_bias(checkpoint, task.input["training"]["training_data"]["systems"], work, BIAS_FRAMES)
 
 
 def _write_model(checkpoint: Path, target: Path) -> None:
-    """Copy a checkpoint so that equal content gives equal bytes, also after a restart.
+    """Copy a checkpoint such that equal content gives equal bytes, also after a restart.
 
-    The pickle of a restarted run differs in which equal strings are one object; a round trip through JSON
-    gives every string its own.
+    The pickle of a restarted run differs in which equal strings are the same object; a round trip through JSON
+    makes every string a separate object.
     """
     import torch
 
@@ -306,13 +326,13 @@ def _write_model(checkpoint: Path, target: Path) -> None:
         for key, value in group.items():
             group[key] = tuple(value) if isinstance(value, tuple) else json.loads(json.dumps(value))
     with atomic_path(target) as temporary, temporary.open("wb") as stream:
-        torch.save(state, stream)  # a stream, because the archive would carry the temporary file name
+        torch.save(state, stream)  # a stream: else the archive contains the name of the temporary file
 
 
 def _freeze(out: Path, work: Path, *, compress: bool) -> None:
     """Write the frozen and the compressed model.
 
-    Both or none: names inside a TorchScript file depend on what was scripted before in the same process.
+    Both or none: names inside a TorchScript file depend on what was scripted earlier in the same process.
     """
     names = ["model.pth"] + (["model_compressed.pth"] if compress else [])
     if all((out / name).is_file() for name in names):
@@ -331,25 +351,19 @@ def _freeze(out: Path, work: Path, *, compress: bool) -> None:
     (work / "frozen.pth").replace(out / "model.pth")
 
 
-def parity(models: Sequence[Path], task: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare the same network in several files on a few training frames.
-
-    Returns
-    -------
-    dict
-        For every file but the first the largest difference of forces (eV/A) and energy (meV/atom) from the first.
-    """
+def parity(models: Sequence[Path], task: TrainTask) -> Parity:
+    """Compare the files of one network with the first of them, on a few training frames."""
     from dpa_sse.ops.data.npy import read_frames
     from dpa_sse.ops.potential.inference import open_model, predict
 
-    training = task["input"]["training"]
+    training = task.input["training"]
     systems = [Path(path) for path in training["training_data"]["systems"]]
     loaded = [open_model(path) for path in models]
     results = {path.name: {FORCE_DIFFERENCE: 0.0, ENERGY_DIFFERENCE: 0.0} for path in models[1:]}
-    share = max(1, task["parity_frames"] // len(systems))
+    share = max(1, task.parity_frames // len(systems))
     n_frames = 0
-    for system in systems[: task["parity_frames"]]:
-        frames = read_frames(system, task["input"]["model"]["type_map"])
+    for system in systems[: task.parity_frames]:
+        frames = read_frames(system, task.input["model"]["type_map"])
         chosen = np.linspace(0, len(frames.coords) - 1, min(share, len(frames.coords))).astype(int)
         n_frames += len(chosen)
         energy, force, _ = predict(loaded[0], frames, chosen)
@@ -362,7 +376,10 @@ def parity(models: Sequence[Path], task: Mapping[str, Any]) -> dict[str, Any]:
             for key, value in differences.items():
                 found[key] = value if np.isnan(value) else max(found[key], value)
     worst = {key: max(found[key] for found in results.values()) for key in (FORCE_DIFFERENCE, ENERGY_DIFFERENCE)}
-    return {"reference": models[0].name, "n_frames": n_frames, **worst, "files": results}
+    return Parity(
+        reference=models[0].name, n_frames=n_frames, **worst,
+        files={name: ModelDifference(**found) for name, found in results.items()},
+    )
 
 
 if __name__ == "__main__":

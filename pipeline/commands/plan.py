@@ -72,33 +72,36 @@ def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, fo
 
 def _write_training(project: Project, nodes: list[dict[str, Any]], folder: Path) -> None:
     """Write the DeePMD-kit input of each training; data folders are named, they do not exist yet."""
-    from dpa_sse.ops.training.presets import preset_input_of
+    from dpa_sse.ops.training.presets import training_input
+    from dpa_sse.ops.training.settings import ResolvedPretraining
 
     for node in nodes:
         settings = json.loads(node["settings"])
         for section in ("train", "pretrain", "student"):
             if "network" in (settings.get(section) or {}) and node["name"] != "finetune":
-                data = preset_input_of(settings[section], project.type_map, ["data/train"], [], project.seed)
-                write_json(folder / f"{node['name']}.json", data)
+                training = ResolvedPretraining(**settings[section])
+                data = training_input(training, project.type_map, ["data/train"], [], project.seed)
+                write_json(folder / f"{node['name']}.json", data.data)
 
 
 def _write_lammps(project: Project, cells: Path, folder: Path) -> None:
     """Write the LAMMPS input of each production run."""
-    from dpa_sse.ops.md.lammps import input_text
+    from dpa_sse.ops.md.lammps import FreshStart, input_text
     from dpa_sse.ops.md.prepare import prepare_md
     from dpa_sse.ops.md.tasks import make_job, read_task
+    from dpa_sse.ops.results.md import MdTask
 
     assert project.md is not None  # noqa: S101  (for the type checker)
     with tempfile.TemporaryDirectory() as temporary:
         tasks = Path(temporary)
         for number in range(prepare_md(cells, project.md, project.seed, tasks)):
-            found = read_task(tasks / f"task.{number:03d}")
+            found = read_task(tasks / f"task.{number:03d}", MdTask)
             if found is None:
                 continue
             atoms, values = found
             job = make_job(atoms, values, [Path("student.pth")], project.type_map, melt=True)
             text = input_text(
-                job.simulation, project.type_map, ["student.pth"], equilibration_steps=job.equilibration_steps
+                job.simulation, project.type_map, ["student.pth"], start=FreshStart(job.equilibration_steps)
             )
-            name = f"{values['system']}-{values['temperature_K']:g}K-{values['replica']}.in"
+            name = f"{values.system}-{values.temperature_K:g}K-{values.replica}.in"
             write_text(folder / name, text)

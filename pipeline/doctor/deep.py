@@ -51,7 +51,7 @@ def probe_lammps(folder: Path) -> str:
     from deepmd.pt.model.model import get_model
 
     from dpa_sse.ops.core.tools import run_tool
-    from dpa_sse.ops.md.lammps import lammps_command
+    from dpa_sse.ops.md.program import lammps_command
 
     atoms = rock_salt()
     model = get_model(TINY_NETWORK).to(torch.float64).eval()

@@ -170,7 +170,7 @@ def _torch() -> Iterator[Finding]:
 def _lammps() -> Iterator[Finding]:
     try:
         from dpa_sse.ops.core.errors import PipelineError
-        from dpa_sse.ops.md.lammps import lammps_command
+        from dpa_sse.ops.md.program import lammps_command
     except ImportError as error:
         yield Finding("Compute", "LAMMPS", "missing", "not looked for", f"our own package can not be imported: {error}")
         return

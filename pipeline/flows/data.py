@@ -73,7 +73,7 @@ def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: Ar
             },
         )
         explored = flow.fan_out(
-            "explore", Explore, flow.settings(concurrent_learning=flow.subset(learning, "sample_every", "stages")),
+            "explore", Explore, flow.settings(),
             static_task_count(learning, len(project.systems)), title="Exploration",
             artifacts={"assembled": assembled}, gpu=True, grouped=False,
         )

@@ -26,7 +26,7 @@ def add_production(flow: ProjectFlow, student: ArtifactRef | None) -> tuple[Arti
         artifacts={"cells": flow.cells("md-cells", systems)},
     )
     runs = flow.fan_out(
-        "md", RunMd, flow.settings(), len(systems) * len(md.temperatures_K) * md.replicas, title="LAMMPS",
+        "md", RunMd, flow.settings(), md.n_runs(len(systems)), title="LAMMPS",
         artifacts={"tasks": tasks, "student": student}, gpu=True, grouped=False,
     )
     return runs, add_analysis(flow, runs)

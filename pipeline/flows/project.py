@@ -51,13 +51,13 @@ class ProjectFlow(Flow):
             return value
         if isinstance(value, CommonLabelerSettings):
             value = with_file_texts(value, self.base_dir)
+        if isinstance(value, TrainSettings):
+            from dpa_sse.ops.training.presets import resolve
+
+            value = resolve(value, self.base_dir)
         data = value.model_dump(mode="json")
         if isinstance(value, CommonLabelerSettings) and value.model_file:
             data[value.model_file] = Path(data[value.model_file]).name
-        if isinstance(value, TrainSettings):
-            from dpa_sse.ops.training.presets import load_preset
-
-            data["network"] = load_preset(value.preset, self.base_dir)
         return data
 
     def cells(self, name: str, systems: Sequence[SystemSettings]) -> ArtifactRef:

@@ -11,7 +11,7 @@ from typing import Any
 from dpa_sse.ops.conductivity.readers.formats import kind_by_name, sniff
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.results.md import read_any_run
 from dpa_sse.ops.results.status import TaskStatus
 
 _TEMPERATURE = re.compile(
@@ -96,7 +96,7 @@ def _expand(path: Path, options: SourceOptions) -> list[Source]:
 
 def _md_source(folder: Path, options: SourceOptions) -> Source | None:
     """Return the source of an MD folder of the pipeline; None for one in which there was nothing to do."""
-    facts: dict[str, Any] = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    facts: dict[str, Any] = run.model_dump() if (run := read_any_run(folder)) else {}
     status = TaskStatus.of_folder(folder)
     if not facts:
         if status.status == "empty":

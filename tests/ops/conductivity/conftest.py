@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
+from tests.md_runs import md_run
 
 CELL = np.array([[14.0, 0.0, 0.0], [3.0, 13.0, 0.0], [2.0, 1.0, 15.0]])
 
@@ -115,9 +115,8 @@ def write_md_folder(sample: Sample, folder: Path, temperature_K: float, replica:
     """Write an MD folder of the pipeline."""
     folder.mkdir(parents=True)
     write_text(sample, folder / "traj.lammpstrj", digits=9)
-    run = {"system": "LPS", "temperature_K": temperature_K, "timestep_fs": sample.timestep_fs, "replica": replica,
-           "status": "ok", "reason": "", **facts}
-    (folder / "run.json").write_text(json.dumps(run))
+    known = {"system": "LPS", "temperature_K": temperature_K, "timestep_fs": sample.timestep_fs, "replica": replica}
+    md_run(**{**known, **facts}).write(folder)
     return folder
 
 

@@ -15,6 +15,7 @@ from dpa_sse.ops.conductivity.readers.sources import find_sources, temperature_i
 from dpa_sse.ops.conductivity.run import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
 from dpa_sse.ops.core.errors import InputError
+from tests.md_runs import md_run
 
 PLAIN = ConductivitySettings(figures=False)
 RUN_KEYS = {
@@ -43,8 +44,7 @@ def campaign(makers, tmp_path_factory):
     makers.md_folder(makers.sample(n_frames=400, n_li=16, D=0.0), root / "task.400", 400)
     exploded = root / "task.900"
     exploded.mkdir()
-    (exploded / "run.json").write_text(json.dumps(
-        {"system": "LPS", "temperature_K": 900, "timestep_fs": 2.0, "status": "exploded", "reason": "6000 K at 9 ps"}))
+    md_run(system="LPS", temperature_K=900.0, status="exploded", reason="6000 K at 9 ps").write(exploded)
     failed = root / "task.901"
     failed.mkdir()
     (failed / "status.json").write_text(json.dumps({"status": "failed", "reason": "node lost"}))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings
+from tests.md_runs import md_run
 
 TYPE_MAP = ["Li", "P", "S"]
 SYMBOLS = ["S", "Li", "Li", "S"]
@@ -52,7 +53,7 @@ def md_folder(folder: Path, name: str, steps: int = 100, every: int = 5, far: tu
             x, y, z = site * edge + 0.001 * step
             lines.append(f"{k + 1} {symbol} {x:.9g} {y:.9g} {z:.9g}")
     (folder / "traj.lammpstrj").write_text("\n".join(lines) + "\n")
-    write_json(folder / "run.json", {"system": "Li2S", "trajectory": name, "temperature_K": 900.0, "seed": 1})
+    md_run(trajectory=name).write(folder)
     return folder
 
 

@@ -12,7 +12,8 @@ from dpa_sse.ops.exploration.prepare import perturbed_cells, prepare_exploration
 from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
-from dpa_sse.ops.md.simulate import Outcome
+from dpa_sse.ops.md.simulate import RunOutcome
+from dpa_sse.ops.results.md import NO_ROWS
 
 SETTINGS = ConcurrentLearningSettings(
     stages=[
@@ -82,13 +83,11 @@ def test_a_model_that_explodes_is_reported(tmp_path, cells, monkeypatch):
 
     def simulated(runs):
         seen.extend(runs)
-        return [
-            Outcome("exploded" if job.models[0].name == "b" and "Br" in job.atoms.symbols else "ok", "step 40: too hot",
-                    checks={"max_temperature_K": 950.0})
-            for job, _ in runs
-        ]
+        thermo = NO_ROWS.model_copy(update={"max_temperature_K": 950.0})
+        bad = [job.models[0].name == "b" and "Br" in job.atoms.symbols for job, _ in runs]
+        return [RunOutcome("exploded" if one else "ok", "step 40: too hot", thermo=thermo) for one in bad]
 
-    monkeypatch.setattr(sanity_module, "simulate_all", simulated)
+    monkeypatch.setattr(sanity_module, "run_lammps_all", simulated)
     models = [tmp_path / "a", tmp_path / "b"]
     arguments = (models, cells, initial_state(SETTINGS), SETTINGS, ["Li", "Cl", "Br"], 3, tmp_path / "out")
     result = sanity_md(*arguments)

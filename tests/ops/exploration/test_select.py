@@ -11,6 +11,7 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.similarity import KnownFrames, composition, distance, fingerprint, pair_distances
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.md.segments import DEVIATION_COLUMNS
+from tests.md_runs import exploration_run
 
 SETTINGS = ConcurrentLearningSettings(
     trust={"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.5}, max_selected=5, frames_per_task=2, conv_accuracy=0.5,
@@ -42,11 +43,10 @@ def exploration(folder, deviations, frames=None, *, expected=None, status="ok"):
     dump(folder / "traj.lammpstrj", frames)
     rows = [{"step": 10 * k, "max_devi_f": value} for k, value in enumerate(deviations)]
     write_csv(folder / "model_devi.csv", rows, DEVIATION_COLUMNS)
-    write_json(folder / "run.json", {
-        "system": "LiCl", "temperature_K": 300.0, "pressure_GPa": 0.0, "timestep_fs": 2.0, "dump_every_fs": 20.0,
-        "iteration": 0, "n_frames": len(frames), "n_frames_expected": expected or len(deviations),
-        "status": "ok" if status == "ok" else "exploded",
-    })
+    exploration_run(
+        system="LiCl", temperature_K=300.0, steps=10 * ((expected or len(deviations)) - 1), n_frames=len(frames),
+        status="ok" if status == "ok" else "exploded",
+    ).write(folder)
     write_json(folder / "status.json", {"status": status, "reason": "", "items": []})
     return folder
 

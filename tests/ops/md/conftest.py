@@ -1,8 +1,7 @@
-"""Two potentials for the tests: Lennard-Jones argon (starts at once), and untrained Deep Potentials."""
+"""Cells and models for the tests: argon (Lennard-Jones needs no model), and untrained Deep Potentials."""
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,33 +9,11 @@ import pytest
 from ase.build import bulk
 
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
-PATCH = textwrap.dedent("""
-    from dpa_sse.ops.md import lammps
-
-    def lennard_jones(type_map, models, every, names):
-        return [
-            *(f"mass {i} {m}" for i, m in enumerate(lammps.atomic_masses(type_map), 1)),
-            "pair_style lj/cut 7.0", "pair_coeff * * 0.0104 3.405", "pair_modify shift yes",
-            "neighbor 1.0 bin", "neigh_modify every 1 delay 0 check yes",
-        ]
-
-    lammps._potential_lines = lennard_jones
-""")
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     monkeypatch.setenv("DPA_SSE_THREADS", "1")
-
-
-@pytest.fixture
-def lennard_jones(monkeypatch):
-    """Replace the Deep Potential in LAMMPS inputs by Lennard-Jones; returns the code that does so in a child."""
-    from dpa_sse.ops.md import lammps
-
-    monkeypatch.setattr(lammps, "_potential_lines", lammps._potential_lines)  # put back afterwards
-    exec(PATCH, {})  # noqa: S102
-    return PATCH
 
 
 @pytest.fixture

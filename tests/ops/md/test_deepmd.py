@@ -14,12 +14,13 @@ from ase.build import bulk
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
-from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
-from dpa_sse.ops.md.lammps import Simulation, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import Simulation, input_text, write_lammps_data
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.segments import latest_state, next_part
-from dpa_sse.ops.md.simulate import Job, simulate
+from dpa_sse.ops.md.simulate import Job, run_lammps
 from dpa_sse.ops.md.tasks import write_task
-from dpa_sse.ops.md.trajectory import read_frames, read_thermo
+from dpa_sse.ops.md.trajectory import read_dump, read_thermo
+from dpa_sse.ops.results.md import ExplorationTask
 
 MODEL_MAP = ["Li", "P", "S", "Cl", "Br"]
 OTHER_MAP = ["S", "Br", "Li", "Cl", "P"]
@@ -39,7 +40,7 @@ def sulfide(kind: str):
 
 def lammps_forces(folder, atoms, type_map, model):
     """Forces in the frame of LAMMPS, and the first line of the log, from the project's own input."""
-    rotation = write_data(folder / "cell.data", atoms, type_map)
+    rotation = write_lammps_data(folder / "cell.data", atoms, type_map)
     text = input_text(
         Simulation("nve", 300.0, 1.0, steps=1, dump_every=1, thermo_every=1, seed=1), type_map, [str(model)]
     )
@@ -81,7 +82,7 @@ def test_lammps_equals_deeppot(tmp_path, deep_potentials, kind, type_map):
 def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
     simulation = Simulation("nve", 50.0, 1.0, steps=50, dump_every=10, thermo_every=5, seed=3)
     atoms = sulfide("cubic")
-    outcome = simulate(Job(atoms, deep_potentials[:1], MODEL_MAP, simulation), tmp_path)
+    outcome = run_lammps(Job(atoms, deep_potentials[:1], MODEL_MAP, simulation), tmp_path)
     assert outcome.status == "ok", outcome.reason
     with (tmp_path / "thermo.csv").open() as stream:
         table = np.array([[float(row["total_eV"]), float(row["potential_eV"])] for row in csv.DictReader(stream)])
@@ -92,26 +93,24 @@ def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
 
 
 def exploration_task(tmp_path, atoms, models=(0, 1)):
-    stage = {"temperatures_K": [300], "steps": 10}
-    settings = ConcurrentLearningSettings(sample_every=5, sanity_steps=0, stages=[stage])
-    write_task(tmp_path, 0, atoms, {
-        "system": "test", "cell": "test.p000", "iteration": 0, "stage": 0, "models": list(models), "ensemble": "npt",
-        "temperature_K": 300.0, "pressure_GPa": 0.0, "replica": 0, "timestep_fs": 1.0, "equilibration_steps": 0,
-        "steps": 10, "dump_every": 5, "restart_every": 5, "seed": 3,
-    })
-    return settings
+    write_task(tmp_path, 0, atoms, ExplorationTask(
+        system="test", cell="test.p000", iteration=0, stage=0, models=models, ensemble="npt", temperature_K=300.0,
+        pressure_GPa=0.0, replica=0, timestep_fs=1.0, equilibration_steps=0, steps=10, dump_every=5, restart_every=5,
+        seed=3,
+    ))
+    return tmp_path / "task.000"
 
 
 def test_deviation_of_each_frame_is_that_of_dpgen(tmp_path, deep_potentials):
     from deepmd.infer import DeepPot
 
-    settings = exploration_task(tmp_path, sulfide("triclinic"))
+    task = exploration_task(tmp_path, sulfide("triclinic"))
     out = tmp_path / "out"
-    explore(tmp_path / "task.000", deep_potentials, MODEL_MAP, settings, out)
+    explore(task, deep_potentials, MODEL_MAP, out)
     assert read_json(out / "status.json")["status"] == "ok", read_json(out / "status.json")
     with (out / "model_devi.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    frames = list(read_frames(out / "traj.lammpstrj"))
+    frames = list(read_dump(out / "traj.lammpstrj"))
     assert [int(row["step"]) for row in rows] == [frame.step for frame in frames] == [0, 5, 10]
     for row, frame in ((rows[-1], frames[-1]),):
         forces = []
@@ -124,8 +123,10 @@ def test_deviation_of_each_frame_is_that_of_dpgen(tmp_path, deep_potentials):
 
 
 def test_one_sane_model_is_too_few(tmp_path, deep_potentials):
-    settings = exploration_task(tmp_path, sulfide("cubic"), models=[1])
-    explore(tmp_path / "task.000", deep_potentials, MODEL_MAP, settings, tmp_path / "out")
+    task = exploration_task(tmp_path, sulfide("cubic"), models=(1,))
+    explore(task, deep_potentials, MODEL_MAP, tmp_path / "out")
+    run = read_json(tmp_path / "out/run.json")
+    assert (run["models"], run["n_frames_expected"], run["max_temperature_K"]) == ([1], 3, None)
     status = read_json(tmp_path / "out/status.json")
     assert status["status"] == "failed"
     assert "1 of 2 models passed" in status["reason"]
@@ -139,9 +140,9 @@ def test_going_on_from_a_restart_file_gives_the_same_bits(tmp_path, deep_potenti
         sulfide(kind), deep_potentials[:1], MODEL_MAP,
         Simulation(ensemble, 100.0, 1.0, steps=40, dump_every=10, thermo_every=10, seed=3, restart_every=20),
     )
-    simulate(job, tmp_path / "a")
-    simulate(replace(job, simulation=replace(job.simulation, steps=30)), tmp_path / "b")  # stops between two of them
-    outcome = simulate(job, tmp_path / "b")
+    run_lammps(job, tmp_path / "a")
+    run_lammps(replace(job, simulation=replace(job.simulation, steps=30)), tmp_path / "b")  # stops between two of them
+    outcome = run_lammps(job, tmp_path / "b")
     assert outcome.status == "ok", outcome.reason
     assert next_part(tmp_path / "b/work") == 2
     last = [latest_state(tmp_path / name / "work").read_bytes() for name in "ab"]

@@ -8,7 +8,15 @@ from ase import Atoms
 from ase.build import bulk
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.md.lammps import Names, Simulation, atomic_masses, input_text, lammps_command, write_data
+from dpa_sse.ops.md.lammps import (
+    PartNames,
+    Restart,
+    Simulation,
+    atomic_masses,
+    input_text,
+    write_lammps_data,
+)
+from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo
 
 NUMBERS = {"temperature_K": 300.0, "timestep_fs": 2.0, "steps": 10, "dump_every": 5, "thermo_every": 5, "seed": 1}
@@ -43,14 +51,15 @@ def test_elements_are_written_out():
     text = input_text(Simulation("npt", **NUMBERS), ["Li", "P", "S"], ["model_0.pth"])
     assert "pair_coeff * * Li P S\n" in text
     assert "mass 2 30.97" in text
-    with pytest.raises(InputError, match="no elements"):
+    with pytest.raises(InputError, match="not chemical elements"):
         input_text(Simulation("npt", **NUMBERS), ["Li", "Xy; shell"], ["model_0.pth"])
     assert atomic_masses(["Li"]) == [pytest.approx(6.94)]
 
 
 def test_several_models_give_a_deviation_and_a_restart_draws_no_velocities():
     simulation = Simulation("npt", **NUMBERS, deviation_every=5, restart_every=5, pressure_GPa=0.5)
-    text = input_text(simulation, ["Li"], ["a.pth", "b.pth"], restart="part.001.state", names=Names(deviation="d"))
+    names = PartNames(deviation="d")
+    text = input_text(simulation, ["Li"], ["a.pth", "b.pth"], start=Restart("part.001.state"), names=names)
     assert "pair_style deepmd a.pth b.pth out_file d out_freq 5" in text
     assert "iso 5000 5000" in text
     assert "read_restart part.001.state" in text
@@ -59,9 +68,9 @@ def test_several_models_give_a_deviation_and_a_restart_draws_no_velocities():
 
 def test_elements_outside_the_type_map_are_refused(tmp_path):
     with pytest.raises(InputError, match="Ar"):
-        write_data(tmp_path / "x", bulk("Ar", "fcc", a=5.3), ["Li", "S"])
+        write_lammps_data(tmp_path / "x", bulk("Ar", "fcc", a=5.3), ["Li", "S"])
     with pytest.raises(InputError, match="periodic"):
-        write_data(tmp_path / "x", Atoms("Li", cell=[3, 3, 3], pbc=(True, True, False)), ["Li"])
+        write_lammps_data(tmp_path / "x", Atoms("Li", cell=[3, 3, 3], pbc=(True, True, False)), ["Li"])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -72,7 +81,7 @@ def test_data_file_keeps_all_distances(tmp_path, seed):
     if seed % 2:
         cell[0] *= -1
     atoms = Atoms("Li3S2", cell=cell, pbc=True, positions=rng.uniform(0, 7, (5, 3)))
-    write_data(tmp_path / "cell.data", atoms, ["S", "Cl", "Li"])
+    write_lammps_data(tmp_path / "cell.data", atoms, ["S", "Cl", "Li"])
     from ase.io import read
 
     back = read(tmp_path / "cell.data", format="lammps-data", atom_style="atomic", units="metal")

@@ -5,7 +5,8 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import primitive_neighbor_list
 
-from dpa_sse.ops.md.monitor import WINDOW, Geometry, Monitor, temperature_limit
+from dpa_sse.ops.md.lammps import temperature_limit
+from dpa_sse.ops.md.monitor import WINDOW, Geometry, Monitor
 from dpa_sse.ops.md.trajectory import Frame
 from dpa_sse.ops.structures.host_lattice import find_framework, near_pairs
 
@@ -49,7 +50,7 @@ def test_a_quiet_solid_has_no_problem():
     monitor = Monitor(atoms, 100, melt=True)
     rng = np.random.default_rng(1)
     assert all(monitor.check(frame(atoms, step, rng.normal(0, 0.1, (12, 3)))) is None for step in range(100))
-    assert monitor.summary["polyhedra_kept"] == 1.0
+    assert monitor.summary.polyhedra_kept == 1.0
 
 
 def test_drift_of_everything_and_diffusing_lithium_are_no_melting():
@@ -115,7 +116,7 @@ def test_displacements_by_element():
     shift = np.ones((12, 3))
     shift[-2:, 0] += 3.0
     monitor.check(frame(atoms, 1, shift))
-    assert monitor.summary["rms_by_element_A"] == pytest.approx({"Li": 3.0, "P": 0.0, "S": 0.0})
+    assert monitor.summary.rms_by_element_A == pytest.approx({"Li": 3.0, "P": 0.0, "S": 0.0})
 
 
 def argyrodite() -> Atoms:
@@ -172,8 +173,8 @@ def test_anions_that_diffuse_between_whole_tetrahedra_are_a_melt(who, name):
     monitor = watch(flow)
     assert monitor.problem.status == "melted"
     assert f"the {name} sublattice diffuses" in monitor.problem.reason
-    assert monitor.summary["polyhedra_kept"] == 1.0
-    assert monitor.summary["sublattices"]["P"]["displaced"] == 0
+    assert monitor.summary.polyhedra_kept == 1.0
+    assert monitor.summary.sublattices["P"].displaced == 0
 
 
 def test_rotation_of_tetrahedra_is_no_melt():
@@ -187,8 +188,8 @@ def test_rotation_of_tetrahedra_is_no_melt():
 
     monitor = watch(turn)
     assert monitor.problem is None
-    assert monitor.summary["rms_by_element_A"]["S"] > 2.0
-    assert monitor.summary["sublattices"]["S"]["sites"] == 8
+    assert monitor.summary.rms_by_element_A["S"] > 2.0
+    assert monitor.summary.sublattices["S"].sites == 8
 
 
 def test_vibration_at_1200_K_is_no_melt():
@@ -203,7 +204,7 @@ def test_vibration_at_1200_K_is_no_melt():
 
     monitor = watch(shake, vibration=0.03)
     assert monitor.problem is None
-    assert all(one["rms_A"] < 0.15 * 4.1 for one in monitor.summary["sublattices"].values())
+    assert all(one.rms_A < 0.15 * 4.1 for one in monitor.summary.sublattices.values())
 
 
 def test_tetrahedra_that_swing_by_an_angstrom_with_one_terahertz_are_no_melt():
@@ -219,7 +220,7 @@ def test_tetrahedra_that_swing_by_an_angstrom_with_one_terahertz_are_no_melt():
 
     monitor = watch(swing, n_frames=400)
     assert monitor.problem is None
-    assert monitor.summary["sublattices"]["P"]["rms_A"] < 0.3
+    assert monitor.summary.sublattices["P"].rms_A < 0.3
 
 
 def test_one_exchange_of_a_halide_and_sulfur_is_told():
@@ -230,8 +231,8 @@ def test_one_exchange_of_a_halide_and_sulfur_is_told():
 
     monitor = watch(exchange)
     assert monitor.problem is None
-    assert monitor.summary["exchanged"].startswith("changed place: 1 of 8 Br sites (by 4.")
-    assert "1 of 8 S sites" in monitor.summary["exchanged"]
+    assert monitor.summary.exchanged.startswith("changed place: 1 of 8 Br sites (by 4.")
+    assert "1 of 8 S sites" in monitor.summary.exchanged
 
 
 def test_a_cell_that_breathes_and_grows_is_no_melt():
@@ -242,7 +243,7 @@ def test_a_cell_that_breathes_and_grows_is_no_melt():
         other.set_cell(atoms.cell * (1 + 0.0005 * step), scale_atoms=True)
         other.positions += [0, 0, 4 * other.cell[2, 2]]  # far from the origin, as a drifting run is
         assert monitor.check(frame(other, step)) is None
-    assert monitor.summary["sublattices"]["Br"]["rms_A"] < 1e-6
+    assert monitor.summary.sublattices["Br"].rms_A < 1e-6
 
 
 def test_diffusing_framework_melts_and_the_verdict_repeats():

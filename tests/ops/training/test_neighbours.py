@@ -7,8 +7,10 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.npy import read_frames, split_systems
-from dpa_sse.ops.training.neighbours import cutoffs_of, fit_selection, neighbour_counts
-from dpa_sse.ops.training.presets import training_input
+from dpa_sse.ops.results.model import CutoffNeighbours, NeighbourCounts
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
+from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
+from dpa_sse.ops.training.presets import resolve, training_input
 from dpa_sse.ops.training.settings import TrainSettings
 
 
@@ -27,10 +29,10 @@ def rock_salt(folder: Path) -> Path:
 def test_counts_of_rock_salt(tmp_path: Path) -> None:
     # shells around any ion: 6 unlike at a/2, 12 like at a/sqrt(2), 8 unlike at a*sqrt(3)/2, 6 like at a
     counts = neighbour_counts([rock_salt(tmp_path / "NaCl")], [2.6, 3.6, 4.4, 5.1], ["S", "Li", "Br"])
-    assert counts["minimum_distance_A"] == pytest.approx(2.5)
-    assert [counts["cutoffs"][key]["total"] for key in ("2.6", "3.6", "4.4", "5.1")] == [6, 18, 26, 32]
-    assert counts["cutoffs"]["2.6"]["per_type"] == [6, 6, 0]  # in the order of the project's type map
-    assert counts["cutoffs"]["4.4"]["per_type"] == [14, 14, 0]
+    assert counts.minimum_distance_A == pytest.approx(2.5)
+    assert [counts.within(radius).total for radius in (2.6, 3.6, 4.4, 5.1)] == [6, 18, 26, 32]
+    assert counts.within(2.6).per_type == (6, 6, 0)  # in the order of the project's type map
+    assert counts.within(4.4).per_type == (14, 14, 0)
 
 
 def test_counts_agree_with_ase(dataset: Path) -> None:
@@ -48,8 +50,8 @@ def test_counts_agree_with_ase(dataset: Path) -> None:
                 i, distances = neighbor_list("id", atoms, radius)
                 largest[radius] = max(known, np.bincount(i).max())
                 nearest = min(nearest, distances.min())
-    assert {radius: counts["cutoffs"][f"{radius:g}"]["total"] for radius in largest} == largest
-    assert counts["minimum_distance_A"] == pytest.approx(nearest)
+    assert {radius: counts.within(radius).total for radius in largest} == largest
+    assert counts.minimum_distance_A == pytest.approx(nearest)
 
 
 def test_isolated_atoms_are_refused(tmp_path: Path) -> None:
@@ -58,42 +60,48 @@ def test_isolated_atoms_are_refused(tmp_path: Path) -> None:
         neighbour_counts([folder], [2.0], ["Li", "S"])
 
 
-def paper_like(nsel: int | str) -> dict:
+def paper_like(nsel: int | str) -> DeepmdInput:
     settings = TrainSettings(preset="dpa2-paper", overrides={"model.descriptor.repinit.nsel": nsel})
-    return training_input(settings, ["Li", "S"], ["a"], [], 1)
+    return training_input(resolve(settings), ["Li", "S"], ["a"], [], 1)
+
+
+def counted(**cutoffs: tuple[int, list[int]]) -> NeighbourCounts:
+    """Return counts from the total and the numbers per element for each cutoff (``r9=...`` is that of 9 A)."""
+    found = {key[1:]: CutoffNeighbours(total=total, per_type=per_type) for key, (total, per_type) in cutoffs.items()}
+    return NeighbourCounts(type_map=("Li", "S"), minimum_distance_A=2.0, cutoffs=found)
 
 
 def test_short_lists_are_widened_or_refused() -> None:
-    counts = {"cutoffs": {"9": {"total": 190, "per_type": [126, 64]}, "4": {"total": 18, "per_type": [12, 6]}}}
-    fitted, messages = fit_selection(paper_like(120), counts, widen=True)
-    assert fitted["model"]["descriptor"]["repinit"]["nsel"] == 212  # 190 + 10 %, next multiple of 4
-    assert fitted["model"]["descriptor"]["repformer"]["nsel"] == 48
+    counts = counted(r9=(190, [126, 64]), r4=(18, [12, 6]))
+    fitted, messages = fit_neighbour_lists(paper_like(120), counts, widen=True)
+    assert fitted.section("model")["descriptor"]["repinit"]["nsel"] == 212  # 190 + 10 %, next multiple of 4
+    assert fitted.section("model")["descriptor"]["repformer"]["nsel"] == 48
     assert len(messages) == 1
     assert "120" in messages[0] and "190" in messages[0] and "9 A" in messages[0]
     with pytest.raises(InputError, match="would drop neighbours"):
-        fit_selection(paper_like(120), counts, widen=False)
-    assert fit_selection(paper_like(190), counts, widen=False)[1] == []
+        fit_neighbour_lists(paper_like(120), counts, widen=False)
+    assert fit_neighbour_lists(paper_like(190), counts, widen=False)[1] == []
 
 
 def test_first_list_of_dpa2_stays_the_longer_one() -> None:
-    counts = {"cutoffs": {"9": {"total": 60, "per_type": [60, 0]}, "4": {"total": 60, "per_type": [60, 0]}}}
-    descriptor = fit_selection(paper_like("auto"), counts, widen=True)[0]["model"]["descriptor"]
+    counts = counted(r9=(60, [60, 0]), r4=(60, [60, 0]))
+    descriptor = fit_neighbour_lists(paper_like("auto"), counts, widen=True)[0].section("model")["descriptor"]
     assert descriptor["repformer"]["nsel"] == 68
     assert descriptor["repinit"]["nsel"] == 72
 
 
 def test_auto_becomes_numbers_and_no_element_disappears() -> None:
-    data = training_input(TrainSettings(preset="se_e2_a-tiny"), ["Li", "S", "Br"], ["a"], [], 1)
-    counts = {"cutoffs": {"6": {"total": 60, "per_type": [40, 20, 0]}}}
-    fitted, messages = fit_selection(data, counts, widen=False)
-    sel = fitted["model"]["descriptor"]["sel"]
+    data = training_input(resolve(TrainSettings(preset="se_e2_a-tiny")), ["Li", "S", "Br"], ["a"], [], 1)
+    counts = counted(r6=(60, [40, 20, 0]))
+    fitted, messages = fit_neighbour_lists(data, counts, widen=False)
+    sel = fitted.section("model")["descriptor"]["sel"]
     assert messages == []
     assert sel[0] >= 44 and sel[1] >= 22 and sel[2] == 4
-    assert data["model"]["descriptor"]["sel"] != sel  # the input is not changed
+    assert data.section("model")["descriptor"]["sel"] != sel  # the input is not changed
 
 
 def test_cutoffs_are_those_of_all_lists() -> None:
-    assert cutoffs_of(paper_like(120)["model"]) == [4.0, 9.0]
+    assert cutoffs_of(paper_like(120).section("model")) == [4.0, 9.0]
     hybrid = {"descriptor": {"type": "hybrid", "list": [
         {"type": "se_e2_a", "rcut": 4.0}, {"type": "se_atten", "rcut": 6.0}]}}
     assert cutoffs_of(hybrid) == [4.0, 6.0]

@@ -7,14 +7,7 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.training.input_check import validate_input
-from dpa_sse.ops.training.presets import (
-    apply_overrides,
-    check_preset,
-    load_preset,
-    lower_start_rate,
-    preset_names,
-    training_input,
-)
+from dpa_sse.ops.training.presets import check_preset, load_preset, preset_names, resolve, training_input
 from dpa_sse.ops.training.settings import TrainSettings
 
 TYPE_MAP = ["Li", "P", "S"]
@@ -24,12 +17,12 @@ REQUIRED = {"se_e2_a-tiny", "se_e2_a", "dpa2-tiny", "dpa2-paper", "dpa2-paper-b"
 def test_all_presets_pass_deepmds_own_check() -> None:
     assert set(preset_names()) >= REQUIRED
     for name in preset_names():
-        data = training_input(TrainSettings(preset=name), TYPE_MAP, ["a"], ["b"], 1)
+        data = training_input(resolve(TrainSettings(preset=name)), TYPE_MAP, ["a"], ["b"], 1)
         assert validate_input(data) == [], name
 
 
 def test_paper_presets_hold_the_published_numbers() -> None:
-    first, second = load_preset("dpa2-paper"), load_preset("dpa2-paper-b")
+    first, second = load_preset("dpa2-paper").data, load_preset("dpa2-paper-b").data
     for data in (first, second):
         descriptor = data["model"]["descriptor"]
         assert descriptor["repinit"]["neuron"] == [25, 50, 100]
@@ -46,12 +39,12 @@ def test_paper_presets_hold_the_published_numbers() -> None:
 
 
 def test_settings_overrides_and_seeds_arrive() -> None:
-    settings = TrainSettings(
+    settings = resolve(TrainSettings(
         preset="se_e2_a-tiny", steps=300, batch_size=3, start_lr=2e-3, stop_lr=1e-6,
         overrides={"model.descriptor.rcut": 5.0},
-    )
-    data = training_input(settings, TYPE_MAP, ["a", "b"], ["c"], 7)
-    training, rate, preset = data["training"], data["learning_rate"], load_preset("se_e2_a-tiny")
+    ))
+    data = training_input(settings, TYPE_MAP, ["a", "b"], ["c"], 7).data
+    training, rate, preset = data["training"], data["learning_rate"], load_preset("se_e2_a-tiny").data
     assert (training["numb_steps"], rate["start_lr"], rate["stop_lr"]) == (300, 2e-3, 1e-6)
     assert training["training_data"] == {"systems": ["a", "b"], "batch_size": 3}
     assert training["validation_data"] == {"systems": ["c"], "batch_size": 3}
@@ -60,25 +53,28 @@ def test_settings_overrides_and_seeds_arrive() -> None:
     assert rate["decay_steps"] == pytest.approx(300 * share, abs=0.5)
     seeds = [data["model"]["descriptor"]["seed"], data["model"]["fitting_net"]["seed"], training["seed"]]
     assert len(set(seeds)) == 3
+    assert settings.network == preset  # is not changed
     again = training_input(settings, TYPE_MAP, ["a", "b"], ["c"], 7)
     other = training_input(settings, TYPE_MAP, ["a", "b"], ["c"], 8)
-    assert again == data
-    assert other["training"]["seed"] != training["seed"]
+    assert again.data == data
+    assert other.section("training")["seed"] != training["seed"]
 
 
 def test_start_rate_is_lowered_but_not_below_the_end() -> None:
-    data = training_input(TrainSettings(preset="se_e2_a-tiny", start_lr=1e-2, stop_lr=1e-3), TYPE_MAP, ["a"], [], 1)
-    lower_start_rate(data, 0.5)
-    assert data["learning_rate"]["start_lr"] == pytest.approx(5e-3)
-    lower_start_rate(data, 0.01)
-    assert data["learning_rate"]["start_lr"] == data["learning_rate"]["stop_lr"] == 1e-3
+    settings = resolve(TrainSettings(preset="se_e2_a-tiny", start_lr=1e-2, stop_lr=1e-3))
+    data = training_input(settings, TYPE_MAP, ["a"], [], 1)
+    lower = data.with_lower_start_rate(0.5)
+    assert lower.section("learning_rate")["start_lr"] == pytest.approx(5e-3)
+    assert data.section("learning_rate")["start_lr"] == 1e-2
+    rate = lower.with_lower_start_rate(0.01).section("learning_rate")
+    assert rate["start_lr"] == rate["stop_lr"] == 1e-3
 
 
 def test_users_own_json_is_a_preset(tmp_path: Path) -> None:
-    own = load_preset("se_e2_a-tiny")
+    own = load_preset("se_e2_a-tiny").data
     own["model"]["descriptor"]["rcut"] = 5.5
     (tmp_path / "mine.json").write_text(json.dumps(own))
-    data = training_input(TrainSettings(preset="mine.json"), TYPE_MAP, ["a"], [], 1, base_dir=tmp_path)
+    data = training_input(resolve(TrainSettings(preset="mine.json"), tmp_path), TYPE_MAP, ["a"], [], 1).data
     assert data["model"]["descriptor"]["rcut"] == 5.5
     assert "validation_data" not in data["training"]
 
@@ -86,7 +82,7 @@ def test_users_own_json_is_a_preset(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{", "can not be read"),
+        ("{", "cannot be read"),
         ("[]", "sections"),
         ('{"model": {}, "loss": {}, "training": {}}', "learning_rate"),
         ('{"model": {}, "loss": {}, "training": {}, "learning_rate": {}}', "descriptor.type"),
@@ -100,7 +96,7 @@ def test_broken_files_are_explained(tmp_path: Path, text: str, expected: str) ->
 
 
 def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
-    own = load_preset("se_e2_a-tiny")
+    own = load_preset("se_e2_a-tiny").data
     own["model"]["type_map"] = ["S", "Li"]
     (tmp_path / "own.json").write_text(json.dumps(own))
     assert "type_map" in check_preset(TrainSettings(preset="own.json"), TYPE_MAP, tmp_path)[0]
@@ -111,7 +107,7 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_deepmd_finds_unknown_keys() -> None:
-    data = training_input(TrainSettings(preset="se_e2_a-tiny"), TYPE_MAP, ["a"], [], 1)
-    wrong = apply_overrides(data, {"model.descriptor.rcutt": 6.0})
+    data = training_input(resolve(TrainSettings(preset="se_e2_a-tiny")), TYPE_MAP, ["a"], [], 1)
+    wrong = data.with_overrides({"model.descriptor.rcutt": 6.0})
     assert "rcutt" in validate_input(wrong)[0]
-    assert "rcutt" not in data["model"]["descriptor"]
+    assert "rcutt" not in data.section("model")["descriptor"]

@@ -21,12 +21,15 @@ from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.tools import run_tool
 from dpa_sse.ops.data.npy import split_systems
+from dpa_sse.ops.results.model import ChosenFrames
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.evaluate import evaluate
 from dpa_sse.ops.training.existing_model import adopt_model
-from dpa_sse.ops.training.finetune import choose_frames, finetune_model
-from dpa_sse.ops.training.presets import training_input
+from dpa_sse.ops.training.finetune import Adaptation, choose_frames, fine_tune, train_from_scratch
+from dpa_sse.ops.training.job import FineTune, InitModel, TrainJob, resolve_model
+from dpa_sse.ops.training.presets import resolve, training_input
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
-from dpa_sse.ops.training.train import change_bias, read_lcurve, resolve_model, train_model
+from dpa_sse.ops.training.train import change_bias, read_lcurve, train_model
 
 TYPE_MAP = ["Li", "S", "Br"]
 STEPS = 24
@@ -34,9 +37,9 @@ RESULTS = ("model.pt", "model.pth", "model_compressed.pth", "input.json", "lcurv
 
 
 @pytest.fixture(scope="module")
-def student_input(tiny_overrides: dict[str, Any]) -> Callable[[Path], dict[str, Any]]:
-    def make(dataset: Path) -> dict[str, Any]:
-        train = TrainSettings(preset="se_e2_a-tiny", steps=STEPS, overrides=tiny_overrides)
+def student_input(tiny_overrides: dict[str, Any]) -> Callable[[Path], DeepmdInput]:
+    def make(dataset: Path) -> DeepmdInput:
+        train = resolve(TrainSettings(preset="se_e2_a-tiny", steps=STEPS, overrides=tiny_overrides))
         return training_input(train, TYPE_MAP, split_systems(dataset, "train"), split_systems(dataset, "test"), 3)
 
     return make
@@ -44,10 +47,10 @@ def student_input(tiny_overrides: dict[str, Any]) -> Callable[[Path], dict[str, 
 
 @pytest.fixture(scope="module")
 def student(
-    dataset: Path, student_input: Callable[[Path], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+    dataset: Path, student_input: Callable[[Path], DeepmdInput], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("student") / "model"
-    train_model(student_input(dataset), out, preset="se_e2_a-tiny", seed=3, threads=1)
+    train_model(TrainJob(student_input(dataset), preset="se_e2_a-tiny", seed=3), out, threads=1)
     return out
 
 
@@ -71,29 +74,29 @@ def test_model_folder_is_complete(student: Path, dataset: Path) -> None:
 
 
 def test_finished_model_is_not_trained_again(
-    student: Path, dataset: Path, student_input: Callable[[Path], dict[str, Any]]
+    student: Path, dataset: Path, student_input: Callable[[Path], DeepmdInput]
 ) -> None:
     before = {name: (student / name).stat().st_mtime_ns for name in RESULTS}
     start = time.monotonic()
-    train_model(student_input(dataset), student, preset="se_e2_a-tiny", seed=3, threads=1)
+    train_model(TrainJob(student_input(dataset), preset="se_e2_a-tiny", seed=3), student, threads=1)
     assert time.monotonic() - start < 2
     assert {name: (student / name).stat().st_mtime_ns for name in RESULTS} == before
 
 
 def test_killed_training_ends_as_an_undisturbed_one(
-    student: Path, dataset: Path, student_input: Callable[[Path], dict[str, Any]], tmp_path: Path
+    student: Path, dataset: Path, student_input: Callable[[Path], DeepmdInput], tmp_path: Path
 ) -> None:
-    """Kill the child after its first checkpoint; break the newest one; the data lies elsewhere at the second call."""
+    """Kill the child after its first checkpoint; damage the newest one; move the data before the second call."""
     out, moved = tmp_path / "model", tmp_path / "moved"
     stopper = threading.Thread(target=_kill_after_checkpoints, args=(out,))
     stopper.start()
     with pytest.raises(TransientError, match="SIGKILL"):
-        train_model(student_input(dataset), out, preset="se_e2_a-tiny", seed=3, threads=1)
+        train_model(TrainJob(student_input(dataset), preset="se_e2_a-tiny", seed=3), out, threads=1)
     stopper.join()
     left = sorted((out / ".work").glob("checkpoint-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]))
     left[-1].write_bytes(left[-1].read_bytes()[:5000])
     shutil.copytree(dataset, moved)
-    train_model(student_input(moved), out, preset="se_e2_a-tiny", seed=3, threads=1)
+    train_model(TrainJob(student_input(moved), preset="se_e2_a-tiny", seed=3), out, threads=1)
     assert 0 < read_json(out / "model.json")["resumed_at_step"] < STEPS
     for name in RESULTS:
         assert (out / name).read_bytes() == (student / name).read_bytes(), name
@@ -141,7 +144,7 @@ def test_evaluation_refuses_unknown_elements(
 
 def test_bias_is_fitted_to_the_new_compound(student: Path, new_dataset: Path, tmp_path: Path) -> None:
     bias = change_bias(student / "model.pt", new_dataset, tmp_path / "bias")
-    assert bias["bias_before_eV"] != bias["bias_after_eV"]
+    assert bias.bias_before_eV != bias.bias_after_eV
     raw = evaluate(student / "model.pt", new_dataset, "test", tmp_path, "raw", parity=False)
     shifted = evaluate(tmp_path / "bias" / "model.pt", new_dataset, "test", tmp_path, "shifted", parity=False)
     assert abs(shifted["energy_offset_meV_atom"]) < 0.2 * abs(raw["energy_offset_meV_atom"])
@@ -152,20 +155,20 @@ def test_bias_is_fitted_to_the_new_compound(student: Path, new_dataset: Path, tm
 def test_fine_tuning_from_scratch_and_restart(
     dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path
 ) -> None:
-    pretrain = PretrainSettings(preset="dpa2-tiny", steps=10, overrides=dpa2_overrides)
+    pretrain = resolve(PretrainSettings(preset="dpa2-tiny", steps=10, overrides=dpa2_overrides))
     data = training_input(pretrain, TYPE_MAP, split_systems(dataset, "train"), [], 1)
-    train_model(data, tmp_path / "pre", preset="dpa2-tiny", seed=1, threads=1)
+    train_model(TrainJob(data, preset="dpa2-tiny", seed=1), tmp_path / "pre", threads=1)
     settings = FinetuneSettings(frames=4, replay_frames=3, steps=10)
+    job = Adaptation(tmp_path / "pre" / "model.pt", pretrain, settings, new_dataset, TYPE_MAP, 1)
     infos = {
-        strategy: finetune_model(
-            tmp_path / "pre" / "model.pt", strategy, settings, pretrain, new_dataset, TYPE_MAP, 1, tmp_path / strategy,
-            base_dataset=dataset,
-        )
-        for strategy in ("naive", "replay", "from_scratch")
+        "naive": fine_tune(job, tmp_path / "naive"),
+        "replay": fine_tune(job, tmp_path / "replay", replay_from=dataset),
+        "from_scratch": train_from_scratch(job, tmp_path / "from_scratch"),
     }
-    assert [infos[key]["frames"] for key in infos] == [4, 4, 4]
-    assert infos["replay"]["replay_frames"] == 3
-    rates = [infos[key]["learning_rate"]["start_lr"] for key in infos]
+    assert [info.strategy for info in infos.values()] == list(infos)
+    assert [info.frames for info in infos.values()] == [4, 4, 4]
+    assert infos["replay"].replay_frames == 3
+    rates = [info.learning_rate.start_lr for info in infos.values()]
     assert rates == pytest.approx([0.6 * rates[2], 0.6 * rates[2], rates[2]])
     networks = [read_json(tmp_path / key / "input.json")["model"]["descriptor"] for key in infos]
     assert networks[0]["repinit"]["nsel"] == networks[2]["repinit"]["nsel"]
@@ -181,13 +184,10 @@ def test_fine_tuning_from_scratch_and_restart(
     (work / "trained.json").unlink()
     stopper = threading.Thread(target=_kill_after_checkpoints, args=(tmp_path / "naive",))
     stopper.start()
-    arguments = (
-        tmp_path / "pre" / "model.pt", "naive", settings, pretrain, new_dataset, TYPE_MAP, 1, tmp_path / "naive",
-    )
     with pytest.raises(TransientError):
-        finetune_model(*arguments)
+        fine_tune(job, tmp_path / "naive")
     stopper.join()
-    assert finetune_model(*arguments)["resumed_at_step"] > 0
+    assert fine_tune(job, tmp_path / "naive").resumed_at_step > 0
     for name in ("model.pt", "model.pth"):
         assert (tmp_path / "naive" / name).read_bytes() == (tmp_path / name).read_bytes()
 
@@ -196,7 +196,7 @@ def test_chosen_frames_are_spread_and_kept(new_dataset: Path, tmp_path: Path) ->
     folders = choose_frames(new_dataset, 3, TYPE_MAP, tmp_path / "few")
     source = np.load(new_dataset / "train" / "LiBr" / "set.000" / "energy.npy")
     assert np.array_equal(np.load(folders[0] / "set.000" / "energy.npy"), source[[0, 2, 5]])
-    assert read_json(tmp_path / "few" / "chosen.json") == {"frames": [0, 2, 5], "of": 6}
+    assert ChosenFrames.read(tmp_path / "few") == ChosenFrames(frames=(0, 2, 5), of=6)
     assert choose_frames(new_dataset, 3, TYPE_MAP, tmp_path / "few") == folders
     assert len(np.load(choose_frames(new_dataset, 99, TYPE_MAP, tmp_path / "all")[0] / "set.000" / "box.npy")) == 6
 
@@ -208,25 +208,24 @@ def test_divergence_is_a_clear_error(dataset: Path, tiny_overrides: dict[str, An
     energy = np.load(bad / "set.000" / "energy.npy")
     energy[3] = np.nan
     np.save(bad / "set.000" / "energy.npy", energy)
-    data = training_input(
-        TrainSettings(preset="se_e2_a-tiny", steps=4, overrides=tiny_overrides), TYPE_MAP, [bad], [], 1
-    )
+    settings = resolve(TrainSettings(preset="se_e2_a-tiny", steps=4, overrides=tiny_overrides))
+    job = TrainJob(training_input(settings, TYPE_MAP, [bad], [], 1))
     with pytest.raises(FatalError, match="diverged"):
-        train_model(data, tmp_path / "out", threads=1)
+        train_model(job, tmp_path / "out", threads=1)
     assert not (tmp_path / "out" / "model.json").exists()
 
 
 def test_wrong_input_is_refused_before_anything_starts(
-    dataset: Path, student_input: Callable[[Path], dict[str, Any]], tmp_path: Path
+    dataset: Path, student_input: Callable[[Path], DeepmdInput], tmp_path: Path
 ) -> None:
     data = student_input(dataset)
-    with pytest.raises(InputError, match="exclude each other"):
-        train_model(data, tmp_path, init_model=tmp_path / "a.pt", finetune=tmp_path / "b.pt")
     with pytest.raises(InputError, match="does not exist"):
-        train_model(data, tmp_path, init_model=tmp_path / "a.pt")
-    without = {**data, "training": {**data["training"], "training_data": {"systems": [str(tmp_path)]}}}
+        train_model(TrainJob(data, InitModel(tmp_path / "a.pt")), tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        train_model(TrainJob(data, FineTune(tmp_path / "a.pt")), tmp_path)
+    without = data.with_data([tmp_path], [], None)
     with pytest.raises(InputError, match=r"type\.raw"):
-        train_model(without, tmp_path)
+        train_model(TrainJob(without), tmp_path)
     with pytest.raises(InputError, match="DPA-3"):
         resolve_model("DPA-99")
     assert not (tmp_path / ".work").exists()
@@ -247,7 +246,7 @@ def test_command_line_of_the_child_is_this_package() -> None:
 @pytest.mark.slow
 def test_adopted_model_is_frozen_and_described(student: Path, dataset: Path, tmp_path: Path) -> None:
     info = adopt_model(student / "model.pt", ["S", "Li"], tmp_path / "own")
-    assert (info["type_map"], info["descriptor"], info["rcut_A"]) == (TYPE_MAP, "se_e2_a", 4.0)
+    assert (list(info.type_map), info.descriptor, info.rcut_A) == (TYPE_MAP, "se_e2_a", 4.0)
     assert (tmp_path / "own" / "model.pt").read_bytes() == (student / "model.pt").read_bytes()
     own = evaluate(tmp_path / "own" / "model.pth", dataset, "test", tmp_path, "own", parity=False)
     same = evaluate(student / "model.pth", dataset, "test", tmp_path, "same", parity=False)
@@ -271,10 +270,10 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
     dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path
 ) -> None:
     """A pre-trained model with two branches and more elements than the project, as the public DPA models are."""
-    pretrain = PretrainSettings(preset="dpa2-tiny", steps=4, overrides=dpa2_overrides)
+    pretrain = resolve(PretrainSettings(preset="dpa2-tiny", steps=4, overrides=dpa2_overrides))
     elements = ["H", *reversed(TYPE_MAP)]
     systems = [str(path) for path in split_systems(dataset, "train")]
-    data = training_input(pretrain, elements, systems, [], 1)
+    data = training_input(pretrain, elements, systems, [], 1).data
     model = data["model"]
     model["descriptor"]["repinit"]["nsel"], model["descriptor"]["repformer"]["nsel"] = 80, 60
     parts = {"type_map": "types", "descriptor": "network"}
@@ -295,7 +294,7 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
     write_json(tmp_path / "input.json", multi)
     run_tool([sys.executable, "-m", "deepmd", "--pt", "train", "input.json"], tmp_path / "log", tmp_path, threads=1)
     info = adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "own", "second")
-    assert (info["branch"], info["type_map"]) == ("second", elements)
+    assert (info.branch, list(info.type_map)) == ("second", elements)
     with pytest.raises(InputError, match="first, second"):
         adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "none", "third")
     own = tmp_path / "own" / "model.pt"
@@ -305,10 +304,8 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
     change_bias(own, new_dataset, tmp_path / "bias")
     shifted = evaluate(tmp_path / "bias" / "model.pt", new_dataset, "test", tmp_path, "shifted", parity=False)
     assert abs(shifted["energy_offset_meV_atom"]) < 0.2 * abs(zero["energy_offset_meV_atom"])
-    for strategy in ("naive", "from_scratch"):
-        tuned = finetune_model(
-            own, strategy, FinetuneSettings(frames=4, steps=6), pretrain, new_dataset, TYPE_MAP, 1, tmp_path / strategy
-        )
-        assert tuned["type_map"] == TYPE_MAP
-        result = evaluate(tmp_path / strategy / "model.pth", new_dataset, "test", tmp_path, strategy, parity=False)
+    job = Adaptation(own, pretrain, FinetuneSettings(frames=4, steps=6), new_dataset, TYPE_MAP, 1)
+    for name, adapt in (("naive", fine_tune), ("from_scratch", train_from_scratch)):
+        assert list(adapt(job, tmp_path / name).type_map) == TYPE_MAP
+        result = evaluate(tmp_path / name / "model.pth", new_dataset, "test", tmp_path, name, parity=False)
         assert result["energy_mae_meV_atom"] < zero["energy_mae_meV_atom"]

@@ -154,7 +154,7 @@ def test_overrides() -> None:
         ("md.production_ps=.nan", "command line: md.production_ps: must be a finite number, not .nan"),
         ("downstream.system.structure=Li6PS5J", "command line: downstream.system.structure: no structure 'Li6PS5J'"),
         ("pretrain.overrides={model.descriptor.rcutt: 7.0}",
-         "command line: pretrain.overrides.model.descriptor.rcutt: deepmd knows no key 'rcutt' in model.descriptor"),
+         "command line: pretrain.overrides.model.descriptor.rcutt: DeePMD-kit has no key 'rcutt' in model.descriptor"),
         ("pretrain.overrides={learning_rate.stop_lr: 1.0}", "command line: pretrain.overrides: stop_lr 1 is larger"),
         ("cluster.preset=huge", "command line: cluster.preset: 'huge' is no file and none of the presets cpu-only"),
         ("cluster.overrides={pods.trian.gpus: 2}",

@@ -36,7 +36,7 @@ def test_every_override_at_fault_is_named() -> None:
         "modle.descriptor.rcut": 6.0,
     }))
     assert set(found) == {f"{REPINIT}.rcutt", "loss.start_pref_g", "training.numb_steps", "modle.descriptor.rcut"}
-    assert found[f"{REPINIT}.rcutt"] == f"deepmd knows no key 'rcutt' in {REPINIT} - did you mean 'rcut'?"
+    assert found[f"{REPINIT}.rcutt"] == f"DeePMD-kit has no key 'rcutt' in {REPINIT} - did you mean 'rcut'?"
     assert "must start with" in found["modle.descriptor.rcut"]
 
 

@@ -1,0 +1,140 @@
+"""The training input of DeePMD-kit."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.training.settings import TrainSettings
+
+SECTIONS = ("model", "learning_rate", "loss", "training")
+COMPRESSIBLE = ("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at")
+DATA = ("training_data", "validation_data")
+REUSE_SHARE = 0.3
+BIAS = "change_bias_after_training"
+
+
+@dataclass(frozen=True)
+class DeepmdInput:
+    """A training input (``input.json``) of DeePMD-kit; methods return changed copies.
+
+    Attributes
+    ----------
+    data : dict
+        The input, in DeePMD-kit's own format.
+    """
+
+    data: dict[str, Any]
+
+    def copy(self) -> DeepmdInput:
+        """Return a deep copy."""
+        return DeepmdInput(copy.deepcopy(self.data))
+
+    # foreign: a section of DeePMD-kit's input
+    def section(self, name: str) -> dict[str, Any]:
+        """Return a section: ``model``, ``learning_rate``, ``loss`` or ``training``."""
+        section: dict[str, Any] = self.data[name]
+        return section
+
+    @property
+    def compressible(self) -> bool:
+        """Whether DeePMD-kit can compress the network without loss."""
+        return self.section("model")["descriptor"]["type"] in COMPRESSIBLE
+
+    # foreign: values of DeePMD-kit's input by dotted keys
+    def with_overrides(self, overrides: Mapping[str, Any]) -> DeepmdInput:
+        """Return a copy with values replaced, by dotted keys such as ``model.descriptor.rcut``.
+
+        Raises
+        ------
+        InputError
+            A key does not start with a section of a training input, or a part in its middle is not a mapping.
+        """
+        result = self.copy()
+        for dotted, value in overrides.items():
+            *parents, last = dotted.split(".")
+            if not parents or parents[0] not in (*SECTIONS, "optimizer", "validating"):
+                raise InputError(f"overrides: {dotted!r} must start with one of {', '.join(SECTIONS)}")
+            node = result.data
+            for part in parents:
+                node = node.setdefault(part, {})
+                if not isinstance(node, dict):
+                    raise InputError(f"overrides: {dotted!r}: {part!r} is not a mapping in the preset")
+            node[last] = value
+        return result
+
+    def with_given(self, settings: TrainSettings) -> DeepmdInput:
+        """Return a copy with the steps and the learning rates of the settings, where they are given."""
+        result = self.copy()
+        training, rate = result.section("training"), result.section("learning_rate")
+        for key in ("start_lr", "stop_lr"):
+            if (value := getattr(settings, key)) is not None:
+                rate[key] = value
+                rate.pop("stop_lr_ratio", None) if key == "stop_lr" else None
+        if settings.steps is not None:
+            training.pop("numb_epoch", None)
+            training["numb_steps"] = settings.steps
+        return result
+
+    def with_schedule(self, settings: TrainSettings) -> DeepmdInput:
+        """Return a copy with steps and learning rates; decay, display and saving intervals keep their share of them."""
+        own = self.section("training").get("numb_steps")
+        result = self.with_given(settings)
+        training, rate = result.section("training"), result.section("learning_rate")
+        if settings.steps is None:
+            return result
+        if own and "decay_steps" in rate:
+            rate["decay_steps"] = max(1, round(rate["decay_steps"] * settings.steps / own))
+        if own and rate.get("warmup_steps"):
+            rate["warmup_steps"] = math.floor(rate["warmup_steps"] * settings.steps / own)
+        for key in ("disp_freq", "save_freq"):
+            training[key] = max(1, min(training.get(key, 1000), math.ceil(settings.steps / 10)))
+        return result
+
+    def with_lower_start_rate(self, share: float = REUSE_SHARE) -> DeepmdInput:
+        """Return a copy with a lower start learning rate, for a network that starts from a trained model.
+
+        Measured with se_e2_a-tiny, 500 steps and then 300 more: held-out force MAE 98, then 82 meV/A with 0.3 of the
+        rate, but 100 meV/A when it starts again with the full one.
+        """
+        result = self.copy()
+        rate = result.section("learning_rate")
+        rate["start_lr"] = max(rate.get("stop_lr") or 0.0, share * rate["start_lr"])
+        return result
+
+    def with_data(
+        self, train: Sequence[Path | str], validation: Sequence[Path | str], batch_size: int | str | None
+    ) -> DeepmdInput:
+        """Return a copy with the data folders; the batch size is the preset's where it is None."""
+        result = self.copy()
+        training = result.section("training")
+        own = dict(training.get("training_data") or {})
+        own["systems"] = [str(path) for path in train]
+        own["batch_size"] = batch_size if batch_size is not None else own.get("batch_size", "auto")
+        training["training_data"] = own
+        training.pop("validation_data", None)
+        if validation:
+            systems = [str(path) for path in validation]
+            training["validation_data"] = {"systems": systems, "batch_size": own["batch_size"]}
+        return result
+
+    def with_seeds(self, seed: int) -> DeepmdInput:
+        """Return a copy with seeds derived from ``seed`` in every part that draws random numbers."""
+        result = self.copy()
+        for name, node in result._seeded():
+            node["seed"] = derive_seed(seed, name)
+        return result
+
+    def _seeded(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        descriptor = self.section("model")["descriptor"]
+        members = descriptor.get("list") if descriptor["type"] == "hybrid" else None
+        for index, node in enumerate(members or [descriptor]):
+            yield (f"descriptor.{index}" if members else "descriptor"), node
+        yield "fitting", self.section("model").setdefault("fitting_net", {})
+        yield "training", self.section("training")

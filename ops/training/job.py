@@ -1,0 +1,124 @@
+"""What to train, and from what: the description of a training."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.training.deepmd_input import DeepmdInput
+
+BUILT_IN_PREFIX = "DPA-"
+
+
+@dataclass(frozen=True)
+class FromScratch:
+    """Random weights, and the network of the input."""
+
+
+@dataclass(frozen=True)
+class InitModel:
+    """Weights and network of a checkpoint; the energy bias is not changed."""
+
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Network and weights of a pre-trained model; the energy bias of the elements is fitted to the new data.
+
+    Attributes
+    ----------
+    model : Path or str
+        Checkpoint, or the name of one of DeePMD-kit's built-in models.
+    branch : str
+        Branch of a multi-task model, or ``RANDOM`` for a new fitting net.
+    """
+
+    model: Path | str
+    branch: str = ""
+
+
+@dataclass(frozen=True)
+class SameNetwork:
+    """Random weights, and the network of a checkpoint; ``branch`` is that of a multi-task model."""
+
+    checkpoint: Path
+    branch: str = ""
+
+
+Start = FromScratch | InitModel | FineTune | SameNetwork
+@dataclass(frozen=True)
+class TrainJob:
+    """A training.
+
+    Attributes
+    ----------
+    input : DeepmdInput
+        Complete training input (`dpa_sse.ops.training.presets.training_input`). ``sel: auto`` is resolved by the
+        training.
+    start : FromScratch, InitModel, FineTune or SameNetwork
+    preset, seed : optional
+        Recorded in ``model.json``.
+    widen : bool
+        Widen neighbour lists that would drop neighbours; else they are an error.
+    compress : bool, optional
+        Also write the compressed model; by default if the descriptor allows it without loss (se_e2_a and similar) and
+        the network is that of the input.
+    parity_frames : int
+        Frames on which checkpoint, frozen and compressed model are compared.
+    """
+
+    input: DeepmdInput
+    start: Start = FromScratch()
+    preset: str = ""
+    seed: int | None = None
+    widen: bool = True
+    compress: bool | None = None
+    parity_frames: int = 5
+
+    def source(self) -> Path | None:
+        """Return the checkpoint that the start needs.
+
+        Raises
+        ------
+        InputError
+            It does not exist.
+        """
+        if isinstance(self.start, FromScratch):
+            return None
+        path = resolve_model(self.start.model) if isinstance(self.start, FineTune) else self.start.checkpoint
+        if not path.is_file():
+            raise InputError(f"model file does not exist: {path}")
+        return path
+
+
+def resolve_model(model: Path | str) -> Path:
+    """Return the file of a model: a path, or a built-in name that DeePMD-kit has in its cache or can download.
+
+    Raises
+    ------
+    InputError
+        There is no such file or name, or the download failed.
+    """
+    if Path(model).is_file():
+        return Path(model)
+    name = str(model)
+    if os.sep in name or not name.upper().startswith(BUILT_IN_PREFIX):
+        raise InputError(f"model file does not exist: {model}")
+    from deepmd.pretrained.download import resolve_model_path
+    from deepmd.pretrained.registry import MODEL_REGISTRY
+
+    known = {key.lower(): key for key in MODEL_REGISTRY}
+    if name.lower() not in known:
+        names = ", ".join(sorted(MODEL_REGISTRY))
+        raise InputError(f"{name!r} is neither a file nor one of DeePMD-kit's built-in models: {names}")
+    try:
+        return Path(resolve_model_path(known[name.lower()]))
+    except Exception as error:  # network errors of many kinds
+        raise InputError(
+            f"the built-in model {known[name.lower()]} is not in DeePMD-kit's cache and cannot be downloaded "
+            f"({type(error).__name__}: {error}); run `dp pretrained download {known[name.lower()]}` on a machine "
+            "with internet access and give the file instead"
+        ) from error
