@@ -1,4 +1,4 @@
-"""A short MD with every new model before it explores: a model that explodes at once must not."""
+"""Short MD with every new model; models that blow up are excluded from exploration."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.prepare import perturbed_cells
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.simulate import Job, Outcome, finish, simulate_all
 from dpa_sse.ops.md.tasks import make_job, run_record
+from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResult
 from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 def sanity_md(
     models: Sequence[Path],
     cells: Path,
-    state: dict[str, Any],
+    state: LearningState,
     settings: ConcurrentLearningSettings,
     type_map: Sequence[str],
     seed: int,
     out: Path,
-) -> list[dict[str, Any]]:
+) -> SanityCheck:
     """Run NPT at the highest temperature of the stage with each model, from one perturbed cell of each system.
 
-    A model passes when none of its runs explodes. The runs are short, so several are done side by side with
-    one thread each.
+    A model passes when none of its runs explodes. The runs are short, so several run at the same time with one thread
+    each. A finished ``sanity.json`` is returned as it is.
 
     Parameters
     ----------
@@ -39,10 +40,9 @@ def sanity_md(
         Model folders of the ensemble.
     cells : Path
         Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
-    state : dict
-        State of concurrent learning.
+    state : LearningState
     settings : ConcurrentLearningSettings
-        ``sanity_steps`` 0 passes every model without a run.
+        With ``sanity_steps = 0`` every model passes without a run.
     type_map : sequence of str
     seed : int
     out : Path
@@ -50,11 +50,9 @@ def sanity_md(
 
     Returns
     -------
-    list of dict
-        For each model: model, status ("ok" or "failed"), reason, max_temperature_K, temperature_K, steps.
+    SanityCheck
     """
-    if (out / "sanity.json").exists():
-        found: list[dict[str, Any]] = read_json(out / "sanity.json")
+    if (found := SanityCheck.read_if_there(out)) is not None:
         return found
     temperature = max(current_stage(state, settings).temperatures_K)
     starts = {system: pool[0] for system, pool in perturbed_cells(cells).items()}
@@ -65,8 +63,10 @@ def sanity_md(
             [read_json(_folder(out, model, number) / "run.json") for number in range(len(starts))]
             for model in range(len(models))
         ]
-    sanity = [_summary(index, runs, temperature, settings.sanity_steps) for index, runs in enumerate(results)]
-    write_json(out / "sanity.json", sanity)
+    sanity = SanityCheck(
+        models=tuple(_result(index, runs, temperature, settings.sanity_steps) for index, runs in enumerate(results))
+    )
+    sanity.write(out)
     return sanity
 
 
@@ -78,13 +78,13 @@ def _run_missing(
     models: Sequence[Path],
     starts: dict[str, Atoms],
     temperature: float,
-    state: dict[str, Any],
+    state: LearningState,
     settings: ConcurrentLearningSettings,
     type_map: Sequence[str],
     seed: int,
     out: Path,
 ) -> None:
-    """Do the runs that have no ``status.json`` yet."""
+    """Run those that have no ``status.json`` yet."""
     runs: list[tuple[Job, Path]] = []
     records = []
     for model, path in enumerate(models):
@@ -97,7 +97,7 @@ def _run_missing(
                 "system": system, "ensemble": "npt", "temperature_K": temperature, "pressure_GPa": 0.0, "replica": 0,
                 "timestep_fs": settings.timestep_fs, "equilibration_steps": 0, "steps": settings.sanity_steps,
                 "dump_every": settings.sample_every, "restart_every": 0,
-                "seed": derive_seed(seed, "sanity", system, int(state["iteration"])),
+                "seed": derive_seed(seed, "sanity", system, state.iteration),
             }
             runs.append((make_job(atoms, task, [path], type_map, melt=False), folder))
             records.append(run_record(atoms, task))
@@ -106,14 +106,14 @@ def _run_missing(
         finish(folder, outcome, record)
 
 
-def _summary(model: int, runs: list[dict[str, Any]], temperature: float, steps: int) -> dict[str, Any]:
+def _result(model: int, runs: list[dict[str, Any]], temperature: float, steps: int) -> SanityResult:
     bad = [f"{run['system']}: {run['status']}, {run['reason']}" for run in runs if run["status"] != "ok"]
     hottest = [run["max_temperature_K"] for run in runs if run["max_temperature_K"] is not None]
-    return {
-        "model": model,
-        "status": "failed" if bad else "ok",
-        "reason": "; ".join(bad),
-        "max_temperature_K": max(hottest, default=None),
-        "temperature_K": temperature,
-        "steps": steps,
-    }
+    return SanityResult(
+        model=model,
+        status="failed" if bad else "ok",
+        reason="; ".join(bad),
+        max_temperature_K=max(hottest, default=None),
+        temperature_K=temperature,
+        steps=steps,
+    )

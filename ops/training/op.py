@@ -126,7 +126,7 @@ class EvaluateVariants(TaskOP):
         errors = [
             evaluate(folder / "model.pt", new, "test", out, names[variant]) for variant, folder in frames.items()
         ]
-        return {"force_mae_meV_A": errors[0]["force_mae_meV_A"]}
+        return {"force_mae_meV_A": errors[0].force_mae_meV_A}
 
 
 class EvaluatePretrained(TaskOP):
@@ -143,7 +143,7 @@ class EvaluatePretrained(TaskOP):
 
         labelled = dataset_of(inputs["training_data"])
         errors = evaluate(inputs["pretrained"] / "model.pt", labelled, "test", out, "pretrain")
-        return {"force_mae_meV_A": errors["force_mae_meV_A"]}
+        return {"force_mae_meV_A": errors.force_mae_meV_A}
 
 
 def variant_folders(groups: list[Path], variants: list[str]) -> dict[str, Path]:
