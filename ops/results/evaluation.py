@@ -6,6 +6,13 @@ from typing import ClassVar
 
 from dpa_sse.ops.results.base import Result
 
+PARITY_COLUMNS = {
+    "energy": ("system", "formula", "label_eV_atom", "model_eV_atom"),
+    "force": ("system", "element", "label_eV_A", "model_eV_A"),
+    "virial": ("system", "formula", "label_eV_atom", "model_eV_atom"),
+}
+"""Columns of the tables ``parity_<quantity>.csv`` next to the file."""
+
 
 class Evaluation(Result):
     """Errors of a model on labelled frames.

@@ -12,27 +12,27 @@ class StageSummary(ResultPart):
 
     name: str
     status: str
-    seconds: float | None
-    tasks: int | None
-    tasks_failed: int | None
+    seconds: float
+    tasks: int
+    tasks_failed: int
 
 
 class ErrorSummary(ResultPart):
-    """Errors of one model on held-out frames; None where the labels lack the quantity."""
+    """Errors of one model on held-out frames; the virial is None where the labels have none."""
 
-    energy_mae_meV_atom: float | None
-    force_mae_meV_A: float | None
+    energy_mae_meV_atom: float
+    force_mae_meV_A: float
     virial_mae_meV_atom: float | None
-    n_frames: int | None
+    n_frames: int
 
 
 class IterationSummary(ResultPart):
     """One iteration of concurrent learning: number of frames by trust level, and of those that got labels."""
 
     iteration: int
-    accurate: int | None
-    candidate: int | None
-    failed: int | None
+    accurate: int
+    candidate: int
+    failed: int
     labelled: int | None
 
 
@@ -40,8 +40,8 @@ class MdSummary(ResultPart):
     """One production run."""
 
     name: str
-    system: str | None
-    temperature_K: float | None
+    system: str
+    temperature_K: float
     status: str
     steps_per_s: float | None
 

@@ -14,7 +14,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_csv
 from dpa_sse.ops.data.npy import Frames, read_frames, split_systems
 from dpa_sse.ops.potential.inference import open_model, predict
-from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
 
 MAX_ROWS = 5000
 
@@ -66,19 +66,17 @@ def evaluate(
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     if parity:
-        write_csv(folder / "parity_energy.csv", _thin(sums.energy_rows), sums.energy_columns)
-        write_csv(folder / "parity_force.csv", sums.force_rows(), sums.force_columns)
-        write_csv(folder / "parity_virial.csv", _thin(sums.virial_rows), sums.virial_columns)
+        rows: dict[str, Sequence[Mapping[str, Any]]] = {
+            "energy": _thin(sums.energy_rows), "force": sums.force_rows(), "virial": _thin(sums.virial_rows),
+        }
+        for quantity, columns in PARITY_COLUMNS.items():
+            write_csv(folder / f"parity_{quantity}.csv", rows[quantity], columns)
     result.write(folder)
     return result
 
 
 class _Sums:
     """Differences between prediction and label, collected over systems."""
-
-    energy_columns = ("system", "formula", "label_eV_atom", "model_eV_atom")
-    force_columns = ("system", "element", "label_eV_A", "model_eV_A")
-    virial_columns = ("system", "formula", "label_eV_atom", "model_eV_atom")
 
     def __init__(self, type_map: Sequence[str]) -> None:
         self.type_map = list(type_map)

@@ -7,8 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import TaskOP
-from dpa_sse.pipeline.report.gather import report_inputs
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
+
+
+class ReportSettings(TaskSettings):
+    """The whole project, for the configuration that the page shows."""
+
+    config: Project
 
 
 class Report(TaskOP):
@@ -21,14 +29,14 @@ class Report(TaskOP):
     resource_class = "analysis"
     html_page = "report.html"
     cached = False  # it shows times of this run
+    settings_class = ReportSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ReportSettings, **inputs: Any) -> None:
         """Write ``report.html``, ``summary.json`` and ``figures/``."""
         from dpa_sse.pipeline.config.load import resolved_yaml
-        from dpa_sse.pipeline.config.schema import Project
         from dpa_sse.pipeline.report.build import build_report
 
         config = out / "config.resolved.yaml"
-        write_text(config, resolved_yaml(Project.model_validate(settings["config"])))
+        write_text(config, resolved_yaml(settings.config))
         run = Path(os.environ["DPA_SSE_RUN"]) if "DPA_SSE_RUN" in os.environ else None
-        build_report(report_inputs(inputs, config, run, out), out)
+        build_report(report_inputs(FinishedSteps(**inputs), config, run, out), out)
