@@ -180,7 +180,7 @@ def _dynamics(data: ReportData, found: Assessment) -> None:
     for word in ("exploded", "melted", "failed"):
         runs = [run.name for run in data.md if run.info.status == word]
         if runs:
-            found.bad.append(f"{plural(len(runs), 'MD run')} {word} ({_names(runs)}); nothing is concluded from them.")
+            found.bad.append(f"{plural(len(runs), 'MD run')} {word} and not used: {_names(runs)}.")
 
 
 def _transport(data: ReportData, points: Sequence[Point], found: Assessment) -> None:

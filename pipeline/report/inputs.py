@@ -180,8 +180,10 @@ def _parity_tables(folder: Path, reader: _Reader) -> dict[str, ParityTable]:
         table = reader.table(path, required=False)
         if not table:
             continue
-        numeric = all(table.get(name) and isinstance(table[name][0], float) for name in (reference, predicted))
-        if not numeric or {system, kind} - table.keys():
+        known = set(PARITY_COLUMNS[quantity]) <= table.keys()
+        if known and not table[reference]:  # labels without a virial
+            continue
+        if not known or not all(isinstance(table[name][0], float) for name in (reference, predicted)):
             reader.notes.append(f"{_short(path)}: damaged (columns {', '.join(PARITY_COLUMNS[quantity])} expected)")
             continue
         groups = table[kind if quantity == "force" else system]
@@ -241,8 +243,11 @@ class _Reader:
             first = error.errors(include_url=False)[0]
             self.notes.append(f"{_short(path)}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})")
         except FatalError as error:
-            self.notes.append(f"{_short(path)}: damaged ({str(error).removeprefix(f'{path}: ')})")
-        except (OSError, ValueError, csv.Error, RecursionError) as error:  # ValueError: invalid JSON or not UTF-8
+            reason = str(error).removeprefix(f"{path}: ").removeprefix("Value error, ")
+            self.notes.append(f"{_short(path)}: damaged ({reason})")
+        except json.JSONDecodeError:
+            self.notes.append(f"{_short(path)}: damaged (not a JSON file)")
+        except (OSError, ValueError, csv.Error, RecursionError) as error:  # ValueError: not UTF-8
             self.notes.append(f"{_short(path)}: damaged ({type(error).__name__})")
         return empty
 
