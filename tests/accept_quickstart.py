@@ -18,7 +18,7 @@ MAX_MINUTES = 15.0
 
 def promises(summary: Summary, run: Path) -> Iterator[tuple[str, bool, str]]:
     """Yield (promise, kept, figure)."""
-    # A run that melts is one of the ends of production MD; how many must not is a promise of its own, below.
+    # A run that melts is one of the ends of production MD; how many must not is a separate promise, below.
     done = all(s.status == "ok" or (s.name, s.status) == ("07-md", "partial") for s in summary.stages)
     stages = ", ".join(f"{s.name} {s.status}" for s in summary.stages)
     yield "every stage is done", bool(summary.stages) and done, stages

@@ -282,7 +282,7 @@ def _transport_figures(data: ReportData) -> list[KeyFigure]:
             ends = part.get("Ea_ci95_eV")
             note = f"95 %: {interval(ends)}"
             if not determined(part):
-                found.append(KeyFigure("open", "", f"activation energy{of}", f"{note} eV"))
+                found.append(KeyFigure("undetermined", "", f"activation energy{of}", f"{note} eV"))
                 continue
             found.append(KeyFigure(measured(part["Ea_eV"], ends), "eV", f"activation energy{of}", note))
     return found

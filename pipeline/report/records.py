@@ -15,7 +15,7 @@ StageState = Literal["ok", "partial", "failed", "unfinished", "skipped"]
 EVALUATIONS = {
     "pretrain": "pre-trained",
     "zero_shot": "zero-shot",
-    "zero_shot_bias": "zero-shot, bias set",
+    "zero_shot_bias": "zero-shot, refitted bias",
     "fine_tuned": "fine-tuned",
     "from_scratch": "from scratch",
     "student": "student",

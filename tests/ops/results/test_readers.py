@@ -37,7 +37,7 @@ NOT_READ = {
         "TrajectoryFilter.max_force_dropped_eV_A", "TrajectoryFilter.max_force_kept_eV_A", "TrajectoryFilter.name",
         "TrajectoryFilter.system",
     ],
-    "tells people which frames have no label, and of what run they are": [
+    "shows people which frames have no label, and of what run they are": [
         "DroppedStep.reason", "DroppedStep.status", "DroppedStep.step", "TaskItem.index", "TaskStatus.dropped",
         "TaskStatus.run", "TrajectoryRecord.end_temperature_K", "TrajectoryRecord.frames", "TrajectoryRecord.steps",
         "TrajectoryRecord.system", "TrajectoryRecord.temperature_K", "TrajectoryRecord.trajectory",

@@ -94,7 +94,7 @@ def is_mapping(annotation: Any) -> bool:
 
 
 def others(value: Any, annotation: Any) -> Iterator[Any]:
-    """Yield values that may stand in place of this one."""
+    """Yield values to try instead of this one."""
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, (int, float)):
