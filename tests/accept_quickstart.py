@@ -1,48 +1,46 @@
 """Acceptance of a finished quickstart: ``python -m tests.accept_quickstart runs/quickstart``.
 
-Reads ``summary.json`` and the MD folders; prints each promise with its figure; exit code 1 when one is broken.
+Reads ``summary.json``, the event log and the report; prints each promise with its figure; exit code 1 when one is
+broken.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from dpa_sse.ops.results.summary import Summary
 from dpa_sse.pipeline.runs.folder import Run
 
 MAX_MINUTES = 15.0
 
 
-def promises(summary: dict[str, Any], run: Path) -> Iterator[tuple[str, bool, str]]:
+def promises(summary: Summary, run: Path) -> Iterator[tuple[str, bool, str]]:
     """Yield (promise, kept, figure)."""
-    stages = summary["stages"]
-    # A run that melts is one of the ends of production MD; how many must not is a promise of its own, below.
-    done = all(s["status"] == "ok" or (s["name"], s["status"]) == ("07-md", "partial") for s in stages)
-    yield "every stage is done", done, ", ".join(
-        f"{s['name']} {s['status']}" for s in stages
-    )
+    # A run that melts is one of the ends of production MD; how many must not is a separate promise, below.
+    done = all(s.status == "ok" or (s.name, s.status) == ("07-md", "partial") for s in summary.stages)
+    stages = ", ".join(f"{s.name} {s.status}" for s in summary.stages)
+    yield "every stage is done", bool(summary.stages) and done, stages
     attempt = Run(run).latest_attempt()
     minutes = (attempt[-1]["time"] - attempt[0]["time"]) / 60
     yield f"within {MAX_MINUTES:.0f} min from start to report", minutes <= MAX_MINUTES, f"{minutes:.1f} min"
-    loop = summary["concurrent_learning"]
+    loop = summary.concurrent_learning
     yield "at least two iterations", len(loop) >= 2, f"{len(loop)} iterations"
-    yield "frames were labelled", sum(i["labelled"] or 0 for i in loop) > 0, str([i["labelled"] for i in loop])
-    errors = summary["errors"]
-    for quantity, unit in (("energy_mae_meV_atom", "meV/atom"), ("force_mae_meV_A", "meV/A")):
-        tuned, zero, scratch = (errors[name][quantity] for name in ("fine_tuned", "zero_shot", "from_scratch"))
-        text = f"zero-shot {zero:.2f}, from scratch {scratch:.2f}, fine-tuned {tuned:.2f} {unit}"
-        yield f"fine-tuned {quantity} below zero-shot", tuned < zero, text
-        yield f"fine-tuned {quantity} below from scratch", tuned < scratch, text
-    runs = [json.loads(path.read_text()) for path in sorted(run.glob("tasks/07-md/md-*/run.json"))]
-    stable = {r["temperature_K"] for r in runs if r["status"] == "ok"}
+    yield "frames were labelled", sum(i.labelled or 0 for i in loop) > 0, str([i.labelled for i in loop])
+    tuned, zero, scratch = (summary.errors[name] for name in ("fine_tuned", "zero_shot", "from_scratch"))
+    for quantity, unit, values in (
+        ("energy", "meV/atom", [errors.energy_mae_meV_atom for errors in (tuned, zero, scratch)]),
+        ("force", "meV/A", [errors.force_mae_meV_A for errors in (tuned, zero, scratch)]),
+    ):
+        text = f"zero-shot {values[1]:.2f}, from scratch {values[2]:.2f}, fine-tuned {values[0]:.2f} {unit}"
+        yield f"fine-tuned {quantity} MAE below zero-shot", values[0] < values[1], text
+        yield f"fine-tuned {quantity} MAE below from scratch", values[0] < values[2], text
+    stable = {one.temperature_K for one in summary.md if one.status == "ok"}
     yield "student MD stable at three temperatures or more", len(stable) >= 3, f"stable at {sorted(stable)} K"
-    diffusive = [c["temperature_K"] for c in summary["conductivity"] if c["verdict"] == "diffusive"]
-    found = summary["conductivity"]
-    verdicts = ", ".join(f"{c['temperature_K']:.0f} K {c['verdict']} {c['sigma_mS_cm']}" for c in found)
-    yield "diffusive at two temperatures or more", len(diffusive) >= 2, verdicts
+    found = summary.conductivity
+    verdicts = ", ".join(f"{point.temperature_K:.0f} K {point.verdict} {point.sigma_mS_cm}" for point in found)
+    yield "diffusive at two temperatures or more", sum(p.verdict == "diffusive" for p in found) >= 2, verdicts
     report = run / "report.html"
     page = report.read_text(encoding="utf-8") if report.exists() else ""
     outside = [mark for mark in ('src="http', "src='http", "<link", "@import", "url(http") if mark in page]
@@ -52,7 +50,7 @@ def promises(summary: dict[str, Any], run: Path) -> Iterator[tuple[str, bool, st
 def main() -> int:
     """Print all promises."""
     run = Path(sys.argv[1])
-    summary = json.loads((run / "summary.json").read_text())
+    summary = Summary.read(run)
     failed = passed = 0
     for name, kept, figure in promises(summary, run):
         print(f"{'kept  ' if kept else 'BROKEN'}  {name}: {figure}")

@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
 from dpa_sse.ops.results.md import MdRun
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 DATASET = "dataset"
-BATCH = 20  # frames per call of the teacher: enough to be fast, little enough for any memory
-GAP = 0.05  # share of a single trajectory that is left out between its training and its test part
+BATCH = 20  # frames per call of the teacher: enough to be fast, few enough for any memory
+GAP = 0.05  # share of a single trajectory left out between its training and test parts
 
 
 @dataclass(frozen=True)
-class Run:
+class TeacherRun:
     """Perturbed frames of one teacher trajectory."""
 
     system: str
@@ -42,12 +42,12 @@ def label_with_teacher(
     settings: DistillSettings,
     seed: int,
     out: Path,
-) -> dict[str, Any]:
-    """Make the data set of the student.
+) -> TeacherFilter:
+    """Write the data set of the student.
 
-    Every ``sample_every``-th step of each trajectory is strained and displaced a little (so that the student sees
-    forces off the teacher's path, too) and labelled with energy, forces and virial of the teacher. Frames with a
-    force above ``max_force_eV_A``, or with labels that are no numbers, are dropped and counted.
+    Every ``sample_every``-th step of each trajectory is strained and displaced slightly (the student also sees forces
+    off the teacher's path) and labelled with the teacher's energy, forces and virial. Frames with a force above
+    ``max_force_eV_A``, or with labels that are not finite, are dropped and counted.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def label_with_teacher(
     type_map : sequence of str
         Elements of the project.
     settings : DistillSettings
-        Sampling, perturbation, force limit, share of the test set.
+        Sampling, perturbation, force limit, share of test frames.
     seed : int
         Seed of the project.
     out : Path
@@ -67,54 +67,55 @@ def label_with_teacher(
 
     Returns
     -------
-    dict
-        The content of ``filter.json``: number of frames, kept and dropped (all and per trajectory), largest force of
-        a kept and of a dropped frame (eV/A), how the data was split.
+    TeacherFilter
+        Content of ``filter.json``; a finished one is returned as it is.
 
     Raises
     ------
     InputError
-        No trajectory, or the teacher does not know an element of them.
+        There is no trajectory, or the teacher does not know one of its elements.
     FatalError
         No frame is left for training or for testing.
     """
     from dpa_sse.ops.potential.inference import open_model
 
-    if (out / "filter.json").is_file():
-        return dict(read_json(out / "filter.json"))
+    if (found := TeacherFilter.read_if_there(out)) is not None:
+        return found
     if not trajectories:
-        raise InputError("distillation needs at least one teacher trajectory, none was given")
+        raise InputError("distillation needs at least one teacher trajectory; none was given")
     model = open_model(teacher)
     runs = [_read_run(folder, settings, seed) for folder in trajectories]
     blocks: list[SystemData] = []
-    per_run: list[dict[str, Any]] = []
+    per_run: list[TrajectoryFilter] = []
     for run in runs:
         labelled, record = _label(model, run, type_map, settings.max_force_eV_A)
         blocks += labelled
         per_run.append(record)
-    splitting = split_runs(blocks, settings.test, seed)
-    summary = {
-        "teacher": teacher.name,
-        "max_force_limit_eV_A": settings.max_force_eV_A,
-        **{key: sum(record[key] for record in per_run) for key in ("n_frames", "n_kept", "n_dropped")},
-        "split": splitting[1],
-        "n_train": sum(len(block) for block in splitting[0] if block.split == "train"),
-        "n_test": sum(len(block) for block in splitting[0] if block.split == "test"),
-        "trajectories": per_run,
-    }
-    if not summary["n_train"] or not summary["n_test"]:
+    blocks, split = split_runs(blocks, settings.test, seed)
+    found = TeacherFilter(
+        teacher=teacher.name,
+        max_force_limit_eV_A=settings.max_force_eV_A,
+        n_frames=sum(record.n_frames for record in per_run),
+        n_kept=sum(record.n_kept for record in per_run),
+        n_dropped=sum(record.n_dropped for record in per_run),
+        split=split,
+        n_train=sum(len(block) for block in blocks if block.split == "train"),
+        n_test=sum(len(block) for block in blocks if block.split == "test"),
+        trajectories=tuple(per_run),
+    )
+    if not found.n_train or not found.n_test:
         raise FatalError(
-            f"distillation: {summary['n_kept']} of {summary['n_frames']} frames have all forces below "
+            f"distillation: {found.n_kept} of {found.n_frames} frames have all forces below "
             f"{settings.max_force_eV_A:g} eV/A; too few to train and test a student (is the teacher stable at "
             f"{', '.join(f'{t:g}' for t in settings.temperatures_K)} K?)"
         )
-    write_dataset(out / DATASET, type_map, splitting[0], split_by=splitting[1])
-    write_json(out / "filter.json", summary)
-    return summary
+    write_dataset(out / DATASET, type_map, blocks, split_by=split)
+    found.write(out)
+    return found
 
 
-def _read_run(folder: Path, settings: DistillSettings, seed: int) -> Run:
-    """Read and perturb the frames of one MD folder; the seeds depend on name and step only."""
+def _read_run(folder: Path, settings: DistillSettings, seed: int) -> TeacherRun:
+    """Read and perturb the frames of one MD folder; the seeds depend only on trajectory and step."""
     from dpa_sse.ops.md.trajectory import read_dump
     from dpa_sse.ops.structures.perturb import perturb_atoms
 
@@ -127,12 +128,12 @@ def _read_run(folder: Path, settings: DistillSettings, seed: int) -> Run:
         if frame.step % settings.sample_every == 0:
             rng = np.random.default_rng(derive_seed(seed, "distill", label, run.seed, frame.step))
             frames.append(perturb_atoms(frame.atoms(), settings.frame_strain, settings.frame_displacement_A, rng))
-    return Run(system, label, frames)
+    return TeacherRun(system, label, frames)
 
 
 def _label(
-    model: Any, run: Run, type_map: Sequence[str], max_force: float
-) -> tuple[list[SystemData], dict[str, Any]]:
+    model: Any, run: TeacherRun, type_map: Sequence[str], max_force: float
+) -> tuple[list[SystemData], TrajectoryFilter]:
     """Label the frames of one trajectory in batches and drop those with extreme forces."""
     blocks: list[SystemData] = []
     largest: list[float] = []
@@ -143,15 +144,15 @@ def _label(
             blocks.append(block.select(np.flatnonzero(forces <= max_force)))
     values = np.array(largest)
     kept = values <= max_force  # NaN compares false: dropped
-    return blocks, {
-        "name": run.name,
-        "system": run.system,
-        "n_frames": len(values),
-        "n_kept": int(kept.sum()),
-        "n_dropped": int((~kept).sum()),
-        "max_force_kept_eV_A": float(values[kept].max()) if kept.any() else None,
-        "max_force_dropped_eV_A": float(values[~kept].max()) if (~kept).any() else None,
-    }
+    return blocks, TrajectoryFilter(
+        name=run.name,
+        system=run.system,
+        n_frames=len(values),
+        n_kept=int(kept.sum()),
+        n_dropped=int((~kept).sum()),
+        max_force_kept_eV_A=float(values[kept].max()) if kept.any() else None,
+        max_force_dropped_eV_A=float(values[~kept].max()) if (~kept).any() else None,
+    )
 
 
 def _same_atoms(frames: Sequence[Atoms], type_map: Sequence[str]) -> Iterator[tuple[NDArray[np.int_], list[Atoms]]]:
@@ -165,7 +166,7 @@ def _same_atoms(frames: Sequence[Atoms], type_map: Sequence[str]) -> Iterator[tu
 
 
 def _label_batch(
-    model: Any, run: Run, types: NDArray[np.int_], frames: Sequence[Atoms]
+    model: Any, run: TeacherRun, types: NDArray[np.int_], frames: Sequence[Atoms]
 ) -> tuple[SystemData, NDArray[np.float64]]:
     """Return the labelled frames and the largest force on an atom of each (eV/A)."""
     from dpa_sse.ops.labelers.deepmd import predict_atoms
@@ -180,15 +181,15 @@ def _label_batch(
 
 
 def split_runs(blocks: Sequence[SystemData], test: float, seed: int) -> tuple[list[SystemData], str]:
-    """Divide labelled frames into training and test set, by trajectory where a system has several.
+    """Divide labelled frames into training and test sets, by trajectory where a system has several.
 
-    Frames of one trajectory resemble each other, so a test set from the same trajectory flatters the student. Where
-    a system has one trajectory only, its last part is the test set, and a gap before it is used for nothing.
+    Frames of one trajectory resemble each other, so a test set from the training trajectory flatters the student.
+    Where a system has a single trajectory, its last part is the test set and a gap before it is not used.
 
     Returns
     -------
     tuple of list of SystemData and str
-        The blocks with their split, and in words how it was made.
+        The blocks with their split, and a description of how they were divided.
     """
     runs: dict[str, dict[str, list[SystemData]]] = defaultdict(lambda: defaultdict(list))
     for block in blocks:
@@ -199,7 +200,7 @@ def split_runs(blocks: Sequence[SystemData], test: float, seed: int) -> tuple[li
     for system, own in runs.items():
         if len(own) == 1:
             result += _split_by_time(next(iter(own.values())), test)
-            notes.append(f"{system}: by time (one trajectory; its last part is the test set, after a gap)")
+            notes.append(f"{system}: by time (single trajectory; its last part is the test set, after a gap)")
             continue
         names = sorted(own)
         n_test = min(len(names) - 1, max(1, round(test * len(names))))

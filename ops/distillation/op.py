@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.merge import merge_datasets
 from dpa_sse.ops.data.paths import DATASET, dataset_of
@@ -13,6 +12,7 @@ from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
 from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of
 from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
@@ -136,7 +136,7 @@ class LabelSelfExploration(TaskOP):
             teacher / "model.pth", folders, settings.type_map, distill, settings.seed, out / ".new"
         )
         merge_datasets([before, out / ".new" / DATASET], out / DATASET)
-        write_json(out / "filter.json", read_json(out / ".new" / "filter.json"))
+        TeacherFilter.read(out / ".new").write(out)
 
 
 class TrainStudent(TaskOP):
@@ -176,7 +176,7 @@ class EvaluateStudent(TaskOP):
         errors = evaluate(model, dataset_of(inputs["teacher_data"]), "test", out, "student_vs_teacher")
         if inputs["labelled"]:
             errors = evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
-        return {"force_mae_meV_A": errors["force_mae_meV_A"]}
+        return {"force_mae_meV_A": errors.force_mae_meV_A}
 
 
 def self_exploration_md(distill: DistillSettings, exploration: SelfExplorationSettings) -> DistillSettings:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.core.files import read_json, write_json, write_text
+from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.data.merge import merge_labelled
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.exploration.explore import explore
@@ -16,6 +16,7 @@ from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
+from dpa_sse.ops.results.learning import FailedTask, LearningState, SanityCheck
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
@@ -105,10 +106,10 @@ class SelectCandidates(TaskOP):
             dataset_of(inputs["training_data"]),
             settings.seed,
             out,
-            sanity=read_json(inputs["assembled"] / "sanity.json"),
+            sanity=SanityCheck.read(inputs["assembled"]),
         )
         return {
-            "candidates": report["candidate"], "selected": report["selected"], "accurate": report["accurate_ratio"],
+            "candidates": report.candidate, "selected": report.selected, "accurate": report.accurate_ratio,
         }
 
 
@@ -127,13 +128,13 @@ class MergeLabelled(TaskOP):
             dataset_of(inputs["training_data"]), results(inputs["labelled"]), out / DATASET,
             min_success_ratio=settings.min_success_ratio,
         )
-        state = read_json(inputs["selected"] / "state.json")
-        state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}
-        write_json(out / "state.json", state)
-        write_text(out / PAGE, learning_page(state["history"]))
+        failures = [FailedTask(**one) for one in summary["failed"]]
+        state = LearningState.read(inputs["selected"]).with_labels(summary["labelled"], failures)
+        state.write(out)
+        write_text(out / PAGE, learning_page(state.history))
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):
             target = out / "models" / model.name
             target.mkdir(parents=True, exist_ok=True)
             for name in ("model.pt", "model.json", "lcurve.csv"):
                 shutil.copyfile(model / name, target / name)
-        return {"finished": bool(state["finished"]), "next_iteration": inputs["iteration"] + 1}
+        return {"finished": state.finished, "next_iteration": inputs["iteration"] + 1}

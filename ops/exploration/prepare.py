@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
+from dpa_sse.ops.results.learning import LearningState, SanityCheck
 from dpa_sse.ops.results.md import ExplorationTask
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def static_task_count(settings: ConcurrentLearningSettings, n_systems: int) -> i
 
 
 def prepare_exploration(
-    state: dict[str, Any],
+    state: LearningState,
     settings: ConcurrentLearningSettings,
     cells: Path,
-    sanity: Sequence[dict[str, Any]],
+    sanity: SanityCheck,
     seed: int,
     out: Path,
 ) -> int:
@@ -41,13 +41,12 @@ def prepare_exploration(
 
     Parameters
     ----------
-    state : dict
-        State of concurrent learning.
+    state : LearningState
     settings : ConcurrentLearningSettings
     cells : Path
         Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
-    sanity : sequence of dict
-        Result of the sanity MD for each model, in the order of the ensemble; models that failed do not take part.
+    sanity : SanityCheck
+        Outcome of the sanity MD; models that failed do not explore.
     seed : int
         Seed of the project.
     out : Path
@@ -62,9 +61,9 @@ def prepare_exploration(
     FatalError
         There are no perturbed cells.
     """
-    stage, iteration = current_stage(state, settings), int(state["iteration"])
+    stage, iteration = current_stage(state, settings), state.iteration
     out.mkdir(parents=True, exist_ok=True)
-    models = sane_models(sanity)
+    models = sanity.passed
     number = 0
     for system, pool in perturbed_cells(cells).items():
         rng = np.random.default_rng(derive_seed(seed, "explore cells", system, iteration))
@@ -75,7 +74,7 @@ def prepare_exploration(
                     system=system,
                     cell=pool[cell].info.get("trajectory", str(cell)),
                     iteration=iteration,
-                    stage=int(state["stage"]),
+                    stage=state.stage,
                     models=tuple(models),
                     ensemble="npt",
                     temperature_K=temperature,
@@ -93,11 +92,6 @@ def prepare_exploration(
                 write_task(out, number, pool[cell], task)
                 number += 1
     return number
-
-
-def sane_models(sanity: Sequence[dict[str, Any]]) -> list[int]:
-    """Return the indices of the models that passed the sanity MD."""
-    return [index for index, result in enumerate(sanity) if result["status"] == "ok"]
 
 
 def perturbed_cells(cells: Path) -> dict[str, list[Atoms]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.prepare import perturbed_cells
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.simulate import record_outcome, run_lammps_all
 from dpa_sse.ops.md.tasks import make_job
+from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResult
 from dpa_sse.ops.results.md import MdRun, MdTask
 from dpa_sse.ops.results.status import TaskStatus
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 def sanity_md(
     models: Sequence[Path],
     cells: Path,
-    state: dict[str, Any],
+    state: LearningState,
     settings: ConcurrentLearningSettings,
     type_map: Sequence[str],
     seed: int,
     out: Path,
-) -> list[dict[str, Any]]:
+) -> SanityCheck:
     """Run NPT at the highest temperature of the stage with each model, from one perturbed cell of each system.
 
     A model passes if none of its runs explodes. The runs are short, so several are done in parallel with one
-    thread each.
+    thread each. A finished ``sanity.json`` is returned as it is.
 
     Parameters
     ----------
@@ -40,8 +40,7 @@ def sanity_md(
         Model folders of the ensemble.
     cells : Path
         Folder with ``task.000/cell.extxyz`` ... of the perturbing step.
-    state : dict
-        State of concurrent learning.
+    state : LearningState
     settings : ConcurrentLearningSettings
         With ``sanity_steps`` 0 every model passes without a run.
     type_map : sequence of str
@@ -51,26 +50,26 @@ def sanity_md(
 
     Returns
     -------
-    list of dict
-        For each model: model, status ("ok" or "failed"), reason, max_temperature_K, temperature_K, steps.
+    SanityCheck
     """
-    if (out / "sanity.json").exists():
-        found: list[dict[str, Any]] = read_json(out / "sanity.json")
+    if (found := SanityCheck.read_if_there(out)) is not None:
         return found
     temperature = max(current_stage(state, settings).temperatures_K)
     starts = {system: pool[0] for system, pool in perturbed_cells(cells).items()}
     results: list[list[MdRun]] = [[] for _ in models]
     if settings.sanity_steps:
         runs = [
-            (atoms, _task(system, temperature, settings, derive_seed(seed, "sanity", system, int(state["iteration"]))))
+            (atoms, _task(system, temperature, settings, derive_seed(seed, "sanity", system, state.iteration)))
             for system, atoms in starts.items()
         ]
         _run_missing(models, runs, type_map, out)
         results = [
             [MdRun.read(_folder(out, model, number)) for number in range(len(runs))] for model in range(len(models))
         ]
-    sanity = [_summary(index, runs, temperature, settings.sanity_steps) for index, runs in enumerate(results)]
-    write_json(out / "sanity.json", sanity)
+    sanity = SanityCheck(
+        models=tuple(_result(index, runs, temperature, settings.sanity_steps) for index, runs in enumerate(results))
+    )
+    sanity.write(out)
     return sanity
 
 
@@ -103,14 +102,14 @@ def _run_missing(
         record_outcome(folder, outcome, task, job.atoms)
 
 
-def _summary(model: int, runs: list[MdRun], temperature: float, steps: int) -> dict[str, Any]:
+def _result(model: int, runs: list[MdRun], temperature: float, steps: int) -> SanityResult:
     bad = [f"{run.system}: {run.status}, {run.reason}" for run in runs if run.status != "ok"]
     hottest = [run.max_temperature_K for run in runs if run.max_temperature_K is not None]
-    return {
-        "model": model,
-        "status": "failed" if bad else "ok",
-        "reason": "; ".join(bad),
-        "max_temperature_K": max(hottest, default=None),
-        "temperature_K": temperature,
-        "steps": steps,
-    }
+    return SanityResult(
+        model=model,
+        status="failed" if bad else "ok",
+        reason="; ".join(bad),
+        max_temperature_K=max(hottest, default=None),
+        temperature_K=temperature,
+        steps=steps,
+    )

@@ -1,4 +1,4 @@
-"""Choice of the frames to label, by the trust levels of dpgen2, and the step to the next iteration."""
+"""Selection of the frames to label by the trust levels of dpgen2, and the step to the next iteration."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.core.files import atomic_path, write_json
+from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
 from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
 from dpa_sse.ops.md.trajectory import Frame, read_dump
+from dpa_sse.ops.results.learning import DroppedCandidates, FailedTask, IterationReport, LearningState, SanityCheck
 from dpa_sse.ops.results.md import ExplorationRun
 from dpa_sse.ops.results.status import TaskStatus
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["initial_state", "select_candidates", "static_label_count"]
 
-BEYOND = 1.0e3  # eV/Angstrom; stands for a frame that exploded or has no deviation
+BEYOND = 1.0e3  # eV/Angstrom; marks a frame that exploded or has no deviation
 
 
 @dataclass
 class Exploration:
-    """One exploration run: its record and the deviation of each frame that it should have."""
+    """One exploration run: its record, and the deviation of every frame that a complete run would have."""
 
     folder: Path
     record: ExplorationRun
@@ -39,9 +40,24 @@ class Exploration:
     deviations: np.ndarray  # max_devi_f, eV/Angstrom; BEYOND where there is no number
 
 
+@dataclass(frozen=True)
+class Deviations:
+    """Explored frames by trust level: counts, shares, force deviations (eV/A), candidates as (run, frame)."""
+
+    converged: bool = False
+    accurate: int = 0
+    failed: int = 0
+    accurate_ratio: float | None = None
+    candidate_ratio: float | None = None
+    failed_ratio: float | None = None
+    largest_eV_A: float | None = None
+    mean_eV_A: float | None = None
+    candidates: Sequence[tuple[int, int]] = ()
+
+
 @dataclass
 class Choice:
-    """Chosen frames, and how many candidates were left out and why."""
+    """Selected frames, and the number of candidates left out, by reason."""
 
     frames: list[Atoms] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=lambda: {"unphysical": 0, "known": 0, "similar": 0})
@@ -54,70 +70,83 @@ def static_label_count(settings: ConcurrentLearningSettings) -> int:
 
 
 def select_candidates(
-    state: dict[str, Any],
+    state: LearningState,
     settings: ConcurrentLearningSettings,
     results: Sequence[Path],
     dataset: Path | None,
     seed: int,
     out: Path,
     *,
-    sanity: Sequence[dict[str, Any]] = (),
-) -> dict[str, Any]:
-    """Sort the explored frames by their deviation, choose candidates, and write what the next steps need.
+    sanity: SanityCheck | None = None,
+) -> IterationReport:
+    """Sort the explored frames by deviation, select candidates, and write the input of the next steps.
 
-    Accurate, candidate and failed are those of dpgen2's ``ExplorationReportTrustLevelsRandom``: ``max_devi_f``
-    below ``lo``, between, at or above ``hi``. A frame counts as failed as well when its deviation is not a number,
-    or when the run had exploded before it. Candidates are taken in a seeded random order; left out are
-    unphysical ones, those that the data set holds already, and those nearer than 0.05 Angstrom (dRMSD) to a
-    chosen one.
+    Accurate, candidate and failed are defined as in dpgen2's ``ExplorationReportTrustLevelsRandom``: ``max_devi_f``
+    below ``lo``, between, at or above ``hi``. A frame also counts as failed when its deviation is not a number, or
+    when the run exploded before it. Candidates are taken in a seeded random order; unphysical ones, those that are in
+    the data set already, and those closer than 0.05 Angstrom (dRMSD) to a selected one are left out.
 
     Parameters
     ----------
-    state : dict
+    state : LearningState
         State before this iteration.
     settings : ConcurrentLearningSettings
     results : sequence of Path
         Output folders of the exploration tasks; empty tasks are skipped.
     dataset : Path, optional
-        The data set so far.
+        Current data set.
     seed : int
     out : Path
         Receives ``tasks/task.000/frames.extxyz`` ..., ``report.json`` and ``state.json``.
-    sanity : sequence of dict
-        Results of the sanity MD, for the report.
+    sanity : SanityCheck, optional
+        Outcome of the sanity MD, for the report.
 
     Returns
     -------
-    dict
-        The report.
+    IterationReport
     """
     runs, failures = read_explorations(results)
-    report = _counts(runs, settings.trust, settings.conv_accuracy)
-    candidates = report.pop("candidates")
-    rng = np.random.default_rng(derive_seed(seed, "select", int(state["iteration"])))
-    choice = _choose(runs, candidates, settings.max_selected, KnownFrames(dataset), rng)
+    found = _deviations(runs, settings.trust, settings.conv_accuracy)
+    rng = np.random.default_rng(derive_seed(seed, "select", state.iteration))
+    choice = _choose(runs, found.candidates, settings.max_selected, KnownFrames(dataset), rng)
     _write_tasks(choice.frames, settings.frames_per_task, out / "tasks")
-    report = {
-        "iteration": int(state["iteration"]), "stage": int(state["stage"]), **report,
-        "selected": len(choice.frames), "dropped": choice.dropped, "passed_over": choice.passed_over,
-        "runs": len(runs), "runs_exploded": sum(run.record.status == "exploded" for run in runs),
-        "runs_failed": failures, "sanity": list(sanity),
-    }
-    report["message"] = _message(report, state, settings)
-    write_json(out / "report.json", report)
-    write_json(out / "state.json", next_state(state, settings, report))
+    report = IterationReport(
+        iteration=state.iteration,
+        stage=state.stage,
+        accurate=found.accurate,
+        candidate=len(found.candidates),
+        failed=found.failed,
+        accurate_ratio=found.accurate_ratio,
+        candidate_ratio=found.candidate_ratio,
+        failed_ratio=found.failed_ratio,
+        max_devi_f_eV_A=found.largest_eV_A,
+        mean_devi_f_eV_A=found.mean_eV_A,
+        force_lo_eV_A=settings.trust.force_lo_eV_A,
+        force_hi_eV_A=settings.trust.force_hi_eV_A,
+        converged=found.converged,
+        selected=len(choice.frames),
+        dropped=DroppedCandidates(**choice.dropped),
+        passed_over=choice.passed_over,
+        runs=len(runs),
+        runs_exploded=sum(run.record.status == "exploded" for run in runs),
+        runs_failed=failures,
+        sanity=sanity.models if sanity is not None else (),
+        message=_message(found, len(runs), state, settings),
+    )
+    report.write(out)
+    next_state(state, settings, report).write(out)
     return report
 
 
-def read_explorations(results: Sequence[Path]) -> tuple[list[Exploration], list[dict[str, str]]]:
-    """Return the runs that gave frames, and the tasks that failed with their reasons."""
+def read_explorations(results: Sequence[Path]) -> tuple[list[Exploration], list[FailedTask]]:
+    """Return the runs with frames, and the failed tasks with their reasons."""
     runs, failures = [], []
     for folder in results:
         status = TaskStatus.of_folder(folder)
         if status.usable:
             runs.append(_read_exploration(folder))
         elif status.status == "failed":
-            failures.append({"task": folder.name, "reason": status.reason})
+            failures.append(FailedTask(task=folder.name, reason=status.reason))
     return runs, failures
 
 
@@ -132,15 +161,10 @@ def _read_exploration(folder: Path) -> Exploration:
     return Exploration(folder, record, steps, np.array(usable))
 
 
-def _counts(runs: Sequence[Exploration], trust: TrustSettings, conv_accuracy: float) -> dict[str, Any]:
-    """Return dpgen2's counts, ratios and verdict, and the candidates as (run, frame) pairs."""
-    empty = {
-        "accurate": 0, "candidate": 0, "failed": 0, "accurate_ratio": None, "candidate_ratio": None,
-        "failed_ratio": None, "max_devi_f_eV_A": None, "mean_devi_f_eV_A": None,
-    }
-    levels = {"force_lo_eV_A": trust.force_lo_eV_A, "force_hi_eV_A": trust.force_hi_eV_A}
+def _deviations(runs: Sequence[Exploration], trust: TrustSettings, conv_accuracy: float) -> Deviations:
+    """Return dpgen2's counts, shares and convergence, and the candidates."""
     if not runs:
-        return {**empty, **levels, "converged": False, "candidates": []}
+        return Deviations()
     from dpgen2.exploration.deviation import DeviManager, DeviManagerStd
     from dpgen2.exploration.report import ExplorationReportTrustLevelsRandom
 
@@ -151,25 +175,28 @@ def _counts(runs: Sequence[Exploration], trust: TrustSettings, conv_accuracy: fl
     report.record(deviations)
     accurate, failed = (sum(map(len, sets)) for sets in (report.traj_accu, report.traj_fail))
     converged = bool(report.converged())
-    ratios = [report.accurate_ratio(), report.candidate_ratio(), report.failed_ratio()]
     chosen = report.get_candidate_ids()
     candidates = sorted((run, int(frame)) for run, frames in enumerate(chosen) for frame in frames)
     numbers = np.concatenate([run.deviations for run in runs])
     numbers = numbers[numbers < BEYOND]
-    return {
-        "accurate": accurate, "candidate": len(candidates), "failed": failed,
-        **dict(zip(("accurate_ratio", "candidate_ratio", "failed_ratio"), ratios, strict=True)),
-        "max_devi_f_eV_A": float(numbers.max()) if numbers.size else None,
-        "mean_devi_f_eV_A": float(numbers.mean()) if numbers.size else None,
-        **levels, "converged": converged, "candidates": candidates,
-    }
+    return Deviations(
+        converged=converged,
+        accurate=accurate,
+        failed=failed,
+        accurate_ratio=report.accurate_ratio(),
+        candidate_ratio=report.candidate_ratio(),
+        failed_ratio=report.failed_ratio(),
+        largest_eV_A=float(numbers.max()) if numbers.size else None,
+        mean_eV_A=float(numbers.mean()) if numbers.size else None,
+        candidates=candidates,
+    )
 
 
 def _choose(
     runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]], limit: int, known: KnownFrames,
     rng: np.random.Generator,
 ) -> Choice:
-    """Take candidates in random order until there are enough."""
+    """Take candidates in random order up to the limit."""
     choice = Choice()
     frames = _load(runs, candidates)
     taken: dict[str, list[np.ndarray]] = {}
@@ -208,7 +235,7 @@ def _load(runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]]) ->
 
 
 def _objection(frame: Frame, known: KnownFrames, taken: dict[str, list[np.ndarray]]) -> str | None:
-    """Return why a candidate is left out; remember it when it is not."""
+    """Return why a candidate is left out, or None; one that is not is added to ``taken``."""
     if Geometry(frame.symbols).measure(frame.cell, frame.positions)[0] < CLOSEST:
         return "unphysical"
     atoms = frame.atoms()
@@ -223,7 +250,7 @@ def _objection(frame: Frame, known: KnownFrames, taken: dict[str, list[np.ndarra
 
 
 def _write_tasks(frames: Sequence[Atoms], group: int, out: Path) -> None:
-    """Write the chosen frames in groups of ``group``; no folder for an empty group."""
+    """Write the selected frames in groups of ``group``; no folder for an empty group."""
     from ase.io import write
 
     out.mkdir(parents=True, exist_ok=True)
@@ -232,14 +259,14 @@ def _write_tasks(frames: Sequence[Atoms], group: int, out: Path) -> None:
             write(temporary, frames[start : start + group], format="extxyz")
 
 
-def _message(report: dict[str, Any], state: dict[str, Any], settings: ConcurrentLearningSettings) -> str:
-    """Return what happened in a sentence."""
-    if not report["runs"]:
-        return "no exploration run gave frames; nothing to label"
-    last = int(state["iteration_in_stage"]) + 1 >= current_stage(state, settings).max_iterations
-    share = f"{100 * report['accurate_ratio']:.0f} % of the frames are accurate"
-    if report["converged"]:
-        return f"stage {report['stage']} converged: {share}"
+def _message(found: Deviations, n_runs: int, state: LearningState, settings: ConcurrentLearningSettings) -> str:
+    """Return the outcome in one sentence."""
+    if not n_runs or found.accurate_ratio is None:
+        return "no exploration run produced frames; nothing to label"
+    last = state.iteration_in_stage + 1 >= current_stage(state, settings).max_iterations
+    share = f"{100 * found.accurate_ratio:.0f} % of the frames are accurate"
+    if found.converged:
+        return f"stage {state.stage} converged: {share}"
     if last:
-        return f"stage {report['stage']} not converged after its last iteration: {share}"
-    return f"stage {report['stage']} goes on: {share}"
+        return f"stage {state.stage} not converged after its last iteration: {share}"
+    return f"stage {state.stage} continues: {share}"

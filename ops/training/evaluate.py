@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.core.files import write_csv, write_json
+from dpa_sse.ops.core.files import write_csv
 from dpa_sse.ops.data.npy import Frames, read_frames, split_systems
 from dpa_sse.ops.potential.inference import open_model, predict
+from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
 
 MAX_ROWS = 5000
 
 
 def evaluate(
     model_file: Path, dataset: Path | Sequence[Path], split: str, out: Path, name: str, *, parity: bool = True
-) -> dict[str, Any]:
+) -> Evaluation:
     """Compute the errors of one model on one split of a data set.
 
     Parameters
@@ -28,9 +29,9 @@ def evaluate(
     model_file : Path
         Frozen model (.pth) or checkpoint (.pt).
     dataset : Path or sequence of Path
-        Data set folder, or single folders in deepmd/npy format.
+        Data set folder, or individual deepmd/npy folders.
     split : str
-        ``train``, ``validation`` or ``test`` (not used when ``dataset`` is a sequence).
+        ``train``, ``validation`` or ``test`` (ignored when ``dataset`` is a sequence).
     out : Path
         Receives the folder ``<name>`` with ``evaluation.json`` and ``parity_{energy,force,virial}.csv`` (at most
         5000 rows each).
@@ -41,16 +42,14 @@ def evaluate(
 
     Returns
     -------
-    dict
-        MAE and RMSE of energy (meV/atom), force components (meV/A) and virial components (meV/atom); the energy MAE
-        also after the mean offset of each composition was removed; force MAE of every element; number of frames.
+    Evaluation
 
     Raises
     ------
     InputError
-        No frames, no labels, or elements that the model does not know.
+        There are no frames or no labels, or the model does not know an element.
     FatalError
-        The model answers with NaN.
+        The model predicts NaN or infinity.
     """
     systems = split_systems(dataset, split) if isinstance(dataset, Path) else list(dataset)
     if not systems:
@@ -63,23 +62,21 @@ def evaluate(
         if frames.energies is None or frames.forces is None:
             raise InputError(f"{system}: energy.npy or force.npy is missing")
         sums.add(frames, *predict(model, frames))
-    result = {"name": name, "split": split, **sums.result()}
+    result = sums.evaluation(name, split)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     if parity:
-        write_csv(folder / "parity_energy.csv", _thin(sums.energy_rows), sums.energy_columns)
-        write_csv(folder / "parity_force.csv", sums.force_rows(), sums.force_columns)
-        write_csv(folder / "parity_virial.csv", _thin(sums.virial_rows), sums.virial_columns)
-    write_json(folder / "evaluation.json", result)
+        rows: dict[str, Sequence[Mapping[str, Any]]] = {
+            "energy": _thin(sums.energy_rows), "force": sums.force_rows(), "virial": _thin(sums.virial_rows),
+        }
+        for quantity, columns in PARITY_COLUMNS.items():
+            write_csv(folder / f"parity_{quantity}.csv", rows[quantity], columns)
+    result.write(folder)
     return result
 
 
 class _Sums:
-    """Collects differences over systems."""
-
-    energy_columns = ("system", "formula", "label_eV_atom", "model_eV_atom")
-    force_columns = ("system", "element", "label_eV_A", "model_eV_A")
-    virial_columns = ("system", "formula", "label_eV_atom", "model_eV_atom")
+    """Differences between prediction and label, collected over systems."""
 
     def __init__(self, type_map: Sequence[str]) -> None:
         self.type_map = list(type_map)
@@ -96,7 +93,7 @@ class _Sums:
         """Add the frames of one system."""
         assert frames.energies is not None and frames.forces is not None  # noqa: S101 - checked by the caller
         if not (np.isfinite(energy).all() and np.isfinite(force).all()):
-            raise FatalError(f"the model gives NaN or infinity on {frames.path.name}")
+            raise FatalError(f"the model predicts NaN or infinity on {frames.path.name}")
         n = frames.types.shape[1]
         for i in range(len(energy)):
             label, value = frames.energies[i] / n, energy[i] / n
@@ -117,11 +114,11 @@ class _Sums:
         }
 
     def force_rows(self) -> list[dict[str, Any]]:
-        """Return one row per force component, thinned before the text is made."""
+        """Return one row per force component, at most ``MAX_ROWS`` of them."""
         total = sum(label.size for _, _, label, _ in self.force)
         stride = max(1, -(-total // MAX_ROWS))
         if stride % 3 == 0:
-            stride += 1  # else only one Cartesian direction would be left
+            stride += 1  # otherwise only one Cartesian direction would remain
         rows = []
         start = 0
         for name, types, label, value in self.force:
@@ -134,27 +131,29 @@ class _Sums:
             start += label.size
         return rows
 
-    def result(self) -> dict[str, Any]:
+    def evaluation(self, name: str, split: str) -> Evaluation:
         """Return the errors."""
         energy = np.array(self.energy) * 1000
         shifted = energy.copy()
         for formula in set(self.formula):
-            mask = np.array([name == formula for name in self.formula])
+            mask = np.array([one == formula for one in self.formula])
             shifted[mask] -= energy[mask].mean()
         force = np.concatenate([(value - label).reshape(-1) for _, _, label, value in self.force]) * 1000
         virial = np.concatenate(self.virial) * 1000 if self.virial else None
-        return {
-            "n_frames": len(energy),
-            "energy_mae_meV_atom": _mae(energy),
-            "energy_rmse_meV_atom": _rmse(energy),
-            "energy_offset_meV_atom": float(energy.mean()),
-            "energy_mae_shifted_meV_atom": _mae(shifted),
-            "force_mae_meV_A": _mae(force),
-            "force_rmse_meV_A": _rmse(force),
-            "virial_mae_meV_atom": None if virial is None else _mae(virial),
-            "virial_rmse_meV_atom": None if virial is None else _rmse(virial),
-            "force_mae_per_element_meV_A": self._per_element(),
-        }
+        return Evaluation(
+            name=name,
+            split=split,
+            n_frames=len(energy),
+            energy_mae_meV_atom=_mae(energy),
+            energy_rmse_meV_atom=_rmse(energy),
+            energy_offset_meV_atom=float(energy.mean()),
+            energy_mae_shifted_meV_atom=_mae(shifted),
+            force_mae_meV_A=_mae(force),
+            force_rmse_meV_A=_rmse(force),
+            virial_mae_meV_atom=None if virial is None else _mae(virial),
+            virial_rmse_meV_atom=None if virial is None else _rmse(virial),
+            force_mae_per_element_meV_A=self._per_element(),
+        )
 
     def _per_element(self) -> dict[str, float]:
         parts: dict[str, list[NDArray[np.float64]]] = defaultdict(list)

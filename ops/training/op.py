@@ -169,7 +169,7 @@ class EvaluateVariants(TaskOP):
             evaluate(folder / "model.pt", new, "test", out, EVALUATION_NAMES[variant])
             for variant, folder in folders.items()
         ]
-        return {"force_mae_meV_A": errors[0]["force_mae_meV_A"]}
+        return {"force_mae_meV_A": errors[0].force_mae_meV_A}
 
 
 class EvaluatePretrained(TaskOP):
@@ -187,7 +187,7 @@ class EvaluatePretrained(TaskOP):
 
         labelled = dataset_of(inputs["training_data"])
         errors = evaluate(inputs["pretrained"] / "model.pt", labelled, "test", out, "pretrain")
-        return {"force_mae_meV_A": errors["force_mae_meV_A"]}
+        return {"force_mae_meV_A": errors.force_mae_meV_A}
 
 
 def variant_folders(groups: list[Path], variants: list[Variant]) -> dict[Variant, Path]:

@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.pipeline.runs.folder import Run
 
@@ -105,8 +104,7 @@ def write_report(run: Run, state: str, *, anew: bool = False) -> Path | None:
         return run.folder / "report.html"
     work = run.engine / "report"
     work.mkdir(parents=True, exist_ok=True)
-    build_report(inputs_of_run(run, work), run.folder)
-    summary = read_json(run.folder / "summary.json")
+    summary = build_report(inputs_of_run(run, work), run.folder)
     if state != "done":
-        write_json(run.folder / "summary.json", {**summary, "status": state})
+        summary.model_copy(update={"status": state}).write(run.folder)
     return run.folder / "report.html"

@@ -1,45 +1,41 @@
-"""The report of a run: one self-contained page, its figures, and the numbers for programs."""
+"""The report of a run: one self-contained page, its figures, and their numbers for programs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from dpa_sse.ops.core.files import write_json, write_text
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.results.summary import Summary
+from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.figures import FigureBook, styled
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
-from dpa_sse.pipeline.report.page import Section
-from dpa_sse.pipeline.report.sections import (
-    conductivity as sections_transport,
-)
-from dpa_sse.pipeline.report.sections import (
-    dynamics as sections_md,
-)
-from dpa_sse.pipeline.report.sections import (
-    models as sections,
-)
-from dpa_sse.pipeline.report.summary import overall_status, summarise
-from dpa_sse.pipeline.report.verdict import judge, tiles
+from dpa_sse.pipeline.report.page import PageSection
+from dpa_sse.pipeline.report.sections.conductivity import conductivity
+from dpa_sse.pipeline.report.sections.dynamics import dynamics
+from dpa_sse.pipeline.report.sections.learning import learning
+from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
+from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
+from dpa_sse.pipeline.report.summary import make_summary, overall_status
 
 __all__ = ["ReportInputs", "build_report"]
 
 HERE = Path(__file__).parent
 
 
-def build_report(inputs: ReportInputs, out: Path) -> dict[str, Any]:
+def build_report(inputs: ReportInputs, out: Path) -> Summary:
     """Write ``report.html``, ``summary.json`` and ``figures/`` into ``out``.
 
     Parameters
     ----------
     inputs : ReportInputs
-        Results of the stages; what is None, empty, missing or unreadable is called absent in the report.
+        Results of the stages. What is None, empty, missing or damaged is reported as such on the page.
     out : Path
-        Folder of the report; made when needed, files of an earlier report are replaced.
+        Folder of the report; created if necessary. Files of an earlier report are replaced.
 
     Returns
     -------
-    dict
-        The content of ``summary.json``.
+    Summary
+        Content of ``summary.json``.
     """
     data = load_data(inputs)
     out.mkdir(parents=True, exist_ok=True)
@@ -47,32 +43,32 @@ def build_report(inputs: ReportInputs, out: Path) -> dict[str, Any]:
     with styled():
         parts = build_sections(data, book)
     book.drop_others()
-    summary = summarise(data)
+    summary = make_summary(data)
     write_text(out / "report.html", render_page(data, parts))
-    write_json(out / "summary.json", summary)
+    summary.write(out)
     return summary
 
 
-def build_sections(data: ReportData, book: FigureBook) -> list[Section]:
-    """Return the sections of the page in reading order; figures are written on the way."""
+def build_sections(data: ReportData, book: FigureBook) -> list[PageSection]:
+    """Return the sections of the page in reading order; writes their figures."""
     found = [
-        sections_transport.conductivity(data, book),
-        sections_md.dynamics(data, book),
-        sections.accuracy(data, book),
-        sections.distillation(data),
-        sections.training(data, book),
-        sections.learning(data, book),
-        sections.what_was_run(data, book),
-        sections_md.failures(data),
-        sections_md.reproduce(data, book),
+        conductivity(data, book),
+        dynamics(data, book),
+        accuracy(data, book),
+        distillation(data),
+        training(data, book),
+        learning(data, book),
+        what_was_run(data, book),
+        failures(data),
+        reproduce(data, book),
     ]
     parts = [section for section in found if section is not None]
-    absent = sections_md.not_run(parts)
+    absent = not_run(parts)
     return [part for part in parts if not part.absent] + ([absent] if absent else [])
 
 
-def render_page(data: ReportData, parts: list[Section]) -> str:
-    """Return the page; every text from outside is escaped, only our own SVG and CSS are not."""
+def render_page(data: ReportData, parts: list[PageSection]) -> str:
+    """Return the HTML page; all text is escaped, except our own SVG and CSS."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -85,28 +81,20 @@ def render_page(data: ReportData, parts: list[Section]) -> str:
         title=data.title,
         subtitle=_subtitle(data),
         style=(HERE / "style.css").read_text(encoding="utf-8"),
-        verdict=judge(data),
-        tiles=tiles(data),
+        assessment=assess(data),
+        key_figures=key_figures(data),
         sections=parts,
-        version=_version(data),
+        version=str(data.provenance.get("pipeline") or ""),
     )
     return page.strip() + "\n"
 
 
 def _subtitle(data: ReportData) -> str:
-    systems = [s for s in data.config.get("systems") or [] if isinstance(s, dict)]
-    names = [str(s.get("name")) for s in systems if s.get("name")]
-    downstream = data.config.get("downstream")
-    target = downstream.get("system") if isinstance(downstream, dict) else None
+    names = [system.name for system in data.config.systems]
     parts = [f"base systems: {', '.join(names)}"] if names else []
-    if isinstance(target, dict) and target.get("name"):
-        parts.append(f"downstream system: {target['name']}")
-    status = overall_status(data.stages)
-    parts.append(f"status: {status}" if status else "status: not recorded")
-    if (seed := data.config.get("seed")) is not None:
-        parts.append(f"seed: {seed}")
+    if data.config.downstream:
+        parts.append(f"downstream system: {data.config.downstream.system.name}")
+    parts.append(f"status: {overall_status(data.stages) or 'not recorded'}")
+    if data.config.seed is not None:
+        parts.append(f"seed: {data.config.seed}")
     return "  ·  ".join(parts)
-
-
-def _version(data: ReportData) -> str:
-    return str(data.provenance.get("version") or data.provenance.get("pipeline") or "")

@@ -1,4 +1,4 @@
-"""One look for all figures; each is written as SVG, PNG and CSV, and kept as inline SVG for the page."""
+"""One style for all figures; each is written as SVG, PNG and CSV, and kept as inline SVG for the page."""
 
 from __future__ import annotations
 
@@ -11,41 +11,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.files import atomic_path, jsonable, write_csv, write_text
+from dpa_sse.ops.core.palette import BASE_STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MplFigure
 
-# Okabe & Ito: distinguishable with every common colour blindness, and as grey levels mostly.
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, BLACK, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#000000", "#8A8F98"
-CYCLE = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)
 LINES = ("-", "--", "-.", ":")
+Row = Mapping[str, float | str | None]
+"""One line of the CSV of a figure, by column."""
 
 SMALL = (3.6, 2.9)
-"""Inches; a panel that sits in a grid on the page and fills the width of a phone."""
+"""Size in inches of a panel that is one cell of a grid on the page and fills the width of a phone."""
 
 _STYLE: Any = {
+    **BASE_STYLE,
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.labelsize": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.edgecolor": "#444444",
     "axes.grid": True,
     "grid.color": "#E4E6EA",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "legend.fontsize": 7.5,
     "legend.frameon": True,
     "legend.framealpha": 0.85,
     "legend.edgecolor": "none",
     "legend.borderpad": 0.2,
-    "lines.linewidth": 1.4,
-    "svg.fonttype": "none",
     "figure.dpi": 100,
     "savefig.dpi": 160,
     "savefig.facecolor": "white",
@@ -54,7 +48,7 @@ _STYLE: Any = {
 
 
 @dataclass(frozen=True)
-class Figure:
+class PageFigure:
     """A figure on the page."""
 
     name: str
@@ -66,10 +60,10 @@ class Figure:
 
 @dataclass
 class FigureBook:
-    """Writes figures below ``folder`` and remembers them in order."""
+    """Writes figures into ``folder`` and keeps them in order."""
 
     folder: Path
-    figures: list[Figure] = field(default_factory=list)
+    figures: list[PageFigure] = field(default_factory=list)
 
     def add(
         self,
@@ -78,29 +72,29 @@ class FigureBook:
         title: str,
         caption: str,
         *,
-        rows: Iterable[Mapping[str, Any]],
+        rows: Iterable[Row],
         columns: Sequence[str],
         wide: bool = False,
-    ) -> Figure:
-        """Write ``name``.svg, .png and .csv, close the figure and return what the page shows."""
+    ) -> PageFigure:
+        """Write ``name``.svg, .png and .csv, close the figure and return its entry for the page."""
         import matplotlib.pyplot as plt
 
         name = self._free(slug(name))
         with plt.rc_context({**_STYLE, "svg.hashsalt": name}):
             stream = io.StringIO()
             figure.savefig(stream, format="svg", metadata={"Date": None})
-            figure.set_layout_engine("none")  # keep the places just found: arranging takes as long as drawing
+            figure.set_layout_engine("none")  # keep the layout just found: computing it takes as long as drawing
             with atomic_path(self.folder / f"{name}.png") as temporary:
                 figure.savefig(temporary, format="png", metadata={"Software": None})
         plt.close(figure)
         write_text(self.folder / f"{name}.svg", stream.getvalue())
         write_csv(self.folder / f"{name}.csv", [jsonable(dict(row)) for row in rows], columns)
-        entry = Figure(name, title, caption, inline_svg(stream.getvalue(), name), wide)
+        entry = PageFigure(name, title, caption, inline_svg(stream.getvalue(), name), wide)
         self.figures.append(entry)
         return entry
 
     def drop_others(self) -> None:
-        """Remove the figures of an earlier report that this one does not have: another temperature, another system."""
+        """Remove figures of an earlier report that this one does not have, e.g. of another temperature."""
         names = {figure.name for figure in self.figures}
         for path in self.folder.glob("*"):
             if path.suffix in (".svg", ".png", ".csv") and path.stem not in names:
@@ -132,12 +126,12 @@ def panel(size: tuple[float, float] = SMALL, rows: int = 1, **options: Any) -> t
 
 
 def slug(text: str) -> str:
-    """Return a file name made of harmless characters only, at most 60 long."""
+    """Return a file name of safe characters only, at most 60 long."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:60] or "figure"
 
 
 def plain(text: Any, width: int = 32) -> str:
-    """Return text that matplotlib draws as it stands: no mathtext, no control characters, not too long."""
+    """Return text that matplotlib draws literally: no mathtext, no control characters, not too long."""
     clean = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", " ", str(text))
     if len(clean) > width:
         clean = clean[: width - 1] + "…"
@@ -159,6 +153,6 @@ def inline_svg(text: str, prefix: str) -> str:
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """Add a legend when there is something to name."""
+    """Add a legend if there is anything to label."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(**{"loc": "best", "handlelength": 1.6, **options})

@@ -1,4 +1,4 @@
-"""What the report reads: the results of the stages, each of which may be absent or damaged."""
+"""Reading the results of the stages; each of them may be absent or damaged."""
 
 from __future__ import annotations
 
@@ -8,126 +8,153 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
+from dpa_sse.ops.results.base import Result
+from dpa_sse.ops.results.distillation import TeacherFilter
+from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
+from dpa_sse.ops.results.learning import IterationReport, LearningState
+from dpa_sse.pipeline.report.records import (
+    EVALUATIONS,
+    ConfigExcerpt,
+    DatasetExcerpt,
+    Excerpt,
+    MdExcerpt,
+    ModelExcerpt,
+    ParityExcerpt,
+    StageRecord,
+)
 
 Table = dict[str, list[Any]]
-"""Columns of a CSV file: numbers where the whole column is numeric (empty fields are NaN), else text."""
+"""Columns of a CSV file: numbers where the whole column is numeric (empty fields are NaN), text otherwise."""
 
 MAX_ROWS = 200_000
 QUANTITIES = ("energy", "force", "virial")
-EVALUATION_FILES = ("evaluation.json", "errors.json")
+R = TypeVar("R", bound=Result)
+X = TypeVar("X", bound=Excerpt)
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Where the results of a run lie; whatever is None (or empty) is called absent in the report."""
+    """Locations of the results of a run; what is None or empty is reported as absent."""
 
     title: str = ""
     """Name of the run; the project name of the configuration by default."""
     config: Path | None = None
     """Resolved configuration (YAML)."""
     provenance: Path | None = None
-    """JSON: versions, host facts, seed, threads; a key ``command`` is shown as the way to reproduce the run."""
-    stages: Path | None = None
-    """JSON list of {name, title, status, seconds, ended_after_s, tasks, tasks_failed, failures: [{task, reason}]}."""
+    """``manifest.json`` of the run: versions, machine, seed, and the command that repeats the run."""
+    stages: Sequence[StageRecord] = ()
+    """Stages in the order of the workflow."""
     seed_data: Path | None = None
-    """Data set folder of the base systems (``dataset.json``)."""
+    """Data set folder of the base systems."""
     learning_state: Path | None = None
-    """``state.json`` of the concurrent learning, or the folder that holds it."""
+    """Folder with the ``state.json`` of concurrent learning; absent where there was none."""
     models: Mapping[str, Path] = field(default_factory=dict)
     """Model folders by name: ensemble-0, ensemble-1, ..., pretrain, finetune, from_scratch, student."""
     evaluations: Mapping[str, Path] = field(default_factory=dict)
-    """Evaluation folders by name (``summary.ERRORS``): pretrain, zero_shot, ..., student, student_vs_teacher."""
-    distill_filter: Path | None = None
-    """``filter.json`` of the distillation data."""
+    """Evaluation folders by name, see ``records.EVALUATIONS``."""
+    teacher_filter: Path | None = None
+    """Folder with the ``filter.json`` of the distillation data; absent where nothing was labelled."""
     parity: Path | None = None
     """``parity.json``: frozen against compressed student."""
     md: Sequence[Path] = ()
     """MD folders (``run.json``, ``thermo.csv``)."""
     conductivity: Path | None = None
-    """Folder with ``conductivity.json``, ``msd_*.csv`` and ``arrhenius.csv``."""
+    """Folder with ``conductivity.json`` and ``msd_*.csv``."""
 
 
-@dataclass
-class Model:
-    """One trained model."""
+@dataclass(frozen=True)
+class TrainedModel:
+    """One trained model and its learning curve."""
 
-    info: dict[str, Any]
+    info: ModelExcerpt
     curve: Table
 
 
-@dataclass
-class Evaluation:
-    """Errors of one model on one data set; the tables have the columns reference, predicted and group."""
+@dataclass(frozen=True)
+class ParityTable:
+    """Reference and predicted values of one quantity in eV/atom or eV/A; ``groups`` is the element or the system."""
 
-    numbers: dict[str, Any]
-    energy: Table
-    force: Table
-    virial: Table
+    groups: list[str]
+    reference: list[float]
+    predicted: list[float]
 
 
-@dataclass
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """Errors of one model on one data set, and its parity tables by quantity."""
+
+    errors: Evaluation
+    parity: Mapping[str, ParityTable]
+
+
+@dataclass(frozen=True)
 class MdRun:
     """One production run."""
 
     name: str
-    run: dict[str, Any]
+    info: MdExcerpt
     thermo: Table
-
-    @property
-    def status(self) -> str:
-        """Return the run's status, ``unknown`` where the run left none."""
-        return str(self.run.get("status") or "unknown")
 
 
 @dataclass
 class ReportData:
-    """Everything the report shows, read into memory."""
+    """Everything the report shows, in memory."""
 
     title: str
     config_text: str = ""
-    config: dict[str, Any] = field(default_factory=dict)
+    config: ConfigExcerpt = field(default_factory=ConfigExcerpt)
     provenance: dict[str, Any] = field(default_factory=dict)
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    dataset: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    models: dict[str, Model] = field(default_factory=dict)
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    distill_filter: dict[str, Any] = field(default_factory=dict)
-    parity: dict[str, Any] = field(default_factory=dict)
+    stages: Sequence[StageRecord] = ()
+    dataset: DatasetExcerpt = field(default_factory=DatasetExcerpt)
+    history: Sequence[IterationReport] = ()
+    models: dict[str, TrainedModel] = field(default_factory=dict)
+    evaluations: dict[str, EvaluatedModel] = field(default_factory=dict)
+    teacher_filter: TeacherFilter | None = None
+    parity: ParityExcerpt | None = None
     md: list[MdRun] = field(default_factory=list)
     conductivity: dict[str, Any] = field(default_factory=dict)
     msd: dict[str, Table] = field(default_factory=dict)
-    arrhenius: Table = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    """Inputs that were named but could not be read."""
+    """Inputs that were given but could not be read."""
+
+    @property
+    def ordered_evaluations(self) -> list[str]:
+        """Names of the evaluations in reading order."""
+        return [name for name in EVALUATIONS if name in self.evaluations] + sorted(
+            set(self.evaluations) - set(EVALUATIONS)
+        )
 
 
 def load_data(inputs: ReportInputs) -> ReportData:
-    """Read all results; a missing or unreadable one becomes a line in ``notes``."""
+    """Read all results; a missing or damaged one becomes a line in ``notes``."""
     notes: list[str] = []
     reader = _Reader(notes)
-    data = ReportData(title=inputs.title, notes=notes)
+    data = ReportData(title=inputs.title, stages=inputs.stages, notes=notes)
     if inputs.config:
         data.config_text = reader.text(inputs.config)
-        data.config = _parse_yaml(data.config_text, inputs.config.name, notes)
-    data.title = data.title or str(data.config.get("name") or "DPA-SSE run")
-    data.provenance = reader.mapping(inputs.provenance)
-    data.stages = reader.records(inputs.stages)
-    data.dataset = reader.mapping(_inside(inputs.seed_data, "dataset.json"))
-    data.history = _dicts(reader.mapping(_inside(inputs.learning_state, "state.json")).get("history"))
+        data.config = reader.config(data.config_text, inputs.config)
+    data.title = data.title or data.config.name or "DPA-SSE run"
+    if inputs.provenance:
+        data.provenance = reader.mapping(inputs.provenance)
+    if inputs.seed_data:
+        data.dataset = reader.excerpt(DatasetExcerpt, inputs.seed_data / "dataset.json") or DatasetExcerpt()
+    if state := reader.result(LearningState, inputs.learning_state, required=False):
+        data.history = state.history
     for name, folder in inputs.models.items():
-        data.models[name] = Model(reader.mapping(folder / "model.json"), reader.table(folder / "lcurve.csv"))
+        if info := reader.excerpt(ModelExcerpt, folder / "model.json"):
+            data.models[name] = TrainedModel(info, reader.table(folder / "lcurve.csv", required=False))
     for name, folder in inputs.evaluations.items():
-        numbers = next(
-            (folder / file for file in EVALUATION_FILES if (folder / file).exists()), folder / EVALUATION_FILES[0]
-        )
-        tables = [_parity_columns(reader.table(folder / f"parity_{q}.csv", required=False)) for q in QUANTITIES]
-        data.evaluations[name] = Evaluation(reader.mapping(numbers), *tables)
-    data.distill_filter = reader.mapping(_inside(inputs.distill_filter, "filter.json"))
-    data.parity = reader.mapping(_inside(inputs.parity, "parity.json"))
+        if errors := reader.result(Evaluation, folder):
+            data.evaluations[name] = EvaluatedModel(errors, _parity_tables(folder, reader))
+    data.teacher_filter = reader.result(TeacherFilter, inputs.teacher_filter, required=False)
+    if inputs.parity:
+        data.parity = reader.excerpt(ParityExcerpt, inputs.parity)
     data.md = _md_runs(inputs.md, reader)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
@@ -135,24 +162,38 @@ def load_data(inputs: ReportInputs) -> ReportData:
 
 
 def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[MdRun]:
-    """Return the runs in the order of system, temperature and replica, with names for people."""
-    runs = [(folder, reader.mapping(folder / "run.json")) for folder in folders]
+    """Return the runs ordered by system, temperature and replica, with names for people."""
     found = []
-    for folder, run in runs:
-        temperature, replica = number(run.get("temperature_K")), number(run.get("replica"))
-        name = folder.name
-        if temperature is not None and replica is not None:
-            name = f"{temperature:g} K, replica {replica:g}"
-        found.append(MdRun(name, run, reader.table(folder / "thermo.csv", required=False)))
-    return sorted(
-        found, key=lambda md: (str(md.run.get("system", "")), number(md.run.get("temperature_K")) or 0.0, md.name)
-    )
+    for folder in folders:
+        if info := reader.excerpt(MdExcerpt, folder / "run.json"):
+            name = f"{info.temperature_K:g} K, replica {info.replica}"
+            found.append(MdRun(name, info, reader.table(folder / "thermo.csv", required=False)))
+    return sorted(found, key=lambda run: (run.info.system, run.info.temperature_K, run.name))
+
+
+def _parity_tables(folder: Path, reader: _Reader) -> dict[str, ParityTable]:
+    """Return the parity tables that have numbers in them."""
+    found = {}
+    for quantity in QUANTITIES:
+        path = folder / f"parity_{quantity}.csv"
+        system, kind, reference, predicted = PARITY_COLUMNS[quantity]
+        table = reader.table(path, required=False)
+        if not table:
+            continue
+        known = set(PARITY_COLUMNS[quantity]) <= table.keys()
+        if known and not table[reference]:  # labels without a virial
+            continue
+        if not known or not all(isinstance(table[name][0], float) for name in (reference, predicted)):
+            reader.notes.append(f"{_short(path)}: damaged (columns {', '.join(PARITY_COLUMNS[quantity])} expected)")
+            continue
+        groups = table[kind if quantity == "force" else system]
+        found[quantity] = ParityTable([str(group) for group in groups], table[reference], table[predicted])
+    return found
 
 
 def _load_conductivity(folder: Path, data: ReportData, reader: _Reader) -> None:
     data.conductivity = reader.mapping(folder / "conductivity.json")
     data.msd = {path.stem: reader.table(path) for path in sorted(folder.glob("msd_*.csv"))}
-    data.arrhenius = reader.table(folder / "arrhenius.csv", required=False)
 
 
 def number(value: Any) -> float | None:
@@ -179,22 +220,6 @@ def read_table(path: Path) -> Table:
     return {name: _column([row[i] for row in rows]) for i, name in enumerate(header)}
 
 
-def _parity_columns(table: Table) -> Table:
-    """Return a parity table with the columns ``reference``, ``predicted`` and ``group`` (element or system)."""
-    found: Table = {}
-    for new, starts in (
-        ("reference", ("reference", "label")),
-        ("predicted", ("predicted", "model")),
-        ("group", ("element", "system")),
-    ):
-        names = [name for start in starts for name in table if name.startswith(start)]
-        if names:
-            found[new] = table[names[0]]
-    complete = {"reference", "predicted"} <= found.keys()
-    numeric = complete and all(isinstance(v, float) for key in ("reference", "predicted") for v in found[key][:1])
-    return found if numeric and found["reference"] else {}
-
-
 def _column(fields: list[str]) -> list[Any]:
     try:
         return [float(text) if text.strip() else math.nan for text in fields]
@@ -208,59 +233,62 @@ class _Reader:
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
 
-    def _try(self, path: Path, read: Callable[[Path], Any], empty: Any) -> Any:
+    def _try(self, path: Path, read: Callable[[Path], Any], empty: Any, *, required: bool = True) -> Any:
         try:
             return read(path)
         except FileNotFoundError:
-            self.notes.append(f"{_short(path)}: not there")
-        except (OSError, ValueError, csv.Error, RecursionError) as error:  # ValueError: broken JSON or not UTF-8
-            self.notes.append(f"{_short(path)}: unreadable ({type(error).__name__})")
+            if required:
+                self.notes.append(f"{_short(path)}: missing")
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            self.notes.append(f"{_short(path)}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})")
+        except FatalError as error:
+            reason = str(error).removeprefix(f"{path}: ").removeprefix("Value error, ")
+            self.notes.append(f"{_short(path)}: damaged ({reason})")
+        except json.JSONDecodeError:
+            self.notes.append(f"{_short(path)}: damaged (not a JSON file)")
+        except (OSError, ValueError, csv.Error, RecursionError) as error:  # ValueError: not UTF-8
+            self.notes.append(f"{_short(path)}: damaged ({type(error).__name__})")
         return empty
 
     def text(self, path: Path) -> str:
         return str(self._try(path, lambda p: p.read_text(encoding="utf-8"), ""))
 
-    def _json(self, path: Path | None) -> Any:
-        if path is None:
+    def result(self, kind: type[R], place: Path | None, *, required: bool = True) -> R | None:
+        if place is None:
             return None
-        return jsonable(self._try(path, lambda p: json.loads(p.read_text(encoding="utf-8")), None))
+        found: R | None = self._try(kind.path_in(place), kind.read, None, required=required)
+        return found
 
-    def mapping(self, path: Path | None) -> dict[str, Any]:
-        found = self._json(path)
+    def excerpt(self, kind: type[X], path: Path) -> X | None:
+        found: X | None = self._try(path, lambda p: kind.model_validate(_json(p)), None)
+        return found
+
+    def config(self, text: str, path: Path) -> ConfigExcerpt:
+        import yaml
+
+        try:
+            found = yaml.safe_load(text) or {}
+        except yaml.YAMLError:
+            self.notes.append(f"{path.name}: not valid YAML")
+            return ConfigExcerpt()
+        excerpt: ConfigExcerpt = self._try(path, lambda _: ConfigExcerpt.model_validate(found), ConfigExcerpt())
+        return excerpt
+
+    def mapping(self, path: Path) -> dict[str, Any]:
+        found = self._try(path, _json, {})
         if isinstance(found, dict):
             return found
-        if found is not None and path is not None:
-            self.notes.append(f"{_short(path)}: not a JSON object")
+        self.notes.append(f"{_short(path)}: not a JSON object")
         return {}
 
-    def records(self, path: Path | None) -> list[dict[str, Any]]:
-        found = self._json(path)
-        return _dicts(found.get("stages") if isinstance(found, dict) else found)
-
-    def table(self, path: Path, required: bool = True) -> Table:
-        if not required and not path.exists():
-            return {}
-        return dict(self._try(path, read_table, {}))
+    def table(self, path: Path, *, required: bool = True) -> Table:
+        return dict(self._try(path, read_table, {}, required=required))
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _inside(path: Path | None, name: str) -> Path | None:
-    return path / name if path is not None and path.is_dir() else path
+def _json(path: Path) -> Any:
+    return jsonable(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _short(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
-
-
-def _parse_yaml(text: str, name: str, notes: list[str]) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError:
-        notes.append(f"{name}: not valid YAML")
-        return {}
-    return found if isinstance(found, dict) else {}

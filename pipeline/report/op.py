@@ -7,8 +7,16 @@ from typing import Any
 
 from dpa_sse.ops.core.environment import RUN
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import TaskOP
-from dpa_sse.pipeline.report.gather import report_inputs
+from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
+
+
+class ReportSettings(TaskSettings):
+    """The whole project, for the configuration that the page shows."""
+
+    config: Project
 
 
 class Report(TaskOP):
@@ -21,13 +29,13 @@ class Report(TaskOP):
     resource_class = "analysis"
     html_page = "report.html"
     cached = False  # it shows times of this run
+    settings_class = ReportSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ReportSettings, **inputs: Any) -> None:
         """Write ``report.html``, ``summary.json`` and ``figures/``."""
         from dpa_sse.pipeline.config.load import resolved_yaml
-        from dpa_sse.pipeline.config.schema import Project
         from dpa_sse.pipeline.report.build import build_report
 
         config = out / "config.resolved.yaml"
-        write_text(config, resolved_yaml(Project.model_validate(settings["config"])))
-        build_report(report_inputs(inputs, config, RUN.read(), out), out)
+        write_text(config, resolved_yaml(settings.config))
+        build_report(report_inputs(FinishedSteps(**inputs), config, RUN.read(), out), out)

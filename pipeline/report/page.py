@@ -1,4 +1,4 @@
-"""Building blocks of the page and the wording of numbers; the template only lays them out."""
+"""Building blocks of the page and formatting of numbers; the template only lays them out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dpa_sse.ops.conductivity.digits import digits_left
-from dpa_sse.pipeline.report.figures import Figure
+from dpa_sse.pipeline.report.figures import PageFigure
 from dpa_sse.pipeline.report.inputs import number, pair
 
 Level = Literal["good", "warn", "bad", "info"]
 ABSENT = "–"
+STATUS_LEVEL: dict[str, Level] = {
+    "ok": "good",
+    "partial": "warn",
+    "failed": "bad",
+    "exploded": "bad",
+    "melted": "bad",
+    "skipped": "warn",
+    "unfinished": "warn",
+}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell that is marked as good, doubtful or bad (in words too: the text says it)."""
+    """A table cell marked as good, doubtful or bad; its text states this as well."""
 
     text: str
     level: Level = "info"
@@ -34,7 +43,7 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class TableBlock:
-    """A table; columns whose name is in ``words`` are set flush left."""
+    """A table; columns named in ``words`` are left-aligned."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
@@ -47,13 +56,13 @@ class TableBlock:
 class FigureBlock:
     """Figures side by side, as many as fit."""
 
-    figures: Sequence[Figure]
+    figures: Sequence[PageFigure]
     kind: str = "figures"
 
 
 @dataclass(frozen=True)
 class DetailsBlock:
-    """Folded content: preformatted text, a table, or figures."""
+    """Collapsed content: preformatted text, a table, or figures."""
 
     title: str
     pre: str = ""
@@ -62,14 +71,14 @@ class DetailsBlock:
 
 
 @dataclass
-class Section:
+class PageSection:
     """One section of the page."""
 
     anchor: str
     title: str
     blocks: list[Any] = field(default_factory=list)
     absent: str = ""
-    """Why the section is empty; such sections become one line each at the end of the page."""
+    """Why the section is empty; such sections are listed at the end of the page."""
 
     def text(self, text: str, level: Level | None = None) -> None:
         """Append a paragraph."""
@@ -90,9 +99,9 @@ class Section:
         columns, rows, caption
             Its content.
         words : str
-            The columns that are set flush left, separated by ``|``.
+            The left-aligned columns, separated by ``|``.
         optional : str
-            The columns that are left out when no row has anything in them, separated by ``|``.
+            The columns that are left out when all their cells are empty, separated by ``|``.
         """
         if not rows:
             return
@@ -104,8 +113,8 @@ class Section:
             TableBlock([columns[i] for i in kept], [[row[i] for i in kept] for row in rows], caption, words.split("|"))
         )
 
-    def figures(self, figures: Sequence[Figure | None], most: int = 100) -> None:
-        """Append the figures that exist; those beyond the first ``most`` are folded."""
+    def figures(self, figures: Sequence[PageFigure | None], most: int = 100) -> None:
+        """Append the figures that exist; those beyond the first ``most`` are collapsed."""
         found = [figure for figure in figures if figure is not None]
         if found:
             self.blocks.append(FigureBlock(found[:most]))
@@ -113,8 +122,13 @@ class Section:
             self.blocks.append(DetailsBlock(f"More figures ({len(found) - most})", blocks=[FigureBlock(found[most:])]))
 
 
+def status_cell(status: str) -> Cell:
+    """Return a marked cell with a status word."""
+    return Cell(status, STATUS_LEVEL.get(status, "warn"))
+
+
 def show(value: Any, digits: int = 3) -> str:
-    """Return a number with so many significant digits, without exponent where it reads well; a dash for None."""
+    """Return a number with ``digits`` significant digits, without exponent where that reads well; a dash for None."""
     x = number(value)
     if x is None:
         return ABSENT
@@ -132,13 +146,13 @@ def _superscript(power: int) -> str:
 
 
 def kelvin(value: Any) -> str:
-    """Return a temperature without its unit, as short as it is exact: 800, 1073.15; a dash for None."""
+    """Return a temperature without unit, as short as is exact: 800, 1073.15; a dash for None."""
     x = number(value)
     return ABSENT if x is None else f"{round(x, 2):g}" if x < 1e5 else show(x)
 
 
 def interval(value: Any, digits: int = 3) -> str:
-    """Return ``low to high`` with so many significant digits, or a dash."""
+    """Return ``low to high`` with ``digits`` significant digits, or a dash."""
     found = pair(value)
     if found is None:
         return ABSENT
@@ -146,7 +160,7 @@ def interval(value: Any, digits: int = 3) -> str:
 
 
 def measured(value: Any, ci95: Any) -> str:
-    """Return a number with the digits that its 95 % interval leaves: two in half the interval, three at most.
+    """Return a number with the digits that its 95 % interval justifies: two of half the interval, three at most.
 
     ``4420`` with 2300 to 6500 reads 4400, and 0.2031 with 0.19 to 0.22 reads 0.203.
     """
@@ -164,7 +178,7 @@ def count(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Return a time span in words: 4.2 s, 3 min 12 s, 2 h 05 min."""
+    """Return a time span with units: 4.2 s, 3 min 12 s, 2 h 05 min."""
     x = number(seconds)
     if x is None:
         return ABSENT
@@ -182,7 +196,7 @@ def plural(n: int, noun: str, many: str = "") -> str:
 
 
 def clip(text: Any, width: int = 80) -> str:
-    """Return text of at most ``width`` characters, with an ellipsis where something is left out."""
+    """Return text of at most ``width`` characters, with an ellipsis where it is cut."""
     whole = " ".join(str(text).split())
     return whole if len(whole) <= width else whole[: width - 1] + "…"
 

@@ -1,99 +1,75 @@
-"""The report's figures for programs: ``summary.json``."""
+"""The figures of the report for programs: ``summary.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.ops.results.summary import (
+    ConductivitySummary,
+    ErrorSummary,
+    IterationSummary,
+    MdSummary,
+    StageSummary,
+    Summary,
+)
+from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.records import StageRecord
 from dpa_sse.pipeline.report.transport import transport_points
 
-ERRORS = ("pretrain", "zero_shot", "zero_shot_bias", "fine_tuned", "from_scratch", "student", "student_vs_teacher")
-"""Evaluations in the order in which the models are made; others follow by name."""
 
-LABELS = {
-    "pretrain": "pre-trained",
-    "zero_shot": "zero-shot",
-    "zero_shot_bias": "zero-shot, bias set",
-    "fine_tuned": "fine-tuned",
-    "from_scratch": "from scratch",
-    "student": "student",
-    "student_vs_teacher": "student vs teacher",
-}
-_ERROR_KEYS = ("energy_mae_meV_atom", "force_mae_meV_A", "virial_mae_meV_atom", "n_frames")
-
-
-def overall_status(stages: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return ``failed``, ``partial`` (a task was lost, a stage not reached) or ``ok``; None when no stage is known."""
+def overall_status(stages: Sequence[StageRecord]) -> str | None:
+    """Return ``failed``, ``partial`` (a task was lost or a stage was not reached) or ``ok``; None without stages."""
     if not stages:
         return None
-    states = [str(stage.get("status")) for stage in stages]
+    states = {stage.status for stage in stages}
     if "failed" in states:
         return "failed"
-    lost = any((number(stage.get("tasks_failed")) or 0) > 0 for stage in stages)
-    return "partial" if lost or any(state != "ok" for state in states) else "ok"
+    return "partial" if states != {"ok"} or any(stage.tasks_failed for stage in stages) else "ok"
 
 
-def summarise(data: ReportData) -> dict[str, Any]:
-    """Return the content of ``summary.json``; absent numbers are None."""
-    return {
-        "name": data.title,
-        "status": overall_status(data.stages),
-        "stages": [
-            {
-                "name": stage.get("name"),
-                "status": stage.get("status"),
-                "seconds": number(stage.get("seconds")),
-                "tasks": whole(stage.get("tasks")),
-                "tasks_failed": whole(stage.get("tasks_failed")),
-            }
+def make_summary(data: ReportData) -> Summary:
+    """Return the content of ``summary.json``."""
+    return Summary(
+        name=data.title,
+        status=overall_status(data.stages),
+        stages=tuple(
+            StageSummary(
+                name=stage.name, status=stage.status, seconds=stage.seconds, tasks=stage.tasks,
+                tasks_failed=stage.tasks_failed,
+            )
             for stage in data.stages
-        ],
-        "errors": {
-            name: {key: (whole if key == "n_frames" else number)(found.numbers.get(key)) for key in _ERROR_KEYS}
+        ),
+        errors={
+            name: ErrorSummary(
+                energy_mae_meV_atom=found.errors.energy_mae_meV_atom,
+                force_mae_meV_A=found.errors.force_mae_meV_A,
+                virial_mae_meV_atom=found.errors.virial_mae_meV_atom,
+                n_frames=found.errors.n_frames,
+            )
             for name, found in data.evaluations.items()
         },
-        "concurrent_learning": [
-            {
-                "iteration": entry.get("iteration", i),
-                **{key: whole(entry.get(key)) for key in ("accurate", "candidate", "failed", "labelled")},
-            }
-            for i, entry in enumerate(data.history)
-        ],
-        "md": [
-            {
-                "name": run.name,
-                "system": run.run.get("system"),
-                "temperature_K": number(run.run.get("temperature_K")),
-                "status": run.status,
-                "steps_per_s": number(run.run.get("steps_per_s")),
-            }
+        concurrent_learning=tuple(
+            IterationSummary(
+                iteration=report.iteration, accurate=report.accurate, candidate=report.candidate,
+                failed=report.failed, labelled=report.labelled,
+            )
+            for report in data.history
+        ),
+        md=tuple(
+            MdSummary(
+                name=run.name, system=run.info.system, temperature_K=run.info.temperature_K, status=run.info.status,
+                steps_per_s=run.info.steps_per_s,
+            )
             for run in data.md
-        ],
-        "conductivity": [
-            {
-                "temperature_K": p.temperature_K,
-                "replicas": p.replicas,
-                "verdict": p.verdict or None,
-                "sigma_mS_cm": p.sigma_mS_cm,
-                "sigma_ci95_mS_cm": p.sigma_ci95_mS_cm,
-            }
-            for p in transport_points(data)
-        ],
-    }
-
-
-def whole(value: Any) -> int | None:
-    """Return a count as an integer, or None."""
-    x = number(value)
-    return None if x is None else round(x)
-
-
-def ordered_evaluations(data: ReportData) -> list[str]:
-    """Return the names of the evaluations in reading order."""
-    return [name for name in ERRORS if name in data.evaluations] + sorted(set(data.evaluations) - set(ERRORS))
-
-
-def label(name: str) -> str:
-    """Return the reader's name of an evaluation."""
-    return LABELS.get(name, name)
+        ),
+        conductivity=tuple(
+            ConductivitySummary(
+                temperature_K=point.temperature_K,
+                replicas=point.replicas,
+                verdict=point.verdict or None,
+                sigma_mS_cm=point.sigma_mS_cm,
+                sigma_ci95_mS_cm=point.sigma_ci95_mS_cm,
+            )
+            for point in transport_points(data)
+        ),
+    )

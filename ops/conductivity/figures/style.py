@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.files import atomic_path
-
-# Okabe and Ito, colour-blind safe
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000",
+from dpa_sse.ops.core.palette import (  # noqa: F401 - the figures take colours and style from here
+    BASE_STYLE,
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
 )
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+
 STYLE: dict[Any, Any] = {
-    "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "legend.fontsize": 7.5, "xtick.labelsize": 8,
-    "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-    "lines.linewidth": 1.4, "svg.hashsalt": "conductivity", "svg.fonttype": "none", "axes.titlelocation": "left",
+    **BASE_STYLE, "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "xtick.labelsize": 8,
+    "ytick.labelsize": 8, "legend.frameon": False, "svg.hashsalt": "conductivity",
 }
 
 

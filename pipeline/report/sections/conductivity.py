@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from dpa_sse.ops.conductivity.arrhenius import determined
+from dpa_sse.pipeline.report.assessment import (
+    MAX_RELATIVE_CI,
+    MIN_EDGE_A,
+    MIN_HOPS,
+    MIN_TEMPERATURES,
+    relative_width,
+    smallest_edge,
+)
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ReportData, number
 from dpa_sse.pipeline.report.page import (
     ABSENT,
     Cell,
     DetailsBlock,
-    Section,
+    PageSection,
     TableBlock,
     count,
     interval,
@@ -20,7 +28,7 @@ from dpa_sse.pipeline.report.page import (
     measured,
     show,
 )
-from dpa_sse.pipeline.report.plots import dynamics as plots_md
+from dpa_sse.pipeline.report.plots import conductivity as plots
 from dpa_sse.pipeline.report.transport import (
     Point,
     arrhenius_line,
@@ -29,14 +37,6 @@ from dpa_sse.pipeline.report.transport import (
     msd_curves,
     species_columns,
     transport_points,
-)
-from dpa_sse.pipeline.report.verdict import (
-    MAX_RELATIVE_CI,
-    MIN_EDGE_A,
-    MIN_HOPS,
-    MIN_TEMPERATURES,
-    relative_width,
-    smallest_edge,
 )
 
 COLUMNS = (
@@ -53,9 +53,9 @@ COLUMNS = (
 )
 
 
-def conductivity(data: ReportData, book: FigureBook) -> Section:
+def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     """Mean squared displacements, verdicts, conductivities, Arrhenius line."""
-    section = Section("conductivity", "Ionic conductivity")
+    section = PageSection("conductivity", "Ionic conductivity")
     points = transport_points(data)
     if not points:
         section.absent = "no conductivity was computed"
@@ -77,16 +77,16 @@ def conductivity(data: ReportData, book: FigureBook) -> Section:
     found = arrhenius_parts(data, points)
     several = len(found) > 1
     drawn = [
-        plots_md.plot_arrhenius(book, own, arrhenius_line(part, own), system if several else "")
+        plots.plot_arrhenius(book, own, arrhenius_line(part, own), system if several else "")
         for system, part, own in found
     ]
-    section.figures([*drawn, plots_md.plot_sigma(book, points)])
+    section.figures([*drawn, plots.plot_sigma(book, points)])
     for system, part, _ in found:
         _arrhenius_text(part, f"{system}: " if several else "", section)
     mobile = _mobile(data)
     curves = msd_curves(data)
-    overview = [plots_md.plot_msd_overview(book, curves, mobile)] if len(curves) > 1 else []
-    section.figures([*overview, *(plots_md.plot_msd(book, point, table, mobile) for point, table in curves)], most=6)
+    overview = [plots.plot_msd_overview(book, curves, mobile)] if len(curves) > 1 else []
+    section.figures([*overview, *(plots.plot_msd(book, point, table, mobile) for point, table in curves)], most=6)
     columns = ("check", "advised", "found", "met")
     section.table(columns, _checks(data, points), "Checks on the conductivities.", "|".join(columns))
     reasons = [[p.title, p.verdict or ABSENT, "; ".join(p.reasons) or ABSENT] for p in points]
@@ -120,14 +120,12 @@ def _row(p: Point) -> list[str | Cell]:
 
 
 def _mobile(data: ReportData) -> list[str]:
-    section = data.config.get("conductivity")
-    named = section.get("mobile") if isinstance(section, dict) else None
-    if isinstance(named, list) and named:
-        return [str(name) for name in named]
+    if data.config.conductivity.mobile:
+        return list(data.config.conductivity.mobile)
     return ["Li"] if any("Li" in species_columns(table) for table in data.msd.values()) else []
 
 
-def _arrhenius_text(found: Mapping[str, Any], head: str, section: Section) -> None:
+def _arrhenius_text(found: Mapping[str, Any], head: str, section: PageSection) -> None:
     if number(found.get("Ea_eV")) is None:
         section.text(
             f"{head}No Arrhenius line, it takes two temperatures with a value. Nothing is extrapolated.", "info"

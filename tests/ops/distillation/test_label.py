@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings
-from tests.md_runs import md_run
+from dpa_sse.ops.results.distillation import TeacherFilter
+from tests.md_folders import write_run
 
 TYPE_MAP = ["Li", "P", "S"]
 SYMBOLS = ["S", "Li", "Li", "S"]
@@ -53,8 +54,8 @@ def md_folder(folder: Path, name: str, steps: int = 100, every: int = 5, far: tu
             x, y, z = site * edge + 0.001 * step
             lines.append(f"{k + 1} {symbol} {x:.9g} {y:.9g} {z:.9g}")
     (folder / "traj.lammpstrj").write_text("\n".join(lines) + "\n")
-    md_run(trajectory=name).write(folder)
-    return folder
+    atoms = Atoms(SYMBOLS, SITES * EDGE, cell=[EDGE] * 3, pbc=True)
+    return write_run(folder, atoms, system="Li2S", trajectory=name, temperature_K=900.0, steps=steps, dump_every=every)
 
 
 def settings(**values: Any) -> DistillSettings:
@@ -63,11 +64,11 @@ def settings(**values: Any) -> DistillSettings:
 
 def test_labels_are_the_teachers(tmp_path: Path) -> None:
     runs = [md_folder(tmp_path / f"task.{k:03d}", f"Li2S.p{k:03d}") for k in range(3)]
-    summary = label_with_teacher(Path("t.pth"), runs, TYPE_MAP, settings(test=0.3), 1, tmp_path / "out")
+    found = label_with_teacher(Path("t.pth"), runs, TYPE_MAP, settings(test=0.3), 1, tmp_path / "out")
     type_map, blocks = read_dataset(tmp_path / "out" / "dataset")
     assert type_map == TYPE_MAP
-    assert (summary["n_frames"], summary["n_kept"], summary["n_dropped"]) == (33, 33, 0)  # steps 0, 10 ... 100
-    assert (summary["n_train"], summary["n_test"]) == (22, 11)
+    assert (found.n_frames, found.n_kept, found.n_dropped) == (33, 33, 0)  # steps 0, 10 ... 100
+    assert (found.n_train, found.n_test) == (22, 11)
     for block in blocks:
         assert [TYPE_MAP[k] for k in block.types] == SYMBOLS
         assert np.allclose(block.force, -HarmonicTeacher.k * block.coord)
@@ -92,11 +93,11 @@ def test_frames_are_perturbed_within_the_limits(tmp_path: Path) -> None:
 
 def test_large_forces_are_dropped_and_counted(tmp_path: Path) -> None:
     run = md_folder(tmp_path / "task.000", "Li2S.p000", far=(20, 50))
-    summary = label_with_teacher(Path("t.pth"), [run], TYPE_MAP, settings(), 1, tmp_path / "out")
-    record = summary["trajectories"][0]
-    assert (record["n_frames"], record["n_kept"], record["n_dropped"]) == (11, 9, 2)
-    assert record["max_force_kept_eV_A"] < 10 < record["max_force_dropped_eV_A"]
-    assert read_json(tmp_path / "out" / "filter.json")["n_dropped"] == 2
+    found = label_with_teacher(Path("t.pth"), [run], TYPE_MAP, settings(), 1, tmp_path / "out")
+    record = found.trajectories[0]
+    assert (record.n_frames, record.n_kept, record.n_dropped) == (11, 9, 2)
+    assert record.max_force_kept_eV_A < 10 < record.max_force_dropped_eV_A
+    assert TeacherFilter.read(tmp_path / "out") == found
 
 
 def test_nothing_left_is_fatal(tmp_path: Path) -> None:
@@ -108,9 +109,9 @@ def test_nothing_left_is_fatal(tmp_path: Path) -> None:
 
 def test_single_trajectory_is_split_by_time_with_a_gap(tmp_path: Path) -> None:
     run = md_folder(tmp_path / "task.000", "Li2S.p000", steps=400, every=10)
-    summary = label_with_teacher(Path("t.pth"), [run], TYPE_MAP, settings(test=0.25), 1, tmp_path / "out")
-    assert "by time" in summary["split"]
-    assert (summary["n_kept"], summary["n_train"], summary["n_test"]) == (41, 29, 10)  # 2 frames between
+    found = label_with_teacher(Path("t.pth"), [run], TYPE_MAP, settings(test=0.25), 1, tmp_path / "out")
+    assert "by time" in found.split
+    assert (found.n_kept, found.n_train, found.n_test) == (41, 29, 10)  # 2 frames between
     blocks = {block.split: block for block in read_dataset(tmp_path / "out" / "dataset")[1]}
     # atom 0 drifts along with the steps of the trajectory, much further than it is displaced
     drift = {split: block.coord[:, 0].mean(axis=1) for split, block in blocks.items()}

@@ -13,6 +13,7 @@ from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.md.simulate import RunOutcome
+from dpa_sse.ops.results.learning import SanityCheck, SanityResult
 from dpa_sse.ops.results.md import NO_ROWS
 
 SETTINGS = ConcurrentLearningSettings(
@@ -22,7 +23,10 @@ SETTINGS = ConcurrentLearningSettings(
     ],
     sample_every=5,
 )
-GOOD = [{"status": "ok"}, {"status": "failed"}, {"status": "ok"}]
+GOOD = SanityCheck(models=[
+    SanityResult(model=k, status=status, reason="", max_temperature_K=None, temperature_K=600.0, steps=100)
+    for k, status in enumerate(["ok", "failed", "ok"])
+])
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def test_all_state_points_of_the_stage(tmp_path, cells):
 
 
 def test_a_pool_that_is_too_small_leaves_tasks_out(tmp_path, cells):
-    state = {**initial_state(SETTINGS), "stage": 1, "iteration": 4}
+    state = initial_state(SETTINGS).model_copy(update={"stage": 1, "iteration": 4})
     assert prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / "a") == 4
     assert {task["cell"] for task in tasks(tmp_path / "a")} == {
         "LiCl.p000", "LiCl.p001", "LiBr.p000", "LiBr.p001"
@@ -66,7 +70,7 @@ def test_a_pool_that_is_too_small_leaves_tasks_out(tmp_path, cells):
 def test_iterations_start_from_different_cells_with_other_seeds(tmp_path, cells):
     used = set()
     for iteration in range(6):
-        state = {**initial_state(SETTINGS), "iteration": iteration}
+        state = initial_state(SETTINGS).model_copy(update={"iteration": iteration})
         prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / str(iteration))
         used.add(tuple((task["cell"], task["seed"]) for task in tasks(tmp_path / str(iteration))))
     assert len(used) == 6
@@ -91,9 +95,9 @@ def test_a_model_that_explodes_is_reported(tmp_path, cells, monkeypatch):
     models = [tmp_path / "a", tmp_path / "b"]
     arguments = (models, cells, initial_state(SETTINGS), SETTINGS, ["Li", "Cl", "Br"], 3, tmp_path / "out")
     result = sanity_md(*arguments)
-    assert [entry["status"] for entry in result] == ["ok", "failed"]
-    assert result[1]["reason"] == "LiBr: exploded, step 40: too hot"
-    assert result[0]["max_temperature_K"] == 950.0
+    assert [entry.status for entry in result.models] == ["ok", "failed"]
+    assert result.models[1].reason == "LiBr: exploded, step 40: too hot"
+    assert result.models[0].max_temperature_K == 950.0
     assert {job.simulation.temperature_K for job, _ in seen} == {600.0}  # the highest one of the stage
     assert len(seen) == 4
     assert sanity_md(*arguments) == result
@@ -103,7 +107,7 @@ def test_a_model_that_explodes_is_reported(tmp_path, cells, monkeypatch):
 def test_no_sanity_md_passes_all(tmp_path, cells):
     settings = SETTINGS.model_copy(update={"sanity_steps": 0})
     result = sanity_md([tmp_path / "a"], cells, initial_state(settings), settings, ["Li"], 3, tmp_path / "out")
-    assert [entry["status"] for entry in result] == ["ok"]
+    assert [entry.status for entry in result.models] == ["ok"]
 
 
 def test_cells_keep_their_geometry(tmp_path, cells):

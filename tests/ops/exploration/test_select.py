@@ -3,15 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.io import read, write
+from ase.io import read
 
-from dpa_sse.ops.core.files import read_json, write_csv, write_json
+from dpa_sse.ops.data.results import gather_frames
+from dpa_sse.ops.exploration.page import learning_page
 from dpa_sse.ops.exploration.select import select_candidates, static_label_count
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.similarity import KnownFrames, composition, distance, fingerprint, pair_distances
 from dpa_sse.ops.exploration.state import initial_state
-from dpa_sse.ops.md.segments import DEVIATION_COLUMNS
-from tests.md_runs import exploration_run
+from dpa_sse.ops.labelers.settings import MockSettings
+from dpa_sse.ops.labelers.single_points import label_frames
+from dpa_sse.ops.results.learning import DroppedCandidates, FailedTask, LearningState
+from dpa_sse.ops.results.status import EMPTY, TaskStatus
+from tests.md_folders import write_deviations, write_run, write_trajectory
 
 SETTINGS = ConcurrentLearningSettings(
     trust={"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.5}, max_selected=5, frames_per_task=2, conv_accuracy=0.5,
@@ -26,29 +30,18 @@ def thermal(seed: int):
     return atoms
 
 
-def dump(path, frames):
-    with path.open("w") as stream:
-        for number, atoms in enumerate(frames):
-            bounds = "".join(f"0 {length}\n" for length in atoms.cell.lengths())
-            stream.write(f"ITEM: TIMESTEP\n{10 * number}\nITEM: NUMBER OF ATOMS\n{len(atoms)}\n")
-            stream.write(f"ITEM: BOX BOUNDS pp pp pp\n{bounds}ITEM: ATOMS id element xu yu zu\n")
-            for index, atom in enumerate(atoms, 1):
-                stream.write("{} {} {:.9g} {:.9g} {:.9g}\n".format(index, atom.symbol, *atom.position))
-
-
 def exploration(folder, deviations, frames=None, *, expected=None, status="ok"):
     """Write what an exploration task writes; deviations in eV/A, None for NaN."""
-    folder.mkdir(parents=True)
     frames = frames or [thermal(number) for number in range(len(deviations))]
-    dump(folder / "traj.lammpstrj", frames)
-    rows = [{"step": 10 * k, "max_devi_f": value} for k, value in enumerate(deviations)]
-    write_csv(folder / "model_devi.csv", rows, DEVIATION_COLUMNS)
-    exploration_run(
-        system="LiCl", temperature_K=300.0, steps=10 * ((expected or len(deviations)) - 1), n_frames=len(frames),
-        status="ok" if status == "ok" else "exploded",
-    ).write(folder)
-    write_json(folder / "status.json", {"status": status, "reason": "", "items": []})
-    return folder
+    folder.mkdir(parents=True)
+    write_trajectory(folder / "traj.lammpstrj", frames)
+    write_deviations(folder / "model_devi.csv", deviations)
+    return write_run(
+        folder, CELL, system="LiCl", temperature_K=300.0, ensemble="npt", n_frames=len(frames),
+        status="ok" if status == "ok" else "exploded", partial=status == "partial",
+        steps=10 * ((expected or len(deviations)) - 1),
+        explored={"models": (0, 1), "iteration": 0, "stage": 0, "cell": "LiCl.p000"},
+    )
 
 
 def select(tmp_path, results, dataset=None, state=None, name="out"):
@@ -65,12 +58,12 @@ def test_trust_levels_are_those_of_dpgen(tmp_path):
         tmp_path / "a", [0.05, 0.1, 0.3, 0.5, None, 0.0999], expected=9, status="partial"
     )
     report = select(tmp_path, [run])
-    assert (report["accurate"], report["candidate"], report["failed"]) == (2, 2, 5)
-    assert report["accurate_ratio"] == pytest.approx(2 / 9)
-    assert report["max_devi_f_eV_A"] == 0.5
-    assert report["mean_devi_f_eV_A"] == pytest.approx(np.mean([0.05, 0.1, 0.3, 0.5, 0.0999]))
+    assert (report.accurate, report.candidate, report.failed) == (2, 2, 5)
+    assert report.accurate_ratio == pytest.approx(2 / 9)
+    assert report.max_devi_f_eV_A == 0.5
+    assert report.mean_devi_f_eV_A == pytest.approx(np.mean([0.05, 0.1, 0.3, 0.5, 0.0999]))
     assert sorted(atoms.info["step"] for atoms in chosen(tmp_path)) == [10, 20]
-    assert report["runs_exploded"] == 1
+    assert report.runs_exploded == 1
 
 
 def test_frames_carry_what_the_labels_need(tmp_path):
@@ -84,7 +77,7 @@ def test_frames_carry_what_the_labels_need(tmp_path):
 
 def test_at_most_max_candidates_in_groups(tmp_path):
     report = select(tmp_path, [exploration(tmp_path / "a", [0.3] * 12)])
-    assert (report["selected"], report["passed_over"]) == (5, 7)
+    assert (report.selected, report.passed_over) == (5, 7)
     sizes = [len(read(path, ":")) for path in sorted((tmp_path / "out/tasks").glob("*/frames.extxyz"))]
     assert sizes == [2, 2, 1]
     assert static_label_count(SETTINGS) == 3
@@ -106,9 +99,9 @@ def test_similar_and_unphysical_candidates_are_dropped(tmp_path):
     clash.positions[1] = clash.positions[0] + [0.5, 0, 0]
     run = exploration(tmp_path / "a", [0.3] * 4, [thermal(1), close, clash, thermal(3)])
     report = select(tmp_path, [run])
-    assert report["dropped"] == {"unphysical": 1, "known": 0, "similar": 1}
-    assert report["selected"] == 2
-    assert report["candidate"] == 4
+    assert report.dropped == DroppedCandidates(unphysical=1, known=0, similar=1)
+    assert report.selected == 2
+    assert report.candidate == 4
 
 
 def dataset(tmp_path, atoms):
@@ -129,7 +122,7 @@ def test_frames_of_the_data_set_are_not_labelled_again(tmp_path):
     turned = turned[[6, 1, 2, 3, 4, 5, 0, 7]]
     run = exploration(tmp_path / "a", [0.3] * 2, [thermal(1), thermal(2)])
     report = select(tmp_path, [run], dataset(tmp_path, turned))
-    assert report["dropped"]["known"] == 1
+    assert report.dropped.known == 1
     assert [atoms.info["step"] for atoms in chosen(tmp_path)] == [10]
 
 
@@ -144,41 +137,68 @@ def test_stages_end_by_convergence_or_by_their_last_iteration(tmp_path):
     good = exploration(tmp_path / "good", [0.05, 0.05, 0.3])
     bad = exploration(tmp_path / "bad", [0.05, 0.3, 0.3])
     report = select(tmp_path, [good], name="0")
-    assert report["converged"]
-    state = read_json(tmp_path / "0/state.json")
-    assert (state["iteration"], state["stage"], state["iteration_in_stage"], state["finished"]) == (1, 1, 0, False)
-    assert report["selected"] == 1  # what is uncertain is labelled also when the stage has converged
+    assert report.converged
+    state = LearningState.read(tmp_path / "0")
+    assert (state.iteration, state.stage, state.iteration_in_stage, state.finished) == (1, 1, 0, False)
+    assert report.selected == 1  # what is uncertain is labelled also when the stage has converged
 
     select(tmp_path, [bad], name="1")
-    state = read_json(tmp_path / "1/state.json")
-    assert (state["iteration"], state["stage"], state["iteration_in_stage"], state["finished"]) == (1, 0, 1, False)
+    state = LearningState.read(tmp_path / "1")
+    assert (state.iteration, state.stage, state.iteration_in_stage, state.finished) == (1, 0, 1, False)
     report = select(tmp_path, [bad], state=state, name="2")
-    assert "not converged after its last iteration" in report["message"]
-    state = read_json(tmp_path / "2/state.json")
-    assert (state["stage"], state["finished"]) == (1, False)
+    assert "not converged after its last iteration" in report.message
+    state = LearningState.read(tmp_path / "2")
+    assert (state.stage, state.finished) == (1, False)
     select(tmp_path, [bad], state=state, name="3")
-    state = read_json(tmp_path / "3/state.json")
-    assert state["finished"]
-    assert [entry["iteration"] for entry in state["history"]] == [0, 1, 2]
+    state = LearningState.read(tmp_path / "3")
+    assert state.finished
+    assert [entry.iteration for entry in state.history] == [0, 1, 2]
 
 
 def test_nothing_explored(tmp_path):
     failed = tmp_path / "failed"
     failed.mkdir()
-    write_json(failed / "status.json", {"status": "failed", "reason": "0 of 2 models", "items": []})
+    TaskStatus(status="failed", reason="0 of 2 models").write(failed)
     empty = tmp_path / "empty"
     empty.mkdir()
-    write_json(empty / "status.json", {"status": "empty", "reason": "", "items": []})
+    EMPTY.write(empty)
     report = select(tmp_path, [failed, empty, tmp_path / "never"])
-    assert (report["accurate"], report["candidate"], report["failed"], report["selected"]) == (0, 0, 0, 0)
-    assert not report["converged"]
-    assert [entry["task"] for entry in report["runs_failed"]] == ["failed", "never"]
+    assert (report.accurate, report.candidate, report.failed, report.selected) == (0, 0, 0, 0)
+    assert not report.converged
+    assert [entry.task for entry in report.runs_failed] == ["failed", "never"]
     assert not list((tmp_path / "out/tasks").iterdir())
-    assert read_json(tmp_path / "out/state.json")["iteration"] == 1
+    assert LearningState.read(tmp_path / "out").iteration == 1
 
 
-def test_written_cells_can_be_read_by_the_next_step(tmp_path):
-    select(tmp_path, [exploration(tmp_path / "a", [0.3] * 3)])
-    for atoms in chosen(tmp_path):
-        write(tmp_path / "again.extxyz", atoms)
+def test_the_next_step_labels_the_frames_that_were_written(tmp_path):
+    frames = [thermal(number) for number in range(3)]
+    report = select(tmp_path, [exploration(tmp_path / "a", [0.3] * 3, frames)])
+    assert report.selected == 3
+    tasks = sorted((tmp_path / "out/tasks").iterdir())
+    assert [task.name for task in tasks] == ["task.000", "task.001"]
+    for task in tasks:
+        label_frames(task, MockSettings(), tmp_path / "labels" / task.name)
+    results = [tmp_path / "labels" / task.name for task in tasks]
+    labelled = gather_frames(results, min_success_ratio=1.0).frames
+    assert len(labelled) == 3
+    for atoms in labelled:
+        source = frames[atoms.info["step"] // 10].copy()
+        source.wrap()
+        assert np.allclose(atoms.positions, source.positions, atol=1e-6)
+        assert np.allclose(atoms.cell.array, source.cell.array)
         assert all(atoms.pbc)
+        assert atoms.info["system"] == "LiCl"
+        assert np.isfinite(atoms.get_forces()).all()
+
+
+def test_the_page_shows_every_iteration(tmp_path):
+    select(tmp_path, [exploration(tmp_path / "a", [0.05, 0.2, 0.3, 0.6])])
+    state = LearningState.read(tmp_path / "out").with_labels(1, [FailedTask(task="task.000", reason="not converged")])
+    page = learning_page(state.history)
+    report = state.history[0]
+    assert (report.labelled, report.label_failures[0].reason) == (1, "not converged")
+    row = [0, 0, 1, 0, 1, 2, 1, 2, 1, "0.287", "0.6"]
+    assert "<tr>" + "".join(f"<td>{value}</td>" for value in row) in page
+    assert [f"width:{share}%" in page for share in ("25.0", "50.0")] == [True, True]
+    assert report.message in page
+    assert "no iteration yet" in learning_page([])

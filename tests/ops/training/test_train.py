@@ -21,6 +21,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.tools import run_tool
 from dpa_sse.ops.data.npy import split_systems
+from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.model import ChosenFrames
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.evaluate import evaluate
@@ -119,19 +120,19 @@ def read_csv(path: Path) -> np.ndarray:
 
 def test_evaluation_agrees_with_the_labels(student: Path, dataset: Path, tmp_path: Path) -> None:
     errors = evaluate(student / "model_compressed.pth", dataset, "test", tmp_path, "student")
-    assert errors["n_frames"] == 5
+    assert errors.n_frames == 5
     rows = read_csv(tmp_path / "student" / "parity_force.csv")
     assert len(rows) == 5 * 8 * 3
     by_hand = np.abs(rows["model_eV_A"] - rows["label_eV_A"]).mean() * 1000
-    assert errors["force_mae_meV_A"] == pytest.approx(by_hand, abs=0.02)
+    assert errors.force_mae_meV_A == pytest.approx(by_hand, abs=0.02)
     energy = read_csv(tmp_path / "student" / "parity_energy.csv")
     difference = (energy["model_eV_atom"] - energy["label_eV_atom"]) * 1000
-    assert errors["energy_mae_meV_atom"] == pytest.approx(np.abs(difference).mean(), abs=0.01)
+    assert errors.energy_mae_meV_atom == pytest.approx(np.abs(difference).mean(), abs=0.01)
     shifted = np.abs(difference - difference.mean()).mean()
-    assert errors["energy_mae_shifted_meV_atom"] == pytest.approx(shifted, abs=0.01)
-    assert errors["energy_rmse_meV_atom"] >= errors["energy_mae_meV_atom"]
-    assert set(errors["force_mae_per_element_meV_A"]) == {"Li", "S"}
-    assert errors == read_json(tmp_path / "student" / "evaluation.json")
+    assert errors.energy_mae_shifted_meV_atom == pytest.approx(shifted, abs=0.01)
+    assert errors.energy_rmse_meV_atom >= errors.energy_mae_meV_atom
+    assert set(errors.force_mae_per_element_meV_A) == {"Li", "S"}
+    assert errors == Evaluation.read(tmp_path / "student")
 
 
 def test_evaluation_refuses_unknown_elements(
@@ -147,8 +148,8 @@ def test_bias_is_fitted_to_the_new_compound(student: Path, new_dataset: Path, tm
     assert bias.bias_before_eV != bias.bias_after_eV
     raw = evaluate(student / "model.pt", new_dataset, "test", tmp_path, "raw", parity=False)
     shifted = evaluate(tmp_path / "bias" / "model.pt", new_dataset, "test", tmp_path, "shifted", parity=False)
-    assert abs(shifted["energy_offset_meV_atom"]) < 0.2 * abs(raw["energy_offset_meV_atom"])
-    assert shifted["force_mae_meV_A"] == pytest.approx(raw["force_mae_meV_A"], abs=1e-6)  # a constant has no force
+    assert abs(shifted.energy_offset_meV_atom) < 0.2 * abs(raw.energy_offset_meV_atom)
+    assert shifted.force_mae_meV_A == pytest.approx(raw.force_mae_meV_A, abs=1e-6)  # a constant has no force
 
 
 @pytest.mark.slow
@@ -176,7 +177,7 @@ def test_fine_tuning_from_scratch_and_restart(
         key: evaluate(tmp_path / key / "model.pth", new_dataset, "test", tmp_path, key, parity=False) for key in infos
     }
     zero = evaluate(tmp_path / "pre" / "model.pth", new_dataset, "test", tmp_path, "zero", parity=False)
-    assert errors["naive"]["energy_mae_meV_atom"] < zero["energy_mae_meV_atom"]
+    assert errors["naive"].energy_mae_meV_atom < zero.energy_mae_meV_atom
     # a restart right after a fine-tuning that took over the network (deepmd issue 3986)
     work = tmp_path / "naive" / ".work"
     for name in ("model.json", "model.pt", "model.pth", "parity.json"):
@@ -250,7 +251,7 @@ def test_adopted_model_is_frozen_and_described(student: Path, dataset: Path, tmp
     assert (tmp_path / "own" / "model.pt").read_bytes() == (student / "model.pt").read_bytes()
     own = evaluate(tmp_path / "own" / "model.pth", dataset, "test", tmp_path, "own", parity=False)
     same = evaluate(student / "model.pth", dataset, "test", tmp_path, "same", parity=False)
-    assert own["force_mae_meV_A"] == pytest.approx(same["force_mae_meV_A"])
+    assert own.force_mae_meV_A == pytest.approx(same.force_mae_meV_A)
 
 
 @pytest.mark.parametrize(("content", "elements", "expected"), [
@@ -300,12 +301,12 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
     own = tmp_path / "own" / "model.pt"
     zero = evaluate(own, new_dataset, "test", tmp_path, "zero", parity=False)
     frozen = evaluate(own.with_suffix(".pth"), new_dataset, "test", tmp_path, "frozen", parity=False)
-    assert zero["force_mae_meV_A"] == pytest.approx(frozen["force_mae_meV_A"])
+    assert zero.force_mae_meV_A == pytest.approx(frozen.force_mae_meV_A)
     change_bias(own, new_dataset, tmp_path / "bias")
     shifted = evaluate(tmp_path / "bias" / "model.pt", new_dataset, "test", tmp_path, "shifted", parity=False)
-    assert abs(shifted["energy_offset_meV_atom"]) < 0.2 * abs(zero["energy_offset_meV_atom"])
+    assert abs(shifted.energy_offset_meV_atom) < 0.2 * abs(zero.energy_offset_meV_atom)
     job = Adaptation(own, pretrain, FinetuneSettings(frames=4, steps=6), new_dataset, TYPE_MAP, 1)
     for name, adapt in (("naive", fine_tune), ("from_scratch", train_from_scratch)):
         assert list(adapt(job, tmp_path / name).type_map) == TYPE_MAP
         result = evaluate(tmp_path / name / "model.pth", new_dataset, "test", tmp_path, name, parity=False)
-        assert result["energy_mae_meV_atom"] < zero["energy_mae_meV_atom"]
+        assert result.energy_mae_meV_atom < zero.energy_mae_meV_atom

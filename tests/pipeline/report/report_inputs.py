@@ -1,148 +1,165 @@
-"""Synthetic results of a run, in the formats in which the stages leave them."""
+"""Results of a small run, written by the steps' own functions and declared models."""
 
 from __future__ import annotations
 
-import csv
-import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
-import yaml
+from ase import Atoms
+from ase.build import bulk
 
-from dpa_sse.ops.core.files import jsonable
+from dpa_sse.ops.conductivity.analyse import analyse_folder
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
+from dpa_sse.ops.core.files import write_csv, write_json, write_text
+from dpa_sse.ops.data.dataset import SystemData, write_dataset
+from dpa_sse.ops.exploration.select import select_candidates
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
+from dpa_sse.ops.exploration.state import initial_state
+from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
+from dpa_sse.ops.results.learning import FailedTask, LearningState, SanityCheck, SanityResult
+from dpa_sse.ops.training.evaluate import evaluate
+from dpa_sse.pipeline.config.load import resolved_yaml
+from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.report.build import ReportInputs
+from dpa_sse.pipeline.report.records import StageRecord
+from dpa_sse.pipeline.runs.folder import provenance
+from tests.md_folders import write_deviations, write_run, write_thermo, write_trajectory
 
 K_B = 8.617333262e-5
-LI_IN_CELL = 24
-
-
-def write_csv(path: Path, columns: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-
-
-def write_json(path: Path, data: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data), encoding="utf-8")
-    return path
-
-
-def config(root: Path, name: str = "quickstart") -> Path:
-    path = root / "config.resolved.yaml"
-    text = yaml.safe_dump(
-        {
-            "name": name,
-            "seed": 20240618,
-            "type_map": ["Li", "P", "S", "Cl", "Br"],
-            "systems": [{"name": "Li6PS5Cl", "site_disorder": 0.5}, {"name": "Li2S"}],
-            "downstream": {"system": {"name": "Li6PS5Br", "site_disorder": 0.5}},
-            "md": {"temperatures_K": [800, 1000, 1200], "replicas": 1},
-            "conductivity": {"mobile": ["Li"]},
-        },
-        sort_keys=False,
-    )
-    root.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
+TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
+SYMBOLS = ["Li"] * 24 + ["P"] * 4 + ["S"] * 20 + ["Br"] * 4
+EDGE = 10.2
+MD_FRAMES = 600
+MD_EVERY = 50  # steps of 2 fs between frames
 
 STAGES = (
-    ("perturb", "Perturb", 1.2, 8),
-    ("aimd", "AIMD seed", 58.0, 8),
-    ("concurrent_learning", "Concurrent learning", 171.4, 22),
-    ("pretrain", "Pre-train", 104.9, 1),
-    ("finetune", "Fine-tune", 61.0, 2),
-    ("distill", "Distill", 88.7, 4),
-    ("md", "Production MD", 143.2, 3),
-    ("conductivity", "Conductivity", 4.1, 1),
+    ("01-perturb", "Perturbed cells", 1.2, 8),
+    ("02-seed", "Seed data", 58.0, 8),
+    ("03-concurrent-learning", "Concurrent learning", 171.4, 22),
+    ("04-pretrain", "Pre-training", 104.9, 1),
+    ("05-finetune", "Fine-tuning", 61.0, 2),
+    ("06-distill", "Distillation", 88.7, 4),
+    ("07-md", "Production MD", 143.2, 3),
+    ("08-conductivity", "Conductivity", 4.1, 1),
 )
 
 
-def stages(root: Path, failures: dict[str, list[dict[str, str]]] | None = None) -> Path:
-    failures = failures or {}
-    return write_json(
-        root / "stages.json",
-        [
-            {
-                "name": name,
-                "title": title,
-                "status": "partial" if name in failures else "ok",
-                "seconds": seconds,
-                "tasks": tasks,
-                "tasks_failed": len(failures.get(name, [])),
-                "failures": failures.get(name, []),
-            }
-            for name, title, seconds, tasks in STAGES
-        ],
-    )
-
-
-def provenance(root: Path) -> Path:
-    return write_json(
-        root / "provenance.json",
+def project(name: str = "quickstart") -> Project:
+    return Project.model_validate(
         {
-            "command": "dpa-sse run configs/quickstart.yaml",
-            "version": "0.1.0",
+            "name": name,
             "seed": 20240618,
-            "threads": 1,
-            "versions": {"python": "3.11.7", "deepmd-kit": "3.2.0", "torch": "2.11.0"},
-            "host": {"cores": 2, "memory_GiB": 8, "gpu": None},
-        },
+            "type_map": TYPE_MAP,
+            "systems": [{"name": "Li6PS5Cl", "structure": "Li6PS5Cl"}, {"name": "Li2S", "structure": "Li2S"}],
+            "labeler": {"kind": "mock"},
+            "pretrain": {},
+            "downstream": {"system": {"name": "Li6PS5Br", "structure": "Li6PS5Br"}},
+            "finetune": {},
+            "distill": {},
+            "md": {"temperatures_K": [800, 1000, 1200]},
+        }
     )
 
 
-def dataset(root: Path, system: str = "Li6PS5Cl") -> Path:
-    folder = root / "data"
-    rows = [
-        (system, "train", 33, 52, 3),
-        (system, "test", 11, 52, 1),
-        ("Li2S", "train", 33, 12, 3),
-        ("Li2S", "test", 11, 12, 1),
-    ]
-    write_json(
-        folder / "dataset.json",
-        {
-            "type_map": ["Li", "P", "S", "Cl", "Br"],
-            "systems": [
-                {
-                    "split": split,
-                    "system": name,
-                    "path": f"{split}/{name}",
-                    "n_frames": n,
-                    "n_atoms": atoms,
-                    "trajectories": [f"{name}.p{i:03d}" for i in range(k)],
-                }
-                for name, split, n, atoms, k in rows
-            ],
-        },
+def config(root: Path) -> Path:
+    write_text(root / "config.resolved.yaml", resolved_yaml(project()))
+    return root / "config.resolved.yaml"
+
+
+def stages(failures: Mapping[str, Iterable[FailedTask]] | None = None) -> tuple[StageRecord, ...]:
+    lost = {name: tuple(tasks) for name, tasks in (failures or {}).items()}
+    return tuple(
+        StageRecord(
+            name=name,
+            title=title,
+            status="partial" if name in lost else "ok",
+            seconds=seconds,
+            ended_after_s=100.0 * (k + 1),
+            tasks=tasks,
+            tasks_failed=len(lost.get(name, ())),
+            tasks_earlier=k,
+            failures=lost.get(name, ()),
+        )
+        for k, (name, title, seconds, tasks) in enumerate(STAGES)
     )
+
+
+def manifest(root: Path) -> Path:
+    write_json(root / "manifest.json", provenance(20240618))
+    return root / "manifest.json"
+
+
+def labelled(
+    rng: np.random.Generator, system: str, split: str, n: int, symbols: list[str], trajectories: int = 1,
+    *, virial: bool = True,
+) -> SystemData:
+    """Return frames with random labels: -4.21 eV/atom, forces of 0.9 eV/A."""
+    atoms = len(symbols)
+    return SystemData(
+        system, split, np.array([TYPE_MAP.index(symbol) for symbol in symbols]),
+        rng.uniform(0, 9, (n, atoms, 3)), np.tile(9 * np.eye(3), (n, 1, 1)),
+        atoms * (-4.21 + rng.normal(0, 0.02, n)), rng.normal(0, 0.9, (n, atoms, 3)),
+        atoms * rng.normal(0, 0.04, (n, 3, 3)) if virial else None,
+        [f"{system}.{split}{k % trajectories:03d}" for k in range(n)],
+    )
+
+
+def dataset(root: Path) -> Path:
+    rng = np.random.default_rng(11)
+    rows = (
+        ("Li6PS5Cl", "train", 33, ["Li"] * 24 + ["P"] * 4 + ["S"] * 20 + ["Cl"] * 4, 3),
+        ("Li6PS5Cl", "test", 11, ["Li"] * 24 + ["P"] * 4 + ["S"] * 20 + ["Cl"] * 4, 1),
+        ("Li2S", "train", 33, ["Li"] * 8 + ["S"] * 4, 3),
+        ("Li2S", "test", 11, ["Li"] * 8 + ["S"] * 4, 1),
+    )
+    write_dataset(root / "data", TYPE_MAP, [labelled(rng, *row) for row in rows])
+    return root / "data"
+
+
+LEARNING = ConcurrentLearningSettings(
+    trust={"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.5}, max_selected=4, frames_per_task=2, conv_accuracy=0.7,
+    stages=[{"temperatures_K": [300], "max_iterations": 1}, {"temperatures_K": [600], "max_iterations": 1}],
+)
+
+
+def learning_state(root: Path, deviations: Sequence[Sequence[float | None]] = ()) -> Path:
+    """Write the state after iterations that found these force deviations, in eV/A."""
+    cell = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
+    state, folder = initial_state(LEARNING), root / "learning"
+    for i, values in enumerate(deviations or ([0.05] * 6 + [0.2] * 6 + [0.7], [0.05] * 8 + [0.3] * 5)):
+        rng = np.random.default_rng(i)
+        frames = [cell.copy() for _ in values]
+        for frame in frames:
+            frame.positions += rng.normal(0, 0.15, frame.positions.shape)
+        run = folder / f"explored.{i}" / "task.000"
+        run.mkdir(parents=True)
+        write_trajectory(run / "traj.lammpstrj", frames)
+        write_deviations(run / "model_devi.csv", values)
+        write_run(
+            run, cell, system="LiCl", temperature_K=300.0, ensemble="npt", n_frames=len(frames), models=[0, 1],
+            iteration=i, stage=state.stage, cell="LiCl.p000", n_frames_expected=len(frames),
+        )
+        lost = folder / f"explored.{i}" / "task.001"
+        write_run(lost, cell, system="LiCl", temperature_K=300.0, status="exploded", reason="step 10: too hot")
+        report = select_candidates(
+            state, LEARNING, [run, lost], None, 1, folder / f"selected.{i}",
+            sanity=SanityCheck(models=(sanity(0, 612.0), sanity(1, 1500.0, "LiCl: exploded, step 40: too hot"))),
+        )
+        failures = [FailedTask(task="label/task.001", reason="not converged")] if i == 0 else []
+        state = LearningState.read(folder / f"selected.{i}").with_labels(report.selected - len(failures), failures)
+    state.write(folder)
     return folder
 
 
-def learning_state(root: Path, iterations: int = 2, converged: bool = False) -> Path:
-    history = []
-    for i in range(iterations):
-        accurate = 52 + 60 * (i + 1) // iterations
-        history.append(
-            {
-                "iteration": i,
-                "stage": i,
-                "accurate": accurate,
-                "candidate": 124 - accurate - 4,
-                "failed": 4,
-                "selected": 16,
-                "labelled": 16,
-                "max_devi_f": 0.71 - 0.2 * i / iterations,
-                "converged": converged,
-                "message": "stage's last iteration reached before convergence",
-                "sanity": [{"model": k, "status": "ok", "max_T": 612.0, "reason": ""} for k in range(2)],
-            }
-        )
-    return write_json(root / "state.json", {"iteration": iterations, "finished": True, "history": history})
+def sanity(model: int, hottest: float, reason: str = "") -> SanityResult:
+    return SanityResult(
+        model=model, status="failed" if reason else "ok", reason=reason, max_temperature_K=hottest, temperature_K=300.0,
+        steps=100,
+    )
 
 
 def model(root: Path, name: str, rng: np.random.Generator, steps: int = 700, floor: float = 0.1) -> Path:
@@ -150,213 +167,161 @@ def model(root: Path, name: str, rng: np.random.Generator, steps: int = 700, flo
     step = np.arange(0, steps + 1, max(1, steps // 35))
     decay = floor + 1.4 * np.exp(-step / (0.16 * steps))
     noise = lambda width: rng.lognormal(0, width, len(step))  # noqa: E731
+    columns = {
+        "step": step,
+        "rmse_e_val": 0.12 * decay * noise(0.15),
+        "rmse_e_trn": 0.1 * decay * noise(0.4),
+        "rmse_f_val": decay * noise(0.06),
+        "rmse_f_trn": 0.9 * decay * noise(0.2),
+        "lr": 1e-3 * 0.01 ** (step / steps),
+    }
     write_csv(
-        folder / "lcurve.csv",
-        {
-            "step": step,
-            "rmse_e_val": 0.12 * decay * noise(0.15),
-            "rmse_e_trn": 0.1 * decay * noise(0.4),
-            "rmse_f_val": decay * noise(0.06),
-            "rmse_f_trn": 0.9 * decay * noise(0.2),
-            "lr": 1e-3 * 0.01 ** (step / steps),
-        },
+        folder / "lcurve.csv", [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)],
+        list(columns),
     )
     write_json(
         folder / "model.json",
         {
-            "type_map": ["Li", "P", "S", "Cl", "Br"],
-            "preset": "dpa2-tiny",
-            "steps": steps,
-            "seed": 17,
-            "rcut_A": 6.0,
-            "n_parameters": 123456,
-            "seconds": 104.9,
-            "threads": 1,
-            "deepmd_version": "3.2.0",
+            "type_map": TYPE_MAP, "preset": "dpa2-tiny", "descriptor": "dpa2", "steps": steps, "seed": 17,
+            "rcut_A": 6.0, "n_parameters": 123456, "seconds": 104.9, "resumed_at_step": None, "threads": 1,
+            "neighbours": {}, "messages": [], "compressed": False, "deepmd_version": "3.2.0",
+            **({"strategy": name} if name == "from_scratch" else {}),
         },
     )
     return folder
+
+
+def parity(root: Path) -> Path:
+    differences = {"max_force_difference_eV_A": 2.1e-6, "max_energy_difference_meV_atom": 3.0e-5}
+    write_json(
+        root / "parity.json",
+        {"reference": "model.pth", "n_frames": 5, **differences, "files": {"model_compressed.pth": differences}},
+    )
+    return root / "parity.json"
+
+
+class NoisyModel:
+    """Answers with the labels of one system, plus noise of a known mean size and a constant shift."""
+
+    def __init__(self, frames: SystemData, rng: np.random.Generator, energy: float, force: float, shift: float) -> None:
+        atoms = len(frames.types)
+        # the mean of |x| of a normal distribution is 0.8 of its width; meV to eV
+        self.energy = frames.energy + atoms * (shift + rng.normal(0, energy / 800, len(frames)))
+        self.force = frames.force + rng.normal(0, force / 800, frames.force.shape)
+        virial = np.zeros((len(frames), 3, 3)) if frames.virial is None else frames.virial
+        self.virial = virial + atoms * rng.normal(0, 0.008, virial.shape)
+
+    def get_type_map(self) -> list[str]:
+        return TYPE_MAP
+
+    def eval(self, coords: Any, cells: Any, types: Any) -> tuple[Any, Any, Any]:
+        assert len(coords) == len(self.energy)
+        return self.energy, self.force, self.virial
 
 
 def evaluation(
-    root: Path,
-    name: str,
-    rng: np.random.Generator,
-    energy: float,
-    force: float,
-    shift: float = 0.0,
-    system: str = "Li6PS5Br",
-    virial: bool = False,
+    root: Path, name: str, rng: np.random.Generator, energy: float, force: float, shift: float = 0.0,
+    system: str = "Li6PS5Br", *, virial: bool = False,
 ) -> Path:
-    """Write an evaluation whose errors are measured on the parity data it writes."""
-    folder = root / "evaluations" / name
-    n = 22
-    reference = -4.21 + rng.normal(0, 0.02, n)
-    predicted = reference + shift + rng.normal(0, energy / 800, n)
-    write_csv(
-        folder / "parity_energy.csv",
-        {"system": [system] * n, "reference_eV_atom": reference, "predicted_eV_atom": predicted},
-    )
-    f = rng.normal(0, 0.9, 900)
-    g = f + rng.normal(0, force / 800, 900)
-    elements = np.array(["Li", "P", "S", "Br"])[np.arange(900) % 4]
-    write_csv(folder / "parity_force.csv", {"element": elements, "reference_eV_A": f, "predicted_eV_A": g})
-    v = rng.normal(0, 0.04, 9 * n)
-    if virial:
-        write_csv(
-            folder / "parity_virial.csv",
-            {"system": [system] * 9 * n, "reference_eV_atom": v, "predicted_eV_atom": v + rng.normal(0, 0.008, 9 * n)},
+    """Evaluate a model with these MAEs (meV/atom, meV/A) and this shift (eV/atom) of the energy."""
+    halide = "Cl" if system.endswith("Cl") else "Br"
+    frames = labelled(rng, system, "test", 22, ["Li"] * 6 + ["P"] + ["S"] * 5 + [halide], virial=virial)
+    data = root / "evaluated" / name
+    write_dataset(data, TYPE_MAP, [frames])
+    answers = NoisyModel(frames, rng, energy, force, shift)
+    with patch("dpa_sse.ops.training.evaluate.open_model", lambda _: answers):
+        evaluate(Path("model.pth"), data, "test", root / "evaluations", name)
+    return root / "evaluations" / name
+
+
+def teacher_filter(root: Path) -> Path:
+    runs = tuple(
+        TrajectoryFilter(
+            name=f"Li6PS5Br.p{k:03d}", system="Li6PS5Br", n_frames=33, n_kept=32, n_dropped=1,
+            max_force_kept_eV_A=8.8, max_force_dropped_eV_A=12.5,
         )
-    error = 1000 * (predicted - reference)
-    write_json(
-        folder / "evaluation.json",
-        {
-            "energy_mae_meV_atom": np.abs(error).mean(),
-            "energy_rmse_meV_atom": np.sqrt((error**2).mean()),
-            "energy_mae_shifted_meV_atom": np.abs(error - error.mean()).mean(),
-            "force_mae_meV_A": 1000 * np.abs(g - f).mean(),
-            "force_rmse_meV_A": 1000 * np.sqrt(((g - f) ** 2).mean()),
-            "virial_mae_meV_atom": 6.4 if virial else None,
-            "n_frames": n,
-            "split": "test",
-            "dataset": system,
-            "per_element": {e: 1000 * np.abs(g - f)[elements == e].mean() for e in ("Li", "P", "S", "Br")},
-        },
+        for k in range(3)
     )
-    return folder
-
-
-def md_run(
-    root: Path,
-    rng: np.random.Generator,
-    temperature: float,
-    status: str = "ok",
-    system: str = "Li6PS5Br",
-    replica: int = 0,
-    reason: str = "",
-) -> Path:
-    folder = root / "md" / f"md.T{temperature:g}.r{replica}"
-    time = np.arange(0, 20.001 if status == "ok" else 3.001, 0.1)
-    T = temperature + rng.normal(0, 0.09 * temperature, len(time))
-    if status == "exploded":
-        T = T * np.exp(np.maximum(0, time - 2) * 3)
-    write_csv(
-        folder / "thermo.csv",
-        {
-            "step": (time * 500).round().astype(int),
-            "time_ps": time,
-            "temperature_K": T,
-            "pressure_bar": rng.normal(0, 900, len(time)),
-            "potential_eV": -218.4 + 0.006 * T + rng.normal(0, 0.3, len(time)),
-            "volume_A3": np.full(len(time), 1061.2),
-            "density": np.full(len(time), 1.83),
-        },
-    )
-    write_json(
-        folder / "run.json",
-        {
-            "system": system,
-            "temperature_K": temperature,
-            "pressure_GPa": 0.0,
-            "ensemble": "nvt",
-            "timestep_fs": 2.0,
-            "dump_every_fs": 20.0,
-            "steps": int(time[-1] * 500),
-            "replica": replica,
-            "seed": 5,
-            "status": status,
-            "reason": reason,
-            "steps_per_s": 37.5,
-            "n_atoms": 52,
-            "composition": {"Li": 24, "P": 4, "S": 20, "Br": 4},
-        },
-    )
-    return folder
+    TeacherFilter(
+        teacher="model.pth", max_force_limit_eV_A=10.0, n_frames=99, n_kept=96, n_dropped=3,
+        split="Li6PS5Br: by trajectory (1 of 3 held out)", n_train=64, n_test=32, trajectories=runs,
+    ).write(root / "teacher")
+    return root / "teacher"
 
 
 def diffusion(temperature: float) -> float:
-    return 3e-4 * float(np.exp(-0.24 / K_B / temperature))
+    """Return the tracer diffusion coefficient of the synthetic runs, A2/ps."""
+    return 8 * float(np.exp(-0.24 / K_B / temperature))
 
 
-def sigma(D: float, temperature: float) -> float:
-    return LI_IN_CELL * 1.602176634e-19**2 * D * 1e-4 / (1061.2e-30 * 1.380649e-23 * temperature) * 10
-
-
-NUMBERS = (
-    "D_cm2_s",
-    "D_ci95_cm2_s",
-    "D_upper95_cm2_s",
-    "sigma_NE_mS_cm",
-    "sigma_NE_ci95_mS_cm",
-    "sigma_NE_upper95_mS_cm",
-    "sigma_collective_mS_cm",
-    "sigma_collective_ci95_mS_cm",
-    "haven_ratio",
-    "haven_ci95",
-    "t_start_ps",
-    "n_hops",
-    "chi2_red",
-    "fit_window_ps",
-    "D_axes_cm2_s",
-    "volume_A3",
-)
-
-
-def transport(temperature: float, verdict: str, D: float, half: float) -> dict[str, Any]:
-    """Return the numbers of a run; ``half`` is half the 95 % interval of ln D."""
-    numbers: dict[str, Any] = dict.fromkeys(NUMBERS) | {"volume_A3": 1061.2}
-    if verdict == "diffusive":
-        ci = [D * np.exp(-half), D * np.exp(half)]
-        return numbers | {
-            "D_cm2_s": D,
-            "D_ci95_cm2_s": ci,
-            "sigma_NE_mS_cm": sigma(D, temperature),
-            "sigma_NE_ci95_mS_cm": [sigma(d, temperature) for d in ci],
-            "t_start_ps": 1.6,
-            "fit_window_ps": [1.6, 5.0],
-            "n_hops": 320.0,
-        }
-    if verdict.startswith(("not diffusive", "too short")):
-        return numbers | {"D_upper95_cm2_s": 3 * D, "sigma_NE_upper95_mS_cm": sigma(3 * D, temperature), "n_hops": 21.0}
-    return numbers
-
-
-def conductivity(
-    root: Path, rng: np.random.Generator, verdicts: dict[float, str], system: str = "Li6PS5Br", reason: str = ""
+def md_run(
+    root: Path, temperature: float, kind: str = "diffusive", system: str = "Li6PS5Br", replica: int = 0,
+    reason: str = "", length: float = 1.0,
 ) -> Path:
-    """Write a conductivity folder; the Arrhenius part is the project's own fit of the diffusive temperatures."""
-    from dpa_sse.ops.conductivity.arrhenius import Point, summarise
+    """Write an MD folder.
 
-    folder = root / "conductivity"
-    runs, temperatures, points = [], [], []
-    for T, verdict in verdicts.items():
-        good = verdict == "diffusive"
-        D, half = diffusion(T) * float(rng.lognormal(0, 0.08)), 0.30 if T < 1100 else 0.2
-        reasons = [] if good else [reason or "MSD rise inside the window below half a squared hop"]
-        numbers = transport(T, verdict, D, half)
-        common = {"system": system, "temperature_K": T, "length_ps": 20.0, "verdict": verdict, "reasons": reasons}
-        runs.append({"source": f"md.T{T:g}.r0", **common, **numbers, "framework": {}, "file": f"msd_md.T{T:g}.r0.csv"})
-        temperatures.append({**common, "n_runs": 1, "sources": [f"md.T{T:g}.r0"], **numbers})
-        points.append(Point(T, numbers["D_cm2_s"], half / 1.96, numbers["D_upper95_cm2_s"], LI_IN_CELL / 1061.2))
-        lag = np.round(np.arange(0.1, 10.001, 0.1), 3)
-        moving = 1.5 * (1 - np.exp(-lag / 0.2)) + (6e4 * D * lag if good else 0)
-        columns = {"time_ps": lag, "msd_Li_A2": moving, **{f"msd_Li_{axis}_A2": moving / 3 for axis in "xyz"}}
-        write_csv(folder / f"msd_md.T{T:g}.r0.csv", columns | {"charge_msd_e2_A2": 9 * moving})
-    arrhenius, _ = summarise(points, [300.0])
-    result = {"schema": 1, "runs": runs, "temperatures": temperatures, "arrhenius": arrhenius}
-    write_json(folder / "conductivity.json", jsonable(result | {"arrhenius_by_system": {system: arrhenius}}))
-    return folder
+    Parameters
+    ----------
+    kind : str
+        ``diffusive``, ``too short`` (hardly any hops), ``caged`` (no diffusion), or the status of a run that broke off:
+        ``exploded``, ``melted``, ``failed``.
+    length : float
+        In units of 60 ps.
+    """
+    rng = np.random.default_rng(round(temperature) + replica)
+    folder = root / "md" / f"md.T{temperature:g}.r{replica}"
+    folder.mkdir(parents=True, exist_ok=True)
+    complete = kind in ("diffusive", "too short", "caged")
+    n = round(length * MD_FRAMES) if complete else 20
+    D = 0.03 if kind == "too short" else diffusion(temperature)
+    hops = HopModel(n_ions=24, n_frames=n, dt_ps=0.1, D_A2_ps=D, cage_sites=kind == "caged")
+    positions = 0.1 * rng.standard_normal((n, len(SYMBOLS), 3)) + rng.random((len(SYMBOLS), 3)) * EDGE
+    positions[:, :24] += simulate(hops, round(temperature) + replica).transpose(2, 0, 1)
+    frames = [Atoms(SYMBOLS, frame, cell=[EDGE] * 3, pbc=True) for frame in positions]
+    write_trajectory(folder / "traj.lammpstrj", frames, every=MD_EVERY)
+    time = 0.1 * np.arange(n)
+    T = temperature * (1 + rng.normal(0, 0.09, n))
+    T *= temperature / T.mean()
+    if kind == "exploded":
+        T = T * np.exp(np.maximum(0, time - 1) * 3)
+    write_thermo(
+        folder / "thermo.csv",
+        {
+            "step": MD_EVERY * np.arange(n), "time_ps": time, "temperature_K": T,
+            "pressure_bar": rng.normal(0, 900, n), "potential_eV": -218.4 + 0.006 * T + rng.normal(0, 0.3, n),
+            "volume_A3": np.full(n, EDGE**3), "density_g_cm3": np.full(n, 1.83),
+        },
+    )
+    return write_run(
+        folder, frames[0], system=system, temperature_K=temperature, status="ok" if complete else kind, reason=reason,
+        n_frames=n, steps=MD_EVERY * (n - 1), dump_every=MD_EVERY, replica=replica, seed=5,
+    )
 
 
-def everything(root: Path, verdicts: dict[float, str] | None = None) -> ReportInputs:
-    """Return the inputs of a complete quickstart run."""
+def conductivity(root: Path, kinds: Mapping[float, str], system: str = "Li6PS5Br", reason: str = "") -> Path:
+    """Analyse one run of each temperature; ``kinds`` as in :func:`md_run`."""
+    folders = [md_run(root, T, kind, system, reason="" if kind in KINDS else reason) for T, kind in kinds.items()]
+    return analyse(root, folders)
+
+
+KINDS = ("diffusive", "too short", "caged")
+
+
+def analyse(root: Path, folders: list[Path]) -> Path:
+    analyse_folder(folders, ConductivitySettings(figures=False), root / "conductivity")
+    return root / "conductivity"
+
+
+def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportInputs:
+    """Return the inputs of a complete run."""
     rng = np.random.default_rng(1)
-    verdicts = verdicts or {800.0: "too short (35 more ps needed)", 1000.0: "diffusive", 1200.0: "diffusive"}
+    kinds = kinds or {800.0: "too short", 1000.0: "diffusive", 1200.0: "diffusive"}
     names = ("ensemble-0", "ensemble-1", "pretrain", "finetune", "from_scratch", "student")
+    md = [md_run(root, T, kind) for T, kind in kinds.items()]
     return ReportInputs(
         config=config(root),
-        provenance=provenance(root),
-        stages=stages(root),
+        provenance=manifest(root),
+        stages=stages(),
         seed_data=dataset(root),
         learning_state=learning_state(root),
         models={name: model(root, name, rng) for name in names},
@@ -364,27 +329,13 @@ def everything(root: Path, verdicts: dict[float, str] | None = None) -> ReportIn
             "pretrain": evaluation(root, "pretrain", rng, 5, 95, system="Li6PS5Cl", virial=True),
             "zero_shot": evaluation(root, "zero_shot", rng, 12, 165, shift=0.115, virial=True),
             "zero_shot_bias": evaluation(root, "zero_shot_bias", rng, 12, 165, virial=True),
-            "fine_tuned": evaluation(root, "fine_tuned", rng, 8, 142, virial=True),
-            "from_scratch": evaluation(root, "from_scratch", rng, 17, 226, virial=True),
-            "student": evaluation(root, "student", rng, 11, 150),
-            "student_vs_teacher": evaluation(root, "svt", rng, 3, 60),
+            "fine_tuned": evaluation(root, "fine_tuned", rng, 6, 142, virial=True),
+            "from_scratch": evaluation(root, "from_scratch", rng, 25, 226, virial=True),
+            "student": evaluation(root, "student", rng, 11, 150, virial=True),
+            "student_vs_teacher": evaluation(root, "student_vs_teacher", rng, 3, 60),
         },
-        distill_filter=write_json(
-            root / "filter.json", {"n_frames": 99, "n_kept": 96, "n_dropped": 3, "max_force_limit_eV_A": 10.0}
-        ),
-        parity=write_json(
-            root / "parity.json",
-            {
-                "reference": "model.pth",
-                "frames": 5,
-                "files": {
-                    "model_compressed.pth": {
-                        "max_force_difference_eV_A": 2.1e-6,
-                        "max_energy_difference_meV_atom": 3.0e-5,
-                    }
-                },
-            },
-        ),
-        md=[md_run(root, rng, T) for T in verdicts],
-        conductivity=conductivity(root, rng, verdicts),
+        teacher_filter=teacher_filter(root),
+        parity=parity(root),
+        md=md,
+        conductivity=analyse(root, md),
     )

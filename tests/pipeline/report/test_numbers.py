@@ -10,13 +10,17 @@ import pytest
 import report_inputs as made
 
 from dpa_sse.ops.conductivity.arrhenius import Point, determined, summarise
+from dpa_sse.ops.core.files import write_json
 from dpa_sse.pipeline.report import page, transport
+from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.figures import plain, slug
+from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
+from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.report.sections.conductivity import _checks
 from dpa_sse.pipeline.report.summary import overall_status
-from dpa_sse.pipeline.report.verdict import judge
+from tests.md_folders import write_run
 
 
 @pytest.mark.parametrize(
@@ -57,15 +61,20 @@ def test_names_are_harmless() -> None:
     ("stages", "status"),
     [
         ([], None),
-        ([{"status": "ok"}, {"status": "skipped"}], "partial"),
-        ([{"status": "ok"}], "ok"),
-        ([{"status": "ok", "tasks_failed": 1}], "partial"),
-        ([{"status": "ok"}, {"status": "running"}], "partial"),
-        ([{"status": "partial"}, {"status": "failed"}], "failed"),
+        (["ok", "skipped"], "partial"),
+        (["ok"], "ok"),
+        (["ok", "partial"], "partial"),
+        (["ok", "unfinished"], "partial"),
+        (["partial", "failed"], "failed"),
     ],
 )
-def test_overall_status(stages: list[dict[str, object]], status: str | None) -> None:
-    assert overall_status(stages) == status
+def test_overall_status(stages: list[StageState], status: str | None) -> None:
+    records = [StageRecord("x", "X", state, 1.0, 1.0, tasks=2) for state in stages]
+    assert overall_status(records) == status
+
+
+def test_a_lost_task_makes_a_run_partial() -> None:
+    assert overall_status([StageRecord("x", "X", "ok", 1.0, 1.0, tasks=2, tasks_failed=1)]) == "partial"
 
 
 def test_table_columns(tmp_path: Path) -> None:
@@ -78,7 +87,7 @@ def test_table_columns(tmp_path: Path) -> None:
 
 def test_arrhenius_band_is_that_of_the_analysis(tmp_path: Path) -> None:
     verdicts = dict.fromkeys((700.0, 800.0, 900.0, 1000.0, 1200.0), "diffusive")
-    data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, np.random.default_rng(5), verdicts)))
+    data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, verdicts)))
     points = transport.transport_points(data)
     [(system, found, own)] = transport.arrhenius_parts(data, points)
     line = transport.arrhenius_line(found, own)
@@ -93,7 +102,7 @@ def test_arrhenius_band_is_that_of_the_analysis(tmp_path: Path) -> None:
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir(parents=True)
     (tmp_path / "figures" / "md_X_400K.svg").write_text("old")
-    folder = made.conductivity(tmp_path, np.random.default_rng(5), {800.0: "diffusive"})
+    folder = made.conductivity(tmp_path, {800.0: "diffusive"})
     build_report(ReportInputs(conductivity=folder), tmp_path)
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert "arrhenius.svg" in names
@@ -101,7 +110,7 @@ def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
 
 
 def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
-    folder = made.conductivity(tmp_path, np.random.default_rng(5), {800.0: "diffusive", 1000.0: "diffusive"})
+    folder = made.conductivity(tmp_path, {800.0: "diffusive", 1000.0: "diffusive"})
     data = load_data(ReportInputs(conductivity=folder))
     points = transport.transport_points(data)
     assert transport.arrhenius_line(data.conductivity["arrhenius"] | {"Ea_eV": 0.9}, points) is None
@@ -121,33 +130,25 @@ def test_a_value_beside_a_refusal_is_not_shown() -> None:
     assert point.D_upper95_cm2_s is None
 
 
-def test_keys_are_those_of_the_analysis() -> None:
-    from dpa_sse.ops.conductivity.run import Run, report
-    from dpa_sse.ops.conductivity.settings import ConductivitySettings
-
-    numbers = report([Run("r", "s", 800.0)], {}, ConductivitySettings())
-    assert set(made.NUMBERS) <= set(numbers)
-
-
 @pytest.mark.parametrize(("force", "better"), [(142.0, True), (180.0, False)])
-def test_verdict_on_fine_tuning(force: float, better: bool, tmp_path: Path) -> None:
+def test_assessment_of_fine_tuning(force: float, better: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     evaluations = {
         "zero_shot": made.evaluation(tmp_path, "zero_shot", rng, 12, 160, shift=0.115),
         "fine_tuned": made.evaluation(tmp_path, "fine_tuned", rng, 8, force),
     }
-    verdict = judge(load_data(ReportInputs(evaluations=evaluations)))
-    assert any("better than before fine-tuning" in text for text in verdict.good) is better
-    assert any("not better in every quantity than before fine-tuning" in text for text in verdict.unsure) is not better
+    found = assess(load_data(ReportInputs(evaluations=evaluations)))
+    assert any("is better than the pre-trained model" in text for text in found.good) is better
+    assert any("is not better in every quantity than the pre-trained" in text for text in found.unsure) is not better
 
 
-def test_verdict_warns_of_a_poor_model(tmp_path: Path) -> None:
+def test_assessment_warns_of_a_poor_model(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     poor = {"student": made.evaluation(tmp_path, "student", rng, 3, 180)}
     good = {"student": made.evaluation(tmp_path, "good", rng, 2, 50)}
-    [warning] = judge(load_data(ReportInputs(evaluations=poor))).unsure
+    [warning] = assess(load_data(ReportInputs(evaluations=poor))).unsure
     assert "not necessarily of the material" in warning
-    assert not judge(load_data(ReportInputs(evaluations=good))).unsure
+    assert not assess(load_data(ReportInputs(evaluations=good))).unsure
 
 
 @pytest.mark.parametrize(
@@ -183,11 +184,11 @@ def test_an_activation_energy_whose_interval_holds_zero_is_not_determined(
 
 def test_page_and_line_advise_the_same_number_of_temperatures(tmp_path: Path) -> None:
     temperatures = {float(T): "diffusive" for T in (700, 800, 1000, 1200)}
-    data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, np.random.default_rng(8), temperatures)))
+    data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, temperatures)))
     points = transport.transport_points(data)
     line, _ = summarise([Point(T, 2e-4 * math.exp(-2900 / T), 0.05) for T in temperatures], [300.0])
     assert any("5 or more" in note for note in line["notes"])
-    assert any("rest on 4 temperatures (5 or more are advised)" in text for text in judge(data).unsure)
+    assert any("based on 4 temperatures (5 or more are recommended)" in text for text in assess(data).unsure)
     rows = {str(row[0]): row[1:] for row in _checks(data, points)}
     assert rows["temperatures on the line"][:2] == ["5 or more", "4"]
 
@@ -199,3 +200,76 @@ def test_the_haven_ratio_is_plausible_where_its_interval_overlaps(ends: tuple[fl
     row = _checks(data, transport.transport_points(data))[-1]
     assert row[:2] == ["Haven ratio (95 % interval)", "overlaps 0.1 to 2"]
     assert getattr(row[3], "text", "") == met
+
+
+def test_inputs_of_finished_steps(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    training_data = made.learning_state(tmp_path / "merge")
+    made.dataset(tmp_path / "merge").rename(training_data / "dataset")
+    for k in range(2):
+        made.model(tmp_path / "trained", f"member-{k}", rng)
+    (tmp_path / "trained" / "models").rename(training_data / "models")
+    for k in range(2):
+        (training_data / "models" / f"member-{k}").rename(training_data / "models" / f"model.{k:03d}")
+    for name in ("pretrain", "zero_shot", "fine_tuned"):
+        made.evaluation(tmp_path / "evaluate", name, rng, 5, 90)
+    student = made.model(tmp_path, "student", rng)
+    made.parity(student)
+    steps = FinishedSteps(
+        training_data=training_data,
+        pretrained=made.model(tmp_path, "pretrain", rng),
+        errors=tmp_path / "evaluate" / "evaluations",
+        teacher_data=made.teacher_filter(tmp_path),
+        student=student,
+        variants=[made.model(tmp_path, name, rng) for name in ("naive", "from_scratch")],
+        trajectories=[made.md_run(tmp_path, 1000.0)],
+    )
+    data = load_data(report_inputs(steps, made.config(tmp_path), None, tmp_path))
+    assert data.notes == []
+    assert list(data.models) == ["ensemble-0", "ensemble-1", "pretrain", "finetune", "from_scratch", "student"]
+    assert data.ordered_evaluations == ["pretrain", "zero_shot", "fine_tuned"]
+    assert len(data.history) == 2
+    assert len(data.dataset.systems) == 4
+    assert data.teacher_filter is not None
+    assert data.parity is not None
+    assert [run.name for run in data.md] == ["1000 K, replica 0"]
+    assert data.provenance["command"] == "dpa-sse run config.resolved.yaml"
+
+
+def test_what_a_run_did_not_do_is_no_damage(tmp_path: Path) -> None:
+    """Labelled data without a loop leave no state, an adopted model no training curve."""
+    write_json(tmp_path / "model" / "model.json", {"preset": None, "adopted": "m.pt", "steps": None, "seed": None})
+    inputs = ReportInputs(
+        learning_state=tmp_path, teacher_filter=tmp_path, models={"pretrain": tmp_path / "model"}
+    )
+    data = load_data(inputs)
+    assert data.notes == []
+    assert (list(data.history), data.teacher_filter, list(data.models)) == ([], None, ["pretrain"])
+
+
+def test_key_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    md = [made.md_run(tmp_path, 1000.0), made.md_run(tmp_path, 1200.0, "melted", reason="P left its site")]
+    evaluations = {"fine_tuned": made.evaluation(tmp_path, "fine_tuned", rng, 3, 80)}
+    data = load_data(ReportInputs(md=md, evaluations=evaluations, conductivity=made.analyse(tmp_path, md)))
+    errors = data.evaluations["fine_tuned"].errors
+    sigma, force, stable = key_figures(data)
+    assert (sigma.unit, sigma.label) == ("mS/cm", "conductivity at 1000 K")
+    assert (force.value, force.note) == (
+        page.show(errors.force_mae_meV_A), f"energy MAE {page.show(errors.energy_mae_meV_atom)} meV/atom"
+    )
+    assert (stable.value, stable.note) == ("1 / 2", "37.5 steps/s")
+    assert "1 MD run melted and not used: 1200 K, replica 0." in assess(data).bad
+
+
+def test_runs_are_ordered_by_system_temperature_and_replica(tmp_path: Path) -> None:
+    cell = made.Atoms("LiCl", cell=[5.0] * 3, pbc=True)
+    points = [("B", 300.0, 0), ("A", 900.0, 1), ("A", 900.0, 0), ("A", 500.0, 0)]
+    folders = [
+        write_run(tmp_path / str(k), cell, system=system, temperature_K=T, replica=replica)
+        for k, (system, T, replica) in enumerate(points)
+    ]
+    runs = load_data(ReportInputs(md=folders)).md
+    assert [(run.info.system, run.name) for run in runs] == [
+        ("A", "500 K, replica 0"), ("A", "900 K, replica 0"), ("A", "900 K, replica 1"), ("B", "300 K, replica 0"),
+    ]

@@ -7,14 +7,19 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import report_inputs as made
 
+from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.ops.results.learning import FailedTask
+from dpa_sse.ops.results.summary import IterationSummary, MdSummary, StageSummary, Summary
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
+from dpa_sse.pipeline.report.inputs import QUANTITIES
 
 HOSTILE = '<script>alert("x")</script>$\\frac{$ & -- \x07'
 
@@ -49,14 +54,20 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
+def replace_text(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Page]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary, Page]:
     root = tmp_path_factory.mktemp("full")
     summary = build_report(made.everything(root / "in"), root / "out")
     return root / "out", summary, Page(root / "out" / "report.html")
 
 
-def test_page_is_self_contained_and_well_formed(full: tuple[Path, dict[str, Any], Page]) -> None:
+def test_page_is_self_contained_and_well_formed(full: tuple[Path, Summary, Page]) -> None:
     _, _, page = full
     assert not page.open
     assert len(page.ids) == len(set(page.ids))
@@ -69,7 +80,7 @@ def test_page_is_self_contained_and_well_formed(full: tuple[Path, dict[str, Any]
     assert len(page.source) < 2_000_000
 
 
-def test_every_section_is_there(full: tuple[Path, dict[str, Any], Page]) -> None:
+def test_every_section_is_there(full: tuple[Path, Summary, Page]) -> None:
     _, _, page = full
     for words in (
         "Conductivity determined at 2 of 3 temperatures",
@@ -79,34 +90,42 @@ def test_every_section_is_there(full: tuple[Path, dict[str, Any], Page]) -> None
         "Accuracy on held-out trajectories",
         "Distillation",
         "96 of 99 frames of the teacher's MD were kept; 3 had a force above 10.0 eV/Å",
+        "From the last start to the end of the last stage: 13 min 20 s (28 tasks had finished in an earlier start)",
+        "LiCl: exploded, step 40: too hot",
+        "88 labelled frames of Li2S and Li6PS5Cl",
+        "2 iterations of concurrent learning, 7 frames selected and labelled",
+        "base systems: Li6PS5Cl, Li2S · downstream system: Li6PS5Br · status: ok · seed: 20240618",
         "Training",
         "Concurrent learning",
         "What was run",
         "Failures",
         "How to reproduce",
-        "dpa-sse run configs/quickstart.yaml",
+        "dpa-sse run config.resolved.yaml",
         "20240618",
         "No task failed",
-        "deepmd-kit",
-        "3.2.0",
+        "packages.deepmd-kit",
+        version("deepmd-kit"),
     ):
         assert words in page.text, words
     assert "Not part of this run" not in page.text
 
 
-def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, dict[str, Any], Page]) -> None:
+def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, Summary, Page]) -> None:
     out, _, page = full
     stems = {path.stem for path in (out / "figures").glob("*.svg")}
-    assert {
+    assert stems == {
         "arrhenius",
         "conductivity",
         "stage_times",
         "concurrent_learning",
         "msd_overview",
-        "training_pretrain",
-        "parity_downstream_force",
+        *(f"msd_{T}-K" for T in (800, 1000, 1200)),
+        *(f"md_Li6PS5Br_{T}K" for T in (800, 1000, 1200)),
+        *(f"training_{group}" for group in ("ensemble", "pretrain", "finetune", "student")),
+        *(f"parity_{group}_{q}" for group in ("pretrain", "downstream", "student") for q in QUANTITIES),
+        "errors_energy_mae_meV_atom",
         "errors_force_mae_meV_A",
-    } <= stems
+    }
     for stem in stems:
         assert (out / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
         rows = list(csv.reader((out / "figures" / f"{stem}.csv").open(encoding="utf-8")))
@@ -115,51 +134,56 @@ def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, dict[
     assert page.tags.count("figure") == len(stems)
 
 
-def test_refused_temperature_has_no_value_anywhere(full: tuple[Path, dict[str, Any], Page]) -> None:
+def test_refused_temperature_has_no_value_anywhere(full: tuple[Path, Summary, Page]) -> None:
     out, summary, page = full
-    cold, *others = summary["conductivity"]
-    assert cold["temperature_K"] == 800
-    assert cold["sigma_mS_cm"] is None
-    assert cold["sigma_ci95_mS_cm"] is None
-    assert all(entry["sigma_mS_cm"] > 0 for entry in others)
+    cold, *others = summary.conductivity
+    assert cold.temperature_K == 800
+    assert cold.sigma_mS_cm is None
+    assert cold.sigma_ci95_mS_cm is None
+    assert len(others) == 2
+    assert all(entry.sigma_mS_cm > 0 for entry in others)
     with (out / "figures" / "conductivity.csv").open(encoding="utf-8") as stream:
         sigma = {row["temperature_K"]: row["sigma_mS_cm"] for row in csv.DictReader(stream)}
     assert sigma["800.0"] == ""
-    assert "800 K: inconclusive, too short (35 more ps needed)" in page.text
+    assert cold.verdict.startswith("too short (")
+    assert f"800 K: inconclusive, {cold.verdict}" in page.text
     with (out / "figures" / "arrhenius.csv").open(encoding="utf-8") as stream:
         arrhenius = {row["temperature_K"]: row for row in csv.DictReader(stream)}
     assert arrhenius["800.0"]["D_cm2_s"] == ""
     assert float(arrhenius["800.0"]["D_upper95_cm2_s"]) > 0
 
 
-def test_summary_follows_its_schema(full: tuple[Path, dict[str, Any], Page]) -> None:
+def test_summary_follows_its_schema(full: tuple[Path, Summary, Page]) -> None:
     out, summary, _ = full
-    text = (out / "summary.json").read_text(encoding="utf-8")
-    assert json.loads(text) == json.loads(json.dumps(summary))
-    assert "NaN" not in text
-    assert summary["status"] == "ok"
-    assert [stage["name"] for stage in summary["stages"]] == [stage[0] for stage in made.STAGES]
-    assert {"name", "status", "seconds", "tasks"} <= summary["stages"][0].keys()
-    assert {"pretrain", "zero_shot", "fine_tuned", "from_scratch", "student"} <= summary["errors"].keys()
-    assert set(summary["errors"]["student"]) == {
-        "energy_mae_meV_atom",
-        "force_mae_meV_A",
-        "virial_mae_meV_atom",
-        "n_frames",
+    assert Summary.read(out) == summary
+    assert "NaN" not in (out / "summary.json").read_text(encoding="utf-8")
+    assert (summary.name, summary.status) == ("quickstart", "ok")
+    assert summary.stages == tuple(
+        StageSummary(name=name, status="ok", seconds=seconds, tasks=tasks, tasks_failed=0)
+        for name, _, seconds, tasks in made.STAGES
+    )
+    assert list(summary.errors) == [
+        "pretrain", "zero_shot", "zero_shot_bias", "fine_tuned", "from_scratch", "student", "student_vs_teacher",
+    ]
+    errors = Evaluation.read(out.parent / "in" / "evaluations" / "student")
+    assert summary.errors["student"].model_dump() == {
+        key: getattr(errors, key)
+        for key in ("energy_mae_meV_atom", "force_mae_meV_A", "virial_mae_meV_atom", "n_frames")
     }
-    assert set(summary["concurrent_learning"][0]) == {"iteration", "accurate", "candidate", "failed", "labelled"}
-    assert set(summary["conductivity"][0]) == {
-        "temperature_K",
-        "replicas",
-        "verdict",
-        "sigma_mS_cm",
-        "sigma_ci95_mS_cm",
-    }
+    assert summary.errors["student_vs_teacher"].virial_mae_meV_atom is None
+    assert summary.concurrent_learning == (
+        IterationSummary(iteration=0, accurate=6, candidate=6, failed=1, labelled=3),
+        IterationSummary(iteration=1, accurate=8, candidate=5, failed=0, labelled=4),
+    )
+    assert summary.md[0] == MdSummary(
+        name="800 K, replica 0", system="Li6PS5Br", temperature_K=800.0, status="ok", steps_per_s=37.5
+    )
+    assert [(entry.temperature_K, entry.replicas) for entry in summary.conductivity] == [(800, 1), (1000, 1), (1200, 1)]
 
 
 def test_two_builds_are_equal_byte_for_byte(tmp_path: Path) -> None:
     for copy in ("a", "b"):
-        inputs = made.everything(tmp_path / copy / "in", {800.0: "not diffusive (upper limit)", 1200.0: "diffusive"})
+        inputs = made.everything(tmp_path / copy / "in", {800.0: "caged", 1200.0: "diffusive"})
         inputs = replace(
             inputs,
             models={"student": inputs.models["student"]},
@@ -177,34 +201,34 @@ def test_two_builds_are_equal_byte_for_byte(tmp_path: Path) -> None:
 def test_nothing_at_all(tmp_path: Path) -> None:
     summary = build_report(ReportInputs(), tmp_path)
     page = Page(tmp_path / "report.html")
-    assert summary["status"] is None
-    assert summary["conductivity"] == []
+    assert summary.status is None
+    assert summary.conductivity == ()
     assert "No conductivity was computed in this run." in page.text
     assert "Not part of this run" in page.text
     assert not page.open
 
 
 def test_only_conductivities_none_diffusive(tmp_path: Path) -> None:
-    refused = {600.0: "not diffusive (upper limit)", 700.0: "too short (90 more ps needed)"}
-    folder = made.conductivity(tmp_path / "in", np.random.default_rng(2), refused)
+    folder = made.conductivity(tmp_path / "in", {700.0: "too short", 800.0: "caged"})
     summary = build_report(ReportInputs(conductivity=folder), tmp_path / "out")
     page = Page(tmp_path / "out" / "report.html")
     assert "Inconclusive: no temperature gave a conductivity." in page.text
     assert "Nothing is extrapolated" in page.text
     assert "mS/cm (95 %" not in page.text
-    assert all(entry["sigma_mS_cm"] is None for entry in summary["conductivity"])
+    assert [entry.sigma_mS_cm for entry in summary.conductivity] == [None, None]
+    assert [entry.verdict.split(" (")[0] for entry in summary.conductivity] == ["too short", "not diffusive"]
     assert not (tmp_path / "out" / "figures" / "conductivity.svg").exists()
     assert (tmp_path / "out" / "figures" / "arrhenius.svg").exists()
 
 
 def test_failed_md_and_failed_stage(tmp_path: Path) -> None:
-    root, rng = tmp_path / "in", np.random.default_rng(3)
-    failures = {"md": [{"task": "md-0002", "reason": "lost atoms at step 1512"}]}
-    runs = [made.md_run(root, rng, 1000.0), made.md_run(root, rng, 1200.0, "exploded", reason="hotter than 3600 K")]
-    summary = build_report(ReportInputs(stages=made.stages(root, failures), md=runs), tmp_path / "out")
+    root = tmp_path / "in"
+    failures = {"07-md": [FailedTask(task="md-0002", reason="lost atoms at step 1512")]}
+    runs = [made.md_run(root, 1000.0), made.md_run(root, 1200.0, "exploded", reason="hotter than 3600 K")]
+    summary = build_report(ReportInputs(stages=made.stages(failures), md=runs), tmp_path / "out")
     page = Page(tmp_path / "out" / "report.html")
-    assert summary["status"] == "partial"
-    assert [run["status"] for run in summary["md"]] == ["ok", "exploded"]
+    assert summary.status == "partial"
+    assert [run.status for run in summary.md] == ["ok", "exploded"]
     for words in (
         "1 task failed",
         "lost atoms at step 1512",
@@ -213,27 +237,32 @@ def test_failed_md_and_failed_stage(tmp_path: Path) -> None:
         "1 of 2 MD runs",
     ):
         assert words in page.text, words
-    stages = json.loads(made.stages(root).read_text(encoding="utf-8"))
-    stages[3]["status"] = "failed"
-    made.write_json(root / "stages.json", stages)
-    summary = build_report(ReportInputs(stages=root / "stages.json"), tmp_path / "out2")
-    assert summary["status"] == "failed"
-    assert "The run failed in: Pre-train." in Page(tmp_path / "out2" / "report.html").text
+    stages = [replace(stage, status="failed") if stage.name == "04-pretrain" else stage for stage in made.stages()]
+    summary = build_report(ReportInputs(stages=stages), tmp_path / "out2")
+    assert summary.status == "failed"
+    assert "The run failed in: Pre-training." in Page(tmp_path / "out2" / "report.html").text
 
 
 def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
     root, rng = tmp_path / "in", np.random.default_rng(4)
     name = HOSTILE + "Li10GeP2S12" * 20
-    failures = {"md": [{"task": name, "reason": name}]}
+    data, evaluation = made.dataset(root), made.evaluation(root, "e", rng, 5, 90)
+    replace_text(data / "dataset.json", '"Li2S"', json.dumps(name))
+    replace_text(evaluation / "parity_energy.csv", "Li6PS5Br", name.replace('"', "'"))
+    write_json(root / "p.json", {name: name, "command": name})
+    write_json(root / "model" / "model.json", {"preset": name})
+    kinds = {800.0: "diffusive", 900.0: "exploded"}
     inputs = ReportInputs(
-        config=made.config(root, HOSTILE[:-1]),
-        provenance=made.write_json(root / "p.json", {name: name, "command": name}),
-        stages=made.stages(root, failures),
-        seed_data=made.dataset(root, name),
-        models={name: made.model(root, "m", rng)},
-        evaluations={name: made.evaluation(root, "e", rng, 5, 90, system=name)},
-        md=[made.md_run(root, rng, 800.0, "exploded", system=name, reason=name)],
-        conductivity=made.conductivity(root, rng, {800.0: "diffusive", 900.0: f"unreliable: {name}"}, name, name),
+        title=HOSTILE[:-1],
+        config=made.config(root),
+        provenance=root / "p.json",
+        stages=made.stages({"07-md": [FailedTask(task=name, reason=name)]}),
+        seed_data=data,
+        learning_state=made.learning_state(root),
+        models={name: root / "model", "pretrain": made.model(root, "m", rng)},
+        evaluations={name: evaluation},
+        md=[made.md_run(root / "more", 800.0, "exploded", system=name, reason=name)],
+        conductivity=made.conductivity(root, kinds, HOSTILE[:-1] + "Li10GeP2S12" * 6, name),
     )
     build_report(inputs, tmp_path / "out")
     page = Page(tmp_path / "out" / "report.html")
@@ -250,19 +279,24 @@ def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
 def test_damaged_inputs_are_named_not_fatal(tmp_path: Path) -> None:
     root = tmp_path / "in"
     root.mkdir()
-    (root / "stages.json").write_text("{broken", encoding="utf-8")
     (root / "config.yaml").write_text("a: [1", encoding="utf-8")
     (root / "provenance.json").write_text("[1, NaN]", encoding="utf-8")
-    (root / "e").mkdir()
-    (root / "e" / "evaluation.json").write_text('{"force_mae_meV_A": NaN, "n_frames": "many"}', encoding="utf-8")
-    (root / "e" / "parity_force.csv").write_text("element,reference_eV_A,predicted_eV_A\nLi,x,1\n", encoding="utf-8")
+    good = made.evaluation(root, "good", np.random.default_rng(3), 5, 90, virial=True)
+    replace_text(good / "parity_force.csv", "label_eV_A", "reference")
+    (good / "parity_virial.csv").write_text("system,formula,label_eV_atom,model_eV_atom\nx,y,much,1\n")
+    bad = made.evaluation(root, "bad", np.random.default_rng(4), 5, 90)
+    replace_text(bad / "evaluation.json", '"n_frames": 22', '"n_frames": "many"')
+    older = made.learning_state(root)
+    replace_text(older / "state.json", '"format_version": 1', '"format_version": 0')
+    (root / "student").mkdir()
+    (root / "student" / "model.json").write_text("{broken", encoding="utf-8")
     summary = build_report(
         ReportInputs(
             config=root / "config.yaml",
             provenance=root / "provenance.json",
-            stages=root / "stages.json",
-            evaluations={"pretrain": root / "e"},
-            models={"student": root / "none"},
+            learning_state=older,
+            evaluations={"pretrain": good, "student": bad},
+            models={"student": root / "student", "pretrain": root / "none"},
             md=[root / "gone"],
             conductivity=root / "nothing",
         ),
@@ -270,14 +304,20 @@ def test_damaged_inputs_are_named_not_fatal(tmp_path: Path) -> None:
     )
     page = Page(tmp_path / "out" / "report.html")
     for words in (
-        "stages.json: unreadable",
-        "not valid YAML",
-        "not a JSON object",
-        "none/model.json: not there",
-        "gone/run.json: not there",
+        "config.yaml: not valid YAML",
+        "provenance.json: not a JSON object",
+        "learning/state.json: damaged (format version 0",
+        "bad/evaluation.json: damaged (n_frames: Input should be a valid integer",
+        "good/parity_force.csv: damaged (columns system, element, label_eV_A, model_eV_A expected)",
+        "good/parity_virial.csv: damaged",
+        "student/model.json: damaged (not a JSON file",
+        "none/model.json: missing",
+        "gone/run.json: missing",
+        "nothing/conductivity.json: missing",
+        "10 results could not be read; see Failures.",
     ):
         assert words in page.text, words
-    assert summary["errors"]["pretrain"] == dict.fromkeys(
-        ("energy_mae_meV_atom", "force_mae_meV_A", "virial_mae_meV_atom", "n_frames")
-    )
+    assert list(summary.errors) == ["pretrain"]
+    assert {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")} == {"parity_pretrain_energy"}
+    assert str(tmp_path) not in page.source
     assert "NaN" not in (tmp_path / "out" / "summary.json").read_text(encoding="utf-8")

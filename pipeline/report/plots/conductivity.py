@@ -1,89 +1,20 @@
-"""Figures of the molecular dynamics: health of the runs, mean squared displacement, Arrhenius, conductivity."""
+"""Figures of the conductivity: mean squared displacement, Arrhenius plot, conductivity."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dpa_sse.pipeline.report.figures import (
-    BLACK,
-    BLUE,
-    CYCLE,
-    GREY,
-    LINES,
-    RED,
-    SMALL,
-    Figure,
-    FigureBook,
-    legend,
-    panel,
-    plain,
-)
-from dpa_sse.pipeline.report.inputs import MdRun, Table, number
+from dpa_sse.ops.core.palette import BLACK, BLUE, COLOURS, GREY, RED
+from dpa_sse.pipeline.report.figures import SMALL, FigureBook, PageFigure, panel, plain
+from dpa_sse.pipeline.report.inputs import Table
 from dpa_sse.pipeline.report.transport import ArrheniusLine, Point, lag_column, species_columns
 
-K_B = 8.617333262e-5
-"""Boltzmann constant, eV/K (CODATA 2018, exact)."""
 
-_STRIPS = (("temperature_K", "T (K)"), ("potential_eV", "E (eV)"), ("volume_A3", "V (Å³)"))
-
-
-def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[MdRun]) -> Figure | None:
-    """Draw temperature, potential energy and volume against time for the replicas of one temperature."""
-    drawn = [run for run in runs if _numeric(run.thermo, "time_ps")]
-    strips = [(k, label) for k, label in _STRIPS if any(_numeric(run.thermo, k) for run in drawn)]
-    if not drawn or not strips:
-        return None
-    figure, grid = panel((SMALL[0], 0.7 + 0.85 * len(strips)), len(strips), sharex=True, squeeze=False)
-    rows: list[dict[str, Any]] = []
-    for axes, (key, label) in zip(grid[:, 0], strips, strict=True):
-        for i, run in enumerate(drawn):
-            if not _numeric(run.thermo, key):
-                continue
-            time, values = _thin(run.thermo["time_ps"], run.thermo[key])
-            axes.plot(
-                time,
-                values,
-                color=CYCLE[i % 7],
-                linestyle=LINES[i // 7 % 4],
-                linewidth=0.9,
-                label=plain(_short_name(run), 24),
-            )
-        target = number(drawn[0].run.get("temperature_K"))
-        if key == "temperature_K" and target is not None:
-            axes.axhline(target, color=BLACK, linestyle="--", linewidth=0.8)
-        axes.set_ylabel(label)
-        axes.locator_params(axis="y", nbins=4)
-        axes.ticklabel_format(axis="y", useOffset=False, style="plain")
-    if len(drawn) > 1:
-        legend(grid[0, 0], ncols=2, fontsize=6.5)
-    grid[-1, 0].set_xlabel("time (ps)")
-    figure.align_ylabels(grid[:, 0])
-    for run in drawn:
-        columns = [run.thermo.get(key, [None] * len(run.thermo["time_ps"])) for key, _ in _STRIPS]
-        rows += [
-            dict(zip(("run", "time_ps", *(k for k, _ in _STRIPS)), (run.name, *line), strict=True))
-            for line in zip(run.thermo["time_ps"], *columns, strict=True)
-        ]
-    status = "; ".join(f"{_short_name(run)}: {run.status}" for run in runs)
-    return book.add(
-        figure,
-        name,
-        title,
-        f"Dashed: target temperature. {status}.",
-        rows=rows,
-        columns=("run", "time_ps", *(key for key, _ in _STRIPS)),
-    )
-
-
-def _short_name(run: MdRun) -> str:
-    return run.name.rsplit(", ", 1)[-1]
-
-
-def plot_msd(book: FigureBook, point: Point, table: Table, mobile: Sequence[str]) -> Figure | None:
+def plot_msd(book: FigureBook, point: Point, table: Table, mobile: Sequence[str]) -> PageFigure | None:
     """Draw the MSD of every species of one run with the start of the fit and the verdict."""
     lag = lag_column(table)
     columns = species_columns(table)
@@ -95,7 +26,7 @@ def plot_msd(book: FigureBook, point: Point, table: Table, mobile: Sequence[str]
         axes.plot(
             time,
             table[column],
-            color=CYCLE[i % 7],
+            color=COLOURS[i % 7],
             linestyle="-" if species in mobile or not mobile else "--",
             linewidth=1.7 if species in mobile else 1.1,
             label=plain(species, 16),
@@ -132,7 +63,9 @@ def _fit_line(axes: Any, point: Point, time: np.ndarray, table: Table, columns: 
         axes.plot(time, offset + slope * time, color=BLACK, linestyle=":", linewidth=1, label="slope 6 D")
 
 
-def plot_msd_overview(book: FigureBook, curves: Sequence[tuple[Point, Table]], mobile: Sequence[str]) -> Figure | None:
+def plot_msd_overview(
+    book: FigureBook, curves: Sequence[tuple[Point, Table]], mobile: Sequence[str]
+) -> PageFigure | None:
     """Draw the mobile ions' MSD of all runs on logarithmic axes with a guide of slope one."""
     figure, axes = panel()
     rows: list[dict[str, Any]] = []
@@ -146,7 +79,7 @@ def plot_msd_overview(book: FigureBook, curves: Sequence[tuple[Point, Table]], m
         good = (x > 0) & (y > 0)
         kind = point.title.split(", run ")[0] + ("" if point.conclusive else " (inconclusive)")
         label = plain(kind, 34) if kind not in kinds else None  # replicas share colour and entry
-        colour = CYCLE[kinds.setdefault(kind, len(kinds)) % 7]
+        colour = COLOURS[kinds.setdefault(kind, len(kinds)) % 7]
         axes.plot(x[good], y[good], color=colour, linestyle="-" if point.conclusive else "--", label=label)
         rows += [{"run": point.label, "lag_ps": a, "msd_A2": b} for a, b in zip(x[good], y[good], strict=True)]
     if not rows:
@@ -172,7 +105,7 @@ def plot_msd_overview(book: FigureBook, curves: Sequence[tuple[Point, Table]], m
 
 def plot_arrhenius(
     book: FigureBook, points: Sequence[Point], line: ArrheniusLine | None, system: str = ""
-) -> Figure | None:
+) -> PageFigure | None:
     """Draw D against 1000/T: values with 95 % intervals, upper limits as arrows, the fit with its 95 % band."""
     values = [p for p in points if p.temperature_K and p.D_cm2_s is not None]
     limits = [p for p in points if p.temperature_K and p.D_cm2_s is None and p.D_upper95_cm2_s is not None]
@@ -238,7 +171,7 @@ def _temperature_axis(axes: Any) -> None:
     axes.set_xlim(low, high)
 
 
-def plot_sigma(book: FigureBook, points: Sequence[Point]) -> Figure | None:
+def plot_sigma(book: FigureBook, points: Sequence[Point]) -> PageFigure | None:
     """Draw the conductivity at each temperature with its interval; refused temperatures are marked, without a value."""
     values = [p for p in points if p.temperature_K and p.sigma_mS_cm]
     refused = [p for p in points if p.temperature_K and not p.sigma_mS_cm]
@@ -292,13 +225,3 @@ def _plain_ticks(axes: Any) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
     if narrow:
         axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _numeric(table: Mapping[str, list[Any]], column: str) -> bool:
-    values = table.get(column) or []
-    return bool(values) and isinstance(values[0], float) and bool(np.isfinite(np.array(values, dtype=float)).any())
-
-
-def _thin(x: Sequence[float], y: Sequence[float], most: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    step = max(1, math.ceil(len(x) / most))
-    return np.array(x, dtype=float)[::step], np.array(y, dtype=float)[::step]

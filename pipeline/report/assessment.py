@@ -1,0 +1,288 @@
+"""What a run shows, in plain words: what was done, what can be trusted, what is inconclusive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES, determined
+from dpa_sse.ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
+from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
+from dpa_sse.pipeline.report.records import evaluation_label
+from dpa_sse.pipeline.report.summary import overall_status
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
+
+MAX_RELATIVE_CI = 0.25
+MIN_TEMPERATURES = ADVISED_TEMPERATURES
+MIN_EDGE_A = 20.0
+MAX_ENERGY_MAE = 5.0
+"""meV/atom; the report warns above this value and above the next."""
+MAX_FORCE_MAE = 100.0
+"""meV/A."""
+
+
+@dataclass
+class Assessment:
+    """The box at the top of the page."""
+
+    level: Level
+    headline: str
+    done: list[str] = field(default_factory=list)
+    good: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """A number in large print below the assessment."""
+
+    value: str
+    unit: str
+    label: str
+    note: str = ""
+
+
+def assess(data: ReportData) -> Assessment:
+    """Return the assessment of a run."""
+    points = transport_points(data)
+    level, headline = _headline(data, points)
+    found = Assessment(level, headline)
+    _done(data, found)
+    _failures(data, found)
+    _fine_tuning(data, found)
+    _student(data, found)
+    _accuracy(data, found)
+    _dynamics(data, found)
+    _transport(data, points, found)
+    if data.history and not data.history[-1].converged:
+        found.unsure.append(
+            "Concurrent learning stopped before it converged: the models may be wrong for configurations that were not "
+            "explored."
+        )
+    return found
+
+
+def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
+    failed = [stage.title or stage.name for stage in data.stages if stage.status == "failed"]
+    if failed:
+        return "bad", f"The run failed in: {_names(failed)}."
+    if not data.conductivity:
+        return "info", "No conductivity was computed in this run."
+    n = sum(p.sigma_mS_cm is not None for p in points)
+    if combined_verdict(points) == "all":
+        return "good", f"Conductivity determined at {'all ' if n > 1 else ''}{plural(n, 'temperature')}."
+    if n:
+        return (
+            "warn",
+            f"Conductivity determined at {n} of {plural(len(points), 'temperature')}; the others are inconclusive.",
+        )
+    return "warn", "Inconclusive: no temperature gave a conductivity."
+
+
+def _done(data: ReportData, found: Assessment) -> None:
+    frames = sum(part.n_frames for part in data.dataset.systems)
+    if frames:
+        found.done.append(f"{frames} labelled frames of {_names(part.system for part in data.dataset.systems)}.")
+    if data.history:
+        labelled = sum(
+            report.selected if report.labelled is None else report.labelled for report in data.history
+        )
+        found.done.append(
+            f"{plural(len(data.history), 'iteration')} of concurrent learning, {labelled} frames selected and labelled."
+        )
+    if data.models:
+        found.done.append(f"{plural(len(data.models), 'trained model')}: {_names(data.models)}.")
+    if data.md:
+        found.done.append(
+            f"{plural(len(data.md), 'production run')} of {_names(run.info.system for run in data.md)}."
+        )
+
+
+def _names(values: Iterable[str]) -> str:
+    """Return distinct names as a list in words, long lists and names shortened."""
+    names = [clip(name, 48) for name in sorted(set(values))]
+    return listed(names if len(names) <= 8 else [*names[:7], f"{len(names) - 7} others"])
+
+
+def _failures(data: ReportData, found: Assessment) -> None:
+    if overall_status(data.stages) == "partial":
+        lost = sum(stage.tasks_failed for stage in data.stages)
+        open_stages = [stage.title or stage.name for stage in data.stages if stage.status not in {"ok", "partial"}]
+        if lost:
+            found.bad.append(f"{plural(lost, 'task')} failed; see Failures.")
+        if open_stages:
+            found.bad.append(f"Not finished: {_names(open_stages)}.")
+    if data.notes:
+        found.bad.append(f"{plural(len(data.notes), 'result')} could not be read; see Failures.")
+
+
+def _fine_tuning(data: ReportData, found: Assessment) -> None:
+    if (tuned := _errors(data, "fine_tuned")) is None:
+        return
+    # Before fine-tuning the energies of a new element are off by a constant; removing it is no achievement.
+    before = ("zero_shot", "the pre-trained model")
+    if "zero_shot_bias" in data.evaluations:
+        before = ("zero_shot_bias", "the pre-trained model with refitted energies per element")
+    for other, words in (before, ("from_scratch", "the same network trained from scratch")):
+        if (old := _errors(data, other)) is None:
+            continue
+        parts = [
+            f"energy MAE {show(tuned.energy_mae_meV_atom)} instead of {show(old.energy_mae_meV_atom)} meV/atom",
+            f"force MAE {show(tuned.force_mae_meV_A)} instead of {show(old.force_mae_meV_A)} meV/Å",
+        ]
+        better = (
+            tuned.energy_mae_meV_atom < old.energy_mae_meV_atom and tuned.force_mae_meV_A < old.force_mae_meV_A
+        )
+        word = "better" if better else "not better in every quantity"
+        text = f"The fine-tuned model is {word} than {words}: {listed(parts)} on held-out frames."
+        (found.good if better else found.unsure).append(text)
+
+
+def _errors(data: ReportData, name: str) -> Evaluation | None:
+    return data.evaluations[name].errors if name in data.evaluations else None
+
+
+def _accurate(errors: Evaluation) -> bool:
+    return errors.force_mae_meV_A <= MAX_FORCE_MAE and errors.energy_mae_meV_atom <= MAX_ENERGY_MAE
+
+
+def _student(data: ReportData, found: Assessment) -> None:
+    if (errors := _errors(data, "student_vs_teacher")) is None:
+        return
+    words = "reproduces its teacher with" if _accurate(errors) else "deviates from its teacher by"
+    (found.good if _accurate(errors) else found.unsure).append(
+        f"The student {words} a mean absolute error of {show(errors.energy_mae_meV_atom)} meV/atom and "
+        f"{show(errors.force_mae_meV_A)} meV/Å on {plural(errors.n_frames, 'held-out frame')}."
+    )
+
+
+def _accuracy(data: ReportData, found: Assessment) -> None:
+    """Warn when the model that ran the MD is far from its labels: its conductivity is then not the material's."""
+    name = next((n for n in ("student", "fine_tuned", "pretrain") if n in data.evaluations), None)
+    if name is None or _accurate(errors := data.evaluations[name].errors):
+        return
+    found.unsure.append(
+        f"The {evaluation_label(name)} model deviates from its labels by {show(errors.energy_mae_meV_atom)} meV/atom "
+        f"and {show(errors.force_mae_meV_A)} meV/Å (MAE; at most {MAX_ENERGY_MAE:g} and {MAX_FORCE_MAE:g} are "
+        "recommended): the results are those of this model, not necessarily of the material."
+    )
+
+
+def _dynamics(data: ReportData, found: Assessment) -> None:
+    if not data.md:
+        return
+    stable = sum(run.info.status == "ok" for run in data.md)
+    if stable:
+        found.good.append(f"{stable} of {plural(len(data.md), 'MD run')} remained stable to the end.")
+    for word in ("exploded", "melted", "failed"):
+        runs = [run.name for run in data.md if run.info.status == word]
+        if runs:
+            found.bad.append(f"{plural(len(runs), 'MD run')} {word} and not used: {_names(runs)}.")
+
+
+def _transport(data: ReportData, points: Sequence[Point], found: Assessment) -> None:
+    for p in points:
+        if p.sigma_mS_cm is None:
+            found.unsure.append(
+                f"{clip(p.title)}: inconclusive, {clip(p.verdict or 'no verdict', 120)}"
+                + (f": {clip(p.reasons[0], 160)}" if p.reasons else "")
+                + "."
+            )
+            continue
+        sigma = measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm)
+        text = f"{p.title}: σ = {sigma} mS/cm (95 %: {interval(p.sigma_ci95_mS_cm)})."
+        width = relative_width(p)
+        if width is not None and width > MAX_RELATIVE_CI:
+            found.unsure.append(f"{text} The run is diffusive, but the interval is wide (± {100 * width:.0f} %).")
+        elif p.n_hops is not None and p.n_hops < MIN_HOPS:
+            found.unsure.append(f"{text} It is diffusive, but based on {p.n_hops:.0f} hops ({MIN_HOPS} recommended).")
+        else:
+            found.good.append(text)
+    if any(p.sigma_mS_cm is not None for p in points):
+        _extrapolation(data, points, found)
+
+
+def _extrapolation(data: ReportData, points: Sequence[Point], found: Assessment) -> None:
+    lines = [part for part in arrhenius_parts(data, points) if number(part[1].get("Ea_eV")) is not None]
+    n = min((len({p.temperature_K for p in own if p.D_cm2_s is not None}) for _, _, own in lines), default=0)
+    if not lines:
+        found.unsure.append("No activation energy and nothing at 300 K: fewer than two temperatures gave a value.")
+    for _, part, _ in (line for line in lines if not determined(line[1])):
+        found.unsure.append(
+            f"The activation energy is not determined (95 %: {interval(part.get('Ea_ci95_eV'), 2)} eV): the "
+            "temperatures are too close together for their error bars. Do not read values off the line."
+        )
+    if n < MIN_TEMPERATURES and any(determined(part) for _, part, _ in lines):
+        found.unsure.append(
+            f"The activation energy and the values at room temperature are based on {n} temperatures "
+            f"({MIN_TEMPERATURES} or more are recommended): treat them as a rough guide."
+        )
+    edge = smallest_edge(data)
+    if edge is not None and edge < MIN_EDGE_A:
+        found.unsure.append(
+            f"The cell is small (edge about {edge:.0f} Å): use {MIN_EDGE_A:.0f} Å or more, or check the effect of size."
+        )
+
+
+def relative_width(point: Point) -> float | None:
+    """Return half the 95 % interval of sigma over its value."""
+    if not point.sigma_mS_cm or point.sigma_ci95_mS_cm is None:
+        return None
+    return (point.sigma_ci95_mS_cm[1] - point.sigma_ci95_mS_cm[0]) / 2 / point.sigma_mS_cm
+
+
+def smallest_edge(data: ReportData) -> float | None:
+    """Return the cube root of the smallest mean volume among the runs, in A."""
+    means = []
+    for run in data.md:
+        volumes = [v for v in run.thermo.get("volume_A3", []) if isinstance(v, float) and v > 0]
+        if volumes:
+            means.append((sum(volumes) / len(volumes)) ** (1 / 3))
+    return min(means, default=None)
+
+
+def key_figures(data: ReportData) -> list[KeyFigure]:
+    """Return the key figures below the assessment."""
+    found = _transport_figures(data)
+    for name, words in (("fine_tuned", "fine-tuned"), ("pretrain", "pre-trained")):
+        if errors := _errors(data, name):
+            note = f"energy MAE {show(errors.energy_mae_meV_atom)} meV/atom"
+            found.append(KeyFigure(show(errors.force_mae_meV_A), "meV/Å", f"force MAE, {words}", note))
+            break
+    if data.md:
+        stable = sum(run.info.status == "ok" for run in data.md)
+        speeds = [run.info.steps_per_s for run in data.md if run.info.steps_per_s is not None]
+        ends = list(dict.fromkeys(show(v) for v in (min(speeds), max(speeds)))) if speeds else []
+        note = f"{' to '.join(ends)} steps/s" if ends else ""
+        found.append(KeyFigure(f"{stable} / {len(data.md)}", "", "stable MD runs", note))
+    return found
+
+
+def _transport_figures(data: ReportData) -> list[KeyFigure]:
+    found: list[KeyFigure] = []
+    points = transport_points(data)
+    valued = [p for p in points if p.sigma_mS_cm is not None]
+    if valued:
+        p = valued[-1]
+        found.append(
+            KeyFigure(
+                measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm), "mS/cm", f"conductivity at {p.title}",
+                f"95 %: {interval(p.sigma_ci95_mS_cm, 2)}",
+            )
+        )
+    elif points:
+        found.append(KeyFigure("none", "", "conductivity", "inconclusive at every temperature"))
+    parts = arrhenius_parts(data, points)
+    for system, part, _ in parts[:2]:
+        if number(part.get("Ea_eV")) is not None:
+            of = f", {clip(system, 30)}" if len(parts) > 1 else ""
+            ends = part.get("Ea_ci95_eV")
+            note = f"95 %: {interval(ends)}"
+            if not determined(part):
+                found.append(KeyFigure("undetermined", "", f"activation energy{of}", f"{note} eV"))
+                continue
+            found.append(KeyFigure(measured(part["Ea_eV"], ends), "eV", f"activation energy{of}", note))
+    return found

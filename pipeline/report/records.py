@@ -1,0 +1,152 @@
+"""What the report shows of a run, of its configuration and of files that hold more than it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dpa_sse.ops.results.learning import FailedTask
+
+StageState = Literal["ok", "partial", "failed", "unfinished", "skipped"]
+
+EVALUATIONS = {
+    "pretrain": "pre-trained",
+    "zero_shot": "zero-shot",
+    "zero_shot_bias": "zero-shot, refitted bias",
+    "fine_tuned": "fine-tuned",
+    "from_scratch": "from scratch",
+    "student": "student",
+    "student_vs_teacher": "student vs teacher",
+}
+"""Name and label of the evaluations, in the order in which the models are made; others follow by name."""
+
+
+def evaluation_label(name: str) -> str:
+    """Return the label of an evaluation."""
+    return EVALUATIONS.get(name, name)
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of the workflow.
+
+    Attributes
+    ----------
+    name, title : str
+        Name in the run folder, and title for people.
+    status : {"ok", "partial", "failed", "unfinished", "skipped"}
+        ``partial``: tasks were lost, but the stage has its result.
+    seconds : float
+        Time during which its tasks were at work, in all starts of the run.
+    ended_after_s : float
+        Time from the last start of the run to the end of the stage.
+    tasks, tasks_failed, tasks_earlier : int
+        Number of tasks: all, failed, and finished in an earlier start.
+    failures : sequence of FailedTask
+        Failed tasks with their reasons.
+    """
+
+    name: str
+    title: str
+    status: StageState
+    seconds: float
+    ended_after_s: float
+    tasks: int
+    tasks_failed: int = 0
+    tasks_earlier: int = 0
+    failures: Sequence[FailedTask] = ()
+
+
+class Excerpt(BaseModel):
+    """The keys of a larger file that the report shows; others are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class SystemExcerpt(Excerpt):
+    """A system of the configuration."""
+
+    name: str
+
+
+class DownstreamExcerpt(Excerpt):
+    """Section ``downstream`` of the configuration."""
+
+    system: SystemExcerpt
+
+
+class ConductivityExcerpt(Excerpt):
+    """Section ``conductivity`` of the configuration."""
+
+    mobile: tuple[str, ...] = ()
+
+
+class ConfigExcerpt(Excerpt):
+    """The resolved configuration."""
+
+    name: str = ""
+    seed: int | None = None
+    systems: tuple[SystemExcerpt, ...] = ()
+    downstream: DownstreamExcerpt | None = None
+    conductivity: ConductivityExcerpt = ConductivityExcerpt()
+
+
+class DatasetPart(Excerpt):
+    """Frames with the same atoms in ``dataset.json``."""
+
+    system: str
+    split: str
+    n_frames: int
+    n_atoms: int
+    trajectories: tuple[str, ...] = ()
+
+
+class DatasetExcerpt(Excerpt):
+    """``dataset.json``."""
+
+    systems: tuple[DatasetPart, ...] = ()
+
+
+class ModelExcerpt(Excerpt):
+    """``model.json``; what an adopted model does not record is None."""
+
+    preset: str | None = None
+    steps: int | None = None
+    rcut_A: float | None = None
+    n_parameters: int | None = None
+    seconds: float | None = None
+    threads: int | None = None
+    seed: int | None = None
+    strategy: str | None = None
+
+
+class FileParity(Excerpt):
+    """Largest difference between two forms of a model on test frames."""
+
+    max_force_difference_eV_A: float | None
+    max_energy_difference_meV_atom: float | None
+
+
+class ParityExcerpt(Excerpt):
+    """``parity.json``: the forms of a model against its reference."""
+
+    reference: str
+    files: dict[str, FileParity]
+
+
+class MdExcerpt(Excerpt):
+    """``run.json`` of a production run."""
+
+    system: str
+    temperature_K: float
+    ensemble: str
+    replica: int
+    timestep_fs: float
+    steps: int
+    n_atoms: int
+    status: str
+    reason: str
+    steps_per_s: float | None

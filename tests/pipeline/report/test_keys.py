@@ -1,0 +1,160 @@
+"""Each key of the result files that the report reads, changed in turn: the page, a figure or the summary changes too.
+
+A key that the report ignores is listed; a reader that asks for another key than the product writes is found here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_inputs as made
+from pydantic import BaseModel, ValidationError
+
+from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.pipeline.report import build, figures
+from dpa_sse.pipeline.report.inputs import ReportInputs
+from tests.ops.results.test_readers import models
+
+Place = tuple[str | int, ...]
+NOT_READ = {"TaskStatus"}
+"""Files that are in the folders, but are for other steps."""
+TRIES = 3
+NOT_SHOWN = {
+    # the errors of a model: what the table, the bars and the captions leave out
+    "Evaluation.name", "Evaluation.energy_offset_meV_atom", "Evaluation.virial_rmse_meV_atom",
+    # of the loop, the report shows its history only
+    "LearningState.iteration", "LearningState.stage", "LearningState.iteration_in_stage", "LearningState.finished",
+    # details of an iteration that its own page or its message holds
+    "IterationReport.candidate_ratio", "IterationReport.failed_ratio", "IterationReport.mean_devi_f_eV_A",
+    "IterationReport.force_lo_eV_A", "IterationReport.force_hi_eV_A", "IterationReport.dropped",
+    "IterationReport.passed_over", "IterationReport.runs", "IterationReport.runs_exploded",
+    "IterationReport.runs_failed", "IterationReport.label_failures", "DroppedCandidates.unphysical",
+    "DroppedCandidates.known", "DroppedCandidates.similar", "FailedTask.task", "FailedTask.reason",
+    "SanityResult.temperature_K", "SanityResult.steps",
+    # the teacher's frames: the report shows the sums
+    "TeacherFilter.teacher", "TeacherFilter.split", "TeacherFilter.n_train", "TeacherFilter.n_test",
+    "TeacherFilter.trajectories", "TrajectoryFilter.name", "TrajectoryFilter.system", "TrajectoryFilter.n_frames",
+    "TrajectoryFilter.n_kept", "TrajectoryFilter.n_dropped", "TrajectoryFilter.max_force_kept_eV_A",
+    "TrajectoryFilter.max_force_dropped_eV_A",
+}
+
+
+def observed(inputs: ReportInputs, out: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return summary, page, and title, caption and numbers of the figures, which are not drawn."""
+    seen: list[Any] = []
+
+    def add(book: figures.FigureBook, figure: Any, name: str, title: str, caption: str, **more: Any) -> Any:
+        import matplotlib.pyplot as plt
+
+        plt.close(figure)
+        seen.append((name, title, caption, list(more["rows"])))
+        book.figures.append(figures.PageFigure(name, title, caption, "<svg></svg>"))
+        return book.figures[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(figures.FigureBook, "add", add)
+        summary = build.build_report(inputs, out)
+    return [summary.model_dump(), (out / "report.html").read_text(encoding="utf-8"), repr(seen)]
+
+
+def values(kind: type[BaseModel], data: Any, path: Place = ()) -> Iterator[tuple[str, Place, Any]]:
+    """Yield (``Model.field``, place in the file, value) of a model and of the models in it."""
+    for name, field in kind.model_fields.items():
+        if name == "format_version" or name not in data:
+            continue
+        yield f"{kind.__name__}.{name}", (*path, name), data[name]
+        for part in list(parts(field.annotation))[:1]:
+            inner = data[name] or {}
+            if isinstance(inner, list):
+                found = [((*path, name, index), one) for index, one in enumerate(inner)]
+            elif is_mapping(field.annotation):
+                found = [((*path, name, key), one) for key, one in inner.items()]
+            else:
+                found = [((*path, name), inner)]
+            for place, one in found:
+                yield from values(part, one, place)
+
+
+def parts(annotation: Any) -> Iterator[type[ResultPart]]:
+    if isinstance(annotation, type) and issubclass(annotation, ResultPart):
+        yield annotation
+    for one in typing.get_args(annotation):
+        yield from parts(one)
+
+
+def is_mapping(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is dict or any(is_mapping(one) for one in typing.get_args(annotation))
+
+
+def others(value: Any, annotation: Any) -> Iterator[Any]:
+    """Yield values to try instead of this one."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, (int, float)):
+        yield value + 1 if isinstance(value, int) else 1.5 * value + 0.1
+    elif isinstance(value, str):
+        yield f"{value} changed"
+        yield from re.findall(r"'(\w+)'", repr(annotation))  # of a Literal
+    elif isinstance(value, list):
+        yield value[:-1]
+        yield [1.5 * one + 0.1 for one in value if isinstance(one, float)]
+    elif isinstance(value, dict):
+        yield dict(list(value.items())[:-1])
+    else:
+        yield from (7.5, 7, "changed")
+
+
+def changed(kind: type[Result], data: Any, place: Place, value: Any, annotation: Any) -> Any:
+    """Return the content of a file with another valid value at one place, None where there is none."""
+    for other in others(value, annotation):
+        copy = json.loads(json.dumps(data))
+        inner = copy
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = other
+        try:
+            if other != value and kind.model_validate(copy):
+                return copy
+        except ValidationError:
+            continue
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_every_key_of_the_files_is_shown_or_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = made.everything(tmp_path / "in")
+    read = [inputs.learning_state, inputs.teacher_filter, inputs.conductivity, inputs.parity, *inputs.md,
+            *inputs.evaluations.values(), *inputs.models.values()]
+    before = observed(inputs, tmp_path / "out", monkeypatch)
+    assert observed(inputs, tmp_path / "out", monkeypatch) == before
+    tried: Counter[str] = Counter()
+    shown: set[str] = set()
+    known = models()
+    for kind in known.values():
+        if not issubclass(kind, Result) or kind.__name__ in NOT_READ:
+            continue
+        for path in (kind.path_in(place) for place in read if place is not None):
+            if path.name != kind.FILE or not path.is_file():
+                continue
+            text = path.read_text(encoding="utf-8")
+            data = json.loads(text)
+            for key, place, value in values(kind, data):
+                owner, field = key.split(".")
+                other = changed(kind, data, place, value, known[owner].model_fields[field].annotation)
+                if key in shown or tried[key] == TRIES or other is None:
+                    continue
+                tried[key] += 1
+                path.write_text(json.dumps(other), encoding="utf-8")
+                if observed(inputs, tmp_path / "out", monkeypatch) != before:
+                    shown.add(key)
+            path.write_text(text, encoding="utf-8")
+    assert len(shown) > 20
+    assert sorted(tried.keys() - shown) == sorted(NOT_SHOWN)
