@@ -8,14 +8,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
+from dpa_sse.ops.results.base import Result
+from dpa_sse.ops.results.conductivity import ConductivityResult
 
 Table = dict[str, list[Any]]
 """Columns of a CSV file: numbers where the whole column is numeric (empty fields are NaN), else text."""
 
 MAX_ROWS = 200_000
+ResultModel = TypeVar("ResultModel", bound=Result)
 QUANTITIES = ("energy", "force", "virial")
 EVALUATION_FILES = ("evaluation.json", "errors.json")
 
@@ -98,7 +102,7 @@ class ReportData:
     distill_filter: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     md: list[MdRun] = field(default_factory=list)
-    conductivity: dict[str, Any] = field(default_factory=dict)
+    conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
     arrhenius: Table = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -150,7 +154,7 @@ def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[MdRun]:
 
 
 def _load_conductivity(folder: Path, data: ReportData, reader: _Reader) -> None:
-    data.conductivity = reader.mapping(folder / "conductivity.json")
+    data.conductivity = reader.model(ConductivityResult, folder / ConductivityResult.FILE)
     data.msd = {path.stem: reader.table(path) for path in sorted(folder.glob("msd_*.csv"))}
     data.arrhenius = reader.table(folder / "arrhenius.csv", required=False)
 
@@ -213,7 +217,7 @@ class _Reader:
             return read(path)
         except FileNotFoundError:
             self.notes.append(f"{_short(path)}: not there")
-        except (OSError, ValueError, csv.Error, RecursionError) as error:  # ValueError: broken JSON or not UTF-8
+        except (OSError, ValueError, csv.Error, RecursionError, FatalError) as error:  # ValueError: broken, not UTF-8
             self.notes.append(f"{_short(path)}: unreadable ({type(error).__name__})")
         return empty
 
@@ -232,6 +236,10 @@ class _Reader:
         if found is not None and path is not None:
             self.notes.append(f"{_short(path)}: not a JSON object")
         return {}
+
+    def model(self, kind: type[ResultModel], path: Path) -> ResultModel | None:
+        found: ResultModel | None = self._try(path, kind.read, None)
+        return found
 
     def records(self, path: Path | None) -> list[dict[str, Any]]:
         found = self._json(path)

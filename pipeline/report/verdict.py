@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES, determined
+from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES
 from dpa_sse.ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
 from dpa_sse.pipeline.report.inputs import ReportData, number
 from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
@@ -208,16 +208,16 @@ def _transport(data: ReportData, points: Sequence[Point], verdict: Verdict) -> N
 
 
 def _extrapolation(data: ReportData, points: Sequence[Point], verdict: Verdict) -> None:
-    lines = [part for part in arrhenius_parts(data, points) if number(part[1].get("Ea_eV")) is not None]
+    lines = [part for part in arrhenius_parts(data, points) if part[1].Ea_eV is not None]
     n = min((len({p.temperature_K for p in own if p.D_cm2_s is not None}) for _, _, own in lines), default=0)
     if not lines:
         verdict.unsure.append("No activation energy and nothing at 300 K: fewer than two temperatures gave a value.")
-    for _, part, _ in (line for line in lines if not determined(line[1])):
+    for _, part, _ in (line for line in lines if not line[1].determined):
         verdict.unsure.append(
-            f"The activation energy is not determined (95 %: {interval(part.get('Ea_ci95_eV'), 2)} eV): the "
+            f"The activation energy is not determined (95 %: {interval(part.Ea_ci95_eV, 2)} eV): the "
             "temperatures lie too close together for their error bars. Nothing should be read off the line."
         )
-    if n < MIN_TEMPERATURES and any(determined(part) for _, part, _ in lines):
+    if n < MIN_TEMPERATURES and any(part.determined for _, part, _ in lines):
         verdict.unsure.append(
             f"The activation energy and the numbers at room temperature rest on {n} temperatures "
             f"({MIN_TEMPERATURES} or more are advised): treat them as a rough guide."
@@ -263,14 +263,13 @@ def tiles(data: ReportData) -> list[Tile]:
         found.append(Tile("none", "", "conductivity", "inconclusive at every temperature"))
     parts = arrhenius_parts(data, points)
     for system, part, _ in parts[:2]:
-        if number(part.get("Ea_eV")) is not None:
+        if part.Ea_eV is not None:
             of = f", {clip(system, 30)}" if len(parts) > 1 else ""
-            ends = part.get("Ea_ci95_eV")
-            note = f"95 %: {interval(ends)}"
-            if not determined(part):
+            note = f"95 %: {interval(part.Ea_ci95_eV)}"
+            if not part.determined:
                 found.append(Tile("open", "", f"activation energy{of}", f"{note} eV"))
                 continue
-            found.append(Tile(measured(part["Ea_eV"], ends), "eV", f"activation energy{of}", note))
+            found.append(Tile(measured(part.Ea_eV, part.Ea_ci95_eV), "eV", f"activation energy{of}", note))
     for name, words in (("fine_tuned", "fine-tuned"), ("pretrain", "pre-trained")):
         force, energy = _mae(data, name, "force_mae_meV_A"), _mae(data, name, "energy_mae_meV_atom")
         if force is not None:
