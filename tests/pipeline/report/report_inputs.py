@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dpa_sse.ops.core.files import jsonable
 from dpa_sse.pipeline.report.build import ReportInputs
 
 K_B = 8.617333262e-5
@@ -325,7 +324,8 @@ def conductivity(
     root: Path, rng: np.random.Generator, verdicts: dict[float, str], system: str = "Li6PS5Br", reason: str = ""
 ) -> Path:
     """Write a conductivity folder; the Arrhenius part is the project's own fit of the diffusive temperatures."""
-    from dpa_sse.ops.conductivity.arrhenius import Point, summarise
+    from dpa_sse.ops.conductivity.arrhenius import ArrheniusPoint, analyse_arrhenius
+    from dpa_sse.ops.results.conductivity import ConductivityResult, PooledTransport, RunTransport
 
     folder = root / "conductivity"
     runs, temperatures, points = [], [], []
@@ -335,16 +335,18 @@ def conductivity(
         reasons = [] if good else [reason or "MSD rise inside the window below half a squared hop"]
         numbers = transport(T, verdict, D, half)
         common = {"system": system, "temperature_K": T, "length_ps": 20.0, "verdict": verdict, "reasons": reasons}
-        runs.append({"source": f"md.T{T:g}.r0", **common, **numbers, "framework": {}, "file": f"msd_md.T{T:g}.r0.csv"})
-        temperatures.append({**common, "n_runs": 1, "sources": [f"md.T{T:g}.r0"], **numbers})
-        points.append(Point(T, numbers["D_cm2_s"], half / 1.96, numbers["D_upper95_cm2_s"], LI_IN_CELL / 1061.2))
+        runs.append(RunTransport(source=f"md.T{T:g}.r0", file=f"msd_md.T{T:g}.r0.csv", **common, **numbers))
+        temperatures.append(PooledTransport(n_runs=1, sources=[f"md.T{T:g}.r0"], **common, **numbers))
+        limit, density = numbers["D_upper95_cm2_s"], LI_IN_CELL / 1061.2
+        points.append(ArrheniusPoint(T, numbers["D_cm2_s"], half / 1.96, limit, density))
         lag = np.round(np.arange(0.1, 10.001, 0.1), 3)
         moving = 1.5 * (1 - np.exp(-lag / 0.2)) + (6e4 * D * lag if good else 0)
         columns = {"time_ps": lag, "msd_Li_A2": moving, **{f"msd_Li_{axis}_A2": moving / 3 for axis in "xyz"}}
         write_csv(folder / f"msd_md.T{T:g}.r0.csv", columns | {"charge_msd_e2_A2": 9 * moving})
-    arrhenius, _ = summarise(points, [300.0])
-    result = {"schema": 1, "runs": runs, "temperatures": temperatures, "arrhenius": arrhenius}
-    write_json(folder / "conductivity.json", jsonable(result | {"arrhenius_by_system": {system: arrhenius}}))
+    arrhenius = analyse_arrhenius(points, [300.0])
+    ConductivityResult(
+        runs=runs, temperatures=temperatures, arrhenius=arrhenius, arrhenius_by_system={system: arrhenius}
+    ).write(folder)
     return folder
 
 
