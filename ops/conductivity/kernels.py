@@ -97,7 +97,7 @@ class Kept(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """What a chunk tells about the run, per frame.
+    """Motion during a chunk, per frame.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Steps(NamedTuple):
 
 
 @compiled()
-def unwrap(frames, roles, running, kept, trusted, leap):  # noqa: ANN001, ANN201, PLR0915
+def unwrap(frames, roles, running, kept, trusted, leap):  # noqa: ANN001, ANN201
     """Unwrap a chunk of frames in reduced coordinates, subtract the drift of the reference, and store what is kept.
 
     Parameters
@@ -179,16 +179,9 @@ def unwrap(frames, roles, running, kept, trusted, leap):  # noqa: ANN001, ANN201
         drift[f, 0], drift[f, 1], drift[f, 2] = ra, rb, rc
         largest[f], leaps[f] = longest, leaping
         _sum_species(unwrapped, drift[f], species, kept.sums[:, :, f])
-        for k in range(mobile.shape[0]):
-            i = mobile[k]
-            kept.mobile[k, 0, f] = unwrapped[i, 0] - ra
-            kept.mobile[k, 1, f] = unwrapped[i, 1] - rb
-            kept.mobile[k, 2, f] = unwrapped[i, 2] - rc
+        _pick_atoms(unwrapped, drift[f], mobile, kept.mobile[:, :, f])
         if next_pick < kept.picked.shape[0] and kept.picked[next_pick] == f:
-            for i in range(n_atoms):
-                kept.samples[next_pick, i, 0] = unwrapped[i, 0] - ra
-                kept.samples[next_pick, i, 1] = unwrapped[i, 1] - rb
-                kept.samples[next_pick, i, 2] = unwrapped[i, 2] - rc
+            kept.samples[next_pick] = unwrapped - drift[f]
             next_pick += 1
     return Steps(drift, largest, leaps)
 
@@ -202,6 +195,16 @@ def _sum_species(unwrapped, drift, species, sums):  # noqa: ANN001, ANN202
         sums[k, 0] += unwrapped[i, 0] - drift[0]
         sums[k, 1] += unwrapped[i, 1] - drift[1]
         sums[k, 2] += unwrapped[i, 2] - drift[2]
+
+
+@compiled()
+def _pick_atoms(unwrapped, drift, atoms, out):  # noqa: ANN001, ANN202
+    """Copy the displacements of some atoms relative to the reference: (N, 3), (3,), (M,) into (M, 3)."""
+    for k in range(atoms.shape[0]):
+        i = atoms[k]
+        out[k, 0] = unwrapped[i, 0] - drift[0]
+        out[k, 1] = unwrapped[i, 1] - drift[1]
+        out[k, 2] = unwrapped[i, 2] - drift[2]
 
 
 @compiled()
@@ -327,91 +330,3 @@ def overlap_sums(lags, counts):  # noqa: ANN001, ANN201
             for a in range(4):
                 result[a, j, i] = result[a, i, j]
     return result
-
-
-@compiled()
-def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
-    """Parse one decimal number; return (value, new position). A malformed field gives NaN."""
-    negative = False
-    if position < end and (buffer[position] == 45 or buffer[position] == 43):
-        negative = buffer[position] == 45
-        position += 1
-    mantissa, scale, digits = 0, 0, 0
-    seen_point = False
-    while position < end:
-        c = buffer[position]
-        if 48 <= c <= 57:
-            if digits < 18:
-                mantissa = mantissa * 10 + (c - 48)
-                if mantissa > 0:
-                    digits += 1
-                if seen_point:
-                    scale -= 1
-            elif not seen_point:
-                scale += 1
-        elif c == 46 and not seen_point:
-            seen_point = True
-        else:
-            break
-        position += 1
-    if position < end and (buffer[position] == 101 or buffer[position] == 69):
-        position += 1
-        exponent_negative = False
-        if position < end and (buffer[position] == 45 or buffer[position] == 43):
-            exponent_negative = buffer[position] == 45
-            position += 1
-        exponent = 0
-        while position < end and 48 <= buffer[position] <= 57:
-            exponent = exponent * 10 + (buffer[position] - 48)
-            position += 1
-        scale += -exponent if exponent_negative else exponent
-    value = float(mantissa)
-    if scale < 0:
-        value = value / 10.0 ** (-scale) if scale < -22 else value / POWERS[-scale]
-    elif scale > 0:
-        value = value * 10.0**scale
-    if position < end and buffer[position] > 32:
-        return np.nan, position
-    return (-value if negative else value), position
-
-
-POWERS = np.array([10.0**k for k in range(23)])
-
-
-@compiled()
-def parse_atoms(buffer, start, end, n_atoms, roles, output):  # noqa: ANN001, ANN201
-    """Parse the atom lines of one LAMMPS frame.
-
-    Parameters
-    ----------
-    buffer : (n,) uint8
-    start, end : int, part of the buffer to read
-    n_atoms : int
-    roles : (columns,) int64, index into ``output`` for each column or -1 to skip it
-    output : (n_atoms, values) float64, written in file order
-
-    Returns
-    -------
-    int
-        Position after the last line; -1 if the buffer ends before it; -2 for a line with too few columns.
-    """
-    position = start
-    for i in range(n_atoms):
-        for column in range(roles.shape[0]):
-            while position < end and (buffer[position] == 32 or buffer[position] == 9):
-                position += 1
-            if position >= end:
-                return -1
-            if buffer[position] == 10 or buffer[position] == 13:
-                return -2
-            if roles[column] >= 0:
-                value, position = _number(buffer, position, end)
-                output[i, roles[column]] = value
-            while position < end and buffer[position] > 32:
-                position += 1
-        while position < end and buffer[position] != 10:
-            position += 1
-        if position >= end:
-            return -1
-        position += 1
-    return position

@@ -37,7 +37,7 @@ class IonMotion:
         "xy", "xz", "yz" -> (G, G) probability of finding a mobile ion, projected along the third cell vector, in
         reduced coordinates; mean one.
     jumps_A : numpy.ndarray
-        (J, 3) jump vectors, see :func:`jump_vectors`.
+        (J, 3) jump vectors, A, see :func:`jump_vectors`.
     """
 
     times_ps: np.ndarray
@@ -97,9 +97,9 @@ def net_displacements(series: np.ndarray) -> np.ndarray:
 def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
     """Return the displacements by more than half a hop between the means over successive spans of time, (J, 3), A.
 
-    A span is half a picosecond, which averages vibrations out (a period is some 0.1 ps), or three frames where they
-    are written more rarely. A jump that falls inside a span is split over the two differences beside it, and the larger
-    one counts.
+    A span is half a picosecond, which averages vibrations out (a period is about 0.1 ps), or three frames if they are
+    further apart. A jump that falls inside a span is split over the two adjacent differences, and the larger one
+    counts.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
 def rose(jumps_A: np.ndarray, axes: tuple[int, int], bins: int = 36) -> tuple[np.ndarray, np.ndarray]:
     """Return directions (radians, centres of the bins) and the share of the jumps in a plane of Cartesian axes.
 
-    Each jump counts by the part of its squared length that lies in the plane. Bins are centred on the axes, along which
-    jumps often go.
+    Each jump counts with the fraction of its squared length in the plane. Bins are centred on the axes, which jumps
+    often follow.
     """
     edges = np.linspace(-np.pi, np.pi, bins + 1) - np.pi / bins
     x, y = jumps_A[:, axes[0]], jumps_A[:, axes[1]]
@@ -132,7 +132,7 @@ def rose(jumps_A: np.ndarray, axes: tuple[int, int], bins: int = 36) -> tuple[np
 
 
 def self_part(series: np.ndarray, lags: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return 4 pi r^2 G_s(r, t) in 1/A, (K, bins); what lies beyond the last edge is left out of the histogram only."""
+    """Return 4 pi r^2 G_s(r, t) in 1/A, (K, bins), normalised over all distances, also those beyond the last edge."""
     result = []
     for lag in lags:
         stride = max(1, (series.shape[2] - lag) * series.shape[0] // _WINDOWS)

@@ -29,7 +29,7 @@ def unreliable(why: str) -> str:
 
 
 def is_usable(verdict: str) -> bool:
-    """Return whether a run was evaluated at all, with whatever outcome."""
+    """Return whether a run was evaluated at all: a negative outcome counts, an error does not."""
     return not verdict.startswith(_UNRELIABLE) and verdict != MELTED
 
 
@@ -216,7 +216,7 @@ class TransportEntry(TransportNumbers):
 
     @property
     def diffusive(self) -> bool:
-        """Whether the analysis gave a diffusion coefficient of its own."""
+        """Whether the analysis found a diffusion coefficient."""
         return self.verdict == DIFFUSIVE
 
     @property

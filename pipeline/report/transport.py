@@ -30,7 +30,7 @@ Z95 = 1.959964
 class Point:
     """One temperature, or one run, as the page shows it.
 
-    A refused run has no value, at most an upper limit of D, whatever the analysis wrote.
+    A refused run has no value, at most an upper limit of D, even if the file holds one.
 
     Attributes
     ----------

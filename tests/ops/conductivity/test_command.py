@@ -65,7 +65,7 @@ def test_bad_input_ends_with_two(app, makers, tmp_path):
         (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--extrapolate-to-K", "cold"], "not a list of numbers"),
         (["--cell", "1,2"], "6 numbers"),
         (["--hop-distance-A", "-1"], "--hop-distance-A -1.0"), (["--reference", "moon"], "--reference moon"),
-        (["--mobile", ""], "--mobile"), (["--mobile", "Li,Li"], "named twice"),
+        (["--mobile", ""], "--mobile"), (["--mobile", "Li,Li"], "--mobile Li,Li"),
         (["--charge", "li=1"], "'li' is not an element"),
         (["--charge", "Li=0"], "carries no current"), (["--mobile", "Fe"], "the charge of Fe is unknown"),
         (["--arrhenius-exponent", "nan"], "--arrhenius-exponent nan"),

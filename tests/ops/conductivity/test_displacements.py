@@ -86,7 +86,7 @@ def test_breathing_cell_gives_no_false_diffusion():
 
 
 def test_pure_breathing_is_exactly_still():
-    """Without vibrations nothing moves, whatever the cell does: D below 1e-12 cm2/s."""
+    """Without vibrations nothing moves, even if the cell breathes: D below 1e-12 cm2/s."""
     rng = np.random.default_rng(0)
     n_frames = 2000
     base = np.array([[20.0, 0, 0], [4.0, 19.0, 0], [2.0, 3.0, 21.0]])
@@ -170,7 +170,7 @@ def test_wrapped_positions_that_are_called_unwrapped(makers):
 
 
 def test_many_wrapped_atoms_that_are_called_unwrapped(makers):
-    """In a large or fast cell some atom crosses a face in every frame, so that jumps are nothing unusual."""
+    """In a large or fast cell some atom crosses a face in every frame: jumps are not unusual."""
     sample = makers.sample(n_frames=300, drift=30.0)
     steps = np.abs(np.diff(sample.wrapped(), axis=0)).max(axis=(1, 2))
     assert np.quantile(steps, 0.1) > 10
