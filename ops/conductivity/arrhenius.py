@@ -2,33 +2,35 @@
 
 y = ln D - (1 + m) ln T against 1/T, with m the exponent in sigma = sigma0 T^m exp(-Ea / kB T): for m = -1, the
 default, this is a fit of ln D or, equivalently, of ln(sigma T). A fit of ln sigma itself would overestimate sigma at
-300 K twofold.
+300 K by a factor of two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.conductivity.nernst_einstein import nernst_einstein
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.results.conductivity import ArrheniusCurve, ArrheniusResult, Extrapolation
 
 KB_EV = 8.617333262e-5
 ADVISED_TEMPERATURES, ADVISED_SPAN_PER_K = 5, 0.8e-3  # points of a line, and how far they reach in 1/T
 
-ASSUMPTION = "extrapolation assumes no phase transition and no order-disorder change on the way"
+ASSUMPTION = "the extrapolation assumes that no phase or order-disorder transition occurs on the way"
+_FLAT = "the activation energy is compatible with zero: nothing is extrapolated"
 
 
 @dataclass(frozen=True)
-class Point:
+class ArrheniusPoint:
     """Diffusion coefficient at one temperature.
 
     Attributes
     ----------
     D_cm2_s : float or None
-        None for a refused run, which may have an upper limit.
+        None for a refused run, which may have an upper limit, ``upper_cm2_s``.
     ln_sigma : float
         Standard error of ln D.
     density_A3 : float or None
@@ -42,9 +44,9 @@ class Point:
     density_A3: float | None = None
 
 
-@dataclass
-class Fit:
-    """A straight line in ln D - (1 + m) ln T over 1/T."""
+@dataclass(frozen=True)
+class ArrheniusFit:
+    """A straight line in ln D - (1 + m) ln T over 1/T: intercept and slope (2,), and their covariance (2, 2)."""
 
     parameters: np.ndarray
     covariance: np.ndarray
@@ -63,7 +65,7 @@ class Fit:
         return -KB_EV * float(self.parameters[1]), KB_EV * float(np.sqrt(self.covariance[1, 1]))
 
 
-def fit(points: Sequence[Point], exponent: float = -1.0) -> Fit:
+def fit_arrhenius(points: Sequence[ArrheniusPoint], exponent: float = -1.0) -> ArrheniusFit:
     """Fit the line by weighted least squares, covariance scaled by max(1, chi square).
 
     Raises
@@ -82,17 +84,17 @@ def fit(points: Sequence[Point], exponent: float = -1.0) -> Fit:
     if len(points) > 2:
         chi2_red = float((weights * (y - design @ parameters) ** 2).sum() / (len(points) - 2))
         inverse = inverse * max(1.0, chi2_red)
-    return Fit(parameters, inverse, chi2_red, exponent)
+    return ArrheniusFit(parameters, inverse, chi2_red, exponent)
 
 
-def _ordinates(points: Sequence[Point], exponent: float) -> tuple[np.ndarray, np.ndarray]:
+def _ordinates(points: Sequence[ArrheniusPoint], exponent: float) -> tuple[np.ndarray, np.ndarray]:
     """Return ln D - (1 + m) ln T and the weights of the points."""
     T = np.array([p.temperature_K for p in points])
     D = np.array([p.D_cm2_s for p in points], dtype=float)
     return np.log(D) - (1 + exponent) * np.log(T), 1 / np.array([p.ln_sigma for p in points]) ** 2
 
 
-def curvature_p(points: Sequence[Point], exponent: float = -1.0) -> float | None:
+def curvature_p(points: Sequence[ArrheniusPoint], exponent: float = -1.0) -> float | None:
     """Return the two-sided p value of a quadratic term in 1/T; None below four points."""
     from scipy.stats import norm
 
@@ -108,72 +110,70 @@ def curvature_p(points: Sequence[Point], exponent: float = -1.0) -> float | None
     return float(2 * norm.sf(abs(value) / np.sqrt(inverse[2, 2])))
 
 
-def summarise(
-    points: Sequence[Point], at_K: Sequence[float], exponent: float = -1.0, direct_below_K: float | None = None
-) -> tuple[dict[str, Any], Fit | None]:
-    """Return the ``arrhenius`` part of ``conductivity.json`` and the fit.
+def analyse_arrhenius(
+    points: Sequence[ArrheniusPoint], temperatures_K: Sequence[float], exponent: float = -1.0,
+    direct_below_K: float | None = None,
+) -> ArrheniusResult:
+    """Fit the line through the points and extrapolate along it.
 
     Parameters
     ----------
-    points : sequence of Point
-    at_K : sequence of float
+    points : sequence of ArrheniusPoint
+    temperatures_K : sequence of float
         Temperatures to extrapolate to.
     exponent : float
         m.
     direct_below_K : float, optional
-        Runs at or below are compared with the line, never fitted; the highest of ``at_K`` plus 25 K by default.
+        Runs at or below this temperature are compared with the line, never fitted; by default the highest of
+        ``temperatures_K`` plus 25 K.
+
+    Returns
+    -------
+    ArrheniusResult
+        Without a line for fewer than two temperatures, without extrapolations if the line may be flat.
     """
-    limit = direct_below_K if direct_below_K is not None else max(at_K, default=0.0) + 25
+    limit = direct_below_K if direct_below_K is not None else max(temperatures_K, default=0.0) + 25
     known = [p for p in points if p.D_cm2_s is not None and p.D_cm2_s > 0]
     used = [p for p in known if p.temperature_K > limit]
-    result: dict[str, Any] = {
-        "Ea_eV": None, "Ea_ci95_eV": None, "D0_cm2_s": None, "chi2_red": None, "curvature_p": None,
-        "points_used": sorted(p.temperature_K for p in used),
-        "points_refused": sorted(p.temperature_K for p in points if p.D_cm2_s is None),
-        "points_compared": sorted(p.temperature_K for p in known if p.temperature_K <= limit),
-        "exponent_m": exponent, "extrapolated": [], "notes": [],
-    }
-    for temperature in at_K:
-        for key in ("D_{}K_cm2_s", "D_{}K_ci95_cm2_s", "sigma_{}K_mS_cm", "sigma_{}K_ci95_mS_cm"):
-            result[key.format(f"{temperature:g}")] = None
-    if len({p.temperature_K for p in used}) < 2:
-        result["notes"].append("fewer than two diffusive temperatures")
-        return result, None
-    line = fit(used, exponent)
-    Ea, error = line.activation_eV
-    result.update(
-        Ea_eV=Ea, Ea_ci95_eV=(Ea - 1.96 * error, Ea + 1.96 * error), chi2_red=line.chi2_red,
-        D0_cm2_s=float(np.exp(line.parameters[0])) if exponent == -1 else None,  # else its unit has a power of K
-        curvature_p=curvature_p(used, exponent),
+    empty = ArrheniusResult(
+        exponent_m=exponent,
+        points_used=sorted(p.temperature_K for p in used),
+        points_refused=sorted(p.temperature_K for p in points if p.D_cm2_s is None),
+        points_compared=sorted(p.temperature_K for p in known if p.temperature_K <= limit),
+        notes=("fewer than two diffusive temperatures",),
     )
-    reach = [p.temperature_K for p in points]
-    if determined(result):
-        for temperature in at_K:
-            _extrapolate(result, line, used, points, temperature)
-        reach += at_K
-    result["curve"] = _curve(line, reach)
-    result["notes"] += _remarks(result, line, points, used, limit)
-    return result, line
+    if len({p.temperature_K for p in used}) < 2:
+        return empty
+    line = fit_arrhenius(used, exponent)
+    Ea, error = line.activation_eV
+    fitted = ArrheniusResult(**dict(empty) | {
+        "Ea_eV": Ea, "Ea_ci95_eV": (Ea - 1.96 * error, Ea + 1.96 * error), "chi2_red": line.chi2_red,
+        "D0_cm2_s": float(np.exp(line.parameters[0])) if exponent == -1 else None,  # else its unit has a power of K
+        "curvature_p": curvature_p(used, exponent),
+    })
+    wanted = temperatures_K if fitted.determined else []
+    return fitted.model_copy(update={
+        "extrapolated": tuple(_extrapolate(line, used, points, temperature) for temperature in wanted),
+        "curve": _curve(line, [*(p.temperature_K for p in points), *wanted]),
+        "notes": (*_fit_notes(fitted, used), *_point_notes(line, points, limit)),
+    })
 
 
-def determined(line: Mapping[str, Any]) -> bool:
-    """Return whether the 95 % interval of the activation energy of a line (``Ea_ci95_eV``) leaves out zero."""
-    ends = line.get("Ea_ci95_eV")
-    return ends is not None and ends[0] > 0
-
-
-def _curve(line: Fit, temperatures: Sequence[float]) -> dict[str, list[float]]:
+def _curve(line: ArrheniusFit, temperatures: Sequence[float]) -> ArrheniusCurve:
     """Return the line and its 95 % band for drawing, evenly spaced in 1/T."""
     T = 1 / np.linspace(1 / max(temperatures), 1 / min(temperatures), 40)
     value, error = np.array([line.ln_D(float(t)) for t in T]).T
-    return {
-        "temperature_K": T.tolist(), "D_cm2_s": np.exp(value).tolist(),
-        "D_low95_cm2_s": np.exp(value - 1.96 * error).tolist(), "D_high95_cm2_s": np.exp(value + 1.96 * error).tolist(),
-    }
+    return ArrheniusCurve(
+        temperature_K=T.tolist(), D_cm2_s=np.exp(value).tolist(), D_low95_cm2_s=np.exp(value - 1.96 * error).tolist(),
+        D_high95_cm2_s=np.exp(value + 1.96 * error).tolist(),
+    )
 
 
-def density_at(points: Sequence[Point], temperature_K: float) -> float | None:
-    """Return the carrier density at a temperature, from a line through the volumes, or their mean below three."""
+def density_at(points: Sequence[ArrheniusPoint], temperature_K: float) -> float | None:
+    """Return the carrier density (1/A^3) at a temperature: from a line through the volumes, or their mean below three.
+
+    None if no point has a density.
+    """
     known = [(p.temperature_K, p.density_A3) for p in points if p.density_A3]
     if not known:
         return None
@@ -186,41 +186,36 @@ def density_at(points: Sequence[Point], temperature_K: float) -> float | None:
 
 
 def _extrapolate(
-    result: dict[str, Any], line: Fit, used: Sequence[Point], points: Sequence[Point], temperature: float
-) -> None:
-    """Add D and sigma at one temperature, with the leave-one-out range."""
-    from dpa_sse.ops.conductivity.run import nernst_einstein
-
+    line: ArrheniusFit, used: Sequence[ArrheniusPoint], points: Sequence[ArrheniusPoint], temperature: float
+) -> Extrapolation:
+    """Return D and sigma at one temperature, with the leave-one-out range."""
     value, error = line.ln_D(temperature)
-    D = np.exp([value, value - 1.96 * error, value + 1.96 * error])
-    name = f"{temperature:g}K"
-    result[f"D_{name}_cm2_s"], result[f"D_{name}_ci95_cm2_s"] = float(D[0]), (float(D[1]), float(D[2]))
-    entry: dict[str, Any] = {"temperature_K": temperature, "D_cm2_s": float(D[0]), "D_ci95_cm2_s": (D[1], D[2])}
+    D, low, high = np.exp([value, value - 1.96 * error, value + 1.96 * error]).tolist()
     density = density_at(points, temperature)
     factor = nernst_einstein(1.0, 1, 1.0, 1 / density, temperature) if density else None
-    if factor:
-        sigma = factor * D
-        result[f"sigma_{name}_mS_cm"] = float(sigma[0])
-        result[f"sigma_{name}_ci95_mS_cm"] = (float(sigma[1]), float(sigma[2]))
-        entry.update(sigma_mS_cm=float(sigma[0]), sigma_ci95_mS_cm=(sigma[1], sigma[2]))
-    if len(used) > 2:
-        left = [[q for q in used if q is not p] for p in used]
-        left = [rest for rest in left if len({p.temperature_K for p in rest}) >= 2]
-        values = [np.exp(fit(rest, line.exponent).ln_D(temperature)[0]) for rest in left]
-        if values:
-            entry["D_leave_one_out_cm2_s"] = (min(values), max(values))
-            if factor:
-                entry["sigma_leave_one_out_mS_cm"] = (factor * min(values), factor * max(values))
-    result["extrapolated"].append(entry)
+    others = _leave_one_out(line, used, temperature)
+    return Extrapolation(
+        temperature_K=temperature, D_cm2_s=D, D_ci95_cm2_s=(low, high), D_leave_one_out_cm2_s=others,
+        sigma_mS_cm=factor * D if factor else None, sigma_ci95_mS_cm=(factor * low, factor * high) if factor else None,
+        sigma_leave_one_out_mS_cm=(factor * others[0], factor * others[1]) if factor and others else None,
+    )
 
 
-def _remarks(
-    result: dict[str, Any], line: Fit, points: Sequence[Point], used: Sequence[Point], limit: float
-) -> list[str]:
-    """Return what a reader of the extrapolated numbers must know."""
-    notes = [ASSUMPTION]
-    if not determined(result):
-        notes = ["the activation energy can not be told from zero: nothing is extrapolated"]
+def _leave_one_out(
+    line: ArrheniusFit, used: Sequence[ArrheniusPoint], temperature: float
+) -> tuple[float, float] | None:
+    """Return the range of D at a temperature over fits without one of the points; None below three points."""
+    if len(used) < 3:
+        return None
+    left = [[q for q in used if q is not p] for p in used]
+    left = [rest for rest in left if len({p.temperature_K for p in rest}) >= 2]
+    values = [float(np.exp(fit_arrhenius(rest, line.exponent).ln_D(temperature)[0])) for rest in left]
+    return (min(values), max(values)) if values else None
+
+
+def _fit_notes(fitted: ArrheniusResult, used: Sequence[ArrheniusPoint]) -> list[str]:
+    """Return what a reader of the extrapolated numbers must know about the fit."""
+    notes = [ASSUMPTION if fitted.determined else _FLAT]
     inverse = [1 / p.temperature_K for p in used]
     span = max(inverse) - min(inverse)
     if len(used) < ADVISED_TEMPERATURES or span < ADVISED_SPAN_PER_K:
@@ -229,14 +224,20 @@ def _remarks(
             f"{ADVISED_SPAN_PER_K:.1e} /K are advised"
         )
     if len(used) == 2:
-        notes.append("two temperatures only: the line can not be tested")
-    if result["curvature_p"] is not None and result["curvature_p"] < 0.05:
-        p = result["curvature_p"]
+        notes.append("only two temperatures: the line cannot be tested")
+    p = fitted.curvature_p
+    if p is not None and p < 0.05:
         notes.append(f"the points are curved (p = {p:.3f}): the extrapolation crosses a kink or bend")
+    return notes
+
+
+def _point_notes(line: ArrheniusFit, points: Sequence[ArrheniusPoint], limit: float) -> list[str]:
+    """Return how upper limits and directly computed low temperatures compare with the line."""
+    notes = []
     for point in points:
         value, error = line.ln_D(point.temperature_K)
         if point.D_cm2_s is None and point.upper_cm2_s and value - 1.96 * error > np.log(point.upper_cm2_s):
-            notes.append(f"the line lies above the upper limit at {point.temperature_K:g} K: it bends down there")
+            notes.append(f"the line is above the upper limit at {point.temperature_K:g} K: diffusion is slower there")
         if point.D_cm2_s and point.temperature_K <= limit:
             sigmas = (np.log(point.D_cm2_s) - value) / np.hypot(error, point.ln_sigma)
             word = "agrees with" if abs(sigmas) < 2 else "differs from"

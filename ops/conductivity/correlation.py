@@ -12,7 +12,7 @@ def msd_tensor(tracks: np.ndarray, max_lag: int) -> np.ndarray:
     """Return the mean squared displacement tensor over all origins, averaged over ions.
 
     The FFT method of Calandrini et al., Collection SFN 12, 201 (2011), with the power spectra summed over ions before
-    the one inverse transform per component.
+    a single inverse transform per component.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def msd_tensor(tracks: np.ndarray, max_lag: int) -> np.ndarray:
     count = max(1, min(_BATCH, _BATCH_NUMBERS // n_frames))
     for first in range(0, n_ions, count):
         batch = tracks[first : first + count].astype(np.float64)
-        batch -= batch.mean(axis=2, keepdims=True)  # keeps the difference of large sums exact
+        batch -= batch.mean(axis=2, keepdims=True)  # large sums keep their digits
         kernels.add_products(batch, squares)
         kernels.add_power(fft.rfft(batch, n=size, axis=2), power)
     result = np.empty((6, max_lag + 1))
@@ -91,14 +91,14 @@ def fourth_moments(tracks: np.ndarray, lags: np.ndarray, samples: int = 60_000) 
 
 
 def steps_of_means(tracks: np.ndarray, span: int) -> np.ndarray:
-    """Return the differences between the means over successive spans of frames: hops without the vibrations.
+    """Return the differences between the means over successive spans of frames: hops without vibrations.
 
     Parameters
     ----------
     tracks : numpy.ndarray
         (M, 3, T), A.
     span : int
-        Frames of a span, at most T / 2; a rest at the end is left out.
+        Frames of a span, at most T / 2; a remainder at the end is left out.
 
     Returns
     -------

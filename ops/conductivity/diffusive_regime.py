@@ -1,38 +1,37 @@
-"""Where diffusion begins: an average over possible starts, weighted by how straight the MSD is from each on.
+"""Where diffusion starts: an average over possible starts, weighted by how straight the MSD is from there on.
 
-A single start that is only just acceptable biases the slope, and one that is surely late wastes most of the run. So
-every candidate start gets a generalised least squares line and a test for curvature (an added relaxation exp(-t /
-start)); starts are averaged with weights exp(-z^2) / sigma, z being the curvature in standard errors, scaled by the
-observed scatter. The spread between starts enters the error. This is model averaging over data cuts (Jay and Neil,
-Phys. Rev. D 103, 114502 (2021)) with a directed test in place of the total chi square, which is blind to slow
-curvature.
+A single start that is barely acceptable biases the slope, and a safely late one wastes most of the run. Every candidate
+start therefore gets a generalised least squares line and a test for curvature (an added relaxation exp(-t / start));
+starts are averaged with weights exp(-z^2) / sigma, where z is the curvature in standard errors, scaled by the observed
+scatter. The spread between starts enters the error. This is model averaging over data cuts (Jay and Neil, Phys. Rev. D
+103, 114502 (2021)) with a directed test in place of the total chi square, which is blind to slow curvature.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from dpa_sse.ops.conductivity.gls import Curve, Line, curvature, fit_line
+from dpa_sse.ops.results.conductivity import PlateauPoint
 
 STEP = 1.3
 _MAX_POINTS = 30
 _STRAIGHT = 2.0
 
 
-@dataclass
-class Start:
-    """The averaged fit.
+@dataclass(frozen=True)
+class DiffusiveFit:
+    """The line through the diffusive part of an MSD, averaged over starts.
 
     Attributes
     ----------
     start_ps : float
         Weighted mean of the starts.
     collective_ps : float
-        Start for collective quantities, in which ions that relax in their cages weigh less: half of ``start_ps``, at
-        least 2.2 times the first candidate.
+        Start for collective quantities, to which ions that relax in their cages contribute less: half of ``start_ps``,
+        at least 2.2 times the first candidate.
     line : Line
         Averaged line; ``weights`` act on all points of the curve and give the slope.
     spread : float
@@ -40,9 +39,9 @@ class Start:
     window : tuple of float
         First and last time with a weight, ps.
     straight : bool
-        False when the MSD is still curved (two sigma) from every candidate on.
-    scan : list of dict
-        Every candidate with D, sigma, chi2_red, curvature and weight (for the plateau plot).
+        False if the MSD is still curved (two sigma) from every candidate on.
+    plateau : tuple of PlateauPoint
+        Every candidate start, for the plateau plot.
     """
 
     start_ps: float
@@ -51,13 +50,13 @@ class Start:
     spread: float
     window: tuple[float, float]
     straight: bool
-    scan: list[dict[str, Any]] = field(default_factory=list)
+    plateau: tuple[PlateauPoint, ...] = ()
 
 
 def latest_start(length_ps: float, n_runs: int) -> float:
-    """Return the latest start that is tried, ps: an eighth of a run, up to a quarter with four replicas or more.
+    """Return the latest start to try, ps: an eighth of a run, up to a quarter with four replicas or more.
 
-    Fits end at twice that time, so that a single run still holds four windows of the longest lag.
+    Fits end at twice that time: a single run still holds four windows of the longest lag.
     """
     return length_ps / 8 * min(2.0, float(np.sqrt(n_runs)))
 
@@ -90,10 +89,20 @@ def candidates(curve: Curve, latest_ps: float, hop_A: float) -> np.ndarray:
     return first * STEP ** np.arange(int(np.floor(np.log(last / first) / np.log(STEP) + 1e-9)) + 1)
 
 
-def find_start(
+@dataclass(frozen=True)
+class _Candidate:
+    """The fit from one start."""
+
+    start_ps: float
+    line: Line
+    bend: float  # downward curvature, in standard errors
+    points: np.ndarray
+
+
+def find_diffusive_fit(
     curve: Curve, latest_ps: float, hop_A: float, scatter: float, margin: float, given_ps: float | None = None
-) -> Start | None:
-    """Return the fit averaged over starts, or that of the given start; None when there is no candidate.
+) -> DiffusiveFit | None:
+    """Return the fit averaged over starts, or that from the given start; None if there is no candidate.
 
     Parameters
     ----------
@@ -106,24 +115,24 @@ def find_start(
     scatter : float
         Observed over expected scatter of the slope, at least one.
     margin : float
-        See ``needed_margin``; without it there is no way to see that the MSD has become straight.
+        See ``needed_margin``; a smaller one does not show that the MSD has become straight.
     given_ps : float, optional
         A start chosen by the user.
     """
     times = np.array([given_ps]) if given_ps else candidates(curve, latest_ps, hop_A)
     if not given_ps and (len(times) == 0 or margin * times[0] > latest_ps):
         return None
-    fits: list[tuple[float, Line, float, np.ndarray]] = []
+    fits: list[_Candidate] = []
     for time in times:
         points = window_points(curve, float(time), latest_ps)
         if len(points) >= 5:
             part = curve.part(points)
             line = fit_line(part)
-            fits.append((float(time), line, max(0.0, -curvature(part, line)) / scatter, points))
+            fits.append(_Candidate(float(time), line, max(0.0, -curvature(part, line)) / scatter, points))
     if not fits:
         return None
-    bends = np.array([bend for _, _, bend, _ in fits])
-    relative = np.array([line.sigma / max(line.slope, 1e-3 * line.sigma) for _, line, _, _ in fits])
+    bends = np.array([one.bend for one in fits])
+    relative = np.array([one.line.sigma / max(one.line.slope, 1e-3 * one.line.sigma) for one in fits])
     logs = -(bends**2) - np.log(relative)
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
@@ -131,14 +140,13 @@ def find_start(
 
 
 def _average(
-    curve: Curve, fits: list[tuple[float, Line, float, np.ndarray]], weights: np.ndarray, latest_ps: float,
-    scatter: float,
-) -> Start:
-    """Combine the lines of all starts."""
-    lines = [line for _, line, _, _ in fits]
+    curve: Curve, fits: list[_Candidate], weights: np.ndarray, latest_ps: float, scatter: float
+) -> DiffusiveFit:
+    """Combine the lines from all starts."""
+    lines = [one.line for one in fits]
     total = np.zeros(len(curve.times))
-    for weight, (_, line, _, points) in zip(weights, fits, strict=True):
-        total[points] += weight * line.weights
+    for weight, one in zip(weights, fits, strict=True):
+        total[one.points] += weight * one.line.weights
     slopes = np.array([line.slope for line in lines])
     slope = float(weights @ slopes)
     line = Line(
@@ -149,20 +157,20 @@ def _average(
         total,
         np.asarray(sum(w * one.covariance for w, one in zip(weights, lines, strict=True))),
     )
-    scan = [
-        {"start_ps": time, "D_cm2_s": one.slope / 6e4, "sigma_cm2_s": one.sigma * scatter / 6e4,
-         "chi2_red": one.chi2_red, "curvature_sigma": bend, "weight": float(weight)}
-        for weight, (time, one, bend, _) in zip(weights, fits, strict=True)
-    ]
-    straight = [time for time, _, bend, _ in fits if bend < _STRAIGHT]
     used = np.flatnonzero(total)
-    start = float(weights @ [time for time, *_ in fits])
-    return Start(
+    start = float(weights @ [one.start_ps for one in fits])
+    return DiffusiveFit(
         start_ps=start,
-        collective_ps=min(max(0.5 * start, STEP**3 * fits[0][0]), latest_ps),
+        collective_ps=min(max(0.5 * start, STEP**3 * fits[0].start_ps), latest_ps),
         line=line,
         spread=float(np.sqrt(weights @ (slopes - slope) ** 2)),
         window=(float(curve.times[used[0]]), float(curve.times[used[-1]])),
-        straight=bool(straight),
-        scan=scan,
+        straight=any(one.bend < _STRAIGHT for one in fits),
+        plateau=tuple(
+            PlateauPoint(
+                start_ps=one.start_ps, D_cm2_s=one.line.slope / 6e4, sigma_cm2_s=one.line.sigma * scatter / 6e4,
+                chi2_red=one.line.chi2_red, curvature_sigma=one.bend, weight=float(weight),
+            )
+            for weight, one in zip(weights, fits, strict=True)
+        ),
     )

@@ -1,4 +1,4 @@
-"""Numbers with the digits that their 95 % interval leaves."""
+"""Numbers with the digits that their 95 % interval justifies."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def digits_left(value: float, ci95: tuple[float, float]) -> int:
 
 
 def rounded(value: float, digits: int) -> str:
-    """Return a number with so many significant digits, without exponent where it reads well (3400, 0.012, 1.2e-06)."""
+    """Return a number with ``digits`` significant digits, without an exponent if it is short (3400, 0.012, 1.2e-06)."""
     short = f"{value:.{digits - 1}e}"
     exponent = int(short.partition("e")[2])
     return f"{float(short):.{max(0, digits - 1 - exponent)}f}" if -3 <= exponent < 5 else short
 
 
 def with_interval(value: float, ci95: tuple[float, float] | None, unit: str) -> str:
-    """Return ``3400 mS/cm (95 %: 1830 to 6310)``; the number alone where its interval is not known."""
+    """Return ``3400 mS/cm (95 %: 1830 to 6310)``; the number alone if its interval is unknown."""
     if ci95 is None or not value or not ci95[0] < ci95[1]:
         return f"{rounded(value, 3)} {unit}"
     ends = " to ".join(rounded(end, 3) for end in ci95)

@@ -1,9 +1,9 @@
 """Slope of a mean squared displacement by generalised least squares, with a calibrated error.
 
 Overlapping windows make neighbouring points of an MSD curve almost copies of each other, so an ordinary regression
-claims an error that is a hundred times too small. Here the covariance of all points is written down for Brownian
-motion plus white noise (Bullerjahn, von Buelow, Hummer, J. Chem. Phys. 153, 024116 (2020)), with the fourth cumulant
-of rare large hops (compound Poisson process) added, and used in the fit.
+claims an error that is a hundred times too small. The fit uses the covariance of all points for Brownian motion plus
+white noise (Bullerjahn, von Buelow, Hummer, J. Chem. Phys. 153, 024116 (2020)), to which the fourth cumulant of rare
+large hops (compound Poisson process) is added.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DIMENSIONS = 3
 _TABLE_FRAMES = 20_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Curve:
     """One or several replicas of an MSD, averaged, with what the covariance needs.
 
@@ -48,7 +48,7 @@ class Curve:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Line:
     """A fitted straight line a + b t.
 

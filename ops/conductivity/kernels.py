@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 
 def compiled(fastmath: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that compiles, and keeps the result on disk where there is a place to write to.
+    """Return a decorator that compiles, and caches the result on disk where that is possible.
 
-    In a container with read-only code and no home folder there is none; numba would refuse to start.
+    In a container with read-only code and no home folder it is not; numba would refuse to start.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,39 +24,120 @@ def compiled(fastmath: bool = False) -> Callable[[Callable[..., Any]], Callable[
     return decorate
 
 
+class Frames(NamedTuple):
+    """A chunk of n frames of N atoms.
+
+    Attributes
+    ----------
+    positions : numpy.ndarray
+        (n, N, 3), float32 or float64, A.
+    inverses : numpy.ndarray
+        (n, 3, 3), inverse cells for row vectors: s = (r - o) @ inverse.
+    origins : numpy.ndarray
+        (n, 3), A.
+    """
+
+    positions: np.ndarray
+    inverses: np.ndarray
+    origins: np.ndarray
+
+
+class Roles(NamedTuple):
+    """What each atom is.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray
+        (N,), weight of each atom in the reference.
+    species : numpy.ndarray
+        (N,) int64.
+    mobile : numpy.ndarray
+        (M,) int64, indices of the mobile atoms.
+    """
+
+    weights: np.ndarray
+    species: np.ndarray
+    mobile: np.ndarray
+
+
+class Running(NamedTuple):
+    """What is carried from frame to frame; both arrays are updated in place.
+
+    Attributes
+    ----------
+    previous : numpy.ndarray
+        (N, 3), reduced positions of the frame before.
+    unwrapped : numpy.ndarray
+        (N, 3), unwrapped reduced displacement since the first frame.
+    """
+
+    previous: np.ndarray
+    unwrapped: np.ndarray
+
+
+class Kept(NamedTuple):
+    """Where reduced displacements relative to the reference are written to; the arrays are overwritten.
+
+    Attributes
+    ----------
+    mobile : numpy.ndarray
+        (M, 3, n) float32, a view of the frames of this chunk.
+    sums : numpy.ndarray
+        (species, 3, n), summed over each species.
+    samples : numpy.ndarray
+        (p, N, 3) float32, all atoms at the frames ``picked``.
+    picked : numpy.ndarray
+        (p,) int64, frames of the chunk.
+    """
+
+    mobile: np.ndarray
+    sums: np.ndarray
+    samples: np.ndarray
+    picked: np.ndarray
+
+
+class Steps(NamedTuple):
+    """Motion during a chunk, per frame.
+
+    Attributes
+    ----------
+    drift : numpy.ndarray
+        (n, 3), drift of the reference since the first frame, reduced.
+    largest : numpy.ndarray
+        (n,), largest reduced step of any atom.
+    leaps : numpy.ndarray
+        (n,), number of atoms that step farther than ``leap``.
+    """
+
+    drift: np.ndarray
+    largest: np.ndarray
+    leaps: np.ndarray
+
+
 @compiled()
-def unwrap(  # noqa: ANN201, PLR0915
-    positions, inverses, origins, trusted, state, unwrapped, weights,  # noqa: ANN001
-    species, mobile, tracks, sums, offset, picked, samples, leap,  # noqa: ANN001
-):
-    """Unwrap a chunk of frames in reduced coordinates, take the reference off, and store what is kept.
+def unwrap(frames, roles, running, kept, trusted, leap):  # noqa: ANN001, ANN201
+    """Unwrap a chunk of frames in reduced coordinates, subtract the drift of the reference, and store what is kept.
 
     Parameters
     ----------
-    positions : (n, N, 3) float32 or float64
-    inverses : (n, 3, 3) float64, inverse cells (row vectors: s = (r - o) @ inverse)
-    origins : (n, 3) float64
-    trusted : bool, True: no periodic image is chosen
-    state : (N, 3) float64, reduced positions of the frame before, updated
-    unwrapped : (N, 3) float64, running unwrapped reduced displacement, updated
-    weights : (N,) float64, weight of each atom in the reference
-    species : (N,) int64
-    mobile : (M,) int64, indices of mobile atoms
-    tracks : (M, 3, >= offset + n) float32, written
-    sums : (species, 3, n) float64, written: displacement summed over each species
-    offset : int, frame number of the chunk
-    picked : (p,) int64, frames of the chunk of which all atoms are kept
-    samples : (p, N, 3) float32, written
-    leap : float, reduced step above which an atom is counted
+    frames : Frames
+    roles : Roles
+    running : Running
+    kept : Kept
+    trusted : bool
+        True: positions are unwrapped already, no periodic image is chosen.
+    leap : float
+        Reduced step above which an atom is counted.
 
     Returns
     -------
-    (n, 5) float64
-        Drift of the reference, the largest reduced step of any atom, and the number of atoms that leap, per frame.
+    Steps
     """
+    positions, inverses, origins = frames
+    weights, species, mobile = roles
+    previous, unwrapped = running
     n_frames, n_atoms, _ = positions.shape
-    result = np.zeros((n_frames, 5))
-    sums[:] = 0.0
+    drift, largest, leaps = np.zeros((n_frames, 3)), np.zeros(n_frames), np.zeros(n_frames)
     next_pick = 0
     for f in range(n_frames):
         h = inverses[f]
@@ -64,7 +145,7 @@ def unwrap(  # noqa: ANN201, PLR0915
         h10, h11, h12 = h[1, 0], h[1, 1], h[1, 2]
         h20, h21, h22 = h[2, 0], h[2, 1], h[2, 2]
         ox, oy, oz = origins[f, 0], origins[f, 1], origins[f, 2]
-        ra, rb, rc, largest, leaps = 0.0, 0.0, 0.0, 0.0, 0
+        ra, rb, rc, longest, leaping = 0.0, 0.0, 0.0, 0.0, 0
         for i in range(n_atoms):
             x = positions[f, i, 0] - ox
             y = positions[f, i, 1] - oy
@@ -72,16 +153,16 @@ def unwrap(  # noqa: ANN201, PLR0915
             a = x * h00 + y * h10 + z * h20
             b = x * h01 + y * h11 + z * h21
             c = x * h02 + y * h12 + z * h22
-            da = a - state[i, 0]
-            db = b - state[i, 1]
-            dc = c - state[i, 2]
+            da = a - previous[i, 0]
+            db = b - previous[i, 1]
+            dc = c - previous[i, 2]
             if not trusted:
                 da -= np.rint(da)
                 db -= np.rint(db)
                 dc -= np.rint(dc)
-            state[i, 0] = a
-            state[i, 1] = b
-            state[i, 2] = c
+            previous[i, 0] = a
+            previous[i, 1] = b
+            previous[i, 2] = c
             ua = unwrapped[i, 0] + da
             ub = unwrapped[i, 1] + db
             uc = unwrapped[i, 2] + dc
@@ -93,39 +174,50 @@ def unwrap(  # noqa: ANN201, PLR0915
             rb += w * ub
             rc += w * uc
             step = max(abs(da), abs(db), abs(dc))
-            largest = max(largest, step)
-            leaps += step > leap
-        for i in range(n_atoms):
-            k = species[i]
-            sums[k, 0, f] += unwrapped[i, 0] - ra
-            sums[k, 1, f] += unwrapped[i, 1] - rb
-            sums[k, 2, f] += unwrapped[i, 2] - rc
-        for k in range(mobile.shape[0]):
-            i = mobile[k]
-            tracks[k, 0, offset + f] = unwrapped[i, 0] - ra
-            tracks[k, 1, offset + f] = unwrapped[i, 1] - rb
-            tracks[k, 2, offset + f] = unwrapped[i, 2] - rc
-        if next_pick < picked.shape[0] and picked[next_pick] == f:
-            for i in range(n_atoms):
-                samples[next_pick, i, 0] = unwrapped[i, 0] - ra
-                samples[next_pick, i, 1] = unwrapped[i, 1] - rb
-                samples[next_pick, i, 2] = unwrapped[i, 2] - rc
+            longest = max(longest, step)
+            leaping += step > leap
+        drift[f, 0], drift[f, 1], drift[f, 2] = ra, rb, rc
+        largest[f], leaps[f] = longest, leaping
+        _sum_species(unwrapped, drift[f], species, kept.sums[:, :, f])
+        _pick_atoms(unwrapped, drift[f], mobile, kept.mobile[:, :, f])
+        if next_pick < kept.picked.shape[0] and kept.picked[next_pick] == f:
+            kept.samples[next_pick] = unwrapped - drift[f]
             next_pick += 1
-        result[f, 0], result[f, 1], result[f, 2], result[f, 3], result[f, 4] = ra, rb, rc, largest, leaps
-    return result
+    return Steps(drift, largest, leaps)
 
 
 @compiled()
-def to_cartesian(tracks, cell):  # noqa: ANN001, ANN201
-    """Multiply reduced coordinates (M, 3, T) float32 with ``cell`` (rows are vectors), in place."""
-    for i in range(tracks.shape[0]):
-        for t in range(tracks.shape[2]):
-            a = np.float64(tracks[i, 0, t])
-            b = np.float64(tracks[i, 1, t])
-            c = np.float64(tracks[i, 2, t])
-            tracks[i, 0, t] = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
-            tracks[i, 1, t] = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
-            tracks[i, 2, t] = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+def _sum_species(unwrapped, drift, species, sums):  # noqa: ANN001, ANN202
+    """Sum the displacements relative to the reference over each species: (N, 3), (3,), (N,) into (species, 3)."""
+    sums[:] = 0.0
+    for i in range(unwrapped.shape[0]):
+        k = species[i]
+        sums[k, 0] += unwrapped[i, 0] - drift[0]
+        sums[k, 1] += unwrapped[i, 1] - drift[1]
+        sums[k, 2] += unwrapped[i, 2] - drift[2]
+
+
+@compiled()
+def _pick_atoms(unwrapped, drift, atoms, out):  # noqa: ANN001, ANN202
+    """Copy the displacements of some atoms relative to the reference: (N, 3), (3,), (M,) into (M, 3)."""
+    for k in range(atoms.shape[0]):
+        i = atoms[k]
+        out[k, 0] = unwrapped[i, 0] - drift[0]
+        out[k, 1] = unwrapped[i, 1] - drift[1]
+        out[k, 2] = unwrapped[i, 2] - drift[2]
+
+
+@compiled()
+def to_cartesian(reduced, cell):  # noqa: ANN001, ANN201
+    """Multiply reduced coordinates (M, 3, T) float32 by ``cell`` (rows are vectors), in place."""
+    for i in range(reduced.shape[0]):
+        for t in range(reduced.shape[2]):
+            a = np.float64(reduced[i, 0, t])
+            b = np.float64(reduced[i, 1, t])
+            c = np.float64(reduced[i, 2, t])
+            reduced[i, 0, t] = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+            reduced[i, 1, t] = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+            reduced[i, 2, t] = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
 
 
 @compiled(fastmath=True)
@@ -159,21 +251,21 @@ def add_products(series, squares):  # noqa: ANN001, ANN201
 
 
 @compiled(fastmath=True)
-def moments(tracks, lags, strides):  # noqa: ANN001, ANN201
+def moments(series, lags, strides):  # noqa: ANN001, ANN201
     """Return sums of |dr|^2 and |dr|^4 and the number of windows at each lag, origins ``strides`` apart.
 
-    tracks: (M, 3, T) float32; lags, strides: (K,) int64. Returns (K, 3) float64.
+    series: (M, 3, T) float32; lags, strides: (K,) int64. Returns (K, 3) float64.
     """
     result = np.zeros((lags.shape[0], 3))
-    n_frames = tracks.shape[2]
+    n_frames = series.shape[2]
     for k in range(lags.shape[0]):
         m, step = lags[k], strides[k]
         second, fourth, count = 0.0, 0.0, 0
-        for i in range(tracks.shape[0]):
+        for i in range(series.shape[0]):
             for t in range(0, n_frames - m, step):
-                x = tracks[i, 0, t + m] - tracks[i, 0, t]
-                y = tracks[i, 1, t + m] - tracks[i, 1, t]
-                z = tracks[i, 2, t + m] - tracks[i, 2, t]
+                x = series[i, 0, t + m] - series[i, 0, t]
+                y = series[i, 1, t + m] - series[i, 1, t]
+                z = series[i, 2, t + m] - series[i, 2, t]
                 r2 = x * x + y * y + z * z
                 second += r2
                 fourth += r2 * r2
@@ -183,10 +275,10 @@ def moments(tracks, lags, strides):  # noqa: ANN001, ANN201
 
 
 @compiled(fastmath=True)
-def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
-    """Return MSD (B, K) of windows that begin inside each time block.
+def block_msd(series, lags, edges, strides):  # noqa: ANN001, ANN201
+    """Return the MSD (B, K) of windows that start inside each time block.
 
-    tracks: (M, 3, T) float32; lags: (K,) int64; edges: (B + 1,) int64 frames; strides: (K,) int64,
+    series: (M, 3, T) float32; lags: (K,) int64; edges: (B + 1,) int64 frames; strides: (K,) int64,
     frames between origins.
     """
     n_blocks = edges.shape[0] - 1
@@ -194,11 +286,11 @@ def block_msd(tracks, lags, edges, strides):  # noqa: ANN001, ANN201
     for block in range(n_blocks):
         for k in range(lags.shape[0]):
             total, count = 0.0, 0
-            for i in range(tracks.shape[0]):
+            for i in range(series.shape[0]):
                 for t in range(edges[block], edges[block + 1], strides[k]):
-                    x = tracks[i, 0, t + lags[k]] - tracks[i, 0, t]
-                    y = tracks[i, 1, t + lags[k]] - tracks[i, 1, t]
-                    z = tracks[i, 2, t + lags[k]] - tracks[i, 2, t]
+                    x = series[i, 0, t + lags[k]] - series[i, 0, t]
+                    y = series[i, 1, t + lags[k]] - series[i, 1, t]
+                    z = series[i, 2, t + lags[k]] - series[i, 2, t]
                     total += x * x + y * y + z * z
                     count += 1
             result[block, k] = total / max(count, 1)
@@ -238,91 +330,3 @@ def overlap_sums(lags, counts):  # noqa: ANN001, ANN201
             for a in range(4):
                 result[a, j, i] = result[a, i, j]
     return result
-
-
-@compiled()
-def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
-    """Parse one decimal number; return (value, new position). A malformed field gives NaN."""
-    negative = False
-    if position < end and (buffer[position] == 45 or buffer[position] == 43):
-        negative = buffer[position] == 45
-        position += 1
-    mantissa, scale, digits = 0, 0, 0
-    seen_point = False
-    while position < end:
-        c = buffer[position]
-        if 48 <= c <= 57:
-            if digits < 18:
-                mantissa = mantissa * 10 + (c - 48)
-                if mantissa > 0:
-                    digits += 1
-                if seen_point:
-                    scale -= 1
-            elif not seen_point:
-                scale += 1
-        elif c == 46 and not seen_point:
-            seen_point = True
-        else:
-            break
-        position += 1
-    if position < end and (buffer[position] == 101 or buffer[position] == 69):
-        position += 1
-        exponent_negative = False
-        if position < end and (buffer[position] == 45 or buffer[position] == 43):
-            exponent_negative = buffer[position] == 45
-            position += 1
-        exponent = 0
-        while position < end and 48 <= buffer[position] <= 57:
-            exponent = exponent * 10 + (buffer[position] - 48)
-            position += 1
-        scale += -exponent if exponent_negative else exponent
-    value = float(mantissa)
-    if scale < 0:
-        value = value / 10.0 ** (-scale) if scale < -22 else value / POWERS[-scale]
-    elif scale > 0:
-        value = value * 10.0**scale
-    if position < end and buffer[position] > 32:
-        return np.nan, position
-    return (-value if negative else value), position
-
-
-POWERS = np.array([10.0**k for k in range(23)])
-
-
-@compiled()
-def parse_atoms(buffer, start, end, n_atoms, roles, output):  # noqa: ANN001, ANN201
-    """Parse the atom lines of one LAMMPS frame.
-
-    Parameters
-    ----------
-    buffer : (n,) uint8
-    start, end : int, part of the buffer to read
-    n_atoms : int
-    roles : (columns,) int64, index into ``output`` for each column or -1 to skip it
-    output : (n_atoms, values) float64, written in file order
-
-    Returns
-    -------
-    int
-        Position behind the last line; -1 when the buffer ends before; -2 for a line with too few columns.
-    """
-    position = start
-    for i in range(n_atoms):
-        for column in range(roles.shape[0]):
-            while position < end and (buffer[position] == 32 or buffer[position] == 9):
-                position += 1
-            if position >= end:
-                return -1
-            if buffer[position] == 10 or buffer[position] == 13:
-                return -2
-            if roles[column] >= 0:
-                value, position = _number(buffer, position, end)
-                output[i, roles[column]] = value
-            while position < end and buffer[position] > 32:
-                position += 1
-        while position < end and buffer[position] != 10:
-            position += 1
-        if position >= end:
-            return -1
-        position += 1
-    return position

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dpa_sse.ops.conductivity.correlation import steps_of_means
-from dpa_sse.ops.conductivity.tracks import Tracks
+from dpa_sse.ops.conductivity.displacements import Displacements
 
 _WINDOWS = 60_000
 _PAIRS = 400_000  # per lag time
@@ -15,8 +15,8 @@ _SPAN_PS = 0.5
 _MAPS = ((0, 1), (0, 2), (1, 2))
 
 
-@dataclass
-class Motion:
+@dataclass(frozen=True)
+class IonMotion:
     """Distributions of one mobile species in one run.
 
     Attributes
@@ -37,7 +37,7 @@ class Motion:
         "xy", "xz", "yz" -> (G, G) probability of finding a mobile ion, projected along the third cell vector, in
         reduced coordinates; mean one.
     jumps_A : numpy.ndarray
-        (J, 3) jump vectors, see :func:`jump_vectors`.
+        (J, 3) jump vectors, A, see :func:`jump_vectors`.
     """
 
     times_ps: np.ndarray
@@ -56,34 +56,34 @@ def non_gaussian(second: np.ndarray, fourth: np.ndarray) -> np.ndarray:
     return 3 * fourth / (5 * np.maximum(second, 1e-30) ** 2) - 1
 
 
-def describe(tracks: Tracks, species: str, hop_A: float, n_times: int = 16) -> Motion:
+def ion_motion(displacements: Displacements, species: str, hop_A: float, n_times: int = 16) -> IonMotion:
     """Return the distributions of one mobile species.
 
     Parameters
     ----------
-    tracks : Tracks
+    displacements : Displacements
     species : str
     hop_A : float
         Distance between sites.
     n_times : int
         Number of lag times, log-spaced from one frame to a quarter of the run.
     """
-    series = tracks.of(species)
-    last = max(2, tracks.n_frames // 4)
+    series = displacements.of(species)
+    last = max(2, displacements.n_frames // 4)
     lags = np.unique(np.rint(np.geomspace(1, last, n_times)).astype(np.int64))
     edges = np.arange(0.0, 4.0 * hop_A + 1e-9, 0.1)
     net = net_displacements(series)
-    radii, distinct = distinct_part(tracks, species, lags)
-    return Motion(
-        times_ps=lags * tracks.dt_ps,
+    radii, distinct = distinct_part(displacements, species, lags)
+    return IonMotion(
+        times_ps=lags * displacements.dt_ps,
         radii_A=0.5 * (edges[1:] + edges[:-1]),
         self_part=self_part(series, lags, edges),
         distinct_radii_A=radii,
         distinct_part=distinct,
         net_A=net,
         moved_fraction=float((net > hop_A).mean()),
-        maps=density_maps(tracks, species),
-        jumps_A=jump_vectors(series, tracks.dt_ps, hop_A),
+        maps=density_maps(displacements, species),
+        jumps_A=jump_vectors(series, displacements.dt_ps, hop_A),
     )
 
 
@@ -97,9 +97,9 @@ def net_displacements(series: np.ndarray) -> np.ndarray:
 def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
     """Return the displacements by more than half a hop between the means over successive spans of time, (J, 3), A.
 
-    A span is half a picosecond, which averages vibrations out (a period is some 0.1 ps), or three frames where they
-    are written more rarely. A jump that falls inside a span is split over the two differences beside it, and the larger
-    one counts.
+    A span is half a picosecond, which averages vibrations out (a period is about 0.1 ps), or three frames if they are
+    further apart. A jump that falls inside a span is split over the two adjacent differences, and the larger one
+    counts.
 
     Parameters
     ----------
@@ -120,8 +120,8 @@ def jump_vectors(series: np.ndarray, dt_ps: float, hop_A: float) -> np.ndarray:
 def rose(jumps_A: np.ndarray, axes: tuple[int, int], bins: int = 36) -> tuple[np.ndarray, np.ndarray]:
     """Return directions (radians, centres of the bins) and the share of the jumps in a plane of Cartesian axes.
 
-    Each jump counts by the part of its squared length that lies in the plane. Bins are centred on the axes, along which
-    jumps often go.
+    Each jump counts with the fraction of its squared length in the plane. Bins are centred on the axes, which jumps
+    often follow.
     """
     edges = np.linspace(-np.pi, np.pi, bins + 1) - np.pi / bins
     x, y = jumps_A[:, axes[0]], jumps_A[:, axes[1]]
@@ -132,7 +132,7 @@ def rose(jumps_A: np.ndarray, axes: tuple[int, int], bins: int = 36) -> tuple[np
 
 
 def self_part(series: np.ndarray, lags: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return 4 pi r^2 G_s(r, t) in 1/A, (K, bins); what lies beyond the last edge is left out of the histogram only."""
+    """Return 4 pi r^2 G_s(r, t) in 1/A, (K, bins), normalised over all distances, also those beyond the last edge."""
     result = []
     for lag in lags:
         stride = max(1, (series.shape[2] - lag) * series.shape[0] // _WINDOWS)
@@ -144,41 +144,41 @@ def self_part(series: np.ndarray, lags: np.ndarray, edges: np.ndarray) -> np.nda
     return np.array(result)
 
 
-def distinct_part(tracks: Tracks, species: str, lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_part(displacements: Displacements, species: str, lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return radii (A) and G_d(r, t) / density for pairs of different ions, from some origins, (K, bins)."""
-    symbols = np.array(tracks.symbols)
+    symbols = np.array(displacements.symbols)
     ions = np.flatnonzero(symbols == species)
-    series = tracks.of(species)
-    widths = tracks.volume_A3 / np.linalg.norm(
-        np.cross(np.roll(tracks.cell, -1, axis=0), np.roll(tracks.cell, -2, axis=0)), axis=1
+    series = displacements.of(species)
+    widths = displacements.volume_A3 / np.linalg.norm(
+        np.cross(np.roll(displacements.cell, -1, axis=0), np.roll(displacements.cell, -2, axis=0)), axis=1
     )
     edges = np.arange(0.0, min(10.0, 0.5 * widths.min()), 0.25)
     if len(ions) < 2 or len(edges) < 2:
         return np.array([]), np.zeros((len(lags), 0))
-    start = tracks.first[ions] @ tracks.cell
-    inverse = np.linalg.inv(tracks.cell)
+    start = displacements.first[ions] @ displacements.cell
+    inverse = np.linalg.inv(displacements.cell)
     origins = int(np.clip(_PAIRS // len(ions) ** 2, 1, 50))
     shells = 4 / 3 * np.pi * np.diff(edges**3)
-    ideal = shells * (len(ions) - 1) / tracks.volume_A3
+    ideal = shells * (len(ions) - 1) / displacements.volume_A3
     result = []
     for lag in lags:
         histogram = np.zeros(len(edges) - 1)
-        frames = np.linspace(0, tracks.n_frames - 1 - lag, origins).astype(int)
+        frames = np.linspace(0, displacements.n_frames - 1 - lag, origins).astype(int)
         for frame in frames:
             here, there = start + series[:, :, frame], start + series[:, :, frame + lag]
             delta = (there[None] - here[:, None]) @ inverse
             delta -= np.rint(delta)
-            distances = np.sqrt(((delta @ tracks.cell) ** 2).sum(axis=2))
+            distances = np.sqrt(((delta @ displacements.cell) ** 2).sum(axis=2))
             np.fill_diagonal(distances, np.inf)
             histogram += np.histogram(distances, edges)[0]
         result.append(histogram / (len(frames) * len(ions) * ideal))
     return 0.5 * (edges[1:] + edges[:-1]), np.array(result)
 
 
-def density_maps(tracks: Tracks, species: str, bins: int = 60) -> dict[str, np.ndarray]:
+def density_maps(displacements: Displacements, species: str, bins: int = 60) -> dict[str, np.ndarray]:
     """Return projected densities of the mobile ions in reduced coordinates, mean one, from the sampled frames."""
-    ions = np.flatnonzero(np.array(tracks.symbols) == species)
-    reduced = (tracks.first[ions] + tracks.samples[:, ions]).reshape(-1, 3) % 1.0
+    ions = np.flatnonzero(np.array(displacements.symbols) == species)
+    reduced = (displacements.first[ions] + displacements.samples[:, ions]).reshape(-1, 3) % 1.0
     maps = {}
     for i, j in _MAPS:
         counts, _, _ = np.histogram2d(reduced[:, i], reduced[:, j], bins=bins, range=((0, 1), (0, 1)))

@@ -5,10 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import TaskOP
+
+ROOM_TEMPERATURE_K = 300.0
+
+
+class ConductivityTaskSettings(TaskSettings):
+    """What the step needs of the project."""
+
+    conductivity: ConductivitySettings
+    min_success_ratio: float = Field(ge=0, le=1, description="Fraction of the MD runs that must have succeeded.")
 
 
 class Conductivity(TaskOP):
@@ -17,13 +29,16 @@ class Conductivity(TaskOP):
     resource_class = "analysis"
     artifacts = ("trajectories*",)
     returns: ClassVar[dict[str, type]] = {"sigma_300K_mS_cm": float}
+    settings_class = ConductivityTaskSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: ConductivityTaskSettings, **inputs: Any) -> dict[str, float | None]:
         """Write ``conductivity.json``, tables and figures."""
-        from dpa_sse.ops.conductivity.analyse import analyse_folder
+        from dpa_sse.ops.conductivity.analyse import analyse
+        from dpa_sse.ops.conductivity.output import write_analysis
 
         runs = results(inputs["trajectories"])
-        require_success(runs, settings["min_success_ratio"], "production MD", usable=False)
-        sources = runs or inputs["trajectories"]
-        found = analyse_folder(sources, ConductivitySettings(**settings["conductivity"]), out)
-        return {"sigma_300K_mS_cm": found["arrhenius"].get("sigma_300K_mS_cm")}
+        require_success(runs, settings.min_success_ratio, "production MD", usable=False)
+        analysis = analyse(runs or inputs["trajectories"], settings.conductivity)
+        write_analysis(analysis, settings.conductivity, out)
+        line = analysis.result.arrhenius.at(ROOM_TEMPERATURE_K)
+        return {"sigma_300K_mS_cm": line.sigma_mS_cm if line else None}

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from dpa_sse.ops.core.settings import Settings
+from dpa_sse.ops.core.settings import Settings, unique
 
 
 class ConductivitySettings(Settings):
-    """What moves, what it carries, and where the Arrhenius line is read off."""
+    """Mobile species, their charges, and the temperatures to extrapolate to."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -32,14 +32,12 @@ class ConductivitySettings(Settings):
     @field_validator("mobile")
     @classmethod
     def _each_once(cls, names: list[str]) -> list[str]:
-        """Refuse a species that is named twice: its current would be counted twice."""
-        if len(set(names)) < len(names):
-            raise ValueError("a species is named twice")
-        return names
+        """Refuse duplicates: the current of a species would be counted twice."""
+        return unique(names)
 
 
 class SourceOptions(Settings):
-    """What a trajectory file does not say by itself; the pipeline's own MD folders need none of it."""
+    """What a trajectory file may not contain; MD folders of the pipeline need none of it."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 

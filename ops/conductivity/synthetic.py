@@ -1,8 +1,8 @@
 """Synthetic trajectories with a known diffusion coefficient, to calibrate the error bars.
 
 Ions vibrate (white noise), rattle in their cage (Ornstein-Uhlenbeck process) and hop by vectors of fixed length and
-random direction at Poisson times; a part of the hops is shared by groups of ions, which changes the collective
-diffusion only.
+random direction at Poisson times; some of the hops are shared by groups of ions, which changes only the collective
+diffusion.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class HopModel:
     D_A2_ps : float
         Tracer diffusion coefficient, A^2/ps (1e-4 cm^2/s each).
     shared, group : float, int
-        Fraction of the hops of an ion that it makes together with ``group - 1`` others, all by the same vector.
+        Fraction of the hops that an ion makes together with ``group - 1`` others, all by the same vector.
     back_jumps : bool
-        Hops lead to and fro between two sites, so that D is zero whatever ``D_A2_ps`` says about the hop rate.
+        Hops lead back and forth between two sites: D is zero, and ``D_A2_ps`` only sets the hop rate.
     cage_sites : bool
         Hops lead to a random neighbour among the twelve corners of an icosahedron with edge ``hop_A``, as Li does
         within the cages of an argyrodite: D is zero, the MSD goes to 1.8 hop_A^2.
@@ -84,7 +84,7 @@ def _directions(rng: np.random.Generator, count: int) -> np.ndarray:
 def _add_hops(
     jumps: np.ndarray, rng: np.random.Generator, single: np.ndarray | None, events_per_ps: float, model: HopModel
 ) -> None:
-    """Add Poisson hops: of single ions, or of random groups when ``single`` is None."""
+    """Add Poisson hops: of single ions, or of random groups if ``single`` is None."""
     n, _, frames = jumps.shape
     count = rng.poisson(events_per_ps * (frames - 1) * model.dt_ps)
     when = rng.integers(1, frames, count)
@@ -114,10 +114,10 @@ def _icosahedron(jumps: np.ndarray, rng: np.random.Generator, model: HopModel) -
     neighbours = np.argsort(np.linalg.norm(corners[:, None] - corners[None], axis=2), axis=1)[:, 1:6]
     positions = np.empty(jumps.shape)
     for ion, events in enumerate((jumps != 0).any(axis=1)):
-        site, begin = int(rng.integers(12)), 0
+        site, start = int(rng.integers(12)), 0
         for frame in [*np.flatnonzero(events), jumps.shape[2]]:
-            positions[ion, :, begin:frame] = corners[site][:, None]
-            site, begin = int(rng.choice(neighbours[site])), int(frame)
+            positions[ion, :, start:frame] = corners[site][:, None]
+            site, start = int(rng.choice(neighbours[site])), int(frame)
     return positions
 
 

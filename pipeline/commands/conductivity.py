@@ -1,4 +1,4 @@
-"""``dpa-sse conductivity``: the analysis alone, for anybody's trajectories."""
+"""``dpa-sse conductivity``: the analysis on its own, for any trajectories."""
 
 from __future__ import annotations
 
@@ -17,35 +17,54 @@ def conductivity(
         list[Path],
         typer.Argument(help="Trajectories, MD or run folders, or a CSV table of D.", show_default=False),
     ],
-    temperature: Annotated[float | None, typer.Option("--temperature-K", help="If no name says it.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature-K", help="MD temperature (default: from the file or folder name).")
+    ] = None,
     mobile: Annotated[str, typer.Option(help="Mobile species, e.g. Li or Li,Na.")] = "Li",
-    charge: Annotated[
-        list[str] | None, typer.Option(metavar="SPECIES=CHARGE", help="Charge in e; the formal one if not given.")
+    charges: Annotated[
+        list[str] | None,
+        typer.Option("--charge", metavar="SPECIES=CHARGE", help="Charge in e (default: the formal charge)."),
     ] = None,
     timestep: Annotated[float | None, typer.Option("--timestep-fs", help="MD time step.")] = None,
-    frame_every: Annotated[int | None, typer.Option(help="MD steps between frames, if the file does not say.")] = None,
-    elements: Annotated[str | None, typer.Option(help="Elements of atom types 1, 2, ...: Li,P,S.")] = None,
+    frame_every: Annotated[
+        int | None, typer.Option(help="MD steps between frames, for files without step numbers.")
+    ] = None,
+    elements: Annotated[str | None, typer.Option(help="Elements of atom types 1, 2, ..., e.g. Li,P,S.")] = None,
     cell: Annotated[str | None, typer.Option(help="a,b,c,alpha,beta,gamma for files without a cell.")] = None,
-    topology: Annotated[str | None, typer.Option(help="Structure file with the elements of a DCD or XTC.")] = None,
+    topology: Annotated[
+        str | None, typer.Option(help="Structure file with the elements of a DCD or XTC trajectory.")
+    ] = None,
     system: Annotated[str | None, typer.Option(help="Name of the system.")] = None,
-    hop: Annotated[float, typer.Option("--hop-A", help="Distance between sites of the mobile ion.")] = 3.0,
-    at: Annotated[str, typer.Option("--at-K", help="Temperatures to extrapolate to.")] = "300",
-    skip: Annotated[float, typer.Option("--skip-ps", help="Left out at the beginning of each run.")] = 0.0,
-    start: Annotated[float | None, typer.Option("--start-ps", help="Start of the fit; found if not given.")] = None,
-    reference: Annotated[str, typer.Option(help="framework, barycentre or laboratory.")] = "framework",
-    exponent: Annotated[float, typer.Option(help="m in sigma = sigma0 T^m exp(-Ea/kT).")] = -1.0,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("conductivity"),
-    compare: Annotated[Path | None, typer.Option(help="CSV of measured values to draw beside.")] = None,
-    figures: Annotated[bool, typer.Option(help="Write figures.")] = True,
+    hop_distance: Annotated[
+        float, typer.Option("--hop-distance-A", help="Distance between neighbouring sites of the mobile ion.")
+    ] = 3.0,
+    extrapolate_to: Annotated[
+        str, typer.Option("--extrapolate-to-K", help="Temperatures to extrapolate to, e.g. 300,350.")
+    ] = "300",
+    skip: Annotated[float, typer.Option("--skip-ps", help="Time to leave out at the start of each run.")] = 0.0,
+    start: Annotated[
+        float | None, typer.Option("--start-ps", help="Start of the diffusive regime (default: found automatically).")
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="Reference of displacements: framework, barycentre or laboratory.")
+    ] = "framework",
+    arrhenius_exponent: Annotated[float, typer.Option(help="m in sigma = sigma0 T^m exp(-Ea/kT).")] = -1.0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("conductivity"),
+    compare: Annotated[
+        Path | None, typer.Option(help="CSV table of measured values to draw next to the results.")
+    ] = None,
+    figures: Annotated[bool, typer.Option(help="Draw figures.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print conductivity.json.")] = False,
 ) -> None:
-    """Analyse trajectories: diffusion, ionic conductivity, Arrhenius line, with error bars.
+    """Analyse trajectories: diffusion, ionic conductivity and Arrhenius line, with error bars.
 
-    Exit code 0: there are numbers; 3: nothing is diffusive; 2: bad input.
+    Exit code 0: at least one temperature is diffusive; 3: none is; 2: bad input.
     """
-    from dpa_sse.ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
+    from dpa_sse.ops.conductivity.analyse import analyse
+    from dpa_sse.ops.conductivity.output import write_analysis
+    from dpa_sse.ops.conductivity.readers.points_table import read_measured
     from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
-    from dpa_sse.ops.core.files import read_json
+    from dpa_sse.ops.conductivity.terminal import result_lines
 
     species = _words(mobile)
     options = _checked(
@@ -53,25 +72,26 @@ def conductivity(
         elements=_words(elements) or None, topology=topology, cell=_numbers(cell, "--cell", 6) if cell else None,
     )
     settings = _checked(
-        ConductivitySettings, mobile=species, charges=_charges(charge or [], species), hop_distance_A=hop,
-        skip_ps=skip, start_ps=start, extrapolate_to_K=_numbers(at, "--at-K"), reference=reference,
-        arrhenius_exponent=exponent, figures=figures,
+        ConductivitySettings, mobile=species, charges=_charges(charges or [], species), hop_distance_A=hop_distance,
+        skip_ps=skip, start_ps=start, extrapolate_to_K=_numbers(extrapolate_to, "--extrapolate-to-K"),
+        reference=reference, arrhenius_exponent=arrhenius_exponent, figures=figures,
     )
     progress = None if as_json else lambda line: typer.echo(line, err=True)
     paths = [path for source in sources for path in production_runs(source)]
-    result = analyse_folder(paths, settings, out, options, progress, compare)
+    measured = read_measured(compare) if compare else []
+    out.mkdir(parents=True, exist_ok=True)  # fail before the analysis, not after it
+    analysis = analyse(paths, settings, options, progress)
+    write_analysis(analysis, settings, out, measured)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(read_json(out / "conductivity.json"), indent=1))
+        typer.echo((out / analysis.result.FILE).read_text(encoding="utf-8").rstrip())
     else:
-        typer.echo("\n".join([*plain_verdict(result), f"results: {out}"]))
-    only_bad = result["runs"] and all(run.get("bad_input") for run in result["runs"])
-    raise typer.Exit(DIFFUSIVE if is_diffusive(result) else BAD_INPUT if only_bad else REFUSED)
+        typer.echo("\n".join([*result_lines(analysis.result), f"results: {out}"]))
+    refused = BAD_INPUT if analysis.result.unreadable else REFUSED
+    raise typer.Exit(DIFFUSIVE if analysis.result.has_values else refused)
 
 
 def production_runs(path: Path) -> list[Path]:
-    """Return the production MD folders of a run of the pipeline; any other path as it is."""
+    """Return the production MD folders of a pipeline run; any other path unchanged."""
     from dpa_sse.ops.core.errors import InputError
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
 
@@ -83,12 +103,12 @@ def production_runs(path: Path) -> list[Path]:
     }
     found = [folder for task, folder in sorted(ended.items()) if re.fullmatch(r"md-\d+", task) and folder.is_dir()]
     if not found:
-        raise InputError(f"{path}: no production MD has ended in this run; see `dpa-sse status {path}`")
+        raise InputError(f"{path}: no production MD has finished in this run; see `dpa-sse status {path}`")
     return found
 
 
 def _checked(model: type[Model], **values: object) -> Model:
-    """Build a settings object; a refused value becomes an ``InputError`` in plain words."""
+    """Build a settings object; an invalid value becomes an ``InputError`` that names the option."""
     from pydantic import ValidationError
 
     from dpa_sse.ops.core.errors import InputError
@@ -103,18 +123,10 @@ def _checked(model: type[Model], **values: object) -> Model:
         raise InputError("; ".join(problems)) from error
 
 
-_OPTIONS = {
-    "temperature_K": "--temperature-K", "timestep_fs": "--timestep-fs", "hop_distance_A": "--hop-A",
-    "extrapolate_to_K": "--at-K", "skip_ps": "--skip-ps", "start_ps": "--start-ps", "arrhenius_exponent": "--exponent",
-    "charges": "--charge",
-}
-"""Options whose name is not that of the setting."""
-
-
 def _option(place: tuple[int | str, ...]) -> str:
-    """Return the option that a person gave for a setting."""
+    """Return the option that sets a setting: its name with dashes; charges are given one by one."""
     name = str(place[0]) if place else ""
-    return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+    return "--charge" if name == "charges" else f"--{name.replace('_', '-')}"
 
 
 def _shown(value: object) -> str:
@@ -133,7 +145,7 @@ def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
     except ValueError as error:
         raise InputError(f"{option} {text}: not a list of numbers") from error
     if count is not None and len(values) != count:
-        raise InputError(f"{option} {text}: {count} numbers are needed")
+        raise InputError(f"{option} {text}: expected {count} numbers")
     return values
 
 
@@ -141,7 +153,7 @@ def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
     """Return the charges of ``Li=1`` options; a mobile species without one must have a formal charge."""
     from ase.data import atomic_numbers
 
-    from dpa_sse.ops.conductivity.run import FORMAL
+    from dpa_sse.ops.conductivity.nernst_einstein import FORMAL_CHARGES
     from dpa_sse.ops.core.errors import InputError
 
     charges: dict[str, float] = {}
@@ -152,10 +164,10 @@ def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise InputError(f"--charge {pair}: write SPECIES=CHARGE, e.g. --charge Li=1") from error
         if name not in species and name not in atomic_numbers:
-            raise InputError(f"--charge {pair}: {name} is no element")
+            raise InputError(f"--charge {pair}: '{name}' is not an element")
         if name in species and charges[name] == 0:
             raise InputError(f"--charge {pair}: a mobile ion without charge carries no current")
-    unknown = [name for name in species if name not in charges and name not in FORMAL]
+    unknown = [name for name in species if name not in charges and name not in FORMAL_CHARGES]
     if unknown:
-        raise InputError(f"--charge: the charge of {unknown[0]} is not known; give it, e.g. --charge {unknown[0]}=2")
+        raise InputError(f"--charge: the charge of {unknown[0]} is unknown; give it, e.g. --charge {unknown[0]}=2")
     return charges

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES, determined
+from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES
 from dpa_sse.ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
 from dpa_sse.ops.results.evaluation import Evaluation
-from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.summary import overall_status
@@ -206,16 +206,16 @@ def _transport(data: ReportData, points: Sequence[Point], found: Assessment) -> 
 
 
 def _extrapolation(data: ReportData, points: Sequence[Point], found: Assessment) -> None:
-    lines = [part for part in arrhenius_parts(data, points) if number(part[1].get("Ea_eV")) is not None]
+    lines = [part for part in arrhenius_parts(data, points) if part[1].Ea_eV is not None]
     n = min((len({p.temperature_K for p in own if p.D_cm2_s is not None}) for _, _, own in lines), default=0)
     if not lines:
         found.unsure.append("No activation energy and nothing at 300 K: fewer than two temperatures gave a value.")
-    for _, part, _ in (line for line in lines if not determined(line[1])):
+    for _, part, _ in (line for line in lines if not line[1].determined):
         found.unsure.append(
-            f"The activation energy is not determined (95 %: {interval(part.get('Ea_ci95_eV'), 2)} eV): the "
+            f"The activation energy is not determined (95 %: {interval(part.Ea_ci95_eV, 2)} eV): the "
             "temperatures are too close together for their error bars. Do not read values off the line."
         )
-    if n < MIN_TEMPERATURES and any(determined(part) for _, part, _ in lines):
+    if n < MIN_TEMPERATURES and any(part.determined for _, part, _ in lines):
         found.unsure.append(
             f"The activation energy and the values at room temperature are based on {n} temperatures "
             f"({MIN_TEMPERATURES} or more are recommended): treat them as a rough guide."
@@ -277,12 +277,11 @@ def _transport_figures(data: ReportData) -> list[KeyFigure]:
         found.append(KeyFigure("none", "", "conductivity", "inconclusive at every temperature"))
     parts = arrhenius_parts(data, points)
     for system, part, _ in parts[:2]:
-        if number(part.get("Ea_eV")) is not None:
+        if part.Ea_eV is not None:
             of = f", {clip(system, 30)}" if len(parts) > 1 else ""
-            ends = part.get("Ea_ci95_eV")
-            note = f"95 %: {interval(ends)}"
-            if not determined(part):
+            note = f"95 %: {interval(part.Ea_ci95_eV)}"
+            if not part.determined:
                 found.append(KeyFigure("undetermined", "", f"activation energy{of}", f"{note} eV"))
                 continue
-            found.append(KeyFigure(measured(part["Ea_eV"], ends), "eV", f"activation energy{of}", note))
+            found.append(KeyFigure(measured(part.Ea_eV, part.Ea_ci95_eV), "eV", f"activation energy{of}", note))
     return found

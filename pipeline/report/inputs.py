@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
 from dpa_sse.ops.results.base import Result
+from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
 from dpa_sse.ops.results.learning import IterationReport, LearningState
@@ -118,7 +119,7 @@ class ReportData:
     teacher_filter: TeacherFilter | None = None
     parity: ParityExcerpt | None = None
     md: list[MdRun] = field(default_factory=list)
-    conductivity: dict[str, Any] = field(default_factory=dict)
+    conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Inputs that were given but could not be read."""
@@ -192,7 +193,7 @@ def _parity_tables(folder: Path, reader: _Reader) -> dict[str, ParityTable]:
 
 
 def _load_conductivity(folder: Path, data: ReportData, reader: _Reader) -> None:
-    data.conductivity = reader.mapping(folder / "conductivity.json")
+    data.conductivity = reader.result(ConductivityResult, folder)
     data.msd = {path.stem: reader.table(path) for path in sorted(folder.glob("msd_*.csv"))}
 
 

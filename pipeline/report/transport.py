@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.conductivity.arrhenius import determined
+from dpa_sse.ops.conductivity.arrhenius import ArrheniusFit, ArrheniusPoint, fit_arrhenius
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.results.conductivity import (
+    ArrheniusResult,
+    ConductivityResult,
+    Extrapolation,
+    Interval,
+    PooledTransport,
+    RunTransport,
+)
 from dpa_sse.pipeline.report.figures import slug
-from dpa_sse.pipeline.report.inputs import ReportData, Table, number, pair
+from dpa_sse.pipeline.report.inputs import ReportData, Table
 from dpa_sse.pipeline.report.page import clip, interval, kelvin, show
 
 Z95 = 1.959964
@@ -21,38 +28,113 @@ Z95 = 1.959964
 
 @dataclass(frozen=True)
 class Point:
-    """What is known of the transport at one temperature (replicas combined where the analysis combined them).
+    """One temperature, or one run, as the page shows it.
 
-    Numbers are None unless the verdict is ``diffusive``: a refused run has at most an upper limit.
+    A refused run has no value, at most an upper limit of D, even if the file holds one.
+
+    Attributes
+    ----------
+    numbers : RunTransport or PooledTransport
+        The entry of ``conductivity.json``.
     """
 
-    label: str
     title: str
-    system: str
-    sources: tuple[str, ...]
-    temperature_K: float | None
-    replicas: int
-    verdict: str
-    reasons: tuple[str, ...]
-    length_ps: float | None
-    D_cm2_s: float | None
-    D_ci95_cm2_s: tuple[float, float] | None
-    D_upper95_cm2_s: float | None
-    sigma_mS_cm: float | None
-    sigma_ci95_mS_cm: tuple[float, float] | None
-    sigma_upper95_mS_cm: float | None
-    collective_mS_cm: float | None
-    collective_ci95_mS_cm: tuple[float, float] | None
-    haven: float | None
-    haven_ci95: tuple[float, float] | None
-    n_hops: float | None
-    start_ps: float | None
-    window_ps: tuple[float, float] | None
+    numbers: RunTransport | PooledTransport
+
+    @property
+    def label(self) -> str:
+        """Name for files."""
+        return slug(self.title)
+
+    @property
+    def system(self) -> str:
+        """Name of the system."""
+        return self.numbers.system
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Runs behind the numbers."""
+        return (self.numbers.source,) if isinstance(self.numbers, RunTransport) else self.numbers.sources
+
+    @property
+    def replicas(self) -> int:
+        """Number of runs behind the numbers, at least one."""
+        return (0 if isinstance(self.numbers, RunTransport) else self.numbers.n_runs) or max(1, len(self.sources))
+
+    @property
+    def temperature_K(self) -> float | None:  # noqa: N802
+        """Temperature; None for a run that left none."""
+        return self.numbers.temperature_K
+
+    @property
+    def verdict(self) -> str:
+        """Verdict of the analysis."""
+        return self.numbers.verdict
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Reasons of the verdict, and warnings."""
+        return self.numbers.reasons
+
+    @property
+    def n_hops(self) -> float | None:
+        """Number of hops in all runs."""
+        return self.numbers.n_hops
 
     @property
     def conclusive(self) -> bool:
-        """True when the analysis calls the run diffusive."""
-        return self.verdict == "diffusive"
+        """True if the analysis calls the run diffusive."""
+        return self.numbers.diffusive
+
+    @property
+    def D_cm2_s(self) -> float | None:  # noqa: N802
+        """Diffusion coefficient."""
+        return self.numbers.D_cm2_s if self.conclusive else None
+
+    @property
+    def D_ci95_cm2_s(self) -> Interval:  # noqa: N802
+        """Its 95 % interval."""
+        return self.numbers.D_ci95_cm2_s if self.conclusive else None
+
+    @property
+    def D_upper95_cm2_s(self) -> float | None:  # noqa: N802
+        """Upper limit of D, where it means something."""
+        return self.numbers.D_upper95_cm2_s if self.numbers.limited else None
+
+    @property
+    def sigma_mS_cm(self) -> float | None:  # noqa: N802
+        """Nernst-Einstein conductivity."""
+        return self.numbers.sigma_NE_mS_cm if self.conclusive else None
+
+    @property
+    def sigma_ci95_mS_cm(self) -> Interval:  # noqa: N802
+        """Its 95 % interval."""
+        return self.numbers.sigma_NE_ci95_mS_cm if self.conclusive else None
+
+    @property
+    def collective_mS_cm(self) -> float | None:  # noqa: N802
+        """Collective conductivity."""
+        return self.numbers.sigma_collective_mS_cm if self.conclusive else None
+
+    @property
+    def collective_ci95_mS_cm(self) -> Interval:  # noqa: N802
+        """Its 95 % interval."""
+        return self.numbers.sigma_collective_ci95_mS_cm if self.conclusive else None
+
+    @property
+    def haven(self) -> float | None:
+        """Haven ratio."""
+        return self.numbers.haven_ratio if self.conclusive else None
+
+    @property
+    def haven_ci95(self) -> Interval:
+        """Its 95 % interval."""
+        return self.numbers.haven_ci95 if self.conclusive else None
+
+    @property
+    def window_ps(self) -> Interval:
+        """Lag times of the fit."""
+        return self.numbers.fit_window_ps
 
     @property
     def verdict_word(self) -> str:
@@ -67,8 +149,8 @@ class Point:
             return text + (f" Note: {'; '.join(self.reasons)}." if self.reasons else "")
         limit = f" Upper limit of D: {show(self.D_upper95_cm2_s, 2)} cm²/s." if self.D_upper95_cm2_s is not None else ""
         why = f" Reason: {self.reasons[0]}." if self.reasons else ""
-        why += f" Also seen: {'; '.join(self.reasons[1:])}." if self.reasons[1:] else ""
-        return f"No value is stated.{why}{limit}"
+        why += f" Also noted: {'; '.join(self.reasons[1:])}." if self.reasons[1:] else ""
+        return f"No value is reported.{why}{limit}"
 
 
 @dataclass(frozen=True)
@@ -85,78 +167,34 @@ class ArrheniusLine:
 
 
 def transport_points(data: ReportData) -> list[Point]:
-    """Return one point per temperature and system, coldest first; separate runs where nothing combined them."""
-    found = data.conductivity
-    combined = [entry for entry in found.get("temperatures") or [] if isinstance(entry, dict)]
-    runs = [entry for entry in found.get("runs") or [] if isinstance(entry, dict)]
-    points = [_point(entry, runs) for entry in (combined or runs)]
-    return sorted(points, key=lambda p: (p.temperature_K or math.inf, p.label))
+    """Return one point per temperature and system, coldest first; single runs if the analysis pooled none."""
+    if data.conductivity is None:
+        return []
+    if not data.conductivity.temperatures:
+        return _sorted([_point(run, data.conductivity) for run in data.conductivity.runs])
+    return _sorted([_point(entry, data.conductivity) for entry in data.conductivity.temperatures])
 
 
 def run_points(data: ReportData) -> list[Point]:
     """Return one point per trajectory, coldest first."""
-    runs = [entry for entry in data.conductivity.get("runs") or [] if isinstance(entry, dict)]
-    points = [_point(entry, runs, by_source=True) for entry in runs]
+    found = data.conductivity
+    return [] if found is None else _sorted([_numbered(_point(run, found), run, found) for run in found.runs])
+
+
+def _sorted(points: Sequence[Point]) -> list[Point]:
     return sorted(points, key=lambda p: (p.temperature_K or math.inf, p.label))
 
 
-def _point(entry: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], by_source: bool = False) -> Point:
-    verdict = str(entry.get("verdict") or "")
-    good = verdict == "diffusive"
-    limited = verdict.startswith(("not diffusive", "too short"))  # an upper limit means nothing where a run went wrong
-    temperature = number(entry.get("temperature_K"))
-    system = str(entry.get("system") or "")
-    several = len({str(run.get("system") or "") for run in runs}) > 1
-    sources = _sources(entry)
-    title = f"{kelvin(temperature)} K" if temperature else "unknown temperature"
-    title = f"{clip(system, 40)}, {title}" if several and system else title
-    alike = [
-        run
-        for run in runs
-        if number(run.get("temperature_K")) == temperature and run.get("system") == entry.get("system")
-    ]
-    if by_source and len(alike) > 1:
-        title += f", run {alike.index(entry) + 1}"
-    n = int(number(entry.get("n_runs")) or number(entry.get("replicas")) or max(1, len(sources)))
-
-    def value(key: str) -> float | None:
-        return number(entry.get(key)) if good else None
-
-    def span(key: str) -> tuple[float, float] | None:
-        return pair(entry.get(key)) if good else None
-
-    reasons = entry.get("reasons")
-    return Point(
-        label=slug(title),
-        title=title,
-        system=system,
-        sources=sources,
-        temperature_K=temperature,
-        replicas=n,
-        verdict=verdict,
-        reasons=tuple(str(reason) for reason in reasons) if isinstance(reasons, list) else (),
-        length_ps=number(entry.get("length_ps")),
-        D_cm2_s=value("D_cm2_s"),
-        D_ci95_cm2_s=span("D_ci95_cm2_s"),
-        D_upper95_cm2_s=None if not limited else number(entry.get("D_upper95_cm2_s")),
-        sigma_mS_cm=value("sigma_NE_mS_cm"),
-        sigma_ci95_mS_cm=span("sigma_NE_ci95_mS_cm"),
-        sigma_upper95_mS_cm=None if not limited else number(entry.get("sigma_NE_upper95_mS_cm")),
-        collective_mS_cm=value("sigma_collective_mS_cm"),
-        collective_ci95_mS_cm=span("sigma_collective_ci95_mS_cm"),
-        haven=value("haven_ratio"),
-        haven_ci95=span("haven_ci95"),
-        n_hops=number(entry.get("n_hops")),
-        start_ps=number(entry.get("t_start_ps")),
-        window_ps=pair(entry.get("fit_window_ps")),
-    )
+def _point(entry: RunTransport | PooledTransport, found: ConductivityResult) -> Point:
+    title = f"{kelvin(entry.temperature_K)} K" if entry.temperature_K else "unknown temperature"
+    several = len({run.system for run in found.runs}) > 1
+    return Point(f"{clip(entry.system, 40)}, {title}" if several and entry.system else title, entry)
 
 
-def _sources(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    source = entry.get("sources", entry.get("source"))
-    if isinstance(source, list):
-        return tuple(str(name) for name in source)
-    return (str(source),) if source else ()
+def _numbered(point: Point, run: RunTransport, found: ConductivityResult) -> Point:
+    """Return the point of a run with its number in the title where there are replicas."""
+    alike = [one for one in found.runs if (one.temperature_K, one.system) == (run.temperature_K, run.system)]
+    return Point(f"{point.title}, run {alike.index(run) + 1}", run) if len(alike) > 1 else point
 
 
 def lag_column(table: Table) -> str | None:
@@ -187,23 +225,24 @@ def msd_curves(data: ReportData) -> list[tuple[Point, Table]]:
     return result
 
 
-def arrhenius_parts(data: ReportData, points: Sequence[Point]) -> list[tuple[str, dict[str, Any], list[Point]]]:
-    """Return (system, its ``arrhenius`` part, its points) for every system."""
-    by_system = data.conductivity.get("arrhenius_by_system")
-    if isinstance(by_system, dict) and len(by_system) > 1:
-        parts = [(str(k), v, [p for p in points if p.system == str(k)]) for k, v in by_system.items()]
-        return [part for part in parts if isinstance(part[1], dict)]
-    whole = data.conductivity.get("arrhenius")
-    return [(points[0].system if points else "", whole if isinstance(whole, dict) else {}, list(points))]
+def arrhenius_parts(data: ReportData, points: Sequence[Point]) -> list[tuple[str, ArrheniusResult, list[Point]]]:
+    """Return (system, its Arrhenius line, its points) for every system."""
+    found = data.conductivity
+    if found is None:
+        return []
+    lines = found.arrhenius_by_system
+    if len(lines) > 1:
+        return [(name, line, [p for p in points if p.system == name]) for name, line in lines.items()]
+    return [(points[0].system if points else "", found.arrhenius, list(points))]
 
 
-def arrhenius_line(found: Mapping[str, Any], points: Sequence[Point]) -> ArrheniusLine | None:
+def arrhenius_line(found: ArrheniusResult, points: Sequence[Point]) -> ArrheniusLine | None:
     """Return the line of the analysis with its 95 % band.
 
-    The band needs the covariance of the fit, so the fit is done again from the same points with the analysis' own
-    function; when it does not give the analysis' activation energy (within 2 %), no line is drawn.
+    The band needs the covariance of the fit, so the fit is repeated on the same points with the function of the
+    analysis; if that does not reproduce the activation energy (within 2 %), no line is drawn.
     """
-    Ea = number(found.get("Ea_eV"))
+    Ea = found.Ea_eV
     if Ea is None:
         return None
     fitted = _refit(points, found)
@@ -215,21 +254,16 @@ def arrhenius_line(found: Mapping[str, Any], points: Sequence[Point]) -> Arrheni
     inverse = np.linspace(min(ends), max(ends), 81)
     curve = np.array([fitted.ln_D(1000 / x) for x in inverse])
     D, spread = np.exp(curve[:, 0]), np.exp(Z95 * curve[:, 1])
-    ci = pair(found.get("Ea_ci95_eV"))
+    ci = found.Ea_ci95_eV
     half = f" ± {(ci[1] - ci[0]) / 2:.3f}" if ci else ""
-    notes = [str(note) for note in found.get("notes") or []]
-    caption = f"Activation energy {Ea:.3f}{half} eV (95 %), from {len(found.get('points_used') or [])} temperatures."
-    if notes:
-        caption += f" Note: {'; '.join(notes)}."
+    caption = f"Activation energy {Ea:.3f}{half} eV (95 %), from {len(found.points_used)} temperatures."
+    if found.notes:
+        caption += f" Note: {'; '.join(found.notes)}."
     return ArrheniusLine(inverse, D, D / spread, D * spread, f"fit, Ea = {Ea:.3f}{half} eV", caption, extrapolated)
 
 
-def _refit(points: Sequence[Point], found: Mapping[str, Any]) -> Any:
-    from dpa_sse.ops.conductivity.arrhenius import Point as Measured
-    from dpa_sse.ops.conductivity.arrhenius import fit
-    from dpa_sse.ops.core.errors import InputError
-
-    used = {round(t, 6) for t in (number(v) for v in found.get("points_used") or []) if t is not None}
+def _refit(points: Sequence[Point], found: ArrheniusResult) -> ArrheniusFit | None:
+    used = {round(t, 6) for t in found.points_used}
     measured = []
     for p in points:
         if (
@@ -241,34 +275,28 @@ def _refit(points: Sequence[Point], found: Mapping[str, Any]) -> Any:
         ):
             error = math.log(p.D_ci95_cm2_s[1] / p.D_ci95_cm2_s[0]) / 2 / Z95
             if error > 0:
-                measured.append(Measured(temperature_K=p.temperature_K, D_cm2_s=p.D_cm2_s, ln_sigma=error))
-    exponent = number(found.get("exponent_m"))
+                measured.append(ArrheniusPoint(temperature_K=p.temperature_K, D_cm2_s=p.D_cm2_s, ln_sigma=error))
     try:
-        return fit(measured, -1.0 if exponent is None else exponent)
+        return fit_arrhenius(measured, found.exponent_m)
     except (InputError, ValueError, np.linalg.LinAlgError):
         return None
 
 
-def extrapolations(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the extrapolated numbers (temperature_K, D, sigma and intervals) of the ``arrhenius`` part."""
-    result: dict[float, dict[str, Any]] = defaultdict(dict)
-    for key, value in found.items():
-        match = re.fullmatch(r"(D|sigma)_([0-9.]+)K_(ci95_)?(?:cm2_s|mS_cm)", key)
-        if match:
-            result[float(match[2])][match[1] + ("_ci95" if match[3] else "")] = value
-    return [{"temperature_K": T, **entry} for T, entry in sorted(result.items()) if number(entry.get("D")) is not None]
+def extrapolations(found: ArrheniusResult) -> list[Extrapolation]:
+    """Return the extrapolated numbers, coldest first."""
+    return sorted((one for one in found.extrapolated if one.D_cm2_s is not None), key=lambda one: one.temperature_K)
 
 
-def _extrapolated(found: Mapping[str, Any]) -> tuple[float, float, list[list[float]] | None] | None:
+def _extrapolated(found: ArrheniusResult) -> tuple[float, float, list[list[float]] | None] | None:
     entries = extrapolations(found)
-    if not entries or not determined(found):  # a line that may be flat leads nowhere
+    if not entries or entries[0].D_cm2_s is None:
         return None
-    D, ci = float(entries[0]["D"]), pair(entries[0].get("D_ci95"))
+    D, ci = entries[0].D_cm2_s, entries[0].D_ci95_cm2_s
     error = None if ci is None else [[max(D - ci[0], 0.0)], [max(ci[1] - D, 0.0)]]
-    return 1000 / entries[0]["temperature_K"], D, error
+    return 1000 / entries[0].temperature_K, D, error
 
 
 def combined_verdict(points: Sequence[Point]) -> str:
-    """Return ``all``, ``some`` or ``none`` of the temperatures gave a value."""
+    """Return ``all``, ``some`` or ``none``: which of the temperatures gave a value."""
     good = sum(p.sigma_mS_cm is not None for p in points)
     return "all" if points and good == len(points) else "some" if good else "none"

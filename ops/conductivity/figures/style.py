@@ -42,10 +42,10 @@ def new_figure(rows: int = 1, columns: int = 1, width: float = 3.4, height: floa
 
 
 def save(figure: Any, path: Path) -> Path:
-    """Write a figure as SVG and, beside it, PNG, without dates."""
+    """Write a figure as SVG, and as PNG next to it, without dates."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")  # the layout is found: finding it again takes as long as drawing
+    figure.set_layout_engine("none")  # the layout is known: computing it again takes as long as drawing
     with atomic_path(path.with_suffix(".png")) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     return path
@@ -57,13 +57,13 @@ def shorten(text: str, width: int = 60) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """Return a name of at most ``width`` characters with its end, which tells runs apart."""
+    """Return a name of at most ``width`` characters that keeps its end, which distinguishes runs."""
     keep = (width - 1) // 2
     return text if len(text) <= width else f"{text[: width - 1 - keep]}…{text[-keep:]}"
 
 
 def plain_log(axis: Any, ratio: float) -> None:
-    """Make an axis logarithmic with ticks that can be read when it spans less than some ten (``ratio``)."""
+    """Make an axis logarithmic, with readable ticks if it spans little more than a decade (``ratio``)."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis._set_axes_scale("log")

@@ -1,1 +1,1 @@
-"""Readers of trajectories: what the user names in, chunks of frames out."""
+"""Readers of trajectories: files and folders in, chunks of frames out."""

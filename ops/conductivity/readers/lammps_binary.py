@@ -48,17 +48,17 @@ class _Cursor:
 
 
 def _parse(stream: Stream, names: list[str], path: Path) -> _Frame:
-    """Return the frame at the start of the window; column names stand in the first frame only when they are long."""
+    """Return the frame at the start of the window; long column names are in the first frame only."""
     cursor = _Cursor(stream)
     length = cursor.take("<q")[0]
     if not -32 <= length < 0 or not cursor.text(-length).startswith("DUMP"):
-        raise InputError(f"{path}: not a LAMMPS binary dump, or one of a LAMMPS older than 2020")
+        raise InputError(f"{path}: not a LAMMPS binary dump, or written by a LAMMPS older than 2020")
     endian, revision = cursor.take("<2i")
     if endian != 1 or revision < 2:
-        raise InputError(f"{path}: binary dump of revision {revision} without column names; write a text dump instead")
+        raise InputError(f"{path}: binary dump of revision {revision} without column names; write a text dump")
     step, n_atoms, triclinic = cursor.take("<2qi")
     if triclinic not in {0, 1}:
-        raise InputError(f"{path}: general triclinic boxes are not read from binary dumps; write a text dump instead")
+        raise InputError(f"{path}: general triclinic box in a binary dump is not supported; write a text dump")
     cursor.take("<6i")
     bounds = np.array(cursor.take("<6d")).reshape(3, 2)
     tilts = cursor.take("<3d") if triclinic else (0.0, 0.0, 0.0)
@@ -95,7 +95,7 @@ def _frames(path: Path, notes: list[str]) -> Iterator[_Frame]:
                 if stream.refill():
                     continue
                 if stream.end > stream.start:
-                    notes.append("the last frame is incomplete and was left out")
+                    notes.append("the last frame is incomplete and was dropped")
                 return
             names = frame.names
             stream.start = frame.end

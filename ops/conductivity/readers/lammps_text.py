@@ -1,6 +1,6 @@
-"""Fast readers of LAMMPS dumps: text (also gzip) and binary.
+"""Fast reader of LAMMPS text dumps (also gzip), and what it shares with that of binary dumps.
 
-Both give atoms sorted by id, whatever the order in the file. Columns: ``id``, ``element`` or ``type``, and positions as
+Both return atoms sorted by id, in any order in the file. Columns: ``id``, ``element`` or ``type``, and positions as
 ``xu yu zu``, ``x y z`` (with ``ix iy iz`` where present), ``xs ys zs`` or ``xsu ysu zsu``.
 """
 
@@ -34,7 +34,7 @@ class Columns:
 
     @property
     def unwrapped(self) -> bool:
-        """True when positions carry the periodic image."""
+        """True if positions include the periodic image."""
         return self.images or self.positions[0] in {"xu", "xsu"}
 
     @property
@@ -56,7 +56,7 @@ def find_columns(names: list[str], path: Path) -> Columns:
         There is no ``id`` or no complete set of positions.
     """
     if "id" not in names:
-        raise InputError(f"{path}: no `id` column, so atoms can not be followed; write `dump ... id element xu yu zu`")
+        raise InputError(f"{path}: no `id` column to follow atoms by; write `dump ... id element xu yu zu`")
     for form in _FORMS:
         if all(name in names for name in form):
             wrapped = form[0] in {"x", "xs"}
@@ -67,7 +67,7 @@ def find_columns(names: list[str], path: Path) -> Columns:
 def box_cell(bounds: Any, tilts: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return (cell rows, origin) from LAMMPS bounds (3, 2) and tilts (xy, xz, yz), both as written in a dump.
 
-    In a dump the bounds of a triclinic box are those of the bounding box, so the tilts are taken off first.
+    The bounds of a triclinic box in a dump are those of the bounding box, so the tilts are subtracted first.
     """
     (xlo, xhi), (ylo, yhi), (zlo, zhi) = bounds
     xy, xz, yz = tilts
@@ -78,18 +78,18 @@ def box_cell(bounds: Any, tilts: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 class FrameStack:
-    """Collects frames into chunks: sorts by id, applies images and reduced coordinates."""
+    """Collects frames into chunks: sorts by id, applies image flags, converts reduced coordinates."""
 
     def __init__(self, columns: Columns, ids: np.ndarray, path: Path) -> None:
         self.columns, self.path = columns, path
         self.ids = np.sort(ids)
         if (np.diff(self.ids) == 0).any():
-            raise InputError(f"{path}: an atom id occurs twice in one frame")
+            raise InputError(f"{path}: duplicate atom id in a frame")
         self.positions = np.empty((CHUNK_FRAMES, len(self.ids), 3))
         self.clear()
 
     def clear(self) -> None:
-        """Begin a new chunk in the same memory."""
+        """Start a new chunk in the same memory."""
         self.cells, self.origins, self.times = [], [], []  # type: ignore[var-annotated]
 
     def add(self, values: np.ndarray, cell: np.ndarray, origin: np.ndarray, time_ps: float) -> None:
@@ -110,11 +110,11 @@ class FrameStack:
 
     @property
     def full(self) -> bool:
-        """True when the chunk should be handed over."""
+        """True if the chunk is complete."""
         return len(self.times) == CHUNK_FRAMES
 
     def take(self) -> Chunk:
-        """Return the chunk and begin a new one."""
+        """Return the chunk and start a new one."""
         count = len(self.times)
         chunk = Chunk(self.positions[:count], np.array(self.cells), np.array(self.origins), np.array(self.times))
         self.clear()
@@ -132,7 +132,7 @@ class _Frame:
 
 
 def _parse_header(buffer: bytearray, start: int, end: int, path: Path) -> _Frame | None:
-    """Return the header of the frame that begins at ``start``, None when it is not complete."""
+    """Return the header of the frame that starts at ``start``, None if it is incomplete."""
     atoms = buffer.find(b"ITEM: ATOMS", start, end)
     stop = buffer.find(b"\n", atoms, end) if atoms >= 0 else -1
     if stop < 0:
@@ -151,7 +151,7 @@ def _parse_header(buffer: bytearray, start: int, end: int, path: Path) -> _Frame
             cell, origin = box_cell([row[:2] for row in rows], tilts)
     except (KeyError, IndexError, ValueError, StopIteration) as error:
         near = lines[0][:40]
-        raise InputError(f"{path}: this is not a LAMMPS text dump, or it is damaged (near `{near}`)") from error
+        raise InputError(f"{path}: not a LAMMPS text dump, or damaged (near `{near}`)") from error
     return _Frame(step, n_atoms, cell, origin, lines[-1].split()[2:], stop + 1)
 
 
@@ -161,7 +161,7 @@ def _elements(rows: Sequence[Sequence[str]], names: list[str], options: SourceOp
         column = names.index("element")
         return [row[column] for row in rows]
     if "type" not in names:
-        raise InputError(f"{path}: neither an `element` nor a `type` column")
+        raise InputError(f"{path}: the dump has neither an `element` nor a `type` column")
     column = names.index("type")
     types = [int(row[column]) for row in rows]
     return map_types(types, options, path)
@@ -171,9 +171,9 @@ def map_types(types: Sequence[int], options: SourceOptions, path: Path) -> list[
     """Return elements of atom types by the ``elements`` option."""
     elements = options.elements or []
     if not elements:
-        raise InputError(f"{path}: atoms have types but no elements; give them with --elements, e.g. --elements Li,P,S")
+        raise InputError(f"{path}: atom types without elements; give them, e.g. --elements Li,P,S")
     if min(types) < 1 or max(types) > len(elements):
-        raise InputError(f"{path}: atom type {max(types)} but only {len(elements)} elements given")
+        raise InputError(f"{path}: atom type {max(types)}, but only {len(elements)} elements are given")
     return [elements[kind - 1] for kind in types]
 
 
@@ -190,7 +190,7 @@ class Stream:
         self.start, self.end, self.eof = 0, 0, False
 
     def refill(self) -> bool:
-        """Keep what is unread, read more; False at the end of the file."""
+        """Keep the unread part and read more; False at the end of the file."""
         if self.eof:
             return False
         kept = self.end - self.start
@@ -210,7 +210,7 @@ class Stream:
             return self.file.readinto(view) or 0  # type: ignore[union-attr]
         try:
             data = self.file.read1(min(len(view), 1 << 18))  # type: ignore[union-attr]
-        except (EOFError, zlib.error):  # a compressed file that was cut
+        except (EOFError, zlib.error):  # a truncated compressed file
             return 0
         view[: len(data)] = data
         return len(data)
@@ -245,7 +245,7 @@ def read_lammps_text(path: Path, options: SourceOptions, timestep_fs: float | No
     columns = find_columns(frame.names, path)
     while (rows := _first_rows(stream, frame)) is None:
         if not stream.refill():
-            raise InputError(f"{path}: the first frame is cut")
+            raise InputError(f"{path}: the first frame is incomplete")
         frame = _parse_header(stream.buffer, stream.start, stream.end, path) or frame
     ids = np.array([int(row[frame.names.index("id")]) for row in rows])
     symbols = _elements(rows, frame.names, options, path)
@@ -259,7 +259,7 @@ def read_lammps_text(path: Path, options: SourceOptions, timestep_fs: float | No
 
 
 def _first_rows(stream: Stream, frame: _Frame) -> list[list[str]] | None:
-    """Return the split atom lines of the frame at the start of the window, None when they are not all there."""
+    """Return the split atom lines of the frame at the start of the window, None if some are missing."""
     lines = bytes(stream.buffer[frame.body : stream.end]).split(b"\n", frame.n_atoms)
     if len(lines) <= frame.n_atoms:
         return None
@@ -269,8 +269,8 @@ def _first_rows(stream: Stream, frame: _Frame) -> list[list[str]] | None:
 def _text_chunks(
     stream: Stream, stack: FrameStack, path: Path, timestep_fs: float | None, notes: list[str]
 ) -> Iterator[Chunk]:
-    """Yield chunks until the file ends; an incomplete last frame is left out and noted."""
-    from dpa_sse.ops.conductivity import kernels
+    """Yield chunks until the file ends; an incomplete last frame is dropped and noted."""
+    from dpa_sse.ops.conductivity.readers.atom_lines import parse_atoms
 
     wanted = stack.columns.wanted()
     roles = np.array([wanted.index(name) if name in wanted else -1 for name in stack.columns.names], dtype=np.int64)
@@ -286,7 +286,7 @@ def _text_chunks(
                 if frame.names != stack.columns.names:
                     raise InputError(f"{path}: the columns change at step {frame.step}")
                 view = np.frombuffer(stream.buffer, dtype=np.uint8)
-                position = kernels.parse_atoms(view, frame.body, stream.end, frame.n_atoms, roles, values)
+                position = parse_atoms(view, frame.body, stream.end, frame.n_atoms, roles, values)
                 del view
             if position == -2:
                 raise InputError(f"{path}: a line of step {frame.step if frame else 0} has too few columns")
@@ -294,7 +294,7 @@ def _text_chunks(
                 if stream.refill():
                     continue
                 if bytes(stream.buffer[stream.start : stream.end]).strip():
-                    notes.append("the last frame is incomplete and was left out")
+                    notes.append("the last frame is incomplete and was dropped")
                 break
             stream.start = position
             stack.add(values, frame.cell, frame.origin, frame.step * scale)

@@ -1,4 +1,4 @@
-"""Readers through ASE and MDAnalysis, and of CP2K xyz with a cell file: convenient, not fast."""
+"""Readers built on ASE and MDAnalysis, and of CP2K xyz with a cell file: convenient, not fast."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def spacing_ps(options: SourceOptions, timestep_fs: float | None) -> float | Non
 
 
 def check_cell(cell: np.ndarray, options: SourceOptions, path: Path) -> np.ndarray:
-    """Return a usable cell, from the option when the file has none.
+    """Return a usable cell, from the option if the file has none.
 
     Raises
     ------
@@ -86,15 +86,15 @@ def read_ase(
 
 
 def _safely(images: Iterator[Any], path: Path, file_format: str | None) -> Iterator[Any]:
-    """Yield images; whatever a foreign reader raises on a damaged file becomes an ``InputError``."""
+    """Yield images; anything a foreign reader raises on a damaged file becomes an ``InputError``."""
     try:
         yield from images
     except Exception as error:
-        raise InputError(f"{path}: can not be read as {file_format or 'a trajectory'} ({error})") from error
+        raise InputError(f"{path}: cannot be read as {file_format or 'a trajectory'} ({error})") from error
 
 
 def _time(info: dict[str, Any], timestep_fs: float | None) -> float:
-    """Return the time of an ASE frame in ps, NaN when it is not there."""
+    """Return the time of an ASE frame in ps, NaN if it has none."""
     if "time_ps" in info:
         return float(info["time_ps"])
     if "step" in info and timestep_fs:
@@ -103,9 +103,9 @@ def _time(info: dict[str, Any], timestep_fs: float | None) -> float:
 
 
 def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open a VASP XDATCAR; time = configuration number x POTIM, so that missing frames are seen.
+    """Open a VASP XDATCAR; time = configuration number x POTIM, which reveals missing frames.
 
-    With ``frame_every``, which says what NBLOCK was, only the order of the numbers counts, not their size.
+    With ``frame_every``, which gives NBLOCK, only the order of the numbers counts, not their size.
     """
     numbers = []
     with path.open(encoding="ascii", errors="replace") as stream:
@@ -120,7 +120,7 @@ def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) 
     if options.frame_every:
         unit *= options.frame_every / max(1.0, float(np.median(np.diff(numbers))))
     elif numbers[1] - numbers[0] == 1:
-        trajectory.notes.append("frames are taken as one MD step apart; give --frame-every if NBLOCK was not 1")
+        trajectory.notes.append("assuming one MD step between frames; give --frame-every if NBLOCK was not 1")
 
     def timed() -> Iterator[Chunk]:
         done = 0
@@ -135,7 +135,7 @@ def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) 
 
 
 def read_vasprun(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open a vasprun.xml, streamed; POTIM is read from it. A file that was cut ends with its last complete step."""
+    """Open a vasprun.xml, streamed; POTIM is read from it. A truncated file ends with its last complete step."""
     notes: list[str] = []
     events = _vasprun_events(path, notes)
     symbols: list[str] = []
@@ -188,9 +188,9 @@ def _vasprun_events(path: Path, notes: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def read_xyz(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open an xyz file: extended xyz through ASE, else CP2K's with the ``.cell`` file beside it.
+    """Open an xyz file: extended xyz through ASE, else that of CP2K with the ``.cell`` file next to it.
 
-    CP2K writes ``name-pos-1.xyz`` and ``name-1.cell``; the time stands in the comment line.
+    CP2K writes ``name-pos-1.xyz`` and ``name-1.cell``; the time is in the comment line.
     """
     with path.open(encoding="utf-8", errors="replace") as stream:
         stream.readline()
@@ -212,7 +212,7 @@ def read_xyz(path: Path, options: SourceOptions, timestep_fs: float | None) -> T
 
 
 def _cp2k_cells(path: Path) -> dict[int, np.ndarray]:
-    """Return step -> cell (3, 3) of the CP2K cell file that belongs to an xyz file, empty when there is none."""
+    """Return step -> cell (3, 3) of the CP2K cell file that belongs to an xyz file, empty if there is none."""
     names = [path.with_suffix(".cell"), path.with_name(re.sub(r"-pos(-\d+)\.xyz$", r"\1.cell", path.name))]
     for name in names:
         if name.is_file() and name != path:
@@ -233,7 +233,7 @@ def _xyz_frames(
                 count = int(line)
             except ValueError as error:
                 found = line.strip()[:40]
-                raise InputError(f"{path}: not an xyz file (`{found}` where a number of atoms is due)") from error
+                raise InputError(f"{path}: not an xyz file (`{found}` where a number of atoms is expected)") from error
             comment = stream.readline()
             rows = [stream.readline().split() for _ in range(count)]
             if len(rows[-1]) < 4:
@@ -253,11 +253,11 @@ def _xyz_frames(
 def read_mdanalysis(kind: str, path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
     """Open a DCD or XTC file; the elements come from the ``topology`` option (any structure file of ASE).
 
-    The time of a DCD is not trusted, since programs write it in different units: step numbers and the time step are
+    The time in a DCD file is ignored, since programs write it in different units: step numbers and the time step are
     used.
     """
     if options.topology is None:
-        raise InputError(f"{path}: a {kind} file has no elements; give a structure file with --topology")
+        raise InputError(f"{path}: a {kind.upper()} file has no elements; give a structure file with --topology")
     from ase.io import read
 
     atoms: Any = read(options.topology)
@@ -287,7 +287,7 @@ def _mda_reader(kind: str, path: Path) -> Any:
     readers: dict[str, Callable[..., Any]] = {"dcd": DCDReader, "xtc": XTCReader}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own future, nothing that a user could act on
+            warnings.simplefilter("ignore")  # about its own future, nothing that a user could act on
             return readers[kind](str(path))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can not be read as {kind} ({error})") from error
+        raise InputError(f"{path}: cannot be read as {kind} ({error})") from error

@@ -1,23 +1,61 @@
-"""Diffusion coefficients from elsewhere: a CSV table in place of trajectories."""
+"""Values from elsewhere: diffusion coefficients in place of trajectories, and measurements to compare with."""
 
 from __future__ import annotations
 
 import csv
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.results.conductivity import PooledTransport
 
 _NEEDED = ("temperature_K", "D_cm2_s", "sigma_D_cm2_s")
+_MEASURED = ("x", "sigma_mS_cm", "sigma_low_mS_cm", "sigma_high_mS_cm", "D_cm2_s", "Ea_eV")
 
 
-def _check(path: Path) -> None:
+@dataclass(frozen=True)
+class MeasuredValue:
+    """A measurement to compare with; what was not measured is None.
+
+    Attributes
+    ----------
+    x : float
+        Composition.
+    source : str
+        Where it was published.
+    """
+
+    system: str
+    temperature_K: float
+    source: str = ""
+    x: float | None = None
+    sigma_mS_cm: float | None = None
+    sigma_low_mS_cm: float | None = None
+    sigma_high_mS_cm: float | None = None
+    D_cm2_s: float | None = None
+    Ea_eV: float | None = None
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Return the columns and the rows of a CSV table with their line numbers."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        return list(reader.fieldnames or []), list(enumerate(reader, 2))
 
 
-def read_measured(path: Path) -> list[dict[str, Any]]:
+def _number(row: dict[str, str], name: str, place: str) -> float | None:
+    """Return a field as a number, None where it is empty or absent."""
+    text = (row.get(name) or "").strip()
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise InputError(f"{place}: {name} = {text} is not a number") from error
+
+
+def read_measured(path: Path) -> list[MeasuredValue]:
     """Return measured values to compare with.
 
     Parameters
@@ -29,31 +67,22 @@ def read_measured(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        No such file, no ``system`` column, or a number is not one.
+        There is no such file or no ``system`` column, or a field is not a number.
     """
-    _check(path)
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if "system" not in (reader.fieldnames or []):
-            raise InputError(f"{path}: no column `system`")
-        rows = list(enumerate(reader, 2))
-    numeric = ("temperature_K", "x", "sigma_mS_cm", "sigma_low_mS_cm", "sigma_high_mS_cm", "D_cm2_s", "Ea_eV")
-    found = []
-    for number, row in rows:
-        entry: dict[str, Any] = {"system": row["system"], "source": row.get("source") or ""}
-        for name in numeric:
-            text = (row.get(name) or "").strip()
-            try:
-                entry[name] = float(text) if text else None
-            except ValueError as error:
-                raise InputError(f"{path}:{number}: {name} = {text} is not a number") from error
-        entry["temperature_K"] = entry["temperature_K"] or 300.0
-        found.append(entry)
-    return found
+    columns, rows = _rows(path)
+    if "system" not in columns:
+        raise InputError(f"{path}: no column `system`")
+    return [
+        MeasuredValue(
+            row["system"], _number(row, "temperature_K", f"{path}:{line}") or 300.0, row.get("source") or "",
+            *(_number(row, name, f"{path}:{line}") for name in _MEASURED),
+        )
+        for line, row in rows
+    ]
 
 
-def read_points(path: Path) -> list[dict[str, Any]]:
-    """Return entries for ``temperatures`` from a CSV table.
+def read_points(path: Path) -> list[PooledTransport]:
+    """Return diffusion coefficients from a CSV table, as entries of ``temperatures``.
 
     Parameters
     ----------
@@ -64,32 +93,23 @@ def read_points(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        No such file, a column is missing, or a number is not one or not positive, with its line.
+        There is no such file, a column is missing, or a field is not a positive number; names the line.
     """
-    _check(path)
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in _NEEDED if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{path}: no column {', '.join(missing)}; needed are {', '.join(_NEEDED)}")
-        rows = [(number, row) for number, row in enumerate(reader, 2)]
+    columns, rows = _rows(path)
+    missing = [name for name in _NEEDED if name not in columns]
+    if missing:
+        raise InputError(f"{path}: no column {', '.join(missing)}; the table needs {', '.join(_NEEDED)}")
     if not rows:
         raise InputError(f"{path}: the table is empty")
-    return [_entry(row, f"{path}:{number}", path.stem) for number, row in rows]
+    return [_entry(row, f"{path}:{line}", path.stem) for line, row in rows]
 
 
-def _entry(row: dict[str, str], place: str, system: str) -> dict[str, Any]:
+def _entry(row: dict[str, str], place: str, system: str) -> PooledTransport:
     """Return one row as an entry of ``temperatures``."""
     def number(name: str) -> float | None:
-        text = (row.get(name) or "").strip()
-        if not text:
-            return None
-        try:
-            value = float(text)
-        except ValueError as error:
-            raise InputError(f"{place}: {name} = {text} is not a number") from error
-        if not (value > 0 and math.isfinite(value)):
-            raise InputError(f"{place}: {name} = {text} must be positive")
+        value = _number(row, name, place)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise InputError(f"{place}: {name} = {(row.get(name) or '').strip()} must be positive")
         return value
 
     temperature, D, sigma, upper = (number(name) for name in (*_NEEDED, "D_upper95_cm2_s"))
@@ -98,12 +118,12 @@ def _entry(row: dict[str, str], place: str, system: str) -> dict[str, Any]:
     if D is not None and sigma is None:
         raise InputError(f"{place}: D needs its standard error sigma_D_cm2_s")
     if D is None and upper is None:
-        raise InputError(f"{place}: neither D_cm2_s nor D_upper95_cm2_s")
+        raise InputError(f"{place}: neither D_cm2_s nor D_upper95_cm2_s is given")
     ln_sigma = sigma / D if D and sigma else None
     interval = (D * math.exp(-1.96 * ln_sigma), D * math.exp(1.96 * ln_sigma)) if D and ln_sigma else None
-    return {
-        "system": row.get("system") or system, "temperature_K": temperature, "n_runs": 0, "sources": [], "reasons": [],
-        "verdict": "from a table" if D else "from a table (upper limit)", "D_cm2_s": D, "D_ci95_cm2_s": interval,
-        "D_upper95_cm2_s": None if D else upper, "ln_D_sigma": ln_sigma, "volume_A3": number("volume_A3"),
-        "n_carriers": number("n_carriers"),
-    }
+    return PooledTransport(
+        system=row.get("system") or system, temperature_K=temperature, n_runs=0,
+        verdict="from a table" if D else "from a table (upper limit)", D_cm2_s=D, D_ci95_cm2_s=interval,
+        D_upper95_cm2_s=None if D else upper, ln_D_sigma=ln_sigma, volume_A3=number("volume_A3"),
+        n_carriers=number("n_carriers"),
+    )

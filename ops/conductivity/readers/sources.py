@@ -1,16 +1,16 @@
-"""From what the user names (files, MD folders, folders of them) to opened trajectories with their conditions."""
+"""Find trajectories, with their temperature and time step, in the files and folders that the user names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.ops.conductivity.readers.formats import kind_by_name, sniff
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.results.conductivity import MELTED
 from dpa_sse.ops.results.md import read_any_run
 from dpa_sse.ops.results.status import TaskStatus
 
@@ -31,7 +31,9 @@ class Source:
     label : str
         Unique short name, used in file names.
     failure : str
-        Why an MD folder can not be used; empty for a good one.
+        Why an MD folder cannot be used; empty for a good one.
+    folder : Path or None
+        The MD folder, if the trajectory is in one.
     """
 
     path: Path | None
@@ -41,7 +43,7 @@ class Source:
     timestep_fs: float | None = None
     failure: str = ""
     melted: bool = False
-    facts: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
@@ -52,12 +54,12 @@ def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
     paths : sequence of Path
         Trajectory files, MD folders (``run.json``), or folders of either (searched to any depth).
     options : SourceOptions
-        Override what files say.
+        Override what files hold.
 
     Raises
     ------
     InputError
-        A path does not exist, a folder has no trajectory, or a temperature is not known.
+        A path does not exist, a folder has no trajectory, or a temperature is unknown.
     """
     sources: list[Source] = []
     for path in paths:
@@ -95,41 +97,39 @@ def _expand(path: Path, options: SourceOptions) -> list[Source]:
 
 
 def _md_source(folder: Path, options: SourceOptions) -> Source | None:
-    """Return the source of an MD folder of the pipeline; None for one in which there was nothing to do."""
-    facts: dict[str, Any] = run.model_dump() if (run := read_any_run(folder)) else {}
-    status = TaskStatus.of_folder(folder)
-    if not facts:
+    """Return the source of an MD folder of the pipeline; None if there was nothing to do in it."""
+    run, status = read_any_run(folder), TaskStatus.of_folder(folder)
+    path = folder / MD_TRAJECTORY
+    if not path.is_file():
+        path = path.with_name(f"{MD_TRAJECTORY}.gz")
+    if run is None:
         if status.status == "empty":
             return None
-        facts = {"status": "failed", "reason": status.reason or "the run left no run.json"}
-    system = options.system or str(facts.get("system") or folder.name)
-    temperature = options.temperature_K or facts.get("temperature_K")
+        failure = f"failed: {status.reason or 'the run left no run.json'}"
+        temperature = options.temperature_K or 0.0
+        system = options.system or folder.name
+        label = f"{system}_{temperature:g}K_0" if temperature else folder.name
+        return Source(path, label, system, temperature, options.timestep_fs, failure, False, folder)
     failure = ""
-    state = str(facts.get("status", "ok"))
-    if state != "ok":
-        failure = f"{state}: {facts['reason']}" if facts.get("reason") else state
-    elif not (folder / MD_TRAJECTORY).is_file() and not (folder / f"{MD_TRAJECTORY}.gz").is_file():
+    if run.status != "ok":
+        failure = f"{run.status}: {run.reason}" if run.reason else run.status
+    elif not path.is_file():
         failure = f"no {MD_TRAJECTORY} in the MD folder"
-    if temperature is None:
-        if not failure:
-            raise InputError(f"{folder / 'run.json'}: no temperature_K")
-        temperature = 0.0
-    path = folder / MD_TRAJECTORY
-    label = f"{system}_{float(temperature):g}K_{facts.get('replica', 0)}" if temperature else folder.name
+    system, temperature = options.system or run.system, options.temperature_K or run.temperature_K
     return Source(
-        path if path.is_file() else path.with_name(f"{MD_TRAJECTORY}.gz"), label, system, float(temperature),
-        options.timestep_fs or facts.get("timestep_fs"), failure, state == "melted", facts,
+        path, f"{system}_{temperature:g}K_{run.replica}", system, temperature, options.timestep_fs or run.timestep_fs,
+        failure, run.status == MELTED, folder,
     )
 
 
 def _file_source(path: Path, options: SourceOptions) -> Source:
-    """Return the source of a single trajectory file; the temperature may stand in its name or its folder's."""
+    """Return the source of a single trajectory file; the temperature may be part of its name or its folder's."""
     temperature = options.temperature_K or temperature_in(path.name) or temperature_in(path.resolve().parent.name)
     if temperature is None:
         if path.stat().st_size and kind_by_name(path) is None:
-            sniff(path)  # what is no trajectory at all needs no temperature
+            sniff(path)  # a file that is not a trajectory needs no temperature
         raise InputError(
-            f"{path}: the temperature is not known; give --temperature-K, or name the file or folder ..._700K"
+            f"{path}: the temperature is unknown; give --temperature-K, or name the file or folder like ..._700K"
         )
     stem = path.name.split(".")[0]
     parent = path.resolve().parent.name

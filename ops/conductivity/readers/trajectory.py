@@ -1,4 +1,4 @@
-"""What a trajectory reader hands over: a header, then chunks of frames, never the whole file."""
+"""What a trajectory reader returns: a header, then chunks of frames, never the whole file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK_FRAMES = 64
 
 @dataclass
 class Chunk:
-    """Some consecutive frames; arrays are valid until the next chunk is asked for.
+    """Some consecutive frames; arrays are valid until the next chunk is requested.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Chunk:
     origins : numpy.ndarray
         (n, 3), A, corner of the cell.
     times : numpy.ndarray
-        (n,), ps; NaN where the file does not say (then the spacing comes from the options).
+        (n,), ps; NaN if the file has no times (then the spacing comes from the options).
     """
 
     positions: np.ndarray
@@ -45,9 +45,9 @@ class Trajectory:
     chunks : iterator of Chunk
         Frames in file order; may be consumed once.
     unwrapped : bool
-        True when positions are known to be unwrapped (columns xu or image flags), so that no jump is undone.
+        True if positions are known to be unwrapped (columns xu or image flags); no jump is undone then.
     frame_ps : float, optional
-        Time between frames where chunks carry no times.
+        Time between frames, for chunks without times.
     n_frames_hint : int, optional
         Expected number of frames, to reserve memory.
     notes : list of str

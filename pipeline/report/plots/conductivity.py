@@ -97,7 +97,7 @@ def plot_msd_overview(
         figure,
         "msd_overview",
         "Mobile ions at all temperatures",
-        "A diffusive run joins the slope of the dotted guide; a flat one is caged.",
+        "A diffusive run follows the slope of the dotted guide; in a flat one the ions are caged.",
         rows=rows,
         columns=("run", "lag_ps", "msd_A2"),
     )
@@ -138,7 +138,7 @@ def plot_arrhenius(
         for p in (*values, *limits)
     ]
     name, title = (f"arrhenius_{system}", f"Arrhenius plot, {system}") if system else ("arrhenius", "Arrhenius plot")
-    note = line.caption if line else "No line: it takes two temperatures with a value."
+    note = line.caption if line else "No line: it needs values at two temperatures."
     return book.add(figure, name, title, note, rows=rows, columns=tuple(rows[0]))
 
 

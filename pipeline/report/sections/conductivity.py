@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from dpa_sse.ops.conductivity.arrhenius import determined
+from dpa_sse.ops.results.conductivity import ArrheniusResult
 from dpa_sse.pipeline.report.assessment import (
     MAX_RELATIVE_CI,
     MIN_EDGE_A,
@@ -15,7 +15,7 @@ from dpa_sse.pipeline.report.assessment import (
     smallest_edge,
 )
 from dpa_sse.pipeline.report.figures import FigureBook
-from dpa_sse.pipeline.report.inputs import ReportData, number
+from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import (
     ABSENT,
     Cell,
@@ -62,15 +62,15 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
         return section
     if not any(p.conclusive for p in points):
         section.text(
-            "No run was diffusive: every temperature is inconclusive and no conductivity is stated. Longer runs, "
+            "No run was diffusive: every temperature is inconclusive and no conductivity is reported. Longer runs, "
             "higher temperatures or a larger cell are needed.",
             "warn",
         )
     section.table(
         COLUMNS,
         [_row(p) for p in points],
-        "σ from tracer diffusion (Nernst–Einstein). No value is given where the run was refused; a collective σ and a "
-        "Haven ratio only where their interval makes sense.",
+        "σ from tracer diffusion (Nernst–Einstein). Runs that were refused have no value; a collective σ and a Haven "
+        "ratio are given only if their interval is meaningful.",
         "verdict",
         "σ collective (mS/cm)|95 % interval |Haven ratio",
     )
@@ -88,7 +88,8 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     overview = [plots.plot_msd_overview(book, curves, mobile)] if len(curves) > 1 else []
     section.figures([*overview, *(plots.plot_msd(book, point, table, mobile) for point, table in curves)], most=6)
     columns = ("check", "advised", "found", "met")
-    section.table(columns, _checks(data, points), "Checks on the conductivities.", "|".join(columns))
+    checks = [check.row() for check in conductivity_checks(data, points)]
+    section.table(columns, checks, "Checks on the conductivities.", "|".join(columns))
     reasons = [[p.title, p.verdict or ABSENT, "; ".join(p.reasons) or ABSENT] for p in points]
     table = TableBlock(("temperature", "verdict", "reasons"), reasons, words=("temperature", "verdict", "reasons"))
     section.blocks.append(DetailsBlock("Verdicts with all their reasons", blocks=[table]))
@@ -97,25 +98,18 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
 
 def _row(p: Point) -> list[str | Cell]:
     verdict = Cell("diffusive", "good") if p.conclusive else Cell(p.verdict_word, "warn")
-    D = (
-        measured(p.D_cm2_s, p.D_ci95_cm2_s)
-        if p.conclusive
-        else f"< {show(p.D_upper95_cm2_s, 2)}"
-        if p.D_upper95_cm2_s is not None
-        else ABSENT
-    )
-    hops = number(p.n_hops)
+    limit = f"< {show(p.D_upper95_cm2_s, 2)}" if p.D_upper95_cm2_s is not None else ABSENT
     return [
         p.title.removesuffix(" K"),
         str(p.replicas),
         verdict,
         measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm),
         interval(p.sigma_ci95_mS_cm),
-        D,
+        measured(p.D_cm2_s, p.D_ci95_cm2_s) if p.conclusive else limit,
         measured(p.collective_mS_cm, p.collective_ci95_mS_cm),
         interval(p.collective_ci95_mS_cm),
         ABSENT if p.haven is None else f"{show(p.haven, 2)} ({interval(p.haven_ci95, 2)})",
-        ABSENT if hops is None else count(hops),
+        ABSENT if p.n_hops is None else count(p.n_hops),
     ]
 
 
@@ -125,82 +119,93 @@ def _mobile(data: ReportData) -> list[str]:
     return ["Li"] if any("Li" in species_columns(table) for table in data.msd.values()) else []
 
 
-def _arrhenius_text(found: Mapping[str, Any], head: str, section: PageSection) -> None:
-    if number(found.get("Ea_eV")) is None:
+def _arrhenius_text(found: ArrheniusResult, head: str, section: PageSection) -> None:
+    if found.Ea_eV is None:
         section.text(
-            f"{head}No Arrhenius line, it takes two temperatures with a value. Nothing is extrapolated.", "info"
+            f"{head}No Arrhenius line: it needs values at two temperatures. Nothing is extrapolated.", "info"
         )
         return
-    rows = [
-        [
-            kelvin(e["temperature_K"]),
-            measured(e.get("D"), e.get("D_ci95")),
-            interval(e.get("D_ci95")),
-            measured(e.get("sigma"), e.get("sigma_ci95")),
-            interval(e.get("sigma_ci95")),
-        ]
-        for e in extrapolations(found)
-    ]
-    activation = measured(found.get("Ea_eV"), found.get("Ea_ci95_eV"))
-    if not determined(found):
-        ends = interval(found.get("Ea_ci95_eV"))
+    ends = interval(found.Ea_ci95_eV)
+    if not found.determined:
         section.text(
-            f"{head}The slope of the line means an activation energy of {ends} eV (95 %), not told from zero. "
+            f"{head}The activation energy from the slope of the line is {ends} eV (95 %), compatible with zero. "
             "Nothing is extrapolated.",
             "info",
         )
         return
+    rows = [
+        [
+            kelvin(one.temperature_K),
+            measured(one.D_cm2_s, one.D_ci95_cm2_s),
+            interval(one.D_ci95_cm2_s),
+            measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm),
+            interval(one.sigma_ci95_mS_cm),
+        ]
+        for one in extrapolations(found)
+    ]
     section.table(
         ("T (K)", "D (cm²/s)", "95 % interval", "σ (mS/cm)", "95 % interval "),
         rows,
-        f"{head}Extrapolated along the line with Ea = {activation} eV (95 %: "
-        f"{interval(found.get('Ea_ci95_eV'))}); no phase change on the way is assumed.",
+        f"{head}Extrapolated along the line with Ea = {measured(found.Ea_eV, found.Ea_ci95_eV)} eV (95 %: {ends}), "
+        "assuming that no phase transition occurs on the way.",
     )
 
 
-def _checks(data: ReportData, points: list[Point]) -> list[list[str | Cell]]:
-    def met(good: bool | None) -> Cell:
-        return Cell("not known", "info") if good is None else Cell("yes", "good") if good else Cell("no", "warn")
+@dataclass(frozen=True)
+class Check:
+    """One row of the checks: what is advised, what was found, and whether it is OK (None: unknown)."""
 
+    name: str
+    advised: str
+    value: str
+    ok: bool | None
+
+    def row(self) -> list[str | Cell]:
+        """Return the cells of the table."""
+        met = Cell("not known", "info") if self.ok is None else Cell("yes", "good") if self.ok else Cell("no", "warn")
+        return [self.name, self.advised, self.value, met]
+
+
+def conductivity_checks(data: ReportData, points: Sequence[Point]) -> list[Check]:
+    """Return the checks on the conductivities."""
     valued = [p for p in points if p.conclusive]
-    n = len({p.temperature_K for p in valued})
-    widths = [w for w in (relative_width(p) for p in valued) if w is not None]
-    hops = [h for h in (p.n_hops for p in valued) if h is not None]
-    edge = smallest_edge(data)
-    curved = [number(part.get("curvature_p")) for _, part, _ in arrhenius_parts(data, points)]
-    curvature = min((p for p in curved if p is not None), default=None)
-    havens = [p.haven_ci95 for p in valued if p.haven_ci95]
+    temperatures = len({p.temperature_K for p in valued})
+    curved = [line.curvature_p for _, line, _ in arrhenius_parts(data, points)]
     return [
-        ["runs that are diffusive", "all", f"{len(valued)} of {len(points)}", met(len(valued) == len(points))],
-        ["temperatures on the line", f"{MIN_TEMPERATURES} or more", str(n), met(n >= MIN_TEMPERATURES)],
-        [
-            "widest 95 % interval of σ",
-            f"± {100 * MAX_RELATIVE_CI:.0f} %",
-            f"± {100 * max(widths):.0f} %" if widths else ABSENT,
-            met(max(widths) <= MAX_RELATIVE_CI if widths else None),
-        ],
-        [
-            "fewest hops in a run",
-            f"{MIN_HOPS} or more",
-            count(min(hops)) if hops else ABSENT,
-            met(min(hops) >= MIN_HOPS if hops else None),
-        ],
-        [
-            "cell edge (cube root of the volume)",
-            f"{MIN_EDGE_A:.0f} Å or more",
-            f"{edge:.1f} Å" if edge else ABSENT,
-            met(edge >= MIN_EDGE_A if edge else None),
-        ],
-        [
-            "straight Arrhenius line (p of curvature)",
-            "0.05 or more",
-            show(curvature, 2),
-            met(curvature >= 0.05 if curvature is not None else None),
-        ],
-        [
-            "Haven ratio (95 % interval)",
-            "overlaps 0.1 to 2",
-            "; ".join(interval(h, 2) for h in havens) or ABSENT,
-            met(all(h[1] >= 0.1 and h[0] <= 2 for h in havens) if havens else None),
-        ],
+        Check("runs that are diffusive", "all", f"{len(valued)} of {len(points)}", len(valued) == len(points)),
+        Check(
+            "temperatures on the line", f"{MIN_TEMPERATURES} or more", str(temperatures),
+            temperatures >= MIN_TEMPERATURES,
+        ),
+        _width_check(max((w for p in valued if (w := relative_width(p)) is not None), default=None)),
+        _hops_check(min((p.n_hops for p in valued if p.n_hops is not None), default=None)),
+        _edge_check(smallest_edge(data)),
+        _curvature_check(min((p for p in curved if p is not None), default=None)),
+        _haven_check([p.haven_ci95 for p in valued if p.haven_ci95]),
     ]
+
+
+def _width_check(width: float | None) -> Check:
+    found = (ABSENT, None) if width is None else (f"± {100 * width:.0f} %", width <= MAX_RELATIVE_CI)
+    return Check("widest 95 % interval of σ", f"± {100 * MAX_RELATIVE_CI:.0f} %", *found)
+
+
+def _hops_check(hops: float | None) -> Check:
+    found = (ABSENT, None) if hops is None else (count(hops), hops >= MIN_HOPS)
+    return Check("fewest hops in a run", f"{MIN_HOPS} or more", *found)
+
+
+def _edge_check(edge: float | None) -> Check:
+    found = (ABSENT, None) if edge is None else (f"{edge:.1f} Å", edge >= MIN_EDGE_A)
+    return Check("cell edge (cube root of the volume)", f"{MIN_EDGE_A:.0f} Å or more", *found)
+
+
+def _curvature_check(p: float | None) -> Check:
+    ok = None if p is None else p >= 0.05
+    return Check("straight Arrhenius line (p of curvature)", "0.05 or more", show(p, 2), ok)
+
+
+def _haven_check(intervals: Sequence[tuple[float, float]]) -> Check:
+    text = "; ".join(interval(ends, 2) for ends in intervals) or ABSENT
+    ok = all(high >= 0.1 and low <= 2 for low, high in intervals) if intervals else None
+    return Check("Haven ratio (95 % interval)", "overlaps 0.1 to 2", text, ok)

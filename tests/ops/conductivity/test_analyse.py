@@ -8,25 +8,27 @@ import json
 import numpy as np
 import pytest
 
-from dpa_sse.ops.conductivity.analyse import analyse_folder, is_diffusive, plain_verdict
+from dpa_sse.ops.conductivity.analyse import analyse
 from dpa_sse.ops.conductivity.arrhenius import KB_EV
 from dpa_sse.ops.conductivity.figures.run import local_exponent
+from dpa_sse.ops.conductivity.nernst_einstein import charge_of, nernst_einstein
+from dpa_sse.ops.conductivity.output import write_analysis
+from dpa_sse.ops.conductivity.readers.points_table import read_measured
 from dpa_sse.ops.conductivity.readers.sources import find_sources, temperature_in
-from dpa_sse.ops.conductivity.run import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
+from dpa_sse.ops.conductivity.terminal import result_lines
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, RunTransport
 from tests.md_runs import md_run
 
 PLAIN = ConductivitySettings(figures=False)
-RUN_KEYS = {
-    "source", "temperature_K", "length_ps", "verdict", "reasons", "D_cm2_s", "D_ci95_cm2_s", "D_upper95_cm2_s",
-    "sigma_NE_mS_cm", "sigma_NE_ci95_mS_cm", "sigma_collective_mS_cm", "sigma_collective_ci95_mS_cm", "haven_ratio",
-    "haven_ci95", "t_start_ps", "n_hops", "framework",
-}
-ARRHENIUS_KEYS = {
-    "Ea_eV", "Ea_ci95_eV", "D_300K_cm2_s", "sigma_300K_mS_cm", "sigma_300K_ci95_mS_cm", "chi2_red", "points_used",
-    "points_refused", "curvature_p",
-}
+
+
+def analysed(sources, settings, out, options=None, compare=None):
+    """Analyse, write, and return what the file holds."""
+    measured = read_measured(compare) if compare else []
+    write_analysis(analyse(sources, settings, options), settings, out, measured)
+    return ConductivityResult.read(out)
 
 
 def D_true(T):
@@ -57,33 +59,36 @@ def campaign(makers, tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(campaign, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return out, analyse_folder([campaign], PLAIN, out)
+    return out, analysed([campaign], PLAIN, out)
 
 
 def test_numbers_are_right(result):
     _, content = result
-    assert {entry["temperature_K"] for entry in content["temperatures"]} == {400, 800, 900, 1000, 1200}
-    for entry in content["temperatures"]:
-        if entry["temperature_K"] in (800, 1000, 1200):
-            low, high = entry["D_ci95_cm2_s"]
-            assert low < D_true(entry["temperature_K"]) * 1e-4 < high
-            expected = nernst_einstein(entry["D_cm2_s"], 16, 1.0, 2730.0, entry["temperature_K"])
-            assert entry["sigma_NE_mS_cm"] == pytest.approx(expected)
-            assert entry["n_runs"] == 2
-    line = content["arrhenius"]
-    low, high = line["Ea_ci95_eV"]
+    assert {entry.temperature_K for entry in content.temperatures} == {400, 800, 900, 1000, 1200}
+    for entry in content.temperatures:
+        if entry.temperature_K in (800, 1000, 1200):
+            low, high = entry.D_ci95_cm2_s
+            assert low < D_true(entry.temperature_K) * 1e-4 < high
+            expected = nernst_einstein(entry.D_cm2_s, 16, 1.0, 2730.0, entry.temperature_K)
+            assert entry.sigma_NE_mS_cm == pytest.approx(expected)
+            assert entry.n_runs == 2
+    line = content.arrhenius
+    low, high = line.Ea_ci95_eV
     assert low < 0.25 < high
-    assert line["points_used"] == [800, 1000, 1200]
-    assert line["points_refused"] == [400, 900]
-    low, high = line["D_300K_ci95_cm2_s"]
+    assert line.points_used == (800, 1000, 1200)
+    assert line.points_refused == (400, 900)
+    low, high = line.at(300.0).D_ci95_cm2_s
     assert low < D_true(300) * 1e-4 < high
 
 
-def test_documented_keys_are_there(result):
-    _, content = result
-    assert all(set(run) >= RUN_KEYS for run in content["runs"])
-    assert set(content["arrhenius"]) >= ARRHENIUS_KEYS
-    verdicts = {run["source"]: run["verdict"] for run in content["runs"]}
+def test_every_declared_key_is_written(result):
+    out, content = result
+    written = json.loads((out / "conductivity.json").read_text())
+    assert written["format_version"] == 1
+    assert set(written) == set(ConductivityResult.model_fields)
+    assert all(set(run) == set(RunTransport.model_fields) for run in written["runs"])
+    assert set(written["arrhenius"]) == set(ArrheniusResult.model_fields)
+    verdicts = {run.source: run.verdict for run in content.runs}
     assert verdicts["LPS_1000K_0"] == "diffusive"
     assert verdicts["LPS_400K_0"] == "not diffusive (upper limit)"
     assert verdicts["LPS_900K_0"] == "unreliable: exploded"
@@ -93,24 +98,24 @@ def test_documented_keys_are_there(result):
 
 def test_refused_runs_have_no_numbers(result):
     _, content = result
-    for run in content["runs"]:
-        if run["verdict"] != "diffusive":
-            for key in ("D_cm2_s", "sigma_NE_mS_cm", "sigma_collective_mS_cm", "haven_ratio"):
-                assert run[key] is None
-    caged = next(run for run in content["runs"] if run["temperature_K"] == 400)
-    assert caged["D_upper95_cm2_s"] > 0
-    exploded = next(run for run in content["runs"] if run["temperature_K"] == 900)
-    assert exploded["D_upper95_cm2_s"] is None
-    assert "6000 K" in exploded["reasons"][0]
+    for run in content.runs:
+        if run.verdict != "diffusive":
+            for name in ("D_cm2_s", "sigma_NE_mS_cm", "sigma_collective_mS_cm", "haven_ratio"):
+                assert getattr(run, name) is None
+    caged = next(run for run in content.runs if run.temperature_K == 400)
+    assert caged.D_upper95_cm2_s > 0
+    exploded = next(run for run in content.runs if run.temperature_K == 900)
+    assert exploded.D_upper95_cm2_s is None
+    assert "6000 K" in exploded.reasons[0]
 
 
-def test_files_beside_the_json(result):
+def test_files_next_to_the_json(result):
     out, content = result
     text = (out / "conductivity.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
     assert str(out) not in text
-    assert json.loads(text) == content
+    assert ConductivityResult.model_validate_json(text) == content
     with (out / "arrhenius.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [float(row["temperature_K"]) for row in rows] == [400, 800, 900, 1000, 1200]
@@ -129,29 +134,29 @@ def test_files_beside_the_json(result):
 
 def test_two_runs_give_the_same_bytes(campaign, result, tmp_path):
     out, _ = result
-    analyse_folder([campaign], PLAIN, tmp_path / "again")
+    analysed([campaign], PLAIN, tmp_path / "again")
     for path in sorted(out.iterdir()):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
-def test_plain_words(result):
+def test_lines_for_the_terminal(result):
     _, content = result
-    text = "\n".join(plain_verdict(content))
+    text = "\n".join(result_lines(content))
     assert "LPS 1000 K: diffusive, D = " in text
     assert "LPS 400 K: not diffusive (upper limit), D < " in text
     assert "LPS: Ea = " in text
     assert "sigma(300 K) = " in text
     assert "extrapolated" in text
-    assert is_diffusive(content)
+    assert content.has_values
 
 
 def test_figures_are_written_and_reproducible(campaign, tmp_path):
     folder = campaign / "task.10000"
     settings = ConductivitySettings()
     for name in ("a", "b"):
-        analyse_folder([folder], settings, tmp_path / name)
+        analysed([folder], settings, tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
-    kinds = ("density", "host", "jumps", "net", "non_gaussian", "van_hove")
+    kinds = ("density", "framework", "jumps", "net", "non_gaussian", "van_hove")
     tables = [f"motion_LPS_1000K_0_{name}.csv" for name in kinds]
     assert names == sorted([
         "arrhenius.png", "arrhenius.svg", "motion_LPS_1000K_0.png", "motion_LPS_1000K_0.svg", "msd_LPS_1000K_0.png",
@@ -167,30 +172,30 @@ def test_figures_are_written_and_reproducible(campaign, tmp_path):
 
 def test_several_systems_have_a_line_each(makers, campaign, tmp_path):
     other = makers.md_folder(makers.sample(n_frames=1200, n_li=16), tmp_path / "md", 1000.0, system="other")
-    content = analyse_folder([campaign / "task.10000", campaign / "task.12000", other], PLAIN, tmp_path / "out")
-    assert set(content["arrhenius_by_system"]) == {"LPS", "other"}
-    assert content["arrhenius"]["Ea_eV"] is None
-    assert content["arrhenius_by_system"]["LPS"]["Ea_eV"] is not None
-    assert content["arrhenius_by_system"]["other"]["Ea_eV"] is None
+    content = analysed([campaign / "task.10000", campaign / "task.12000", other], PLAIN, tmp_path / "out")
+    assert set(content.arrhenius_by_system) == {"LPS", "other"}
+    assert content.arrhenius.Ea_eV is None
+    assert content.arrhenius_by_system["LPS"].Ea_eV is not None
+    assert content.arrhenius_by_system["other"].Ea_eV is None
 
 
 def test_charge_and_several_species(makers, tmp_path):
     folder = makers.md_folder(makers.sample(n_frames=1500, n_li=40, D=0.2), tmp_path / "md", 1000.0)
-    single = analyse_folder([folder], PLAIN, tmp_path / "a")["runs"][0]
+    single = analysed([folder], PLAIN, tmp_path / "a").runs[0]
     twice = ConductivitySettings(charges={"Li": 2.0}, figures=False)
-    double = analyse_folder([folder], twice, tmp_path / "b")["runs"][0]
-    assert double["D_cm2_s"] == single["D_cm2_s"]
-    assert double["sigma_NE_mS_cm"] == pytest.approx(4 * single["sigma_NE_mS_cm"])
+    double = analysed([folder], twice, tmp_path / "b").runs[0]
+    assert double.D_cm2_s == single.D_cm2_s
+    assert double.sigma_NE_mS_cm == pytest.approx(4 * single.sigma_NE_mS_cm)
     text = (folder / "traj.lammpstrj").read_text()
     for index in range(21, 41):
         text = text.replace(f"\n{index} Li ", f"\n{index} Na ")
     (folder / "traj.lammpstrj").write_text(text)
     settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
-    both = analyse_folder([folder], settings, tmp_path / "c")["runs"][0]
-    assert set(both["species"]) == {"Li", "Na"}
-    parts = [nernst_einstein(s["D_cm2_s"], 20, 1.0, 2730.0, 1000.0) for s in both["species"].values()]
-    assert both["sigma_NE_mS_cm"] == pytest.approx(sum(parts))
-    assert both["sigma_NE_mS_cm"] == pytest.approx(single["sigma_NE_mS_cm"], rel=0.3)
+    both = analysed([folder], settings, tmp_path / "c").runs[0]
+    assert set(both.species) == {"Li", "Na"}
+    parts = [nernst_einstein(s.D_cm2_s, 20, 1.0, 2730.0, 1000.0) for s in both.species.values()]
+    assert both.sigma_NE_mS_cm == pytest.approx(sum(parts))
+    assert both.sigma_NE_mS_cm == pytest.approx(single.sigma_NE_mS_cm, rel=0.3)
 
 
 def test_onsager_terms_add_up(makers, tmp_path):
@@ -203,23 +208,23 @@ def test_onsager_terms_add_up(makers, tmp_path):
         text = text.replace(f"\n{index} Li ", f"\n{index} Na ")
     (folder / "traj.lammpstrj").write_text(text)
     settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
-    run = analyse_folder([folder], settings, tmp_path / "c")["runs"][0]
-    assert set(run["onsager_mS_cm"]) == {"Li-Li", "Li-Na", "Na-Na"}
-    assert sum(run["onsager_mS_cm"].values()) == pytest.approx(run["sigma_collective_mS_cm"], rel=1e-6)
-    low, high = run["haven_ci95"]
+    run = analysed([folder], settings, tmp_path / "c").runs[0]
+    assert set(run.onsager_mS_cm) == {"Li-Li", "Li-Na", "Na-Na"}
+    assert sum(run.onsager_mS_cm.values()) == pytest.approx(run.sigma_collective_mS_cm, rel=1e-6)
+    low, high = run.haven_ci95
     assert low < 0.5 < high
 
 
 def test_a_damaged_file_is_listed_not_raised(makers, campaign, tmp_path):
     bad = tmp_path / "bad_700K.lammpstrj"
     bad.write_text("ITEM: TIMESTEP\n0\n")
-    content = analyse_folder([bad, campaign / "task.10000"], PLAIN, tmp_path / "out")
-    verdicts = [run["verdict"] for run in content["runs"]]
+    content = analysed([bad, campaign / "task.10000"], PLAIN, tmp_path / "out")
+    verdicts = [run.verdict for run in content.runs]
     assert verdicts[0].startswith("unreliable: no complete frame")
     assert verdicts[1] == "diffusive"
 
 
-def test_sources_that_can_not_be(tmp_path):
+def test_sources_that_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         find_sources([tmp_path / "none"], SourceOptions())
     with pytest.raises(InputError, match="no trajectory in this folder"):
@@ -253,8 +258,8 @@ def test_mean_temperature_off_target_is_noted(makers, tmp_path):
     folder = makers.md_folder(makers.sample(n_frames=300), tmp_path / "md", 1000.0)
     rows = "".join(f"{k},{k * 0.1},1100\n" for k in range(50))
     (folder / "thermo.csv").write_text(f"step,time_ps,temperature_K\n{rows}")
-    run = analyse_folder([folder], PLAIN, tmp_path / "out")["runs"][0]
-    assert any("mean temperature was 1100 K" in reason for reason in run["reasons"])
+    run = analysed([folder], PLAIN, tmp_path / "out").runs[0]
+    assert any("mean temperature was 1100 K" in reason for reason in run.reasons)
 
 
 def test_table_in_place_of_trajectories(tmp_path):
@@ -262,13 +267,13 @@ def test_table_in_place_of_trajectories(tmp_path):
     rows = "".join(f"{t},{D_true(t) * 1e-4},{D_true(t) * 1e-5},16,2730\n" for t in T)
     table = tmp_path / "points.csv"
     table.write_text(f"temperature_K,D_cm2_s,sigma_D_cm2_s,n_carriers,volume_A3\n{rows}")
-    content = analyse_folder([table], PLAIN, tmp_path / "out")
-    assert content["arrhenius"]["Ea_eV"] == pytest.approx(0.25, abs=1e-6)
-    assert content["arrhenius"]["D_300K_cm2_s"] == pytest.approx(D_true(300) * 1e-4, rel=1e-6)
-    assert content["arrhenius"]["sigma_300K_mS_cm"] == pytest.approx(
+    content = analysed([table], PLAIN, tmp_path / "out")
+    assert content.arrhenius.Ea_eV == pytest.approx(0.25, abs=1e-6)
+    assert content.arrhenius.at(300.0).D_cm2_s == pytest.approx(D_true(300) * 1e-4, rel=1e-6)
+    assert content.arrhenius.at(300.0).sigma_mS_cm == pytest.approx(
         nernst_einstein(D_true(300) * 1e-4, 16, 1.0, 2730.0, 300.0), rel=1e-6
     )
-    assert content["runs"] == []
+    assert content.runs == ()
 
 
 @pytest.mark.parametrize(
@@ -285,7 +290,7 @@ def test_table_in_place_of_trajectories(tmp_path):
 def test_bad_tables(tmp_path, text, words):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(InputError, match=words):
-        analyse_folder([tmp_path / "t.csv"], PLAIN, tmp_path / "out")
+        analysed([tmp_path / "t.csv"], PLAIN, tmp_path / "out")
 
 
 def test_comparison_with_experiment(tmp_path):
@@ -296,7 +301,7 @@ def test_comparison_with_experiment(tmp_path):
     (tmp_path / "t.csv").write_text(f"system,temperature_K,D_cm2_s,sigma_D_cm2_s,n_carriers,volume_A3\n{rows}")
     measured = tmp_path / "m.csv"
     measured.write_text("system,x,sigma_mS_cm,D_cm2_s,Ea_eV\nA,0.0,3.0,1e-8,0.3\nB,0.5,5.0,,0.28\n")
-    analyse_folder([tmp_path / "t.csv"], ConductivitySettings(), tmp_path / "out", compare=measured)
+    analysed([tmp_path / "t.csv"], ConductivitySettings(), tmp_path / "out", compare=measured)
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"activation.svg", "arrhenius.svg", "series.svg", "parity.svg", "parity.png"} <= names
     assert (tmp_path / "out/figures/parity.csv").read_text().startswith("system,x,source,measured_sigma_mS_cm")
@@ -304,7 +309,7 @@ def test_comparison_with_experiment(tmp_path):
     assert (tmp_path / "out/activation.csv").read_text().count("\n") == 3
     measured.write_text("name,x\nA,1\n")
     with pytest.raises(InputError, match="no column `system`"):
-        analyse_folder([tmp_path / "t.csv"], PLAIN, tmp_path / "out", compare=measured)
+        analysed([tmp_path / "t.csv"], PLAIN, tmp_path / "out", compare=measured)
 
 
 def test_copies_of_a_run_count_once(makers, tmp_path):
@@ -312,12 +317,12 @@ def test_copies_of_a_run_count_once(makers, tmp_path):
     sample = makers.sample(n_frames=1200, n_li=16)
     makers.text(sample, tmp_path / "a_1000K.lammpstrj")
     makers.text(sample, tmp_path / "b_1000K.lammpstrj.gz", digits=5)
-    one = analyse_folder([tmp_path / "a_1000K.lammpstrj"], PLAIN, tmp_path / "one", SourceOptions(timestep_fs=2.0))
-    two = analyse_folder([tmp_path], PLAIN, tmp_path / "two", SourceOptions(timestep_fs=2.0))
-    entry = two["temperatures"][0]
-    assert (entry["n_runs"], entry["n_runs_refused"]) == (1, 0)
-    assert entry["D_ci95_cm2_s"] == pytest.approx(one["temperatures"][0]["D_ci95_cm2_s"], rel=1e-6)
-    assert "1 copies of the same run left out" in entry["reasons"]
+    one = analysed([tmp_path / "a_1000K.lammpstrj"], PLAIN, tmp_path / "one", SourceOptions(timestep_fs=2.0))
+    two = analysed([tmp_path], PLAIN, tmp_path / "two", SourceOptions(timestep_fs=2.0))
+    entry = two.temperatures[0]
+    assert (entry.n_runs, entry.n_runs_refused) == (1, 0)
+    assert entry.D_ci95_cm2_s == pytest.approx(one.temperatures[0].D_ci95_cm2_s, rel=1e-6)
+    assert "1 copies of the same run left out" in entry.reasons
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])
@@ -339,12 +344,12 @@ def test_no_conductivity_of_several_species_is_extrapolated(makers, tmp_path):
         (folder / "traj.lammpstrj").write_text(text)
         folders.append(folder)
     settings = ConductivitySettings(mobile=["Li", "Na"], charges={"Li": 1.0, "Na": 1.0}, figures=False)
-    content = analyse_folder(folders, settings, tmp_path / "out")
-    line = content["arrhenius"]
-    assert line["D_300K_cm2_s"] > 0
-    assert line["sigma_300K_mS_cm"] is None
-    assert any("the line is that of Li" in note for note in line["notes"])
-    assert any("the line is that of Li" in text for text in plain_verdict(content))
+    content = analysed(folders, settings, tmp_path / "out")
+    line = content.arrhenius
+    assert line.at(300.0).D_cm2_s > 0
+    assert line.at(300.0).sigma_mS_cm is None
+    assert any("the line is that of Li" in note for note in line.notes)
+    assert any("the line is that of Li" in text for text in result_lines(content))
 
 
 def test_a_charge_that_is_not_given_is_the_formal_one():
@@ -353,6 +358,6 @@ def test_a_charge_that_is_not_given_is_the_formal_one():
 
 
 @pytest.mark.parametrize("values", [{"mobile": ["Li", "Li"]}, {"hop_distance_A": np.inf}, {"charges": {"Li": np.nan}}])
-def test_settings_that_can_not_be(values):
+def test_settings_that_are_refused(values):
     with pytest.raises(ValueError, match=r"twice|finite"):
         ConductivitySettings(**values)

@@ -62,12 +62,14 @@ def test_bad_input_ends_with_two(app, makers, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--at-K", "cold"], "not a list of numbers"),
+        (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--extrapolate-to-K", "cold"], "not a list of numbers"),
         (["--cell", "1,2"], "6 numbers"),
-        (["--hop-A", "-1"], "--hop-A -1.0"), (["--reference", "moon"], "--reference moon"),
-        (["--mobile", ""], "--mobile"), (["--mobile", "Li,Li"], "named twice"), (["--charge", "li=1"], "no element"),
-        (["--charge", "Li=0"], "carries no current"), (["--mobile", "Fe"], "the charge of Fe is not known"),
-        (["--exponent", "nan"], "--exponent nan"), (["--compare", "nowhere.csv"], "nowhere.csv: no such file"),
+        (["--hop-distance-A", "-1"], "--hop-distance-A -1.0"), (["--reference", "moon"], "--reference moon"),
+        (["--mobile", ""], "--mobile"), (["--mobile", "Li,Li"], "--mobile Li,Li"),
+        (["--charge", "li=1"], "'li' is not an element"),
+        (["--charge", "Li=0"], "carries no current"), (["--mobile", "Fe"], "the charge of Fe is unknown"),
+        (["--arrhenius-exponent", "nan"], "--arrhenius-exponent nan"),
+        (["--compare", "nowhere.csv"], "nowhere.csv: no such file"),
     ],
 )
 def test_wrong_options_are_explained(app, makers, tmp_path, words, message):

@@ -110,7 +110,7 @@ def test_mdanalysis_counts_the_drift_of_the_framework_as_motion(tracks):
 
 
 def test_agrees_with_kinisi_apart_from_its_doubled_first_frame(makers):
-    """kinisi 2.1 counts the first frame twice: its MSD is ours of a trajectory that begins with x0, x0, x1, ..."""
+    """kinisi 2.1 counts the first frame twice: its MSD is ours of a trajectory that starts with x0, x0, x1, ..."""
     kinisi_analyze = pytest.importorskip("kinisi.analyze")
     import scipp as sc
     from ase import Atoms

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -83,8 +85,8 @@ def test_hops_add_their_fourth_cumulant():
     curve = combine([curves.mean(axis=0)], [frames], [n_ions], lags, 1.0, fourth_rate=rate * hop**4)
     found = np.diag(np.cov(curves.T))
     np.testing.assert_allclose(found, np.diag(covariance(curve, slope, 0.0)), rtol=0.2)
-    curve.fourth_rate = 0.0
-    assert (np.diag(covariance(curve, slope, 0.0)) < 0.75 * found)[0]
+    without = dataclasses.replace(curve, fourth_rate=0.0)
+    assert (np.diag(covariance(without, slope, 0.0)) < 0.75 * found)[0]
 
 
 def test_replicas_are_combined_with_their_weights():

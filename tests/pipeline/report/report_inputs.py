@@ -11,7 +11,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from dpa_sse.ops.conductivity.analyse import analyse_folder
+from dpa_sse.ops.conductivity.analyse import analyse as analyse_runs
+from dpa_sse.ops.conductivity.output import write_analysis
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 from dpa_sse.ops.core.files import write_csv, write_json, write_text
@@ -26,7 +27,7 @@ from dpa_sse.pipeline.config.load import resolved_yaml
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.report.build import ReportInputs
 from dpa_sse.pipeline.report.records import StageRecord
-from dpa_sse.pipeline.runs.folder import provenance
+from dpa_sse.pipeline.runs.provenance import provenance
 from tests.md_folders import write_deviations, write_run, write_thermo, write_trajectory
 
 K_B = 8.617333262e-5
@@ -308,7 +309,8 @@ KINDS = ("diffusive", "too short", "caged")
 
 
 def analyse(root: Path, folders: list[Path]) -> Path:
-    analyse_folder(folders, ConductivitySettings(figures=False), root / "conductivity")
+    settings = ConductivitySettings(figures=False)
+    write_analysis(analyse_runs(folders, settings), settings, root / "conductivity")
     return root / "conductivity"
 
 

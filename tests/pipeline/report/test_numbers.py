@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import report_inputs as made
 
-from dpa_sse.ops.conductivity.arrhenius import Point, determined, summarise
+from dpa_sse.ops.conductivity.arrhenius import ArrheniusPoint, analyse_arrhenius
 from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, RunTransport
 from dpa_sse.pipeline.report import page, transport
 from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
@@ -18,7 +19,7 @@ from dpa_sse.pipeline.report.figures import plain, slug
 from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
 from dpa_sse.pipeline.report.records import StageRecord, StageState
-from dpa_sse.pipeline.report.sections.conductivity import _checks
+from dpa_sse.pipeline.report.sections.conductivity import conductivity_checks
 from dpa_sse.pipeline.report.summary import overall_status
 from tests.md_folders import write_run
 
@@ -95,8 +96,8 @@ def test_arrhenius_band_is_that_of_the_analysis(tmp_path: Path) -> None:
     assert system == "Li6PS5Br"
     at_300 = int(np.argmax(line.inverse_1000K))
     assert 1000 / line.inverse_1000K[at_300] == pytest.approx(300)
-    assert line.D[at_300] == pytest.approx(found["D_300K_cm2_s"], rel=1e-3)
-    assert [line.low[at_300], line.high[at_300]] == pytest.approx(found["D_300K_ci95_cm2_s"], rel=2e-3)
+    assert line.D[at_300] == pytest.approx(found.at(300.0).D_cm2_s, rel=1e-3)
+    assert [line.low[at_300], line.high[at_300]] == pytest.approx(found.at(300.0).D_ci95_cm2_s, rel=2e-3)
 
 
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
@@ -113,18 +114,22 @@ def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
     folder = made.conductivity(tmp_path, {800.0: "diffusive", 1000.0: "diffusive"})
     data = load_data(ReportInputs(conductivity=folder))
     points = transport.transport_points(data)
-    assert transport.arrhenius_line(data.conductivity["arrhenius"] | {"Ea_eV": 0.9}, points) is None
+    assert transport.arrhenius_line(data.conductivity.arrhenius.model_copy(update={"Ea_eV": 0.9}), points) is None
+
+
+def one_run(entry: RunTransport) -> ReportData:
+    """The report's data of an analysis with one run and nothing pooled."""
+    line = ArrheniusResult(exponent_m=-1.0)
+    found = ConductivityResult(runs=(entry,), temperatures=(), arrhenius=line, arrhenius_by_system={})
+    return ReportData("t", conductivity=found)
 
 
 def test_a_value_beside_a_refusal_is_not_shown() -> None:
-    entry = {
-        "temperature_K": 800.0,
-        "verdict": "melted",
-        "sigma_NE_mS_cm": 12.0,
-        "D_cm2_s": 1e-5,
-        "D_upper95_cm2_s": 3e-5,
-    }
-    [point] = transport.transport_points(ReportData("t", conductivity={"runs": [entry]}))
+    entry = RunTransport(
+        source="r", system="s", temperature_K=800.0, verdict="melted", sigma_NE_mS_cm=12.0, D_cm2_s=1e-5,
+        D_upper95_cm2_s=3e-5,
+    )
+    [point] = transport.transport_points(one_run(entry))
     assert point.sigma_mS_cm is None
     assert point.D_cm2_s is None
     assert point.D_upper95_cm2_s is None
@@ -179,25 +184,29 @@ def test_ends_of_an_interval_have_no_more_digits_than_they_deserve() -> None:
 def test_an_activation_energy_whose_interval_holds_zero_is_not_determined(
     ends: tuple[float, float] | None, known: bool
 ) -> None:
-    assert determined({"Ea_ci95_eV": ends}) is known
+    assert ArrheniusResult(exponent_m=-1.0, Ea_ci95_eV=ends).determined is known
 
 
 def test_page_and_line_advise_the_same_number_of_temperatures(tmp_path: Path) -> None:
     temperatures = {float(T): "diffusive" for T in (700, 800, 1000, 1200)}
     data = load_data(ReportInputs(conductivity=made.conductivity(tmp_path, temperatures)))
     points = transport.transport_points(data)
-    line, _ = summarise([Point(T, 2e-4 * math.exp(-2900 / T), 0.05) for T in temperatures], [300.0])
-    assert any("5 or more" in note for note in line["notes"])
+    line = analyse_arrhenius([ArrheniusPoint(T, 2e-4 * math.exp(-2900 / T), 0.05) for T in temperatures], [300.0])
+    assert any("5 or more" in note for note in line.notes)
     assert any("based on 4 temperatures (5 or more are recommended)" in text for text in assess(data).unsure)
-    rows = {str(row[0]): row[1:] for row in _checks(data, points)}
-    assert rows["temperatures on the line"][:2] == ["5 or more", "4"]
+    checks = {check.name: check for check in conductivity_checks(data, points)}
+    found = checks["temperatures on the line"]
+    assert (found.advised, found.value, found.ok) == ("5 or more", "4", False)
 
 
 @pytest.mark.parametrize(("ends", "met"), [((0.14, 3.3), "yes"), ((2.2, 3.3), "no")])
 def test_the_haven_ratio_is_plausible_where_its_interval_overlaps(ends: tuple[float, float], met: str) -> None:
-    entry = {"temperature_K": 800.0, "verdict": "diffusive", "sigma_NE_mS_cm": 9.0, "D_cm2_s": 1e-5, "haven_ci95": ends}
-    data = ReportData("t", conductivity={"runs": [entry]})
-    row = _checks(data, transport.transport_points(data))[-1]
+    entry = RunTransport(
+        source="r", system="s", temperature_K=800.0, verdict="diffusive", sigma_NE_mS_cm=9.0, D_cm2_s=1e-5,
+        haven_ci95=ends,
+    )
+    data = one_run(entry)
+    row = conductivity_checks(data, transport.transport_points(data))[-1].row()
     assert row[:2] == ["Haven ratio (95 % interval)", "overlaps 0.1 to 2"]
     assert getattr(row[3], "text", "") == met
 

@@ -1,7 +1,7 @@
-"""One streaming pass over a trajectory: unwrap, remove the drift of the framework, keep the mobile ions.
+"""Read a trajectory in one streaming pass: unwrap, remove the drift of the framework, keep the mobile ions.
 
-Positions are unwrapped in reduced coordinates and mapped with the mean cell, so that the breathing of an NPT cell,
-which is affine in a solid, does not turn into a false displacement.
+Positions are unwrapped in reduced coordinates and mapped with the mean cell. The breathing of an NPT cell, which is
+affine in a solid, thus does not turn into a spurious displacement.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dpa_sse.ops.core.errors import InputError
 
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
-_LEAP_A = 5.0  # atoms do not go that far between two frames, two at a time, in which the others hardly move
+_LEAP_A = 5.0  # two atoms do not go that far at once between two frames in which the others hardly move
 _NO_FRAMEWORK = (
-    "no framework atoms to measure displacements against; every atom is mobile, so choose the reference "
-    "`barycentre` (all ions are in the file) or `laboratory`"
+    "every atom is mobile: there is no framework to measure displacements against; choose the reference "
+    "`barycentre` (if the file holds all ions) or `laboratory`"
 )
 
 
-@dataclass
-class Tracks:
-    """What is left of a trajectory after the streaming pass.
+@dataclass(frozen=True)
+class Displacements:
+    """What is kept of a trajectory after the streaming pass.
 
     Attributes
     ----------
@@ -45,7 +45,11 @@ class Tracks:
     samples : numpy.ndarray
         (S, N, 3), reduced displacements of all atoms at ``sample_frames``, relative to the reference.
     drift : numpy.ndarray
-        (T,) float32, A: how far the reference has drifted since frame 0. ``drift_A`` is its largest component.
+        (T,) float32, A: drift of the reference since frame 0. ``drift_A`` is its largest component.
+    problems : list of str
+        What makes every number unreliable.
+    notes : list of str
+        Remarks that do not.
     """
 
     symbols: list[str]
@@ -75,7 +79,7 @@ class Tracks:
         return (self.n_frames - 1) * self.dt_ps
 
     def of(self, species: str) -> np.ndarray:
-        """Return the tracks of one mobile species, (M_s, 3, T), a view."""
+        """Return the displacements of one mobile species, (M_s, 3, T), a view."""
         first = self.mobile_symbols.index(species)
         return self.mobile[first : first + self.mobile_symbols.count(species)]
 
@@ -96,7 +100,7 @@ class _Pass:
         if reference == "framework" and len(framework) == 0:
             raise InputError(_NO_FRAMEWORK)
         self.weights = reference_weights(self.symbols, framework, reference)
-        self.tracks = np.empty((len(self.mobile), 3, trajectory.n_frames_hint or 1024), dtype=np.float32)
+        self.displacements = np.empty((len(self.mobile), 3, trajectory.n_frames_hint or 1024), dtype=np.float32)
         self.previous: np.ndarray | None = None
         self.sums: list[np.ndarray] = []
         self.cells: list[np.ndarray] = []
@@ -106,41 +110,42 @@ class _Pass:
         self.sample_frames: list[int] = []
         self.stride, self.count = 1, 0
         self.drift_A, self.drift = 0.0, [np.zeros(0, dtype=np.float32)]
-        self.inside = True  # all atoms lie in the cell, as wrapped positions do
-        self.steps: list[np.ndarray] = []
+        self.inside = True  # all atoms are in the cell, as wrapped positions are
+        self.largest_steps: list[np.ndarray] = []
+        self.leaps: list[np.ndarray] = []
 
     def add(self, chunk: Chunk) -> None:
         """Unwrap one chunk and keep what is needed of it."""
         from dpa_sse.ops.conductivity import kernels
 
+        count, end = len(chunk.positions), self.count + len(chunk.positions)
         try:
             inverses = np.linalg.inv(chunk.cells)
         except np.linalg.LinAlgError as error:
-            last = self.count + len(chunk.cells)
-            raise InputError(f"a cell without volume between frames {self.count} and {last}") from error
+            raise InputError(f"a cell without volume between frames {self.count} and {end}") from error
         if self.previous is None:
             self.previous = (chunk.positions[0] - chunk.origins[0]) @ inverses[0]
             self.first = self.previous.copy()
             self.unwrapped = np.zeros_like(self.previous)
             self.leap = _LEAP_A / float(np.linalg.norm(chunk.cells[0], axis=1).max())
-        count = len(chunk.positions)
-        if self.count + count > self.tracks.shape[2]:
-            grown = np.empty((*self.tracks.shape[:2], max(2 * self.tracks.shape[2], self.count + count)), np.float32)
-            grown[:, :, : self.count] = self.tracks[:, :, : self.count]
-            self.tracks = grown
+        self._grow_to(end)
         picked = np.arange(-self.count % self.stride, count, self.stride)
         samples = np.empty((len(picked), len(self.symbols), 3), dtype=np.float32)
         sums = np.empty((len(self.kinds), 3, count))
         steps = kernels.unwrap(
-            chunk.positions, inverses, chunk.origins, self.trusted, self.previous, self.unwrapped, self.weights,
-            self.species, self.mobile, self.tracks, sums, self.count, picked, samples, self.leap,
+            kernels.Frames(chunk.positions, inverses, chunk.origins),
+            kernels.Roles(self.weights, self.species, self.mobile),
+            kernels.Running(self.previous, self.unwrapped),
+            kernels.Kept(self.displacements[:, :, self.count : end], sums, samples, picked),
+            self.trusted, self.leap,
         )
         if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
-            raise InputError(f"positions that are not numbers between frames {self.count} and {self.count + count}")
-        drift = steps[:, :3] @ chunk.cells[0]
+            raise InputError(f"positions that are not numbers between frames {self.count} and {end}")
+        drift = steps.drift @ chunk.cells[0]
         self.drift_A = max(self.drift_A, float(np.abs(drift).max()))
         self.drift.append(np.linalg.norm(drift, axis=1).astype(np.float32))
-        self.steps.append(steps[:, 3:])
+        self.largest_steps.append(steps.largest)
+        self.leaps.append(steps.leaps)
         last = (chunk.positions[-1] - chunk.origins[-1]) @ inverses[-1]
         self.inside &= bool(((last > -0.02) & (last < 1.02)).all())
         self.sums.append(sums)
@@ -148,7 +153,14 @@ class _Pass:
         self.sizes.append(count)
         self.times.append(chunk.times)
         self._keep(samples, (self.count + picked).tolist())
-        self.count += count
+        self.count = end
+
+    def _grow_to(self, n_frames: int) -> None:
+        """Make room for a number of frames."""
+        held = self.displacements
+        if n_frames > held.shape[2]:
+            self.displacements = np.empty((*held.shape[:2], max(2 * held.shape[2], n_frames)), np.float32)
+            self.displacements[:, :, : self.count] = held[:, :, : self.count]
 
     def all_cells(self) -> np.ndarray:
         """Return the cell of every frame, (T, 3, 3), or (1, 3, 3) when it never changes."""
@@ -170,7 +182,7 @@ class _Pass:
 
 
 def reference_weights(symbols: list[str], framework: np.ndarray, reference: str) -> np.ndarray:
-    """Return the weight of each atom in the drift that is taken off: framework mean, centre of mass, or nothing."""
+    """Return the weights (N,) of the atoms in the drift to subtract: framework mean, centre of mass, or nothing."""
     weights = np.zeros(len(symbols))
     if reference == "framework":
         weights[framework] = 1.0
@@ -181,8 +193,10 @@ def reference_weights(symbols: list[str], framework: np.ndarray, reference: str)
     return weights / weights.sum() if weights.any() else weights
 
 
-def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framework", skip_ps: float = 0.0) -> Tracks:
-    """Read a trajectory to its end and return the unwrapped, drift-free tracks of the mobile ions.
+def read_displacements(
+    trajectory: Trajectory, mobile: list[str], reference: str = "framework", skip_ps: float = 0.0
+) -> Displacements:
+    """Read a trajectory to its end and return the unwrapped, drift-free displacements of the mobile ions.
 
     Parameters
     ----------
@@ -193,12 +207,7 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
     reference : str
         ``framework`` (mean of all other atoms), ``barycentre`` (centre of mass of all atoms) or ``laboratory``.
     skip_ps : float
-        Time left out at the beginning.
-
-    Returns
-    -------
-    Tracks
-        With ``problems`` that make every number unreliable, and ``notes`` that do not.
+        Time left out at the start, ps.
 
     Raises
     ------
@@ -218,14 +227,14 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
     cell, volume = cells.mean(axis=0), float(np.abs(np.linalg.det(cells)).mean())
     from dpa_sse.ops.conductivity import kernels
 
-    tracks = state.tracks[:, :, keep]
-    kernels.to_cartesian(tracks, cell)
+    mobile_A = state.displacements[:, :, keep]
+    kernels.to_cartesian(mobile_A, cell)
     sums = np.concatenate(state.sums, axis=2)[:, :, keep]
     state.sums.clear()
     inside = [k for k, frame in enumerate(state.sample_frames) if keep.start <= frame < keep.stop]
-    return Tracks(
+    return Displacements(
         symbols=trajectory.symbols,
-        mobile=tracks,
+        mobile=mobile_A,
         mobile_symbols=[trajectory.symbols[i] for i in state.mobile],
         sums={name: np.einsum("ct,cd->dt", sums[k], cell) for k, name in enumerate(state.kinds)},
         counts={name: trajectory.symbols.count(name) for name in state.kinds},
@@ -243,38 +252,38 @@ def follow(trajectory: Trajectory, mobile: list[str], reference: str = "framewor
 
 
 def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
-    """Return what makes every number of the run unreliable."""
+    """Return what makes every number of the run unreliable; at most one reason for jumps."""
     problems = []
     change = (np.diff(cells, axis=0) ** 2).sum(axis=2)
     flips = (change > 0.01 * (cells[:-1] ** 2).sum(axis=2)).any()
     if flips or abs(abs(np.linalg.det(cells.mean(axis=0))) / volume - 1) > 0.02:
-        problems.append("the cell vectors turn or flip during the run, so positions can not be mapped")
-    steps, leaps = np.concatenate(state.steps).T
+        problems.append("the cell vectors turn or flip during the run, so positions cannot be unwrapped")
+    steps, leaps = np.concatenate(state.largest_steps), np.concatenate(state.leaps)
     usual, most = float(np.median(steps)), float(steps.max())
     if not state.trusted and usual > _JUMP / 2:
         problems.append(
             f"atoms move {usual:.2f} of a cell between two frames: frames are too far apart to undo periodic jumps; "
-            "write frames more often or unwrapped positions"
+            "write frames more often, or unwrapped positions"
         )
     elif state.trusted and most > 0.8 and (state.inside or np.quantile(steps, 0.1) < 0.25):
         problems.append(f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all")
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
-            f"{int(leaps.max())} atoms leap by more than {_LEAP_A:g} A at frame {int(leaps.argmax())}: frames are "
+            f"{int(leaps.max())} atoms move by more than {_LEAP_A:g} A at frame {int(leaps.argmax())}: frames are "
             "missing, or atoms change order"
         )
     elif not state.trusted and most > _JUMP:
-        problems.append(f"an atom moves {most:.2f} of a cell between two frames: its periodic image is not certain")
+        problems.append(f"an atom moves {most:.2f} of a cell between two frames: its periodic image is ambiguous")
     return problems
 
 
 def _drop_repeats(state: _Pass, times: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Leave out frames that are not later than one before, as a restarted run writes them; return the times that stay.
+    """Drop frames that are not later than an earlier one, as a restarted run writes them; return the remaining times.
 
     Raises
     ------
     InputError
-        More than a tenth of the frames is of that kind.
+        More than a tenth of the frames are repeated.
     """
     latest = np.maximum.accumulate(times)
     fresh = np.concatenate([[True], times[1:] > latest[:-1]])
@@ -282,9 +291,9 @@ def _drop_repeats(state: _Pass, times: np.ndarray, notes: list[str]) -> np.ndarr
         return times
     where = int(np.flatnonzero(~fresh)[0])
     if (~fresh).mean() > 0.1:
-        raise InputError(f"time does not increase at frame {where}: are these two runs in one file?")
-    notes.append(f"{int((~fresh).sum())} repeated frames from frame {where} on left out (restarted run)")
-    state.tracks = np.ascontiguousarray(state.tracks[:, :, : state.count][:, :, fresh])
+        raise InputError(f"time does not increase at frame {where}; does the file hold two runs?")
+    notes.append(f"{int((~fresh).sum())} repeated frames from frame {where} on dropped (restarted run)")
+    state.displacements = np.ascontiguousarray(state.displacements[:, :, : state.count][:, :, fresh])
     state.sums = [np.concatenate(state.sums, axis=2)[:, :, fresh]]
     state.drift = [np.concatenate(state.drift)[fresh]]
     cells = state.all_cells()
@@ -301,12 +310,12 @@ def _times(times: np.ndarray, frame_ps: float | None) -> np.ndarray:
     if np.isfinite(times).all():
         return times
     if frame_ps is None:
-        raise InputError("the time between frames is not known; give --timestep-fs (and --frame-every)")
+        raise InputError("the time between frames is unknown; give --timestep-fs (and --frame-every)")
     return np.arange(len(times)) * frame_ps
 
 
 def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[slice, float]:
-    """Return the longest evenly spaced run of frames after ``skip_ps``, and the spacing in ps.
+    """Return the longest evenly spaced section of frames after ``skip_ps``, and the spacing in ps.
 
     Raises
     ------
@@ -314,22 +323,22 @@ def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[s
         Less than half of the frames are evenly spaced, or fewer than ten are left.
     """
     steps = np.diff(times)
-    begin = int(np.searchsorted(times, times[0] + skip_ps - 1e-9))
-    if len(times) - begin < 10:
+    start = int(np.searchsorted(times, times[0] + skip_ps - 1e-9))
+    if len(times) - start < 10:
         raise InputError(f"fewer than ten frames are left after the first {skip_ps:g} ps")
-    steps = steps[begin:]
+    steps = steps[start:]
     dt = float(np.median(steps))
     rounding = 1e-9
     if (times == times.astype(np.float32)).all():  # written in single precision, as XTC does
         rounding += 2 * float(np.spacing(np.float32(np.abs(times).max())))
     uneven = np.flatnonzero(np.abs(steps - dt) > 1e-4 * dt + rounding)
     if len(uneven) == 0:
-        return slice(begin, len(times)), float((times[-1] - times[begin]) / len(steps))
+        return slice(start, len(times)), float((times[-1] - times[start]) / len(steps))
     edges = np.concatenate([[-1], uneven, [len(steps)]])
     longest = int(np.argmax(np.diff(edges)))
-    first, last = begin + int(edges[longest]) + 1, begin + int(edges[longest + 1]) + 1
-    if last - first < max(10, (len(times) - begin) // 2):
+    first, last = start + int(edges[longest]) + 1, start + int(edges[longest + 1]) + 1
+    if last - first < max(10, (len(times) - start) // 2):
         count = f"{len(uneven)} of {len(steps)}"
         raise InputError(f"frames are not evenly spaced ({count} intervals differ from {dt:g} ps)")
-    notes.append(f"frames are missing: only the {last - first} even ones from {times[first]:g} ps on are used")
+    notes.append(f"frames are missing: only the {last - first} evenly spaced ones from {times[first]:g} ps on are used")
     return slice(first, last), float((times[last - 1] - times[first]) / (last - 1 - first))

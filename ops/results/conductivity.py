@@ -1,0 +1,374 @@
+"""``conductivity.json``: diffusion coefficients, conductivities, Arrhenius lines, and the verdict on every run.
+
+Units are in the names of the fields; absent numbers are null; intervals are [low, high] at 95 %.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, JsonValue
+
+from dpa_sse.ops.results.base import Result, ResultPart
+
+DIFFUSIVE = "diffusive"
+_CAGED, _TOO_SHORT, _UNRELIABLE = "not diffusive", "too short", "unreliable"
+NOT_DIFFUSIVE = f"{_CAGED} (upper limit)"
+MELTED = "melted"
+
+
+def too_short(more_ps: float) -> str:
+    """Return the verdict on a run that has to be longer by ``more_ps``."""
+    return f"{_TOO_SHORT} ({more_ps:.0f} more ps needed)"
+
+
+def unreliable(why: str) -> str:
+    """Return the verdict on a run in which something went wrong."""
+    return f"{_UNRELIABLE}: {why}"
+
+
+def is_usable(verdict: str) -> bool:
+    """Return whether a run was evaluated at all: a negative outcome counts, an error does not."""
+    return not verdict.startswith(_UNRELIABLE) and verdict != MELTED
+
+
+def _finite(value: Any) -> Any:
+    """Return None for a number, or numbers, that are not finite."""
+    numbers = value if isinstance(value, (list, tuple)) else [value]
+    return None if any(isinstance(one, float) and not math.isfinite(one) for one in numbers) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+Interval = Annotated[tuple[float, float] | None, BeforeValidator(_finite)]
+
+
+class Sublattice(ResultPart):
+    """How far the sites of one element of the framework moved during a run.
+
+    Attributes
+    ----------
+    displaced : int
+        Sites displaced by more than half of the anion spacing.
+    """
+
+    sites: int
+    displaced: int
+    rms_A: Number
+    largest_A: Number
+
+
+class FrameworkState(ResultPart):
+    """State of the framework (all atoms that are not mobile) during a run; numbers are null for fewer than ten samples.
+
+    Attributes
+    ----------
+    rmsd_A : float
+        From the mean positions.
+    spacing_A : float
+        Distance between neighbouring anions, which displacements are compared with.
+    largest_displacement_A, moved_fraction : float
+        Of the sites; the fraction displaced by more than half of ``spacing_A``.
+    turned_fraction : float
+        Bonded anions displaced by more than 1.5 A.
+    msd_slope_A2_ps, msd_slope_sigma_A2_ps : float
+        Slope of the MSD and its standard error.
+    whole_units_fraction, coordinated_fraction : float
+        PS4-like units that keep their ligands, and that have as many as at the start; null without such units.
+    drift_A : float
+        Largest component of the drift that was removed.
+    """
+
+    n_atoms: int
+    rmsd_A: Number = None
+    spacing_A: Number = None
+    largest_displacement_A: Number = None
+    moved_fraction: Number = None
+    sublattices: dict[str, Sublattice] = Field(default_factory=dict)
+    turned_fraction: Number = None
+    msd_slope_A2_ps: Number = None
+    msd_slope_sigma_A2_ps: Number = None
+    whole_units_fraction: Number = None
+    coordinated_fraction: Number = None
+    drift_A: Number = None
+
+
+class PlateauPoint(ResultPart):
+    """The fit from one start of the diffusive regime, with its weight in the average over starts."""
+
+    start_ps: float
+    D_cm2_s: Number
+    sigma_cm2_s: Number
+    chi2_red: Number
+    curvature_sigma: Number
+    weight: Number
+
+
+class ErrorBudget(ResultPart):
+    """What the 95 % interval of D is made of.
+
+    Attributes
+    ----------
+    ln_half95 : float
+        Half width of the interval of ln D.
+    ln_half95_gls_birge, ln_half95_blocks, ln_half95_replicas : float
+        From the fit, from the scatter of time blocks, and from that of three or more replicas; the largest counts.
+    ln_spread_of_starts : float
+        Standard deviation of ln D between starts of the fit.
+    ln_half95_bend : float
+        Added where the MSD rises less at the end than the line.
+    late_rise_over_line, late_rise_sigma : float
+        Rise of the MSD up to T/2 over that of the line, and the difference in standard errors.
+    block_scatter : float
+        Observed over expected scatter of the time blocks.
+    block_D_cm2_s, replica_D_cm2_s : tuple
+        D of each time block, by run; D of each replica.
+    """
+
+    ln_half95: Number
+    ln_half95_gls_birge: Number
+    ln_half95_blocks: Number
+    ln_half95_replicas: Number = None
+    ln_half95_bend: Number = None
+    ln_spread_of_starts: Number
+    late_rise_over_line: Number = None
+    late_rise_sigma: Number = None
+    block_scatter: Number
+    block_D_cm2_s: tuple[tuple[Number, ...], ...] = ()
+    replica_D_cm2_s: tuple[Number, ...] | None = None
+
+
+class SpeciesDiffusion(ResultPart):
+    """Diffusion of one of several mobile species."""
+
+    verdict: str
+    D_cm2_s: Number = None
+    D_ci95_cm2_s: Interval = None
+    D_upper95_cm2_s: Number = None
+
+
+class TransportNumbers(ResultPart):
+    """The numbers of one run, or of replicas pooled.
+
+    Attributes
+    ----------
+    D_cm2_s, D_ci95_cm2_s, D_upper95_cm2_s : float, tuple, float
+        Tracer diffusion coefficient of the first mobile species; a refused run has at most the upper limit.
+    D_axes_cm2_s, D_tensor_cm2_s : tuple
+        xx, yy, zz; and with xy, xz, yz.
+    sigma_NE_mS_cm, sigma_NE_ci95_mS_cm, sigma_NE_upper95_mS_cm : float, tuple, float
+        Nernst-Einstein conductivity of all mobile species.
+    sigma_collective_mS_cm, sigma_collective_ci95_mS_cm, onsager_mS_cm : float, tuple, dict
+        From the charge displacement, and by pair of species (their sum is the collective one).
+    sigma_all_ions_mS_cm : float
+        With the formal charges of all ions of a neutral cell.
+    t_start_ps, fit_window_ps, collective_window_ps : float, tuple, tuple
+        Start of the diffusive regime, and the lag times of the two fits.
+    estimator : ErrorBudget
+    species : dict
+        By species, where several are mobile.
+    """
+
+    D_cm2_s: Number = None
+    D_ci95_cm2_s: Interval = None
+    D_upper95_cm2_s: Number = None
+    D_axes_cm2_s: tuple[Number, Number, Number] | None = None
+    D_tensor_cm2_s: tuple[Number, Number, Number, Number, Number, Number] | None = None
+    sigma_NE_mS_cm: Number = None
+    sigma_NE_ci95_mS_cm: Interval = None
+    sigma_NE_upper95_mS_cm: Number = None
+    sigma_collective_mS_cm: Number = None
+    sigma_collective_ci95_mS_cm: Interval = None
+    onsager_mS_cm: dict[str, Number] | None = None
+    sigma_all_ions_mS_cm: Number = None
+    haven_ratio: Number = None
+    haven_ci95: Interval = None
+    t_start_ps: Number = None
+    fit_window_ps: Interval = None
+    collective_window_ps: Interval = None
+    n_hops: Number = None
+    chi2_red: Number = None
+    volume_A3: Number = None
+    estimator: ErrorBudget | None = None
+    species: dict[str, SpeciesDiffusion] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+class TransportEntry(TransportNumbers):
+    """The numbers of a run or a temperature with the verdict on it.
+
+    Attributes
+    ----------
+    verdict : str
+        ``diffusive``, ``not diffusive (upper limit)``, ``too short (N more ps needed)``, ``melted``,
+        ``unreliable: why``, or, for a row of a table, ``from a table``.
+    reasons : tuple of str
+        What decided comes first; warnings follow.
+    more_ps_needed : float
+        Where the run is too short.
+    """
+
+    system: str
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    length_ps: Number = None
+    more_ps_needed: Number = None
+
+    @property
+    def diffusive(self) -> bool:
+        """Whether the analysis found a diffusion coefficient."""
+        return self.verdict == DIFFUSIVE
+
+    @property
+    def limited(self) -> bool:
+        """Whether the upper limit means something: not where the run went wrong."""
+        return self.verdict.startswith((_CAGED, _TOO_SHORT))
+
+
+class RunTransport(TransportEntry):
+    """One trajectory.
+
+    Attributes
+    ----------
+    source : str
+        Unique name of the trajectory.
+    file : str
+        Its MSD table.
+    mobile_fraction : float
+        Ions with a net displacement of more than one hop.
+    plateau : tuple of PlateauPoint
+        D for every start of the fit.
+    bad_input : bool
+        The trajectory could not be read.
+    """
+
+    source: str
+    temperature_K: Number = None
+    n_frames: int | None = None
+    dt_ps: Number = None
+    framework: FrameworkState | None = None
+    mobile_fraction: Number = None
+    plateau: tuple[PlateauPoint, ...] = ()
+    bad_input: bool = False
+    file: str | None = None
+
+
+class PooledTransport(TransportEntry):
+    """All replicas of one system at one temperature, or one row of a table.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The runs that were pooled; ``n_runs`` of them.
+    n_runs_refused : int
+        Runs at this temperature that were not used.
+    length_ps : float
+        Of all runs together.
+    ln_D_sigma : float
+        Standard error of ln D, the weight in the Arrhenius fit.
+    n_carriers : float
+        Mobile ions in ``volume_A3``; of a table only.
+    """
+
+    temperature_K: float
+    n_runs: int
+    n_runs_refused: int | None = None
+    sources: tuple[str, ...] = ()
+    ln_D_sigma: Number = None
+    n_carriers: Number = None
+
+
+class Extrapolation(ResultPart):
+    """Numbers at one temperature of the line, with their range when one point at a time is left out of the fit."""
+
+    temperature_K: float
+    D_cm2_s: Number
+    D_ci95_cm2_s: Interval
+    sigma_mS_cm: Number = None
+    sigma_ci95_mS_cm: Interval = None
+    D_leave_one_out_cm2_s: Interval = None
+    sigma_leave_one_out_mS_cm: Interval = None
+
+
+class ArrheniusCurve(ResultPart):
+    """The line and its 95 % band, evenly spaced in 1/T, for drawing."""
+
+    temperature_K: tuple[float, ...]
+    D_cm2_s: tuple[Number, ...]
+    D_low95_cm2_s: tuple[Number, ...]
+    D_high95_cm2_s: tuple[Number, ...]
+
+
+class ArrheniusResult(ResultPart):
+    """The Arrhenius line of one system; everything is null below two temperatures.
+
+    Attributes
+    ----------
+    D0_cm2_s : float
+        Prefactor; for an exponent of -1 only.
+    exponent_m : float
+        m in sigma = sigma0 T^m exp(-Ea / kB T).
+    curvature_p : float
+        p value of a quadratic term.
+    points_used, points_refused, points_compared : tuple of float
+        Temperatures, K: fitted, without D, and below ``direct_below_K``.
+    extrapolated : tuple of Extrapolation
+        Empty where the activation energy is not distinguishable from zero.
+    """
+
+    Ea_eV: Number = None
+    Ea_ci95_eV: Interval = None
+    D0_cm2_s: Number = None
+    exponent_m: float
+    chi2_red: Number = None
+    curvature_p: Number = None
+    points_used: tuple[float, ...] = ()
+    points_refused: tuple[float, ...] = ()
+    points_compared: tuple[float, ...] = ()
+    extrapolated: tuple[Extrapolation, ...] = ()
+    curve: ArrheniusCurve | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def determined(self) -> bool:
+        """Whether the 95 % interval of the activation energy excludes zero."""
+        return self.Ea_ci95_eV is not None and self.Ea_ci95_eV[0] > 0
+
+    def at(self, temperature_K: float) -> Extrapolation | None:
+        """Return the extrapolation to a temperature; None where there is none."""
+        return next((one for one in self.extrapolated if one.temperature_K == temperature_K), None)
+
+
+class ConductivityResult(Result):
+    """Result of the conductivity analysis.
+
+    Attributes
+    ----------
+    settings : dict
+        Settings of the analysis, for the record.
+    runs : tuple of RunTransport
+        Every trajectory, also those that were refused.
+    temperatures : tuple of PooledTransport
+        Replicas pooled, by system and temperature.
+    arrhenius : ArrheniusResult
+        That of the only system; empty with several.
+    arrhenius_by_system : dict
+    """
+
+    FILE: ClassVar[str] = "conductivity.json"
+
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    runs: tuple[RunTransport, ...]
+    temperatures: tuple[PooledTransport, ...]
+    arrhenius: ArrheniusResult
+    arrhenius_by_system: dict[str, ArrheniusResult]
+
+    @property
+    def has_values(self) -> bool:
+        """Whether at least one temperature has a diffusion coefficient."""
+        return any(entry.D_cm2_s is not None for entry in self.temperatures)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether there were trajectories, and none could be read."""
+        return bool(self.runs) and all(run.bad_input for run in self.runs)
