@@ -141,8 +141,9 @@ def learning_state(root: Path, deviations: Sequence[Sequence[float | None]] = ()
         write_trajectory(run / "traj.lammpstrj", frames)
         write_deviations(run / "model_devi.csv", values)
         write_run(
-            run, cell, system="LiCl", temperature_K=300.0, ensemble="npt", n_frames=len(frames), models=[0, 1],
-            iteration=i, stage=state.stage, cell="LiCl.p000", n_frames_expected=len(frames),
+            run, cell, system="LiCl", temperature_K=300.0, ensemble="npt", n_frames=len(frames),
+            steps=10 * (len(frames) - 1),
+            explored={"models": (0, 1), "iteration": i, "stage": state.stage, "cell": "LiCl.p000"},
         )
         lost = folder / f"explored.{i}" / "task.001"
         write_run(lost, cell, system="LiCl", temperature_K=300.0, status="exploded", reason="step 10: too hot")
