@@ -105,7 +105,8 @@ class MergeLabelled(TaskOP):
             min_success_ratio=settings["min_success_ratio"],
         )
         state = read_json(inputs["selected"] / "state.json")
-        state["history"][-1] |= {"labelled": summary["labelled"], "label_failures": summary["failed"]}
+        failed = [one.model_dump() for one in summary.failed]
+        state["history"][-1] |= {"labelled": summary.labelled, "label_failures": failed}
         write_json(out / "state.json", state)
         write_text(out / PAGE, learning_page(state["history"]))
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):

@@ -18,8 +18,8 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
 from dpa_sse.ops.structures.check import check_cell
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_cif, from_entry
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.order import order_cells
 from dpa_sse.ops.structures.rank import rank_by_ewald
 from dpa_sse.ops.structures.read import PartialOccupancyError, file_format, read_structure

@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.structures.neighbour_list import near_pairs
+
 FORMERS = frozenset({"B", "Al", "Ga", "Si", "Ge", "Sn", "P", "As", "Sb"})
 LIGANDS = frozenset({"S", "O", "Se"})
 MOBILE = frozenset({"Li", "Na", "K"})
 BONDED = 1.35  # of the sum of covalent radii: 2.9 A for P-S; free S is 4 A away
 LINDEMANN = 0.3  # rms displacement over the nearest-neighbour distance
 EXCHANGES = 3.0  # squared neighbour distances, all sites of an element together
-_DENSE_ATOMS = 256  # below, all pairs are looked at
 _NEAR_A = 4.6
 
 
@@ -38,29 +39,6 @@ def covalent_sums(symbols: list[str]) -> np.ndarray:
 
     radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in symbols])
     return radii[:, None] + radii[None, :]
-
-
-def near_pairs(cell: np.ndarray, positions: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return indices i, j and distances of all pairs within ``cutoff`` (each pair twice, periodic images included).
-
-    Small cells that are thick enough for one image of each pair are done by a plain product, 20 times faster than
-    a neighbour list: the watching must not slow down the run.
-    """
-    inverse = np.linalg.inv(cell)
-    thickness = 1.0 / np.linalg.norm(inverse, axis=0)  # distances of opposite faces
-    if len(positions) > _DENSE_ATOMS or thickness.min() <= 2 * cutoff:
-        from ase.neighborlist import primitive_neighbor_list
-
-        found: tuple[np.ndarray, np.ndarray, np.ndarray] = primitive_neighbor_list(
-            "ijd", (True, True, True), cell, positions, cutoff
-        )
-        return found
-    fractional = positions @ inverse
-    shift = fractional[:, None] - fractional[None]
-    squares = np.square((shift - np.rint(shift)) @ cell).sum(axis=-1)
-    np.fill_diagonal(squares, np.inf)
-    i, j = np.nonzero(squares < cutoff * cutoff)
-    return i, j, np.sqrt(squares[i, j])
 
 
 @dataclass

@@ -16,7 +16,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.sqs import pair_statistics, quasi_random
 from dpa_sse.ops.structures.symmetry import canonical, site_permutations
 

@@ -24,8 +24,8 @@ import numpy as np
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.structures.neighbour_list import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.rounding import round_cell
 from dpa_sse.ops.structures.settings import PerturbSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from dpa_sse.ops.labelers.settings import CommonLabelerSettings, with_file_texts
+from dpa_sse.ops.labelers.settings import LabelerSettings, with_file_texts
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
@@ -50,10 +50,10 @@ class ProjectFlow(Flow):
         """Return a section as JSON values, with what it names: the preset of a training, files of a labeler."""
         if not isinstance(value, BaseModel):
             return value
-        if isinstance(value, CommonLabelerSettings):
+        if isinstance(value, LabelerSettings):
             value = with_file_texts(value, self.base_dir)
         data = value.model_dump(mode="json")
-        if isinstance(value, CommonLabelerSettings) and value.model_file:
+        if isinstance(value, LabelerSettings) and value.model_file:
             data[value.model_file] = Path(data[value.model_file]).name
         if isinstance(value, TrainSettings):
             from dpa_sse.ops.training.presets import load_preset

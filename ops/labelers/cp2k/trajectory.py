@@ -24,7 +24,7 @@ from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputEr
 from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k
 from dpa_sse.ops.labelers.cp2k.sections import parse
 from dpa_sse.ops.labelers.settings import Cp2kSettings
-from dpa_sse.ops.results.status import ItemStatus
+from dpa_sse.ops.results.status import DroppedStep
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,27 +82,27 @@ def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Pa
 def _result(run: AimdRun, steps: dict[int, Step], reason: str) -> AimdResult:
     """Pick the sampled steps; those without converged SCF are no labels."""
     frames: list[Atoms] = []
-    dropped: list[tuple[int, ItemStatus, str]] = []
+    dropped: list[DroppedStep] = []
     last = max(steps, default=-1)
     if not reason and last < run.settings.steps:
         reason = f"CP2K stopped after step {last} of {run.settings.steps}"
     for number in range(0, last + 1, run.settings.sample_every):
         step = steps.get(number)
         if step is None:
-            dropped.append((number, "failed", "the step is missing in CP2K's files"))
+            dropped.append(DroppedStep(step=number, status="failed", reason="the step is missing in CP2K's files"))
             continue
         made = step.evaluation
         if not made.converged:
-            dropped.append((number, "not converged", NOT_CONVERGED))
+            dropped.append(DroppedStep(step=number, status="not converged", reason=NOT_CONVERGED))
         elif not (np.isfinite(made.energy) and np.isfinite(made.forces).all() and np.isfinite(made.stress).all()):
-            dropped.append((number, "failed", "CP2K returned NaN or infinite numbers"))
+            dropped.append(DroppedStep(step=number, status="failed", reason="CP2K returned NaN or infinite numbers"))
         else:
             atoms = run.atoms.copy()
             atoms.set_cell(step.cell)
             atoms.positions = step.positions
             atoms.info["step"] = number
             frames.append(with_results(atoms, made.energy, made.forces, made.stress))
-    return AimdResult(frames, reason, dropped)
+    return AimdResult(frames, reason, tuple(dropped))
 
 
 def _read_part(folder: Path, n_atoms: int, *, partial: bool) -> list[Step]:

@@ -20,7 +20,7 @@ from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.job import Outcome, last_words, run_vasp, species_order, tidy, write_inputs
 from dpa_sse.ops.labelers.vasp.potcar import Potcar
 from dpa_sse.ops.labelers.vasp.results import Step, label_of, read_steps
-from dpa_sse.ops.results.status import ItemStatus
+from dpa_sse.ops.results.status import DroppedStep
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -78,7 +78,7 @@ def run_dynamics(
         fruitless = fruitless + 1 if progress.following == before else 0
         reason = _end(run, folder, settings, outcome, progress, fruitless)
     frames, dropped = _frames(run, progress.steps)
-    return AimdResult(frames, reason, dropped)
+    return AimdResult(frames, reason, tuple(dropped))
 
 
 def frames_so_far(run: AimdRun, work: Path, tags: Mapping[str, Value]) -> list[Atoms]:
@@ -248,21 +248,21 @@ def _atoms_of(run: AimdRun, step: Step) -> Atoms:
     return atoms
 
 
-def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[tuple[int, ItemStatus, str]]]:
+def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[DroppedStep]]:
     """Return every ``sample_every``-th frame with its label, and what the others lack."""
     _, order = species_order(run.atoms)
     frames: list[Atoms] = []
-    dropped: list[tuple[int, ItemStatus, str]] = []
+    dropped: list[DroppedStep] = []
     for number in range(0, run.settings.steps + 1, run.settings.sample_every):
         if number not in steps:
             break
         step = steps[number]
         if step.status != "ok":
-            dropped.append((number, step.status, step.reason))
+            dropped.append(DroppedStep(step=number, status=step.status, reason=step.reason))
             continue
         result = label_of(run.atoms, order, step) if number == 0 else None
         if result is not None and result.atoms is None:
-            dropped.append((number, result.status, result.reason))
+            dropped.append(DroppedStep(step=number, status=result.status, reason=result.reason))
             continue
         frame = result.atoms if result is not None and result.atoms is not None else _labelled(run, order, step)
         frame.info["step"] = number

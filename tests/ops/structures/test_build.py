@@ -10,9 +10,9 @@ from ase.io import write
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, build_ensemble, write_cells
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
 from dpa_sse.ops.structures.library import expand_site, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.settings import SystemSettings
 
 

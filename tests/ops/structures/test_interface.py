@@ -8,8 +8,8 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.bonds import covalent_pairs
 from dpa_sse.ops.structures.build import build_cell
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.interface import InterfaceOptions, build_interface, build_slab
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.references import references
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.structures.solution import parse_formula

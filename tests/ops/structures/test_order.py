@@ -7,8 +7,8 @@ from ase import Atoms
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures import symmetry
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_atoms, from_entry
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.order import integer_counts, order_cells, pool_lithium
 from dpa_sse.ops.structures.supercell import near_cubic
 from dpa_sse.ops.structures.symmetry import canonical, site_permutations

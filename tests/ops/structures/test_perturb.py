@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, write_cells
-from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.neighbour_list import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.perturb import perturb_atoms, perturb_cells, perturb_copies
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 

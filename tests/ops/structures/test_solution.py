@@ -7,7 +7,7 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, build_ensemble
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.structures.solution import find_solution, parse_formula
 

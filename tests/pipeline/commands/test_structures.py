@@ -8,9 +8,9 @@ from ase.io import write
 from typer.testing import CliRunner
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
 from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.pipeline.commands.structures import app
 
 

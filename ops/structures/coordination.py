@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, expand_site, lattice_of
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.picture import entry_atoms
 
 SHELL = 1.25  # a neighbour is at most so many times as far as the nearest one of its kind of charge
