@@ -1,4 +1,4 @@
-"""The settings of any labeler: a union of the settings of all registered ones, told apart by ``kind``."""
+"""The settings of any labeler: the union of all registered ones, discriminated by ``kind``."""
 
 from __future__ import annotations
 

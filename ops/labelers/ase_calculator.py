@@ -100,7 +100,7 @@ def load_calculator(name: str, kwargs: dict[str, Any]) -> Calculator:  # foreign
     """
     module_name, _, class_name = name.partition(":")
     if not module_name or not class_name:
-        raise InputError(f"labeler calculator {name!r}: write chgnet, or module:Class, e.g. ase.calculators.emt:EMT")
+        raise InputError(f"labeler calculator {name!r}: give chgnet, or module:Class, e.g. ase.calculators.emt:EMT")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

@@ -31,7 +31,7 @@ def mock_energy(atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
     """Return energy (eV), forces (eV/A, shape (n, 3)) and stress (eV/A^3, shape (3, 3)) of the mock potential.
 
     Morse pairs, E = D (exp(-2a(r - r0)) - 2 exp(-a(r - r0))) s(r), with r0 = 1.15 times the sum of the
-    covalent radii and a quintic switch s; plus -0.1 eV per unit of atomic number, so that compositions differ.
+    covalent radii and a quintic switch s; plus -0.1 eV per unit of atomic number, to make compositions differ.
     """
     from ase.data import covalent_radii
 

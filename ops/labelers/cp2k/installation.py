@@ -40,7 +40,7 @@ def installation_findings() -> Iterator[ProgramFinding]:
     missing = [name for name in NEEDED_FILES if not (folder / name).is_file()]
     fewer = [name for name in FURTHER_FILES if not (folder / name).is_file()]
     if missing:
-        yield ProgramFinding("CP2K data", "warning", str(folder), f"missing: {', '.join(missing)}")
+        yield ProgramFinding("CP2K data", "warning", str(folder), f"{', '.join(missing)} is missing")
     else:
         note = f"without {', '.join(fewer)}: not every basis set or method" if fewer else ""
         yield ProgramFinding("CP2K data", "ok", str(folder), note)

@@ -34,7 +34,7 @@ def installation_findings() -> Iterator[ProgramFinding]:
         return
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        yield ProgramFinding("POTCAR library", "warning", named, "VASP_POTCAR_DIR is not a folder")
+        yield ProgramFinding("POTCAR library", "warning", named, "VASP_POTCAR_DIR names no folder")
         return
     places = {file.parent for depth in ("*", "*/*") for file in folder.glob(f"{depth}/POTCAR*")}
     count = len(places) or len(list(folder.glob("POTCAR.*")))

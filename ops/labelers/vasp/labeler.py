@@ -72,7 +72,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
         Raises
         ------
         InputError
-            One is missing, or they do not fit together.
+            One is missing, or they must not be combined.
         """
         species, _ = species_order(atoms)
         folder = potcar_folder(self.settings.potcar_dir)
@@ -89,7 +89,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
         elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
         tags = {name: value_text(self.tags[name]) for name in LABEL_TAGS if name in self.tags}
         for atoms in frames:
-            self.potcars_of(atoms)  # after a restart none has been read yet
+            self.potcars_of(atoms)  # after a restart none is loaded yet
         known = {one: self._potcars[one] for one in elements}
         return LevelOfTheory(
             code="VASP", settings=tags,
@@ -124,7 +124,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
         if reading.problem or not reading.steps:
             reason = reading.problem or "VASP finished no ionic step"
             if not stopped and reading.usable | (outcome.code != 0):
-                reason += f" (exit code {outcome.code}; last words: {last_words(folder)})"
+                reason += f" (exit code {outcome.code}; last output: {last_words(folder)})"
             return LabelResult(None, "failed", _joined(stopped, reason, outcome))
         result = label_of(atoms, species_order(atoms)[1], reading.steps[0])
         if result.status == "ok":
@@ -146,7 +146,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
 
     @classmethod
     def problems(cls, settings: VaspSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
-        """Yield what is missing on this machine, and what is wrong with the user's tags."""
+        """Yield what is missing on this machine, and errors in the user's tags."""
         try:
             problem = command_problem(command_of(settings))
         except InputError as error:
@@ -187,7 +187,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
 def _joined(stopped: str, reason: str, outcome: Outcome) -> str:
     tried = outcome.problem if outcome.stumbled else ""
     if outcome.corrected:
-        tried = f"custodian corrected {', '.join(dict.fromkeys(outcome.corrected))}"
+        tried = f"errors handled by custodian: {', '.join(dict.fromkeys(outcome.corrected))}"
     return "; ".join(part for part in (stopped, reason, tried) if part)
 
 
@@ -208,7 +208,7 @@ _OWN_KEYS = {"ENCUT": "encut_eV", "KSPACING": "kspacing", "GGA": "functional"}
 def _tag_problems(settings: VaspSettings) -> Iterator[SettingsProblem]:
     for name, value in settings.tags.items():
         if name.upper() in _OWN_KEYS:
-            yield ("tags", name), f"write the key `{_OWN_KEYS[name.upper()]}` of the labeler instead"
+            yield ("tags", name), f"use the key `{_OWN_KEYS[name.upper()]}` of the labeler instead"
             continue
         line = incar_text({name: value}).strip()
         if ";" in line or "\n" in line or "=" not in line:
