@@ -52,7 +52,8 @@ def test_unconverged() -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [
-    ("xtb_charges", "GFN1-xTB: atomic charges are outside the chemical range; the method is not suitable for this system"),
+    ("xtb_charges", "GFN1-xTB: atomic charges are outside the chemical range; the method is not suitable for this "
+                    "system"),
     ("dft_no_basis", "CP2K: The requested basis set <FOO> for element <S> was not found in the basis set files "
                      "<BASIS_MOLOPT>"),
     ("xtb_LiCl", ""),
