@@ -16,7 +16,7 @@ EV_A3_IN_GPA = 160.21766208
 
 @dataclass
 class Table:
-    """All frames, in the order of the blocks; arrays have one entry per frame unless said otherwise.
+    """All frames, in the order of the blocks; arrays have one entry per frame unless stated otherwise.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def drop_invalid(
     for block, source in zip(blocks, sources, strict=True):
         good = np.ones(len(block), bool)
         faults = [
-            (~np.isfinite(values.reshape(len(block), -1)).all(axis=1), f"{name} holds NaN or infinite numbers")
+            (~np.isfinite(values.reshape(len(block), -1)).all(axis=1), f"{name} contains NaN or infinite numbers")
             for name, values in block.arrays().items()
         ]
         finite = ~np.any([bad for bad, _ in faults], axis=0)

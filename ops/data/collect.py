@@ -1,4 +1,4 @@
-"""From the trajectories of the initial molecular dynamics to a data set, split by whole trajectories."""
+"""Collect the trajectories of the initial molecular dynamics into a data set, split by whole trajectories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def collect_trajectories(
     results: Sequence[Path], type_map: Sequence[str], split: SplitSettings, seed: int, min_success_ratio: float,
     out: Path,
 ) -> DatasetInfo:
-    """Write the data set made of all trajectories and return its ``dataset.json``.
+    """Write the data set of all trajectories and return its ``dataset.json``.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ def collect_trajectories(
     Raises
     ------
     FatalError
-        Too many tasks failed, or no frame is left.
+        Too many tasks failed, or there is no frame.
     """
     found = gather_frames(results, min_success_ratio)
     blocks, notes = split_by_trajectory(frames_to_blocks(found.frames, type_map), split, seed)
     blocks, dropped = drop_duplicates(blocks)
     if not blocks:
-        raise FatalError("the initial trajectories hold no labelled frame")
+        raise FatalError("the initial trajectories have no labelled frame")
     return write_dataset(
         out, type_map, blocks, duplicates_dropped=dropped, failed=found.failed, notes=tuple(notes),
         level=found.level,
@@ -60,8 +60,8 @@ def split_by_trajectory(
 ) -> tuple[list[SystemData], list[str]]:
     """Assign whole trajectories to train, validation and test; return the new blocks and notes.
 
-    A system with two or more trajectories gives at least one to the test set (if a test share is wanted)
-    and keeps at least one for training; validation gets some only if its share rounds to one or more.
+    A system with two or more trajectories contributes at least one to the test set (if the test share is not zero) and
+    keeps at least one for training; validation gets some only if its share rounds to one or more.
     """
     notes = []
     place: dict[tuple[str, str], Split] = {}
@@ -71,7 +71,7 @@ def split_by_trajectory(
         known += [name for name in dict.fromkeys(block.trajectories) if name not in known]
     for system, names in systems.items():
         if len(names) == 1 and (split.test > 0 or split.validation > 0):
-            notes.append(f"{system}: one trajectory only, all of it is in the training set")
+            notes.append(f"{system}: only one trajectory, used for training")
         for name, part in assign_splits(names, split, derive_seed(seed, "split", system)).items():
             place[system, name] = part
     result = []

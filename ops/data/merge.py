@@ -1,4 +1,4 @@
-"""Adding newly labelled frames to a data set, and joining data sets."""
+"""Add newly labelled frames to a data set, and merge data sets."""
 
 from __future__ import annotations
 

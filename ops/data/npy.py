@@ -246,7 +246,7 @@ def _types(store: Store) -> np.ndarray:
     try:
         types = np.array([int(word) for word in words], int)
     except ValueError as error:
-        raise InputError(f"{store.where}: type.raw holds something else than whole numbers: {error}") from error
+        raise InputError(f"{store.where}: type.raw contains something other than integers: {error}") from error
     if not len(types):
         raise InputError(f"{store.where}: type.raw is empty")
     return types
@@ -263,7 +263,7 @@ def _load_set(store: Store, part: str, n_atoms: int, *, check_numbers: bool) -> 
             arrays[name] = None if values is None else _in_shape(values, shape)
         except (ValueError, OSError, EOFError) as error:
             raise InputError(
-                f"{store.where}/{part}/{name}.npy: unreadable, or not made for the {n_atoms} atoms of type.raw: {error}"
+                f"{store.where}/{part}/{name}.npy: unreadable, or not for the {n_atoms} atoms of type.raw: {error}"
             ) from error
     missing = [f"{name}.npy" for name in NEEDED if arrays[name] is None]
     if missing:
@@ -275,7 +275,7 @@ def _load_set(store: Store, part: str, n_atoms: int, *, check_numbers: bool) -> 
         if len(values) != count:
             raise InputError(f"{store.where}/{part}/{name}.npy: {len(values)} frames, but energy.npy has {count}")
         if check_numbers and not np.isfinite(values).all():
-            raise InputError(f"{store.where}/{part}/{name}.npy: holds NaN or infinite numbers")
+            raise InputError(f"{store.where}/{part}/{name}.npy: contains NaN or infinite numbers")
     if check_numbers and np.any(np.abs(np.linalg.det(arrays["box"])) < 1e-3):
         raise InputError(f"{store.where}/{part}/box.npy: a cell without volume")
     return arrays
@@ -283,7 +283,7 @@ def _load_set(store: Store, part: str, n_atoms: int, *, check_numbers: bool) -> 
 
 def _in_shape(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if values.dtype.kind not in "fiu":
-        raise ValueError(f"holds no numbers ({values.dtype})")
+        raise ValueError(f"not numbers ({values.dtype})")
     if values[:1].size != (math.prod(shape) if len(values) else 0):
         raise ValueError(f"shape {values.shape}, expected (n, {math.prod(shape)})")
     return values.astype(np.float64).reshape(-1, *shape)

@@ -87,7 +87,7 @@ def read_data(
     else:
         data = _read_dft(path, found, type_map)
     if not any(len(block) for block in data.blocks):
-        raise InputError(f"{path}: holds no labelled frame")
+        raise InputError(f"{path}: no labelled frame in it")
     if check_numbers:
         _check_numbers(data.blocks, path)
     return data
@@ -295,6 +295,6 @@ def _check_numbers(blocks: Iterable[SystemData], path: Path) -> None:
     for block in blocks:
         for name, values in block.arrays().items():
             if not np.isfinite(values).all():
-                raise InputError(f"{path}: {block.system}: {name} holds NaN or infinite numbers")
+                raise InputError(f"{path}: {block.system}: {name} contains NaN or infinite numbers")
         if np.any(np.abs(np.linalg.det(block.box)) < 1e-3):
             raise InputError(f"{path}: {block.system}: a cell without volume")

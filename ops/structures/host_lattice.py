@@ -3,15 +3,15 @@
 Every atom that is not mobile counts. The atoms are divided into sites that stay where they are in a solid:
 
 * network formers (P, Ge, ...), each with the anions bonded to it. The centre is the site; bonded anions are judged by
-  their polyhedron, because a PS4 group that turns moves its S by 3 A and is no melt;
-* everything else by itself: halides, S that is bonded to no former, other cations.
+  their polyhedron, since a PS4 group that rotates moves its S by 3 A without melting;
+* everything else individually: halides, S that is not bonded to a former, other cations.
 
 A sublattice (the sites of one element) has melted when its mean squared displacement exceeds that of Lindemann's
 criterion, (0.3 d)^2, and, unless it is one of formers, which have no partner to change places with, when its squared
 displacements add up to more than some exchanges of neighbours, three d^2; d is the nearest-neighbour distance of the
 anions outside of a polyhedron (3.6-4.2 A in thiophosphates). Displacements are those of positions averaged over several
 vibrations, after removal of the drift (see ``drift_of``), so that thermal motion, 0.5 A at 1200 K before the
-averaging, does not count. A single halide that changes places gives one d^2: it is told, and is no melt.
+averaging, does not count. A single halide hop contributes one d^2; it is reported but not treated as melting.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def find_framework(
 
 
 def drift_of(framework: Framework, shift: np.ndarray) -> np.ndarray:
-    """Return the common displacement (..., 3) of the sites (..., n_sites, 3), which is no motion of the host.
+    """Return the common displacement (..., 3) of the sites (..., n_sites, 3), which is not a motion of the host.
 
     The median over formers where there are three or more, since they are the last to leave their places, else over all
     sites.

@@ -19,7 +19,7 @@ import numpy as np
 from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
 from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.ops.core.tools import die_with_parent, tail, thread_environment
-from dpa_sse.ops.data.incar import Value, incar_text, tag_number, tag_truth
+from dpa_sse.ops.data.incar import Value, incar_text, tag_boolean, tag_number
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
@@ -145,7 +145,7 @@ def write_inputs(
 def kpoints_of(atoms: Atoms, tags: Mapping[str, Value]) -> str:
     """Return the KPOINTS of a cell, as VASP derives them from KSPACING and KGAMMA."""
     mesh = kspacing_mesh(atoms.cell.array, tag_number(tags, "KSPACING", 0.5))
-    return kpoints_text(mesh, gamma=tag_truth(tags, "KGAMMA", default=True))
+    return kpoints_text(mesh, gamma=tag_boolean(tags, "KGAMMA", default=True))
 
 
 def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome:

@@ -162,7 +162,7 @@ def halved(blocks):
 
 
 FAULTS = {
-    "NaN": (put("energy", 4, np.nan), "unusable", "numbers", "energy holds NaN"),
+    "NaN": (put("energy", 4, np.nan), "unusable", "numbers", "energy contains NaN"),
     "flat cell": (put("box", 4, 0.0), "unusable", "numbers", "cell without volume"),
     "leak, moved by a lattice vector": (leak, "unusable", "duplicates", "both in the training set and in the"),
     "two labels": (relabelled, "unusable", "duplicates", "two different labels.*16.7 meV/atom"),

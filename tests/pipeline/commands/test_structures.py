@@ -122,7 +122,7 @@ def test_picture_and_neighbours(tmp_path):
         (("build", "none.cif"), "no such file"),
         (("perturb", "none.extxyz"), "no such file"),
         (("slab", "Li2S", "--miller", "1,1"), "Miller indices"),
-        (("slab", "Li2S", "--miller", "0,0,0"), "no plane"),
+        (("slab", "Li2S", "--miller", "0,0,0"), "do not define a plane"),
         (("build", "LiCl", "--rank", "nonsense"), "nonsense"),
         (("references", "Li2Se"), "do not add up"),
     ],
