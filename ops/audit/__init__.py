@@ -1,1 +1,1 @@
-"""Is a data set sound: duplicates, leaks, unphysical labels, wrong signs and units, mixed settings."""
+"""Checks of data sets: duplicates, leaks, unphysical labels, wrong signs and units, mixed settings."""

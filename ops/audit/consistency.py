@@ -13,24 +13,29 @@ taken as a tenth of the difference between the estimates from its two ends: fram
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.audit.frames import Finding, Table
-from dpa_sse.ops.data.dataset import SystemData
+from dpa_sse.ops.audit.frames import Table
+from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.results.audit import BulkModulus, Finding, Severity, SignNumbers, Slope, StrainNumbers
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
 
 FARTHEST_A, LARGEST_STRAIN = 0.8, 0.08
 FEWEST_PAIRS, MOST_FIRSTS = 5, 30
 PAIR_ERROR, PAIR_NOISE_EV = 0.1, 1e-3
 EXPLAINED = 0.7  # share of the weighted variance of the energy differences, for a verdict
-# Wrong units are wrong by more than this, distant frames by less. These pull the slope below one, as the work in the
-# fit has the error of the trapezoidal rule and forces stiffen away from the minimum. Measured with the mock
-# labeler on atoms displaced by 0.03, 0.06, 0.10, 0.14 A (standard deviation) from their sites: 0.99, 0.98, 0.97, 0.94.
+# Wrong units are off by more than this, distant frames by less. The latter pull the slope below one, since the work in
+# the fit has the error of the trapezoidal rule and forces stiffen away from the minimum. Measured with the mock labeler
+# on atoms displaced by 0.03, 0.06, 0.10, 0.14 A (standard deviation) from their sites: 0.99, 0.98, 0.97, 0.94.
 SLOPE = {"forces": (0.5, 2.0), "virials": (0.3, 3.0)}
 SURE = 0.15  # standard error of a slope, for a verdict
-# A factor like 2 is told apart from distant frames when nearly all is explained and the slope is sharp. Measured on
-# sound data of dynamics (300 to 1200 K, 3 to 30 steps apart): 0.95 to 1.01 for forces where 97 % are explained; for
+# A factor like 2 can be told from distant frames if nearly all is explained and the slope is sharp. Measured on valid
+# data of dynamics (300 to 1200 K, 3 to 30 steps apart): 0.95 to 1.01 for forces where 97 % are explained; for
 # virials up to 1.73 +- 0.10, with few strained pairs.
 SHARP_EXPLAINED, SHARP_SLOPE, SHARP_ERRORS = 0.97, 0.25, 10.0
 CALCULATOR_SLOPE, SHARP_CORRELATION = (0.6, 1.7), 0.95  # potentials are too soft by up to 30 %
@@ -38,63 +43,73 @@ VOLUME_SPREAD, SURE_T = 0.01, 5.0
 BULK_MODULUS_GPA = (0.3, 1500.0)
 
 
-def check_consistency(table: Table) -> tuple[dict[str, Any], list[Finding]]:
+def check_consistency(table: Table) -> tuple[SignNumbers, list[Finding]]:
     """Fit energy differences to the work of forces and virials.
 
     Returns
     -------
-    dict
-        pairs, explained (share of variance), and slope with its standard error for forces and virials (None: not
-        determined by these frames).
+    SignNumbers
+        The slopes, where the frames determine them.
     list of Finding
-        A negative slope or one far from 1 makes the data unusable.
+        A negative slope, or one far from 1, makes the data unusable.
     """
     change, work, press, scale = (np.concatenate(parts) if parts else np.zeros(0) for parts in _pairs(table))
-    result: dict[str, Any] = {"pairs": len(change), "explained": None, "forces": None, "virials": None}
-    if len(change) < FEWEST_PAIRS:
-        return result, [Finding(
-            "note", "signs", "no verdict on signs and units: too few neighbouring frames that are close to each other"
+    pairs = len(change)
+    if pairs < FEWEST_PAIRS:
+        return SignNumbers(pairs=pairs), [_finding(
+            "note", "signs and units not checked: too few consecutive frames that are close to each other"
         )]
     columns = [work] if not np.any(press) else [work, press]
-    slope, error, explained = _fit(np.stack(columns, axis=1) / scale[:, None], change / scale)
-    result["explained"] = explained
-    findings = []
-    for k, name in enumerate(("forces", "virials")[: len(columns)]):
-        telling = int((np.abs(columns[k]) > PAIR_NOISE_EV).sum())
-        if error[k] > SURE * max(1.0, abs(slope[k])) or telling < FEWEST_PAIRS:
-            continue
-        result[name] = {"slope": float(slope[k]), "error": float(error[k])}
-        if explained < EXPLAINED:
-            continue
-        if SLOPE[name][0] <= slope[k] <= SLOPE[name][1]:
-            if explained > SHARP_EXPLAINED and abs(slope[k] - 1) > SHARP_SLOPE + SHARP_ERRORS * error[k]:
-                findings.append(Finding(
-                    "warning", "signs", f"the {name} seem to be {1 / slope[k]:.2f} times what the energies ask for: "
-                    f"energy differences follow them with a slope of {slope[k]:.3g} +- {error[k]:.1g} instead of 1 "
-                    f"({len(change)} pairs of frames)",
-                ))
-            continue
-        if slope[k] < 0:
-            what = f"the {name} have the wrong sign"
-        else:
-            what = f"the {name} are not in the unit of the energies, or not its derivative"
-        findings.append(Finding(
-            "unusable", "signs", f"{what}: energy differences follow them with a slope of {slope[k]:.3g} +- "
-            f"{error[k]:.1g} instead of 1 ({len(change)} pairs of frames)",
-        ))
+    slopes, errors, explained = _fit(np.stack(columns, axis=1) / scale[:, None], change / scale)
+    known: dict[str, Slope] = {}
+    for name, column, slope, error in zip(SLOPE, columns, slopes.tolist(), errors.tolist(), strict=False):
+        telling = int((np.abs(column) > PAIR_NOISE_EV).sum())
+        if error <= SURE * max(1.0, abs(slope)) and telling >= FEWEST_PAIRS:
+            known[name] = Slope(slope=slope, error=error)
+    numbers = SignNumbers(pairs=pairs, explained=explained, forces=known.get("forces"), virials=known.get("virials"))
     if explained < EXPLAINED:
-        findings.append(Finding(
-            "note", "signs", f"no verdict on signs and units: the frames are too far apart (forces and virials explain "
+        return numbers, [_finding(
+            "note", f"signs and units not checked: the frames are too far apart (forces and virials explain "
             f"{100 * max(explained, 0):.0f} % of the energy differences)",
-        ))
-    return result, findings
+        )]
+    return numbers, [
+        finding for name, one in known.items() if (finding := _judge_slope(name, one, pairs, explained)) is not None
+    ]
 
 
-def check_bulk_modulus(table: Table, *, sign_known: bool) -> tuple[list[dict[str, Any]], list[Finding]]:
-    """Look at the pressure of the frames of one composition against their volume: it falls, in any stable solid.
+def _judge_slope(name: str, found: Slope, pairs: int, explained: float) -> Finding | None:
+    """Return what is wrong with a slope; None if it is accepted."""
+    measured = (
+        f"energy differences follow them with a slope of {found.slope:.3g} +- {found.error:.1g} instead of 1 "
+        f"({pairs} pairs of frames)"
+    )
+    if SLOPE[name][0] <= found.slope <= SLOPE[name][1]:
+        if explained > SHARP_EXPLAINED and abs(found.slope - 1) > SHARP_SLOPE + SHARP_ERRORS * found.error:
+            return _finding(
+                "warning", f"the {name} seem to be {1 / found.slope:.2f} times what the energies imply: {measured}"
+            )
+        return None
+    if found.slope < 0:
+        return _finding("unusable", f"the {name} have the wrong sign: {measured}")
+    return _finding(
+        "unusable", f"the {name} are not in the unit of the energies, or not their derivative: {measured}"
+    )
 
-    ``sign_known`` says that the sign of the virials has been judged otherwise: then a growing pressure means cells that
-    are stretched beyond their stability.
+
+def _finding(level: Severity, message: str) -> Finding:
+    return Finding(level=level, check="signs", message=message)
+
+
+def check_bulk_modulus(table: Table, *, sign_known: bool) -> tuple[tuple[BulkModulus, ...], list[Finding]]:
+    """Check the pressure of the frames of one composition against their volume: it falls in any stable solid.
+
+    Parameters
+    ----------
+    table : Table
+        The frames.
+    sign_known : bool
+        The sign of the virials was checked otherwise; a growing pressure then means cells that are stretched beyond
+        their stability.
     """
     rows, findings = [], []
     for name in dict.fromkeys(table.system.tolist()):
@@ -108,34 +123,34 @@ def check_bulk_modulus(table: Table, *, sign_known: bool) -> tuple[list[dict[str
             slope = float(centred @ y / (centred @ centred))
             rest = y - y.mean() - slope * centred
             error = float(np.sqrt(rest @ rest / (len(own) - 2) / (centred @ centred)))
-            rows.append({"system": name, "frames": len(own), "bulk_modulus_GPa": -slope, "error_GPa": error})
+            rows.append(BulkModulus(system=name, frames=len(own), bulk_modulus_GPa=-slope, error_GPa=error))
             if slope > SURE_T * error and not sign_known:
-                findings.append(Finding(
+                findings.append(table.finding(
                     "warning", "signs", f"{name}: the pressure grows with the volume ({slope:.0f} +- {error:.0f} GPa "
                     "per unit of ln V): the virial has the wrong sign, or the cells are stretched beyond their "
-                    "stability; `--calculator chgnet` decides", table.names(own),
+                    "stability; `--calculator chgnet` tells which", own,
                 ))
             elif -slope > SURE_T * error and not BULK_MODULUS_GPA[0] < -slope < BULK_MODULUS_GPA[1]:
-                findings.append(Finding(
-                    "unusable", "signs", f"{name}: a bulk modulus of {-slope:.3g} GPa follows from the virials: are "
-                    "they in eV?", table.names(own),
+                findings.append(table.finding(
+                    "unusable", "signs", f"{name}: the virials imply a bulk modulus of {-slope:.3g} GPa: are they in "
+                    "eV?", own,
                 ))
-    return rows, findings
+    return tuple(rows), findings
 
 
 def check_strain(
-    table: Table, calculator: Any, frames: int, seed: int = 1, step: float = 5e-3
-) -> tuple[dict[str, Any], list[Finding]]:
+    table: Table, calculator: Calculator, frames: int, seed: int = 1, step: float = 5e-3
+) -> tuple[StrainNumbers, list[Finding]]:
     """Compare virials with the finite strain derivative of the energy of a calculator.
 
     Parameters
     ----------
     table : Table
         The frames.
-    calculator : ase Calculator
-        Any, of whatever level of theory: only sign and size are judged.
+    calculator : ase.calculators.calculator.Calculator
+        Of any level of theory: only sign and size are compared.
     frames : int
-        How many frames, spread over the systems.
+        Number of frames, spread over the systems.
     seed : int
         Chooses the frames.
     step : float
@@ -143,15 +158,15 @@ def check_strain(
 
     Returns
     -------
-    dict
-        frames, slope and correlation of the data's virials against -dE/d(strain), largest difference (eV/atom).
+    StrainNumbers
+        Slope and correlation of the virials of the data against -dE/d(strain).
     list of Finding
     """
     from ase import Atoms
 
     chosen = _spread(table, frames, seed)
     if not len(chosen):
-        return {"frames": 0}, []
+        return StrainNumbers(frames=0), []
     ours, theirs = [], []
     for frame in chosen:
         block, k = table.blocks[table.block[frame]], table.index[frame]
@@ -163,31 +178,31 @@ def check_strain(
     x, y = np.concatenate(theirs), np.concatenate(ours)
     slope = float(x @ y / max(x @ x, 1e-30))
     correlation = float(x @ y / max(np.sqrt((x @ x) * (y @ y)), 1e-30))
-    result = {
-        "frames": len(chosen), "slope": slope, "correlation": correlation,
-        "largest_difference_eV_atom": float(np.abs(x - y).max()),
-    }
+    numbers = StrainNumbers(
+        frames=len(chosen), slope=slope, correlation=correlation,
+        largest_difference_eV_atom=float(np.abs(x - y).max()),
+    )
+    judged = _judge_strain(slope, correlation, len(chosen))
+    return numbers, [] if judged is None else [table.finding(judged[0], "strain", judged[1], chosen)]
+
+
+def _judge_strain(slope: float, correlation: float, frames: int) -> tuple[Severity, str] | None:
+    """Return severity and message if the virials do not fit the finite strain; None if they do."""
+    reference = "the finite strain of the calculator"
     if correlation < -0.5:
-        return result, [Finding(
-            "unusable", "strain", f"the virials have the wrong sign: slope {slope:.2f} against the finite strain of "
-            f"the calculator ({len(chosen)} frames)", table.names(chosen),
-        )]
+        return "unusable", (
+            f"the virials have the wrong sign: slope {slope:.2f} against {reference} ({frames} frames)"
+        )
     if correlation > 0.5 and not 0.3 < slope < 3:
-        return result, [Finding(
-            "unusable", "strain", f"the virials are {slope:.3g} times the finite strain of the calculator: are they "
-            "in eV?", table.names(chosen),
-        )]
+        return "unusable", f"the virials are {slope:.3g} times {reference}: are they in eV?"
     if correlation > SHARP_CORRELATION and not CALCULATOR_SLOPE[0] < slope < CALCULATOR_SLOPE[1]:
-        return result, [Finding(
-            "warning", "strain", f"the virials are {slope:.2f} times the finite strain of the calculator and follow it "
-            f"closely (correlation {correlation:.2f}): a factor of two?", table.names(chosen),
-        )]
+        return "warning", (
+            f"the virials are {slope:.2f} times {reference} and follow it closely (correlation {correlation:.2f}): a "
+            "factor of two?"
+        )
     if correlation <= 0.5:
-        return result, [Finding(
-            "warning", "strain", f"the virials do not follow the finite strain of the calculator (correlation "
-            f"{correlation:.2f})", table.names(chosen),
-        )]
-    return result, []
+        return "warning", f"the virials do not follow {reference} (correlation {correlation:.2f})"
+    return None
 
 
 def _pairs(table: Table) -> tuple[list[np.ndarray], ...]:
@@ -252,7 +267,7 @@ def _spread(table: Table, count: int, seed: int) -> np.ndarray:
     return np.array(sorted(ordered[:count]), int)
 
 
-def _strain_virial(atoms: Any, calculator: Any, step: float) -> np.ndarray:
+def _strain_virial(atoms: Atoms, calculator: Calculator, step: float) -> np.ndarray:
     """Return -dE/d(strain) by central differences, eV, shape (3, 3)."""
     virial = np.zeros((3, 3))
     for i, j in zip(*np.triu_indices(3), strict=True):
@@ -267,5 +282,3 @@ def _strain_virial(atoms: Any, calculator: Any, step: float) -> np.ndarray:
             energies.append(moved.get_potential_energy())
         virial[i, j] = virial[j, i] = -(energies[0] - energies[1]) / (2 * step)
     return virial
-
-

@@ -1,4 +1,4 @@
-"""Frames that occur twice, in one split or in two, and structures with two different labels."""
+"""Repeated frames, within a split or across splits, and structures with two different labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.audit.frames import Finding, Table
+from dpa_sse.ops.audit.frames import Table
+from dpa_sse.ops.data.frames import equal_rows
+from dpa_sse.ops.results.audit import LISTED, DuplicateNumbers, Finding
 
 SAME_A = 1e-5  # sets in single precision are equal to this
 SAME_FORCE_EV_A = 1e-4
@@ -14,19 +16,18 @@ OTHER_ENERGY_EV = 1e-3  # per atom; labels of one structure that differ by more 
 OTHER_FORCE_EV_A = 0.02
 
 
-def find_duplicates(table: Table) -> tuple[dict[str, Any], list[Finding]]:
-    """Return counts and findings on copies.
+def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
+    """Find copies of frames.
 
-    Two frames are copies when atoms and cell are the same within 1e-5 A, atoms moved by lattice vectors included; or,
-    for the same composition, when energy, volume and sorted forces are the same: a frame stored in another
-    orientation, order or origin.
+    Two frames are copies if atoms and cell are the same within 1e-5 A, up to lattice vectors; or, for the same
+    composition, if energy, volume and sorted forces are the same: a frame stored in another orientation, order or
+    origin.
 
     Returns
     -------
-    dict
-        copies (frames that occur before), across_splits, reoriented (of the copies), conflicting.
+    DuplicateNumbers
     list of Finding
-        Leaks between splits and contradicting labels make the data unusable; copies in one split are a warning.
+        Leaks between splits and contradicting labels make the data unusable; copies within a split are a warning.
     """
     first = np.full(len(table), -1)
     for rows in _groups(np.array([_order_key(table, k) for k in range(len(table.blocks))], object)[table.block]):
@@ -43,27 +44,26 @@ def find_duplicates(table: Table) -> tuple[dict[str, Any], list[Finding]]:
     within = len(copies) - len(leaks)
     findings = []
     if len(leaks):
-        findings.append(Finding(
+        findings.append(table.finding(
             "unusable", "duplicates", f"{len(leaks)} frames are both in the training set and in the validation or test "
-            f"set, e.g. {table.name(int(leaks[0]))} = {table.name(int(first[leaks[0]]))}", table.names(leaks),
+            f"set, e.g. {table.name(int(leaks[0]))} = {table.name(int(first[leaks[0]]))}", leaks,
         ))
     if within:
         shown = next(k for k in copies if k not in set(leaks.tolist()))
-        findings.append(Finding(
-            "warning", "duplicates", f"{within} frames occur twice in one split, e.g. {table.name(int(shown))} = "
-            f"{table.name(int(first[shown]))}; `dpa-sse data split` drops copies",
-            table.names(np.setdiff1d(copies, leaks)),
+        findings.append(table.finding(
+            "warning", "duplicates", f"{within} frames are duplicates within a split, e.g. {table.name(int(shown))} = "
+            f"{table.name(int(first[shown]))}; `dpa-sse data split` drops them", np.setdiff1d(copies, leaks),
         ))
     if conflicting:
-        findings.append(Finding(
+        findings.append(table.finding(
             "unusable", "duplicates", f"{len(conflicting)} structures have two different labels, e.g. "
             f"{_conflict(table, conflicting[0], int(first[conflicting[0]]))}: two settings in one data set",
-            table.names(np.array(conflicting)),
+            conflicting,
         ))
-    numbers = {
-        "copies": len(copies), "across_splits": len(leaks), "reoriented": int((~stored_again[copies]).sum()),
-        "conflicting": len(conflicting),
-    }
+    numbers = DuplicateNumbers(
+        copies=len(copies), across_splits=len(leaks), reoriented=int((~stored_again[copies]).sum()),
+        conflicting=len(conflicting),
+    )
     return numbers, findings + _shared_trajectories(table)
 
 
@@ -75,8 +75,9 @@ def _shared_trajectories(table: Table) -> list[Finding]:
     if not shared:
         return []
     return [Finding(
-        "warning", "split", f"{len(shared)} trajectories are divided between training and test, e.g. {shared[0]}: "
-        "frames of one trajectory resemble each other; `dpa-sse data split` divides by trajectory", shared[:20],
+        level="warning", check="split", message=f"{len(shared)} trajectories are split between training and test, e.g. "
+        f"{shared[0]}: frames of one trajectory are correlated; `dpa-sse data split` splits by trajectory",
+        frames=tuple(shared[:LISTED]),
     )]
 
 
@@ -104,18 +105,9 @@ def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
 
 def _first_copies(points: np.ndarray, rows: np.ndarray, tolerance: float) -> np.ndarray:
     """Return for each row the table row that it copies, -1 for none."""
-    weights = np.random.default_rng(0).uniform(-1, 1, points.shape[1])  # any fixed direction: sorts equal rows together
-    value = points @ weights
-    order = np.argsort(value, kind="stable")
-    reach = tolerance * float(np.abs(weights).sum())
     first = np.arange(len(rows))
-    for rank, row in enumerate(order):
-        for other in order[rank + 1:]:
-            if value[other] - value[row] > reach:
-                break
-            if np.abs(points[row] - points[other]).max() < tolerance:
-                low = min(first[row], first[other])
-                first[row] = first[other] = low
+    for row, other in equal_rows(points, tolerance):
+        first[row] = first[other] = min(first[row], first[other])
     return np.where(first < np.arange(len(rows)), rows[first], -1)
 
 

@@ -10,21 +10,36 @@ import numpy as np
 from dpa_sse.ops.audit.frames import Table
 from dpa_sse.ops.audit.labels import BOND_FRACTION, LARGE_FORCE_EV_A
 from dpa_sse.ops.conductivity.figures.style import BLACK, COLOURS, GREEN, ORANGE, RED, new_figure, save, shorten, styled
+from dpa_sse.ops.results.audit import DataSetAudit
 
 MOST_SYSTEMS = 6
 
 
-def audit_figure(entry: dict[str, Any], table: Table, per_frame: dict[str, np.ndarray], path: Path) -> Path:
-    """Draw counts, energies, forces, pressures, distances and temperatures of one data set."""
+def audit_figure(
+    entry: DataSetAudit, table: Table, residual: np.ndarray, bond_ratio: np.ndarray, path: Path
+) -> Path:
+    """Draw counts, energies, forces, pressures, distances and temperatures of one data set.
+
+    Parameters
+    ----------
+    entry : DataSetAudit
+        The audit.
+    table : Table
+        Its frames.
+    residual, bond_ratio : ndarray, shape (n,)
+        Of each frame: residual energy (eV/atom), shortest distance over the sum of covalent radii.
+    path : Path
+        The SVG file; a PNG file is written next to it.
+    """
     with styled():
         figure, axes = new_figure(2, 3, 3.5, 2.8)
-        figure.suptitle(shorten(str(entry["title"]), 90), fontsize=10, x=0.01, ha="left")
+        figure.suptitle(shorten(entry.title, 90), fontsize=10, x=0.01, ha="left")
         colours = _colours(table)
         _counts(axes[0, 0], entry)
-        _energies(axes[0, 1], table, per_frame["residual"], colours)
+        _energies(axes[0, 1], table, residual, colours)
         _forces(axes[0, 2], table)
         _pressures(axes[1, 0], table, colours)
-        _distances(axes[1, 1], per_frame["bond_ratio"])
+        _distances(axes[1, 1], bond_ratio)
         _temperatures(axes[1, 2], entry)
         return save(figure, path)
 
@@ -35,17 +50,17 @@ def _colours(table: Table) -> dict[str, str]:
     return {name: COLOURS[k] for k, name in enumerate(name for name in names if name in largest)}
 
 
-def _counts(axes: Any, entry: dict[str, Any]) -> None:
-    systems = entry["systems"][:12]
+def _counts(axes: Any, entry: DataSetAudit) -> None:
+    systems = entry.systems[:12]
     left = np.zeros(len(systems))
     for split, colour in (("train", COLOURS[0]), ("validation", ORANGE), ("test", GREEN)):
-        values = np.array([one[split] for one in systems], float)
+        values = np.array([getattr(one, split) for one in systems], float)
         if values.any():
             axes.barh(range(len(systems)), values, left=left, color=colour, label=split)
         left += values
-    axes.set_yticks(range(len(systems)), [shorten(one["system"], 18) for one in systems])
+    axes.set_yticks(range(len(systems)), [shorten(one.system, 18) for one in systems])
     axes.invert_yaxis()
-    more = len(entry["systems"]) - len(systems)
+    more = len(entry.systems) - len(systems)
     axes.set_title(f"frames per system{f' (and {more} more)' if more > 0 else ''}")
     axes.set_xlim(0, 1.4 * float(left.max()))  # room for the legend
     axes.legend(loc="lower right")
@@ -101,8 +116,8 @@ def _distances(axes: Any, ratio: np.ndarray) -> None:
     axes.set_ylabel("frames")
 
 
-def _temperatures(axes: Any, entry: dict[str, Any]) -> None:
-    counts = entry["temperatures_K"]
+def _temperatures(axes: Any, entry: DataSetAudit) -> None:
+    counts = entry.temperatures_K or {}
     axes.bar(range(len(counts)), list(counts.values()), 0.6, color=COLOURS[0])
     axes.set_xlim(-0.7, max(len(counts), 4) - 0.3)
     axes.set_xticks(range(len(counts)), list(counts), rotation=45 if len(counts) > 5 else 0)

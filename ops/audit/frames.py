@@ -1,44 +1,22 @@
-"""The frames of a data set as one table, and what is found wrong with it."""
+"""The frames of a data set as one table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.data.dataset import SystemData
+from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.results.audit import LISTED, Finding, Severity
 
 EV_A3_IN_GPA = 160.21766208
-Level = Literal["unusable", "warning", "note"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a reader should know.
-
-    Attributes
-    ----------
-    level : {"unusable", "warning", "note"}
-        ``unusable``: a model trained on this data would be wrong or its test would mean nothing.
-    check : str
-        Which check found it.
-    message : str
-        What and where, in one line.
-    frames : list of str
-        The frames concerned (not more than the first twenty).
-    """
-
-    level: Level
-    check: str
-    message: str
-    frames: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Table:
-    """All frames, in the order of the blocks; arrays have one entry per frame unless said otherwise.
+    """All frames, in the order of the blocks; arrays have one entry per frame unless stated otherwise.
 
     Attributes
     ----------
@@ -47,7 +25,7 @@ class Table:
     type_map : list of str
         Elements.
     sources : list of str
-        Where each block comes from.
+        Origin of each block.
     block, index : ndarray of int
         Block and number in the block.
     counts : ndarray of int, shape (n, n_elements)
@@ -91,13 +69,14 @@ class Table:
         return np.array([name for block in self.blocks for name in block.trajectories])
 
     def name(self, frame: int) -> str:
-        """Return how a message calls a frame."""
+        """Return the name of a frame in messages."""
         block = self.blocks[self.block[frame]]
         return f"{self.sources[self.block[frame]]}: {block.split}/{block.system}[{self.index[frame]}]"
 
-    def names(self, frames: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the names of the first twenty frames."""
-        return [self.name(int(frame)) for frame in frames[:20]]
+    def finding(self, level: Severity, check: str, message: str, frames: Sequence[int] | np.ndarray) -> Finding:
+        """Return a finding on some frames; it names the first twenty."""
+        names = tuple(self.name(int(frame)) for frame in frames[:LISTED])
+        return Finding(level=level, check=check, message=message, frames=names)
 
 
 def make_table(blocks: Sequence[SystemData], type_map: Sequence[str], sources: Sequence[str]) -> Table:
@@ -124,33 +103,35 @@ def make_table(blocks: Sequence[SystemData], type_map: Sequence[str], sources: S
     return Table(list(blocks), list(type_map), list(sources), **{k: np.concatenate(v) for k, v in parts.items()})
 
 
-def drop_unsound(
+def drop_invalid(
     blocks: Sequence[SystemData], sources: Sequence[str]
 ) -> tuple[list[SystemData], list[str], list[Finding]]:
-    """Return blocks and sources without frames that hold NaN or have a cell without volume, and findings on these."""
+    """Drop frames with NaN or infinite numbers, or with a cell without volume.
+
+    Returns
+    -------
+    list of SystemData, list of str
+        What is left, and the origin of each block.
+    list of Finding
+        What was dropped.
+    """
     kept, places, findings = [], [], []
     for block, source in zip(blocks, sources, strict=True):
         good = np.ones(len(block), bool)
-        for name in ("coord", "box", "energy", "force", "virial"):
-            values = getattr(block, name)
-            if values is None:
-                continue
-            bad = ~np.isfinite(values.reshape(len(block), -1)).all(axis=1)
+        faults = [
+            (~np.isfinite(values.reshape(len(block), -1)).all(axis=1), f"{name} contains NaN or infinite numbers")
+            for name, values in block.arrays().items()
+        ]
+        finite = ~np.any([bad for bad, _ in faults], axis=0)
+        faults.append((finite & (np.abs(np.linalg.det(np.nan_to_num(block.box))) < 1e-3), "a cell without volume"))
+        where = f"{source}: {block.split}/{block.system}"
+        for bad, what in faults:
             if bad.any():
                 findings.append(Finding(
-                    "unusable", "numbers", f"{int(bad.sum())} frames of {source}: {block.split}/{block.system}: {name} "
-                    "holds NaN or infinite numbers",
-                    [f"{source}: {block.split}/{block.system}[{k}]" for k in np.flatnonzero(bad)[:20]],
+                    level="unusable", check="numbers", message=f"{int(bad.sum())} frames of {where}: {what}",
+                    frames=tuple(f"{where}[{k}]" for k in np.flatnonzero(bad)[:LISTED]),
                 ))
             good &= ~bad
-        flat = good & (np.abs(np.linalg.det(np.nan_to_num(block.box))) < 1e-3)
-        if flat.any():
-            findings.append(Finding(
-                "unusable", "numbers", f"{int(flat.sum())} frames of {source}: {block.split}/{block.system}: "
-                "a cell without volume",
-                [f"{source}: {block.split}/{block.system}[{k}]" for k in np.flatnonzero(flat)[:20]],
-            ))
-        good &= ~flat
         if good.any():
             kept.append(block if good.all() else block.select(np.flatnonzero(good)))
             places.append(source)

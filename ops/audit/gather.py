@@ -1,4 +1,4 @@
-"""What an audit looks at: any data, several folders as one set, or each data set of a run by itself."""
+"""The data of an audit: files and folders as one set, each data set of a run separately."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dpa_sse.ops.audit.settings import levels_of
+from dpa_sse.ops.audit.levels import levels_of
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.data.dataset import SystemData
-from dpa_sse.ops.data.level_of_theory import Level
+from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.reading import read_data
+from dpa_sse.ops.results.level import LevelOfTheory
 
 RUN_FILE = "config.resolved.yaml"
 
 
 @dataclass
 class DataGroup:
-    """Data that is judged as one set: blocks with one type map, and where each block comes from."""
+    """Data that are audited as one set: blocks with one type map, and the origin of each block."""
 
     title: str
     type_map: list[str]
@@ -27,28 +27,24 @@ class DataGroup:
     sources: list[str]
     forms: list[str]
     notes: list[str] = field(default_factory=list)
-    levels: list[tuple[str, Level]] = field(default_factory=list)
+    levels: list[tuple[str, LevelOfTheory]] = field(default_factory=list)
 
 
-def gather_groups(
-    paths: Sequence[Path], form: str | None = None, type_map: Sequence[str] | None = None
-) -> list[DataGroup]:
+def gather_groups(paths: Sequence[Path], form: str | None = None) -> list[DataGroup]:
     """Read data for an audit.
 
     Parameters
     ----------
     paths : sequence of Path
-        Files and folders in any known format are one set; of a run folder each data set is one of its own (they
-        differ in their labels on purpose: reference, downstream, teacher).
+        Files and folders in any known format form one set; the data sets of a run folder stay separate, since their
+        labels differ on purpose (reference, downstream, teacher).
     form : str, optional
         Format of the files and folders.
-    type_map : sequence of str, optional
-        The elements that the data may hold; an element outside is a finding, not an error.
 
     Raises
     ------
     InputError
-        Everything that can not be read, a line each.
+        One line for everything that cannot be read.
     """
     groups, problems, plain = [], [], []
     for path in paths:

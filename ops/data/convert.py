@@ -1,4 +1,4 @@
-"""Between labelled ASE frames and deepmd blocks."""
+"""Conversion between labelled ASE frames and :class:`SystemData` blocks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.core.errors import InputError, outside_type_map
-from dpa_sse.ops.data.dataset import SystemData, merge_blocks
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.data.frames import SystemData, merge_blocks, type_indices
+from dpa_sse.ops.results.dataset import Split
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 SAME_VIRIAL = 1e-9  # relative: rounding, not a choice between two values
 
 
-def frames_to_blocks(frames: Iterable[Atoms], type_map: Sequence[str], split: str = "train") -> list[SystemData]:
-    """Return labelled frames as blocks.
+def frames_to_blocks(frames: Iterable[Atoms], type_map: Sequence[str], split: Split = "train") -> list[SystemData]:
+    """Convert labelled frames to blocks.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ def frames_to_blocks(frames: Iterable[Atoms], type_map: Sequence[str], split: st
 def virial_of(atoms: Atoms) -> np.ndarray | None:
     """Return the virial of a labelled frame, eV, shape (3, 3): minus stress times volume, deepmd's sign.
 
-    ``info["virial"]`` is the same quantity. It is taken when the frame has no stress, or when it agrees with the
-    stress: it has not gone through a division by the volume, so that it keeps its last bit. None: neither is known.
+    ``info["virial"]`` is the same quantity. It is used if the frame has no stress or if it agrees with the stress: not
+    having been divided by the volume, it keeps its last bit. None if neither is known.
     """
     given = atoms.info.get("virial")
     given = None if given is None or np.size(given) != 9 else np.asarray(given, float).reshape(3, 3)
@@ -52,7 +53,7 @@ def virial_of(atoms: Atoms) -> np.ndarray | None:
 
 
 def same_virial(given: np.ndarray, from_stress: np.ndarray, tolerance: float) -> bool:
-    """Return whether two virials (eV) agree; a stress of six numbers knows the symmetric part only."""
+    """Return whether two virials (eV) agree; a stress of six numbers has the symmetric part only."""
     difference = (given + given.T - from_stress - from_stress.T) / 2
     return float(np.abs(difference).max()) < tolerance * max(1.0, float(np.abs(from_stress).max()))
 
@@ -65,7 +66,7 @@ def virial_of_stress(stress: np.ndarray, volume: float) -> np.ndarray:
 
 
 def with_results(atoms: Atoms, energy: float, forces: np.ndarray, stress: np.ndarray) -> Atoms:
-    """Return a copy of ``atoms`` that carries labels.
+    """Return a labelled copy of ``atoms``.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def with_results(atoms: Atoms, energy: float, forces: np.ndarray, stress: np.nda
     forces : ndarray, shape (n, 3)
         eV/A.
     stress : ndarray, shape (6,) or (3, 3)
-        eV/A^3, positive when the cell wants to contract (ASE); the virial is -stress * volume.
+        eV/A^3, positive when the cell tends to contract (ASE); the virial is -stress * volume.
     """
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.stress import full_3x3_to_voigt_6_stress
@@ -111,18 +112,14 @@ def block_to_frames(block: SystemData, type_map: Sequence[str]) -> list[Atoms]:
     return frames
 
 
-def _block(atoms: Atoms, type_map: Sequence[str], split: str) -> SystemData:
+def _block(atoms: Atoms, type_map: Sequence[str], split: Split) -> SystemData:
     results = atoms.calc.results if atoms.calc is not None else {}
     name = str(atoms.info.get("system", atoms.get_chemical_formula("metal", empirical=True)))
     if "energy" not in results or "forces" not in results:
-        raise InputError(f"a frame of {name} carries no energy and forces")
-    index = {element: k for k, element in enumerate(type_map)}
-    outside = sorted(set(atoms.get_chemical_symbols()) - set(index))
-    if outside:
-        raise InputError(f"{name}: {outside_type_map(outside, type_map)}")
+        raise InputError(f"a frame of {name} has no energy and forces")
     virial, temperature = virial_of(atoms), atoms.info.get("temperature_K")
     return SystemData(
-        system=name, split=split, types=np.array([index[s] for s in atoms.get_chemical_symbols()]),
+        system=name, split=split, types=type_indices(atoms.get_chemical_symbols(), type_map, name),
         coord=atoms.positions[None].copy(), box=atoms.cell.array[None].copy(),
         energy=np.array([float(results["energy"])]), force=np.asarray(results["forces"], float)[None].copy(),
         virial=None if virial is None else virial[None],

@@ -1,4 +1,4 @@
-"""The formats of labelled data: their names, and which one a file or folder is."""
+"""The formats of labelled data: their names, and how they are detected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD_BYTES = 4000
 
 @dataclass(frozen=True)
 class DataFormat:
-    """A format: its name, other names for it (those of dpdata), what it is, and whether it can be written."""
+    """A format: name, aliases (those of dpdata), description, and whether it can be written."""
 
     name: str
     aliases: tuple[str, ...]
@@ -26,8 +26,8 @@ FORMATS = (
     DataFormat("mixed", ("deepmd/npy/mixed",), "folder of deepmd/npy systems of mixed type", writable=True),
     DataFormat("hdf5", ("deepmd/hdf5", "h5"), "deepmd/hdf5 file", writable=True),
     DataFormat("extxyz", ("xyz", "quip/gap/xyz"), "extended XYZ, one file or a folder of them", writable=True),
-    DataFormat("vasprun", ("vasp/xml", "xml"), "VASP's vasprun.xml, or a folder with some in it or below"),
-    DataFormat("outcar", ("vasp/outcar",), "VASP's OUTCAR, or a folder with some in it or below"),
+    DataFormat("vasprun", ("vasp/xml", "xml"), "VASP's vasprun.xml, or a folder with some in or below it"),
+    DataFormat("outcar", ("vasp/outcar",), "VASP's OUTCAR, or a folder with some in or below it"),
     DataFormat("cp2k", ("cp2k/output", "cp2kdata/e_f"), "output of a CP2K single point, or a folder with some"),
     DataFormat("cp2k-md", ("cp2k/aimd_output", "cp2kdata/md"), "folder of a CP2K molecular dynamics run"),
 )
@@ -42,7 +42,7 @@ def find_format(name: str, *, writable: bool = False) -> DataFormat:
     Raises
     ------
     InputError
-        The name is unknown, or the format can not be written.
+        The name is unknown, or the format cannot be written.
     """
     known = [form.name for form in FORMATS if form.writable or not writable]
     form = _BY_NAME.get(name.lower())
@@ -51,17 +51,17 @@ def find_format(name: str, *, writable: bool = False) -> DataFormat:
         hint = f" - did you mean {close[0]}?" if close else ""
         raise InputError(f"unknown format {name!r}{hint} (known: {', '.join(known)})")
     if writable and not form.writable:
-        raise InputError(f"format {form.name} can be read, not written (to write: {', '.join(known)})")
+        raise InputError(f"format {form.name} can be read, but not written (writable: {', '.join(known)})")
     return form
 
 
 def detect_format(path: Path) -> DataFormat:
-    """Return the format of an existing file or folder, judged by names and first lines.
+    """Detect the format of an existing file or folder from names and first lines.
 
     Raises
     ------
     InputError
-        Nothing there, an empty file or folder, or a format that is not known.
+        It does not exist, is empty, or has an unknown format.
     """
     if path.is_dir():
         return _of_folder(path)
@@ -71,12 +71,12 @@ def detect_format(path: Path) -> DataFormat:
         raise InputError(f"{path}: the file is empty")
     name = _of_file(path)
     if name is None:
-        raise InputError(f"{path}: the format is not recognised; name it (known: {_all_names()})")
+        raise InputError(f"{path}: unknown format; specify it (known: {_all_names()})")
     return find_format(name)
 
 
 def format_of_target(path: Path) -> DataFormat:
-    """Return the format that the name of a file to be written asks for; a name without ending is a folder of npy."""
+    """Return the format implied by the name of an output file; a name without suffix is a folder of npy."""
     suffix = path.suffix.lower()
     if suffix in EXTXYZ_SUFFIXES:
         return find_format("extxyz")
@@ -123,7 +123,7 @@ def _of_folder(path: Path) -> DataFormat:
     for name in ("vasprun", "outcar", "cp2k"):
         if any(file.is_file() and _is(file, name) for file in path.rglob("*")):
             return find_format(name)
-    raise InputError(f"{path}: holds no labelled data that is recognised (known: {_all_names()})")
+    raise InputError(f"{path}: no labelled data in a known format (known: {_all_names()})")
 
 
 def _is_cp2k_part(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The tags of an INCAR: reading them, and when two values mean the same to VASP."""
+"""The tags of an INCAR: reading them, and when two values are the same to VASP."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LABEL_TAGS = (
     "LDAU", "LDAUTYPE", "LDAUL", "LDAUU", "LDAUJ", "ADDGRID", "NELECT", "KSPACING", "KGAMMA", "LHFCALC", "AEXX",
     "HFSCREEN", "LSORBIT", "LMAXMIX", "EDIFF", "NGX", "NGY", "NGZ", "PSTRESS",
 )
-"""Tags that decide what the labels are: two frames that differ in one of them do not belong into one data set."""
+"""Tags that decide what the labels are: frames that differ in one of them must not be in one data set."""
 
 _WORDS = ("GGA", "METAGGA", "PREC")
-"""Tags whose values are names: the T of ``TPSS`` is no truth value."""
+"""Tags whose values are names: the T of ``TPSS`` is not a boolean."""
 
 _CUT_WORDS = ("PREC", "LREAL")
-"""Tags of which VASP looks at the first letters, and of which vasprun.xml keeps some letters only."""
+"""Tags of which VASP reads the first letters only, and of which vasprun.xml keeps some letters."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def read_incar(text: str) -> list[Tag]:
     Raises
     ------
     InputError
-        A line is no assignment; the message begins with the number of the line.
+        A line is not an assignment; the message starts with the line number.
     """
     tags = []
     for number, line in _logical_lines(text):
@@ -70,7 +70,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def value_number(value: Value, kind: type) -> float | None:
-    """Return the value of a tag as a number (of a truth value 0 or 1), None where it is none of that kind."""
+    """Return the value of a tag as a number (a boolean as 0 or 1), None if it is not of that kind."""
     if isinstance(value, bool):
         return float(value) if kind is bool else None
     text = str(value)
@@ -85,7 +85,7 @@ def value_number(value: Value, kind: type) -> float | None:
 
 
 def same_value(name: str, one: Value, other: Value) -> bool:
-    """Return whether two values of a tag mean the same to VASP (``.TRUE.`` and ``T``, ``Accurate`` and ``accura``)."""
+    """Return whether two values of a tag are the same to VASP (``.TRUE.`` and ``T``, ``Accurate`` and ``accura``)."""
     for kind in (float,) if name in _WORDS else (float, bool):
         first, second = (value_number(value, kind) for value in (one, other))
         if first is not None and second is not None:
@@ -102,8 +102,8 @@ def tag_number(tags: Mapping[str, Value], name: str, default: float) -> float:
     return default if number is None else number
 
 
-def tag_truth(tags: Mapping[str, Value], name: str, *, default: bool) -> bool:
-    """Return a tag as a truth value."""
+def tag_boolean(tags: Mapping[str, Value], name: str, *, default: bool) -> bool:
+    """Return a tag as a boolean."""
     return bool(value_number(tags.get(name, default), bool))
 
 

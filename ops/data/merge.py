@@ -1,23 +1,22 @@
-"""Adding newly labelled frames to a data set, and joining data sets."""
+"""Add newly labelled frames to a data set, and merge data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import read_json
-from dpa_sse.ops.data.collect import count_frames
 from dpa_sse.ops.data.convert import frames_to_blocks
-from dpa_sse.ops.data.dataset import drop_duplicates, read_dataset, write_dataset
-from dpa_sse.ops.data.level_of_theory import Level, join_levels
-from dpa_sse.ops.data.results import failures, gather_frames
+from dpa_sse.ops.data.dataset import level_of, read_dataset, write_dataset
+from dpa_sse.ops.data.frames import drop_duplicates
+from dpa_sse.ops.data.level_of_theory import join_levels
+from dpa_sse.ops.data.results import gather_frames
+from dpa_sse.ops.results.dataset import DatasetInfo
 
 
 def merge_labelled(
     dataset: Path, results: Sequence[Path], out: Path, *, min_success_ratio: float = 0.0
-) -> dict[str, Any]:
+) -> DatasetInfo:
     """Write ``dataset`` plus the newly labelled frames, which go to the training set.
 
     Parameters
@@ -33,8 +32,8 @@ def merge_labelled(
 
     Returns
     -------
-    dict
-        ``dataset.json``, with labelled (frames that got labels), added (without duplicates), failed.
+    DatasetInfo
+        With ``labelled`` (frames that got labels), ``added`` (of these, without duplicates) and ``failed``.
 
     Raises
     ------
@@ -46,13 +45,13 @@ def merge_labelled(
     new = frames_to_blocks(found.frames, type_map)
     blocks, dropped = drop_duplicates([*old, *new])
     return write_dataset(
-        out, type_map, blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped,
-        labelled=len(found.frames), added=sum(map(len, blocks)) - sum(map(len, old)),
-        failed=failures(found.failed), level=join_levels([level_of(dataset), found.level]),
+        out, type_map, blocks, duplicates_dropped=dropped, labelled=len(found.frames),
+        added=sum(map(len, blocks)) - sum(map(len, old)), failed=found.failed,
+        level=join_levels([level_of(dataset), found.level]),
     )
 
 
-def merge_datasets(datasets: Sequence[Path], out: Path) -> dict[str, Any]:
+def merge_datasets(datasets: Sequence[Path], out: Path) -> DatasetInfo:
     """Write the union of several data sets with the same type map; splits are kept, duplicates dropped.
 
     Raises
@@ -65,15 +64,8 @@ def merge_datasets(datasets: Sequence[Path], out: Path) -> dict[str, Any]:
         raise InputError("no data set to merge")
     maps = {tuple(type_map) for type_map, _ in loaded}
     if len(maps) > 1:
-        raise InputError(f"data sets with different type maps can not be merged: {sorted(map(list, maps))}")
+        raise InputError(f"data sets with different type maps cannot be merged: {sorted(map(list, maps))}")
     blocks, dropped = drop_duplicates([block for _, blocks in loaded for block in blocks])
     return write_dataset(
-        out, loaded[0][0], blocks, n_frames=count_frames(blocks), duplicates_dropped=dropped,
-        level=join_levels(level_of(path) for path in datasets),
+        out, loaded[0][0], blocks, duplicates_dropped=dropped, level=join_levels(map(level_of, datasets)),
     )
-
-
-def level_of(dataset: Path) -> Level | None:
-    """Return the level of theory that a data set records (None: it does not)."""
-    path = dataset / "dataset.json"
-    return read_json(path).get("level") if path.is_file() else None

@@ -5,37 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from dpa_sse.ops.data.collect import collect_trajectories
 from dpa_sse.ops.data.merge import merge_datasets
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import TaskOP
+
+
+class AddUserDataSettings(TaskSettings):
+    """Settings of :class:`AddUserData`."""
+
+    split: SplitSettings
+
+
+class CollectTrajectoriesSettings(AddUserDataSettings):
+    """Settings of :class:`CollectTrajectories`."""
+
+    min_success_ratio: float = Field(ge=0, le=1, description="Share of the trajectories that must have succeeded.")
 
 
 class CollectTrajectories(TaskOP):
     """A data set from short trajectories, split by trajectory."""
 
     artifacts = ("trajectories*",)
+    settings_class = CollectTrajectoriesSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: CollectTrajectoriesSettings, **inputs: Any) -> None:
         """Write ``dataset/``."""
         collect_trajectories(
-            results(inputs["trajectories"]),
-            settings["type_map"],
-            SplitSettings(**settings["split"]),
-            settings["seed"],
-            settings["min_success_ratio"],
-            out / DATASET,
+            results(inputs["trajectories"]), settings.type_map, settings.split, settings.seed,
+            settings.min_success_ratio, out / DATASET,
         )
 
 
 class AddUserData(TaskOP):
-    """The user's own data sets, joined with what the project has labelled itself."""
+    """The user's own data sets, merged with the data labelled by the project."""
 
     artifacts = ("training_data?", "data")
+    settings_class = AddUserDataSettings
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: AddUserDataSettings, **inputs: Any) -> None:
         """Write ``dataset/``."""
         from dpa_sse.ops.data.user_data import import_user_dataset
 
@@ -43,13 +57,11 @@ class AddUserData(TaskOP):
         found = inputs["data"]
         for folder in [found] if is_dataset(found) else sorted(found.iterdir()):
             target = out / ".imported" / folder.name
-            import_user_dataset(
-                folder, settings["type_map"], SplitSettings(**settings["split"]), settings["seed"], target
-            )
+            import_user_dataset(folder, settings.type_map, settings.split, settings.seed, target)
             sets.append(target)
         merge_datasets(sets, out / DATASET)
 
 
 def is_dataset(folder: Path) -> bool:
     """Return whether a folder is itself a data set, and not one that holds several."""
-    return any((folder / name).exists() for name in ("type.raw", "dataset.json", "train"))
+    return any((folder / name).exists() for name in ("type.raw", DatasetInfo.FILE, "train"))

@@ -1,4 +1,4 @@
-"""Where the data set lies in the result of a step."""
+"""Location of the data set in the result of a step."""
 
 from __future__ import annotations
 

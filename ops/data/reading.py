@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import read_json
+from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.data.convert import frames_to_blocks, same_virial, virial_of_stress
-from dpa_sse.ops.data.dataset import SPLITS, SystemData, merge_blocks, read_dataset
+from dpa_sse.ops.data.dataset import level_of, read_dataset
 from dpa_sse.ops.data.formats import DataFormat, detect_format, files_of, find_format
-from dpa_sse.ops.data.level_of_theory import Level
-from dpa_sse.ops.data.systems import (
+from dpa_sse.ops.data.frames import SystemData, merge_blocks
+from dpa_sse.ops.data.npy import (
     GroupStore,
     Store,
     folder_stores,
@@ -30,6 +29,8 @@ from dpa_sse.ops.data.systems import (
     renumber_types,
     walk_groups,
 )
+from dpa_sse.ops.results.dataset import SPLITS, Split
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.structures.extxyz import read_frames
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ STRESS_AGREES = 1e-3  # relative, between stress and virial of one frame
 
 @dataclass
 class LabelledData:
-    """Blocks with their type map, the format that they came in, what a reader should know, and the level of theory."""
+    """Blocks with their type map, format, notes for the user, and level of theory."""
 
     type_map: list[str]
     blocks: list[SystemData]
     form: str
     notes: list[str] = field(default_factory=list)
-    level: Level | None = None
+    level: LevelOfTheory | None = None
 
 
 def read_data(
@@ -61,18 +62,18 @@ def read_data(
     Parameters
     ----------
     path : Path
-        File or folder in one of `dpa_sse.ops.data.formats.FORMATS`; the result folder of a step of this pipeline too.
+        File or folder in one of `dpa_sse.ops.data.formats.FORMATS`, or the result folder of a step.
     form : str, optional
         Name of the format; recognised if not given.
     type_map : sequence of str, optional
-        Elements in their order; by default that of the data, for files without one the order of appearance.
+        Elements in their order; by default that of the data, or the order of appearance in files without one.
     check_numbers : bool
         Refuse NaN and cells without volume.
 
     Raises
     ------
     InputError
-        Nothing there, unreadable, wrong shapes, no labels, an element outside ``type_map``, or bad numbers.
+        Nothing found, unreadable, wrong shapes, no labels, an element outside ``type_map``, or bad numbers.
     """
     if (path / "dataset" / "dataset.json").is_file():
         path = path / "dataset"
@@ -86,7 +87,7 @@ def read_data(
     else:
         data = _read_dft(path, found, type_map)
     if not any(len(block) for block in data.blocks):
-        raise InputError(f"{path}: holds no labelled frame")
+        raise InputError(f"{path}: no labelled frame in it")
     if check_numbers:
         _check_numbers(data.blocks, path)
     return data
@@ -100,11 +101,11 @@ def _read_folders(
     if (path / "dataset.json").is_file():
         try:
             own, blocks = read_dataset(path)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise InputError(f"{path}: dataset.json and the npy files do not belong together: {error}") from error
+        except (PipelineError, ValueError, OSError) as error:
+            raise InputError(f"{path}: dataset.json and the npy files do not match: {error}") from error
         for block in blocks:
             block.types = renumber_types(block.types, own, type_map or own, str(path))
-        return LabelledData(list(type_map or own), blocks, "npy", level=read_json(path / "dataset.json").get("level"))
+        return LabelledData(list(type_map or own), blocks, "npy", level=level_of(path))
     return _from_stores(folder_stores(path), path, form.name, type_map, check_numbers=check_numbers)
 
 
@@ -126,7 +127,7 @@ def _from_stores(
     stores: Sequence[Store], path: Path, form: str, type_map: Sequence[str] | None, *, check_numbers: bool
 ) -> LabelledData:
     if not stores:
-        raise InputError(f"{path}: no deepmd system found (no type.raw in it or below)")
+        raise InputError(f"{path}: no deepmd system found (no type.raw in or below it)")
     elements = list(type_map or own_type_map(stores))
     name = path.resolve().stem if form == "hdf5" else path.resolve().name
     blocks, problems = [], []
@@ -146,23 +147,24 @@ def _read_extxyz(files: Sequence[Path], type_map: Sequence[str] | None) -> Label
     for file in files:
         own = read_frames(file)
         if file.stat().st_size and not _ends_with_newline(file):
-            notes.append(f"{file}: the last line has no end; the file may have been cut off")
+            notes.append(f"{file}: the last line is not terminated; the file may be truncated")
         for number, atoms in enumerate(own):
             _prepare(atoms, file, number)
         frames += own
     elements = list(type_map or _named_elements(frames))
-    groups: dict[str, list[Atoms]] = {}
+    groups: dict[Split, list[Atoms]] = {}
     for atoms in frames:
-        groups.setdefault(str(atoms.info.get("split", SPLITS[0])), []).append(atoms)
-    unknown = sorted(set(groups) - set(SPLITS))
-    if unknown:
-        raise InputError(f"{files[0]}: split {', '.join(unknown)} of a frame is none of {', '.join(SPLITS)}")
+        given = str(atoms.info.get("split", SPLITS[0]))
+        split = next((one for one in SPLITS if one == given), None)
+        if split is None:
+            raise InputError(f"{files[0]}: split {given} of a frame is not one of {', '.join(SPLITS)}")
+        groups.setdefault(split, []).append(atoms)
     blocks = [block for split, own in groups.items() for block in frames_to_blocks(own, elements, split)]
     return LabelledData(elements, blocks, "extxyz", notes)
 
 
 def _prepare(atoms: Atoms, file: Path, number: int) -> None:
-    """Give a frame of a foreign file what ours have, or say what is missing."""
+    """Bring a frame of a foreign file into our form, or report what is missing."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
     where = f"{file}: frame {number}"
@@ -176,7 +178,7 @@ def _prepare(atoms: Atoms, file: Path, number: int) -> None:
     missing = [name for name in ("energy", "forces") if name not in results]
     if missing:
         has = ", ".join(sorted({*atoms.info, *atoms.arrays} - {"positions", "numbers"})) or "nothing"
-        raise InputError(f"{where}: no {' and no '.join(missing)} (it carries: {has})")
+        raise InputError(f"{where}: no {' and no '.join(missing)} (it has: {has})")
     if np.shape(results["forces"]) != (len(atoms), 3) or np.size(results["energy"]) != 1:
         raise InputError(f"{where}: energy or forces have the wrong shape")
     if not atoms.pbc.all() or atoms.cell.rank < 3:
@@ -196,7 +198,7 @@ def _prepare(atoms: Atoms, file: Path, number: int) -> None:
 
 
 def _named_elements(frames: Sequence[Atoms]) -> list[str]:
-    """Return the type map that the frames name, completed by elements in the order in which they appear."""
+    """Return the type map named in the frames, completed by further elements in order of appearance."""
     named = next((str(atoms.info["type_map"]).split() for atoms in frames if "type_map" in atoms.info), [])
     return list(dict.fromkeys([*named, *(symbol for atoms in frames for symbol in atoms.get_chemical_symbols())]))
 
@@ -212,13 +214,13 @@ def _read_dft(path: Path, form: DataFormat, type_map: Sequence[str] | None) -> L
     systems, problems, notes = [], [], []
     for file in files:
         try:
-            system, said = _load_dft(file, form.name)
+            system, remarks = _load_dft(file, form.name)
         except InputError as error:
             problems.append(str(error))
             continue
-        notes += [f"{file}: {line}" for line in said]
+        notes += [f"{file}: {line}" for line in remarks]
         if "virials" not in system.data:
-            notes.append(f"{file}: no virials were read: the run printed no stress, or where it is not looked for")
+            notes.append(f"{file}: no virials: the run printed no stress, or not where it is expected")
         systems.append((file, system))
     if problems:
         raise InputError("\n".join(problems))
@@ -228,10 +230,9 @@ def _read_dft(path: Path, form: DataFormat, type_map: Sequence[str] | None) -> L
 
 
 def _load_dft(file: Path, form: str) -> tuple[Any, list[str]]:
-    """Read one output through dpdata; return the system and what dpdata said about it."""
+    """Read one output with dpdata; return the system and the warnings of dpdata."""
     import dpdata
 
-    said: list[str] = []
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("always")
         try:
@@ -241,24 +242,24 @@ def _load_dft(file: Path, form: str) -> tuple[Any, list[str]]:
         except (Exception, SystemExit) as error:  # the readers raise whatever the parsing hits; cp2kdata exits
             text = str(error).strip().splitlines()
             raise InputError(
-                f"{file}: not readable as {form}, or cut off: {type(error).__name__}{': ' + text[0] if text else ''}"
+                f"{file}: not readable as {form}, or truncated: {type(error).__name__}{': ' + text[0] if text else ''}"
             ) from error
-    said += [str(one.message).splitlines()[0] for one in caught if "unconverged" in str(one.message)]
+    remarks = [str(one.message).splitlines()[0] for one in caught if "unconverged" in str(one.message)]
     if "coords" not in system.data or not len(system):
-        raise InputError(f"{file}: no step with converged electrons and labels in it")
+        raise InputError(f"{file}: no electronically converged step with labels")
     if "forces" not in system.data or len(system.data["forces"]) != len(system):
         raise InputError(f"{file}: not every step has forces")
-    return system, said
+    return system, remarks
 
 
 def _log_of(folder: Path) -> Path:
-    """Return the output of the CP2K run in a folder, the last one of several."""
+    """Return the output of the CP2K run in a folder, the last if there are several."""
     return files_of(folder, find_format("cp2k"))[-1]
 
 
 @contextlib.contextmanager
 def _unpacked(file: Path) -> Iterator[Path]:
-    """Yield the file itself, or a temporary copy of a gzip file that is not compressed."""
+    """Yield the file itself, or a temporary uncompressed copy of a gzip file."""
     if file.suffix != ".gz":
         yield file
         return
@@ -292,9 +293,8 @@ def _empirical_name(counts: dict[str, int]) -> str:
 
 def _check_numbers(blocks: Iterable[SystemData], path: Path) -> None:
     for block in blocks:
-        for name in ("coord", "box", "energy", "force", "virial"):
-            values = getattr(block, name)
-            if values is not None and not np.isfinite(values).all():
-                raise InputError(f"{path}: {block.system}: {name} holds NaN or infinite numbers")
+        for name, values in block.arrays().items():
+            if not np.isfinite(values).all():
+                raise InputError(f"{path}: {block.system}: {name} contains NaN or infinite numbers")
         if np.any(np.abs(np.linalg.det(block.box)) < 1e-3):
             raise InputError(f"{path}: {block.system}: a cell without volume")

@@ -1,13 +1,15 @@
-"""The results of a labelling fan-out: which tasks gave frames, which failed, and whether that is enough."""
+"""The results of a labelling fan-out: frames, failed tasks, and whether enough of them succeeded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpa_sse.ops.data.level_of_theory import Level, join_levels
+from dpa_sse.ops.data.level_of_theory import join_levels
+from dpa_sse.ops.results.dataset import FailedTask
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.structures.extxyz import read_frames
 
@@ -15,16 +17,13 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-@dataclass
+@dataclass(frozen=True)
 class GatheredFrames:
-    """Frames of all tasks, and the tasks or frames that failed as (folder name, reason)."""
+    """Frames of all tasks, the tasks that failed (completely or in part), and the level of theory of the labels."""
 
-    frames: list[Atoms] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    level: Level | None = None
-    tasks: int = 0
-    items: int = 0
-    good: int = 0
+    frames: list[Atoms]
+    failed: tuple[FailedTask, ...]
+    level: LevelOfTheory | None
 
 
 def gather_frames(results: Sequence[Path], min_success_ratio: float) -> GatheredFrames:
@@ -41,20 +40,13 @@ def gather_frames(results: Sequence[Path], min_success_ratio: float) -> Gathered
     Raises
     ------
     FatalError
-        Too many failed; the message lists them. Or the labels are of different levels of theory.
+        Too many failed (the message lists them), or the labels are of different levels of theory.
     """
     counted = require_success(results, min_success_ratio, "labelling", usable=False)
-    found = GatheredFrames(tasks=len(counted))
-    for folder, status in counted:
-        found.items += max(1, len(status.items))
-        found.good += sum(item.status == "ok" for item in status.items)
-        found.frames += read_frames(folder / "frames.extxyz") if (folder / "frames.extxyz").is_file() else []
-        if status.status != "ok":
-            found.failed.append((f"{folder.parent.name}/{folder.name}", status.reason))
-    found.level = join_levels(status.level for _, status in counted)
-    return found
-
-
-def failures(failed: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return failed tasks as they are written into JSON."""
-    return [{"task": task, "reason": reason} for task, reason in failed]
+    files = [folder / "frames.extxyz" for folder, _ in counted]
+    frames = [atoms for file in files if file.is_file() for atoms in read_frames(file)]
+    failed = tuple(
+        FailedTask(task=f"{folder.parent.name}/{folder.name}", reason=status.reason)
+        for folder, status in counted if status.status != "ok"
+    )
+    return GatheredFrames(frames, failed, join_levels(status.level for _, status in counted))

@@ -226,7 +226,7 @@ def _split_by_time(blocks: Sequence[SystemData], test: float) -> list[SystemData
         for split, mask in (("train", index < last_train), ("test", index >= first_test)):
             if mask.any():
                 part = block.select(np.flatnonzero(mask))
-                part.split = split
+                part.split = "train" if split == "train" else "test"
                 parts.append(part)
         position += len(block)
     return parts

@@ -128,8 +128,8 @@ class MergeLabelled(TaskOP):
             dataset_of(inputs["training_data"]), results(inputs["labelled"]), out / DATASET,
             min_success_ratio=settings.min_success_ratio,
         )
-        failures = [FailedTask(**one) for one in summary["failed"]]
-        state = LearningState.read(inputs["selected"]).with_labels(summary["labelled"], failures)
+        failures = [FailedTask(**one.model_dump()) for one in summary.failed]
+        state = LearningState.read(inputs["selected"]).with_labels(summary.labelled or 0, failures)
         state.write(out)
         write_text(out / PAGE, learning_page(state.history))
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dpa_sse.ops.data.npy import elements_of, read_system
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -63,7 +65,7 @@ class KnownFrames:
         self._frames: dict[str, list[Atoms]] = {}
         self._edges: dict[str, np.ndarray] = {}
         for types in sorted(dataset.rglob("type.raw")) if dataset is not None else []:
-            self._systems.setdefault(composition(_symbols(types.parent)), []).append(types.parent)
+            self._systems.setdefault(composition(elements_of(types.parent)), []).append(types.parent)
 
     def holds(self, atoms: Atoms) -> bool:
         """Return whether the data set contains this structure; only frames of the same volume are compared."""
@@ -82,18 +84,12 @@ def _edge(atoms: Atoms) -> float:
     return float(abs(atoms.get_volume()) ** (1 / 3))
 
 
-def _symbols(folder: Path) -> list[str]:
-    names = (folder / "type_map.raw").read_text(encoding="utf-8").split()
-    return [names[int(index)] for index in (folder / "type.raw").read_text(encoding="utf-8").split()]
-
-
 def _frames(folder: Path) -> list[Atoms]:
-    """Return the frames of one deepmd/npy system (not of the mixed type)."""
+    """Return the frames of one deepmd/npy system."""
     from ase import Atoms
 
-    symbols, frames = _symbols(folder), []
-    for part in sorted(folder.glob("set.*")):
-        positions = np.load(part / "coord.npy").reshape(-1, len(symbols), 3)
-        cells = np.load(part / "box.npy").reshape(-1, 3, 3)
-        frames += [Atoms(symbols, positions=x, cell=c, pbc=True) for x, c in zip(positions, cells, strict=True)]
-    return frames
+    type_map = list(dict.fromkeys(elements_of(folder)))
+    return [
+        Atoms([type_map[k] for k in block.types], positions=positions, cell=cell, pbc=True)
+        for block in read_system(folder, type_map) for positions, cell in zip(block.coord, block.box, strict=True)
+    ]

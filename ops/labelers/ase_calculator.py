@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.tools import available_threads
-from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator, one_line
+from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, label_with_calculator, one_line
+from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.settings import AseSettings
 
 if TYPE_CHECKING:
@@ -22,22 +23,23 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-class AseLabeler:
-    """The labeler of kind ``ase``; the calculator is made once."""
+class AseLabeler(CalculatorLabeler[AseSettings]):
+    """The labeler of kind ``ase``; the calculator is created once."""
 
-    batch = 1
+    settings_class = AseSettings
+    image = "ase"
+    example = "{kind: ase, calculator: chgnet}"
 
     def __init__(self, settings: AseSettings) -> None:
+        super().__init__(settings)
         if settings.calculator == "chgnet":
             self._calculator = chgnet_calculator(settings.kwargs)
         else:
             self._calculator = load_calculator(settings.calculator, settings.kwargs)
 
-    @staticmethod
-    def problems(
-        settings: AseSettings, type_map: Sequence[str], base_dir: Path
-    ) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield that the package of the calculator is not installed; nothing of it is imported."""
+    @classmethod
+    def problems(cls, settings: AseSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
+        """Yield whether the package of the calculator is missing; it is not imported."""
         name = settings.calculator
         where = ("calculator",)
         if name == "chgnet":
@@ -63,27 +65,33 @@ class AseLabeler:
         return self._calculator
 
 
-def chgnet_calculator(arguments: dict[str, Any]) -> Calculator:
-    """Return a CHGNet calculator on the GPU when one is visible, else on the CPU; no download."""
+def chgnet_calculator(kwargs: dict[str, Any]) -> Calculator:  # foreign: arguments of CHGNet
+    """Return a CHGNet calculator on the GPU if one is visible, else on the CPU; nothing is downloaded.
+
+    Raises
+    ------
+    InputError
+        CHGNet is not installed, or an argument is wrong.
+    """
     try:
         import torch
         from chgnet.model.dynamics import CHGNetCalculator
     except ImportError as error:
         raise InputError(f"labeler chgnet: the package is not installed ({error})") from error
     known = set(inspect.signature(CHGNetCalculator.__init__).parameters) - {"self", "kwargs"}
-    for name in sorted(set(arguments) - known):  # CHGNet would take them without a word
+    for name in sorted(set(kwargs) - known):  # CHGNet would accept them silently
         hint = "".join(f" - did you mean {close}?" for close in difflib.get_close_matches(name, known, n=1))
         raise InputError(f"labeler chgnet has no argument {name!r}{hint} (known: {', '.join(sorted(known))})")
     torch.set_num_threads(available_threads())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return CHGNetCalculator(**{"use_device": device, "check_cuda_mem": False, **arguments})
+        return CHGNetCalculator(**{"use_device": device, "check_cuda_mem": False, **kwargs})
     except (TypeError, ValueError) as error:
-        raise InputError(f"labeler chgnet: arguments {arguments}: {one_line(error)}") from error
+        raise InputError(f"labeler chgnet: kwargs {kwargs}: {one_line(error)}") from error
 
 
-def load_calculator(name: str, arguments: dict[str, Any]) -> Calculator:
-    """Return ``Class(**arguments)`` for a name of the form ``module:Class``.
+def load_calculator(name: str, kwargs: dict[str, Any]) -> Calculator:  # foreign: arguments of any ASE calculator
+    """Return ``Class(**kwargs)`` for a name of the form ``module:Class``.
 
     Raises
     ------
@@ -92,25 +100,25 @@ def load_calculator(name: str, arguments: dict[str, Any]) -> Calculator:
     """
     module_name, _, class_name = name.partition(":")
     if not module_name or not class_name:
-        raise InputError(f"labeler calculator {name!r}: write chgnet, or module:Class, e.g. ase.calculators.emt:EMT")
+        raise InputError(f"labeler calculator {name!r}: give chgnet, or module:Class, e.g. ase.calculators.emt:EMT")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise InputError(f"labeler calculator {name!r}: module {module_name} can not be imported ({error})") from error
+        raise InputError(f"labeler calculator {name!r}: module {module_name} cannot be imported ({error})") from error
     factory = getattr(module, class_name, None)
     if not callable(factory):
         raise InputError(f"labeler calculator {name!r}: {module_name} has no class {class_name}")
     try:
-        calculator = factory(**arguments)
+        calculator = factory(**kwargs)
     except Exception as error:  # a foreign constructor
-        raise InputError(f"labeler calculator {name!r}: arguments {arguments}: {one_line(error)}") from error
+        raise InputError(f"labeler calculator {name!r}: kwargs {kwargs}: {one_line(error)}") from error
     if not hasattr(calculator, "get_property"):
         raise InputError(f"labeler calculator {name!r} is not an ASE calculator")
     return calculator
 
 
 def missing_module(module: str) -> str | None:
-    """Return the first part of a dotted module that can not be found; no package is imported for it."""
+    """Return the first part of a dotted module name that cannot be found, without importing any package."""
     locations: list[str] | None = None
     parts = module.split(".")
     for index, part in enumerate(parts):
@@ -122,7 +130,7 @@ def missing_module(module: str) -> str | None:
 
 
 def limit_torch_threads() -> None:
-    """Hold PyTorch, if a calculator brought it in, to the threads of this task."""
+    """Limit PyTorch, if a calculator imported it, to the threads of this task."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != available_threads():
         torch.set_num_threads(available_threads())

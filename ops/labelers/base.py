@@ -1,33 +1,69 @@
-"""What a labeler offers: single points with a verdict per frame, and molecular dynamics in one of two ways."""
+"""The base class of all labelers: labels of single frames, molecular dynamics, and what a command may ask about them.
+
+To add a labeler, write one module and add one line to :data:`dpa_sse.ops.labelers.registry.LABELERS`. The module holds
+a settings class (a :class:`dpa_sse.ops.labelers.settings.LabelerSettings` with its own ``kind``) and a class derived
+from
+
+* :class:`dpa_sse.ops.labelers.dynamics.CalculatorLabeler` if ASE can run the dynamics with a calculator, or
+* :class:`dpa_sse.ops.labelers.native.NativeLabeler` if a program runs the dynamics itself.
+
+Modules of labelers are imported to read a configuration: heavy imports belong inside functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
 from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.results.status import ItemStatus
+from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
+from dpa_sse.ops.results.level import LevelOfTheory
+from dpa_sse.ops.results.status import DroppedStep, ItemStatus, TaskStatus, TrajectoryRecord
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-    from dpa_sse.ops.labelers.settings import AimdSettings
-
+SettingsT = TypeVar("SettingsT", bound=LabelerSettings)
+SettingsProblem = tuple[tuple[str, ...], str]
+"""Path of a key below the section ``labeler``, and what is wrong with its value."""
 
 
 @dataclass(frozen=True)
 class LabelResult:
-    """Outcome for one frame: labelled atoms when ``status`` is ok, else the reason."""
+    """Outcome for one frame: labelled atoms if ``status`` is ok, else the reason."""
 
     atoms: Atoms | None
     status: ItemStatus = "ok"
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class ProgramFinding:
+    """What the doctor reports about a program or its data files.
+
+    Attributes
+    ----------
+    name : str
+        The program.
+    status : {"ok", "warning", "optional"}
+        ``optional``: not installed, and only this labeler needs it.
+    value : str
+        Version or path.
+    note : str
+        What it means or what to do; may be empty.
+    """
+
+    name: str
+    status: Literal["ok", "warning", "optional"]
+    value: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,7 +73,7 @@ class AimdRun:
     Attributes
     ----------
     atoms : Atoms
-        Where it starts; ``info`` (system, trajectory, temperature_K) belongs into every frame.
+        Initial structure; its ``info`` (system, trajectory, temperature_K) is copied to every frame.
     settings : AimdSettings
         Ensemble, thermostat, steps.
     temperature_K, end_temperature_K : float
@@ -56,6 +92,26 @@ class AimdRun:
         """Return the temperature of the thermostat, K, at a step."""
         return self.temperature_K + (self.end_temperature_K - self.temperature_K) * step / self.settings.steps
 
+    def status(self, frames: int, reason: str, level: LevelOfTheory | None = None) -> TaskStatus:
+        """Return how the run ended; one that stopped early but left frames is ``partial``.
+
+        Parameters
+        ----------
+        frames : int
+            Number of labelled frames.
+        reason : str
+            Why it stopped early; empty if it did not.
+        level : LevelOfTheory, optional
+            Of the labels.
+        """
+        info = self.atoms.info
+        record = TrajectoryRecord(
+            system=str(info.get("system", "")), trajectory=str(info.get("trajectory", "")), frames=frames,
+            temperature_K=self.temperature_K, end_temperature_K=self.end_temperature_K, steps=self.settings.steps,
+        )
+        status = TaskStatus.of_items([("failed", reason) if reason else ("ok", "")], level=level, run=record)
+        return status.model_copy(update={"status": "partial"}) if reason and frames else status
+
 
 @dataclass(frozen=True)
 class AimdResult:
@@ -64,83 +120,114 @@ class AimdResult:
     Attributes
     ----------
     frames : list of Atoms
-        Every ``sample_every``-th step from step 0 on, ``info["step"]`` set, those without a sound label left out.
+        Every ``sample_every``-th step from step 0 on, with ``info["step"]``; frames without a valid label are left out.
     reason : str
-        Why the run ended before its last step; empty when it did not.
-    dropped : list of tuple of int, str and str
-        Step, status and reason of each sampled frame without a label.
+        Why the run ended before its last step; empty if it did not.
+    dropped : tuple of DroppedStep
+        Sampled steps without a label.
     """
 
     frames: list[Atoms]
     reason: str = ""
-    dropped: list[tuple[int, ItemStatus, str]] = field(default_factory=list)
+    dropped: tuple[DroppedStep, ...] = ()
 
 
-def level_of(labeler: Any, frames: Sequence[Atoms]) -> dict[str, Any] | None:
-    """Return the level of theory of labels, where the labeler tells it (``level(frames)``)."""
-    return labeler.level(frames) if hasattr(labeler, "level") and frames else None
+class Labeler(ABC, Generic[SettingsT]):
+    """A source of energies (eV), forces (eV/A) and stresses (eV/A^3, ASE's sign).
 
-
-class Labeler(Protocol):
-    """A source of energies (eV), forces (eV/A) and stresses (eV/A^3, ASE sign).
-
-    A labeler also drives molecular dynamics: it is a :class:`CalculatorLabeler` or :class:`NativeAimd`. For the
-    command `check` its class may have the static methods ``problems(settings, type_map, base_dir)``, which yields the
-    path of a key below the section and a message, and ``aimd_problems(settings, aimd)``, which yields key and message;
-    for `plan`, ``write_inputs(settings, atoms, aimd, folder)``, which writes the inputs for one cell to be read.
-
-    Attributes
-    ----------
+    Class attributes
+    ----------------
+    settings_class : type
+        Settings of this labeler, with a field ``kind`` that only it has.
+    image : str
+        Container image with its program, see ``images/``; ``base`` needs nothing but this package.
+    example : str
+        The section ``labeler`` of a configuration file, as a person would write it.
     batch : int
-        Frames per call of :meth:`label`: the progress of a task is kept after each call.
+        Frames per call of :meth:`label`; the progress of a task is saved after each call.
     """
 
-    batch: int
+    settings_class: ClassVar[type[LabelerSettings]]
+    image: ClassVar[str] = "base"
+    example: ClassVar[str] = ""
+    batch: int = 1
 
+    def __init__(self, settings: SettingsT) -> None:
+        self.settings = settings
+
+    @abstractmethod
     def label(self, frames: Sequence[Atoms], work: Path) -> list[LabelResult]:
         """Return one result per frame, in order; a bad frame does not raise.
 
-        ``info["frame"]`` numbers the frames of a task; files go below ``work``, a folder of the task that the labeler
-        makes when it needs it.
+        Parameters
+        ----------
+        frames : sequence of Atoms
+            ``info["frame"]`` is the number of a frame in its task.
+        work : Path
+            Folder for files, in the folder of the task; the labeler creates it if needed.
 
         Raises
         ------
         TransientError
-            A program was killed: another attempt may succeed.
+            A program was killed; another attempt may succeed.
         FatalError, InputError
             No frame can be labelled: a program or a potential is missing.
         """
-        ...
 
+    @abstractmethod
+    def run_trajectory(self, run: AimdRun, out: Path, work: Path) -> TaskStatus:
+        """Run molecular dynamics, write ``out/frames.extxyz`` and return how it ended.
 
-@runtime_checkable
-class CalculatorLabeler(Protocol):
-    """A labeler whose molecular dynamics is done by ASE."""
-
-    def calculator(self) -> Calculator:
-        """Return an ASE calculator for molecular dynamics."""
-        ...
-
-
-@runtime_checkable
-class NativeAimd(Protocol):
-    """A labeler that runs molecular dynamics itself."""
-
-    def aimd(self, run: AimdRun, work: Path) -> AimdResult:
-        """Run one trajectory; called again with the same ``work`` it goes on where an interrupted run has stopped.
-
-        With a method ``frames_so_far(run, work)`` a labeler gives the frames of a run that was broken off.
+        Called again with the same folders, it resumes an interrupted run. Implemented by the two derived base classes.
 
         Raises
         ------
         TransientError, FatalError, InputError
-            As :meth:`Labeler.label`.
+            As for :meth:`label`.
         """
-        ...
+
+    def level(self, frames: Sequence[Atoms]) -> LevelOfTheory | None:
+        """Return the level of theory of labelled frames; None (the default) if it is not known."""
+        return None
+
+    @classmethod
+    def problems(cls, settings: SettingsT, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
+        """Yield what is wrong with the settings, or missing on this machine (default: nothing).
+
+        Parameters
+        ----------
+        settings : LabelerSettings
+        type_map : sequence of str
+            Elements of the project.
+        base_dir : Path
+            Folder of the configuration file, to which paths are relative.
+        """
+        yield from ()
+
+    @classmethod
+    def aimd_problems(cls, settings: SettingsT, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+        """Yield what its molecular dynamics cannot do: key of the section ``aimd`` and message (default: nothing)."""
+        yield from ()
+
+    @classmethod
+    def write_inputs(cls, settings: SettingsT, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+        """Write the inputs for one cell, to be read by people (default: there are none).
+
+        Raises
+        ------
+        InputError
+            Data that the inputs need is missing.
+        """
+        return
+
+    @classmethod
+    def findings(cls) -> Iterator[ProgramFinding]:
+        """Yield what the doctor reports about the programs that this labeler needs (default: it needs none)."""
+        yield from ()
 
 
 def label_with_calculator(atoms: Atoms, calculator: Calculator) -> LabelResult:
-    """Return the single point of one frame; whatever the calculator raises becomes the reason of a failure."""
+    """Return the single point of one frame; any error of the calculator becomes the reason of a failure."""
     work = atoms.copy()
     work.calc = calculator
     try:

@@ -1,4 +1,4 @@
-"""Labels from a DeePMD-kit model: the teacher of a distillation, or a labeler of its own."""
+"""Labels from a DeePMD-kit model, e.g. the teacher of a distillation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import LabelResult, one_line
+from dpa_sse.ops.data.frames import type_indices
+from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, one_line
+from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.settings import DeepmdSettings
 
 if TYPE_CHECKING:
@@ -22,11 +24,15 @@ if TYPE_CHECKING:
 SUFFIXES = (".pth", ".pt", ".pt2")
 
 
-class DeepmdLabeler:
+class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
     """The labeler of kind ``deepmd``; the model is loaded once per process."""
 
+    settings_class = DeepmdSettings
+    image = "deepmd"
+    example = "{kind: deepmd, model: teacher.pth}"
+
     def __init__(self, settings: DeepmdSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.batch = settings.batch
         self._model: Any = None
 
@@ -52,20 +58,18 @@ class DeepmdLabeler:
         try:
             return DP(str(path), head=head)
         except Exception as error:  # torch, zip, deepmd: anything, for a wrong file or branch
-            raise FatalError(f"labeler deepmd: {path.name} can not be used: {one_line(error)}") from error
+            raise FatalError(f"labeler deepmd: {path.name} cannot be used: {one_line(error)}") from error
 
-    @staticmethod
-    def problems(
-        settings: DeepmdSettings, type_map: Sequence[str], base_dir: Path
-    ) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Yield what is wrong with the model file; it is not opened, that takes long."""
+    @classmethod
+    def problems(cls, settings: DeepmdSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
+        """Yield what is wrong with the model file; it is not opened, which would take long."""
         path = base_dir / Path(settings.model).expanduser()
         if path.suffix not in SUFFIXES:
-            yield ("model",), f"{settings.model} is no model of the PyTorch backend ({', '.join(SUFFIXES)})"
+            yield ("model",), f"{settings.model} is not a model of the PyTorch backend ({', '.join(SUFFIXES)})"
         elif not path.is_file():
             yield ("model",), f"{settings.model} does not exist"
         if settings.head and path.suffix == ".pth":
-            yield ("head",), "a frozen .pth model has one branch only: take head out, or name the checkpoint (.pt)"
+            yield ("head",), "a frozen .pth model has one branch only: remove head, or give the checkpoint (.pt)"
 
     def _file(self) -> tuple[Path, str | None]:
         from dpa_sse.ops.potential.inference import branch_of
@@ -81,7 +85,7 @@ class DeepmdLabeler:
         except InputError as error:
             raise FatalError(f"labeler deepmd: {error}") from error
         except Exception as error:  # torch, zip, deepmd: anything, for a wrong file or branch
-            raise FatalError(f"labeler deepmd: {self._file()[0].name} can not be used: {one_line(error)}") from error
+            raise FatalError(f"labeler deepmd: {self._file()[0].name} cannot be used: {one_line(error)}") from error
 
     def _label_together(self, frames: Sequence[Atoms]) -> Iterator[LabelResult]:
         """Label frames of one composition, whose atoms may come in different orders."""
@@ -107,17 +111,12 @@ def predict_atoms(
     InputError
         The model does not know an element.
     """
-    from dpa_sse.ops.data.npy import Frames
     from dpa_sse.ops.potential.inference import predict
 
-    known = list(model.get_type_map())
-    symbols = frames[0].get_chemical_symbols()
-    if missing := set(symbols) - set(known):
-        raise InputError(f"the teacher does not know {', '.join(sorted(missing))}; it knows {', '.join(known)}")
-    types = np.array([known.index(symbol) for symbol in symbols])
-    coords = np.array([atoms.positions for atoms in frames])
-    cells = np.array([atoms.cell.array for atoms in frames])
-    return predict(model, Frames(Path(), np.tile(types, (len(frames), 1)), coords, cells, None, None, None))
+    types = type_indices(frames[0].get_chemical_symbols(), list(model.get_type_map()), "the teacher's model")
+    coord = np.array([atoms.positions for atoms in frames])
+    box = np.array([atoms.cell.array for atoms in frames])
+    return predict(model, types, coord, box)
 
 
 def _unknown_elements(atoms: Atoms, known: set[str]) -> LabelResult:

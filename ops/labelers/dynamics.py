@@ -1,37 +1,80 @@
-"""Molecular dynamics by ASE with the calculator of a labeler."""
+"""Labelers whose molecular dynamics is run by ASE."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import AimdRun
+from dpa_sse.ops.labelers.base import AimdRun, Labeler, SettingsT, one_line
 from dpa_sse.ops.labelers.settings import AimdSettings
+from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.structures.extxyz import frame_text
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from ase.calculators.calculator import Calculator
 
 LARGEST_FORCE_EV_A = 100.0
+RECORD = ".answers"
 
 
 class ExplodedError(Exception):
-    """The dynamics has left what is physical."""
+    """The dynamics has become unphysical."""
 
 
-def dynamics_problems(settings: AimdSettings) -> Iterator[tuple[str, str]]:
-    """Yield what ASE's dynamics can not do: key and message of each."""
-    if settings.thermostat != "langevin" and settings.end_temperatures_K:
-        yield "end_temperatures_K", "with this labeler only `thermostat: langevin` can change the temperature"
-    if settings.thermostat == "csvr" and settings.ensemble == "npt":
-        yield "thermostat", "csvr has constant volume with this labeler: write langevin or nose-hoover"
+class CalculatorLabeler(Labeler[SettingsT]):
+    """A labeler that provides an ASE calculator; ASE integrates the equations of motion."""
+
+    @abstractmethod
+    def calculator(self) -> Calculator:
+        """Return an ASE calculator for molecular dynamics."""
+
+    def run_trajectory(self, run: AimdRun, out: Path, work: Path) -> TaskStatus:
+        """Run the dynamics; an interrupted run repeats its first steps with the recorded forces."""
+        from dpa_sse.ops.labelers.recording_calculator import RecordedCalculator
+
+        atoms = run.atoms.copy()
+        reason, written = "", 0
+        partial, record = out / "frames.extxyz.partial", out / RECORD
+        with partial.open("w", encoding="utf-8") as stream:
+            try:
+                with closing(RecordedCalculator(self.calculator(), record)) as atoms.calc:
+                    for frame in sampled_frames(run, atoms):
+                        stream.write(frame_text(frame))
+                        stream.flush()
+                        written += 1
+            except TransientError:
+                raise
+            except Exception as error:  # any calculator, any exception: the frames so far are kept
+                reason = str(error) if isinstance(error, ExplodedError) else one_line(error)
+        partial.replace(out / "frames.extxyz")
+        record.unlink(missing_ok=True)
+        return run.status(written, reason)
+
+    @classmethod
+    def aimd_problems(cls, settings: SettingsT, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+        """Yield what ASE's dynamics cannot do."""
+        if aimd.thermostat != "langevin" and aimd.end_temperatures_K:
+            yield "end_temperatures_K", "with this labeler only `thermostat: langevin` can change the temperature"
+        if aimd.thermostat == "csvr" and aimd.ensemble == "npt":
+            yield "thermostat", "with this labeler csvr works at constant volume only; use langevin or nose-hoover"
 
 
-def run_dynamics(run: AimdRun, atoms: Atoms, stream: TextIO, written: list[int]) -> None:
-    """Run the dynamics of ``atoms``, which has a calculator; frames are written and counted as they come."""
+def sampled_frames(run: AimdRun, atoms: Atoms) -> Iterator[Atoms]:
+    """Run the dynamics of ``atoms``, which has a calculator, and yield every ``sample_every``-th frame with its labels.
+
+    Raises
+    ------
+    ExplodedError
+        A temperature or a force became unphysical.
+    """
     from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
     settings = run.settings
@@ -51,9 +94,7 @@ def run_dynamics(run: AimdRun, atoms: Atoms, stream: TextIO, written: list[int])
         if step % settings.sample_every == 0:
             frame = with_results(atoms, atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress())
             frame.info["step"] = step
-            stream.write(frame_text(frame))
-            stream.flush()
-            written[0] += 1
+            yield frame
 
 
 def _make_dynamics(run: AimdRun, atoms: Atoms, rng: np.random.Generator) -> Any:
@@ -91,7 +132,7 @@ def _make_dynamics(run: AimdRun, atoms: Atoms, rng: np.random.Generator) -> Any:
 
 
 def _remove_drift(atoms: Atoms) -> None:
-    """Take out the momentum that the random forces give the whole cell."""
+    """Remove the momentum that the random forces give the whole cell."""
     momenta = atoms.get_momenta()
     masses = atoms.get_masses()[:, None]
     atoms.set_momenta(momenta - masses * momenta.sum(axis=0) / masses.sum())

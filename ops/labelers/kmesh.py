@@ -1,4 +1,4 @@
-"""The k-point mesh that VASP makes from KSPACING, used for CP2K too."""
+"""The k-point mesh that VASP derives from KSPACING, also used for CP2K."""
 
 from __future__ import annotations
 

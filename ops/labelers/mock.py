@@ -1,4 +1,4 @@
-"""An analytic pair potential for tests: smooth, conservative, deterministic, without physics."""
+"""An analytic pair potential for tests: smooth, conservative, deterministic and unphysical."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator
+from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.settings import MockSettings
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +31,7 @@ def mock_energy(atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
     """Return energy (eV), forces (eV/A, shape (n, 3)) and stress (eV/A^3, shape (3, 3)) of the mock potential.
 
     Morse pairs, E = D (exp(-2a(r - r0)) - 2 exp(-a(r - r0))) s(r), with r0 = 1.15 times the sum of the
-    covalent radii and a quintic switch s; plus -0.1 eV per unit of atomic number, so that compositions differ.
+    covalent radii and a quintic switch s; plus -0.1 eV per unit of atomic number, to make compositions differ.
     """
     from ase.data import covalent_radii
 
@@ -52,7 +53,7 @@ def mock_energy(atoms: Atoms) -> tuple[float, np.ndarray, np.ndarray]:
 
 
 def fail(failure: str) -> None:
-    """Fail in one of the ways that are no verdict on a frame."""
+    """Fail in one of the ways that say nothing about the frame."""
     from ase.calculators.calculator import CalculationFailed
 
     if failure == "crash":
@@ -60,7 +61,7 @@ def fail(failure: str) -> None:
     if failure == "hang":
         while True:
             time.sleep(60)
-    raise CalculationFailed(f"the mock labeler fails here ({failure}), as told")
+    raise CalculationFailed(f"the mock labeler fails here ({failure}), as requested")
 
 
 def mock_calculator(delay_s: float = 0.0, fail_every: int = 0, failure: str = "error") -> Calculator:
@@ -78,7 +79,7 @@ def mock_calculator(delay_s: float = 0.0, fail_every: int = 0, failure: str = "e
             self, atoms: Atoms | None = None, properties: Sequence[str] = ("energy",),
             system_changes: Sequence[str] = tuple(all_changes),
         ) -> None:
-            """Compute everything, or fail as told."""
+            """Compute everything, or fail as requested."""
             super().calculate(atoms, properties, system_changes)
             self.calls += 1
             time.sleep(delay_s)
@@ -94,16 +95,14 @@ def mock_calculator(delay_s: float = 0.0, fail_every: int = 0, failure: str = "e
     return MockCalculator()
 
 
-class MockLabeler:
+class MockLabeler(CalculatorLabeler[MockSettings]):
     """The labeler of kind ``mock``."""
 
-    batch = 1
-
-    def __init__(self, settings: MockSettings) -> None:
-        self.settings = settings
+    settings_class = MockSettings
+    example = "{kind: mock}"
 
     def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:
-        """Label frames; with ``fail_every`` those whose number (``info["frame"]``, else the position) is due fail."""
+        """Label frames; with ``fail_every`` every n-th one fails, counted by ``info["frame"]``, else by position."""
         return [
             self._label(atoms, int(atoms.info.get("frame", position)), work) for position, atoms in enumerate(frames)
         ]
@@ -123,5 +122,5 @@ class MockLabeler:
             write_text(mark, "")
         if failure == "not converged":
             time.sleep(self.settings.delay_s)
-            return LabelResult(None, "not converged", "the mock labeler does not converge here, as told")
+            return LabelResult(None, "not converged", "the mock labeler does not converge here, as requested")
         return label_with_calculator(atoms, mock_calculator(self.settings.delay_s, 1, failure))

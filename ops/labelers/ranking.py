@@ -1,4 +1,4 @@
-"""Which of several arrangements of the same atoms has the lowest energy, by any labeler."""
+"""Rank arrangements of the same atoms by their energy, from any labeler."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rank_by_labeler(cells: Sequence[Atoms], labeler: Labeler) -> list[Atoms]:
     if len(formulas) > 1:
         raise InputError(f"only cells of one composition can be ranked by energy, not {', '.join(formulas)}")
     energies = []
-    with tempfile.TemporaryDirectory() as work:  # what a program writes for an energy alone is of no further use
+    with tempfile.TemporaryDirectory() as work:  # the files of a program are not needed afterwards
         found = labeler.label(cells, Path(work))
     for cell, result in zip(cells, found, strict=True):
         if result.atoms is None:

@@ -1,7 +1,7 @@
-"""A calculator that writes down its answers: dynamics that were interrupted repeat the known part without computing it.
+"""A calculator that records its answers, so that an interrupted dynamics repeats the known part without computing it.
 
-The dynamics is deterministic (its seed is given), so the same answers lead to the same positions, bit for bit, whatever
-the thermostat; nothing of its inner state has to be stored.
+The dynamics is deterministic (its seed is given), so the same answers lead to the same positions bit for bit, with any
+thermostat; its internal state need not be stored.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Answer = tuple[bytes, dict[str, Any]]
 
 
 class RecordedCalculator(Calculator):
-    """Answers from a file as long as the questions are those of the file, then from ``inner``, adding to the file.
+    """Answers from a record as long as the structures match it, then from ``inner``, extending the record.
 
     Parameters
     ----------
     inner : Calculator
         Gives energy (eV), forces (eV/Angstrom) and stress (eV/Angstrom^3).
     path : Path
-        The record; a last answer that was cut off by a kill is dropped.
+        The record; a truncated last answer is dropped.
     """
 
     implemented_properties = list(PROPERTIES)  # noqa: RUF012  (ASE declares it so)
@@ -59,7 +59,7 @@ class RecordedCalculator(Calculator):
             return
         self.inner.calculate(self.atoms.copy(), list(PROPERTIES), list(all_changes))
         self.results = {name: self.inner.results[name] for name in PROPERTIES}
-        stream = self._stream or self._begin()
+        stream = self._stream or self._open_record()
         _write(stream, question, self.results)
         stream.flush()
 
@@ -68,8 +68,8 @@ class RecordedCalculator(Calculator):
         if self._stream is not None:
             self._stream.close()
 
-    def _begin(self) -> BinaryIO:
-        """Return the record, open for further answers: what was repeated, without what belongs to another run."""
+    def _open_record(self) -> BinaryIO:
+        """Open the record for further answers: with those that were repeated, without those of another run."""
         with atomic_path(self._path) as temporary, temporary.open("wb") as stream:
             for question, values in self._repeated:
                 _write(stream, question, values)

@@ -1,16 +1,14 @@
-"""From settings to a labeler; a new labeler is one file and one line here."""
+"""The labelers: from the ``kind`` in the settings to the class. A new labeler is one module and one line here."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.labelers.base import CalculatorLabeler, Labeler
+from dpa_sse.ops.labelers.base import Labeler, ProgramFinding, SettingsProblem
 from dpa_sse.ops.labelers.settings import AimdSettings, LabelerSettings
 
 LABELERS = {
@@ -20,59 +18,83 @@ LABELERS = {
     "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kLabeler",
     "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
 }
-IMAGES = {"mock": "base"}
-"""Image of a labeler where it is not named after its kind."""
-_made: dict[str, Labeler] = {}
+"""Kind -> ``module:Class``; the class declares settings, image, and what `doctor`, `check` and `plan` show."""
+_made: dict[str, Labeler[Any]] = {}
 
 
-def make_labeler(settings: LabelerSettings) -> Labeler:
-    """Return the labeler that ``settings`` describe; one process loads a model only once.
+def labeler_class(kind: str) -> type[Labeler[Any]]:
+    """Return the class of a kind of labeler; nothing heavy is imported.
 
     Raises
     ------
     InputError
-        The kind is unknown, or the calculator can not be made with these settings.
+        There is no such kind.
+    """
+    if kind not in LABELERS:
+        raise InputError(f"no labeler of kind {kind!r} (known: {', '.join(sorted(LABELERS))})")
+    module, name = LABELERS[kind].split(":")
+    found: type[Labeler[Any]] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def make_labeler(settings: LabelerSettings) -> Labeler[Any]:
+    """Return the labeler for these settings; one process loads a model only once.
+
+    Raises
+    ------
+    InputError
+        The kind is unknown, or the calculator cannot be created with these settings.
     """
     key = f"{settings.kind} {settings.model_dump_json()}"
     if key not in _made:
-        _made[key] = labeler_class(settings)(settings)
+        _made[key] = labeler_class(settings.kind)(settings)
     return _made[key]
 
 
-def labeler_class(settings: LabelerSettings) -> Any:
-    """Return the class of the labeler that ``settings`` describe; nothing heavy is imported."""
-    if settings.kind not in LABELERS:
-        raise InputError(f"no labeler of kind {settings.kind!r} (known: {', '.join(sorted(LABELERS))})")
-    module, name = LABELERS[settings.kind].split(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def labeler_image(kind: str) -> str:
-    """Return which of the pipeline's container images the labels of a kind need (``base``, ``cp2k``, ...)."""
-    return IMAGES.get(kind, kind)
+    """Return the name of the container image with the program of a labeler (a folder of ``images/``, or ``base``)."""
+    return labeler_class(kind).image
 
 
-def labeler_problems(
-    settings: LabelerSettings, type_map: Sequence[str], base_dir: Path
-) -> list[tuple[tuple[str, ...], str]]:
-    """Return what files, programs and packages of this machine lack for the labeler: key path and message of each."""
-    kind = labeler_class(settings)
-    return list(kind.problems(settings, type_map, base_dir)) if hasattr(kind, "problems") else []
+def labeler_problems(settings: LabelerSettings, type_map: Sequence[str], base_dir: Path) -> list[SettingsProblem]:
+    """Return what files, programs and packages are missing for the labeler: key path and message of each."""
+    return list(labeler_class(settings.kind).problems(settings, type_map, base_dir))
 
 
 def aimd_problems(settings: LabelerSettings, aimd: AimdSettings) -> list[tuple[str, str]]:
-    """Return what the labeler's molecular dynamics can not do: key and message of each."""
-    from dpa_sse.ops.labelers.dynamics import dynamics_problems
-
-    kind = labeler_class(settings)
-    if hasattr(kind, "aimd_problems"):
-        return list(kind.aimd_problems(settings, aimd))
-    return list(dynamics_problems(aimd)) if issubclass(kind, CalculatorLabeler) else []
+    """Return what the labeler's molecular dynamics cannot do: key and message of each."""
+    return list(labeler_class(settings.kind).aimd_problems(settings, aimd))
 
 
-def parse_labeler(data: dict[str, Any], model: Path | None = None) -> LabelerSettings:
-    """Return the settings of the labeler from their JSON form, with the place where its model lies now."""
-    settings: LabelerSettings = TypeAdapter(LabelerSettings).validate_python(data)
-    if model is not None and settings.model_file:
-        settings = settings.model_copy(update={settings.model_file: str(model)})
-    return settings
+def program_findings() -> Iterator[ProgramFinding]:
+    """Yield what the doctor reports about the programs of all labelers."""
+    for kind in LABELERS:
+        yield from labeler_class(kind).findings()
+
+
+def parse_labeler(data: Mapping[str, object], model: Path | None = None) -> LabelerSettings:
+    """Return the settings of a labeler from their JSON form.
+
+    Parameters
+    ----------
+    data : mapping
+        Keys and values of the section ``labeler``.
+    model : Path, optional
+        Where its model file is now.
+
+    Raises
+    ------
+    InputError
+        The kind is missing or unknown.
+    pydantic.ValidationError
+        A key or a value is wrong.
+    """
+    settings = labeler_class(str(data.get("kind"))).settings_class.model_validate(data)
+    return with_model(settings, model)
+
+
+def with_model(settings: LabelerSettings, model: Path | None) -> LabelerSettings:
+    """Return the settings with the present path of the labeler's model file, where it has one."""
+    if model is None or not settings.model_file:
+        return settings
+    return settings.model_copy(update={settings.model_file: str(model)})

@@ -10,23 +10,25 @@ from pydantic import Field
 from dpa_sse.ops.core.settings import Settings
 
 
-class CommonLabelerSettings(Settings):
-    """What the settings of all labelers share.
+class LabelerSettings(Settings):
+    """Base of the settings of all labelers.
 
     Class attributes
     ----------------
     text_files : tuple of str
-        Keys that name a file of the user's (an INCAR, a template). Tasks run elsewhere, so its text takes the place
-        of the name: :func:`with_file_texts`.
+        Keys that name a text file of the user (an INCAR, a template). Tasks run elsewhere, so its content replaces the
+        name, see :func:`with_file_texts`.
     model_file : str
-        Key that names a model; the tasks get that file with their inputs.
+        Key that names a model file; the tasks receive it with their inputs.
     """
 
     text_files: ClassVar[tuple[str, ...]] = ()
     model_file: ClassVar[str] = ""
 
+    kind: str
 
-class MockSettings(CommonLabelerSettings):
+
+class MockSettings(LabelerSettings):
     """An analytic, conservative potential for tests: cheap and deterministic, no physics."""
 
     kind: Literal["mock"] = "mock"
@@ -38,7 +40,7 @@ class MockSettings(CommonLabelerSettings):
     delay_s: float = Field(0.0, ge=0, description="Sleep before each frame, to test progress and interruption.")
 
 
-class AseSettings(CommonLabelerSettings):
+class AseSettings(LabelerSettings):
     """Any ASE calculator: `chgnet`, or `module:Class` with keyword arguments."""
 
     kind: Literal["ase"] = "ase"
@@ -46,7 +48,7 @@ class AseSettings(CommonLabelerSettings):
     kwargs: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the calculator.")
 
 
-class DeepmdSettings(CommonLabelerSettings):
+class DeepmdSettings(LabelerSettings):
     """A DeePMD-kit model as teacher."""
 
     model_file: ClassVar[str] = "model"
@@ -64,7 +66,7 @@ class Cp2kKind(Settings):
     potential: str | None = Field(None, description="Name in GTH_POTENTIALS.")
 
 
-class Cp2kSettings(CommonLabelerSettings):
+class Cp2kSettings(LabelerSettings):
     """CP2K: density functional theory (GPW), or the fast tight binding GFN1-xTB."""
 
     text_files: ClassVar[tuple[str, ...]] = ("template",)
@@ -100,7 +102,7 @@ class Cp2kSettings(CommonLabelerSettings):
     )
 
 
-class VaspSettings(CommonLabelerSettings):
+class VaspSettings(LabelerSettings):
     """Density functional theory with VASP; program and PAW data sets are the user's own."""
 
     kind: Literal["vasp"] = "vasp"
@@ -134,20 +136,15 @@ class VaspSettings(CommonLabelerSettings):
     attempts: int = Field(2, ge=1, le=10, description="Attempts for a calculation whose program was killed.")
 
 
-LabelerSettings = Annotated[
-    MockSettings | AseSettings | DeepmdSettings | Cp2kSettings | VaspSettings, Field(discriminator="kind")
-]
+def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings:
+    """Return the settings with the content of the user's files instead of their names.
 
-
-def with_file_texts(labeler: CommonLabelerSettings, base_dir: Path) -> CommonLabelerSettings:
-    """Return the settings with the text of the user's files instead of their names.
-
-    A value with a line break is a text already.
+    A value with a line break is taken for the content already.
 
     Raises
     ------
     OSError
-        A file can not be read.
+        A file cannot be read.
     """
     texts = {}
     for key in labeler.text_files:

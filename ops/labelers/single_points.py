@@ -1,4 +1,4 @@
-"""Single points for the frames of one task, each one labelled only once however often the task is restarted."""
+"""Single points for the frames of one task; a restarted task does not label a frame again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.core.files import jsonable, sha256_file
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import LabelResult, level_of
+from dpa_sse.ops.labelers.base import LabelResult
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import LabelerSettings
 from dpa_sse.ops.results.status import EMPTY, TaskStatus, is_finished
@@ -32,13 +32,18 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     Parameters
     ----------
     task : Path
-        Folder with the frames; when it does not exist nothing is done.
+        Folder with the frames; if it does not exist, nothing is done.
     labeler : LabelerSettings
         Source of the labels.
     out : Path
-        ``frames.extxyz`` holds the frames that got labels, ``info["frame"]`` their number in the task;
-        ``status.json`` the verdict on each. Progress is kept in ``labels.jsonl.partial`` until then; files of the
-        labeler lie in a folder named after its kind.
+        Receives ``frames.extxyz``, the labelled frames with their number in the task as ``info["frame"]``, and
+        ``status.json`` with the outcome for each frame. Progress is kept in ``labels.jsonl.partial``; files of the
+        labeler go into a folder named after its kind.
+
+    Raises
+    ------
+    TransientError, FatalError, InputError
+        See :meth:`dpa_sse.ops.labelers.base.Labeler.label`.
     """
     out.mkdir(parents=True, exist_ok=True)
     if is_finished(out):
@@ -52,14 +57,14 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     identity = {"frames_sha256": sha256_file(source), "labeler": labeler.model_dump(mode="json")}
     done = _read_progress(partial, identity, len(frames))
     with partial.open("a", encoding="utf-8") as stream:
-        maker, synced = make_labeler(labeler), time.monotonic()
+        made, synced = make_labeler(labeler), time.monotonic()
         while len(done) < len(frames):
-            batch = [frame.copy() for frame in frames[len(done):len(done) + maker.batch]]
+            batch = [frame.copy() for frame in frames[len(done):len(done) + made.batch]]
             for index, frame in enumerate(batch, start=len(done)):
                 frame.info["frame"] = index
             try:
-                results = maker.label(batch, out / labeler.kind)
-            except PipelineError:  # the task may end here for good: what is labelled counts
+                results = made.label(batch, out / labeler.kind)
+            except PipelineError:  # this may be the last attempt: what is labelled counts
                 write_frames(out / "frames.extxyz", _labelled_frames(frames, done))
                 raise
             for result in results:
@@ -71,12 +76,12 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     labelled = _labelled_frames(frames, done)
     write_frames(out / "frames.extxyz", labelled)
     items = [(record["status"], record["reason"]) for record in done]
-    TaskStatus.of_items(items, level=level_of(maker, labelled)).write(out)
+    TaskStatus.of_items(items, level=made.level(labelled) if labelled else None).write(out)
     partial.unlink()
 
 
 def _read_progress(partial: Path, identity: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Return the records of an interrupted run of the same task, and leave the file ready to append to."""
+    """Return the records of an interrupted run of the same task, and leave the file ready for appending."""
     records = list(_complete_lines(partial)) if partial.is_file() else []
     if not records or records[0] != identity:
         records = [identity]
@@ -109,7 +114,7 @@ def _record(result: LabelResult) -> dict[str, Any]:
 
 
 def _labelled_frames(frames: Sequence[Atoms], done: Sequence[dict[str, Any]]) -> list[Atoms]:
-    """Return the frames that have got labels so far."""
+    """Return the frames that have labels so far."""
     return [
         _labelled(frame, index, record) for index, (frame, record) in enumerate(zip(frames, done, strict=False))
         if record["status"] == "ok"

@@ -19,8 +19,8 @@ from dpa_sse.ops.structures.host_lattice import (
     drift_of,
     find_framework,
     judge_motion,
-    near_pairs,
 )
+from dpa_sse.ops.structures.neighbour_list import near_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -1,1 +1,1 @@
-"""Trained models as files: which file to use, and energies, forces and virials from it."""
+"""Trained models as files: which file to use, and inference of energies, forces and virials."""

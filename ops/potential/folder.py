@@ -1,4 +1,4 @@
-"""A model folder: the checkpoint, the frozen and the compressed model of one training."""
+"""A model folder: checkpoint, frozen and compressed model of one training run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dpa_sse.ops.core.errors import FatalError
 
 
 def model_file(model: Path) -> Path:
-    """Return the file that LAMMPS reads: the compressed one of a model folder, else the frozen one.
+    """Return the model file for LAMMPS: the compressed one of a model folder, else the frozen one.
 
     Raises
     ------

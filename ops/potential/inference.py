@@ -6,8 +6,6 @@ import contextlib
 import io
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,17 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.tools import thread_environment
-from dpa_sse.ops.data.npy import Frames
 from dpa_sse.ops.results.model import ModelInfo
 
 
 def open_model(path: Path, branch: str | None = None) -> Any:
-    """Return deepmd's calculator for a frozen model (.pth, .pt2), or for a branch of a checkpoint (.pt)."""
+    """Open a frozen model (.pth, .pt2), or a branch of a checkpoint (.pt), with DeePMD-kit.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    """
     if not path.is_file():
         raise InputError(f"model file does not exist: {path}")
     limit_deepmd_threads()
@@ -34,41 +37,43 @@ def open_model(path: Path, branch: str | None = None) -> Any:
 
 
 def branch_of(model: Path) -> str | None:
-    """Return the branch of a multi-task model that its model folder names; None for a model with one task."""
+    """Return the branch of a multi-task model recorded in its model folder; None for a single-task model."""
     info = ModelInfo.read_if_there(model.parent)
     return info.branch if info else None
 
 
 def limit_deepmd_threads() -> None:
-    """Hold deepmd to the threads of this task; before its first import only, it reads them then."""
+    """Limit DeePMD-kit to the threads of this task; works before its first import only, when it reads them."""
     if "deepmd" not in sys.modules:
         os.environ.update(thread_environment())
 
 
 def predict(
-    model: Any, frames: Frames, chosen: Sequence[int] | NDArray[np.int_] | None = None
+    model: Any, types: NDArray[np.int_], coord: NDArray[np.float64], box: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return energy (F,) in eV, forces (F, N, 3) in eV/A and virial (F, 3, 3) in eV.
+    """Compute energies, forces and virials of frames with the same atoms in the same order.
 
-    Frames of a mixed-type folder are computed one composition after the other.
+    Parameters
+    ----------
+    model : DeepPot
+        As :func:`open_model` returns it.
+    types : ndarray of int, shape (n_atoms,)
+        Indices into the type map of the model.
+    coord, box : ndarray, shapes (n, n_atoms, 3) and (n, 3, 3)
+        Angstrom.
+
+    Returns
+    -------
+    tuple of ndarray
+        Energy (n,) in eV, forces (n, n_atoms, 3) in eV/Angstrom, virial (n, 3, 3) in eV.
     """
     import torch
 
-    index = np.arange(len(frames.coords)) if chosen is None else np.asarray(chosen, dtype=int)
-    n = frames.types.shape[1]
-    energy, force, virial = np.empty(len(index)), np.empty((len(index), n, 3)), np.empty((len(index), 3, 3))
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for position, frame in enumerate(index):
-        groups[frames.types[frame].tobytes()].append(position)
-    for positions in groups.values():
-        rows = index[positions]
-        # optimizing the graph costs seconds for every new number of frames and does not pay for so few calls
-        with torch.jit.optimized_execution(False):
-            e, f, v = model.eval(
-                frames.coords[rows].reshape(len(rows), -1),
-                frames.cells[rows].reshape(len(rows), 9),
-                frames.types[rows[0]],
-            )[:3]
-        energy[positions], force[positions] = e.reshape(-1), f.reshape(len(rows), n, 3)
-        virial[positions] = v.reshape(-1, 3, 3)
-    return energy, force, virial
+    count, n_atoms = len(coord), len(types)
+    # optimizing the graph costs seconds for every new number of frames and does not pay for so few calls
+    with torch.jit.optimized_execution(False):
+        energy, force, virial = model.eval(coord.reshape(count, -1), box.reshape(count, 9), types)[:3]
+    return (
+        np.asarray(energy, float).reshape(-1), np.asarray(force, float).reshape(count, n_atoms, 3),
+        np.asarray(virial, float).reshape(-1, 3, 3),
+    )

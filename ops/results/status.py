@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.level import LevelOfTheory
 
 Status = Literal["ok", "partial", "failed", "empty"]
 ItemStatus = Literal["ok", "not converged", "failed"]
@@ -65,7 +66,7 @@ class TaskStatus(Result):
         One for each item of the task.
     final : bool
         The run ended for a physical reason, which a retry would not change.
-    level : dict, optional
+    level : LevelOfTheory, optional
         Level of theory of the labels.
     dropped : tuple of DroppedStep
         Steps of a trajectory without a label.
@@ -79,7 +80,7 @@ class TaskStatus(Result):
     reason: str = ""
     items: tuple[TaskItem, ...] = ()
     final: bool = False
-    level: dict[str, Any] | None = None
+    level: LevelOfTheory | None = None
     dropped: tuple[DroppedStep, ...] = ()
     run: TrajectoryRecord | None = None
 

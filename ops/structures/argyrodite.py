@@ -2,7 +2,7 @@
 
 Setting: P on 4b, S on 16e, X on 4a and the free S on 4c of F-43m in the ordered crystal (papers that call the
 free-anion site 4d use the inverted setting). Lithium sits on 48h at half occupancy: 24 pairs of sites 1.9 A
-apart per cell, across the 24g saddle, of which one is taken.
+apart per cell, across the 24g saddle, of which one is occupied.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, Site, cell_from_entry, expand_site, lattice_of, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -26,12 +26,12 @@ SCREENING_A = 4.0
 COULOMB_EV_A = 14.3996
 CONTACT_A = 2.5
 COLDEST_EV = 0.02
-TIE_EV = 1e-7  # energies closer than this are equal: what is left are the last bits
+TIE_EV = 1e-7  # energies closer than this are equal up to rounding
 CHARGE = {"Li": 1.0, "S": -2.0, "Cl": -1.0, "Br": -1.0, "I": -1.0}
 
 
 def is_argyrodite(entry: Entry) -> bool:
-    """Return whether an entry is one of the argyrodites with exchangeable anions."""
+    """Return whether an entry is an argyrodite with exchangeable anions."""
     return entry.system in FAMILY
 
 
@@ -57,17 +57,16 @@ def disordered_argyrodite(
     repeat : tuple of int
         Repetitions of the cubic cell.
     rng : numpy.random.Generator
-        Decides which sites are exchanged, and drives the search for the lithium sites.
+        Chooses the exchanged sites, and drives the search for the lithium sites.
     coldest_eV : float
-        Thermal energy at which the search for the lithium sites ends; with more, arrangements of higher energy are
-        found too.
+        Thermal energy at which the search for the lithium sites ends; a larger one also finds arrangements of higher
+        energy.
 
     Returns
     -------
     Atoms
-        Order Li, P, S (16e), free S, halide. ``info["site_disorder"]`` is the exact share, the one
-        nearest to ``fraction`` that the number of sites allows; ``info["site_disorder_target"]`` is
-        ``fraction`` where the two differ.
+        Order Li, P, S (16e), free S, halide. ``info["site_disorder"]`` is the actual share, the one closest to
+        ``fraction`` that the number of sites allows; ``info["site_disorder_target"]`` is ``fraction`` if they differ.
     """
     entry = load_entry(f"{system}_disordered")
     halide = next(site.element for site in entry.sites if site.element in ("Cl", "Br", "I"))

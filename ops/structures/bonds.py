@@ -1,6 +1,6 @@
-"""Covalent units keep their shape when a cell is given another lattice.
+"""Keep the shape of covalent units if a cell is given another lattice.
 
-The calculated lattice of a molecular or layered sulfide is up to 5 % too large, and all of the excess lies between its
+The calculated lattice of a molecular or layered sulfide is up to 5 % too large, and all of the excess is between its
 molecules or layers. Fractional coordinates in the measured lattice would compress the bonds instead (P-S in P4S10 from
 2.05 to 1.99 Angstrom, As-S in As2S3 from 2.27 to 2.21): here bond lengths and, more softly, bond angles are restored.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,27 +20,27 @@ ANIONS = ("S", "O")
 IONIC = ("Li", "S", "O", "Cl", "Br", "I")  # no covalent bonds among these
 BOND_FACTOR = 1.2  # of the sum of the covalent radii
 ANGLE_WEIGHT = 0.3  # of the distances across an angle, relative to a bond
-ANCHOR_WEIGHT = 0.1  # of a displacement, so that nothing moves without need
+ANCHOR_WEIGHT = 0.1  # of a displacement: nothing moves without need
 STEPS = 40
 CONVERGED_A = 1e-12
 
 
 def keep_bonds(atoms: Atoms, reference: Atoms) -> Atoms:
-    """Return a cell whose covalent bonds are as long as those of a reference with another lattice.
+    """Return a cell with the covalent bond lengths of a reference that has another lattice.
 
     Parameters
     ----------
     atoms : Atoms
         The cell with the new lattice and the fractional coordinates of the reference.
     reference : Atoms
-        The same atoms in the same order; its bonds are sound.
+        The same atoms in the same order, with the correct bonds.
 
     Returns
     -------
     Atoms
         Copy of ``atoms`` with positions that minimise sum (d - d0)^2 over bonds, 0.3^2 times the same over the
         distances between two neighbours of one atom, and 0.1^2 times the squared displacements (Gauss-Newton). The sum
-        has the symmetry of the crystal, so the space group stays.
+        has the symmetry of the crystal, so the space group is kept.
     """
     i, j, images, wanted, weight = _springs(reference)
     result = atoms.copy()

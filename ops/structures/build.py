@@ -1,8 +1,8 @@
-"""From the description of a system to an ordered, periodic cell.
+"""Build the ordered, periodic cell of a system.
 
-A name stands for, in this order: an entry of the library, a file, a composition. Partial occupancies of entries and
-CIF files are ordered by their Ewald energy; the mixed sites of a solid solution are filled at random (the crystal is
-quenched), its lithium by the Ewald energy.
+A name is looked up as an entry of the library, then as a file, then as a composition. Partial occupancies of entries
+and CIF files are ordered by their Ewald energy; in a solid solution the mixed sites are filled at random (the crystal
+is quenched), and lithium by the Ewald energy.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
 from dpa_sse.ops.structures.check import check_cell
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_cif, from_entry
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.order import order_cells
 from dpa_sse.ops.structures.rank import rank_by_ewald
 from dpa_sse.ops.structures.read import PartialOccupancyError, file_format, read_structure
@@ -46,28 +46,28 @@ def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
     Parameters
     ----------
     system : SystemSettings
-        Library name or file, supercell, anion disorder of argyrodites.
+        Library name, file or composition, supercell, anion disorder of argyrodites.
     base_dir : Path
-        Relative file names start here (the folder of the configuration file).
+        Folder of the configuration file, to which file names are relative.
     seed : int
-        Seed of the project; used where sites are drawn.
+        Seed of the project, for sites that are drawn at random.
 
     Returns
     -------
     Atoms
-        ``info``: system, structure and parent (the entry or file it comes from), operation (what was done to it), seed,
+        ``info``: system, structure and parent (the entry or file), operation (what was done to it), seed,
         composition, supercell, lattice; for argyrodites site_disorder.
 
     Raises
     ------
     InputError
-        Unknown name, unsound file, or a request that the structure can not meet.
+        Unknown name, invalid file, or a request that the structure cannot meet.
     """
     ensemble = build_ensemble(system, base_dir, seed, max(system.count, system.arrangement + 1))
     if system.arrangement >= len(ensemble):
         raise InputError(
-            f"{system.name}: only {len(ensemble)} distinct arrangements were found, {system.count} are asked for: "
-            "take a larger supercell or a smaller count"
+            f"{system.name}: only {len(ensemble)} of {system.count} distinct arrangements were found: use a larger "
+            "supercell or a smaller count"
         )
     return ensemble[system.arrangement]
 
@@ -75,14 +75,14 @@ def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
 def build_ensemble(
     system: SystemSettings, base_dir: Path, seed: int, count: int, size: tuple[int, int] | None = None
 ) -> list[Atoms]:
-    """Return several cells of one system: its distinct arrangements, best first, as far as there are any.
+    """Return several cells of one system: its distinct arrangements, best first.
 
     Parameters
     ----------
     system, base_dir, seed
         As for :func:`build_cell`.
     count : int
-        Cells wanted; an ordered structure gives one.
+        Cells wanted; fewer are returned if there are no more, one for an ordered structure.
     size : tuple of int, optional
         Smallest and largest number of atoms, instead of ``system.atoms``.
     """
@@ -108,7 +108,8 @@ def _ordered(source: Entry | Path | Solution, system: SystemSettings, seed: int,
     if parent is not None:
         matrix = _matrix(system, parent.cell, sum(parent.amounts().values()))
         return order_cells(
-            parent, matrix, count, seed, random=isinstance(source, Solution), quasi=system.mixing == "sqs",
+            parent, matrix, count, seed,
+            mode="sqs" if system.mixing == "sqs" else "random" if isinstance(source, Solution) else "lowest",
             target=source.target if isinstance(source, Solution) else None,
         )
     if system.mixing == "sqs":
@@ -118,7 +119,7 @@ def _ordered(source: Entry | Path | Solution, system: SystemSettings, seed: int,
 
 
 def _disordered(source: Entry | Path | Solution) -> DisorderedCell | None:
-    """Return the partly occupied cell that must be ordered, or None where the source is ordered."""
+    """Return the partly occupied cell that must be ordered, or None if the source is ordered."""
     if isinstance(source, Solution):
         return source.parent
     if isinstance(source, Entry):
@@ -131,7 +132,7 @@ def _disordered(source: Entry | Path | Solution) -> DisorderedCell | None:
 
 
 def _matrix(system: SystemSettings, cell: np.ndarray, atoms_in_cell: float) -> np.ndarray:
-    """Return the supercell that a system asks for: by atoms, by its width, or by repetitions."""
+    """Return the supercell matrix of a system: by atoms, by width, or by repetitions."""
     if system.atoms is not None:
         return near_cubic(cell, atoms_in_cell, *system.atoms, orthogonal=system.orthogonal)
     if system.min_edge_A is not None:
@@ -141,7 +142,7 @@ def _matrix(system: SystemSettings, cell: np.ndarray, atoms_in_cell: float) -> n
 
 
 def _check_size(system: SystemSettings, atoms_in_cell: float) -> None:
-    """Refuse repetitions that would fill the memory."""
+    """Refuse supercells that would exhaust the memory."""
     atoms = atoms_in_cell * math.prod(system.supercell)
     if atoms > MOST_ATOMS:
         raise InputError(f"{system.name}: the supercell would hold {atoms:.3g} atoms, more than {MOST_ATOMS}")
@@ -159,12 +160,12 @@ def _repeated(atoms: Atoms, matrix: np.ndarray) -> Atoms:
 
 
 def _argyrodites(entry: Entry, system: SystemSettings, seed: int, count: int) -> list[Atoms]:
-    """Return distinct cells of an argyrodite: the best ones, then, where these are few, some of higher energy."""
+    """Return distinct cells of an argyrodite: the best ones, then, if these are few, some of higher energy."""
     kept: list[Atoms] = []
     drawn = system.site_disorder is not None or entry.name.endswith("_disordered")
     for attempt in range(4 * count if drawn else 1):
         own_seed = derive_seed(seed, attempt) if attempt else seed
-        late = max(0, attempt - count + 1)  # the ground states have repeated themselves: end the search warmer
+        late = max(0, attempt - count + 1)  # the ground states repeat: end the search at a higher temperature
         cell = _argyrodite(entry, system, own_seed, COLDEST_EV * (WARMEST_EV / COLDEST_EV) ** (late / (3 * count)))
         if not any(_equivalent(cell, other) for other in kept):
             kept.append(cell)
@@ -178,7 +179,7 @@ def _equivalent(first: Atoms, second: Atoms) -> bool:
         return False
     if np.array_equal(first.numbers, second.numbers) and np.allclose(first.positions, second.positions, atol=1e-9):
         return True
-    # the sorted distances between all pairs, by kind: equal for equivalent cells, and practically never for others
+    # sorted distances of all pairs, by kind: equal for equivalent cells, and practically never for others
     (kinds, distances), (other_kinds, other_distances) = _pair_distances(first), _pair_distances(second)
     return np.array_equal(kinds, other_kinds) and np.allclose(distances, other_distances, atol=1e-4)
 
@@ -191,7 +192,7 @@ def _pair_distances(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cubic_repeat(system: SystemSettings, edge_A: float) -> tuple[int, int, int]:
-    """Return the repetition of the 52-atom argyrodite cell that a system asks for, as even as possible."""
+    """Return the repetition of the 52-atom argyrodite cell of a system, as even as possible."""
     if system.atoms is None:
         if system.min_edge_A is None:
             _check_size(system, 52)
@@ -210,7 +211,7 @@ def _cubic_repeat(system: SystemSettings, edge_A: float) -> tuple[int, int, int]
 
 
 def _finished(atoms: Atoms, system: SystemSettings, seed: int) -> Atoms:
-    """Return the cell, checked, with its provenance."""
+    """Check a cell and add its provenance."""
     problems = check_cell(round_cell(atoms))
     if problems:
         raise InputError(f"{system.name}: " + "; ".join(problems))
@@ -232,11 +233,11 @@ def write_cells(systems: list[SystemSettings], base_dir: Path, seed: int, path: 
 
 
 def _source(system: SystemSettings, base_dir: Path) -> Entry | Path | Solution:
-    """Return the library entry, file or solid solution that a name stands for."""
+    """Look up a name: library entry, file, or composition."""
     structure = system.structure
     if "{" in structure:
         raise InputError(
-            f"{structure!r} has amounts in braces: give their values with `series` (--series x=0,0.5,1)"
+            f"{structure!r} has variable amounts in braces: give their values with `series` (--series x=0,0.5,1)"
         )
     try:
         return load_entry(structure)
@@ -248,7 +249,7 @@ def _source(system: SystemSettings, base_dir: Path) -> Entry | Path | Solution:
         try:
             return find_solution(structure, system.site_disorder)
         except InputError as error:
-            raise InputError(f"{unknown}; nor is it a structure file; as a composition: {error}") from error
+            raise InputError(f"{unknown}; not a structure file either; as a composition: {error}") from error
 
 
 def _argyrodite(entry: Entry, system: SystemSettings, seed: int, coldest_eV: float) -> Atoms:
@@ -259,7 +260,7 @@ def _argyrodite(entry: Entry, system: SystemSettings, seed: int, coldest_eV: flo
 
 
 def _site_disorder(entry: Entry, system: SystemSettings) -> float | None:
-    """Return the share of 4c sites with halide: as asked for, that of the refined entry, or none."""
+    """Return the share of 4c sites with halide: as requested, that of the refined entry, or zero."""
     if system.site_disorder is not None or not entry.name.endswith("_disordered"):
         return system.site_disorder or 0.0
     return sum(site.occupancy for site in entry.sites if site.wyckoff == "4c" and site.element != "S")

@@ -1,4 +1,4 @@
-"""Plausibility of a cell: what a configuration check can say before anything runs."""
+"""Plausibility checks of a cell, before anything runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.core.errors import outside_type_map
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,7 +19,7 @@ BOND_FRACTION = 0.6  # of the sum of the covalent radii
 
 
 def check_cell(atoms: Atoms, type_map: Sequence[str] | None = None) -> list[str]:
-    """Return what is wrong with a cell, one sentence a problem; an empty list is good.
+    """Return the problems of a cell, one sentence each; none if it is plausible.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def check_cell(atoms: Atoms, type_map: Sequence[str] | None = None) -> list[str]
         Elements of the project.
     """
     if len(atoms) == 0:
-        return ["the structure holds no atoms"]
+        return ["the structure has no atoms"]
     problems = []
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
-        return ["positions or cell hold NaN or infinite numbers"]
+        return ["positions or cell contain NaN or infinite numbers"]
     if not atoms.pbc.all() or atoms.cell.rank < 3:
-        return ["no periodic cell: three lattice vectors are needed"]
+        return ["not a periodic cell: three lattice vectors are needed"]
     missing = sorted(set(atoms.get_chemical_symbols()) - set(type_map)) if type_map is not None else []
     if missing:
         problems.append(outside_type_map(missing, type_map or []))
@@ -52,7 +52,7 @@ def check_cell(atoms: Atoms, type_map: Sequence[str] | None = None) -> list[str]
 
 
 def close_pairs(atoms: Atoms) -> list[str]:
-    """Return a sentence on the shortest contact if it is far below a bond length."""
+    """Return a sentence on the shortest contact if it is much shorter than a bond."""
     from ase.data import covalent_radii
 
     radii = covalent_radii[atoms.numbers]

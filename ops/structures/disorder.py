@@ -24,7 +24,7 @@ OXIDATION_STATES = {
 
 @dataclass(frozen=True)
 class DisorderedCell:
-    """Sites and what may sit on them.
+    """Sites and the elements that may occupy them.
 
     ``cell`` (3, 3) and ``positions`` (n, 3) in Angstrom; ``orbit`` (n) numbers the groups of equivalent sites;
     ``occupancy[k]`` maps the elements of orbit k to their shares, the rest up to 1 is empty.
@@ -41,7 +41,9 @@ class DisorderedCell:
             total = sum(shares.values())
             if total > 1.0 + 1e-3 or min(shares.values(), default=0.0) < 0.0:
                 listed = " + ".join(f"{element} {share:.3g}" for element, share in shares.items())
-                raise InputError(f"{self.name}: occupancies of one site must lie in 0..1 together, found {listed}")
+                raise InputError(
+                    f"{self.name}: the occupancies of a site must add up to between 0 and 1, found {listed}"
+                )
 
     def repeat(self, matrix: np.ndarray) -> DisorderedCell:
         """Return the supercell with lattice vectors ``matrix @ cell``."""
@@ -54,7 +56,7 @@ class DisorderedCell:
         return DisorderedCell(large.cell.array, large.positions, large.get_tags(), self.occupancy, self.name)
 
     def join(self, orbits: Sequence[int]) -> DisorderedCell:
-        """Return the cell with several orbits made one, with their mean shares: atoms may be exchanged between them."""
+        """Merge several orbits into one with their mean shares: atoms may be exchanged between them."""
         if len(orbits) < 2:
             return self
         sites = np.array([(self.orbit == k).sum() for k in orbits])
@@ -95,7 +97,7 @@ def from_atoms(atoms: Atoms, replaced: Mapping[str, Mapping[str, float]], name: 
     atoms : Atoms
         The parent.
     replaced : mapping
-        For each element of the parent, the shares of the elements that take its sites.
+        For each element of the parent, the shares of the elements on its sites.
     name : str
         For messages and provenance.
     """
@@ -111,7 +113,7 @@ def from_cif(path: Path) -> DisorderedCell:
     Raises
     ------
     InputError
-        The file can not be read.
+        The file cannot be read.
     """
     from pymatgen.io.cif import CifParser
 
@@ -119,9 +121,9 @@ def from_cif(path: Path) -> DisorderedCell:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             structure = CifParser(str(path), occupancy_tolerance=1.011).parse_structures(primitive=False)[0]
-    except Exception as error:  # pymatgen's parser raises whatever it hits
+    except Exception as error:  # pymatgen's parser raises anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "no structures" in reason:  # what pymatgen says of occupancies that add up to more than 1 as well
+        if "no structures" in reason:  # pymatgen also reports this for occupancies that add up to more than 1
             reason = "no structure, or occupancies of one site that add up to more than 1"
         raise InputError(f"{path}: not readable as cif with occupancies: {reason}") from error
     kinds = [
@@ -137,7 +139,7 @@ def from_cif(path: Path) -> DisorderedCell:
 
 
 def oxidation_states(amounts: Mapping[str, float], name: str) -> dict[str, int]:
-    """Return the oxidation state of every element: the usual one; As and Sb are +5 where only that is neutral.
+    """Return the oxidation state of every element: the usual one; As and Sb are +5 if only that is neutral.
 
     Raises
     ------

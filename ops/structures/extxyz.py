@@ -1,4 +1,4 @@
-"""Extended XYZ with the last bit of every number, as ASE reads it."""
+"""Extended XYZ that keeps the last bit of every number, readable by ASE."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def write_frames(path: Path | str, frames: Iterable[Atoms]) -> None:
     """Write frames as extxyz, atomically; an existing file is replaced.
 
-    ASE's own writer keeps eight decimals of positions and forces; here every number is the shortest
-    text that reads back to the same double, so that a frame survives any number of round trips.
+    ASE's own writer keeps eight decimals of positions and forces; here every number is the shortest text that reads
+    back to the same double, and a frame survives any number of round trips.
 
     Raises
     ------
@@ -28,12 +28,12 @@ def write_frames(path: Path | str, frames: Iterable[Atoms]) -> None:
         The path is a folder.
     """
     if Path(path).is_dir():
-        raise InputError(f"{path}: is a folder; name a file in it")
+        raise InputError(f"{path}: is a folder; give a file in it")
     write_text(path, "".join(frame_text(atoms) for atoms in frames))
 
 
 def frame_text(atoms: Atoms) -> str:
-    """Return one frame as extxyz text: positions, info, and energy, forces, stress where they are known."""
+    """Return one frame as extxyz text: positions, info, and energy, forces, stress if known."""
     from ase.io.extxyz import key_val_dict_to_str
     from ase.stress import voigt_6_to_full_3x3_stress
 
@@ -61,7 +61,7 @@ def frame_text(atoms: Atoms) -> str:
 
 
 def _safe(value: Any) -> Any:
-    """Return ``value``, marked as text where ASE would read a number or a truth value (a system named "007" or "T")."""
+    """Return ``value``, marked as text if ASE would read a number or a boolean (a system named "007" or "T")."""
     if not isinstance(value, str):
         return value
     words = value.replace(",", " ").split()
@@ -93,5 +93,5 @@ def read_frames(path: Path | str) -> list[Atoms]:
         return []
     try:
         return list(read(path, index=":", format="extxyz"))
-    except Exception as error:  # ASE's readers raise whatever the parsing hits
+    except Exception as error:  # ASE's readers raise anything
         raise InputError(f"{path}: not readable as extxyz: {error}") from error

@@ -1,4 +1,4 @@
-"""Structures of CP2K inputs and LAMMPS data files; ASE reads the other formats, and the LAMMPS one with care."""
+"""Readers of CP2K inputs and LAMMPS data files; the other formats are left to ASE."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_cp2k(path: Path) -> list[Atoms]:
     """Return the structure of a CP2K input or restart file.
 
     The sections CELL (A, B, C or ABC and ALPHA_BETA_GAMMA, with units) and COORD (SCALED, UNIT) of SUBSYS are read,
-    and SUBSYS/TOPOLOGY/COORD_FILE_NAME with an xyz file beside the input. ASE's own reader knows restart files only.
+    and SUBSYS/TOPOLOGY/COORD_FILE_NAME with an xyz file next to the input. ASE's own reader is for restart files only.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def read_lammps_data(path: Path) -> list[Atoms]:
     Raises
     ------
     ValueError
-        Neither is given (ASE would take type 1 for hydrogen), or a mass belongs to no element.
+        Neither is given (ASE would take type 1 for hydrogen), or a mass does not match any element.
     """
     from ase.data import atomic_masses
     from ase.io import read
@@ -74,7 +74,7 @@ def read_lammps_data(path: Path) -> list[Atoms]:
         return list(read(path, index=":", format="lammps-data", units="metal", read_image_flags=False))
     except ValueError as error:
         if "atom_style" in str(error):
-            raise ValueError("the atom style is not given: write it after `Atoms`, e.g. `Atoms # charge`") from error
+            raise ValueError("the atom style is not given: add it after `Atoms`, e.g. `Atoms # charge`") from error
         raise
 
 
@@ -90,7 +90,7 @@ def _coordinates(
             raise ValueError("no COORD section")
         file = path.parent / Path(named).name
         if not file.is_file():
-            raise ValueError(f"no COORD section, and {file.name} is not beside the file")
+            raise ValueError(f"no COORD section, and {file.name} is not next to the file")
         lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()[2:] if line.strip()]
     symbols = [kinds.get(line[0].upper(), re.sub(r"[^A-Za-z].*$", "", line[0])) for line in lines]
     positions = np.array([[float(word) for word in line[1:4]] for line in lines])
@@ -124,7 +124,7 @@ def _sections(path: Path) -> dict[str, list[list[str]]]:
         elif section:
             stack.append(section[1].upper())
             if stack[-1] == "COORD" and stack[-1] in found:
-                raise ValueError("several COORD sections: one structure is needed")
+                raise ValueError("several COORD sections; only one structure is supported")
             if stack[-1] in ("CELL", "COORD", "TOPOLOGY"):
                 found.setdefault(stack[-1], [])
         elif stack and stack[-1] in ("CELL", "COORD", "TOPOLOGY") and line:

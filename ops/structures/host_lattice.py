@@ -3,15 +3,15 @@
 Every atom that is not mobile counts. The atoms are divided into sites that stay where they are in a solid:
 
 * network formers (P, Ge, ...), each with the anions bonded to it. The centre is the site; bonded anions are judged by
-  their polyhedron, because a PS4 group that turns moves its S by 3 A and is no melt;
-* everything else by itself: halides, S that is bonded to no former, other cations.
+  their polyhedron, since a PS4 group that rotates moves its S by 3 A without melting;
+* everything else individually: halides, S that is not bonded to a former, other cations.
 
 A sublattice (the sites of one element) has melted when its mean squared displacement exceeds that of Lindemann's
 criterion, (0.3 d)^2, and, unless it is one of formers, which have no partner to change places with, when its squared
 displacements add up to more than some exchanges of neighbours, three d^2; d is the nearest-neighbour distance of the
 anions outside of a polyhedron (3.6-4.2 A in thiophosphates). Displacements are those of positions averaged over several
 vibrations, after removal of the drift (see ``drift_of``), so that thermal motion, 0.5 A at 1200 K before the
-averaging, does not count. A single halide that changes places gives one d^2: it is told, and is no melt.
+averaging, does not count. A single halide hop contributes one d^2; it is reported but not treated as melting.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from dpa_sse.ops.structures.neighbour_list import near_pairs
+
 FORMERS = frozenset({"B", "Al", "Ga", "Si", "Ge", "Sn", "P", "As", "Sb"})
 LIGANDS = frozenset({"S", "O", "Se"})
 MOBILE = frozenset({"Li", "Na", "K"})
 BONDED = 1.35  # of the sum of covalent radii: 2.9 A for P-S; free S is 4 A away
 LINDEMANN = 0.3  # rms displacement over the nearest-neighbour distance
 EXCHANGES = 3.0  # squared neighbour distances, all sites of an element together
-_DENSE_ATOMS = 256  # below, all pairs are looked at
 _NEAR_A = 4.6
 
 
@@ -38,29 +39,6 @@ def covalent_sums(symbols: list[str]) -> np.ndarray:
 
     radii = np.array([covalent_radii[atomic_numbers[symbol]] for symbol in symbols])
     return radii[:, None] + radii[None, :]
-
-
-def near_pairs(cell: np.ndarray, positions: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return indices i, j and distances of all pairs within ``cutoff`` (each pair twice, periodic images included).
-
-    Small cells that are thick enough for one image of each pair are done by a plain product, 20 times faster than
-    a neighbour list: the watching must not slow down the run.
-    """
-    inverse = np.linalg.inv(cell)
-    thickness = 1.0 / np.linalg.norm(inverse, axis=0)  # distances of opposite faces
-    if len(positions) > _DENSE_ATOMS or thickness.min() <= 2 * cutoff:
-        from ase.neighborlist import primitive_neighbor_list
-
-        found: tuple[np.ndarray, np.ndarray, np.ndarray] = primitive_neighbor_list(
-            "ijd", (True, True, True), cell, positions, cutoff
-        )
-        return found
-    fractional = positions @ inverse
-    shift = fractional[:, None] - fractional[None]
-    squares = np.square((shift - np.rint(shift)) @ cell).sum(axis=-1)
-    np.fill_diagonal(squares, np.inf)
-    i, j = np.nonzero(squares < cutoff * cutoff)
-    return i, j, np.sqrt(squares[i, j])
 
 
 @dataclass
@@ -125,7 +103,7 @@ def find_framework(
 
 
 def drift_of(framework: Framework, shift: np.ndarray) -> np.ndarray:
-    """Return the common displacement (..., 3) of the sites (..., n_sites, 3), which is no motion of the host.
+    """Return the common displacement (..., 3) of the sites (..., n_sites, 3), which is not a motion of the host.
 
     The median over formers where there are three or more, since they are the last to leave their places, else over all
     sites.

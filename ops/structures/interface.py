@@ -1,10 +1,9 @@
 """Slabs, and interfaces of two crystals with matched lattices (pymatgen's coherent interfaces).
 
-A start on the interface models electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the
-terminations, periodic in all directions. Terminations are numbered so that those come first which cut the fewest
-covalent bonds: a surface of a thiophosphate runs through none of its PS4 tetrahedra where a plane between them exists.
-With ``vacuum_A`` 0 the cell holds the interface twice (film on substrate and substrate on film), as bulk-like MD wants
-it; the second has the same gap.
+Meant for models of electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the terminations,
+periodic in all directions. Terminations that cut the fewest covalent bonds come first: if there is a plane between the
+PS4 tetrahedra of a thiophosphate, the surface does not cut through any of them. With ``vacuum_A`` 0 the cell holds two
+interfaces (film on substrate and substrate on film), as needed for bulk-like MD; the second has the same gap.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 Miller = tuple[int, int, int]
 LARGEST_AREA_A2 = 400.0
 LARGEST_CELL = 3000
-LARGEST_INDEX = 4  # the search for the cell of a steeper surface takes minutes
+LARGEST_INDEX = 4  # the search for the cell of a higher-index surface takes minutes
 LEAST_VACUUM_A = 3.0
-SAME_PLANE_A = 0.1  # planes of atoms closer than this are one termination; with more, those that cut no bond are lost
+SAME_PLANE_A = 0.1  # planes closer than this are one termination; a larger value loses those that cut no bond
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,25 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
     miller : tuple of int
         Surface.
     thickness_A : float
-        Smallest thickness of the slab, Angstrom, in whole layers of the crystal (the distance between the outermost
-        atoms can be a little less).
+        Smallest thickness of the slab, Angstrom, rounded up to whole layers (the distance between the outermost atoms
+        can be slightly less).
     vacuum_A : float
         Distance of the outermost atoms to those of the next image, Angstrom.
     termination : int
-        Which of the distinct terminations; those that cut the fewest covalent bonds come first.
+        Number of the distinct termination; those that cut the fewest covalent bonds come first.
 
     Raises
     ------
     InputError
-        No such surface or termination, or atoms on top of each other.
+        There is no such surface or termination, or atoms overlap.
     """
     from pymatgen.core.surface import SlabGenerator
 
     _check_plane(miller)
     if thickness_A <= 0 or vacuum_A < LEAST_VACUUM_A:
         raise InputError(
-            f"a slab needs a positive thickness, and vacuum of at least {LEAST_VACUUM_A:g} Angstrom: "
-            f"got {thickness_A:g}, {vacuum_A:g}"
+            f"a slab needs a positive thickness and a vacuum of at least {LEAST_VACUUM_A:g} Angstrom, not "
+            f"{thickness_A:g} and {vacuum_A:g}"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -94,11 +93,11 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
         **_provenance([atoms]), "operation": f"slab {_indices(miller)}, termination {termination} of {len(slabs)}",
         "cut_bonds": broken,
     }
-    return _sound(result)
+    return _checked(result)
 
 
 def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) -> Atoms:
-    """Return the interface of two crystals with the smallest common area; the film takes up the strain.
+    """Return the interface of two crystals with the smallest common area; the film is strained.
 
     Parameters
     ----------
@@ -117,7 +116,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
     Raises
     ------
     InputError
-        No match within the limits, no such termination, or atoms on top of each other.
+        There is no match within the limits, no such termination, or atoms overlap.
     """
     from pymatgen.analysis.interfaces.coherent_interfaces import CoherentInterfaceBuilder
     from pymatgen.analysis.interfaces.zsl import ZSLGenerator
@@ -133,7 +132,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
             _structure(substrate), _structure(film), options.film_miller, options.substrate_miller, zslgen=search,
             filter_out_sym_slabs=True, termination_ftol=SAME_PLANE_A, label_index=True,
         )
-        # the limits of the search are those of lengths, angle and area, each by itself
+        # the search limits lengths, angle and area separately
         matches = [one for one in builder.zsl_matches if _strain(one) <= options.max_strain]
         if not matches:
             raise InputError(
@@ -141,7 +140,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
                 f"{_indices(options.substrate_miller)} within {options.max_strain:.0%} and {options.max_area_A2:g} "
                 "square Angstrom: allow more strain or a larger area, or try other surfaces"
             )
-        # the area decides, then the smaller strain: all else being equal the matches come in no fixed order
+        # smallest area first, then smallest strain; the order of the matches themselves is not fixed
         best = min(matches, key=lambda one: (round(_area(one.substrate_sl_vectors), 3), round(_strain(one), 6),
                                              np.round(one.film_vectors, 4).ravel().tolist()))
         area = _area(best.substrate_sl_vectors)
@@ -161,7 +160,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
         "matching_area_A2": round(area, 4),
         "strain": round(_strain(best), 6),
     }
-    return _sound(result)
+    return _checked(result)
 
 
 def _terminated(builder: Any, ends: tuple[str, str], options: InterfaceOptions) -> Atoms:
@@ -187,7 +186,7 @@ def _fewest_cuts(several: list[Atoms], crystals: list[Atoms]) -> list[tuple[int,
 
 
 def _cut_bonds(atoms: Atoms, crystals: list[Atoms]) -> int:
-    """Return how many covalent bonds are missing, each part compared with its crystal."""
+    """Return the number of missing covalent bonds, each part compared with its crystal."""
     part = atoms.arrays.get("part", np.zeros(len(atoms), int))
     missing = 0.0
     for number, crystal in enumerate(crystals):
@@ -203,29 +202,31 @@ def _cut_bonds(atoms: Atoms, crystals: list[Atoms]) -> int:
 
 
 def _check(options: InterfaceOptions) -> None:
-    """Refuse options that name no interface."""
+    """Refuse options without a meaning."""
     _check_plane(options.film_miller)
     _check_plane(options.substrate_miller)
     if min(options.film_thickness_A, options.substrate_thickness_A) <= 0:
         raise InputError("the thickness of film and substrate must be positive")
     if options.gap_A < 1.0 or options.vacuum_A < 0:
-        raise InputError(f"gap at least 1 Angstrom (here {options.gap_A}), vacuum at least 0 (here {options.vacuum_A})")
+        raise InputError(
+            f"the gap must be at least 1 Angstrom (not {options.gap_A}), the vacuum at least 0 (not {options.vacuum_A})"
+        )
     if not 0 < options.max_strain <= 0.3 or options.max_area_A2 <= 0:
         raise InputError("max_strain must be between 0 and 0.3, and the area positive")
 
 
 def _check_plane(miller: Miller) -> None:
     if not any(miller):
-        raise InputError("the Miller indices 0 0 0 name no plane")
+        raise InputError("the Miller indices 0 0 0 do not define a plane")
     if max(map(abs, miller)) > LARGEST_INDEX:
-        raise InputError(f"the Miller indices {_indices(miller)} are too large: take at most {LARGEST_INDEX}")
+        raise InputError(f"the Miller indices {_indices(miller)} are too large: use at most {LARGEST_INDEX}")
 
 
 def _check_size(atoms: float) -> None:
-    """Refuse a cell that is so large that building it would take very long."""
+    """Refuse a cell that would take very long to build."""
     if atoms > LARGEST_CELL:
         raise InputError(
-            f"the cell would hold some {atoms:.3g} atoms, more than {LARGEST_CELL}: take thinner slabs, a smaller area "
+            f"the cell would hold about {atoms:.3g} atoms, more than {LARGEST_CELL}: use thinner slabs, a smaller area "
             "or another surface"
         )
 
@@ -235,7 +236,7 @@ def _area(vectors: Any) -> float:
 
 
 def _with_vacuum(slab: Atoms, vacuum_A: float) -> Atoms:
-    """Return a slab (in the middle of its cell, a and b in the xy plane) with c along z and so much vacuum."""
+    """Return a slab (in the middle of its cell, a and b in the xy plane) with c along z and the given vacuum."""
     height = slab.positions[:, 2]
     low, high = float(height.min()), float(height.max())
     slab.set_cell([*slab.cell.array[:2], [0.0, 0.0, high - low + vacuum_A]])
@@ -261,7 +262,7 @@ def _plane(vectors: Any) -> np.ndarray:
 
 def _choose(options: list[Any], number: int) -> Any:
     if not 0 <= number < len(options):
-        raise InputError(f"there are {len(options)} terminations, numbered from 0; there is no {number}")
+        raise InputError(f"there are {len(options)} terminations, numbered from 0; {number} does not exist")
     return options[number]
 
 
@@ -311,11 +312,11 @@ def _indices(miller: Miller) -> str:
     return "(" + " ".join(map(str, miller)) + ")"
 
 
-def _sound(atoms: Atoms) -> Atoms:
-    """Return the cell if it is plausible, with its composition."""
+def _checked(atoms: Atoms) -> Atoms:
+    """Check a cell and add its composition."""
     _check_size(len(atoms))
     problems = check_cell(atoms)
     if problems:
-        raise InputError("; ".join(problems) + ": take a wider gap or another termination")
+        raise InputError("; ".join(problems) + ": use a wider gap or another termination")
     atoms.info.update(structure=atoms.info["parent"], composition=atoms.get_chemical_formula("hill"))
     return atoms

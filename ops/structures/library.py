@@ -1,8 +1,8 @@
 """The library of electrolytes: one YAML file per structure in ``configs/structures``.
 
-Small YAML rather than CIF, because a CIF has no agreed place for the source, the confidence, the
-experimental lattice in the same setting and the checks that an entry went through. The space group is
-given by its Hall number, which names setting and origin without doubt.
+YAML rather than CIF, since a CIF has no standard place for the source, the confidence, the experimental lattice in the
+same setting and the checks of an entry. The space group is given by its Hall number, which defines setting and origin
+uniquely.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dpa_sse.ops.core.resources import configs_folder
 if TYPE_CHECKING:
     from ase import Atoms
 
-SAME_SITE_A = 0.05  # images of one site that are closer than this are the same atom
+SAME_SITE_A = 0.05  # images of a site closer than this are the same atom
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Entry:
 
     @property
     def experimental_lattice_used(self) -> bool:
-        """Whether cells get the experimental lattice: there is one, and it is trusted."""
+        """Whether cells use the experimental lattice: there is one, and it is trusted."""
         return self.experimental_lattice is not None and self.experimental_lattice_trusted
 
 
@@ -78,12 +78,12 @@ def names() -> list[str]:
 def load_entry(name: str) -> Entry:
     """Return the library entry ``name``.
 
-    A system name with several polymorphs (``Li3PS4``) gives its primary one (``Li3PS4_beta_b``).
+    The name of a system with several polymorphs (``Li3PS4``) gives its primary one (``Li3PS4_beta_b``).
 
     Raises
     ------
     InputError
-        There is no such entry; the message names similar ones.
+        There is no such entry; the message suggests similar ones.
     """
     known = names()
     if name in known:
@@ -109,9 +109,9 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
     entry : Entry
         Every site fully occupied.
     use_experimental_lattice : bool
-        Take the experimental lattice, where the entry has a trusted one, with the same fractional coordinates but
-        for the covalent bonds, which keep their lengths (see `keep_bonds`). PBE lattices of
-        layered and molecular sulfides are up to 5 % too large.
+        Use the experimental lattice, if the entry has a trusted one, with the same fractional coordinates except that
+        covalent bonds keep their lengths (see `keep_bonds`). PBE lattices of layered and molecular sulfides are up to
+        5 % too large.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
     from ase import Atoms
 
     if not entry.ordered:
-        raise InputError(f"{entry.name} has partly occupied sites: it must be ordered before it is a cell")
+        raise InputError(f"{entry.name} has partly occupied sites; it must be ordered first")
     cell, origin = lattice_of(entry, use_experimental_lattice=use_experimental_lattice)
     symbols: list[str] = []
     positions = []
@@ -146,7 +146,7 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
 
 
 def lattice_of(entry: Entry, *, use_experimental_lattice: bool = True) -> tuple[np.ndarray, str]:
-    """Return the lattice vectors (rows, Angstrom, shape (3, 3)) and where they come from."""
+    """Return the lattice vectors (rows, Angstrom, shape (3, 3)) and their origin."""
     from ase.geometry.cell import cellpar_to_cell
 
     if use_experimental_lattice and entry.experimental_lattice and entry.experimental_lattice_used:

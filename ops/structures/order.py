@@ -1,7 +1,7 @@
-"""Ordered cells from partly occupied or shared sites: all of them when there are few, a seeded search when many.
+"""Ordered cells from partly occupied or shared sites: all of them if there are few, else a seeded search.
 
-Arrangements are ranked by their Ewald energy with formal charges, the usual guide for which orderings a DFT
-calculation would prefer; two partly occupied sites closer than 2 A are never occupied together.
+Arrangements are ranked by their Ewald energy with formal charges, the usual guide to the orderings that DFT would
+prefer; two partly occupied sites closer than 2 A are never occupied together.
 """
 
 from __future__ import annotations
@@ -10,30 +10,32 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.sqs import pair_statistics, quasi_random
 from dpa_sse.ops.structures.symmetry import canonical, site_permutations
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+Mode = Literal["lowest", "random", "sqs"]
+
 ENUMERATE_UP_TO = 3000
 CLOSE_A = 2.0
 CLOSE_EV = 50.0
 MOBILE = "Li"
-DRAWS, DRAWS_ANNEALED = 50, 8  # at most, for each arrangement that is wanted
+DRAWS, DRAWS_ANNEALED = 50, 8  # at most, for each arrangement wanted
 FULL = 0.999
 MOST_SITES = 5000  # the matrices of pair energies take 8 bytes for each pair of sites, several times over
 
 
 @dataclass(frozen=True)
-class Problem:
+class OrderingProblem:
     """Which species (0 is empty) may sit where, and what an arrangement costs.
 
     ``charge`` (n_species) in e; ``ewald`` and ``close`` (n_sites, n_sites) in eV: E = q M q + o C o, with o = 1
@@ -54,7 +56,7 @@ class Problem:
 
 
 def order_cells(
-    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, random: bool = False, quasi: bool = False,
+    parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, mode: Mode = "lowest",
     target: Mapping[str, float] | None = None,
 ) -> list[Atoms]:
     """Return up to ``count`` ordered supercells, no two equivalent by symmetry.
@@ -66,58 +68,56 @@ def order_cells(
     matrix : ndarray of int, shape (3, 3)
         Supercell: rows times the lattice vectors.
     count : int
-        Number of distinct arrangements wanted; fewer come back when there are fewer (or, in the seeded
-        search, when no more were found).
+        Number of distinct arrangements wanted; fewer are returned if there are no more, or if the seeded search
+        finds no more.
     seed : int
         Seed of the search; also decides between arrangements of equal energy.
-    random : bool
-        Draw all shared sites but those of lithium at random (a quenched solid solution) and let the Ewald
-        energy place the lithium only. Otherwise the arrangements of lowest energy are returned.
-    quasi : bool
-        As ``random``, but each draw is made a special quasi-random structure before lithium is placed.
+    mode : {"lowest", "random", "sqs"}
+        ``lowest``: the arrangements of lowest energy. ``random``: all shared sites except those of lithium are drawn at
+        random (a quenched solid solution), and the Ewald energy places the lithium only. ``sqs``: as ``random``, with
+        each draw turned into a special quasi-random structure before lithium is placed.
     target : mapping, optional
-        Composition that was asked for, where the sites of the parent can not hold just that (its amounts by default).
+        Requested composition, if the sites of the parent cannot hold exactly that (its amounts by default).
 
     Returns
     -------
     list of Atoms
         Lowest Ewald energy first. ``info``: structure (parent), ewald_eV (relative to the best),
-        composition_target, composition_error (largest difference in atoms per cell between wanted and
-        made), configurations (``all``, ``search``, ``random`` or ``sqs``).
+        composition_target, composition_error (largest difference in atoms per cell between requested and
+        actual), configurations (``all``, ``search``, ``random`` or ``sqs``).
 
     Raises
     ------
     InputError
-        No charge-neutral composition fits, or all arrangements put atoms on top of each other.
+        No charge-neutral composition fits, or atoms overlap in all arrangements.
     """
     sites = len(parent.orbit) * round(abs(np.linalg.det(matrix)))
     if sites > MOST_SITES:
-        raise InputError(f"{parent.name}: {sites} sites are too many to be ordered by energy: at most {MOST_SITES}")
+        raise InputError(f"{parent.name}: {sites} sites are too many to order by energy (at most {MOST_SITES})")
     large = parent.repeat(np.asarray(matrix))
     problem = _problem(pool_lithium(large))
     arrangements = math.prod(
         _arrangements([*counts.values(), _vacancies(problem, k)]) for k, counts in enumerate(problem.counts)
     )
     _check_reachable(large, problem)
-    random = random or quasi
-    kind = "sqs" if quasi else "random" if random else "all" if arrangements <= ENUMERATE_UP_TO else "search"
+    kind = mode if mode != "lowest" else "all" if arrangements <= ENUMERATE_UP_TO else "search"
     rng = np.random.default_rng(seed)
-    states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, random, large if quasi else None)
+    states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, mode, large)
     permutations = site_permutations(parent, large, np.asarray(matrix))
     distinct: dict[bytes, tuple[float, np.ndarray]] = {}
     for number, state in enumerate(states):
-        if random and number >= 2 * count and len(distinct) >= count:
-            break  # of twice as many draws the better half, more draws only where many are equivalent
-        if not random or not _has_contact(problem, state):
+        if mode != "lowest" and number >= 2 * count and len(distinct) >= count:
+            break  # the better half of twice as many draws; more draws only if many are equivalent
+        if mode == "lowest" or not _has_contact(problem, state):
             distinct.setdefault(canonical(state, permutations), (problem.energy(state), state))
-    sound = [(energy, label, state) for label, (energy, state) in distinct.items() if not _has_contact(problem, state)]
-    if not sound:
+    apart = [(energy, label, state) for label, (energy, state) in distinct.items() if not _has_contact(problem, state)]
+    if not apart:
         raise InputError(
-            f"{parent.name}: every arrangement found occupies sites closer than {CLOSE_A:g} Angstrom: too much lithium "
-            "for its sites"
+            f"{parent.name}: every arrangement occupies sites closer than {CLOSE_A:g} Angstrom: too much lithium for "
+            "its sites"
         )
-    lot = {label: rng.random() for _, label, _ in sorted(sound, key=lambda item: item[1])}
-    ranked = sorted(sound, key=lambda item: (round(item[0], 6), lot[item[1]]))[:count]
+    lot = {label: rng.random() for _, label, _ in sorted(apart, key=lambda item: item[1])}
+    ranked = sorted(apart, key=lambda item: (round(item[0], 6), lot[item[1]]))[:count]
     wanted = _wanted(large, target)
     return [_atoms(large, problem, state, energy - ranked[0][0], kind, wanted) for energy, _, state in ranked]
 
@@ -125,8 +125,8 @@ def order_cells(
 def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
     """Return the cell with all partly occupied lithium sites in one orbit.
 
-    Refined occupancies are averages: in Li10GeP2S12 they would put 11 atoms on 8 pairs of sites 1.7 A apart. How
-    many lithium atoms sit on which kind of site is therefore left to the search; their total is kept.
+    Refined occupancies are averages: in Li10GeP2S12 they would put 11 atoms on 8 pairs of sites 1.7 A apart. The search
+    therefore decides how many lithium atoms are on which kind of site; their total is kept.
     """
     mobile = [k for k, one in enumerate(cell.occupancy) if set(one) == {MOBILE} and one[MOBILE] < FULL]
     return cell.join(mobile)
@@ -135,8 +135,13 @@ def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
 def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
     """Return the number of atoms of each element on each orbit, charge-neutral.
 
-    Occupancies times sites are rounded by largest remainders, up or down so that the composition comes out best; what
-    is left of the charge is made good by more or fewer lithium atoms on partly occupied lithium sites.
+    Occupancies times sites are rounded by largest remainders, up or down to match the composition best; the remaining
+    charge is compensated by adding or removing lithium on partly occupied lithium sites.
+
+    Raises
+    ------
+    InputError
+        An element has no known oxidation state, or the charge cannot be compensated.
     """
     states = oxidation_states(cell.amounts(), cell.name)
     counts: list[dict[str, int]] = []
@@ -155,7 +160,7 @@ def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
 
 
 def _balance(cell: DisorderedCell, counts: list[dict[str, int]]) -> None:
-    """Round other elements up while that brings the composition nearer to the one wanted (vacancies are '')."""
+    """Round other elements up as long as that improves the composition (vacancies are '')."""
     wanted = cell.amounts()
     excess = {element: sum(one.get(element, 0) for one in counts) - amount for element, amount in wanted.items()}
     excess[""] = 0.0
@@ -189,14 +194,14 @@ def _compensate(cell: DisorderedCell, counts: list[dict[str, int]], charge: int)
         if not room:
             raise InputError(
                 f"{cell.name}: the rounded composition has charge {charge:+d} and no partly occupied lithium site to "
-                "make it good; take a larger supercell or another fraction"
+                "compensate it; use a larger supercell or another fraction"
             )
         counts[min(room)[1]][MOBILE] += step
         charge += step
     return tuple(counts)
 
 
-def _problem(cell: DisorderedCell) -> Problem:
+def _problem(cell: DisorderedCell) -> OrderingProblem:
     from pymatgen.analysis.ewald import EwaldSummation
     from pymatgen.core import Lattice, Species, Structure
 
@@ -204,7 +209,7 @@ def _problem(cell: DisorderedCell) -> Problem:
     species = ("", *sorted(states))
     unit = Structure(Lattice(cell.cell), [Species("H", 1)] * len(cell.orbit), cell.positions, coords_are_cartesian=True)
     ewald = np.array(EwaldSummation(unit).total_energy_matrix)
-    return Problem(
+    return OrderingProblem(
         species=species, charge=np.array([0.0, *(states[element] for element in species[1:])]), orbit=cell.orbit,
         counts=integer_counts(cell), ewald=(ewald + ewald.T) / 2, close=_close_sites(cell),
     )
@@ -222,24 +227,24 @@ def _close_sites(cell: DisorderedCell) -> np.ndarray:
     return matrix
 
 
-def _check_reachable(cell: DisorderedCell, problem: Problem) -> None:
-    """Refuse a supercell so small that an element would be lost altogether."""
+def _check_reachable(cell: DisorderedCell, problem: OrderingProblem) -> None:
+    """Refuse a supercell so small that an element would be lost."""
     made = {element: sum(one.get(element, 0) for one in problem.counts) for element in cell.amounts()}
     lost = [element for element, number in made.items() if number == 0]
     if lost:
         wanted = " ".join(f"{element}{amount:.3g}" for element, amount in cell.amounts().items())
         raise InputError(
-            f"{cell.name}: the cell would hold {wanted}, less than half an atom of {', '.join(lost)}: take a larger "
+            f"{cell.name}: the cell would hold {wanted}, less than half an atom of {', '.join(lost)}: use a larger "
             "supercell"
         )
 
 
-def _has_contact(problem: Problem, state: np.ndarray) -> bool:
+def _has_contact(problem: OrderingProblem, state: np.ndarray) -> bool:
     occupied = (state > 0).astype(float)
     return bool(occupied @ problem.close @ occupied > 0)
 
 
-def _vacancies(problem: Problem, orbit: int) -> int:
+def _vacancies(problem: OrderingProblem, orbit: int) -> int:
     return int((problem.orbit == orbit).sum()) - sum(problem.counts[orbit].values())
 
 
@@ -251,7 +256,7 @@ def _arrangements(numbers: list[int]) -> int:
     return result
 
 
-def _content(problem: Problem, orbit: int) -> list[int]:
+def _content(problem: OrderingProblem, orbit: int) -> list[int]:
     """Return the species numbers on the sites of an orbit, in standard order, vacancies last."""
     content = []
     for element, number in sorted(problem.counts[orbit].items()):
@@ -259,7 +264,7 @@ def _content(problem: Problem, orbit: int) -> list[int]:
     return content + [0] * _vacancies(problem, orbit)
 
 
-def _enumerate(problem: Problem) -> Iterator[np.ndarray]:
+def _enumerate(problem: OrderingProblem) -> Iterator[np.ndarray]:
     """Yield every arrangement."""
     orbits = range(len(problem.counts))
     sites = [np.flatnonzero(problem.orbit == k) for k in orbits]
@@ -283,35 +288,35 @@ def _distinct_orders(content: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _search(
-    problem: Problem, count: int, rng: np.random.Generator, random: bool, quasi: DisorderedCell | None = None
+    problem: OrderingProblem, count: int, rng: np.random.Generator, mode: Mode, cell: DisorderedCell
 ) -> Iterator[np.ndarray]:
     """Yield low-energy arrangements: the ends of several annealings, and what they passed at low temperature.
 
-    With ``random`` only the ends: one for each draw of the other sites (each made quasi-random in the cell ``quasi``).
+    With ``random`` and ``sqs`` only the ends: one for each draw of the other sites.
     """
     mobile = problem.species.index(MOBILE) if MOBILE in problem.species else -1
     contents = [set(_content(problem, k)) for k in range(len(problem.counts))]
     free = [
         np.flatnonzero(problem.orbit == k) for k, content in enumerate(contents)
-        if len(content) > 1 and (not random or mobile in content)
+        if len(content) > 1 and (mode == "lowest" or mobile in content)
     ]
     mixed = [k for k, content in enumerate(contents) if len(content) > 1 and mobile not in content]
     statistics = None
-    draws = max(4, min(20, count)) if not random else count * (DRAWS if not free else DRAWS_ANNEALED)
+    draws = max(4, min(20, count)) if mode == "lowest" else count * (DRAWS if not free else DRAWS_ANNEALED)
     for _ in range(draws):
         state = np.zeros(len(problem.orbit), int)
         for k in range(len(problem.counts)):
             state[problem.orbit == k] = rng.permutation(_content(problem, k))
-        if quasi is not None and mixed:
-            statistics = statistics or pair_statistics(quasi.positions, quasi.cell, problem.orbit, mixed, state)
+        if mode == "sqs" and mixed:
+            statistics = statistics or pair_statistics(cell.positions, cell.cell, problem.orbit, mixed, state)
             if statistics is not None:
                 state = quasi_random(statistics, problem.orbit, mixed, state, rng)
         passed = list(_anneal(problem, state, free, rng))
-        yield from passed[-1:] if random else passed
+        yield from passed if mode == "lowest" else passed[-1:]
 
 
 def _anneal(
-    problem: Problem, state: np.ndarray, free: list[np.ndarray], rng: np.random.Generator
+    problem: OrderingProblem, state: np.ndarray, free: list[np.ndarray], rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     sites = sum(map(len, free))
     if not sites:
@@ -342,7 +347,7 @@ def _anneal(
 
 
 def _wanted(cell: DisorderedCell, target: Mapping[str, float] | None) -> dict[str, float]:
-    """Return the atoms in the cell that a composition asks for: as many anions as the cell has."""
+    """Return the atoms of a composition in the cell: as many anions as the cell has."""
     amounts = cell.amounts()
     if target is None:
         return amounts
@@ -352,7 +357,8 @@ def _wanted(cell: DisorderedCell, target: Mapping[str, float] | None) -> dict[st
 
 
 def _atoms(
-    cell: DisorderedCell, problem: Problem, state: np.ndarray, energy: float, kind: str, wanted: dict[str, float]
+    cell: DisorderedCell, problem: OrderingProblem, state: np.ndarray, energy: float, kind: str,
+    wanted: dict[str, float],
 ) -> Atoms:
     from ase import Atoms
 
@@ -369,5 +375,5 @@ def _atoms(
 
 
 def _rank(element: str) -> tuple[int, str]:
-    """Return the place of an element: lithium first, then cations, then anions."""
+    """Return the rank of an element: lithium first, then cations, then anions."""
     return (0 if element == MOBILE else 1 if OXIDATION_STATES.get(element, 0) > 0 else 2), element

@@ -4,8 +4,8 @@ How the sampling covers 0 to about 2 GPa and up to 1200 K. The mean linear strai
 stratified: in a seeded order, one copy in each of n equal parts of [-strain, strain]. With the default 0.03 the volumes
 of even four copies therefore reach from below -4 % to above +4 %, and those of many fill -9 % to +9 %. To compress
 Li2S, Li6PS5Cl, Li10GeP2S12 or Li4SnS4 by 3 % along each axis takes 1.7 to 3.6 GPa by CHGNet when the atoms follow (3.6
-to 6.1 GPa in a copy as it is made, before its dynamics), lithium metal 1.1 to 1.7 GPa. Four copies are only sure to
-reach half of that: take ten or more where pressure matters. The thermal expansion from 300 to 1200 K is 5 to 8 % in
+to 6.1 GPa in a copy as it is made, before its dynamics), lithium metal 1.1 to 1.7 GPa. Four copies are only certain to
+reach half of that: use ten or more if pressure matters. The thermal expansion from 300 to 1200 K is 5 to 8 % in
 volume at some 2e-5 to 3e-5 per K and axis, the value usual for sulfides. The shape (the rest of the strain tensor) is
 drawn within the same bound. The displacements start the molecular dynamics off the symmetric positions; the amplitudes
 of 1200 K (0.3 Angstrom and more) come from the dynamics itself, whose temperatures follow the copies in turn, or from
@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+from dpa_sse.ops.structures.neighbour_list import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.rounding import round_cell
 from dpa_sse.ops.structures.settings import PerturbSettings
 
@@ -53,7 +53,7 @@ class Contacts:
 def perturb_atoms(
     atoms: Atoms, strain: float, displacement_A: float | np.ndarray, rng: np.random.Generator,
     contacts: Contacts | None = None, *, mean_strain: float | None = None, volume_preserving: bool = False,
-    normal: bool = False,
+    distribution: Literal["uniform", "normal"] = "uniform",
 ) -> Atoms:
     """Return a strained and displaced copy of a cell.
 
@@ -74,27 +74,27 @@ def perturb_atoms(
     volume_preserving : bool
         Scale the strained cell to the volume it had (``mean_strain`` has no effect); no component of what results is
         larger than ``strain``.
-    normal : bool
-        Draw displacements from a normal distribution with a standard deviation of a third of ``displacement_A`` along
-        each axis, cut off at ``displacement_A``.
+    distribution : {"uniform", "normal"}
+        ``normal``: displacements are normally distributed with a standard deviation of a third of ``displacement_A``
+        along each axis, truncated at ``displacement_A``.
 
     Returns
     -------
     Atoms
         No pair of atoms is closer than the floor of ``contacts``, by default 0.8 of the smaller of their two
-        original nearest-neighbour distances; draws that violate this are repeated. ``info`` is copied, a calculator
+        original nearest-neighbour distances; violating draws are repeated. ``info`` is copied, a calculator
         is not.
 
     Raises
     ------
     InputError
-        The amplitudes are so large that the distances can not be kept.
+        The amplitudes are too large to keep the distances.
     """
     radius = np.broadcast_to(np.asarray(displacement_A, float), len(atoms))
     if contacts is None:
         contacts = find_contacts(atoms, float(radius.max(initial=0.0)))
     deformation = _draw_shear(strain, rng) if volume_preserving else _draw_strain(strain, rng, mean_strain)
-    draw = _draw_normal if normal else _draw_ball
+    draw = _draw_normal if distribution == "normal" else _draw_ball
     vectors = contacts.vector @ deformation
     moved = draw(radius, rng)
     for _ in range(TRIES):
@@ -107,7 +107,7 @@ def perturb_atoms(
     else:
         raise InputError(
             f"no perturbation with strain {strain:g} and displacement_A {radius.max():g} keeps the atoms apart: "
-            "take smaller ones"
+            "use smaller values"
         )
     result = atoms.copy()
     result.calc = None
@@ -127,7 +127,7 @@ def find_contacts(atoms: Atoms, displacement_A: float, min_distance_A: float = 0
     displacement_A : float
         Largest displacement, Angstrom.
     min_distance_A : float
-        No pair may come closer than this, whatever its distance was; Angstrom.
+        No pair may come closer than this, regardless of its original distance; Angstrom.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def find_contacts(atoms: Atoms, displacement_A: float, min_distance_A: float = 0
         The displacement is too large, or the cell itself has a shorter distance than ``min_distance_A``.
     """
     if displacement_A > LARGEST_DISPLACEMENT_A:
-        raise InputError(f"displacement_A {displacement_A} is too large: take at most {LARGEST_DISPLACEMENT_A}")
+        raise InputError(f"displacement_A {displacement_A} is too large: use at most {LARGEST_DISPLACEMENT_A}")
     nearest = np.minimum(nearest_distances(atoms, LONGEST_CONTACT_A), LONGEST_CONTACT_A)
     shortest = float(nearest.min(initial=np.inf))
     if shortest < min_distance_A:
@@ -165,7 +165,7 @@ def perturb_copies(cell: Atoms, settings: PerturbSettings, seed: int) -> Iterato
         mean = settings.strain * (2 * (int(order[index]) + rng.random()) / settings.count - 1)
         atoms = perturb_atoms(
             cell, settings.strain, radius, rng, contacts, mean_strain=mean,
-            volume_preserving=settings.volume_preserving, normal=settings.distribution == "normal",
+            volume_preserving=settings.volume_preserving, distribution=settings.distribution,
         )
         atoms.info["parent"] = cell.info.get("structure", system)
         atoms.info.update(
@@ -197,7 +197,7 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
     """
     cells = read_frames(cells_file)
     if not cells:
-        raise InputError(f"{cells_file}: holds no cell")
+        raise InputError(f"{cells_file}: no cell in it")
     systems = [str(cell.info.get("system", "")) for cell in cells]
     if "" in systems or len(set(systems)) < len(systems):
         listed = ", ".join(map(repr, systems[:5])) + (" ..." if len(systems) > 5 else "")
@@ -216,19 +216,19 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
 
 
 def _check_elements(cells: list[Atoms], settings: PerturbSettings) -> None:
-    """Refuse amplitudes of elements that no cell holds."""
+    """Refuse amplitudes of elements that are in no cell."""
     held = {symbol for cell in cells for symbol in cell.get_chemical_symbols()}
     unknown = sorted(set(settings.element_displacement_A) - held)
     if unknown:
         there = ", ".join(sorted(held))
-        raise InputError(f"element_displacement_A: no cell holds {', '.join(unknown)} (there are {there})")
+        raise InputError(f"element_displacement_A: {', '.join(unknown)} not in any cell (elements: {there})")
 
 
 def _draw_strain(strain: float, rng: np.random.Generator, mean: float | None = None) -> np.ndarray:
-    """Return I + a random symmetric strain that compresses no direction by more than the limit."""
+    """Return I + a random symmetric strain that compresses no direction beyond the limit."""
     for _ in range(TRIES):
         components = rng.uniform(-strain, strain, 6)
-        if mean is not None:  # the deviations from it share the room that it leaves
+        if mean is not None:  # the deviations from it share the remaining range
             deviation = components[:3] - components[:3].mean()
             largest, room = float(np.abs(deviation).max()), strain - abs(mean)
             components[:3] = mean + deviation * min(1.0, room / largest if largest > 0 else 0.0)
@@ -237,7 +237,7 @@ def _draw_strain(strain: float, rng: np.random.Generator, mean: float | None = N
         if strain * 3 < LARGEST_COMPRESSION or np.linalg.eigvalsh(tensor)[0] > -LARGEST_COMPRESSION:
             return np.eye(3) + tensor
         mean = None if mean is None else max(mean, -LARGEST_COMPRESSION / 2)
-    raise InputError(f"strain {strain} is too large: no draw keeps the cell sound")
+    raise InputError(f"strain {strain} is too large: every draw compresses the cell too much")
 
 
 def _draw_shear(strain: float, rng: np.random.Generator) -> np.ndarray:
@@ -245,7 +245,7 @@ def _draw_shear(strain: float, rng: np.random.Generator) -> np.ndarray:
     tensor = _draw_strain(strain, rng, 0.0) - np.eye(3)
     for _ in range(TRIES):
         deformation = np.eye(3) + tensor
-        deformation /= np.cbrt(np.linalg.det(deformation))  # can lift components a little above the bound
+        deformation /= np.cbrt(np.linalg.det(deformation))  # can raise components slightly above the bound
         excess = float(np.abs(deformation - np.eye(3)).max()) / strain if strain > 0 else 0.0
         if excess <= 1.0:
             break

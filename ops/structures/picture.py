@@ -1,4 +1,4 @@
-"""Pictures of a library entry: letters on a terminal, PNG for a document."""
+"""Pictures of a library entry: letters for a terminal, PNG for documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LETTER_RATIO = 2.1  # height of a letter over its width
 
 
 def entry_atoms(entry: Entry) -> Atoms:
-    """Return all sites of an entry as atoms, of a shared site the most frequent element; tags: occupancy in percent."""
+    """Return all sites of an entry as atoms, with the main element of a shared site; tags: occupancy in percent."""
     from ase import Atoms
 
     if entry.ordered:
@@ -40,7 +40,7 @@ def entry_atoms(entry: Entry) -> Atoms:
 
 
 def draw_text(entry: Entry) -> list[str]:
-    """Return the projection of the cell along its shortest axis in letters, the uppermost atom of each place shown."""
+    """Return the projection of the cell along its shortest axis as lines of text, showing the topmost atoms."""
     atoms = entry_atoms(entry)
     lengths = atoms.cell.lengths()
     down = int(np.argmin(lengths))
@@ -54,7 +54,7 @@ def draw_text(entry: Entry) -> list[str]:
     for number in np.argsort(scaled[:, down], kind="stable"):
         column = round(scaled[number, right] * (COLUMNS - 2))
         row = rows - round(scaled[number, up] * rows)
-        for left in (column - 1, column):  # nothing of the symbols that are covered may remain
+        for left in (column - 1, column):  # symbols that are covered are removed completely
             if left >= 0 and grid[row][left : left + 2] in symbols:
                 grid[row][left : left + 2] = "  "
         if grid[row][column + 1 : column + 3] in symbols and len(atoms[int(number)].symbol) == 2:
@@ -69,7 +69,7 @@ def draw_text(entry: Entry) -> list[str]:
 
 
 def draw_png(entry: Entry, path: Path) -> None:
-    """Write a picture of the cell, seen a little from the side."""
+    """Write a picture of the cell, seen slightly from the side."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Which of several arrangements of the same atoms is best, by Ewald energy."""
+"""Rank arrangements of the same atoms by their Ewald energy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rank_by_ewald(cells: Sequence[Atoms]) -> list[Atoms]:
 
 
 def ranked(cells: Sequence[Atoms], energies: list[float], key: str) -> list[Atoms]:
-    """Return the cells by energy; those that agree to 1e-6 eV keep their order."""
+    """Return the cells sorted by energy; those equal to within 1e-6 eV keep their order."""
     best = min(energies)
     for cell, energy in zip(cells, energies, strict=True):
         cell.info[key] = round(energy - best, 6) + 0.0

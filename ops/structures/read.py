@@ -1,4 +1,4 @@
-"""A user's own structure (CIF, POSCAR, extxyz, CP2K, LAMMPS data), refused with one clear line when it is unsound."""
+"""Reader of a user's structure (CIF, POSCAR, extxyz, CP2K, LAMMPS data); an invalid one is refused with one line."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OWN_READERS = {"cp2k": read_cp2k, "lammps-data": read_lammps_data}
 
 
 class PartialOccupancyError(InputError):
-    """The file has partly occupied sites: it must be ordered before it is a cell."""
+    """The file has partly occupied sites; it must be ordered first."""
 
 
 def file_format(path: Path) -> str | None:
-    """Return the format, from the file name; None when it is not one that is accepted."""
+    """Return the format by the file name; None if it is not supported."""
     if path.name.upper().startswith(("POSCAR", "CONTCAR")):
         return "vasp"
     return FORMATS.get(path.suffix.lower())
@@ -40,13 +40,13 @@ def file_format(path: Path) -> str | None:
 def read_structure(path: Path) -> Atoms:
     """Return the one periodic, ordered cell that a file holds.
 
-    Constraints, velocities, calculators and labels of the file are dropped; of left-handed lattice vectors, the first
-    two change places.
+    Constraints, velocities, calculators and labels of the file are dropped; left-handed lattice vectors are made
+    right-handed by exchanging the first two.
 
     Raises
     ------
     InputError
-        Missing, empty, unreadable, several structures, no periodic cell, or atoms on top of each other.
+        The file is missing, empty, unreadable, has several structures or no periodic cell, or atoms overlap.
     PartialOccupancyError
         Partly occupied sites.
     """
@@ -57,7 +57,7 @@ def read_structure(path: Path) -> Atoms:
         raise InputError(f"{path}: no such file")
     if kind is None:
         known = ", ".join(sorted({*FORMATS, "POSCAR*", "CONTCAR*"}))
-        raise InputError(f"{path}: unknown kind of structure file (known: {known})")
+        raise InputError(f"{path}: unknown structure format (known: {known})")
     if not path.stat().st_size:
         raise InputError(f"{path}: the file is empty")
     found = _read(path, kind)
@@ -80,7 +80,7 @@ def read_structure(path: Path) -> Atoms:
 
 
 def partial_occupancies(atoms: Atoms) -> str:
-    """Return a short text on the partly occupied sites that ASE found in a CIF; empty when there are none."""
+    """Return a short text on the partly occupied sites that ASE found in a CIF; empty if there are none."""
     occupancy: dict[Any, dict[str, float]] = atoms.info.get("occupancy", {})
     found = {
         " + ".join(f"{element} {share:.3g}" for element, share in sorted(site.items()))
@@ -91,11 +91,11 @@ def partial_occupancies(atoms: Atoms) -> str:
 
 
 def _check_occupancies(path: Path, atoms: Atoms) -> None:
-    """Refuse shares that can not be: below 0, or more than 1 on one site."""
+    """Refuse impossible occupancies: below 0, or more than 1 on one site."""
     for site in atoms.info["occupancy"].values():
         if min(site.values()) < 0 or sum(site.values()) > MOST_OCCUPIED:
             listed = " + ".join(f"{element} {share:.3g}" for element, share in site.items())
-            raise InputError(f"{path}: occupancies of one site must lie in 0..1 together, found {listed}")
+            raise InputError(f"{path}: the occupancies of a site must add up to between 0 and 1, found {listed}")
 
 
 def _read(path: Path, kind: str) -> list[Atoms]:
@@ -107,7 +107,7 @@ def _read(path: Path, kind: str) -> list[Atoms]:
             if kind in OWN_READERS:
                 return OWN_READERS[kind](path)
             return list(read(path, index=":", format=kind))
-    except Exception as error:  # ASE's readers raise whatever the parsing hits
+    except Exception as error:  # ASE's readers raise anything
         raise InputError(f"{path}: not readable as {kind}: {_reason(error, kind)}") from error
 
 

@@ -21,19 +21,19 @@ def references(formula: str, tiers: tuple[str, ...] = ("binary", "metal")) -> di
     formula : str
         Composition, for example ``Li6PS5Cl``; the compound itself is never among the references.
     tiers : tuple of str
-        Which part of the library is allowed: binary, metal, ternary.
+        Allowed parts of the library: binary, metal, ternary.
 
     Returns
     -------
     dict
         Entry name to formula units for each formula unit of ``formula``, e.g. Li6PS5Cl: 2.5 Li2S, 0.5 P2S5, 1 LiCl.
-        One solution in non-negative amounts, where there may be others; which compounds are stable is a matter of
-        their energies, not decided here.
+        One solution with non-negative amounts; there may be others. Which compounds are stable depends on their
+        energies and is not considered here.
 
     Raises
     ------
     InputError
-        The allowed compounds can not make up the composition.
+        The allowed compounds do not add up to the composition.
     """
     from scipy.optimize import nnls
 

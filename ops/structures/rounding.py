@@ -1,7 +1,7 @@
-"""Cells that are the same text on every machine.
+"""Rounding that makes cells the same text on every machine.
 
-The last bits of a product of matrices, a cube root or an inverse depend on the processor (its vector instructions and
-the linear algebra written for it). Numbers rounded to 1e-8 Angstrom do not, and no physics is lost.
+The last bits of a matrix product, a cube root or an inverse depend on the processor (its vector instructions and linear
+algebra library). Numbers rounded to 1e-8 Angstrom do not, and no physics is lost.
 """
 
 from __future__ import annotations

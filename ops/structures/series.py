@@ -1,7 +1,7 @@
-"""Several systems from one entry of the configuration: series of compositions, several arrangements.
+"""Expand one entry of the configuration into several systems: series of compositions, several arrangements.
 
-``{name: LGPS, structure: "Li10Ge{1-x}Sn{x}P2S12", series: {x: [0, 0.5, 1]}}`` stands for three systems LGPS-x0,
-LGPS-x0.5 and LGPS-x1; ``count: 3`` for three arrangements of one composition, LGPS.c000 to LGPS.c002.
+``{name: LGPS, structure: "Li10Ge{1-x}Sn{x}P2S12", series: {x: [0, 0.5, 1]}}`` becomes three systems LGPS-x0,
+LGPS-x0.5 and LGPS-x1; ``count: 3`` gives three arrangements of one composition, LGPS.c000 to LGPS.c002.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
-def expand_system(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the single systems that one entry of the configuration stands for.
+def expand_system(item: Mapping[str, Any]) -> list[dict[str, Any]]:  # foreign: unchecked YAML of the user
+    """Expand one entry of the configuration into single systems.
 
-    Those of a series have no ``series``, the arrangements of a composition have an ``arrangement``.
+    Members of a series have no key ``series``; the arrangements of a composition have a key ``arrangement``.
 
     Parameters
     ----------
     item : mapping
-        As written: name, structure, series, count, and any other key of a system.
+        As written by the user: name, structure, series, count, and any other key of a system.
 
     Raises
     ------
     InputError
-        The series can not be expanded; the message does not name the system.
+        The series cannot be expanded; the message does not name the system.
     """
-    systems = expand_series(item) if item.get("series") is not None else [dict(item)]
+    systems = _expand_series(item) if item.get("series") is not None else [dict(item)]
     count = item.get("count")
     if "arrangement" in item or isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= 100:
         return systems
     return [{**one, "name": f"{one.get('name')}.c{k:03d}", "arrangement": k} for one in systems for k in range(count)]
 
 
-def expand_series(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _expand_series(item: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one system for each value (each combination of values) of ``item["series"]``."""
     series, structure = item["series"], str(item.get("structure", ""))
     values = _checked(series)
@@ -68,24 +68,24 @@ def expand_series(item: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def base_name(name: str) -> str:
-    """Return the name that the arrangements ``name.c000``, ``name.c001`` ... share: they come from one search."""
+    """Return the common name of the arrangements ``name.c000``, ``name.c001`` ..., which come from one search."""
     return re.sub(r"\.c\d{3}$", "", name)
 
 
 def _checked(series: Any) -> dict[str, list[float]]:
-    """Return the variables and their values; refuse what is not a list of distinct numbers."""
+    """Return the variables and their values; refuse anything but lists of distinct numbers."""
     if not isinstance(series, Mapping) or not series:
         raise InputError("write a series as {x: [0, 0.25, 0.5]}")
     for name, values in series.items():
         if not isinstance(name, str) or not name.isidentifier():
-            raise InputError(f"'{name}' is no name of a variable: write a series as {{x: [0, 0.25, 0.5]}}")
+            raise InputError(f"'{name}' is not a variable name: write a series as {{x: [0, 0.25, 0.5]}}")
         if not isinstance(values, (list, tuple)) or not values:
             raise InputError(f"the values of '{name}' must be a list of numbers, e.g. [0, 0.25, 0.5]")
         numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
         if len(numbers) < len(values) or not all(math.isfinite(value) for value in numbers):
             raise InputError(f"the values of '{name}' must be numbers, not {values}")
         if len({f"{value:g}" for value in numbers}) < len(numbers):
-            raise InputError(f"the values of '{name}' hold a number twice: {values}")
+            raise InputError(f"duplicate value of '{name}': {values}")
         if name in FIELDS and not all(0 <= value <= 1 for value in numbers):
             raise InputError(f"the values of '{name}' must be between 0 and 1, not {values}")
     if math.prod(len(values) for values in series.values()) > MOST_SYSTEMS:
@@ -107,9 +107,9 @@ def _amount(expression: str, point: Mapping[str, float]) -> str:
         value = _value(ast.parse(expression.strip(), mode="eval").body, point)
     except (SyntaxError, ZeroDivisionError, RecursionError) as error:
         raise InputError(f"{{{expression}}} in structure is not an amount: write it like {{1-x}} or {{2*x}}") from error
-    told = ", ".join(f"{name}={number:g}" for name, number in point.items())
+    where = ", ".join(f"{name}={number:g}" for name, number in point.items())
     if not math.isfinite(value) or value < -1e-9:
-        raise InputError(f"at {told} the amount {{{expression}}} is {value:g}")
+        raise InputError(f"at {where} the amount {{{expression}}} is {value:g}")
     return f"{abs(value):.6f}".rstrip("0").rstrip(".") or "0"
 
 

@@ -60,11 +60,11 @@ class SystemSettings(Settings):
     @field_validator("series")
     @classmethod
     def _possible(cls, value: dict[str, list[float]] | None, info: ValidationInfo) -> dict[str, list[float]] | None:
-        from dpa_sse.ops.structures.series import expand_series
+        from dpa_sse.ops.structures.series import expand_system
 
         if value is not None and "structure" in info.data:
             try:
-                expand_series({"name": "x", "structure": info.data["structure"], "series": value})
+                expand_system({"name": "x", "structure": info.data["structure"], "series": value})
             except InputError as error:
                 raise ValueError(str(error)) from error
         return value

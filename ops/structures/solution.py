@@ -1,8 +1,8 @@
-"""Solid solutions: from a composition such as Li10Ge0.5Sn0.25Si0.25P2S12 to a parent with mixed sites.
+"""Solid solutions: find a parent with mixed sites for a composition such as Li10Ge0.5Sn0.25Si0.25P2S12.
 
-Three ways are tried, in this order: the composition is that of a library entry; it is an entry with elements
-replaced by others of the same valence; it belongs to the argyrodites Li(6-x)PS(5-x)X(1+x) or to the Li10GeP2S12
-family with lithium making good the charge.
+A composition is compared with the argyrodites Li(6-x)PS(5-x)X(1+x), then with library entries, with entries in which
+elements are replaced by others of the same valence, and with the Li10GeP2S12 family, where lithium compensates the
+charge.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, from_atoms, from_entry
+from dpa_sse.ops.structures.disorder import DisorderedCell, from_atoms, from_entry
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, expand_site, load_entry, names
 
 CLASSES = (("Li",), ("Si", "Ge", "Sn"), ("P",), ("B", "Al", "Ga"), ("As", "Sb"), ("O",), ("S",), ("Cl", "Br", "I"))
@@ -25,7 +25,7 @@ _PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?|\.\d+)?")
 
 @dataclass(frozen=True)
 class Solution:
-    """A parent with mixed sites, and the composition that was asked for (atoms per formula unit)."""
+    """A parent with mixed sites, and the requested composition (atoms per formula unit)."""
 
     parent: DisorderedCell
     system: str
@@ -38,25 +38,25 @@ def parse_formula(text: str) -> dict[str, float]:
     Raises
     ------
     InputError
-        Not a formula, an unknown element, or an element named twice.
+        Not a formula, an unknown element, or a repeated element.
     """
     from ase.data import atomic_numbers
 
     parts = _PART.findall(text)
     if not parts or "".join(element + amount for element, amount in parts) != text:
-        raise InputError(f"{text!r} is not a composition: write it like Li10Ge0.5Sn0.5P2S12, elements as in the table")
+        raise InputError(f"{text!r} is not a composition: write it like Li10Ge0.5Sn0.5P2S12, with element symbols")
     amounts: dict[str, float] = {}
     for element, amount in parts:
         if element not in atomic_numbers:
-            raise InputError(f"{text}: {element!r} is no element")
+            raise InputError(f"{text}: {element!r} is not an element")
         if element in amounts:
-            raise InputError(f"{text}: {element} is named twice")
+            raise InputError(f"{text}: duplicate element {element}")
         amounts[element] = float(amount or 1)
     return {element: amount for element, amount in amounts.items() if amount > 0}
 
 
 def check_charge(amounts: Mapping[str, float], text: str) -> None:
-    """Refuse a composition that formal charges can not make neutral (As and Sb may be +3 or +5)."""
+    """Refuse a composition that is not neutral with formal charges (As and Sb may be +3 or +5)."""
     from dpa_sse.ops.structures.disorder import oxidation_states
 
     oxidation_states(amounts, text)
@@ -75,7 +75,7 @@ def find_solution(text: str, site_disorder: float | None = None) -> Solution:
     Raises
     ------
     InputError
-        Not a composition, not neutral, or no family of the library fits; the message names the families.
+        Not a composition, not neutral, or no family of the library matches; the message lists the families.
     """
     target = parse_formula(text)
     entries = [load_entry(name) for name in names()]
@@ -90,8 +90,8 @@ def find_solution(text: str, site_disorder: float | None = None) -> Solution:
         if found is not None:
             return found
     raise InputError(
-        f"{text}: no structure of the library can take this composition (isovalent mixtures of library entries, "
-        "argyrodites Li(6-x)PS(5-x)X(1+x), and the Li10GeP2S12 family Li-(Si,Ge,Sn)-P-S-X are possible)"
+        f"{text}: no structure of the library fits this composition (supported: isovalent mixtures of library entries, "
+        "argyrodites Li(6-x)PS(5-x)X(1+x), and the Li10GeP2S12 family Li-(Si,Ge,Sn)-P-S-X)"
     )
 
 
@@ -139,7 +139,7 @@ def argyrodite_solution(target: Mapping[str, float], site_disorder: float | None
     Raises
     ------
     InputError
-        The share does not go with the amount of halide.
+        The share is not compatible with the amount of halide.
     """
     halides = {element: target[element] / target.get("P", 1) for element in HALIDES if element in target}
     if set(target) - {"Li", "P", "S", *HALIDES} or not halides or not {"Li", "P", "S"} <= set(target):
@@ -149,7 +149,7 @@ def argyrodite_solution(target: Mapping[str, float], site_disorder: float | None
         return None
     on_4c = amount / 2 if site_disorder is None else site_disorder
     if not -1e-9 <= amount - on_4c <= 1 + 1e-9:
-        raise InputError(f"site_disorder {on_4c:g} does not go with {amount:g} halide atoms on two sites")
+        raise InputError(f"site_disorder {on_4c:g} is not compatible with {amount:g} halide atoms on two sites")
     templates = {element: load_entry(f"Li6PS5{element}_disordered") for element in HALIDES}
     main = max(halides, key=lambda element: (halides[element], element))
     cell = from_entry(templates[main])
@@ -206,7 +206,7 @@ def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
             occupancy.append(dict(shares))
     replaced = {"Ge": {element: amount / sum(metals.values()) for element, amount in metals.items()}}
     parent = DisorderedCell(cell.cell, cell.positions, cell.orbit, tuple(occupancy), "Li10GeP2S12 solid solution")
-    # the three kinds of anion sites are one: small amounts would be lost by rounding on each
+    # merge the three kinds of anion sites: small amounts would be lost by rounding on each
     parent = parent.join([k for k, shares in enumerate(occupancy) if "S" in shares])
     return Solution(_scaled(parent, load_entry("Li10GeP2S12"), replaced, entries), "Li10GeP2S12", target)
 
@@ -214,7 +214,7 @@ def _lgps(target: Mapping[str, float], entries: list[Entry]) -> Solution | None:
 def _with_fourth_lithium(entry: Entry) -> DisorderedCell:
     """Return the three-site model plus the fourth lithium site, 4c at (0, 0, 1/4) (Kuhn et al. 2013).
 
-    Without it no more than 10 lithium atoms per formula unit fit without sites 1.7 A apart being both occupied.
+    Without it, more than 10 lithium atoms per formula unit would occupy sites only 1.7 A apart.
     """
     cell = from_entry(entry)
     images = expand_site((0.0, 0.0, 0.25), entry.hall_number, cell.cell) @ cell.cell
@@ -227,7 +227,7 @@ def _with_fourth_lithium(entry: Entry) -> DisorderedCell:
 def _scaled(
     parent: DisorderedCell, entry: Entry, replaced: Mapping[str, Mapping[str, float]], entries: list[Entry]
 ) -> DisorderedCell:
-    """Return the parent with the volume that the pure end members of the library suggest (Vegard's rule)."""
+    """Scale the parent to the volume interpolated between pure end members of the library (Vegard's law)."""
     own = cell_from_entry(entry).get_volume()
     ratio = 1.0
     for element, shares in replaced.items():
@@ -242,7 +242,7 @@ def _scaled(
 
 
 def _end_member(entry: Entry, element: str, other: str, entries: list[Entry]) -> Entry | None:
-    """Return the entry of the same structure type in which ``other`` takes the place of ``element``."""
+    """Return the entry of the same structure type in which ``other`` replaces ``element``."""
     wanted = {other if one == element else one: amount for one, amount in _entry_amounts(entry).items()}
     for candidate in entries:
         same_type = candidate.hall_number == entry.hall_number and len(candidate.sites) == len(entry.sites)
@@ -252,7 +252,7 @@ def _end_member(entry: Entry, element: str, other: str, entries: list[Entry]) ->
 
 
 def _family(entry: Entry) -> bool:
-    """Return whether an entry belongs to the argyrodites, whose 24g cells are a saddle and no parent."""
+    """Return whether an entry belongs to the argyrodites, whose 24g cells are saddle points and not used as parents."""
     return entry.system.startswith("Li6PS5")
 
 
@@ -281,8 +281,3 @@ def _is_multiple(first: Mapping[str, float], second: Mapping[str, float]) -> boo
         return False
     ratios = [first[element] / second[element] for element in first]
     return max(ratios) - min(ratios) < 1e-3 * max(ratios)
-
-
-def describe_states() -> str:
-    """Return the formal charges that are used, for help texts."""
-    return ", ".join(f"{element}{state:+d}" for element, state in OXIDATION_STATES.items())

@@ -1,7 +1,7 @@
-"""Special quasi-random structures: mixed sites filled so that the pairs are those of an endless random crystal.
+"""Special quasi-random structures: mixed sites with the pair statistics of an infinite random crystal.
 
-A seeded annealing of the pair statistics (Zunger et al., PRL 65, 353 (1990), pairs only). pymatgen has no generator of
-its own: its transformations call the programs mcsqs or enumlib, or the package icet.
+A seeded annealing of the pair statistics (Zunger et al., PRL 65, 353 (1990), pairs only). pymatgen does not include a
+generator: its transformations call the programs mcsqs or enumlib, or the package icet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class PairStatistics:
 def pair_statistics(
     positions: np.ndarray, cell: np.ndarray, orbit: np.ndarray, groups: Sequence[int], state: np.ndarray
 ) -> PairStatistics | None:
-    """Return the pairs between the sites of some orbits, None where there are none.
+    """Return the pairs between the sites of some orbits, None if there are none.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def pair_statistics(
     groups : sequence of int
         The mixed orbits.
     state : ndarray of int, shape (n,)
-        Species of each site; the shares of the orbits are taken from it.
+        Species of each site, which define the shares on the orbits.
     """
     from ase import Atoms
 
@@ -91,7 +91,7 @@ def quasi_random(
     statistics : PairStatistics
         Of the mixed sites.
     orbit, groups, state
-        As for :func:`pair_statistics`; ``state`` is the start and is not changed.
+        As for :func:`pair_statistics`; ``state`` is the initial arrangement and is not changed.
     rng : numpy.random.Generator
         Random numbers.
     """

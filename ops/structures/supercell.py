@@ -1,4 +1,4 @@
-"""Supercells of a wanted size that are as close to a cube as the lattice allows."""
+"""Supercells of a given size that are as close to a cube as the lattice allows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 
-EVEN = 1.15  # a supercell with edges within 15 % of each other is preferred to one that is a little less skewed
+EVEN = 1.15  # edges within 15 % of each other are preferred to slightly less skew
 UNEVEN_PENALTY = 0.1
 MOST_ATOMS = 5000
-LONGEST = 1.6  # times the edge of the cube: no right-angled supercell with longer edges is looked for
+LONGEST = 1.6  # times the edge of the cube: longest edge of right-angled supercells that are searched
 RIGHT = 1.75e-3  # cosine of 89.9 degrees
 _STEPS = np.array(list(itertools.product((-1, 0, 1), repeat=9))).reshape(-1, 3, 3)
 
@@ -44,7 +44,7 @@ def near_cubic(
     Raises
     ------
     InputError
-        No multiple of the cell has a number of atoms in the range, or none of them has right angles.
+        No multiple of the cell has a number of atoms in the range, or none has right angles.
     """
     first, last = int(np.ceil(smallest / atoms_in_cell - 1e-9)), int(np.floor(largest / atoms_in_cell + 1e-9))
     if first > last or last < 1:
@@ -58,8 +58,8 @@ def near_cubic(
     ]
     if not found:
         kind = "supercell with right angles" if orthogonal else "near-cubic supercell"
-        hint = " or leave `orthogonal` out (LAMMPS runs skewed cells as well)" if orthogonal else ""
-        raise InputError(f"no {kind} and {smallest} to {largest} atoms found: widen the range{hint}")
+        hint = " or omit `orthogonal` (LAMMPS also runs skewed cells)" if orthogonal else ""
+        raise InputError(f"no {kind} with {smallest} to {largest} atoms found: widen the range{hint}")
     return min(found, key=lambda item: item[:3])[3]
 
 
@@ -68,7 +68,7 @@ def wide_enough(
 ) -> np.ndarray:
     """Return the smallest supercell matrix with opposite faces at least ``min_edge_A`` apart, near-cubic.
 
-    Such a cell needs no k-points but Gamma when ``min_edge_A`` is large (some 15 Angstrom for an insulator).
+    Such a cell needs only the Gamma point if ``min_edge_A`` is large (about 15 Angstrom for an insulator).
 
     Raises
     ------
@@ -86,11 +86,11 @@ def wide_enough(
         if found:
             return min(found, key=lambda item: item[:2])[2]
     kind = "supercell with right angles" if orthogonal else "supercell"
-    raise InputError(f"no {kind} of at most {MOST_ATOMS} atoms is {min_edge_A:g} Angstrom wide: take less")
+    raise InputError(f"no {kind} of at most {MOST_ATOMS} atoms is {min_edge_A:g} Angstrom wide: use a smaller value")
 
 
 def _cubic(cell: np.ndarray, multiples: range) -> Iterator[tuple[int, float, np.ndarray]]:
-    """Yield number of cells, edge of the cube of that volume, and matrices around the one that would make the cube."""
+    """Yield number of cells, edge of the cube of that volume, and matrices around the one of that cube."""
     volume = abs(np.linalg.det(cell))
     for multiple in multiples:
         edge = (multiple * volume) ** (1 / 3)
@@ -124,7 +124,7 @@ def _orthogonal(cell: np.ndarray, multiples: range) -> Iterator[tuple[int, float
 
 
 def _distortion(lattice: np.ndarray, edge: float) -> float:
-    """Return how far the metric of a lattice is from that of a cube with this edge, uneven edges counted twice."""
+    """Return how far the metric of a lattice is from that of a cube with this edge, plus a penalty for uneven edges."""
     metric = lattice @ lattice.T / edge**2
     edges = np.sqrt(np.diag(metric))
     uneven = UNEVEN_PENALTY if edges.max() > EVEN * edges.min() else 0.0

@@ -1,4 +1,4 @@
-"""Which arrangements on the sites of a supercell are the same by symmetry."""
+"""Arrangements on the sites of a supercell that are equivalent by symmetry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_ROWS = 4000  # above, the products of turns and shifts are not stored: 100 
 
 @dataclass(frozen=True)
 class SitePermutations:
-    """The symmetry of a supercell as permutations of its sites; row p: the site that each site goes to.
+    """The symmetry of a supercell as permutations of its sites; each row gives the site that each site is mapped to.
 
     Every operation is one of ``turns`` (n_turns, n_sites), followed by one of ``shifts`` (n_shifts, n_sites), the
     translations of the small cell.
@@ -27,7 +27,7 @@ class SitePermutations:
 
     @functools.cached_property
     def rows(self) -> np.ndarray | None:
-        """All operations, shape (n_operations, n_sites), the identity among them; None where these are too many."""
+        """All operations, shape (n_operations, n_sites), including the identity; None if there are too many."""
         if len(self.turns) * len(self.shifts) > MOST_ROWS:
             return None
         return np.unique(self.shifts[:, self.turns].reshape(-1, self.turns.shape[1]), axis=0)
@@ -39,7 +39,7 @@ def site_permutations(parent: DisorderedCell, large: DisorderedCell, matrix: np.
     Parameters
     ----------
     parent : DisorderedCell
-        The cell whose space group, orbits being the kinds of atoms, is used.
+        The cell that defines the space group; its orbits are the kinds of atoms.
     large : DisorderedCell
         The supercell ``matrix @ parent.cell``.
     matrix : ndarray of int, shape (3, 3)
@@ -76,7 +76,7 @@ def site_permutations(parent: DisorderedCell, large: DisorderedCell, matrix: np.
 
 
 def canonical(state: np.ndarray, permutations: SitePermutations) -> bytes:
-    """Return a label that two arrangements share when a symmetry operation maps one to the other.
+    """Return a label that two arrangements share if a symmetry operation maps one to the other.
 
     It is the first, in the order of the species numbers, of all images of the arrangement.
     """
@@ -86,7 +86,7 @@ def canonical(state: np.ndarray, permutations: SitePermutations) -> bytes:
         return bytes(min(rows.view(f"V{rows.shape[1]}").ravel().tolist()))
     turns, images = permutations.turns, state[permutations.shifts]
     shift, turn = (part.ravel() for part in np.indices((len(images), len(turns))))
-    for site in range(len(state)):  # site by site, only the images that are first so far stay
+    for site in range(len(state)):  # site by site, only the images that are smallest so far are kept
         here = images[shift, turns[turn, site]]
         first = here == here.min()
         if not first.all():
@@ -95,7 +95,7 @@ def canonical(state: np.ndarray, permutations: SitePermutations) -> bytes:
 
 
 def _lattice_points(matrix: np.ndarray) -> np.ndarray:
-    """Return the translations of the small cell, as integers, that lie in the supercell."""
+    """Return the translations of the small cell, as integers, inside the supercell."""
     reach = range(int(np.minimum(matrix, 0).sum()) - 1, int(np.maximum(matrix, 0).sum()) + 2)
     points = np.array(list(itertools.product(reach, repeat=3)))
     inside = points @ np.linalg.inv(matrix)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_csv
-from dpa_sse.ops.data.npy import Frames, read_frames, split_systems
+from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.data.npy import read_system, split_systems
 from dpa_sse.ops.potential.inference import open_model, predict
 from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
 
@@ -58,10 +59,8 @@ def evaluate(
     type_map = list(model.get_type_map())
     sums = _Sums(type_map)
     for system in systems:
-        frames = read_frames(system, type_map)
-        if frames.energies is None or frames.forces is None:
-            raise InputError(f"{system}: energy.npy or force.npy is missing")
-        sums.add(frames, *predict(model, frames))
+        for frames in read_system(system, type_map):
+            sums.add(frames, *predict(model, frames.types, frames.coord, frames.box))
     result = sums.evaluation(name, split)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,28 +87,27 @@ class _Sums:
         self.virial_rows: list[dict[str, Any]] = []
 
     def add(
-        self, frames: Frames, energy: NDArray[np.float64], force: NDArray[np.float64], virial: NDArray[np.float64]
+        self, frames: SystemData, energy: NDArray[np.float64], force: NDArray[np.float64], virial: NDArray[np.float64]
     ) -> None:
         """Add the frames of one system."""
-        assert frames.energies is not None and frames.forces is not None  # noqa: S101 - checked by the caller
         if not (np.isfinite(energy).all() and np.isfinite(force).all()):
-            raise FatalError(f"the model predicts NaN or infinity on {frames.path.name}")
-        n = frames.types.shape[1]
+            raise FatalError(f"the model predicts NaN or infinity on {frames.system}")
+        n, formula = len(frames.types), _formula(frames.types, self.type_map)
         for i in range(len(energy)):
-            label, value = frames.energies[i] / n, energy[i] / n
+            label, value = frames.energy[i] / n, energy[i] / n
             self.energy.append(value - label)
-            self.formula.append(_formula(frames.types[i], self.type_map))
+            self.formula.append(formula)
             self.energy_rows.append(self._row(frames, label, value))
-            if frames.virials is not None:
-                pairs = zip(frames.virials[i].reshape(-1) / n, virial[i].reshape(-1) / n, strict=True)
+            if frames.virial is not None:
+                pairs = zip(frames.virial[i].reshape(-1) / n, virial[i].reshape(-1) / n, strict=True)
                 self.virial_rows += [self._row(frames, *both) for both in pairs]
-        self.force.append((frames.path.name, frames.types, frames.forces, force))
-        if frames.virials is not None:
-            self.virial.append((virial - frames.virials).reshape(-1) / n)
+        self.force.append((frames.system, np.tile(frames.types, (len(frames), 1)), frames.force, force))
+        if frames.virial is not None:
+            self.virial.append((virial - frames.virial).reshape(-1) / n)
 
-    def _row(self, frames: Frames, label: float, value: float) -> dict[str, Any]:
+    def _row(self, frames: SystemData, label: float, value: float) -> dict[str, Any]:
         return {
-            "system": frames.path.name, "formula": self.formula[-1],
+            "system": frames.system, "formula": self.formula[-1],
             "label_eV_atom": f"{label:.6f}", "model_eV_atom": f"{value:.6f}",
         }
 

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.data.npy import read_frames, split_systems
+from dpa_sse.ops.data.npy import read_system, split_systems, write_system
 from dpa_sse.ops.potential.inference import branch_of
 from dpa_sse.ops.results.model import ChosenFrames, LearningRates, ModelInfo, Variant
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
@@ -26,7 +24,6 @@ from dpa_sse.ops.training.train import train_model
 # Trained weights require smaller steps; with the schedule of the pre-training, or with one that decays to 1e-5, a
 # fine-tuning of 200 steps on 20 frames of Li6PS5Br ended with larger errors.
 RATE_SHARE = 0.6
-LABELS = ("energy", "force", "virial")
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def _train(
     """Train, and record frames and learning rates in ``model.json``; ``systems`` are the new and the replayed ones."""
     seed = derive_seed(job.seed, "finetune", variant)
     trained = train_model(TrainJob(data, start, preset=job.pretrain.preset, seed=seed), out)
-    frames, replay_frames = (sum(len(_positions(system)) for system in part) for part in systems)
+    frames, replay_frames = (_count(part, job.type_map) for part in systems)
     rate = data.section("learning_rate")
     info = trained.model_copy(update={
         "strategy": variant,
@@ -164,45 +161,25 @@ def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path)
     InputError
         The data set has no training frames.
     """
-    sources = split_systems(dataset, "train")
-    lengths = [len(_positions(source)) for source in sources]
-    if not sum(lengths):
+    sources = [(folder, block) for folder in split_systems(dataset, "train") for block in read_system(folder, type_map)]
+    total = sum(len(block) for _, block in sources)
+    if not total:
         raise InputError(f"{dataset}: no training frames to fine-tune on")
-    chosen = np.unique(np.linspace(0, sum(lengths) - 1, min(count, sum(lengths))).round().astype(int))
-    record = ChosenFrames(frames=tuple(chosen.tolist()), of=sum(lengths))
+    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+    record = ChosenFrames(frames=tuple(chosen.tolist()), of=total)
     if ChosenFrames.read_if_there(out) == record:
         return split_systems(out)
     if out.exists():
         shutil.rmtree(out)
     first = 0
-    for number, (source, length) in enumerate(zip(sources, lengths, strict=True)):
-        own = chosen[(chosen >= first) & (chosen < first + length)] - first
+    for number, (source, block) in enumerate(sources):
+        own = chosen[(chosen >= first) & (chosen < first + len(block))] - first
         if len(own):
-            _write_frames(source, own, type_map, out / f"{number:03d}.{source.name}")
-        first += length
+            write_system(out / f"{number:03d}.{source.name}", type_map, block.select(own))
+        first += len(block)
     record.write(out)
     return split_systems(out)
 
 
-def _positions(system: Path) -> NDArray[np.float64]:
-    return np.concatenate([np.load(path, mmap_mode="r") for path in sorted(system.glob("set.*/coord.npy"))])
-
-
-def _write_frames(source: Path, chosen: NDArray[np.int_], type_map: Sequence[str], target: Path) -> None:
-    frames = read_frames(source, type_map)
-    folder = target / "set.000"
-    folder.mkdir(parents=True)
-    labels = (frames.energies, frames.forces, frames.virials)
-    arrays = {"coord": frames.coords, "box": frames.cells, **dict(zip(LABELS, labels, strict=True))}
-    for name, values in arrays.items():
-        if values is not None:
-            rows = values[chosen]
-            np.save(folder / f"{name}.npy", rows if name == "energy" else rows.reshape(len(chosen), -1))
-    if (frames.types != frames.types[0]).any():
-        np.save(folder / "real_atom_types.npy", frames.types[chosen].astype(np.int32))
-        types = np.zeros(frames.types.shape[1], dtype=int)
-    else:
-        types = frames.types[0]
-    (target / "type_map.raw").write_text("".join(f"{name}\n" for name in type_map), encoding="utf-8")
-    with atomic_path(target / "type.raw") as temporary:
-        temporary.write_text("".join(f"{k}\n" for k in types), encoding="utf-8")
+def _count(systems: Sequence[Path], type_map: Sequence[str]) -> int:
+    return sum(len(block) for system in systems for block in read_system(system, type_map))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.data.npy import read_frames, split_systems
+from dpa_sse.ops.data.npy import read_system, split_systems
 from dpa_sse.ops.results.model import CutoffNeighbours, NeighbourCounts
+from dpa_sse.ops.structures import neighbour_list
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 
 MARGIN = 1.1
@@ -50,12 +50,12 @@ def neighbour_counts(
     per_type = np.zeros((len(radii), len(type_map)), dtype=int)
     nearest = math.inf
     for system in systems:
-        frames = read_frames(system, type_map)
-        for index in range(len(frames.coords)):
-            counts, distance = _frame_counts(frames, index, radii, len(type_map))
-            nearest = min(nearest, distance)
-            total = np.maximum(total, counts.sum(axis=2).max(axis=1))
-            per_type = np.maximum(per_type, counts.max(axis=1))
+        for block in read_system(system, type_map):
+            for positions, cell in zip(block.coord, block.box, strict=True):
+                counts, distance = neighbour_list.neighbour_counts(block.types, positions, cell, radii, len(type_map))
+                nearest = min(nearest, distance)
+                total = np.maximum(total, counts.sum(axis=2).max(axis=1))
+                per_type = np.maximum(per_type, counts.max(axis=1))
     if not math.isfinite(nearest):
         raise InputError(f"no frame with neighbours within {radii[-1]:g} A in {', '.join(map(str, systems))}")
     return NeighbourCounts(
@@ -66,33 +66,6 @@ def neighbour_counts(
             for i, radius in enumerate(radii)
         },
     )
-
-
-def _frame_counts(frames: Any, index: int, radii: Sequence[float], n_types: int) -> tuple[NDArray[np.int_], float]:
-    """Return neighbours (radius, atom, type) of one frame, and the smallest distance (Angstrom)."""
-    types, cell = frames.types[index], frames.cells[index]
-    fractional = frames.coords[index] @ np.linalg.inv(cell)
-    wrapped = (fractional - np.floor(fractional)) @ cell
-    one_hot = np.eye(n_types)[types]
-    counts = np.zeros((len(radii), len(types), n_types))
-    nearest = math.inf
-    # |r|^2 = |a|^2 + |b|^2 - 2 a.b would be faster, but loses digits where the minimum is taken
-    for shift in _images(cell, radii[-1]):
-        squared = ((wrapped[:, None, :] - (wrapped + shift @ cell)[None, :, :]) ** 2).sum(axis=2)
-        if not shift.any():
-            np.fill_diagonal(squared, np.inf)
-        nearest = min(nearest, float(squared.min(initial=np.inf)))
-        for i, radius in enumerate(radii):
-            inside = squared < radius * radius
-            if inside.any():
-                counts[i] += inside @ one_hot
-    return counts.astype(int), math.sqrt(nearest) if nearest < radii[-1] ** 2 else math.inf
-
-
-def _images(cell: NDArray[np.float64], radius: float) -> Iterator[NDArray[np.float64]]:
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)  # distance between opposite faces
-    ranges = [range(-n, n + 1) for n in (math.ceil(radius / height) for height in heights)]
-    yield from (np.array([i, j, k], dtype=float) for i in ranges[0] for j in ranges[1] for k in ranges[2])
 
 
 @dataclass(frozen=True)

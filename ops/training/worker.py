@@ -353,7 +353,7 @@ def _freeze(out: Path, work: Path, *, compress: bool) -> None:
 
 def parity(models: Sequence[Path], task: TrainTask) -> Parity:
     """Compare the files of one network with the first of them, on a few training frames."""
-    from dpa_sse.ops.data.npy import read_frames
+    from dpa_sse.ops.data.npy import read_system
     from dpa_sse.ops.potential.inference import open_model, predict
 
     training = task.input["training"]
@@ -363,15 +363,15 @@ def parity(models: Sequence[Path], task: TrainTask) -> Parity:
     share = max(1, task.parity_frames // len(systems))
     n_frames = 0
     for system in systems[: task.parity_frames]:
-        frames = read_frames(system, task.input["model"]["type_map"])
-        chosen = np.linspace(0, len(frames.coords) - 1, min(share, len(frames.coords))).astype(int)
+        frames = read_system(system, task.input["model"]["type_map"])[0]
+        chosen = frames.select(np.linspace(0, len(frames) - 1, min(share, len(frames))).astype(int))
         n_frames += len(chosen)
-        energy, force, _ = predict(loaded[0], frames, chosen)
+        energy, force, _ = predict(loaded[0], chosen.types, chosen.coord, chosen.box)
         for found, model in zip(results.values(), loaded[1:], strict=True):
-            other_energy, other_force, _ = predict(model, frames, chosen)
+            other_energy, other_force, _ = predict(model, chosen.types, chosen.coord, chosen.box)
             differences = {
                 FORCE_DIFFERENCE: float(np.abs(other_force - force).max()),
-                ENERGY_DIFFERENCE: float(np.abs(other_energy - energy).max()) / frames.types.shape[1] * 1000,
+                ENERGY_DIFFERENCE: float(np.abs(other_energy - energy).max()) / len(chosen.types) * 1000,
             }
             for key, value in differences.items():
                 found[key] = value if np.isnan(value) else max(found[key], value)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from dpa_sse.ops.results.base import ResultPart
 
 REFUSED = 3
 
@@ -42,16 +45,17 @@ def audit(
     """
     from dpa_sse.ops.audit.run import audit_data
     from dpa_sse.ops.audit.text import audit_text
+    from dpa_sse.ops.core.files import jsonable
     from dpa_sse.ops.data.exchange import check_type_map
 
     result = audit_data(
         sources, form=from_format, type_map=check_type_map(_elements(type_map)), calculator=calculator,
-        arguments=_arguments(arguments or []), strain_frames=strain_frames, out=out,
+        kwargs=_arguments(arguments or []), strain_frames=strain_frames, out=out,
     )
-    typer.echo(json.dumps(result, indent=1) if as_json else audit_text(result))
+    typer.echo(json.dumps(jsonable(result.model_dump()), indent=1) if as_json else audit_text(result))
     if out is not None:
         typer.echo(f"written: {out}", err=as_json)
-    raise typer.Exit(REFUSED if result["verdict"] == "unusable" else 0)
+    raise typer.Exit(REFUSED if result.verdict == "unusable" else 0)
 
 
 @app.command("convert")
@@ -74,8 +78,8 @@ def convert(
     done = convert_data(source, out, from_format, to_format, _elements(type_map), overwrite=overwrite)
     _answer(
         done, as_json,
-        f"{done['n_frames']} frames of {done['systems']} systems, {done['from']} -> {done['to']}, "
-        f"type_map [{', '.join(done['type_map'])}]: {out}",
+        f"{done.n_frames} frames of {done.systems} systems, {done.source_format} -> {done.target_format}, "
+        f"type_map [{', '.join(done.type_map)}]: {out}",
     )
 
 
@@ -104,10 +108,10 @@ def split(
         type_map=_elements(type_map), overwrite=overwrite,
     )
     parts = [
-        f"{name} {done['n_frames'][name]} frames ({done['trajectories'][name]} trajectories)"
-        for name in done["n_frames"] if done["n_frames"][name]
+        f"{name} {count} frames ({done.trajectories[name]} trajectories)"
+        for name, count in done.n_frames.items() if count
     ]
-    _answer(done, as_json, f"{', '.join(parts)}; {done['duplicates_dropped']} duplicates dropped: {out}")
+    _answer(done, as_json, f"{', '.join(parts)}; {done.duplicates_dropped} duplicates dropped: {out}")
 
 
 def _elements(text: str | None) -> list[str] | None:
@@ -130,10 +134,9 @@ def _arguments(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
-def _answer(done: dict[str, Any], as_json: bool, line: str) -> None:
+def _answer(done: ResultPart, as_json: bool, line: str) -> None:
     """Print what was done: notes on standard error, then one line or the whole as JSON."""
-    from dpa_sse.ops.core.files import jsonable
-
-    for note in done["notes"]:
+    data = done.model_dump(mode="json", by_alias=True)
+    for note in data["notes"]:
         typer.echo(note, err=True)
-    typer.echo(json.dumps(jsonable(done), indent=1) if as_json else line)
+    typer.echo(json.dumps(data, indent=1) if as_json else line)

@@ -61,12 +61,12 @@ def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, fo
     if settings is None:
         return
     labeler = parse_labeler(settings["labeler"])  # with the texts of the user's files
-    writer = getattr(labeler_class(labeler), "write_inputs", None)
-    if writer is None:
-        return
+    writer = labeler_class(labeler.kind).write_inputs
     for path, aimd in ((cells / "base-cells.extxyz", project.aimd),
-                       (cells / "downstream-cells.extxyz", project.downstream and project.downstream.aimd)):
-        for atoms in read_frames(path) if path.is_file() and aimd else []:
+                       (cells / "downstream-cells.extxyz", project.downstream.aimd if project.downstream else None)):
+        if aimd is None or not path.is_file():
+            continue
+        for atoms in read_frames(path):
             writer(labeler, atoms, aimd, folder / str(atoms.info.get("system", path.stem)))
 
 

@@ -57,8 +57,8 @@ def show_structure(
     png: Annotated[Path | None, typer.Option(help="Write a picture of the cell.")] = None,
 ) -> None:
     """Show one entry: cell, sites, neighbours, measured conductivities, source, a picture in letters."""
+    from dpa_sse.ops.structures.coordination import describe_neighbours
     from dpa_sse.ops.structures.library import load_entry
-    from dpa_sse.ops.structures.neighbours import describe_neighbours
     from dpa_sse.ops.structures.picture import draw_png, draw_text
 
     entry = load_entry(name)

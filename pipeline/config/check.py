@@ -238,24 +238,12 @@ def _system_elements(system: Path) -> tuple[str, set[str]]:
         lacking = [one for one in ("coord", "box", "energy", "force") if not (part / f"{one}.npy").is_file()]
         if lacking:
             return f"lacks {', '.join(f'{part.name}/{one}.npy' for one in lacking)}", set()
-    names = (system / "type_map.raw").read_text(encoding="utf-8", errors="replace").split()
+    from dpa_sse.ops.data.npy import elements_of
+
     try:
-        kinds = _kinds_of_atoms(system)
-    except (OSError, ValueError) as error:
+        return "", set(elements_of(system))
+    except (InputError, OSError, ValueError) as error:
         return f"can not be read: {error}", set()
-    if kinds and max(kinds) >= len(names):
-        return f"has atoms of type {max(kinds)}, but its type_map.raw names {len(names)} elements", set()
-    return "", {names[kind] for kind in kinds}
-
-
-def _kinds_of_atoms(system: Path) -> set[int]:
-    """Return the types that occur; systems of mixed type keep them in each set, with -1 where there is no atom."""
-    mixed = sorted(system.glob("set.*/real_atom_types.npy"))
-    if not mixed:
-        return {int(kind) for kind in (system / "type.raw").read_text(encoding="utf-8", errors="replace").split()}
-    import numpy as np
-
-    return {int(kind) for file in mixed for kind in np.unique(np.load(file, mmap_mode="r", allow_pickle=False))} - {-1}
 
 
 def _data_systems(folder: Path) -> Iterator[Path]:

@@ -11,7 +11,8 @@ from dpa_sse.ops.core.settings import Settings, unique
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
-from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, LabelerSettings
+from dpa_sse.ops.labelers.any_settings import AnyLabelerSettings
+from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
@@ -79,7 +80,7 @@ class ProjectSections(Settings):
         min_length=1, description="All chemical elements of the project, in the order the models use."
     )
     systems: list[SystemSettings] = Field(default=[], description="Base systems: labelled, explored, trained on.")
-    labeler: LabelerSettings = Field(default=AseSettings(), description="Where energies and forces come from.")
+    labeler: AnyLabelerSettings = Field(default=AseSettings(), description="Where energies and forces come from.")
     perturb: PerturbSettings = PerturbSettings()
     aimd: AimdSettings = AimdSettings()
     split: SplitSettings = SplitSettings()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from dpa_sse.ops.labelers.settings import CommonLabelerSettings, with_file_texts
+from dpa_sse.ops.labelers.settings import LabelerSettings, with_file_texts
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
@@ -49,14 +49,14 @@ class ProjectFlow(Flow):
         """Return a section as JSON values, including what it names: the preset of a training, files of a labeler."""
         if not isinstance(value, BaseModel):
             return value
-        if isinstance(value, CommonLabelerSettings):
+        if isinstance(value, LabelerSettings):
             value = with_file_texts(value, self.base_dir)
         if isinstance(value, TrainSettings):
             from dpa_sse.ops.training.presets import resolve
 
             value = resolve(value, self.base_dir)
         data = value.model_dump(mode="json")
-        if isinstance(value, CommonLabelerSettings) and value.model_file:
+        if isinstance(value, LabelerSettings) and value.model_file:
             data[value.model_file] = Path(data[value.model_file]).name
         return data
 

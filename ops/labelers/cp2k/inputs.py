@@ -12,7 +12,7 @@ import numpy as np
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.cp2k.kinds import POTENTIAL_FILE, choose_kinds
-from dpa_sse.ops.labelers.cp2k.sections import parse, render
+from dpa_sse.ops.labelers.cp2k.sections import Values, parse, section_text
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.settings import Cp2kSettings
 
@@ -24,8 +24,8 @@ OUTER_SCF = 6
 GPA_TO_BAR = 1.0e4
 EWALD_ALPHA = 0.5  # 1/A
 EWALD_POINTS_PER_A = 6
-PRINTED = {"FORCES ON": {"NDIGITS": 12}, "STRESS_TENSOR ON": {}}
-"""Twelve digits of hartree/bohr, or the rounding of the forces would be seen in finite differences."""
+PRINTED: Values = {"FORCES ON": {"NDIGITS": 12}, "STRESS_TENSOR ON": {}}
+"""Twelve digits of hartree/bohr: with fewer, the rounding of the forces would show in finite differences."""
 
 
 def single_point_input(settings: Cp2kSettings, atoms: Atoms, data: Path) -> str:
@@ -53,9 +53,9 @@ def dynamics_input(
     data : Path
         Folder of basis sets and potentials.
     done : int
-        Steps that are behind when a run goes on.
+        Finished steps of a run that is resumed.
     restart : str, optional
-        Restart file to go on from: positions, cell, velocities, thermostat and its random numbers come from there.
+        Restart file to resume from; it provides positions, cell, velocities, thermostat and its random numbers.
     """
     extra = {"EXT_RESTART": {"RESTART_FILE_NAME": restart}} if restart else {}
     # CP2K takes a positive seed; it counts with 32 bit integers.
@@ -64,7 +64,7 @@ def dynamics_input(
 
 
 def kpoint_mesh(settings: Cp2kSettings, cell: np.ndarray) -> tuple[int, int, int]:
-    """Return the k-point mesh of a cell; Gamma alone where the settings have no spacing."""
+    """Return the k-point mesh of a cell; Gamma only if the settings have no spacing."""
     if settings.kspacing is None or settings.method != "dft":
         return 1, 1, 1
     return kspacing_mesh(cell, settings.kspacing)
@@ -78,11 +78,11 @@ def _input(
         return _from_template(settings.template, atoms, head, top)
     method = _xtb(settings, atoms) if settings.method == "gfn1-xtb" else _dft(settings, atoms, data)
     kinds = method.pop("KINDS")
-    force = {
+    force: Values = {
         "METHOD": "QUICKSTEP", "STRESS_TENSOR": "ANALYTICAL", "DFT": method, "PRINT": PRINTED,
         "SUBSYS": {**_structure(atoms), **kinds},
     }
-    return render({"GLOBAL": head, **top, "FORCE_EVAL": force})
+    return section_text({"GLOBAL": head, **top, "FORCE_EVAL": force})
 
 
 def _from_template(text: str, atoms: Atoms, head: dict[str, Any], top: dict[str, Any]) -> str:
@@ -90,20 +90,20 @@ def _from_template(text: str, atoms: Atoms, head: dict[str, Any], top: dict[str,
     tree.drop("MOTION", "EXT_RESTART")
     settings = tree.child("GLOBAL")
     settings.drop("PROJECT", "PROJECT_NAME", "RUN_TYPE", "PRINT_LEVEL", "IOLEVEL", "SEED")
-    settings.put(render(head, 1))
+    settings.put(section_text(head, 1))
     force = tree.child("FORCE_EVAL")
     printed = force.child("PRINT")
     printed.drop("FORCES", "STRESS_TENSOR")
-    printed.put(render(PRINTED, 2))
+    printed.put(section_text(PRINTED, 2))
     system = force.child("SUBSYS")
     system.drop("CELL", "COORD", "TOPOLOGY", "VELOCITY")
-    system.put(render(_structure(atoms), 2))
-    tree.put(render(top))
+    system.put(section_text(_structure(atoms), 2))
+    tree.put(section_text(top))
     return tree.text()
 
 
 def _structure(atoms: Atoms) -> dict[str, Any]:
-    """Return cell and coordinates with all digits that a double has."""
+    """Return cell and coordinates with all digits of a double."""
     cell = {name: _vector(row) for name, row in zip("ABC", atoms.cell.array, strict=True)}
     coordinates = [f"{symbol} {_vector(row)}" for symbol, row in zip(atoms.symbols, atoms.positions, strict=True)]
     return {"CELL": cell, "COORD": {"": coordinates}}
@@ -120,7 +120,7 @@ def _xtb(settings: Cp2kSettings, atoms: Atoms) -> dict[str, Any]:
     return {
         "QS": {
             "METHOD": "XTB", "EPS_DEFAULT": "1.0E-12",
-            # Outside of the range of valence charges the method means nothing: CP2K shall stop then.
+            # Outside the range of valence charges the method is meaningless: CP2K must stop then.
             "XTB": {"DO_EWALD": "T", "CHECK_ATOMIC_CHARGES": "T", "PARAMETER": parameters},
         },
         "POISSON": {"EWALD": {"EWALD_TYPE": "SPME", "ALPHA": EWALD_ALPHA, "GMAX": grid, "O_SPLINE": 6}},
@@ -141,7 +141,7 @@ def _dft(settings: Cp2kSettings, atoms: Atoms, data: Path) -> dict[str, Any]:
     }
     if orbital:
         if mesh != (1, 1, 1):
-            raise InputError(f"scf: ot knows Gamma only, and kspacing asks for {mesh} k-points (kspacing: null?)")
+            raise InputError(f"scf: ot supports Gamma only, but kspacing gives {mesh} k-points (kspacing: null?)")
         scf["OT"] = {"MINIMIZER": "DIIS", "PRECONDITIONER": "FULL_ALL", "ENERGY_GAP": 0.1}
         scf["OUTER_SCF"] = {"EPS_SCF": scf["EPS_SCF"], "MAX_SCF": OUTER_SCF - 1}
     else:
@@ -192,7 +192,7 @@ def _motion(run: AimdRun, steps: int) -> dict[str, Any]:
             "PRESSURE": f"[bar] {settings.pressure_GPa * GPA_TO_BAR:.8g}",
             "TIMECON": f"[fs] {settings.pressure_damping_fs:g}",
         }
-    every = {"EACH": {"MD": 1}}  # the frames wanted are picked afterwards: output and files stay in step
+    every = {"EACH": {"MD": 1}}  # frames are picked afterwards: output and files stay in step
     printed = {
         "TRAJECTORY": every, "CELL": every, "RESTART": {"BACKUP_COPIES": 1, **every},
         "RESTART_HISTORY OFF": {},

@@ -18,13 +18,13 @@ FAMILIES = {
     "TZVP": ("TZVP-MOLOPT-SR-GTH", "TZVP-MOLOPT-GTH"),
     "TZV2P": ("TZV2P-MOLOPT-PBE-GTH", "TZV2P-MOLOPT-SR-GTH", "TZV2P-MOLOPT-GTH"),
 }
-"""Names without the number of valence electrons, the first one that an element has is taken. No MOLOPT basis was made
-for PBEsol; those for PBE are used with it, as are the GTH potentials (GTH-PBESol exists for boron only)."""
+"""Names without the number of valence electrons; the first one available for an element is used. There is no MOLOPT
+basis for PBEsol; those for PBE are used with it, as are the GTH potentials (GTH-PBESol exists for boron only)."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Basis set and potential of an element, and the basis file that holds the first."""
+    """Basis set and potential of an element, and the file of the basis set."""
 
     element: str
     basis: str
@@ -38,7 +38,7 @@ def choose_kinds(settings: Cp2kSettings, elements: Sequence[str], data: Path) ->
     Raises
     ------
     InputError
-        An element has no basis set or no potential in the data files; all of them in one message.
+        An element has no basis set or no potential in the data files; the message lists all of them.
     """
     kinds, errors = [], []
     for element in elements:
@@ -99,7 +99,7 @@ def _potentials(
 
 
 def _longest(aliases: tuple[str, ...]) -> str:
-    """Return the name that says most: with the number of electrons."""
+    """Return the most specific name: the one with the number of electrons."""
     return max(aliases, key=len)
 
 
@@ -113,7 +113,7 @@ def _entries(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise InputError(f"{path.name} can not be read in {path.parent} ({error.strerror})") from error
+        raise InputError(f"{path.name} cannot be read in {path.parent} ({error.strerror})") from error
     for line in lines:
         words = line.split("#")[0].split()
         if len(words) > 1 and words[0] in symbols and re.match(r"[A-Za-z]", words[1]):

@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, ProgramFinding, SettingsProblem
 from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, single_point_input
+from dpa_sse.ops.labelers.cp2k.installation import installation_findings
 from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations
 from dpa_sse.ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
 from dpa_sse.ops.labelers.cp2k.template import template_problems
 from dpa_sse.ops.labelers.cp2k.trajectory import continue_dynamics
+from dpa_sse.ops.labelers.native import NativeLabeler
 from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kSettings
+from dpa_sse.ops.results.level import LevelOfTheory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,7 +34,7 @@ SHORTEST_XTB_A = 4.5
 
 
 def unfit(settings: Cp2kSettings, atoms: Atoms) -> str:
-    """Return why the method must not be used on a cell; empty when it may."""
+    """Return why the method must not be used for a cell; empty if it may be."""
     if settings.method != "gfn1-xtb" or settings.template is not None:
         return ""
     from ase.geometry import minkowski_reduce
@@ -41,17 +44,19 @@ def unfit(settings: Cp2kSettings, atoms: Atoms) -> str:
         return ""
     return (
         f"the shortest lattice vector is {shortest:.2f} A; below {SHORTEST_XTB_A} A the stress of GFN1-xTB is wrong in "
-        "CP2K: take a supercell"
+        "CP2K: use a supercell"
     )
 
 
-class Cp2kLabeler:
-    """One CP2K process per frame, and one per trajectory."""
+class Cp2kLabeler(NativeLabeler[Cp2kSettings]):
+    """The labeler of kind ``cp2k``: one process per frame, and one per trajectory."""
 
-    batch = 1
+    settings_class = Cp2kSettings
+    image = "cp2k"
+    example = "{kind: cp2k, command: mpirun -np 8 cp2k.psmp}"
 
     def __init__(self, settings: Cp2kSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._data: Path | None = None
 
     def label(self, frames: Sequence[Atoms], work: Path) -> list[LabelResult]:
@@ -63,41 +68,41 @@ class Cp2kLabeler:
         ]
 
     def aimd(self, run: AimdRun, work: Path) -> AimdResult:
-        """Run one trajectory, or go on with an interrupted one from its restart file."""
+        """Run one trajectory, or resume an interrupted one from its restart file."""
         if reason := unfit(self.settings, run.atoms):
             return AimdResult([], reason)
         return continue_dynamics(self.settings, run, work, self._ready())
 
-    def level(self, frames: Sequence[Atoms]) -> dict[str, Any]:
-        """Return what makes labels comparable: the method, and basis set and potential of each element.
+    def level(self, frames: Sequence[Atoms]) -> LevelOfTheory:
+        """Return the method, and basis set and potential of each element.
 
         How the density is found (orbital transformation, steps of self-consistency) is not part of it.
         """
         chosen = self.settings
         if chosen.template is not None:
             text = " ".join(chosen.template.split())
-            return {"code": "CP2K", "settings": {"template_sha256": hashlib.sha256(text.encode()).hexdigest()}}
+            return LevelOfTheory(
+                code="CP2K", settings={"template_sha256": hashlib.sha256(text.encode()).hexdigest()}
+            )
         smearing = {"smearing_K": f"{chosen.smearing_K:g}"}
         if chosen.method == "gfn1-xtb":
-            return {"code": "CP2K", "settings": {"method": "gfn1-xtb", **smearing}}
+            return LevelOfTheory(code="CP2K", settings={"method": "gfn1-xtb", **smearing})
         elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
-        return {
-            "code": "CP2K",
-            "settings": {
+        return LevelOfTheory(
+            code="CP2K",
+            settings={
                 "method": "dft", "functional": chosen.functional, "cutoff_Ry": f"{chosen.cutoff_Ry:g}",
                 "rel_cutoff_Ry": f"{chosen.rel_cutoff_Ry:g}", "eps_scf": f"{chosen.eps_scf:g}",
                 "kspacing": "Gamma" if chosen.kspacing is None else f"{chosen.kspacing:g}", **smearing,
             },
-            "potentials": {
+            potentials={
                 kind.element: f"{kind.basis} {kind.potential}"
                 for kind in choose_kinds(chosen, elements, data_folder(chosen))
             },
-        }
+        )
 
-    @staticmethod
-    def problems(
-        settings: Cp2kSettings, type_map: Sequence[str], base_dir: Path
-    ) -> Iterator[tuple[tuple[str, ...], str]]:
+    @classmethod
+    def problems(cls, settings: Cp2kSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
         """Yield what is wrong with the settings, or missing on this machine."""
         try:
             version(tuple(command_words(settings)))
@@ -120,17 +125,17 @@ class Cp2kLabeler:
                 except InputError as error:
                     yield ("kinds", element) if element in settings.kinds else ("basis",), str(error)
 
-    @staticmethod
-    def aimd_problems(settings: Cp2kSettings, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
-        """Yield what CP2K's dynamics can not do."""
+    @classmethod
+    def aimd_problems(cls, settings: Cp2kSettings, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+        """Yield what CP2K's dynamics cannot do."""
         if aimd.end_temperatures_K:
-            yield "end_temperatures_K", "CP2K holds the temperature; run several temperatures_K instead"
+            yield "end_temperatures_K", "CP2K runs at constant temperature; use several temperatures_K instead"
         if aimd.thermostat == "langevin" and aimd.ensemble == "npt":
-            yield "thermostat", "CP2K's Langevin dynamics has constant volume; with npt write csvr or nose-hoover"
+            yield "thermostat", "CP2K's Langevin dynamics has constant volume; with npt use csvr or nose-hoover"
 
-    @staticmethod
-    def write_inputs(settings: Cp2kSettings, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
-        """Write the inputs of a single point and of molecular dynamics, for reading.
+    @classmethod
+    def write_inputs(cls, settings: Cp2kSettings, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+        """Write the inputs of a single point and of molecular dynamics, to be read by people.
 
         Raises
         ------
@@ -142,8 +147,13 @@ class Cp2kLabeler:
         write_text(folder / "label.inp", single_point_input(settings, atoms, data))
         write_text(folder / "aimd.inp", dynamics_input(settings, AimdRun(atoms, aimd, start, end, 0), data))
 
+    @classmethod
+    def findings(cls) -> Iterator[ProgramFinding]:
+        """Yield what is known about the installation of CP2K."""
+        return installation_findings()
+
     def _ready(self) -> Path:
-        """Return the data folder; program, version and files are looked at once per process."""
+        """Return the data folder; program, version and files are checked once per process."""
         if self._data is None:
             try:
                 version(tuple(command_words(self.settings)))
@@ -166,7 +176,7 @@ class Cp2kLabeler:
                 path.unlink(missing_ok=True)
         last = found[-1]
         if len(found) != 1 or last.forces.shape != (len(atoms), 3):
-            return LabelResult(None, "failed", "the output is not the one of this frame")
+            return LabelResult(None, "failed", "the output does not belong to this frame")
         if not last.converged:
             return LabelResult(None, "not converged", NOT_CONVERGED)
         if not (np.isfinite(last.energy) and np.isfinite(last.forces).all() and np.isfinite(last.stress).all()):

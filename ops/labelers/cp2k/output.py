@@ -1,8 +1,8 @@
-"""What CP2K has written: numbers through cp2kdata, and whether they are labels at all.
+"""The output of CP2K: numbers read with cp2kdata, and whether they are valid labels.
 
-cp2kdata's readers of single blocks are used, not its reader of whole runs: that one takes the cell from the output
-(three decimals), counts an inner SCF loop as convergence, reads no interrupted run, and ends the process when it does
-not find the run type.
+Only the readers of cp2kdata for single blocks are used. Its reader of whole runs takes the cell from the output (three
+decimals), counts an inner SCF loop as convergence, cannot read interrupted runs, and ends the process if it does not
+find the run type.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NOT_CONVERGED = "the SCF has not converged"
+NOT_CONVERGED = "the SCF did not converge"
 ENERGY_LINE = "ENERGY| Total FORCE_EVAL"
 _BOX = re.compile(r"^ \*(?P<text>.*)\*$")
 _ART = re.compile(r"^\s*(\[ABORT\]|\\___/|___|/\s+\\|\||O/\||/\| \||/ \\)\s*")
@@ -32,7 +32,7 @@ class Evaluation:
     forces : ndarray, shape (n, 3)
         eV/A.
     stress : ndarray, shape (3, 3)
-        eV/A^3, positive when the cell wants to contract (ASE's sign; CP2K prints the opposite one).
+        eV/A^3, positive when the cell tends to contract (ASE's sign; CP2K prints the opposite one).
     converged : bool
         Whether self-consistency was reached.
     """
@@ -44,7 +44,7 @@ class Evaluation:
 
 
 class OutputError(Exception):
-    """The output does not hold what it should."""
+    """The output is incomplete."""
 
 
 def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
@@ -55,7 +55,7 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
     text : str
         Standard output of CP2K.
     partial : bool
-        The run was interrupted: what is missing of its last evaluation is no error.
+        The run was interrupted: an incomplete last evaluation is not an error.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
             raise OutputError(f"no {name} in the output")
     counts = {name: len(values) for name, values in found.items()}
     if len(set(counts.values())) > 1 and not partial:
-        raise OutputError("the output is incomplete: " + ", ".join(f"{n} times {name}" for name, n in counts.items()))
+        raise OutputError("the output is incomplete: " + ", ".join(f"{n} x {name}" for name, n in counts.items()))
     n = min(counts.values())
     energies = found["energy"][:n] * EnergyConversion("hartree", "eV").value()
     forces = found["forces"][:n] * ForceConversion("hartree/bohr", "eV/angstrom").value()
@@ -93,15 +93,15 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
 
 
 def _without_cut_forces(text: str) -> str:
-    """Return the output up to a last table of forces that was cut off: with fewer rows it would fit no other one."""
+    """Return the output without a truncated last table of forces, which would not match the others in length."""
     start = text.rfind("ATOMIC FORCES in")
     return text[:start] if start >= 0 and "SUM OF ATOMIC FORCES" not in text[start:] else text
 
 
 def _converged(text: str) -> list[bool]:
-    """Return for each energy whether the SCF before it has converged.
+    """Return for each energy whether the SCF before it converged.
 
-    With an outer loop (orbital transformation) inner loops may converge, or not, before the outer one does or does not.
+    With an outer loop (orbital transformation) only its convergence counts, not that of the inner loops.
     """
     verdicts = []
     for part in text.split(ENERGY_LINE)[:-1]:
@@ -120,17 +120,17 @@ def has_ended(text: str) -> bool:
 
 
 def why_it_stopped(text: str) -> str:
-    """Return why a run has no result, in one line; empty when the text does not tell."""
+    """Return why a run has no result, in one line; empty if the output does not say."""
     if "SCF run NOT converged" in text:
         return NOT_CONVERGED
     if "outside chemical" in text:
-        return "GFN1-xTB: the charges of atoms leave the chemical range; the method is not made for this system"
+        return "GFN1-xTB: atomic charges are outside the chemical range; the method is not suitable for this system"
     message = _abort_message(text)
     return f"CP2K: {message}" if message else ""
 
 
 def _abort_message(text: str) -> str:
-    """Return the text in the box with which CP2K says why it stops, without the figure beside it."""
+    """Return the text of the box in which CP2K reports why it stops, without the drawing next to it."""
     position = text.rfind("[ABORT]")
     if position < 0:
         return ""

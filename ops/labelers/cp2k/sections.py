@@ -1,21 +1,24 @@
-"""The section tree of a CP2K input: written from plain values, or read from a user's file and changed in place.
+"""The section tree of a CP2K input: written from nested values, or read from a user's file and edited.
 
-Libraries that read CP2K inputs put them into a tree of their own and write that one: repeated keywords change their
-order, comments and parameters of sections go. A user's template must come out as it went in, so here the lines are kept
-as they are, and only whole sections and single keywords are taken out or put in.
+Libraries for CP2K inputs parse them into their own tree and write that: repeated keywords change their order, comments
+and parameters of sections are lost. A user's template must come out as it went in, so the lines are kept here, and only
+whole sections and single keywords are removed or inserted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from dpa_sse.ops.core.errors import InputError
 
 INDENT = "  "
 
 
-def render(content: Mapping[str, Any], depth: int = 0) -> str:
+Values = Mapping[str, "Values | Sequence[str] | str | int | float | None"]
+"""Content of a section, see :func:`section_text`."""
+
+
+def section_text(content: Values, depth: int = 0) -> str:
     """Return the text of nested values.
 
     Parameters
@@ -31,10 +34,10 @@ def render(content: Mapping[str, Any], depth: int = 0) -> str:
     for key, value in content.items():
         if isinstance(value, Mapping):
             name = key.split()[0]
-            lines.append(f"{pad}&{key}\n{render(value, depth + 1)}{pad}&END {name}\n")
+            lines.append(f"{pad}&{key}\n{section_text(value, depth + 1)}{pad}&END {name}\n")
         elif value is not None:
             lead = f"{pad}{key} " if key else pad
-            lines += [f"{lead}{item}\n" for item in (value if isinstance(value, list) else [value])]
+            lines += [f"{lead}{item}\n" for item in (value if isinstance(value, (list, tuple)) else [value])]
     return "".join(lines)
 
 
@@ -44,7 +47,7 @@ class Section:
     Attributes
     ----------
     name : str
-        In capitals; empty for the file itself.
+        In upper case; empty for the file itself.
     parameter : str
         What follows the name.
     line : int
@@ -77,7 +80,7 @@ class Section:
         return found
 
     def drop(self, *names: str) -> None:
-        """Take out all sections and keywords of these names."""
+        """Remove all sections and keywords of these names."""
         def keep(item: Section | tuple[int, str]) -> bool:
             word = item.name if isinstance(item, Section) else bare(item[1]).split(" ")[0].upper()
             return word not in names
@@ -89,7 +92,7 @@ class Section:
         self.content += [(0, line) for line in text.splitlines()]
 
     def child(self, name: str) -> Section:
-        """Return the section of a name, a new one at the end where there is none."""
+        """Return the section of a name; it is added at the end if there is none."""
         found = self.sections(name)
         if not found:
             found = [Section(name, "", 0, f"&{name}")]
@@ -113,7 +116,7 @@ class Section:
 
 
 def bare(line: str) -> str:
-    """Return a line without comment, tabs and spaces around it."""
+    """Return a line without comment, tabs and surrounding spaces."""
     for mark in "!#":
         line = line.split(mark, 1)[0]
     return line.replace("\t", " ").strip()
@@ -125,7 +128,7 @@ def parse(text: str) -> Section:
     Raises
     ------
     InputError
-        A section is not closed, or closed by another name; the message starts with the line number.
+        A section is not closed, or closed under another name; the message starts with the line number.
     """
     root = Section("", "", 0, "")
     stack = [root]

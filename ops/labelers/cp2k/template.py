@@ -1,4 +1,4 @@
-"""What must be true of a user's input file before it can make labels."""
+"""Checks of a user's input file, before it is used for labels."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ SMEARED_OT = "OT does not work with smearing or k-points"
 def template_problems(
     settings: Cp2kSettings, type_map: Sequence[str], base_dir: Path, data: Path
 ) -> Iterator[str]:
-    """Yield what is wrong with a template, each as ``file:line: what``.
+    """Yield the errors of a template, each as ``file:line: message``.
 
     Parameters
     ----------
     settings : Cp2kSettings
-        ``template`` is a file name, or already the text of the file.
+        ``template`` is a file name, or the text of the file itself.
     type_map : sequence of str
-        Elements that need a section KIND.
+        Elements, each of which needs a section KIND.
     base_dir : Path
-        Where the file name starts.
+        Folder to which the file name is relative.
     data : Path
         Folder of basis sets and potentials.
     """
     template = settings.template or ""
     for key in sorted(settings.model_fields_set & METHOD_KEYS):
-        yield f"with a template the key {key} has no effect: take it out"
+        yield f"the key {key} has no effect with a template; remove it"
     text, name = template, "template"
     if "\n" not in template:
         path = base_dir / Path(template).expanduser()
@@ -38,7 +38,7 @@ def template_problems(
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            yield f"{template} can not be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
+            yield f"{template} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
             return
     try:
         tree = parse(text)
@@ -60,13 +60,13 @@ def _preprocessor(tree: Section) -> Iterator[tuple[int, str]]:
         for number, line in [item for item in section.content if not isinstance(item, Section)]:
             word = bare(line).split(" ")[0].upper()
             if word in ("@INCLUDE", "@XCTYPE", "@FFTYPE", "@IF"):
-                yield number, f"{word} is not followed: write one plain file, tasks run in folders of their own"
+                yield number, f"{word} is not supported: use a single file, since each task runs in its own folder"
 
 
 def _force_eval(tree: Section, type_map: Sequence[str]) -> Iterator[tuple[int, str]]:
     found = tree.sections("FORCE_EVAL")
     if len(found) != 1:
-        yield (found[1].line if found else 1), f"one &FORCE_EVAL is needed, there are {len(found)}"
+        yield (found[1].line if found else 1), f"exactly one &FORCE_EVAL is needed, found {len(found)}"
         return
     force = found[0]
     line, method = (force.keywords("METHOD") or [(force.line, "")])[-1]
@@ -75,7 +75,7 @@ def _force_eval(tree: Section, type_map: Sequence[str]) -> Iterator[tuple[int, s
     line, stress = (force.keywords("STRESS_TENSOR") or [(force.line, "")])[-1]
     if stress.upper() != "ANALYTICAL":
         what = f"STRESS_TENSOR is {stress}" if stress else "STRESS_TENSOR is not set"
-        yield line, f"{what}; without `STRESS_TENSOR ANALYTICAL` there is no virial to learn from"
+        yield line, f"{what}; without `STRESS_TENSOR ANALYTICAL` the labels have no virial"
     dft = force.sections("DFT")
     if not dft:
         yield force.line, "&FORCE_EVAL has no &DFT"
@@ -108,5 +108,5 @@ def _files(tree: Section, data: Path) -> Iterator[tuple[int, str]]:
     keys = ("BASIS_SET_FILE_NAME", "POTENTIAL_FILE_NAME", "PARAMETER_FILE_NAME", "PARAM_FILE_NAME")
     for section in tree.walk():
         for number, name in section.keywords(*keys):
-            if "$" not in name and not (data / name).is_file():  # an absolute name replaces the folder
-                yield number, f"{name} is neither in CP2K's data folder nor an absolute name of a file"
+            if "$" not in name and not (data / name).is_file():  # an absolute path replaces the folder
+                yield number, f"{name} is neither in CP2K's data folder nor the absolute path of a file"

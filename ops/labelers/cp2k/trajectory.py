@@ -1,7 +1,7 @@
-"""Molecular dynamics by CP2K itself, in parts: one after each interruption.
+"""Molecular dynamics by CP2K, in parts: a new one after each interruption.
 
-Every part has a folder. CP2K writes positions and cell of each step to files, and energy, forces and stress to its
-output; a step counts when it is in all of them.
+Every part has its own folder. CP2K writes positions and cell of each step to files, and energy, forces and stress to
+its output; a step counts if it is in all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputEr
 from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k
 from dpa_sse.ops.labelers.cp2k.sections import parse
 from dpa_sse.ops.labelers.settings import Cp2kSettings
-from dpa_sse.ops.results.status import ItemStatus
+from dpa_sse.ops.results.status import DroppedStep
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"\s*i =\s+(\d+)")
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the trajectory: positions and cell in A, and what belongs to them."""
+    """One step of the trajectory: positions and cell in A, and their evaluation."""
 
     number: int
     positions: NDArray[np.float64]
@@ -50,7 +50,7 @@ def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Pa
     Raises
     ------
     TransientError
-        CP2K was killed: a further call goes on.
+        CP2K was killed; another call resumes the run.
     """
     parts = sorted(work.glob("part.*"))
     steps: dict[int, Step] = {}
@@ -80,35 +80,35 @@ def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Pa
 
 
 def _result(run: AimdRun, steps: dict[int, Step], reason: str) -> AimdResult:
-    """Pick the sampled steps; those without converged SCF are no labels."""
+    """Pick the sampled steps; those without a converged SCF are dropped."""
     frames: list[Atoms] = []
-    dropped: list[tuple[int, ItemStatus, str]] = []
+    dropped: list[DroppedStep] = []
     last = max(steps, default=-1)
     if not reason and last < run.settings.steps:
         reason = f"CP2K stopped after step {last} of {run.settings.steps}"
     for number in range(0, last + 1, run.settings.sample_every):
         step = steps.get(number)
         if step is None:
-            dropped.append((number, "failed", "the step is missing in CP2K's files"))
+            dropped.append(DroppedStep(step=number, status="failed", reason="the step is missing in CP2K's files"))
             continue
         made = step.evaluation
         if not made.converged:
-            dropped.append((number, "not converged", NOT_CONVERGED))
+            dropped.append(DroppedStep(step=number, status="not converged", reason=NOT_CONVERGED))
         elif not (np.isfinite(made.energy) and np.isfinite(made.forces).all() and np.isfinite(made.stress).all()):
-            dropped.append((number, "failed", "CP2K returned NaN or infinite numbers"))
+            dropped.append(DroppedStep(step=number, status="failed", reason="CP2K returned NaN or infinite numbers"))
         else:
             atoms = run.atoms.copy()
             atoms.set_cell(step.cell)
             atoms.positions = step.positions
             atoms.info["step"] = number
             frames.append(with_results(atoms, made.energy, made.forces, made.stress))
-    return AimdResult(frames, reason, dropped)
+    return AimdResult(frames, reason, tuple(dropped))
 
 
 def _read_part(folder: Path, n_atoms: int, *, partial: bool) -> list[Step]:
     """Return the steps of one part.
 
-    A part that goes on from a restart evaluates the forces of the step before once more, without writing that step.
+    A part that resumes from a restart file evaluates the forces of the previous step again, without writing that step.
     """
     output = folder / "run.out"
     text = output.read_text(encoding="utf-8", errors="replace") if output.is_file() else ""
@@ -128,7 +128,7 @@ def _read_part(folder: Path, n_atoms: int, *, partial: bool) -> list[Step]:
 
 
 def _read_positions(path: Path, n_atoms: int) -> dict[int, NDArray[np.float64]]:
-    """Return the positions of each step, A, without a last frame that is cut off."""
+    """Return the positions of each step, A, without a truncated last frame."""
     from cp2kdata.block_parser.md_xyz import parse_pos_xyz
 
     lines = _whole_lines(path)
@@ -150,12 +150,12 @@ def _read_cells(path: Path) -> dict[int, NDArray[np.float64]]:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """Return the lines of a file that may have been cut off while it was written."""
+    """Return the complete lines of a file that may be truncated."""
     return path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
 
 
 def _last_restart(part: Path) -> tuple[int, Path] | None:
-    """Return the step at which the dynamics of a part can be taken up, and the file for it."""
+    """Return the step from which a part can be resumed, and its restart file."""
     for name in (f"{PROJECT}-1.restart", f"{PROJECT}-1.restart.bak-1"):
         path = part / name
         if path.is_file():

@@ -1,4 +1,4 @@
-"""Molecular dynamics by VASP, in segments: an interrupted run goes on from its last step."""
+"""Molecular dynamics by VASP, in segments: an interrupted run resumes from its last step."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.job import Outcome, last_words, run_vasp, species_order, tidy, write_inputs
 from dpa_sse.ops.labelers.vasp.potcar import Potcar
 from dpa_sse.ops.labelers.vasp.results import Step, label_of, read_steps
-from dpa_sse.ops.results.status import ItemStatus
+from dpa_sse.ops.results.status import DroppedStep
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 STRAY_A = 2.0
-"""A CONTCAR whose atoms are further than this from the last step is not of this run."""
+"""A CONTCAR whose atoms are further than this from the last step is from another run."""
 KEPT_CORRECTIONS = ("ALGO", "ISEARCH", "AMIX", "BMIX", "AMIN", "NELMDL", "NCORE", "NPAR", "KPAR", "NSIM", "TIME")
-"""Corrections of custodian that change how the electrons converge, not to what: the next segment keeps them."""
+"""Corrections of custodian that change how the electrons converge, not the result: the next segment keeps them."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class _Progress:
 
     @property
     def following(self) -> int:
-        """The first step that is not there yet."""
+        """The first step that is missing."""
         return max(self.steps) + 1 if self.steps else 0
 
 
@@ -56,11 +56,11 @@ def run_dynamics(
     run : AimdRun
         Start, ensemble, number of steps.
     work : Path
-        Receives a folder per segment; those of an interrupted run are read first.
+        Receives one folder per segment; existing ones of an interrupted run are read first.
     settings : VaspSettings
         Command, limits.
     tags : mapping
-        INCAR of a single point: the labels are those of single points.
+        INCAR of a single point, so that labels agree with those of single points.
     potcars : sequence of Potcar
         In the order of the POSCAR.
     """
@@ -78,18 +78,18 @@ def run_dynamics(
         fruitless = fruitless + 1 if progress.following == before else 0
         reason = _end(run, folder, settings, outcome, progress, fruitless)
     frames, dropped = _frames(run, progress.steps)
-    return AimdResult(frames, reason, dropped)
+    return AimdResult(frames, reason, tuple(dropped))
 
 
 def frames_so_far(run: AimdRun, work: Path, tags: Mapping[str, Value]) -> list[Atoms]:
-    """Return the labelled frames of the finished steps of a run that was broken off."""
+    """Return the labelled frames of the finished steps of an interrupted run."""
     return _frames(run, _read_progress(run, work, tags).steps)[0]
 
 
 def _end(
     run: AimdRun, folder: Path, settings: VaspSettings, outcome: Outcome, progress: _Progress, fruitless: int
 ) -> str:
-    """Return why the run ends before its last step; empty when it is complete, or another segment may go on."""
+    """Return why the run ends before its last step; empty if it is complete, or another segment may continue it."""
     if progress.following > run.settings.steps:
         return ""
     done = progress.following
@@ -102,8 +102,8 @@ def _end(
     if fruitless < limit and (outcome.killed_by or outcome.corrected or not fruitless):
         return ""
     how = f"was killed by {outcome.killed_by}" if outcome.killed_by else f"ended with code {outcome.code}"
-    met = f"; custodian has met {', '.join(outcome.corrected)}" if outcome.corrected else ""
-    return f"VASP {how} {at}: {last_words(folder)}{met}"
+    handled = f"; errors handled by custodian: {', '.join(outcome.corrected)}" if outcome.corrected else ""
+    return f"VASP {how} {at}: {last_words(folder)}{handled}"
 
 
 def _read_progress(run: AimdRun, work: Path, tags: Mapping[str, Value]) -> _Progress:
@@ -140,7 +140,7 @@ def _corrections(folder: Path, tags: Mapping[str, Value]) -> dict[str, Value]:
 def _prepare(
     folder: Path, run: AimdRun, work: Path, progress: _Progress, tags: Mapping[str, Value], potcars: Sequence[Potcar]
 ) -> None:
-    """Write the input of the next segment."""
+    """Write the inputs of the next segment."""
     shutil.rmtree(folder, ignore_errors=True)
     first, contcar = progress.following, None
     atoms, velocities = run.atoms, start_velocities(run)
@@ -149,7 +149,7 @@ def _prepare(
         atoms = _atoms_of(run, last)
         contcar, ahead = _usable_contcar(work, run, last, progress.segments)
         if contcar is None or not ahead:
-            first -= 1  # computed again, the step counts once
+            first -= 1  # computed again; the step counts once
         if contcar is None and first - 1 in progress.steps:
             velocities = _difference(run, progress.steps[first - 1], last)
     dynamics = dynamics_tags(run, first)
@@ -173,7 +173,7 @@ def start_velocities(run: AimdRun) -> NDArray[np.float64]:
 def dynamics_tags(run: AimdRun, first: int) -> dict[str, Value]:
     """Return the tags of molecular dynamics from step ``first`` on.
 
-    VASP calculates NSW configurations, the start being the first. Langevin: friction in 1/ps for each species; cell
+    VASP computes NSW configurations, including the initial one. Langevin: friction in 1/ps for each species; cell
     with VASP's default mass (VASP wiki, LANGEVIN_GAMMA, LANGEVIN_GAMMA_L, PMASS). Nose-Hoover: SMASS from the period,
     ``2 N_f k T (period / 2 pi)^2 / L^2`` in amu, L the length of the first lattice vector (Nose, J. Chem. Phys. 81,
     511 (1984)). The charge mixer keeps 40 steps of history (MAXMIX), every step is written (NBLOCK).
@@ -205,7 +205,7 @@ def nose_mass(run: AimdRun) -> float:
 
 
 def _usable_contcar(work: Path, run: AimdRun, last: Step, segments: int) -> tuple[Path | None, bool]:
-    """Return the CONTCAR of the last segment that has a sound one, and whether it is a step ahead of ``last``."""
+    """Return the last valid CONTCAR of the segments, and whether it is a step ahead of ``last``."""
     import warnings
 
     from pymatgen.io.vasp.inputs import Poscar
@@ -214,7 +214,7 @@ def _usable_contcar(work: Path, run: AimdRun, last: Step, segments: int) -> tupl
         path = work / f"segment.{number:02d}" / "CONTCAR"
         if not path.is_file():
             continue
-        with warnings.catch_warnings(), contextlib.suppress(Exception):  # it may have been cut off while it was written
+        with warnings.catch_warnings(), contextlib.suppress(Exception):  # it may be truncated
             warnings.simplefilter("ignore")
             poscar = Poscar.from_file(path, check_for_potcar=False)
             velocities = np.array(poscar.velocities, float)
@@ -229,7 +229,7 @@ def _usable_contcar(work: Path, run: AimdRun, last: Step, segments: int) -> tupl
 
 
 def _difference(run: AimdRun, earlier: Step, later: Step) -> NDArray[np.float64]:
-    """Return velocities, A/fs, in the order of the atoms, from two steps that follow each other."""
+    """Return velocities, A/fs, in the order of the atoms, from two consecutive steps."""
     _, order = species_order(run.atoms)
     shift = later.fractional - earlier.fractional
     velocities = np.empty_like(shift)
@@ -248,21 +248,21 @@ def _atoms_of(run: AimdRun, step: Step) -> Atoms:
     return atoms
 
 
-def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[tuple[int, ItemStatus, str]]]:
-    """Return every ``sample_every``-th frame with its label, and what the others lack."""
+def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[DroppedStep]]:
+    """Return every ``sample_every``-th frame with its label, and the sampled steps without one."""
     _, order = species_order(run.atoms)
     frames: list[Atoms] = []
-    dropped: list[tuple[int, ItemStatus, str]] = []
+    dropped: list[DroppedStep] = []
     for number in range(0, run.settings.steps + 1, run.settings.sample_every):
         if number not in steps:
             break
         step = steps[number]
         if step.status != "ok":
-            dropped.append((number, step.status, step.reason))
+            dropped.append(DroppedStep(step=number, status=step.status, reason=step.reason))
             continue
         result = label_of(run.atoms, order, step) if number == 0 else None
         if result is not None and result.atoms is None:
-            dropped.append((number, result.status, result.reason))
+            dropped.append(DroppedStep(step=number, status=result.status, reason=result.reason))
             continue
         frame = result.atoms if result is not None and result.atoms is not None else _labelled(run, order, step)
         frame.info["step"] = number

@@ -1,4 +1,4 @@
-"""INCAR: written from settings, or the user's own, read with the line of every tag."""
+"""INCAR: written from settings, or the user's own, checked line by line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DYNAMICS = (
 
 
 def incar_problems(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line and message of everything in a user's INCAR that breaks labelling."""
+    """Yield line and message of everything in a user's INCAR that would spoil labels."""
     try:
         tags = read_incar(text)
     except InputError as error:
@@ -33,7 +33,7 @@ def incar_problems(text: str) -> Iterator[tuple[int, str]]:
     seen: dict[str, Tag] = {}
     for tag in tags:
         if tag.name in seen:
-            yield tag.line, f"{tag.name} is set in line {seen[tag.name].line} already"
+            yield tag.line, f"{tag.name} is already set in line {seen[tag.name].line}"
         seen.setdefault(tag.name, tag)
         message = _problem_of(tag)
         if message:
@@ -41,7 +41,7 @@ def incar_problems(text: str) -> Iterator[tuple[int, str]]:
     last = max(1, len(text.splitlines()))
     for name, why in (
         ("ENCUT", "without it VASP takes the largest ENMAX of the elements present: another cutoff for each system"),
-        ("KSPACING", "the k-mesh of every cell is made from it"),
+        ("KSPACING", "the k-mesh of every cell is derived from it"),
     ):
         if name not in seen:
             yield last, f"{name} is missing: {why}"
@@ -59,7 +59,7 @@ def _problem_of(tag: Tag) -> str:
     kind, allowed, why = wanted
     number = value_number(value, kind)
     if number is None:
-        return f"{name} = {value} is no {'truth value' if kind is bool else 'number'}"
+        return f"{name} = {value} is not a {'boolean' if kind is bool else 'number'}"
     return "" if allowed(number) else f"{name} = {value}: {why}"
 
 
@@ -83,7 +83,7 @@ _WANTED = {
 
 
 def _meant(name: str) -> str:
-    """Return the tag that an unknown one was meant to be; empty for known ones, and for those like no other."""
+    """Return the known tag closest to an unknown one; empty for known tags, and if none is close."""
     import difflib
 
     known = known_tags()
@@ -108,7 +108,7 @@ def known_tags() -> frozenset[str]:
 
 
 def single_point_tags(settings: VaspSettings) -> dict[str, Value]:
-    """Return the tags of a single point, from the settings or from the user's INCAR (as text)."""
+    """Return the tags of a single point, from the settings or from the text of the user's INCAR."""
     if settings.incar is not None:
         return {tag.name: tag.value for tag in read_incar(settings.incar)}
     given: dict[str, Value] = {
@@ -118,5 +118,5 @@ def single_point_tags(settings: VaspSettings) -> dict[str, Value]:
 
 
 def label_incar(settings: VaspSettings) -> str:
-    """Return the INCAR of a single point: the user's own as it is, or written from the settings."""
+    """Return the INCAR of a single point: the user's own unchanged, or written from the settings."""
     return settings.incar if settings.incar is not None else incar_text(single_point_tags(settings))

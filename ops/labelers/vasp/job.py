@@ -1,4 +1,4 @@
-"""One VASP calculation: input files, custodian, what is left in its folder."""
+"""One VASP calculation: input files, custodian, clean-up of its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
 from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.ops.core.tools import die_with_parent, tail, thread_environment
-from dpa_sse.ops.data.incar import Value, incar_text, tag_number, tag_truth
+from dpa_sse.ops.data.incar import Value, incar_text, tag_boolean, tag_number
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 MONITOR_EVERY = 30
-"""Custodian looks every POLL_S seconds whether VASP has ended, and every MONITOR_EVERY-th time at its output."""
+"""Custodian checks every POLL_S seconds whether VASP has ended, and every MONITOR_EVERY-th time its output."""
 STOP_GRACE_S = 120.0
-"""A program that does not obey STOPCAR is killed so many seconds after the wall time."""
+"""Seconds after the wall time at which a program that ignores STOPCAR is killed."""
 OUTPUT, ERRORS = "vasp.out", "std_err.txt"
 KEPT = ("vasprun.xml", "OUTCAR", "XDATCAR")
 """Output that is kept, compressed."""
@@ -54,11 +54,11 @@ class Outcome:
     code : int or None
         Exit status of the last attempt.
     stopped : bool
-        It was told to stop at its wall time.
+        It was stopped at its wall time.
     corrected : list of str
-        Errors that custodian has met.
+        Errors that custodian handled.
     problem : str
-        Why custodian gave up; empty when it did not.
+        Why custodian gave up; empty if it did not.
     """
 
     code: int | None = None
@@ -68,12 +68,12 @@ class Outcome:
 
     @property
     def stumbled(self) -> bool:
-        """Whether custodian itself has failed, over output that it could not read."""
+        """Whether custodian itself failed, on output that it could not read."""
         return self.problem.startswith("custodian: ")
 
     @property
     def killed_by(self) -> str:
-        """Name of the signal by which others ended the program (seen by us, or by mpirun); else empty."""
+        """Name of the signal that killed the program from outside (seen by us or by mpirun); else empty."""
         number = 0 if self.code is None else -self.code if self.code < 0 else self.code - 128
         ours = self.stopped or self.corrected or self.stumbled
         if ours or number not in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGBUS):
@@ -87,7 +87,7 @@ def command_of(settings: VaspSettings) -> list[str]:
     Raises
     ------
     InputError
-        It has an open quotation.
+        It has unbalanced quotes.
     """
     text = settings.command or os.environ.get("VASP_COMMAND") or "vasp_std"
     try:
@@ -97,7 +97,7 @@ def command_of(settings: VaspSettings) -> list[str]:
 
 
 def command_problem(command: Sequence[str]) -> str:
-    """Return why a command can not be run (empty: it can)."""
+    """Return why a command cannot be run (empty: it can)."""
     if not command:
         return "the command of VASP is empty"
     if shutil.which(command[0]) is None:
@@ -105,7 +105,7 @@ def command_problem(command: Sequence[str]) -> str:
                 "VASP_COMMAND)")
     launcher = Path(command[0]).name in ("mpirun", "mpiexec", "mpiexec.hydra", "orterun")
     if launcher and not any(shutil.which(word) for word in command[1:]):
-        return f"no program found that {command[0]} could start: {shlex.join(command)}"
+        return f"{command[0]} has no program to start: {shlex.join(command)}"
     return ""
 
 
@@ -143,13 +143,13 @@ def write_inputs(
 
 
 def kpoints_of(atoms: Atoms, tags: Mapping[str, Value]) -> str:
-    """Return the KPOINTS of a cell, as VASP makes them from KSPACING and KGAMMA."""
+    """Return the KPOINTS of a cell, as VASP derives them from KSPACING and KGAMMA."""
     mesh = kspacing_mesh(atoms.cell.array, tag_number(tags, "KSPACING", 0.5))
-    return kpoints_text(mesh, gamma=tag_truth(tags, "KGAMMA", default=True))
+    return kpoints_text(mesh, gamma=tag_boolean(tags, "KGAMMA", default=True))
 
 
 def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome:
-    """Run VASP in a folder that holds its input.
+    """Run VASP in a folder with its input.
 
     Parameters
     ----------
@@ -158,13 +158,13 @@ def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome
     settings : VaspSettings
         Command, limits.
     dynamics : bool
-        A wall time stops molecular dynamics after a time step, a single point after an electronic step. An error of
-        molecular dynamics is corrected in the input, but not run again here: the frames so far would be lost.
+        A wall time stops molecular dynamics after a time step, a single point after an electronic step. Errors of
+        molecular dynamics are corrected in the input, but the run is not repeated here: its frames would be lost.
 
     Raises
     ------
     FatalError
-        The program is not there.
+        The program is not found.
     """
     from custodian import Custodian
     from custodian.custodian import CustodianError
@@ -189,7 +189,7 @@ def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome
         raise
     except CustodianError as error:
         problem = str(error)
-    except Exception as error:  # a handler that stumbles over half-written output
+    except Exception as error:  # a handler that fails on half-written output
         problem = f"custodian: {type(error).__name__}: {error}"
     finally:
         job.stop()
@@ -200,7 +200,7 @@ def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome
     return Outcome(None if process is None else process.returncode, stopped, errors, problem)
 
 
-_LIMIT = "did not obey STOPCAR"
+_LIMIT = "ignored STOPCAR"
 
 
 def _make_job(command: Sequence[str]) -> Any:
@@ -210,7 +210,7 @@ def _make_job(command: Sequence[str]) -> Any:
     from custodian.vasp.jobs import VaspJob
 
     class Job(VaspJob):
-        """VASP in a session of its own."""
+        """VASP in its own session."""
 
         process: subprocess.Popen[bytes] | None = None
 
@@ -225,12 +225,12 @@ def _make_job(command: Sequence[str]) -> Any:
                 self.process = self._vasp_process = subprocess.Popen(
                     list(self.vasp_cmd), cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                     env={**os.environ, **thread_environment(1)}, start_new_session=True,
-                    preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread of ours holds a lock here
+                    preexec_fn=die_with_parent,  # noqa: PLW1509 - no other thread holds a lock here
                 )
             return self.process
 
         def stop(self) -> None:
-            """Make sure that nothing is left of the program."""
+            """Make sure that the program has ended."""
             if self.process is not None and self.process.poll() is None:
                 self.terminate()
                 self.process.wait()
@@ -239,7 +239,7 @@ def _make_job(command: Sequence[str]) -> Any:
 
 
 def _make_handlers(settings: VaspSettings, *, dynamics: bool) -> tuple[list[Any], Any]:
-    """Return custodian's handlers for our kind of calculation, and the one that enforces the wall time."""
+    """Return custodian's handlers for these calculations, and the one that enforces the wall time."""
     from custodian.custodian import ErrorHandler
     from custodian.vasp.handlers import (
         FrozenJobErrorHandler,
@@ -251,13 +251,13 @@ def _make_handlers(settings: VaspSettings, *, dynamics: bool) -> tuple[list[Any]
     wall_s = settings.wall_time_min and settings.wall_time_min * 60
 
     class Limit(ErrorHandler):
-        """Kill a program that goes on after its wall time."""
+        """Kill a program that continues after its wall time."""
 
         is_monitor, is_terminating, raises_runtime_error = True, True, False
         start, reached = time.monotonic(), False
 
         def check(self, directory: str = "./") -> bool:
-            """Return whether the time is over."""
+            """Return whether the time is up."""
             late = wall_s is not None and time.monotonic() - self.start > wall_s + STOP_GRACE_S
             self.reached = self.reached or late
             return self.reached
@@ -271,14 +271,14 @@ def _make_handlers(settings: VaspSettings, *, dynamics: bool) -> tuple[list[Any]
     if not dynamics:
         handlers.append(UnconvergedErrorHandler())
     if wall_s is not None:
-        os.environ.pop("CUSTODIAN_WALLTIME_START", None)  # else the clock of the first calculation counts for all
+        os.environ.pop("CUSTODIAN_WALLTIME_START", None)  # else the clock of the first calculation applies to all
         buffer = min(300.0, 0.1 * wall_s)
         handlers += [WalltimeHandler(wall_s, buffer_time=buffer, electronic_step_stop=not dynamics), limit]
     return handlers, limit
 
 
 def last_words(folder: Path) -> str:
-    """Return the last line that VASP has printed."""
+    """Return the last line that VASP printed."""
     for name in (ERRORS, OUTPUT):
         words = [line.strip(" |") for line in tail(folder / name).splitlines() if line.strip(" |-*")]
         if words:
@@ -287,7 +287,7 @@ def last_words(folder: Path) -> str:
 
 
 def tidy(folder: Path) -> None:
-    """Remove the POTCAR and what is large and of no use; compress the output that is kept."""
+    """Remove the POTCAR and large files that are not needed; compress the output that is kept."""
     for name in REMOVED:
         (folder / name).unlink(missing_ok=True)
     for name in KEPT:

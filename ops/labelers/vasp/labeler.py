@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.data.incar import LABEL_TAGS, incar_text, tag_number, value_text
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, ProgramFinding, SettingsProblem
+from dpa_sse.ops.labelers.native import NativeLabeler
 from dpa_sse.ops.labelers.settings import AimdSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
+from dpa_sse.ops.labelers.vasp.installation import installation_findings
 from dpa_sse.ops.labelers.vasp.job import (
     Outcome,
     command_of,
@@ -27,20 +29,21 @@ from dpa_sse.ops.labelers.vasp.job import (
 )
 from dpa_sse.ops.labelers.vasp.potcar import Potcar, family_problems, find_potcar, potcar_folder
 from dpa_sse.ops.labelers.vasp.results import Reading, label_of, read_steps
+from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-Problem = tuple[tuple[str, ...], str]
 
+class VaspLabeler(NativeLabeler[VaspSettings]):
+    """The labeler of kind ``vasp``: single points and molecular dynamics, one folder per calculation."""
 
-class VaspLabeler:
-    """Single points and molecular dynamics by VASP; one folder per calculation."""
-
-    batch = 1
+    settings_class = VaspSettings
+    image = "vasp"
+    example = "{kind: vasp, command: mpirun -np 16 vasp_std}"
 
     def __init__(self, settings: VaspSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.tags = single_point_tags(settings)
         self._potcars: dict[str, Potcar] = {}
 
@@ -52,7 +55,7 @@ class VaspLabeler:
         ]
 
     def aimd(self, run: AimdRun, work: Path) -> AimdResult:
-        """Run one trajectory; finished steps of an interrupted one are kept."""
+        """Run one trajectory; the finished steps of an interrupted one are kept."""
         from dpa_sse.ops.labelers.vasp.dynamics import run_dynamics
 
         return run_dynamics(run, work, self.settings, self.tags, self.potcars_of(run.atoms))
@@ -69,7 +72,7 @@ class VaspLabeler:
         Raises
         ------
         InputError
-            One is missing, or they do not fit together.
+            One is missing, or they must not be combined.
         """
         species, _ = species_order(atoms)
         folder = potcar_folder(self.settings.potcar_dir)
@@ -81,17 +84,17 @@ class VaspLabeler:
             raise InputError("; ".join(problems))
         return chosen
 
-    def level(self, frames: Sequence[Atoms]) -> dict[str, Any]:
-        """Return what makes labels comparable: the tags that decide on them, and the PAW data set of each element."""
+    def level(self, frames: Sequence[Atoms]) -> LevelOfTheory:
+        """Return the tags that change the labels, and the PAW data set of each element."""
         elements = sorted({symbol for atoms in frames for symbol in atoms.get_chemical_symbols()})
         tags = {name: value_text(self.tags[name]) for name in LABEL_TAGS if name in self.tags}
         for atoms in frames:
-            self.potcars_of(atoms)  # after a restart none has been read yet
+            self.potcars_of(atoms)  # after a restart none is loaded yet
         known = {one: self._potcars[one] for one in elements}
-        return {
-            "code": "VASP", "settings": tags,
-            "potentials": {one: {"titel": potcar.titel, "sha256": potcar.sha256} for one, potcar in known.items()},
-        }
+        return LevelOfTheory(
+            code="VASP", settings=tags,
+            potentials={one: PotentialFile(titel=potcar.titel, sha256=potcar.sha256) for one, potcar in known.items()},
+        )
 
     def _label_one(self, atoms: Atoms, folder: Path) -> LabelResult:
         try:
@@ -113,24 +116,24 @@ class VaspLabeler:
             tidy(folder)
 
     def _verdict(self, atoms: Atoms, folder: Path, outcome: Outcome, reading: Reading) -> LabelResult:
-        """Return the label, or why there is none, with what was tried."""
+        """Return the label, or why there is none and what was tried."""
         if outcome.killed_by:
             times = f" in each of {self.settings.attempts} attempts" if self.settings.attempts > 1 else ""
             return LabelResult(None, "failed", f"VASP was killed by {outcome.killed_by}{times}")
         stopped = f"stopped at its wall time of {self.settings.wall_time_min:g} min" if outcome.stopped else ""
         if reading.problem or not reading.steps:
-            reason = reading.problem or "VASP has finished no ionic step"
+            reason = reading.problem or "VASP finished no ionic step"
             if not stopped and reading.usable | (outcome.code != 0):
-                reason += f" (exit code {outcome.code}; last words: {last_words(folder)})"
+                reason += f" (exit code {outcome.code}; last output: {last_words(folder)})"
             return LabelResult(None, "failed", _joined(stopped, reason, outcome))
         result = label_of(atoms, species_order(atoms)[1], reading.steps[0])
         if result.status == "ok":
             return result
         return LabelResult(None, result.status, _joined(stopped, result.reason, outcome))
 
-    @staticmethod
-    def write_inputs(settings: VaspSettings, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
-        """Write INCAR, KPOINTS and POSCAR of a single point, and the INCAR of molecular dynamics, for reading."""
+    @classmethod
+    def write_inputs(cls, settings: VaspSettings, atoms: Atoms, aimd: AimdSettings, folder: Path) -> None:
+        """Write INCAR, KPOINTS and POSCAR of a single point, and the INCAR of molecular dynamics."""
         from dpa_sse.ops.labelers.vasp.dynamics import dynamics_tags
 
         tags = single_point_tags(settings)
@@ -141,9 +144,9 @@ class VaspLabeler:
         dynamics = dynamics_tags(AimdRun(atoms, aimd, start, end, 0), 0)
         write_text(folder / "INCAR.aimd", incar_text({**tags, **dynamics}))
 
-    @staticmethod
-    def problems(settings: VaspSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[Problem]:
-        """Yield what is missing on this machine, and what is wrong with the user's tags."""
+    @classmethod
+    def problems(cls, settings: VaspSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
+        """Yield what is missing on this machine, and errors in the user's tags."""
         try:
             problem = command_problem(command_of(settings))
         except InputError as error:
@@ -165,21 +168,26 @@ class VaspLabeler:
                                                       "ENCUT", 0.0)
         yield from _potcar_problems(settings, type_map, encut)
 
-    @staticmethod
-    def aimd_problems(settings: VaspSettings, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
-        """Yield what VASP's molecular dynamics can not do."""
+    @classmethod
+    def aimd_problems(cls, settings: VaspSettings, aimd: AimdSettings) -> Iterator[tuple[str, str]]:
+        """Yield what VASP's molecular dynamics cannot do."""
         if aimd.thermostat not in ("langevin", "nose-hoover"):
-            yield "thermostat", f"VASP is run with langevin or nose-hoover, not with {aimd.thermostat}"
+            yield "thermostat", f"VASP can be run with langevin or nose-hoover, not with {aimd.thermostat}"
         elif aimd.ensemble == "npt" and aimd.thermostat != "langevin":
             yield "thermostat", "VASP runs at constant pressure with `thermostat: langevin` only"
         if aimd.ensemble == "npt" and aimd.pressure_GPa:
-            yield "pressure_GPa", "VASP adds the work against an external pressure to its energies: with this labeler 0"
+            yield "pressure_GPa", "must be 0 with VASP, which adds the work against it to its energies"
+
+    @classmethod
+    def findings(cls) -> Iterator[ProgramFinding]:
+        """Yield what is known about the installation of VASP."""
+        return installation_findings()
 
 
 def _joined(stopped: str, reason: str, outcome: Outcome) -> str:
     tried = outcome.problem if outcome.stumbled else ""
     if outcome.corrected:
-        tried = f"custodian has met {', '.join(dict.fromkeys(outcome.corrected))}"
+        tried = f"errors handled by custodian: {', '.join(dict.fromkeys(outcome.corrected))}"
     return "; ".join(part for part in (stopped, reason, tried) if part)
 
 
@@ -197,20 +205,20 @@ def _user_incar(name: str, base_dir: Path) -> tuple[str | None, str]:
 _OWN_KEYS = {"ENCUT": "encut_eV", "KSPACING": "kspacing", "GGA": "functional"}
 
 
-def _tag_problems(settings: VaspSettings) -> Iterator[Problem]:
+def _tag_problems(settings: VaspSettings) -> Iterator[SettingsProblem]:
     for name, value in settings.tags.items():
         if name.upper() in _OWN_KEYS:
-            yield ("tags", name), f"write the key `{_OWN_KEYS[name.upper()]}` of the labeler instead"
+            yield ("tags", name), f"use the key `{_OWN_KEYS[name.upper()]}` of the labeler instead"
             continue
         line = incar_text({name: value}).strip()
         if ";" in line or "\n" in line or "=" not in line:
-            yield ("tags", name), "is no single INCAR tag"
+            yield ("tags", name), "is not a single INCAR tag"
             continue
         alone = f"ENCUT = 500\nKSPACING = 0.3\n{line}\n"
         yield from ((("tags", name), message) for number, message in incar_problems(alone) if number == 3)
 
 
-def _potcar_problems(settings: VaspSettings, type_map: Sequence[str], encut: float | None) -> Iterator[Problem]:
+def _potcar_problems(settings: VaspSettings, type_map: Sequence[str], encut: float | None) -> Iterator[SettingsProblem]:
     where = ("potcar_dir",)
     for element in settings.potcars:
         if element not in type_map:

@@ -1,4 +1,4 @@
-"""POTCAR from the user's own library; its text stays where VASP runs, only titles and hashes are kept."""
+"""POTCAR from the user's own library; the text stays where VASP runs, only titles and hashes are recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import InputError
 
 VARIANTS = {"Ga": "Ga_d", "Ge": "Ge_d", "Sn": "Sn_d"}
-"""Conventional choice for the elements of the project whose plain data set is not the usual one."""
+"""Usual choice for elements whose plain data set is not the recommended one."""
 SUBFOLDERS = ("potpaw_PBE*", "POT_GGA_PAW_PBE*", "PBE*")
 
 
@@ -36,7 +36,7 @@ class Potcar:
     mass : float
         POMASS, amu.
     text : str
-        The licensed content: written where VASP runs, removed afterwards.
+        The licensed content; written where VASP runs and removed afterwards.
     """
 
     symbol: str
@@ -72,7 +72,7 @@ def find_potcar(folder: Path, element: str, variants: Mapping[str, str]) -> Potc
     Raises
     ------
     InputError
-        It is missing, is not one, is cut off, or belongs to another element.
+        It is missing, invalid, truncated, or belongs to another element.
     """
     symbol = variants.get(element) or VARIANTS.get(element, element)
     places = _places(folder, symbol)
@@ -106,15 +106,15 @@ def _read(path: Path, element: str, symbol: str) -> Potcar:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("latin-1")
     except (OSError, EOFError) as error:
-        raise InputError(f"{path} can not be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {error}") from error
     fields = {name: match[1].strip() for name, pattern in _FIELDS.items() if (match := re.search(pattern, text))}
     missing = sorted(set(_FIELDS) - set(fields))
     if missing:
         raise InputError(f"{path} is not a POTCAR: it has no {', '.join(missing)}")
     if "End of Dataset" not in text[-200:]:
-        raise InputError(f"{path} is cut off: it does not end with 'End of Dataset'")
+        raise InputError(f"{path} is truncated: it does not end with 'End of Dataset'")
     if text.count("End of Dataset") > 1:
-        raise InputError(f"{path} holds several data sets; a library has one for each element")
+        raise InputError(f"{path} holds several data sets; a library needs one file for each element")
     words = fields["TITEL"].split()
     if len(words) < 2 or words[1].split("_")[0] != element:
         raise InputError(f"{path} is the data set of another element: {fields['TITEL']}")
@@ -131,7 +131,7 @@ _FIELDS = {
 
 
 def family_problems(potcars: Sequence[Potcar], encut: float) -> list[str]:
-    """Return why data sets can not be used together, or with a cutoff (eV)."""
+    """Return why data sets must not be combined, or not used with a cutoff (eV)."""
     problems = []
     families = {one.titel.split()[0] for one in potcars}
     if len(families) > 1:

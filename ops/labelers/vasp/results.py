@@ -1,4 +1,4 @@
-"""What VASP has computed: one verdict per ionic step, read from vasprun.xml by pymatgen."""
+"""The results of VASP: one verdict per ionic step, read from vasprun.xml with pymatgen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KB_IN_EV_A3 = 6.241509074e-4  # 1 kB = 0.1 GPa
 MOVED_A = 1e-3
 INCAR_USED, KPOINTS_ASKED, KPOINTS_USED = "INCAR.used", "KPOINTS.asked", "KPOINTS.used"
-"""Copies made when VASP was started: custodian corrects INCAR and KPOINTS in place."""
+"""Copies made when VASP starts: custodian corrects INCAR and KPOINTS in place."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Step:
     cell : ndarray, shape (3, 3)
     fractional : ndarray, shape (n, 3)
     energy : float
-        Free energy, eV: what the forces are the derivatives of, also with smearing.
+        Free energy, eV: the quantity whose derivatives the forces are, also with smearing.
     forces : ndarray, shape (n, 3)
         eV/A.
     stress : ndarray, shape (3, 3)
-        eV/A^3, ASE's sign: the opposite of VASP's.
+        eV/A^3 in ASE's sign, the opposite of VASP's.
     status, reason
         Verdict.
     """
@@ -55,16 +55,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Reading:
-    """The ionic steps that a vasprun.xml holds completely.
+    """The complete ionic steps of a vasprun.xml.
 
     Attributes
     ----------
     problem : str
-        What is wrong with the file as a whole (missing, cut off, other settings); empty when it is complete.
+        What is wrong with the file as a whole (missing, truncated, other settings); empty if it is complete.
     usable : bool
-        Whether the steps may be used nevertheless.
+        Whether the steps may be used anyway.
     other_settings : bool
-        The settings are not those that were asked for: another attempt is of no use.
+        The settings are not those that were requested; another attempt would not help.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -79,16 +79,16 @@ def read_steps(folder: Path, symbols: Sequence[str], tags: Mapping[str, Value]) 
     Parameters
     ----------
     folder : Path
-        Of the calculation.
+        Folder of the calculation.
     symbols : sequence of str
         Elements in the order of the POSCAR.
     tags : mapping
-        The INCAR that was asked for.
+        The requested INCAR.
     """
     path = folder / "vasprun.xml"
     path = path if path.is_file() else path.with_name("vasprun.xml.gz")
     if not path.is_file() or not path.stat().st_size:
-        return Reading(problem="VASP left no vasprun.xml", usable=False)
+        return Reading(problem="VASP wrote no vasprun.xml", usable=False)
     run, complete, problem = _parse(path)
     if run is None:
         return Reading(problem=problem, usable=False)
@@ -96,7 +96,7 @@ def read_steps(folder: Path, symbols: Sequence[str], tags: Mapping[str, Value]) 
         return Reading(problem="vasprun.xml belongs to another cell", usable=False)
     encut = tag_number(tags, "ENCUT", 0.0)
     if abs(float(run.parameters.get("ENMAX", encut)) - encut) > 0.01:
-        used = f"VASP has used ENCUT = {run.parameters['ENMAX']:g} eV, not {encut:g} eV"
+        used = f"VASP used ENCUT = {run.parameters['ENMAX']:g} eV, not {encut:g} eV"
         return Reading(problem=used, usable=False, other_settings=True)
     echo = {name: value for name, value in run.incar.items() if isinstance(value, (bool, int, float, str))}
     given = {tag.name: tag.value for tag in read_incar(_text(folder / INCAR_USED))}
@@ -111,14 +111,14 @@ def read_steps(folder: Path, symbols: Sequence[str], tags: Mapping[str, Value]) 
     for number, data in enumerate(run.ionic_steps):
         last = number == len(run.ionic_steps) - 1
         steps.append(_step(data, len(symbols), nelm, stopped_inside=stopped_inside and last))
-    return Reading(steps, "" if complete else "vasprun.xml is cut off")
+    return Reading(steps, "" if complete else "vasprun.xml is truncated")
 
 
 def _parse(path: Path) -> tuple[Any, bool, str]:
     """Return pymatgen's view of the file, whether it is complete, and what is wrong with it."""
     from pymatgen.io.vasp.outputs import Vasprun
 
-    reason = "vasprun.xml can not be read"
+    reason = "vasprun.xml cannot be read"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for strict in (True, False):
@@ -126,26 +126,26 @@ def _parse(path: Path) -> tuple[Any, bool, str]:
                 run = Vasprun(
                     path, parse_dos=False, parse_eigen=False, parse_potcar_file=False, exception_on_bad_xml=strict,
                 )
-            except Exception as error:  # whatever broken output makes the parser stumble over
-                reason = f"vasprun.xml can not be read ({type(error).__name__})"
+            except Exception as error:  # broken output makes the parser raise anything
+                reason = f"vasprun.xml cannot be read ({type(error).__name__})"
             else:
                 return run, strict, ""
     if not _text(path, compressed=True).rstrip().endswith("</modeling>"):
-        reason = "vasprun.xml is cut off"
+        reason = "vasprun.xml is truncated"
     return None, False, reason
 
 
 def changed_tag(tags: Mapping[str, Value], used: Mapping[str, Value], *, both: bool = False) -> str:
-    """Return in which way a calculation was not the one that was asked for (empty: it was).
+    """Return how a calculation differs from the requested one (empty: it does not).
 
     Parameters
     ----------
     tags : mapping
-        The INCAR that was asked for.
+        The requested INCAR.
     used : mapping
         The tags that were used: the INCAR after corrections, or the echo in vasprun.xml.
     both : bool
-        Compare only tags that stand on both sides.
+        Compare only tags that are in both.
     """
     for name in LABEL_TAGS:
         before, after = tags.get(name), used.get(name)
@@ -197,7 +197,7 @@ def _text(path: Path, *, compressed: bool = False) -> str:
 
 
 def label_of(atoms: Atoms, order: NDArray[np.int_], step: Step) -> LabelResult:
-    """Return the label of a frame; the positions stay those of the frame, to the last bit.
+    """Return the label of a frame; the positions are those of the frame, to the last bit.
 
     Parameters
     ----------
@@ -206,14 +206,14 @@ def label_of(atoms: Atoms, order: NDArray[np.int_], step: Step) -> LabelResult:
     order : ndarray of int, shape (n,)
         Order of its atoms in the POSCAR.
     step : Step
-        What VASP computed.
+        The result of VASP.
     """
     if step.status != "ok":
         return LabelResult(None, step.status, step.reason)
     shift = step.fractional - atoms.get_scaled_positions(wrap=False)[order]
     moved = np.linalg.norm((shift - np.round(shift)) @ step.cell, axis=1).max()
     if moved > MOVED_A or np.abs(step.cell - atoms.cell.array).max() > MOVED_A:
-        return LabelResult(None, "failed", f"VASP has computed another cell (atoms differ by {moved:.3f} A)")
+        return LabelResult(None, "failed", f"VASP computed another cell (atoms differ by {moved:.3f} A)")
     forces = np.empty_like(step.forces)
     forces[order] = step.forces
     return LabelResult(with_results(atoms, step.energy, forces, step.stress))

@@ -1,6 +1,5 @@
 """Each fault is found where it was put, sound data passes, and signs and units are judged without a calculator."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.data.exchange import convert_data
 from dpa_sse.ops.data.writing import write_data
 from dpa_sse.ops.labelers.mock import mock_energy
+from dpa_sse.ops.results.audit import Audit, DuplicateNumbers
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.settings import SystemSettings
 
@@ -72,29 +72,29 @@ def audit(blocks, tmp_path, **options):
 
 def found(result, level=None):
     return [
-        (one["level"], one["check"]) for entry in result["data_sets"] for one in entry["findings"]
-        if level in (None, one["level"])
+        (one.level, one.check) for entry in result.data_sets for one in entry.findings
+        if level in (None, one.level)
     ]
 
 
 def message(result, check):
-    return next(one["message"] for entry in result["data_sets"] for one in entry["findings"] if one["check"] == check)
+    return next(one.message for entry in result.data_sets for one in entry.findings if one.check == check)
 
 
 def test_sound_data_passes_and_its_numbers_are_right(blocks, tmp_path):
     result = audit(blocks, tmp_path, out=tmp_path / "out")
-    assert (result["verdict"], found(result)) == ("sound", [])
-    (entry,) = result["data_sets"]
-    assert [(one["system"], one["train"], one["test"], one["trajectories"]) for one in entry["systems"]] == [
+    assert (result.verdict, found(result)) == ("sound", [])
+    (entry,) = result.data_sets
+    assert [(one.system, one.train, one.test, one.trajectories) for one in entry.systems] == [
         ("Li2S", 40, 8, 6), ("LiCl", 40, 8, 6),
     ]
-    assert entry["temperatures_K"] == {"300": 48, "600": 48}
-    assert entry["signs"]["forces"]["slope"] == pytest.approx(1, abs=0.03)
-    assert entry["signs"]["virials"]["slope"] == pytest.approx(1, abs=0.1)
-    assert all(one["bulk_modulus_GPa"] > 5 for one in entry["bulk_moduli"])
-    assert entry["distances"]["shortest_A"].keys() == {"Li-Li", "Li-S", "Li-Cl"}
-    assert json.loads((tmp_path / "out/audit.json").read_text()) == result
-    assert (tmp_path / "out/audit.txt").read_text().endswith("verdict: sound: nothing found\n")
+    assert entry.temperatures_K == {"300": 48, "600": 48}
+    assert entry.signs.forces.slope == pytest.approx(1, abs=0.03)
+    assert entry.signs.virials.slope == pytest.approx(1, abs=0.1)
+    assert all(one.bulk_modulus_GPa > 5 for one in entry.bulk_moduli)
+    assert entry.distances.shortest_A.keys() == {"Li-Li", "Li-S", "Li-Cl"}
+    assert Audit.read(tmp_path / "out") == result
+    assert (tmp_path / "out/audit.txt").read_text().endswith("verdict: OK: nothing found\n")
     assert len((tmp_path / "out/frames.csv").read_text().splitlines()) == 97
     assert sorted(path.suffix for path in (tmp_path / "out").glob("audit.*")) == [".json", ".png", ".svg", ".txt"]
     assert str(tmp_path) not in (tmp_path / "out/audit.json").read_text()
@@ -102,11 +102,11 @@ def test_sound_data_passes_and_its_numbers_are_right(blocks, tmp_path):
 
 @pytest.mark.parametrize("name", ["x.extxyz", "x.h5", "x"])
 def test_every_format_gives_the_same_answer(blocks, tmp_path, name):
-    expected = audit(blocks, tmp_path)["data_sets"][0]
+    expected = audit(blocks, tmp_path).data_sets[0]
     convert_data(tmp_path / "data", tmp_path / name, to_format="mixed" if name == "x" else None)
-    entry = audit_data([tmp_path / name])["data_sets"][0]
+    entry = audit_data([tmp_path / name]).data_sets[0]
     for key in ("systems", "splits", "temperatures_K", "findings"):
-        assert entry[key] == expected[key]
+        assert getattr(entry, key) == getattr(expected, key)
 
 
 def scaled(field, factor):
@@ -162,12 +162,12 @@ def halved(blocks):
 
 
 FAULTS = {
-    "NaN": (put("energy", 4, np.nan), "unusable", "numbers", "energy holds NaN"),
+    "NaN": (put("energy", 4, np.nan), "unusable", "numbers", "energy contains NaN"),
     "flat cell": (put("box", 4, 0.0), "unusable", "numbers", "cell without volume"),
     "leak, moved by a lattice vector": (leak, "unusable", "duplicates", "both in the training set and in the"),
     "two labels": (relabelled, "unusable", "duplicates", "two different labels.*16.7 meV/atom"),
-    "copy": (copy_within, "warning", "duplicates", "1 frames occur twice"),
-    "trajectory in two splits": (divided, "warning", "split", "1 trajectories are divided"),
+    "copy": (copy_within, "warning", "duplicates", "1 frames are duplicates within a split"),
+    "trajectory in two splits": (divided, "warning", "split", "1 trajectories are split"),
     "forces reversed": (scaled("force", -1), "unusable", "signs", "forces have the wrong sign"),
     "forces in hartree per bohr": (scaled("force", 1 / 51.42), "unusable", "signs", "not in the unit of the energies"),
     "energies in hartree": (scaled("energy", 1 / 27.2114), "unusable", "signs", "not in the unit of the energies"),
@@ -183,7 +183,7 @@ FAULTS = {
     "net force": (put("force", (2, 0), [5.0, 0, 0]), "unusable", "force sum", "do not add up to zero"),
     "no forces": (scaled("force", 0.0), "unusable", "forces", "96 frames have no force on any atom"),
     "asymmetric virial": (put("virial", (2, 0, 1), 9.0), "warning", "virials", "not symmetric"),
-    "energy outlier": (put("energy", 7, -50.0), "warning", "energies", "1 frames lie far from the others"),
+    "energy outlier": (put("energy", 7, -50.0), "warning", "energies", "1 frames differ in energy from the others"),
     "close atoms": (close_atoms, "unusable", "distances", r"closer than 0.5 A"),
 }
 
@@ -195,10 +195,10 @@ def test_every_fault_is_found(blocks, tmp_path, fault):
     drawn = tmp_path / "out" if fault in ("NaN", "no forces", "flat cell") else None
     result = audit(blocks, tmp_path, out=drawn)  # figures of unsound data too
     assert (level, check) in found(result)
-    texts = [one["message"] for one in result["data_sets"][0]["findings"] if (one["level"], one["check"]) ==
+    texts = [one.message for one in result.data_sets[0].findings if (one.level, one.check) ==
              (level, check)]
     assert any(re.search(words, text) for text in texts), texts
-    assert result["verdict"] == ("unusable" if level == "unusable" else "warnings")
+    assert result.verdict == ("unusable" if level == "unusable" else "warnings")
     assert all("\n" not in text for text in texts)
     assert words.split(".*")[0].split("\\")[0] in audit_text(result)
     assert check != "signs" or "below 1 is usual" not in audit_text(result)
@@ -226,9 +226,9 @@ def test_frames_far_apart_pull_the_slope_below_one(tmp_path):
                 frames.append(label(atoms))
         result = audit(frames_to_blocks(frames, TYPE_MAP, "train"), tmp_path / f"{width}")
         assert "unusable" not in [level for level, check in found(result) if check == "signs"]
-        slopes.append(result["data_sets"][0]["signs"]["forces"]["slope"])
+        slopes.append(result.data_sets[0].signs.forces.slope)
     assert slopes[1] < slopes[0] - 0.02 < 1
-    assert "below 1 is usual of frames far apart" in audit_text(result)
+    assert "below 1 is usual for distant frames" in audit_text(result)
 
 
 def test_missing_virials_are_said(blocks, tmp_path):
@@ -238,7 +238,7 @@ def test_missing_virials_are_said(blocks, tmp_path):
 
 def test_elements_outside_the_type_map(blocks, tmp_path):
     result = audit(blocks, tmp_path, type_map=["Li", "S"])
-    assert result["verdict"] == "unusable"
+    assert result.verdict == "unusable"
     assert "element Cl is not in type_map [Li, S], but in 2 systems" in message(result, "elements")
     both = audit(blocks, tmp_path, type_map=["Li"])
     assert "elements Cl, S are not in type_map [Li], but in " in message(both, "elements")
@@ -253,7 +253,7 @@ def test_a_frame_in_another_orientation_and_order_is_a_copy(frames):
     again = label(turned)
     assert again.get_potential_energy() == pytest.approx(frame.get_potential_energy(), abs=1e-9)
     counts, findings = find_duplicates(table_of(frames_to_blocks([*frames, again], TYPE_MAP)))
-    assert counts == {"copies": 1, "across_splits": 0, "reoriented": 1, "conflicting": 0}
+    assert counts == DuplicateNumbers(copies=1, across_splits=0, reoriented=1, conflicting=0)
     assert [one.level for one in findings] == ["warning"]
 
 
@@ -276,7 +276,7 @@ def test_copies_agree_with_a_slow_search():
         frames.append(label(new))
     table = table_of(frames_to_blocks(frames, TYPE_MAP))
     counts, _ = find_duplicates(table)
-    assert counts["copies"] == sum(origin[k] != k for k in range(60)) > 10
+    assert counts.copies == sum(origin[k] != k for k in range(60)) > 10
 
 
 def test_one_wrong_system_does_not_pull_the_fit(frames):
@@ -295,9 +295,9 @@ def test_one_wrong_system_does_not_pull_the_fit(frames):
             virial=None, trajectories=["a"] * 20, temperatures_K=None,
         ))
     numbers, _, findings = fit_energies(table_of(blocks))
-    assert list(numbers["per_element_eV"].values()) == pytest.approx(true, abs=0.1)
-    assert numbers["offset_eV_atom"]["s4"] == pytest.approx(2.0, abs=0.1)
-    assert [one.frames for one in findings if "another functional" in one.message] == [["s4"]]
+    assert list(numbers.per_element_eV.values()) == pytest.approx(true, abs=0.1)
+    assert numbers.offset_eV_atom["s4"] == pytest.approx(2.0, abs=0.1)
+    assert [one.frames for one in findings if "another functional" in one.message] == [("s4",)]
 
 
 def test_distances_agree_with_ase(frames):
@@ -310,7 +310,8 @@ def test_distances_agree_with_ase(frames):
             for other in ("Li", "S"):
                 least = distances[large.symbols == one][:, large.symbols == other].min()
                 slow[f"{one}-{other}"] = min(slow.get(f"{one}-{other}", np.inf), least)
-    for pair, value in numbers["shortest_A"].items():
+    assert numbers.shortest_A.keys() == {"Li-Li", "Li-S"}
+    for pair, value in numbers.shortest_A.items():
         assert value == pytest.approx(slow[pair], abs=1e-9)
     assert np.isfinite(ratio).all()
 
@@ -323,15 +324,15 @@ def test_frames_far_apart_give_no_verdict(frames):
         atoms.positions += rng.normal(size=(12, 3))
         wild.append(label(atoms))
     numbers, findings = check_consistency(table_of(frames_to_blocks(wild, TYPE_MAP)))
-    assert numbers["forces"] is None
+    assert numbers.forces is None
     assert [one.level for one in findings] == ["note"]
 
 
 def test_reversed_virial_alone_is_seen_in_the_pressure(blocks):
     scaled("virial", -1)(blocks)
     _, findings = check_bulk_modulus(table_of(blocks), sign_known=False)
-    assert all("the pressure grows with the volume" in one.message for one in findings)
     assert len(findings) == 2
+    assert all("the pressure grows with the volume" in one.message for one in findings)
     assert check_bulk_modulus(table_of(blocks), sign_known=True)[1] == []
 
 
@@ -339,9 +340,9 @@ def test_reversed_virial_alone_is_seen_in_the_pressure(blocks):
 def test_finite_strain_of_a_calculator(blocks, tmp_path, factor, words):
     scaled("virial", factor)(blocks)
     result = audit(blocks, tmp_path, calculator="dpa_sse.ops.labelers.mock:mock_calculator", strain_frames=4)
-    strain = result["data_sets"][0]["strain"]
-    assert strain["frames"] == 4
-    assert strain["slope"] == pytest.approx(factor, rel=1e-2)
+    strain = result.data_sets[0].strain
+    assert strain.frames == 4
+    assert strain.slope == pytest.approx(factor, rel=1e-2)
     assert bool(words) == (("unusable", "strain") in found(result))
     if words:
         assert words in message(result, "strain")
@@ -360,7 +361,7 @@ def test_several_folders_are_one_set_and_a_run_is_several(blocks, tmp_path):
         replace(block, types=np.array([1, 2, 0])[block.types]) for block in blocks[:1]
     ])
     result = audit_data([tmp_path / "a", tmp_path / "c"])
-    assert result["data_sets"][0]["duplicates"]["copies"] == len(blocks[0])
+    assert result.data_sets[0].duplicates.copies == len(blocks[0])
     run = tmp_path / "run"
     for name in ("base", "teacher_data"):
         (run / "data").mkdir(parents=True, exist_ok=True)
@@ -369,9 +370,9 @@ def test_several_folders_are_one_set_and_a_run_is_several(blocks, tmp_path):
         (run / "data" / name).symlink_to(tmp_path / "steps" / name)
     (run / "config.resolved.yaml").write_text("name: x\n")
     result = audit_data([run], out=tmp_path / "out")
-    assert [entry["title"] for entry in result["data_sets"]] == ["run/base", "run/teacher_data"]
+    assert [entry.title for entry in result.data_sets] == ["run/base", "run/teacher_data"]
     assert (tmp_path / "out/frames-2.csv").is_file()
-    assert result["verdict"] == "sound"
+    assert result.verdict == "sound"
 
 
 def test_all_unreadable_sources_are_named(blocks, tmp_path):

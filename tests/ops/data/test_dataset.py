@@ -8,7 +8,8 @@ import pytest
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.collect import assign_splits, collect_trajectories
 from dpa_sse.ops.data.convert import block_to_frames, frames_to_blocks
-from dpa_sse.ops.data.dataset import drop_duplicates, read_dataset, write_dataset
+from dpa_sse.ops.data.dataset import read_dataset, write_dataset
+from dpa_sse.ops.data.frames import drop_duplicates
 from dpa_sse.ops.data.merge import merge_datasets, merge_labelled
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.subset import limit_frames
@@ -16,24 +17,12 @@ from dpa_sse.ops.data.user_data import import_user_dataset, load_user_dataset
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.labelers.registry import make_labeler
 from dpa_sse.ops.labelers.settings import MockSettings
-from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
-from dpa_sse.ops.structures.perturb import perturb_atoms
-from dpa_sse.ops.structures.settings import SystemSettings
+from tests.ops.data.mock_frames import labelled
 
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
 SPLIT = SplitSettings(test=0.25)
-
-
-def labelled(structure, count, trajectory, seed=0, system=None):
-    system = system or structure
-    cell = build_cell(SystemSettings(name=system, structure=structure), None, 1)
-    rng = np.random.default_rng([seed, *map(ord, trajectory)])
-    frames = [perturb_atoms(cell, 0.03, 0.1, rng) for _ in range(count)]
-    results = make_labeler(MockSettings()).label(frames)
-    for result in results:
-        result.atoms.info["trajectory"] = trajectory
-    return [result.atoms for result in results]
 
 
 def write_task(folder, frames, status="ok", reason="", items=None):
@@ -106,14 +95,14 @@ def test_npy_to_extxyz_and_back_keeps_the_last_bit(tmp_path):
 def test_split_is_by_trajectory(tasks, tmp_path):
     summary = collect(tasks, tmp_path / "data")
     where = {}
-    for entry in summary["systems"]:
-        for name in entry["trajectories"]:
-            assert where.setdefault(name, entry["split"]) == entry["split"]
+    for entry in summary.systems:
+        for name in entry.trajectories:
+            assert where.setdefault(name, entry.split) == entry.split
     assert sorted(where.values()) == ["test", "train", "train", "train", "train"]
     assert where["LiCl.p000"] == "train"
-    assert summary["n_frames"] == {"train": 11, "validation": 0, "test": 3}
-    assert any("LiCl" in note for note in summary["notes"])
-    assert summary == json.loads((tmp_path / "data/dataset.json").read_text())
+    assert summary.n_frames == {"train": 11, "validation": 0, "test": 3}
+    assert any("LiCl" in note for note in summary.notes)
+    assert summary == DatasetInfo.read(tmp_path / "data")
 
 
 def test_collect_is_reproducible(tasks, tmp_path):
@@ -155,15 +144,15 @@ def test_failed_tasks_are_listed(tasks, tmp_path):
     with pytest.raises(FatalError, match=r"(?s)3 of 5.*task.001: node on fire.*task.002: .*did not finish"):
         collect(tasks, tmp_path / "data", ratio=0.8)
     summary = collect(tasks, tmp_path / "data", ratio=0.6)
-    assert summary["failed"][0]["reason"] == "node on fire"
-    assert sum(summary["n_frames"].values()) == 8
+    assert summary.failed[0].reason == "node on fire"
+    assert sum(summary.n_frames.values()) == 8
 
 
 def test_partial_trajectory_is_used(tasks, tmp_path):
     write_task(tasks[0], labelled("Li2S", 1, "Li2S.p000"), "partial", "exploded at step 9")
     summary = collect(tasks, tmp_path / "data", ratio=0.9)
-    assert sum(summary["n_frames"].values()) == 12
-    assert summary["failed"][0]["reason"] == "exploded at step 9"
+    assert sum(summary.n_frames.values()) == 12
+    assert summary.failed[0].reason == "exploded at step 9"
 
 
 def test_nothing_at_all_is_fatal(tmp_path):
@@ -197,7 +186,7 @@ def test_other_atom_numbers_and_orders_go_to_folders_of_their_own(tmp_path):
     large = make_labeler(MockSettings()).label([small[0].repeat((2, 1, 1))])[0].atoms
     large.info["system"] = "Li2S"
     summary = write_dataset(tmp_path, TYPE_MAP, frames_to_blocks([small[0], reordered, large, small[1]], TYPE_MAP))
-    assert [(one["path"], one["n_frames"], one["n_atoms"]) for one in summary["systems"]] == [
+    assert [(one.path, one.n_frames, one.n_atoms) for one in summary.systems] == [
         ("train/Li2S", 2, 12), ("train/Li2S.2", 1, 12), ("train/Li2S.3", 1, 24),
     ]
     _, blocks = read_dataset(tmp_path)
@@ -212,9 +201,9 @@ def test_merge_adds_to_train_without_duplicates(tasks, tmp_path):
     result = write_task(tmp_path / "label", [*new, *known], "partial", "NaN", items)
     results = [result, tmp_path / "task.005"]
     summary = merge_labelled(tmp_path / "data", results, tmp_path / "more", min_success_ratio=0.8)
-    assert (summary["labelled"], summary["added"], summary["duplicates_dropped"]) == (4, 3, 1)
-    assert summary["n_frames"] == {"train": 14, "validation": 0, "test": 3}
-    assert summary["failed"] == [{"task": f"{tmp_path.name}/label", "reason": "NaN"}]
+    assert (summary.labelled, summary.added, summary.duplicates_dropped) == (4, 3, 1)
+    assert summary.n_frames == {"train": 14, "validation": 0, "test": 3}
+    assert [(one.task, one.reason) for one in summary.failed] == [(f"{tmp_path.name}/label", "NaN")]
     with pytest.raises(FatalError, match="4 of 5"):
         merge_labelled(tmp_path / "data", [result], tmp_path / "strict", min_success_ratio=0.9)
 
@@ -223,8 +212,8 @@ def test_merge_datasets(tasks, tmp_path):
     collect(tasks[:2], tmp_path / "a")
     collect(tasks[2:], tmp_path / "b")
     summary = merge_datasets([tmp_path / "a", tmp_path / "b", tmp_path / "a"], tmp_path / "all")
-    assert sum(summary["n_frames"].values()) == 14
-    assert summary["duplicates_dropped"] == 6
+    assert sum(summary.n_frames.values()) == 14
+    assert summary.duplicates_dropped == 6
     write_dataset(tmp_path / "other", ["S", "Li"], frames_to_blocks(labelled("Li2S", 1, "x"), ["S", "Li"]))
     with pytest.raises(InputError, match="type maps"):
         merge_datasets([tmp_path / "a", tmp_path / "other"], tmp_path / "bad")
@@ -235,7 +224,7 @@ def test_interrupted_writing_leaves_nothing_behind(tasks, tmp_path):
     (tmp_path / "data/dataset.json").unlink()
     (tmp_path / "data/train/Li2S/set.000/energy.npy").write_bytes(b"half")
     again = collect(tasks[:2], tmp_path / "data")
-    assert sum(again["n_frames"].values()) == sum(len(block) for block in read_dataset(tmp_path / "data")[1]) == 6
+    assert sum(again.n_frames.values()) == sum(len(block) for block in read_dataset(tmp_path / "data")[1]) == 6
 
 
 def test_limit_frames_is_nested_and_leaves_other_splits(tasks, tmp_path):
@@ -243,11 +232,11 @@ def test_limit_frames_is_nested_and_leaves_other_splits(tasks, tmp_path):
     chosen = []
     for n in (3, 7):
         summary = limit_frames(tmp_path / "data", "train", n, 5, tmp_path / f"n{n}")
-        assert summary["n_frames"] == {"train": n, "validation": 0, "test": 3}
+        assert summary.n_frames == {"train": n, "validation": 0, "test": 3}
         blocks = [block for block in read_dataset(tmp_path / f"n{n}")[1] if block.split == "train"]
         chosen.append({coord.tobytes() for block in blocks for coord in block.coord})
     assert chosen[0] < chosen[1]
-    assert limit_frames(tmp_path / "data", "train", 99, 5, tmp_path / "all")["n_frames"]["train"] == 11
+    assert limit_frames(tmp_path / "data", "train", 99, 5, tmp_path / "all").n_frames["train"] == 11
     with pytest.raises(InputError):
         limit_frames(tmp_path / "data", "training", 3, 5, tmp_path / "bad")
 
@@ -259,7 +248,9 @@ def test_trajectories_survive_reading_and_subsetting(tasks, tmp_path):
         frame.positions.tobytes(): frame.info["trajectory"]
         for task in tasks[:5] for frame in read_frames(task / "frames.extxyz")
     }
-    for block in read_dataset(tmp_path / "less")[1]:
+    blocks = read_dataset(tmp_path / "less")[1]
+    assert sum(map(len, blocks)) == 9  # 6 of the training set, 3 of the test set
+    for block in blocks:
         for coord, name in zip(block.coord, block.trajectories, strict=True):
             assert known[coord.tobytes()] == name
 
@@ -290,7 +281,7 @@ def test_user_data_is_renumbered_to_the_type_map(user_data):
 
 def test_user_data_without_splits_is_split_by_set(user_data, tmp_path):
     summary = import_user_dataset(user_data[0], TYPE_MAP, SPLIT, 1, tmp_path / "out")
-    assert sorted((one["split"], len(one["trajectories"])) for one in summary["systems"]) == [("test", 1), ("train", 1)]
+    assert sorted((one.split, len(one.trajectories)) for one in summary.systems) == [("test", 1), ("train", 1)]
 
 
 def test_user_splits_are_kept(user_data, tmp_path):
@@ -299,7 +290,7 @@ def test_user_splits_are_kept(user_data, tmp_path):
     (folder / "valid").mkdir()
     (tmp_path / "sys").rename(folder / "valid/sys")
     summary = import_user_dataset(folder, TYPE_MAP, SPLIT, 1, tmp_path / "out")
-    assert summary["n_frames"] == {"train": 0, "validation": 3, "test": 0}
+    assert summary.n_frames == {"train": 0, "validation": 3, "test": 0}
 
 
 def test_mixed_type_data(tmp_path):
@@ -333,8 +324,8 @@ def corrupt_energy(system):
         (lambda s: (s / "nopbc").write_text(""), "not periodic"),
         (lambda s: (s / "set.000/force.npy").unlink(), "force.npy is missing"),
         (lambda s: (s / "set.000/coord.npy").write_bytes(b"junk"), "unreadable"),
-        (lambda s: (s / "type.raw").write_text("0 1 1\n"), "not made for the 3 atoms"),
-        (corrupt_energy, "energy.npy: holds NaN"),
+        (lambda s: (s / "type.raw").write_text("0 1 1\n"), "not for the 3 atoms"),
+        (corrupt_energy, "energy.npy: contains NaN"),
         (lambda s: np.save(s / "set.000/energy.npy", np.zeros(5)), "but energy.npy has 5"),
         (lambda s: np.save(s / "set.000/box.npy", np.zeros((2, 9))), "without volume"),
         (lambda s: (s / "type.raw").unlink(), "no deepmd/npy system found"),

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from dpa_sse.ops.audit.levels import levels_of
 from dpa_sse.ops.audit.run import audit_data
-from dpa_sse.ops.audit.settings import levels_of
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.exchange import convert_data
 from dpa_sse.ops.data.level_of_theory import join_levels
@@ -21,6 +21,7 @@ from dpa_sse.ops.labelers.vasp.incar import single_point_tags
 from dpa_sse.ops.labelers.vasp.job import write_inputs
 from dpa_sse.ops.labelers.vasp.labeler import VaspLabeler
 from dpa_sse.ops.labelers.vasp.potcar import find_potcar
+from dpa_sse.ops.results.level import PotentialFile
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.perturb import perturb_atoms
 from dpa_sse.ops.structures.settings import SystemSettings
@@ -54,7 +55,7 @@ def test_vasp(vasp_run, tmp_path, form):
     atoms = vasp_run("calc/a")
     file = tmp_path / "calc/a" / {"vasprun": "vasprun.xml", "outcar": "OUTCAR"}[form]
     done = convert_data(file, tmp_path / "out")
-    assert (done["from"], done["n_frames"], done["type_map"]) == (form, 1, ["Li", "S"])
+    assert (done.source_format, done.n_frames, done.type_map) == (form, 1, ("Li", "S"))
     (block,) = read_data(tmp_path / "out").blocks
     energy, forces, stress = mock_energy(atoms)
     assert block.energy[0] == pytest.approx(energy, abs=1e-5)
@@ -79,14 +80,14 @@ def test_a_folder_of_vasp_runs_is_one_set(vasp_run, tmp_path):
 
 def test_unconverged_steps_are_no_labels(vasp_run, tmp_path):
     vasp_run("calc/a", "unconverged")
-    with pytest.raises(InputError, match="no step with converged electrons"):
+    with pytest.raises(InputError, match="no electronically converged step"):
         read_data(tmp_path / "calc")
 
 
 def test_a_cut_vasprun_is_refused_with_its_name(vasp_run, tmp_path):
     vasp_run("calc/a")
     vasp_run("calc/b", "truncated")
-    with pytest.raises(InputError, match=r"calc/b/vasprun.xml: not readable as vasprun, or cut off") as caught:
+    with pytest.raises(InputError, match=r"calc/b/vasprun.xml: not readable as vasprun, or truncated") as caught:
         read_data(tmp_path / "calc")
     assert len(str(caught.value).splitlines()) == 1
 
@@ -101,13 +102,13 @@ def test_a_cut_vasprun_is_refused_with_its_name(vasp_run, tmp_path):
 def test_mixed_settings_are_found(vasp_run, tmp_path, settings, words):
     vasp_run("calc/a")
     vasp_run("calc/bb")
-    assert audit_data([tmp_path / "calc"])["data_sets"][0]["levels"][0]["settings"]["ENCUT"] == "600"
+    assert audit_data([tmp_path / "calc"]).data_sets[0].levels[0].settings["ENCUT"] == "600"
     vasp_run("calc/ccc", **settings)
     result = audit_data([tmp_path / "calc"])
-    assert result["verdict"] == "unusable"
-    (found,) = [one for one in result["data_sets"][0]["findings"] if one["check"] == "settings"]
-    assert f"levels of theory can not be mixed: {words} = " in found["message"]
-    assert found["message"].endswith("(ccc/vasprun.xml)")
+    assert result.verdict == "unusable"
+    (found,) = [one for one in result.data_sets[0].findings if one.check == "settings"]
+    assert f"levels of theory cannot be mixed: {words} = " in found.message
+    assert found.message.endswith("(ccc/vasprun.xml)")
 
 
 def test_labels_and_the_outputs_of_the_same_settings_fit(vasp_run, tmp_path):
@@ -117,8 +118,8 @@ def test_labels_and_the_outputs_of_the_same_settings_fit(vasp_run, tmp_path):
     read = levels_of(tmp_path / "calc", "vasprun")[0][1]
     assert made != read
     for levels in ([made, read, made], [read, made, read]):
-        assert join_levels(levels)["potentials"] == made["potentials"]
-    other = {**made, "potentials": {"Li": {"titel": "PAW_PBE Li 01Jan2000", "sha256": "1"}}}
+        assert join_levels(levels).potentials == made.potentials
+    other = made.model_copy(update={"potentials": {"Li": PotentialFile(titel="PAW_PBE Li 01Jan2000", sha256="1")}})
     with pytest.raises(FatalError, match="in two versions"):
         join_levels([read, made, other])
 
@@ -135,7 +136,7 @@ def test_cp2k(tmp_path, name):
 
 
 def test_unconverged_cp2k_is_no_label(tmp_path):
-    with pytest.raises(InputError, match="no step with converged electrons"):
+    with pytest.raises(InputError, match="no electronically converged step"):
         convert_data(DATA / "xtb_unconverged.out", tmp_path / "out")
 
 
@@ -156,5 +157,5 @@ def test_missing_virials_are_said(tmp_path):
     shutil.copytree(DATA / "md", tmp_path / "md")
     (tmp_path / "md/run-1.stress").write_text("#\n")
     done = convert_data(tmp_path / "md", tmp_path / "out")
-    assert "no virials were read" in done["notes"][0]
+    assert "no virials" in done.notes[0]
     assert read_data(tmp_path / "out").blocks[0].virial is None

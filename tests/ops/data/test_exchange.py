@@ -10,13 +10,14 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.convert import frames_to_blocks
-from dpa_sse.ops.data.dataset import SystemData, read_dataset
+from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.exchange import convert_data, split_data
+from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.writing import write_data
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
-from tests.ops.data.test_dataset import labelled
+from tests.ops.data.mock_frames import labelled
 
 TYPE_MAP = ["Cl", "Li", "S", "P"]  # not the order in which anything appears
 FIELDS = ("types", "coord", "box", "energy", "force", "virial", "temperatures_K")
@@ -84,8 +85,8 @@ def test_all_formats_in_a_row(dataset, blocks, tmp_path, way):
     for number, name in enumerate(way):
         form = "mixed" if number == 0 and "." not in name else None
         done = convert_data(here, tmp_path / name, to_format=form)
-        assert done["n_frames"] == 16
-        assert done["type_map"] == TYPE_MAP
+        assert done.n_frames == 16
+        assert list(done.type_map) == TYPE_MAP
         here = tmp_path / name
     assert_same(blocks, read_data(here).blocks)
 
@@ -155,8 +156,8 @@ def test_foreign_extxyz(tmp_path, key):
 def test_split_is_by_trajectory_and_repeatable(dataset, tmp_path):
     done = split_data(dataset, tmp_path / "a", SplitSettings(test=0.25), 3)
     split_data(dataset, tmp_path / "b", SplitSettings(test=0.25), 3)
-    assert done["trajectories"] == {"train": 6, "validation": 0, "test": 2}
-    assert done["n_frames"] == {"train": 12, "validation": 0, "test": 4}
+    assert done.trajectories == {"train": 6, "validation": 0, "test": 2}
+    assert done.n_frames == {"train": 12, "validation": 0, "test": 4}
     assert (tmp_path / "a/dataset.json").read_bytes() == (tmp_path / "b/dataset.json").read_bytes()
     where = {}
     for block in read_data(tmp_path / "a").blocks:
@@ -174,21 +175,21 @@ def test_one_trajectory_is_never_divided(tmp_path):
 def test_nothing_is_overwritten_unasked(dataset, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/precious").write_text("x")
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         convert_data(dataset, tmp_path / "out")
     assert (tmp_path / "out/precious").read_text() == "x"
     convert_data(dataset, tmp_path / "out", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
     for out in (dataset, dataset / "inside", dataset.parent):
-        with pytest.raises(InputError, match="in the source, or the source in it"):
+        with pytest.raises(InputError, match="must not contain each other"):
             convert_data(dataset, out, overwrite=True)
 
 
 def test_failed_writing_leaves_the_old_and_no_rest(dataset, tmp_path, monkeypatch):
     convert_data(dataset, tmp_path / "x.h5")
     before = (tmp_path / "x.h5").read_bytes()
-    monkeypatch.setattr("dpa_sse.ops.data.writing._write_hdf5", lambda *_: 1 / 0)
+    monkeypatch.setattr("dpa_sse.ops.data.writing.write_hdf5", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         convert_data(dataset, tmp_path / "x.h5", overwrite=True)
     assert (tmp_path / "x.h5").read_bytes() == before
@@ -213,13 +214,13 @@ BAD = {
     "nothing there": (lambda t: t / "none", "no such file or folder"),
     "empty folder": (lambda t: (t / "e").mkdir() or t / "e", "the folder is empty"),
     "folder without data": (lambda t: (t / "e").mkdir() or ((t / "e/a.txt").write_text("x") and t / "e"),
-                            "holds no labelled data"),
+                            "no labelled data in a known format"),
     "empty file": (lambda t: (t / "a.extxyz").write_text("") or t / "a.extxyz", "the file is empty"),
-    "unknown format": (lambda t: (t / "a.dat").write_text("1 2 3\n") and t / "a.dat", "the format is not recognised"),
+    "unknown format": (lambda t: (t / "a.dat").write_text("1 2 3\n") and t / "a.dat", "unknown format; specify it"),
     "no set": (lambda t: shutil.rmtree(t / NPY / "set.000") or t / NPY, "no set"),
-    "no type.raw": (lambda t: (t / NPY / "type.raw").unlink() or t / NPY, "holds no labelled data"),
+    "no type.raw": (lambda t: (t / NPY / "type.raw").unlink() or t / NPY, "no labelled data in a known format"),
     "empty type.raw": (lambda t: (t / NPY / "type.raw").write_text("") or t / NPY, "type.raw is empty"),
-    "type.raw with names": (lambda t: (t / NPY / "type.raw").write_text("Li S\n") and t / NPY, "than whole numbers"),
+    "type.raw with names": (lambda t: (t / NPY / "type.raw").write_text("Li S\n") and t / NPY, "other than integers"),
     "no type_map.raw": (lambda t: (t / NPY / "type_map.raw").unlink() or t / NPY, "no type_map.raw"),
     "short type_map.raw": (lambda t: (t / NPY / "type_map.raw").write_text("Li\n") and t / NPY, "names 1 elements"),
     "type.raw of another system": (lambda t: (t / NPY / "type.raw").write_text("1 1 2\n") and t / NPY,
@@ -229,14 +230,14 @@ BAD = {
     "text as npy": (lambda t: (t / NPY / "set.000/box.npy").write_text("1 2 3") and t / NPY, "box.npy: unreadable"),
     "pickle in npy": (lambda t: save(t / NPY / "set.000/box.npy", np.array([{}], object)) or t / NPY,
                       "box.npy: unreadable"),
-    "words in npy": (lambda t: save(t / NPY / "set.000/energy.npy", np.array(["a"] * 8)) or t / NPY, "no numbers"),
+    "words in npy": (lambda t: save(t / NPY / "set.000/energy.npy", np.array(["a"] * 8)) or t / NPY, "not numbers"),
     "too few frames": (lambda t: save(t / NPY / "set.000/energy.npy", np.zeros(3)) or t / NPY, "energy.npy has 3"),
-    "NaN": (lambda t: save(t / NPY / "set.000/energy.npy", np.full(8, np.nan)) or t / NPY, "energy.npy: holds NaN"),
+    "NaN": (lambda t: save(t / NPY / "set.000/energy.npy", np.full(8, np.nan)) or t / NPY, "energy.npy: contains NaN"),
     "flat cell": (lambda t: save(t / NPY / "set.000/box.npy", np.zeros((8, 9))) or t / NPY, "cell without volume"),
     "nopbc": (lambda t: (t / NPY / "nopbc").write_text("") or t / NPY, "not periodic"),
-    "own data set, set lost": (lambda t: shutil.rmtree(t / NPY) or t / "data", "do not belong together"),
+    "own data set, set lost": (lambda t: shutil.rmtree(t / NPY) or t / "data", "do not match"),
     "own data set, NaN": (lambda t: save(t / NPY / "set.000/force.npy", np.full((8, 36), np.inf)) or t / "data",
-                          "force holds NaN"),
+                          "force contains NaN"),
     "cut hdf5": (lambda t: cut(t / "x.h5", 0.5) or t / "x.h5", "not readable as HDF5"),
     "text as hdf5": (lambda t: (t / "y.h5").write_text("hello") and t / "y.h5", "not readable as HDF5"),
     "hdf5 of something else": (lambda t: h5py.File(t / "y.h5", "w").close() or t / "y.h5", "no deepmd system"),
@@ -252,11 +253,11 @@ BAD = {
                                    in_text(t / "x.extxyz", "virial_=", "stress=") or t / "x.extxyz",
                                    "stress and virial contradict"),
     "cut vasprun": (lambda t: (t / "vasprun.xml").write_text("<modeling><generator>") and t / "vasprun.xml",
-                    "not readable as vasprun, or cut off"),
+                    "not readable as vasprun, or truncated"),
     "cut OUTCAR": (lambda t: (t / "OUTCAR").write_text(" vasp.6.4.2\n POTCAR: PAW\n") and t / "OUTCAR",
-                   "not readable as outcar, or cut off|no step with converged"),
+                   "not readable as outcar, or truncated|no electronically converged step"),
     "cut CP2K output": (lambda t: (t / "a.out").write_text(" CP2K| version string: 2023.1\n") and t / "a.out",
-                        "not readable as cp2k, or cut off|no step with converged"),
+                        "not readable as cp2k, or truncated|no electronically converged step"),
 }
 
 
@@ -277,9 +278,9 @@ def test_bad_input_is_one_clear_line(dataset, tmp_path, case):
     ("arguments", "message"),
     [
         ({"from_format": "deepmd/nyp"}, "did you mean deepmd/npy"),
-        ({"to_format": "vasprun"}, "can be read, not written"),
-        ({"type_map": ["Li", "Xx"]}, "Xx is no element"),
-        ({"type_map": ["Li", "S", "Li"]}, "Li is named twice"),
+        ({"to_format": "vasprun"}, "can be read, but not written"),
+        ({"type_map": ["Li", "Xx"]}, "not an element: Xx"),
+        ({"type_map": ["Li", "S", "Li"]}, "duplicate: Li"),
         ({"type_map": []}, "it is empty"),
         ({"from_format": "hdf5"}, "holds no deepmd/hdf5 file"),
         ({"from_format": "extxyz"}, "holds no extended XYZ"),

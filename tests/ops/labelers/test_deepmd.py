@@ -89,7 +89,7 @@ def test_unknown_elements_and_nan_are_verdicts(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
-    ("none.pth", None, "model file does not exist"), ("broken.pth", b"no model", "broken.pth can not be used"),
+    ("none.pth", None, "model file does not exist"), ("broken.pth", b"no model", "broken.pth cannot be used"),
 ])
 def test_broken_models(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
     if content is not None:
@@ -99,7 +99,7 @@ def test_broken_models(name: str, content: bytes | None, message: str, tmp_path:
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"model": "a.pb"}, "a.pb is no model of the PyTorch backend"),
+    ({"model": "a.pb"}, "a.pb is not a model of the PyTorch backend"),
     ({"model": "a.pth"}, "a.pth does not exist"),
     ({"model": "b.pth", "head": "x"}, "a frozen .pth model has one branch only"),
 ])

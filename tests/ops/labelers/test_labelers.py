@@ -94,7 +94,7 @@ def test_chgnet_forces_and_stress(atoms):
 def test_every_nth_frame_fails_and_the_others_do_not(atoms):
     results = make_labeler(MockSettings(fail_every=3)).label([atoms] * 7)
     assert [result.status for result in results] == ["ok", "ok", "failed", "ok", "ok", "failed", "ok"]
-    assert "as told" in results[2].reason
+    assert "as requested" in results[2].reason
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_any_ase_calculator():
     ("name", "arguments", "message"),
     [
         ("emt", {}, "module:Class"),
-        ("ase.calculators.nothing:EMT", {}, "can not be imported"),
+        ("ase.calculators.nothing:EMT", {}, "cannot be imported"),
         ("ase.calculators.emt:TME", {}, "has no class TME"),
         ("ase.calculators.singlepoint:SinglePointCalculator", {}, "missing 1 required positional argument"),
         ("json:loads", {"s": "1"}, "not an ASE calculator"),
@@ -172,8 +172,8 @@ def test_status_record(items, status):
 
 
 @pytest.mark.parametrize(("failure", "verdict"), [
-    ("error", ("failed", "CalculationFailed: the mock labeler fails here (error), as told")),
-    ("not converged", ("not converged", "the mock labeler does not converge here, as told")),
+    ("error", ("failed", "CalculationFailed: the mock labeler fails here (error), as requested")),
+    ("not converged", ("not converged", "the mock labeler does not converge here, as requested")),
     ("nan", ("failed", "the calculator returned NaN or infinite numbers")),
 ])
 def test_mock_fails_as_told(atoms, failure, verdict):

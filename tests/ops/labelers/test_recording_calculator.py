@@ -12,7 +12,8 @@ from ase.calculators.emt import EMT
 
 from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.labelers import aimd as aimd_module
-from dpa_sse.ops.labelers.aimd import RECORD, run_aimd
+from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.dynamics import RECORD, CalculatorLabeler
 from dpa_sse.ops.labelers.recording_calculator import RecordedCalculator
 from dpa_sse.ops.labelers.settings import AimdSettings, MockSettings
 from dpa_sse.ops.structures.extxyz import write_frames
@@ -39,14 +40,14 @@ def run(folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch, settings: Aim
     write_frames(folder / "task" / "cell.extxyz", [atoms])
     calculator = Counting(limit)
 
-    class Maker:
+    class Counted(CalculatorLabeler[MockSettings]):
         def calculator(self) -> Counting:
             return calculator
 
-        def label(self, frames: Any) -> Any:
+        def label(self, frames: Any, work: Path) -> Any:
             raise NotImplementedError
 
-    monkeypatch.setattr(aimd_module, "make_labeler", lambda _settings: Maker())
+    monkeypatch.setattr(aimd_module, "make_labeler", Counted)
     run_aimd(folder / "task", MockSettings(), settings, 1, folder / "out")
     return calculator
 

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.labelers import single_points as label_module
 from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
+from dpa_sse.ops.labelers.native import NativeLabeler
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, MockSettings
 from dpa_sse.ops.labelers.single_points import label_frames
-from dpa_sse.ops.results.status import EMPTY, TaskStatus
+from dpa_sse.ops.results.status import EMPTY, DroppedStep, TaskStatus
 from dpa_sse.ops.structures.build import write_cells
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.perturb import perturb_cells
@@ -73,7 +76,7 @@ def test_aimd_holds_the_temperature_and_the_centre_of_mass(tasks, tmp_path, monk
 def test_failing_calculator_keeps_the_frames_so_far(tasks, tmp_path):
     run_aimd(tasks / "task.000", MockSettings(fail_every=8), SETTINGS, 1, tmp_path)
     assert status(tmp_path)["status"] == "partial"
-    assert "as told" in status(tmp_path)["reason"]
+    assert "as requested" in status(tmp_path)["reason"]
     assert len(read_frames(tmp_path / "frames.extxyz")) == 3
 
 
@@ -132,10 +135,11 @@ def test_label(frames_task, tmp_path):
     assert not (tmp_path / "out/labels.jsonl.partial").exists()
 
 
-class Counting:
+class Counting(CalculatorLabeler):
     """A labeler that is killed after some frames."""
 
-    batch = 1
+    def calculator(self):
+        raise NotImplementedError
 
     def __init__(self, inner, stop_after):
         self.inner, self.left, self.calls = inner, stop_after, 0
@@ -231,31 +235,55 @@ def test_temperature_ramp(tasks, tmp_path, monkeypatch):
     assert status(tmp_path)["run"]["end_temperature_K"] == 500.0
 
 
-class Native:
+class Native(NativeLabeler):
     """A labeler that runs its dynamics itself."""
 
-    batch = 1
+    def __init__(self, answer, so_far=None):
+        self.answer, self.so_far = answer, so_far
 
-    def __init__(self, result):
-        self.result = result
+    def label(self, frames, work):
+        raise NotImplementedError
 
     def aimd(self, run, work):
         assert work.name == "mock"
-        return self.result
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def frames_so_far(self, run, work):
+        return self.so_far
 
 
-def test_native_dynamics_is_preferred_and_its_bad_frames_are_told(tasks, tmp_path, monkeypatch):
+def native_frames(tasks):
+    labelled = label_module.make_labeler(MockSettings()).label(read_frames(tasks / "task.000/cell.extxyz")[:1])[0].atoms
+    frames = []
+    for number in (0, 3):
+        one = labelled.copy()
+        one.calc = labelled.calc
+        one.info["step"] = number
+        frames.append(one)
+    return frames
+
+
+@pytest.mark.parametrize("so_far", [True, False])
+def test_frames_of_an_interrupted_native_run_are_kept_where_they_are_known(tasks, tmp_path, monkeypatch, so_far):
+    from dpa_sse.ops.labelers import aimd
+
+    made = Native(TransientError("killed"), native_frames(tasks) if so_far else None)
+    monkeypatch.setattr(aimd, "make_labeler", lambda _: made)
+    with pytest.raises(TransientError):
+        run_aimd(tasks / "task.000", MockSettings(), SETTINGS, 1, tmp_path)
+    assert (tmp_path / "frames.extxyz").is_file() == so_far
+    assert not (tmp_path / "status.json").exists()
+
+
+def test_frames_of_native_dynamics_and_its_steps_without_label(tasks, tmp_path, monkeypatch):
     from dpa_sse.ops.labelers import aimd
     from dpa_sse.ops.labelers.base import AimdResult
 
-    frame = label_module.make_labeler(MockSettings()).label([read_frames(tasks / "task.000/cell.extxyz")[0]])[0].atoms
-    frames = []
-    for number in (0, 3):
-        one = frame.copy()
-        one.calc = frame.calc
-        one.info["step"] = number
-        frames.append(one)
-    result = AimdResult(frames, "", [(6, "not converged", "after 60 cycles")])
+    result = AimdResult(
+        native_frames(tasks), "", (DroppedStep(step=6, status="not converged", reason="after 60 cycles"),)
+    )
     monkeypatch.setattr(aimd, "make_labeler", lambda _: Native(result))
     run_aimd(tasks / "task.000", MockSettings(), SETTINGS, 1, tmp_path)
     assert len(read_frames(tmp_path / "frames.extxyz")) == 2
@@ -266,14 +294,14 @@ def test_native_dynamics_is_preferred_and_its_bad_frames_are_told(tasks, tmp_pat
 def test_batches(frames_task, tmp_path, monkeypatch):
     inner, sizes = label_module.make_labeler(MockSettings()), []
 
-    class Batching:
+    class Batching(Counting):
         batch = 2
 
         def label(self, frames, work):
             sizes.append([frame.info["frame"] for frame in frames])
             return inner.label(frames, work)
 
-    monkeypatch.setattr(label_module, "make_labeler", lambda _: Batching())
+    monkeypatch.setattr(label_module, "make_labeler", lambda _: Batching(inner, -1))
     label_frames(frames_task, MockSettings(), tmp_path / "out")
     assert sizes == [[0, 1], [2, 3], [4]]
     assert len(read_frames(tmp_path / "out/frames.extxyz")) == 5

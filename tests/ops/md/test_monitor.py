@@ -8,7 +8,8 @@ from ase.neighborlist import primitive_neighbor_list
 from dpa_sse.ops.md.lammps import temperature_limit
 from dpa_sse.ops.md.monitor import WINDOW, Geometry, Monitor
 from dpa_sse.ops.md.trajectory import Frame
-from dpa_sse.ops.structures.host_lattice import find_framework, near_pairs
+from dpa_sse.ops.structures.host_lattice import find_framework
+from dpa_sse.ops.structures.neighbour_list import near_pairs
 
 
 def tetrahedra(edge: float = 7.0) -> Atoms:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.structures.bonds import covalent_pairs, keep_bonds
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import cell_from_entry, load_entry, names
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 MEASURED = [
     name for name in names() if (entry := load_entry(name)).ordered and entry.experimental_lattice_used

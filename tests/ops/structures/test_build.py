@@ -10,9 +10,9 @@ from ase.io import write
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, build_ensemble, write_cells
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
 from dpa_sse.ops.structures.library import expand_site, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.settings import SystemSettings
 
 
@@ -167,7 +167,8 @@ def bad_files():
         ("nonsense.cif", "hello", "not readable as cif|holds 0"),
         ("binary.cif", b"\xff\xfe\x00\x01" * 50, "not readable as cif|holds 0"),
         ("partial.cif", PARTIAL_CIF, "charge imbalance"),
-        ("occupancy.cif", PARTIAL_CIF.replace("0.6", "1.2"), "not readable as cif with occupancies|must lie in 0..1"),
+        ("occupancy.cif", PARTIAL_CIF.replace("0.6", "1.2"),
+         "not readable as cif with occupancies|must add up to between 0 and 1"),
         ("POSCAR", GOOD_POSCAR[:40], "not readable as vasp"),
         ("POSCAR_case", GOOD_POSCAR.replace("Li S", "LI S"), "not readable as vasp"),
         ("POSCAR_count", GOOD_POSCAR.replace("1 1", "1 2"), "not readable as vasp"),
@@ -180,8 +181,8 @@ def bad_files():
         ("tiny.extxyz", tiny, "per atom"),
         ("two.extxyz", [good, good], "holds 2 structures"),
         ("unknown.extxyz", '1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3\nQq 0 0 0\n', "Qq|unknown"),
-        ("table.csv", "1,2", "unknown kind"),
-        ("noname", "1,2", "unknown kind"),
+        ("table.csv", "1,2", "unknown structure format"),
+        ("noname", "1,2", "unknown structure format"),
     ]
 
 

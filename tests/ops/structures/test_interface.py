@@ -8,8 +8,8 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.bonds import covalent_pairs
 from dpa_sse.ops.structures.build import build_cell
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.interface import InterfaceOptions, build_interface, build_slab
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.references import references
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.structures.solution import parse_formula
@@ -88,7 +88,7 @@ def test_interface_without_a_match():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (InterfaceOptions(film_miller=(0, 0, 0)), "no plane"), (InterfaceOptions(gap_A=0.1), "gap"),
+        (InterfaceOptions(film_miller=(0, 0, 0)), "do not define a plane"), (InterfaceOptions(gap_A=0.1), "gap"),
         (InterfaceOptions(substrate_miller=(5, 1, 0)), "too large"),
         (InterfaceOptions(film_thickness_A=-1), "thickness"), (InterfaceOptions(max_strain=0.9), "max_strain"),
     ],
@@ -123,7 +123,7 @@ def test_slab():
     height = slab.positions[:, 2].max() - slab.positions[:, 2].min()
     assert slab.cell.array[2, 2] - height >= 11.9
     assert height > 6
-    with pytest.raises(InputError, match="no 99"):
+    with pytest.raises(InputError, match="99 does not exist"):
         build_slab(cell("Li2S"), (1, 1, 1), 10, 12, 99)
 
 

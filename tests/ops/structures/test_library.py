@@ -8,7 +8,7 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures import library
 from dpa_sse.ops.structures.check import check_cell
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 NAMES = library.names()
 ORDERED = [name for name in NAMES if not name.endswith("_disordered")]

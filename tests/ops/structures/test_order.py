@@ -7,8 +7,8 @@ from ase import Atoms
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures import symmetry
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_atoms, from_entry
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.order import integer_counts, order_cells, pool_lithium
 from dpa_sse.ops.structures.supercell import near_cubic
 from dpa_sse.ops.structures.symmetry import canonical, site_permutations
@@ -83,13 +83,13 @@ def test_order_is_reproducible_and_random_draws_differ():
     one, two = (order_cells(parent, UNIT, 2, 7) for _ in range(2))
     assert all(np.array_equal(a.positions, b.positions) for a, b in zip(one, two, strict=True))
     mixed = rock_salt({"Cl": 0.5, "Br": 0.5})
-    drawn = [order_cells(mixed, np.diag([2, 2, 2]), 1, seed, random=True)[0] for seed in range(3)]
+    drawn = [order_cells(mixed, np.diag([2, 2, 2]), 1, seed, mode="random")[0] for seed in range(3)]
     assert len({tuple(cell.positions[cell.symbols == "Br"].round(3).ravel()) for cell in drawn}) == 3
     assert drawn[0].info["configurations"] == "random"
 
 
 def test_random_draws_go_on_until_enough_are_distinct():
-    cells = order_cells(rock_salt({"Cl": 0.5, "Br": 0.5}), np.diag([2, 1, 1]), 8, 1, random=True)
+    cells = order_cells(rock_salt({"Cl": 0.5, "Br": 0.5}), np.diag([2, 1, 1]), 8, 1, mode="random")
     assert matches(cells) == len(cells) == 8  # all there are
 
 
@@ -157,7 +157,7 @@ def test_permutations_form_the_group_of_the_supercell():
 
 def test_two_impurities_in_a_large_cubic_cell():
     """Nine distances of two sites in 3 x 3 x 3 cells of rock salt, under 5184 operations."""
-    cells = order_cells(rock_salt({"Cl": 106 / 108, "Br": 2 / 108}), 3 * UNIT, 30, 1, random=True)
+    cells = order_cells(rock_salt({"Cl": 106 / 108, "Br": 2 / 108}), 3 * UNIT, 30, 1, mode="random")
     distances = {round(float(cell[cell.symbols == "Br"].get_distance(0, 1, mic=True)), 3) for cell in cells}
     assert len(cells) == len(distances) == 9
 

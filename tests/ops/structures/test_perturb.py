@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, write_cells
-from dpa_sse.ops.structures.distances import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.neighbour_list import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.perturb import perturb_atoms, perturb_cells, perturb_copies
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 
@@ -68,7 +68,7 @@ def test_zero_amplitudes_change_nothing(cell):
 def test_impossible_displacements_are_refused(cell):
     with pytest.raises(InputError, match="at most 3"):
         perturb_atoms(cell, 0.0, 40.0, np.random.default_rng(0))
-    with pytest.raises(InputError, match="take smaller ones"):
+    with pytest.raises(InputError, match="use smaller values"):
         perturb_atoms(cell, 0.0, 2.9, np.random.default_rng(0))
 
 
@@ -166,7 +166,7 @@ def test_normal_displacements_of_single_elements(cell):
 
 def test_amplitudes_of_elements_that_are_not_there(tmp_path):
     write_cells(SYSTEMS[:1], tmp_path, 1, tmp_path / "cells.extxyz")
-    with pytest.raises(InputError, match="no cell holds Cl"):
+    with pytest.raises(InputError, match="Cl not in any cell"):
         perturb_cells(tmp_path / "cells.extxyz", PerturbSettings(element_displacement_A={"Cl": 0.1}), 1, tmp_path / "o")
     with pytest.raises(ValidationError, match="between 0 and 1"):
         PerturbSettings(element_displacement_A={"Cl": 3.0})

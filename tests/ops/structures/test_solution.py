@@ -7,7 +7,7 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_cell, build_ensemble
-from dpa_sse.ops.structures.distances import neighbour_pairs
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.structures.solution import find_solution, parse_formula
 
@@ -92,11 +92,11 @@ def test_ensemble_of_a_solution_is_distinct():
     [
         ("Li10GeP2S13", "charge imbalance, -2"),
         ("Li6PS5", "charge imbalance"),
-        ("LI6PS5Cl", "'L' is no element"),
+        ("LI6PS5Cl", "'L' is not an element"),
         ("hello", "not a composition"),
         ("Li10GeP2S12+x", "not a composition"),
         ("Li10-xGeP2S12", "not a composition"),
-        ("Li10GeGeP2S12", "named twice"),
+        ("Li10GeGeP2S12", "duplicate element Ge"),
         ("Li7La3Zr2O12", "no oxidation state known for La"),
         ("Na3PS4", "no structure of the library"),
         ("Li5PS4Cl2.", "not a composition"),
@@ -109,7 +109,7 @@ def test_bad_compositions(formula, message):
 
 
 def test_site_disorder_must_fit():
-    with pytest.raises(InputError, match="does not go with"):
+    with pytest.raises(InputError, match="is not compatible with"):
         find_solution("Li5.5PS4.5Cl1.5", 0.25)
     with pytest.raises(InputError, match="needs an argyrodite"):
         find_solution("Li4Ge0.5Sn0.5S4", 0.25)

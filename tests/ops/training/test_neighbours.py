@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.data.npy import read_frames, split_systems
+from dpa_sse.ops.data.npy import read_system, split_systems
 from dpa_sse.ops.results.model import CutoffNeighbours, NeighbourCounts
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
@@ -21,6 +21,8 @@ def rock_salt(folder: Path) -> Path:
     coords = np.concatenate([basis, basis + np.array([0.5, 0, 0])]) * 5.0 + 7.3  # outside the cell: must be wrapped
     np.save(folder / "set.000" / "coord.npy", coords.reshape(1, -1))
     np.save(folder / "set.000" / "box.npy", (np.eye(3) * 5.0).reshape(1, -1))
+    np.save(folder / "set.000" / "energy.npy", np.zeros(1))
+    np.save(folder / "set.000" / "force.npy", np.zeros((1, 24)))
     (folder / "type.raw").write_text("0\n" * 4 + "1\n" * 4)
     (folder / "type_map.raw").write_text("Li\nS\n")
     return folder
@@ -43,8 +45,8 @@ def test_counts_agree_with_ase(dataset: Path) -> None:
     largest = {3.0: 0, 6.0: 0}
     nearest = np.inf
     for system in split_systems(dataset):
-        frames = read_frames(system, ["Li", "S", "Br"])
-        for coords, cell in zip(frames.coords, frames.cells, strict=True):
+        (block,) = read_system(system, ["Li", "S", "Br"])
+        for coords, cell in zip(block.coord, block.box, strict=True):
             atoms = Atoms("H8", positions=coords, cell=cell, pbc=True)
             for radius, known in largest.items():
                 i, distances = neighbor_list("id", atoms, radius)

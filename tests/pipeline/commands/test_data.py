@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.extxyz import write_frames
 from dpa_sse.pipeline.commands.data import app
-from tests.ops.data.test_dataset import labelled
+from tests.ops.data.mock_frames import labelled
 
 
 def call(*arguments, code=0):
@@ -30,7 +30,7 @@ def test_convert(frames, tmp_path):
     assert call("convert", frames, tmp_path / "a").startswith("12 frames of 1 systems, extxyz -> npy, type_map [Li, S]")
     done = json.loads(call("convert", tmp_path / "a", tmp_path / "b.h5", "--type-map", "S,P,Li", "--json"))
     assert (done["to"], done["type_map"], done["n_frames"]) == ("hdf5", ["S", "P", "Li"], 12)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         call("convert", tmp_path / "a", tmp_path / "b.h5")
     call("convert", tmp_path / "a", tmp_path / "b.h5", "--overwrite")
 
@@ -60,7 +60,7 @@ def test_bad_options(frames, tmp_path, options, message):
 
 def test_audit(frames, tmp_path):
     shown = call("audit", frames, "-o", tmp_path / "audit")
-    assert "verdict: usable, with the warnings above" in shown or "verdict: sound" in shown
+    assert "verdict: usable, with the warnings above" in shown or "verdict: OK" in shown
     assert (tmp_path / "audit/audit.png").is_file()
     result = json.loads(call("audit", frames, "--type-map", "Li,P", "--json", code=3))
     assert result["verdict"] == "unusable"
@@ -72,7 +72,7 @@ def test_audit(frames, tmp_path):
     [
         (("--calculator", "emt"), "module:Class"),
         (("--calculator", "ase.calculators.emt:EMT", "--argument", "fish"), "write NAME=VALUE"),
-        (("--type-map", "Li,Zz"), "Zz is no element"),
+        (("--type-map", "Li,Zz"), "not an element: Zz"),
         (("--from", "npy"), "no deepmd system found"),
     ],
 )

@@ -8,9 +8,9 @@ from ase.io import write
 from typer.testing import CliRunner
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.extxyz import read_frames
 from dpa_sse.ops.structures.library import cell_from_entry, load_entry
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.pipeline.commands.structures import app
 
 
@@ -122,7 +122,7 @@ def test_picture_and_neighbours(tmp_path):
         (("build", "none.cif"), "no such file"),
         (("perturb", "none.extxyz"), "no such file"),
         (("slab", "Li2S", "--miller", "1,1"), "Miller indices"),
-        (("slab", "Li2S", "--miller", "0,0,0"), "no plane"),
+        (("slab", "Li2S", "--miller", "0,0,0"), "do not define a plane"),
         (("build", "LiCl", "--rank", "nonsense"), "nonsense"),
         (("references", "Li2Se"), "do not add up"),
     ],

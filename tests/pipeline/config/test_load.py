@@ -233,7 +233,7 @@ def test_data_folder_with_other_elements(data_project: Path) -> None:
     (system / "type.raw").write_text("0\n0\n2\n")
     assert complaints(data_project) == ["my.yaml:4: data.0: data holds O, not in type_map (Li, S)"]
     (system / "type.raw").write_text("0\n0\n5\n")
-    assert "has atoms of type 5, but its type_map.raw names 3 elements" in complaints(data_project)[0]
+    assert "type 5 in type.raw, but type_map.raw names 3 elements" in complaints(data_project)[0]
     (system / "type.raw").write_text("0\nLi\n")
     assert "data/Li2S can not be read" in complaints(data_project)[0]
 

@@ -12,7 +12,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.base import AimdRun
 from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, kpoint_mesh, single_point_input
 from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
-from dpa_sse.ops.labelers.cp2k.sections import parse, render
+from dpa_sse.ops.labelers.cp2k.sections import parse, section_text
 from dpa_sse.ops.labelers.cp2k.template import template_problems
 from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kSettings
 from tests.ops.labelers.cp2k.conftest import GOLDEN, VALENCE, li2s
@@ -98,7 +98,7 @@ def test_kpoints_of_skewed_cells() -> None:
 
 
 def test_orbital_transformation_refuses_kpoints(data_dir: Path) -> None:
-    with pytest.raises(InputError, match="ot knows Gamma only"):
+    with pytest.raises(InputError, match="ot supports Gamma only"):
         single_point_input(Cp2kSettings(scf="ot"), li2s(), data_dir)
 
 
@@ -116,7 +116,7 @@ def test_a_template_comes_out_as_it_went_in() -> None:
 
 
 def test_render() -> None:
-    assert render({"A": {"B": 1, "C ON": {"D": [1, 2], "": ["x y"], "E": None}}}) == (
+    assert section_text({"A": {"B": 1, "C ON": {"D": [1, 2], "": ["x y"], "E": None}}}) == (
         "&A\n  B 1\n  &C ON\n    D 1\n    D 2\n    x y\n  &END C\n&END A\n"
     )
 
@@ -131,10 +131,10 @@ def test_render() -> None:
     ("  &END DFT\n", "", "&END FORCE_EVAL closes &DFT of line"),
     ("&END FORCE_EVAL\n", "", "t.inp:8: &FORCE_EVAL has no &END"),
     ("&GLOBAL\n", "&END\n&GLOBAL\n", "t.inp:4: &END without a section"),
-    ("&GLOBAL\n", "@INCLUDE more.inp\n&GLOBAL\n", "t.inp:4: @INCLUDE is not followed"),
+    ("&GLOBAL\n", "@INCLUDE more.inp\n&GLOBAL\n", "t.inp:4: @INCLUDE is not supported"),
     ("&OT\n", "&KPOINTS\n&END\n&OT\n", None),
     ("    &XC\n", "    &KPOINTS\n    &END\n    &XC\n", "OT does not work with smearing or k-points"),
-    ("&FORCE_EVAL", "&FORCE_EVALUATION", "one &FORCE_EVAL is needed, there are 0"),
+    ("&FORCE_EVAL", "&FORCE_EVALUATION", "exactly one &FORCE_EVAL is needed, found 0"),
 ])
 def test_bad_templates(old: str, new: str, message: str | None, data_dir: Path, tmp_path: Path) -> None:
     assert old in TEMPLATE
@@ -158,6 +158,6 @@ def test_a_good_template_has_no_problems(data_dir: Path, tmp_path: Path) -> None
 def test_missing_template_and_idle_keys(data_dir: Path, tmp_path: Path) -> None:
     settings = Cp2kSettings(template="none.inp", cutoff_Ry=500)
     assert list(template_problems(settings, ["Li"], tmp_path, data_dir)) == [
-        "with a template the key cutoff_Ry has no effect: take it out", "none.inp can not be read (No such file or "
+        "the key cutoff_Ry has no effect with a template; remove it", "none.inp cannot be read (No such file or "
         "directory)",
     ]

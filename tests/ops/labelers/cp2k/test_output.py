@@ -52,7 +52,8 @@ def test_unconverged() -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [
-    ("xtb_charges", "GFN1-xTB: the charges of atoms leave the chemical range; the method is not made for this system"),
+    ("xtb_charges", "GFN1-xTB: atomic charges are outside the chemical range; the method is not suitable for this "
+                    "system"),
     ("dft_no_basis", "CP2K: The requested basis set <FOO> for element <S> was not found in the basis set files "
                      "<BASIS_MOLOPT>"),
     ("xtb_LiCl", ""),
@@ -76,7 +77,7 @@ def test_incomplete_output() -> None:
     whole = text_of("part.000/run")
     cut = whole[: whole.rindex("STRESS| Analytical")]
     assert not has_ended(cut)
-    with pytest.raises(OutputError, match="the output is incomplete: 5 times energy, 5 times forces, 4 times stress"):
+    with pytest.raises(OutputError, match="the output is incomplete: 5 x energy, 5 x forces, 4 x stress"):
         read_evaluations(cut)
     assert len(read_evaluations(cut, partial=True)) == 4
     assert read_evaluations("", partial=True) == []

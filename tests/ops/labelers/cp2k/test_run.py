@@ -16,6 +16,7 @@ from dpa_sse.ops.labelers.cp2k.labeler import Cp2kLabeler
 from dpa_sse.ops.labelers.cp2k.output import read_evaluations
 from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kSettings
 from dpa_sse.ops.labelers.single_points import label_frames
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.labelers.cp2k.conftest import DATA
 
@@ -34,15 +35,15 @@ def test_label(fake: Cp2kSettings, licl: Atoms, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("mode", "status", "reason"), [
-    ("unconverged", "not converged", "the SCF has not converged"),
-    ("charges", "failed", "GFN1-xTB: the charges of atoms leave the chemical range"),
+    ("unconverged", "not converged", "the SCF did not converge"),
+    ("charges", "failed", "GFN1-xTB: atomic charges are outside the chemical range"),
     ("no_basis", "failed", "CP2K: The requested basis set <FOO> for element <S> was not found"),
     ("no_stress", "failed", "no stress in the output"),
     ("no_forces", "failed", "no forces in the output"),
     ("nan", "failed", "no stress in the output"),
-    ("truncated", "failed", "the output of CP2K is cut off"),
-    ("twice", "failed", "the output is not the one of this frame"),
-    ("dft", "failed", "the output is not the one of this frame"),
+    ("truncated", "failed", "the output of CP2K is truncated"),
+    ("twice", "failed", "the output does not belong to this frame"),
+    ("dft", "failed", "the output does not belong to this frame"),
     ("silent", "failed", "CP2K ended with an error: symbol lookup error"),
     ("SIGSEGV", "failed", "CP2K crashed (SIGSEGV)"),
     ("hang", "failed", "CP2K took longer than 0.01 min (timeout_min)"),
@@ -76,7 +77,7 @@ def test_labels_of_other_settings_are_not_mixed(
     with pytest.raises(FatalError, match=difference):
         join_levels(levels)
     with pytest.raises(FatalError, match="VASP and CP2K"):
-        join_levels([{"code": "VASP", "settings": {}}, levels[1]])
+        join_levels([LevelOfTheory(code="VASP"), levels[1]])
 
 
 def test_status_tells_the_level(fake: Cp2kSettings, licl: Atoms, tmp_path: Path) -> None:
@@ -98,14 +99,14 @@ def test_killed_from_outside_is_tried_again(
 
 
 @pytest.mark.parametrize(("changes", "version", "message"), [
-    ({"command": "no-such-cp2k"}, None, "program 'no-such-cp2k' is not found"),
-    ({"command": "env no-such-cp2k"}, None, "program 'no-such-cp2k' is not found"),
+    ({"command": "no-such-cp2k"}, None, "program 'no-such-cp2k' not found"),
+    ({"command": "env no-such-cp2k"}, None, "program 'no-such-cp2k' not found"),
     ({"command": ""}, None, "command is empty"),
     ({"command": "cp2k 'x"}, None, "No closing quotation"),
     ({"command": "echo"}, None, "echo is not CP2K"),
-    ({"data_dir": "/nowhere"}, None, "data_dir: /nowhere holds no GTH_POTENTIALS"),
-    ({}, "CP2K version 6.1", "CP2K 6.1 writes an output that cp2kdata does not read; use 8.1 to 2024.3"),
-    ({}, "CP2K version 2025.1", "CP2K 2025.1 writes an output that cp2kdata does not read"),
+    ({"data_dir": "/nowhere"}, None, "data_dir: /nowhere has no GTH_POTENTIALS"),
+    ({}, "CP2K version 6.1", "cp2kdata does not read the output of CP2K 6.1; use 8.1 to 2024.3"),
+    ({}, "CP2K version 2025.1", "cp2kdata does not read the output of CP2K 2025.1"),
 ])
 def test_nothing_starts_without_a_fit_program(
     changes: dict[str, str], version: str | None, message: str, fake: Cp2kSettings, licl: Atoms, tmp_path: Path,
@@ -137,10 +138,10 @@ def test_problems_of_dynamics() -> None:
 def test_small_cells_are_refused_with_xtb(fake: Cp2kSettings, licl: Atoms, cell_task: Path, tmp_path: Path) -> None:
     xtb = Cp2kLabeler(fake.model_copy(update={"method": "gfn1-xtb"}))
     small, large = xtb.label([licl, licl.repeat(2)], tmp_path)
-    assert small.reason.startswith("the shortest lattice vector is 3.5") and "take a supercell" in small.reason
-    assert large.reason == "the output is not the one of this frame"  # it was run
+    assert small.reason.startswith("the shortest lattice vector is 3.5") and "use a supercell" in small.reason
+    assert large.reason == "the output does not belong to this frame"  # it was run
     run_aimd(cell_task, xtb.settings, AIMD, 1, tmp_path / "out")
-    assert "take a supercell" in str(status(tmp_path / "out")["reason"])
+    assert "use a supercell" in str(status(tmp_path / "out")["reason"])
 
 
 def test_no_finished_label_is_lost(
@@ -225,7 +226,7 @@ def test_unconverged_steps_are_no_labels(
     record = status(tmp_path / "out")
     assert [frame.info["step"] for frame in read_frames(tmp_path / "out/frames.extxyz")] == [2, 4]
     assert record["status"] == "partial"
-    assert record["dropped"] == [{"step": 0, "status": "not converged", "reason": "the SCF has not converged"}]
+    assert record["dropped"] == [{"step": 0, "status": "not converged", "reason": "the SCF did not converge"}]
 
 
 def test_dynamics_without_stress_is_an_error(

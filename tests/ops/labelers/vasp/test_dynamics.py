@@ -128,7 +128,7 @@ def test_wall_time_keeps_what_there_is(plan, settings, task, tmp_path):
         (["crash"] * 9, "VASP ended with code 1 before its first step: forrtl"),
         (["kill"] * 9, "VASP was killed by SIGKILL before its first step"),
         (["silent"] * 9, "VASP ended with code 0 before its first step"),
-        (["other-encut"], "VASP has used ENCUT = 300 eV, not 600 eV"),
+        (["other-encut"], "VASP used ENCUT = 300 eV, not 600 eV"),
     ],
 )
 def test_failures(plan, settings, task, tmp_path, lines, reason):

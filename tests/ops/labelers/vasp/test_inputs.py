@@ -16,6 +16,7 @@ from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_
 from dpa_sse.ops.labelers.vasp.job import poscar_text
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
 from dpa_sse.ops.labelers.vasp.potcar import find_potcar
+from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.load import load_project
 from tests.fake_vasp import FAKE, potcar_text, write_library
@@ -109,15 +110,15 @@ GOOD = "ENCUT = 500\nKSPACING = 0.3\n"
         (GOOD + "PSTRESS = 10\n", 3, "added to energies and stresses"),
         (GOOD + "NELM = 5\n", 3, "too few steps"),
         (GOOD + "EDIFF = 1E-2\n", 3, "too noisy"),
-        (GOOD + "EDIFF = tight\n", 3, "EDIFF = tight is no number"),
+        (GOOD + "EDIFF = tight\n", 3, "EDIFF = tight is not a number"),
         (GOOD + "SIGMA = 5\n", 3, "at most 1 eV"),
         (GOOD + "ML_LMLFF = .TRUE.\n", 3, "force field"),
-        (GOOD + "KGAMMA = maybe\n", 3, "is no truth value"),
+        (GOOD + "KGAMMA = maybe\n", 3, "is not a boolean"),
         (GOOD + "TEBEG = 300\n", 3, "belongs to molecular dynamics"),
         (GOOD + "ENCUTT = 300\n", 3, "unknown tag ENCUTT - did you mean ENCUT?"),
         (GOOD + "LREAL .FALSE.\n", 3, "not of the form TAG = value: LREAL .FALSE."),
         (GOOD + "SIGMA =\n", 3, "not of the form TAG = value"),
-        (GOOD + "ENCUT = 400\n", 3, "ENCUT is set in line 1 already"),
+        (GOOD + "ENCUT = 400\n", 3, "ENCUT is already set in line 1"),
         ("KSPACING = 0.3\n", 1, "ENCUT is missing"),
         ("ENCUT = 500\n", 1, "KSPACING is missing"),
         ("ENCUT = 5\nKSPACING = 0.3\n", 1, "some hundred eV"),
@@ -167,7 +168,7 @@ def test_layouts_of_libraries(tmp_path):
     ("text", "message"),
     [
         ("nothing", "is not a POTCAR: it has no ENMAX, LEXCH, POMASS, TITEL"),
-        (potcar_text("S")[:-40], "is cut off: it does not end with 'End of Dataset'"),
+        (potcar_text("S")[:-40], "is truncated: it does not end with 'End of Dataset'"),
         (potcar_text("S") * 2, "holds several data sets"),
         (potcar_text("Se"), "is the data set of another element: PAW_PBE Se 01Jan2000"),
     ],
@@ -233,9 +234,9 @@ def test_a_sound_configuration_is_accepted(library, tmp_path):
         ([COMMAND, "encut_eV: 200"], 9, "labeler.encut_eV", "ENCUT = 200 eV is below ENMAX = 258.7 eV of S"),
         ([COMMAND, "incar: nothing/INCAR"], 9, "labeler.incar", "no such file"),
         ([COMMAND, "tags: {NSW: 10}"], 9, "labeler.tags.NSW", "labels are single points"),
-        ([COMMAND, "tags: {ENCUT: 400}"], 9, "labeler.tags.ENCUT", "write the key `encut_eV`"),
+        ([COMMAND, "tags: {ENCUT: 400}"], 9, "labeler.tags.ENCUT", "use the key `encut_eV`"),
         ([COMMAND, "tags: {ISMEARR: 0}"], 9, "labeler.tags.ISMEARR", "did you mean ISMEAR"),
-        ([COMMAND, "tags: {SYSTEM: \"a; NSW = 5\"}"], 9, "labeler.tags.SYSTEM", "no single INCAR tag"),
+        ([COMMAND, "tags: {SYSTEM: \"a; NSW = 5\"}"], 9, "labeler.tags.SYSTEM", "not a single INCAR tag"),
         ([COMMAND, "functional: SCAN"], 9, "labeler.functional", "'SCAN'"),
         ([COMMAND, "kspacing: 0"], 9, "labeler.kspacing", "0"),
     ],
@@ -285,25 +286,29 @@ def test_launcher_without_program(library, monkeypatch):
 
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/mpirun" if name == "mpirun" else None)
     found = labeler_problems(VaspSettings(command="mpirun -np 4 vasp_std"), ["Li"], Path())
-    assert found[0] == (("command",), "no program found that mpirun could start: mpirun -np 4 vasp_std")
+    assert found[0] == (("command",), "mpirun has no program to start: mpirun -np 4 vasp_std")
 
 
 def test_labels_of_different_levels_are_not_mixed():
     from dpa_sse.ops.data.level_of_theory import join_levels
 
-    lithium = {"Li": {"titel": "Li", "sha256": "1"}}
-    one = {"code": "VASP", "settings": {"GGA": "PS", "ENCUT": "600"}, "potentials": lithium}
-    sulfide = {**one, "potentials": {"S": {"titel": "S", "sha256": "2"}}}
-    assert set(join_levels([one, None, sulfide])["potentials"]) == {"Li", "S"}
-    for other, message in [
-        ({**one, "settings": {"GGA": "PE", "ENCUT": "600"}}, "GGA = PS and GGA = PE"),
-        ({**one, "settings": {"GGA": "PS", "ENCUT": "500"}}, "ENCUT = 600 and ENCUT = 500"),
-        ({**one, "code": "CP2K"}, "VASP and CP2K"),
-        ({**one, "potentials": {"Li": {"titel": "Li_sv", "sha256": "3"}}}, "the potential of Li: Li and Li_sv"),
-        ({**one, "potentials": {"Li": {"titel": "Li", "sha256": "3"}}}, "Li in two versions"),
+    one = LevelOfTheory(
+        code="VASP", settings={"GGA": "PS", "ENCUT": "600"}, potentials={"Li": PotentialFile(titel="Li", sha256="1")}
+    )
+    sulfide = one.model_copy(update={"potentials": {"S": PotentialFile(titel="S", sha256="2")}})
+    joined = join_levels([one, None, sulfide])
+    assert joined is not None
+    assert set(joined.potentials) == {"Li", "S"}
+    for change, message in [
+        ({"settings": {"GGA": "PE", "ENCUT": "600"}}, "GGA = PS and GGA = PE"),
+        ({"settings": {"GGA": "PS", "ENCUT": "500"}}, "ENCUT = 600 and ENCUT = 500"),
+        ({"code": "CP2K"}, "VASP and CP2K"),
+        ({"potentials": {"Li": PotentialFile(titel="Li_sv", sha256="3")}}, "the potential of Li: Li and Li_sv"),
+        ({"potentials": {"Li": "Li_sv"}}, "the potential of Li: Li and Li_sv"),
+        ({"potentials": {"Li": PotentialFile(titel="Li", sha256="3")}}, "Li in two versions"),
     ]:
         with pytest.raises(FatalError, match=message):
-            join_levels([one, other])
+            join_levels([one, one.model_copy(update=change)])
 
 
 @pytest.mark.parametrize(("name", "one", "other", "same"), [
@@ -315,9 +320,9 @@ def test_labels_of_different_levels_are_not_mixed():
 def test_spelling_is_no_other_level(name, one, other, same):
     from dpa_sse.ops.data.level_of_theory import join_levels
 
-    levels = [{"code": "VASP", "settings": {name: value}} for value in (one, other)]
+    levels = [LevelOfTheory(code="VASP", settings={name: value}) for value in (one, other)]
     if same:
-        assert join_levels(levels)["settings"] == {name: one}
+        assert join_levels(levels).settings == {name: one}
     else:
         with pytest.raises(FatalError, match=f"{name} = {one} and {name} = {other}"):
             join_levels(levels)

@@ -91,15 +91,15 @@ def test_custodian_restarts_after_a_crash(plan, settings, frames, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "status", "reason"),
     [
-        (["unconverged"] * 9, "not converged", r"after 120 electronic steps \(NELM\); custodian has met"),
-        (["crash"], "failed", r"exit code 1; last words: forrtl: severe \(174\): SIGSEGV"),
+        (["unconverged"] * 9, "not converged", r"after 120 electronic steps \(NELM\); errors handled by custodian"),
+        (["crash"], "failed", r"exit code 1; last output: forrtl: severe \(174\): SIGSEGV"),
         (["kill"] * 5, "failed", "VASP was killed by SIGKILL in each of 2 attempts"),
-        (["truncated"], "failed", "vasprun.xml is cut off"),
-        (["silent"], "failed", "VASP left no vasprun.xml"),
+        (["truncated"], "failed", "vasprun.xml is truncated"),
+        (["silent"], "failed", "VASP wrote no vasprun.xml"),
         (["nan"], "failed", "not finite numbers"),
         (["no-stress"], "failed", "vasprun.xml has no stress"),
-        (["other-cell"], "failed", r"VASP has computed another cell \(atoms differ by 0.5"),
-        (["other-encut"], "failed", "VASP has used ENCUT = 300 eV, not 600 eV"),
+        (["other-cell"], "failed", r"VASP computed another cell \(atoms differ by 0.5"),
+        (["other-encut"], "failed", "VASP used ENCUT = 300 eV, not 600 eV"),
         (["tetrahedron", "ok"], "ok", ""),
         (["symmetry"] * 9, "failed", "inv_rot_mat"),
     ],
@@ -121,7 +121,8 @@ def test_corrections_that_change_the_label_are_refused(plan, frames, tmp_path, s
     tight = settings.model_copy(update={"tags": {"SIGMA": 0.02}})
     result = label(tight, frames[:1], tmp_path)[0]
     assert (result.status, result.reason) == (
-        "failed", "SIGMA was changed from 0.02 to 0.05: not comparable to the other labels; custodian has met tet"
+        "failed", "SIGMA was changed from 0.02 to 0.05: not comparable to the other labels; errors handled by "
+        "custodian: tet",
     )
 
 

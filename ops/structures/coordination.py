@@ -1,15 +1,15 @@
-"""The neighbours of every site of a library entry, as a person reads them."""
+"""The neighbours of every site of a library entry, as text."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES
-from dpa_sse.ops.structures.distances import neighbour_pairs
 from dpa_sse.ops.structures.library import Entry, expand_site, lattice_of
+from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.picture import entry_atoms
 
-SHELL = 1.25  # a neighbour is at most so many times as far as the nearest one of its kind of charge
+SHELL = 1.25  # largest distance of a neighbour over that of the nearest one of its kind of charge
 SEARCH_A = 4.5
 SAME_A = 0.005
 
@@ -18,7 +18,7 @@ def describe_neighbours(entry: Entry) -> list[str]:
     """Return one line for each site: number, element and distances (Angstrom) of the first shell, and the density.
 
     The shell holds the atoms of opposite charge (in a metal all atoms) that are at most 1.25 times as far as the
-    nearest one. Partly occupied sites count as if they were full.
+    nearest one. Partly occupied sites count as full.
     """
     atoms = entry_atoms(entry)
     symbols = atoms.get_chemical_symbols()
@@ -55,7 +55,7 @@ def _mass(entry: Entry) -> float:
 
 
 def _distinct_sites(entry: Entry) -> list[tuple[str, int]]:
-    """Return name and number of images of each place, shared places once, in the order of :func:`entry_atoms`."""
+    """Return name and number of images of each position, shared ones once, in the order of :func:`entry_atoms`."""
     cell, _ = lattice_of(entry)
     names: dict[tuple[float, float, float], str] = {}
     for site in entry.sites:

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from dpa_sse.ops.structures import distances
+from dpa_sse.ops.structures import neighbour_list
 
 
 def random_cell(seed):
@@ -18,9 +18,9 @@ def random_cell(seed):
 @pytest.mark.parametrize("limit", [0, 600])
 @pytest.mark.parametrize("seed", range(6))
 def test_pairs(seed, limit, monkeypatch):
-    monkeypatch.setattr(distances, "DENSE_LIMIT", limit)
+    monkeypatch.setattr(neighbour_list, "DENSE_LIMIT", limit)
     atoms = random_cell(seed)
-    i, j, shift, distance = distances.neighbour_pairs(atoms, 5.0)
+    i, j, shift, distance = neighbour_list.neighbour_pairs(atoms, 5.0)
     assert np.allclose(np.linalg.norm(atoms.positions[j] + shift - atoms.positions[i], axis=1), distance)
     assert np.all(i <= j)
     expected = neighbor_list("d", atoms, 5.0)
@@ -29,5 +29,5 @@ def test_pairs(seed, limit, monkeypatch):
 
 def test_nearest():
     atoms = Atoms("LiCl", positions=[[0, 0, 0], [2.5, 0, 0]], cell=[20, 20, 20], pbc=True)
-    assert distances.nearest_distances(atoms).tolist() == [2.5, 2.5]
-    assert np.isinf(distances.nearest_distances(atoms, cutoff=2.0)).all()
+    assert neighbour_list.nearest_distances(atoms).tolist() == [2.5, 2.5]
+    assert np.isinf(neighbour_list.nearest_distances(atoms, cutoff=2.0)).all()
