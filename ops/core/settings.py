@@ -1,4 +1,4 @@
-"""Base class of all settings: unknown keys are refused, values can not be changed afterwards."""
+"""Base class of all settings: unknown keys are refused, values cannot be changed afterwards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Settings(BaseModel):
 
 
 def unique(values: list[str]) -> list[str]:
-    """Return the values; for fields in which nothing may be named twice.
+    """Return the values; for fields that must not contain duplicates.
 
     Raises
     ------
     ValueError
-        Something is.
+        There are duplicates.
     """
-    twice = sorted({value for value in values if values.count(value) > 1})
-    if twice:
-        raise ValueError(f"named twice: {', '.join(twice)}")
+    duplicates = sorted({value for value in values if values.count(value) > 1})
+    if duplicates:
+        raise ValueError(f"contains duplicates: {', '.join(duplicates)}")
     return values

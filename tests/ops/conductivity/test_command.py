@@ -65,7 +65,7 @@ def test_bad_input_ends_with_two(app, makers, tmp_path):
         (["--charge", "Li:1"], "SPECIES=CHARGE"), (["--at-K", "cold"], "not a list of numbers"),
         (["--cell", "1,2"], "6 numbers"),
         (["--hop-A", "-1"], "--hop-A -1.0"), (["--reference", "moon"], "--reference moon"),
-        (["--mobile", ""], "--mobile"), (["--mobile", "Li,Li"], "named twice"), (["--charge", "li=1"], "no element"),
+        (["--mobile", ""], "--mobile"), (["--mobile", "Li,Li"], "more than once"), (["--charge", "li=1"], "no element"),
         (["--charge", "Li=0"], "carries no current"), (["--mobile", "Fe"], "the charge of Fe is not known"),
         (["--exponent", "nan"], "--exponent nan"), (["--compare", "nowhere.csv"], "nowhere.csv: no such file"),
     ],

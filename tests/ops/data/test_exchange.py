@@ -276,7 +276,7 @@ def test_bad_input_is_one_clear_line(dataset, tmp_path, case):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"from_format": "deepmd/nyp"}, "did you mean deepmd/npy"),
+        ({"from_format": "deepmd/nyp"}, "did you mean 'deepmd/npy'"),
         ({"to_format": "vasprun"}, "can be read, not written"),
         ({"type_map": ["Li", "Xx"]}, "Xx is no element"),
         ({"type_map": ["Li", "S", "Li"]}, "Li is named twice"),

@@ -113,7 +113,7 @@ def test_picture_and_neighbours(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("show", "Li2s"), "did you mean Li2S"),
+        (("show", "Li2s"), "did you mean 'Li2S'"),
         (("list", "--tier", "plastic"), "no tier"),
         (("build", "Li2S", "--supercell", "2,2"), "three positive integers"),
         (("build", "Li2S", "--atoms", "400..200"), "the range is empty"),
