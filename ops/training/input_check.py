@@ -125,5 +125,6 @@ def _refusal(message: str) -> str:
     where = place[1].replace("/", ".") if place else ""
     text = message[place.end() :] if place else message
     if unknown := _UNKNOWN.search(text):
-        return f"deepmd knows no key '{unknown[1]}'{f' in {where}' if where else ''}{question(*filter(None, [unknown[2]]))}"
+        hint = question(unknown[2]) if unknown[2] else ""
+        return f"deepmd knows no key '{unknown[1]}'{f' in {where}' if where else ''}{hint}"
     return f"deepmd refuses {where or 'the training input'}: {text}"
