@@ -112,7 +112,7 @@ def print_task_names(name: str, events: Sequence[Mapping[str, Any]]) -> None:
     if not stages:
         print("No task failed, and none has written anything yet.")
         return
-    print(f"No task failed. Tasks so far, for dpa-sse logs {name} TASK:")
+    print(f"No task failed. To see the logs of a task: dpa-sse logs {name} TASK")
     width = max(map(len, stages)) + 4
     columns = max(shutil.get_terminal_size().columns, width + 40)
     for stage, tasks in sorted(stages.items()):

@@ -12,7 +12,8 @@ RunArgument = Annotated[
     str, typer.Argument(help="Run folder, its name in runs/, or argo:NAME for a workflow.", show_default=False)
 ]
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", help="Kubernetes namespace (default: that of the run).", show_default=False)
+    str | None,
+    typer.Option("--namespace", help="Kubernetes namespace (default: that of the run or preset).", show_default=False),
 ]
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Path to the kubeconfig file (default: $KUBECONFIG).",

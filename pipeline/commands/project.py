@@ -140,8 +140,8 @@ def run_to_end(run: Run, located: Located) -> int:
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:
     """Print what the installation provides and what it lacks."""
-    from dpa_sse.pipeline.doctor.installation import report
+    from dpa_sse.pipeline.doctor.installation import examine
 
-    text, code = report(as_json=as_json, deep=deep)
+    text, code = examine(as_json=as_json, deep=deep)
     print(text)
     return code
