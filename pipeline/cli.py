@@ -1,49 +1,35 @@
-"""The command line: a command is a few lines; heavy imports happen inside the commands."""
+"""The command line: each command is a few lines; heavy imports happen inside the commands."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
-
-DONE, FAILED, BAD_INPUT, REFUSED = 0, 1, 2, 3
+from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED
+from dpa_sse.pipeline.commands.options import (
+    ConfigArgument,
+    Json,
+    Kubeconfig,
+    Namespace,
+    Overrides,
+    RunArgument,
+    RunsDir,
+    renamed_options,
+)
 
 app = typer.Typer(
     name="dpa-sse",
-    help="From structures to validated Deep Potentials and ionic conductivities of sulfide electrolytes.",
+    help="From crystal structures to validated Deep Potentials and ionic conductivities of sulfide electrolytes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-ConfigArgument = Annotated[Path, typer.Argument(help="Configuration file (YAML).", show_default=False)]
-RunArgument = Annotated[
-    str, typer.Argument(help="Run folder, its name below runs/, or argo:NAME for a workflow.", show_default=False)
-]
-Namespace = Annotated[str | None, typer.Option("--namespace", help="Namespace of the cluster.", show_default=False)]
-Kubeconfig = Annotated[Path | None, typer.Option("--kubeconfig", help="Instead of $KUBECONFIG.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Replace a value of the configuration."),
-]
-Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the run folders.")]
-
-
-def _on_cluster(name: str, namespace: str | None, kubeconfig: Path | None) -> tuple[ArgoRun, Cluster] | None:
-    """Return the workflow that a user means and the way to it; None for a local run."""
-    from dpa_sse.pipeline.engines.argo.cluster import Cluster, find_run
-
-    found = find_run(name, namespace)
-    return (found, Cluster(kubeconfig)) if found else None
 
 
 def _version(wanted: bool) -> None:
@@ -56,16 +42,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Do nothing before the command."""
 
 
-@app.command()
+@app.command(short_help="Print a starter configuration.")
 def init(
     template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
 ) -> None:
-    """Print a starter configuration: init quickstart > my.yaml."""
+    """Print a starter configuration, e.g. dpa-sse init quickstart > my.yaml."""
     from dpa_sse.pipeline.commands.project import starter
 
     typer.echo(starter(template), nl=False)
@@ -73,7 +61,7 @@ def init(
 
 @app.command()
 def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
-    """Check a configuration; all problems at once, nothing starts."""
+    """Check a configuration and list all problems at once."""
     from dpa_sse.pipeline.commands.project import check_config
 
     raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
@@ -83,10 +71,12 @@ def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = F
 def plan(
     config: ConfigArgument,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the written inputs.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the input files (default: plan/NAME).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the steps and task counts; write the inputs to read."""
+    """Show steps and task counts, and write the input files."""
     from dpa_sse.pipeline.commands.project import plan_config
 
     raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
@@ -97,24 +87,30 @@ def run(
     config: ConfigArgument,
     overrides: Overrides = None,
     runs_dir: RunsDir = Path("runs"),
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run folder.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run folder (default: name of the project).")
+    ] = None,
 ) -> None:
-    """Run a configuration, or go on with it, on this machine."""
+    """Run a configuration on this machine, or resume its run."""
     from dpa_sse.pipeline.commands.project import run_config
 
     raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
 
 
-@app.command()
+@app.command(short_help="Write a configuration as an Argo workflow.")
 def render(
     config: ConfigArgument,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; standard output by default.")] = None,
-    inputs_in_bucket: Annotated[bool, typer.Option(help="Large inputs by their key in the bucket.")] = False,
-    stage: Annotated[str | None, typer.Option(help="Only this stage: data, pretrain, finetune, ...")] = None,
-    template: Annotated[str | None, typer.Option(help="Name of a WorkflowTemplate to write instead.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file (default: standard output).")] = None,
+    inputs_in_bucket: Annotated[
+        bool, typer.Option(help="Refer to large inputs by their keys in the bucket instead of including them.")
+    ] = False,
+    stage: Annotated[
+        str | None, typer.Option(help="Write only this stage: data, pretrain, finetune, ...")
+    ] = None,
+    template: Annotated[str | None, typer.Option(help="Write a WorkflowTemplate of this name instead.")] = None,
 ) -> None:
-    """Write the Argo workflow of a configuration: argo submit wf.yaml."""
+    """Write a configuration as an Argo workflow, for argo submit."""
     from dpa_sse.pipeline.commands.argo import render_config
 
     raise typer.Exit(render_config(
@@ -138,110 +134,96 @@ def submit(
 
 @app.command()
 def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
-    """Go on with an interrupted, failed or waiting run."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.project import resume_run
+    """Resume an interrupted, failed or waiting run."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.resume(*there))
-
-    raise typer.Exit(resume_run(run_name))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).resume())
 
 
 @app.command()
 def status(
     run_name: RunArgument, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
 ) -> None:
-    """Show the stages of a run."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.monitor import show_status
+    """Show the stages of a run and their progress."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.show_status(*there, as_json=as_json))
-
-    raise typer.Exit(show_status(run_name, as_json=as_json))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_status(as_json=as_json))
 
 
 @app.command()
 def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
-    """Follow a run until it ends."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.monitor import watch_run
+    """Follow the progress of a run until it ends."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.watch(*there))
-
-    raise typer.Exit(watch_run(run_name))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).watch())
 
 
-@app.command()
+@app.command(short_help="Show the logs of a task, or of all failed ones.")
 def logs(
     run_name: RunArgument,
-    task: Annotated[str | None, typer.Argument(help="Task, as `run` and `logs RUN` name it.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="Last lines of each file.")] = 30,
+    task: Annotated[
+        str | None, typer.Argument(help="Name of a task, as shown by `run` and `logs RUN`.", show_default=False)
+    ] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Number of lines from the end of each file.")] = 30,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show the logs of a task, or of all that failed (else the names of the tasks)."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.monitor import show_logs
+    """Show the logs of a task, or of all failed tasks; if none failed, list the tasks."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.show_logs(*there, task, lines))
-
-    raise typer.Exit(show_logs(run_name, task, lines))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_logs(task, lines))
 
 
 @app.command()
 def stop(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
-    """Stop a run; `resume` goes on with it."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.monitor import stop_run
+    """Stop a run; `resume` continues it."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.stop(*there))
-
-    raise typer.Exit(stop_run(run_name))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).stop())
 
 
-@app.command()
+@app.command(short_help="Download results of a run on a cluster.")
 def download(
     run_name: RunArgument,
-    steps: Annotated[list[str] | None, typer.Argument(help="Steps or tasks; the main results by default.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder to fill; its own by default.")] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Argument(help="Steps or tasks to download (default: the main results).", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder to download to (default: that of the run).")
+    ] = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Bring results of a run on a cluster into its folder here."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.monitor import say_where
+    """Download results of a run on a cluster into a local run folder."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.download_results(*there, steps or [], out))
-    raise typer.Exit(say_where(run_name))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).download(steps or [], out))
 
 
 @app.command()
 def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
-    """Write the report anew, of an unfinished run too."""
-    from dpa_sse.pipeline.commands import argo_runs
-    from dpa_sse.pipeline.commands.monitor import rebuild_report
+    """Rebuild the report; works for unfinished runs, too."""
+    from dpa_sse.pipeline.commands.targets import find_target
 
-    if there := _on_cluster(run_name, namespace, kubeconfig):
-        raise typer.Exit(argo_runs.report(*there, None))
-
-    raise typer.Exit(rebuild_report(run_name))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report())
 
 
 @app.command()
 def op(
-    name: Annotated[str | None, typer.Argument(help="Name of an OP; none lists them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="OP to run; omit it to list all OPs.", show_default=False)
+    ] = None,
     settings: Annotated[Path | None, typer.Option("--settings", help="JSON file with the settings of the OP.")] = None,
-    inputs: Annotated[list[str] | None, typer.Option("--input", "-i", metavar="NAME=PATH")] = None,
-    parameters: Annotated[list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=INTEGER")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", "-i", metavar="NAME=PATH", help="Input file or folder of the OP.")
+    ] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=INTEGER", help="Parameter of the OP.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("op-result"),
 ) -> None:
-    """Run any single OP by hand, outside a workflow."""
+    """Run a single OP outside a workflow."""
     from dpa_sse.pipeline.commands.op import run_op
 
     raise typer.Exit(run_op(name, settings, inputs or [], parameters or [], out))
@@ -249,28 +231,30 @@ def op(
 
 @app.command()
 def doctor(
-    deep: Annotated[bool, typer.Option("--deep", help="Try a small run with each program that is there.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also try a small calculation with each program found (takes a minute).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show versions, GPU, and which programs were found."""
+    """Check the installation: versions, GPU, programs."""
     from dpa_sse.pipeline.commands.project import show_doctor
 
     raise typer.Exit(show_doctor(as_json=as_json, deep=deep))
 
 
 def _register_groups() -> None:
-    """Add the commands that other modules bring along."""
+    """Add the commands that are defined in modules of their group."""
     from dpa_sse.pipeline.commands.conductivity import conductivity
     from dpa_sse.pipeline.commands.data import app as data
     from dpa_sse.pipeline.commands.structures import app as structures
 
     app.command(short_help="Diffusion and conductivity from trajectories.")(conductivity)
-    app.add_typer(data, name="data", short_help="Data sets: audit, convert, split by trajectory.")
-    app.add_typer(structures, name="structures", short_help="The library; build, mix, disorder and perturb cells.")
+    app.add_typer(data, name="data", short_help="Audit, convert and split labelled data.")
+    app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one message and exit code 2, never in a traceback."""
+    """Run the command line; a user's mistake ends in a message and exit code 2, never in a traceback."""
     from dpa_sse.ops.core.errors import InputError, PipelineError
 
     try:
@@ -289,6 +273,11 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
         sys.exit(FAILED)
+    except SystemExit as ended:
+        if ended.code == BAD_INPUT:  # Typer has reported the unknown option
+            for message in renamed_options(sys.argv[1:]):
+                _complain(message)
+        raise
 
 
 def _complain(error: Exception | str) -> None:

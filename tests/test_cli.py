@@ -1,14 +1,20 @@
-"""The command line as a user meets it: speed, exit codes, messages."""
+"""The command line as a user meets it: exit codes, help, messages. (Its speed: bench/command_line.py.)"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.main import get_command
+
+from dpa_sse.pipeline import cli
+from dpa_sse.pipeline.commands import conductivity, data, structures
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
@@ -20,14 +26,31 @@ def dpa_sse(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
+COMMANDS = (
+    "init", "check", "plan", "run", "render", "submit", "resume", "status", "watch", "logs", "stop", "download",
+    "report", "op", "doctor", "conductivity", "data", "structures",
+)
+
+
 def test_every_command_is_listed_with_a_whole_sentence() -> None:
-    text = dpa_sse("--help").stdout
-    for name in ("init", "check", "plan", "run", "resume", "status", "watch", "logs", "stop", "report", "op", "doctor",
-                 "conductivity", "structures", "data"):
-        assert f"\n  {name} " in text, name
+    lines = dpa_sse("--help").stdout.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == list(COMMANDS)
+    for line in lines:
+        assert re.fullmatch(r"  [a-z]+ +[A-Z][^.]*\.", line), line  # not cut short with ...
 
 
-def test_starter_configuration_is_sound(tmp_path: Path) -> None:
+def test_every_argument_and_option_is_explained() -> None:
+    alone = typer.Typer()
+    alone.command()(conductivity.conductivity)
+    groups = [get_command(app) for app in (cli.app, data.app, structures.app)]
+    commands = [get_command(alone), *(command for group in groups for command in group.commands.values())]
+    assert len(commands) >= 25
+    parameters = [(command.name, parameter) for command in commands for parameter in command.params]
+    assert len(parameters) >= 100
+    assert [(name, one.name) for name, one in parameters if not one.help] == []
+
+
+def test_starter_configuration_is_valid(tmp_path: Path) -> None:
     made = dpa_sse("init", "quickstart")
     config = tmp_path / "my.yaml"
     config.write_text(made.stdout)
@@ -51,6 +74,14 @@ def test_mistakes_are_listed_with_their_lines_and_nothing_starts(tmp_path: Path)
     assert not (tmp_path / "runs").exists()
     listed = json.loads(dpa_sse("check", config, "--json").stdout)
     assert all(problem["line"] for problem in listed)
+
+
+def test_renamed_options_are_named() -> None:
+    done = dpa_sse("structures", "perturb", "cells.extxyz", "--displace-A", "0.1")
+    assert done.returncode == 2
+    assert "--displace-A was renamed to --displacement-A" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "renamed" not in dpa_sse("structures", "perturb", "cells.extxyz", "--displacement", "0.1").stderr
 
 
 def test_missing_configuration_is_one_line() -> None:

@@ -1,4 +1,4 @@
-"""Base class of all settings: unknown keys are rejected, values cannot be changed afterwards."""
+"""Base class of all settings: unknown keys are refused, values cannot be changed afterwards."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Settings(BaseModel):
 
 
 def unique(values: list[str]) -> list[str]:
-    """Return the values of a field that may not have duplicates.
+    """Return the values; for fields that must not contain duplicates.
 
     Raises
     ------
     ValueError
-        It has some.
+        There are duplicates.
     """
     duplicates = sorted({value for value in values if values.count(value) > 1})
     if duplicates:

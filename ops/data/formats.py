@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import did_you_mean
 
 HEAD_BYTES = 4000
 
@@ -47,9 +47,7 @@ def find_format(name: str, *, writable: bool = False) -> DataFormat:
     known = [form.name for form in FORMATS if form.writable or not writable]
     form = _BY_NAME.get(name.lower())
     if form is None:
-        close = difflib.get_close_matches(name.lower(), _BY_NAME, n=1)
-        hint = f" - did you mean {close[0]}?" if close else ""
-        raise InputError(f"unknown format {name!r}{hint} (known: {', '.join(known)})")
+        raise InputError(f"unknown format {name!r}{did_you_mean(name, _BY_NAME)} (known: {', '.join(known)})")
     if writable and not form.writable:
         raise InputError(f"format {form.name} can be read, but not written (writable: {', '.join(known)})")
     return form

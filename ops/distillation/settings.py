@@ -12,32 +12,42 @@ from dpa_sse.ops.training.settings import TrainSettings
 
 
 class SelfExplorationSettings(Settings):
-    """MD with a first student; the teacher labels its frames, and the final student is trained on them as well."""
+    """MD with a first student; the teacher labels its frames, and the final student is also trained on them."""
 
     steps: int = Field(ge=1, description="MD steps of each run.")
-    frames: int = Field(25, ge=1, description="Frames that are taken from each run.")
+    frames: int = Field(25, ge=1, description="Frames taken from each run.")
     training_steps: int | None = Field(
-        None, ge=1, description="Training steps of the first student; by default those of the final one."
+        None, ge=1, description="Training steps of the first student; those of the final one by default."
     )
 
 
 class DistillSettings(Settings):
-    """From the fine-tuned teacher to a light, fast student."""
+    """Training of a light, fast student on MD frames labelled by the teacher, the fine-tuned large model."""
 
-    perturb: PerturbSettings = PerturbSettings(count=2)
-    temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(default=[900.0], min_length=1)
-    pressure_GPa: float = Field(0.0, ge=-10, le=200)
-    steps: int = Field(2000, ge=1, description="Steps of the teacher MD from each perturbed cell.")
-    timestep_fs: float = Field(2.0, gt=0, le=5)
-    sample_every: int = Field(10, ge=1)
-    frame_displacement_A: float = Field(0.05, ge=0, le=1, description="Perturbation of the frames before labelling.")
-    frame_strain: float = Field(0.01, ge=0, le=0.3)
-    max_force_eV_A: float = Field(10.0, gt=0, description="Frames with a larger force are dropped.")
-    self_exploration: SelfExplorationSettings | None = Field(
-        None, description="MD with a first student, labelled by the teacher for the final one; omitted by default."
+    perturb: PerturbSettings = Field(
+        PerturbSettings(count=2), description="Perturbed cells that the teacher MD starts from."
     )
-    student: TrainSettings = TrainSettings(preset="se_e2_a-tiny")
-    test: float = Field(0.2, gt=0, lt=1, description="Share of the teacher trajectories that is held out.")
+    temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
+        default=[900.0], min_length=1, description="Temperatures of the teacher MD, K."
+    )
+    pressure_GPa: float = Field(0.0, ge=-10, le=200, description="Pressure of the teacher MD, GPa.")
+    steps: int = Field(2000, ge=1, description="Steps of the teacher MD from each perturbed cell.")
+    timestep_fs: float = Field(2.0, gt=0, le=5, description="MD time step, fs.")
+    sample_every: int = Field(10, ge=1, description="MD steps between sampled frames.")
+    frame_displacement_A: float = Field(
+        0.05, ge=0, le=1, description="Largest displacement of the atoms of a sampled frame before labelling, A."
+    )
+    frame_strain: float = Field(
+        0.01, ge=0, le=0.3, description="Largest strain of a sampled frame before labelling."
+    )
+    max_force_eV_A: float = Field(10.0, gt=0, description="Frames with a larger force are dropped, eV/A.")
+    self_exploration: SelfExplorationSettings | None = Field(
+        None, description="MD with a first student, labelled for the final one; omitted by default."
+    )
+    student: TrainSettings = Field(
+        TrainSettings(preset="se_e2_a-tiny"), description="Network and training of the student."
+    )
+    test: float = Field(0.2, gt=0, lt=1, description="Share of the teacher trajectories held out as test set.")
 
     def n_teacher_runs(self, n_systems: int) -> int:
         """Return the number of teacher MD runs: each perturbed cell of each system, at each temperature."""

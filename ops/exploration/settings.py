@@ -15,10 +15,12 @@ Pressure = Annotated[float, Field(ge=-10, le=200)]
 
 
 class TrustSettings(Settings):
-    """Largest force deviation of the ensemble: below `lo` accurate, above `hi` failed, between: candidate."""
+    """Trust levels of the model deviation in forces: accurate below `lo`, failed above `hi`, candidate in between."""
 
-    force_lo_eV_A: float = Field(0.12, gt=0)
-    force_hi_eV_A: float = Field(0.30, gt=0)
+    force_lo_eV_A: float = Field(0.12, gt=0, description="Lower trust level, eV/A: frames below it are accurate.")
+    force_hi_eV_A: float = Field(
+        0.30, gt=0, description="Upper trust level, eV/A: frames above it are discarded as failed."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> TrustSettings:
@@ -30,13 +32,15 @@ class TrustSettings(Settings):
 
 
 class ExplorationStage(Settings):
-    """NPT runs over temperature x pressure x cell; the loop moves to the next stage when one has converged."""
+    """NPT runs for each temperature, pressure and cell; when a stage has converged, the next one starts."""
 
-    temperatures_K: list[Temperature] = Field(min_length=1)
-    pressures_GPa: list[Pressure] = Field(default=[0.0], min_length=1)
-    cells_per_system: int = Field(1, ge=1, description="Perturbed cells of each system from which runs start.")
-    steps: int = Field(500, ge=1)
-    max_iterations: int = Field(2, ge=1, description="Iterations of this stage before the next one begins.")
+    temperatures_K: list[Temperature] = Field(min_length=1, description="Temperatures of the runs, K.")
+    pressures_GPa: list[Pressure] = Field(default=[0.0], min_length=1, description="Pressures of the runs, GPa.")
+    cells_per_system: int = Field(1, ge=1, description="Perturbed cells of each system that runs start from.")
+    steps: int = Field(500, ge=1, description="MD steps of each run.")
+    max_iterations: int = Field(
+        2, ge=1, description="Iterations after which the next stage starts even without convergence."
+    )
 
     def state_points(self) -> list[tuple[float, float]]:
         """Return temperature (K) and pressure (GPa) of the runs from each cell."""
@@ -44,17 +48,27 @@ class ExplorationStage(Settings):
 
 
 class ConcurrentLearningSettings(Settings):
-    """Concurrent learning with an ensemble of light models."""
+    """Concurrent learning (DP-GEN) with an ensemble of light models."""
 
-    models: int = Field(4, ge=2, le=16, description="Size of the ensemble.")
-    train: TrainSettings = TrainSettings(preset="se_e2_a-tiny")
-    reuse_models: bool = Field(True, description="From the second iteration on, start from the previous models.")
-    reuse_steps: int | None = Field(None, ge=1, description="Training steps when starting from the previous models.")
-    timestep_fs: float = Field(2.0, gt=0, le=5)
-    sample_every: int = Field(10, ge=1, description="Model deviation every so many steps.")
-    sanity_steps: int = Field(100, ge=0, description="Steps of the sanity MD of every new model (0: none).")
-    trust: TrustSettings = TrustSettings()
-    max_selected: int = Field(20, ge=1, description="Frames labelled per iteration, at most.")
-    conv_accuracy: float = Field(0.95, gt=0, le=1, description="Share of accurate frames for convergence.")
+    models: int = Field(4, ge=2, le=16, description="Number of models in the ensemble.")
+    train: TrainSettings = Field(
+        TrainSettings(preset="se_e2_a-tiny"), description="Network and training of the models."
+    )
+    reuse_models: bool = Field(
+        True, description="From the second iteration on, training starts from the previous models."
+    )
+    reuse_steps: int | None = Field(
+        None, ge=1, description="Training steps when starting from the previous models; `train.steps` by default."
+    )
+    timestep_fs: float = Field(2.0, gt=0, le=5, description="MD time step, fs.")
+    sample_every: int = Field(10, ge=1, description="MD steps between evaluations of the model deviation.")
+    sanity_steps: int = Field(
+        100, ge=0, description="Steps of the short sanity MD of every new model; 0: no sanity MD."
+    )
+    trust: TrustSettings = Field(TrustSettings(), description="Trust levels of the model deviation.")
+    max_selected: int = Field(20, ge=1, description="Largest number of candidate frames labelled per iteration.")
+    conv_accuracy: float = Field(
+        0.95, gt=0, le=1, description="Share of accurate frames at which a stage has converged."
+    )
     frames_per_task: int = Field(10, ge=1, description="Frames per labelling task.")
-    stages: list[ExplorationStage] = Field(min_length=1)
+    stages: list[ExplorationStage] = Field(min_length=1, description="Stages of the exploration, in order.")

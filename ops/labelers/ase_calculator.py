@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import did_you_mean, question
 from dpa_sse.ops.core.tools import available_threads
 from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, label_with_calculator, one_line
 from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
@@ -46,7 +46,7 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
             if PathFinder.find_spec("chgnet") is None:
                 yield where, "the package 'chgnet' is not installed (run `dpa-sse doctor`)"
         elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
-            hint = " - did you mean 'chgnet'?" if name.lower() == "chgnet" else ""
+            hint = question("chgnet") if name.lower() == "chgnet" else ""
             wanted = "'chgnet' nor of the form module:Class, e.g. ase.calculators.emt:EMT"
             yield where, f"'{name}' is neither {wanted}{hint}"
         else:
@@ -80,7 +80,7 @@ def chgnet_calculator(kwargs: dict[str, Any]) -> Calculator:  # foreign: argumen
         raise InputError(f"labeler chgnet: the package is not installed ({error})") from error
     known = set(inspect.signature(CHGNetCalculator.__init__).parameters) - {"self", "kwargs"}
     for name in sorted(set(kwargs) - known):  # CHGNet would accept them silently
-        hint = "".join(f" - did you mean {close}?" for close in difflib.get_close_matches(name, known, n=1))
+        hint = did_you_mean(name, known)
         raise InputError(f"labeler chgnet has no argument {name!r}{hint} (known: {', '.join(sorted(known))})")
     torch.set_num_threads(available_threads())
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Settings of the labelers: which one, and the short molecular dynamics made with it."""
+"""Settings of the labelers, and of the short molecular dynamics with them."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from dpa_sse.ops.core.settings import Settings
 
 
 class LabelerSettings(Settings):
-    """Base of the settings of all labelers.
+    """What the settings of all labelers have in common.
 
     Class attributes
     ----------------
     text_files : tuple of str
-        Keys that name a text file of the user (an INCAR, a template). Tasks run elsewhere, so its content replaces the
-        name, see :func:`with_file_texts`.
+        Keys that name a file of the user (an INCAR, a template). Tasks may run elsewhere, so the name is replaced by
+        the text of the file: :func:`with_file_texts`.
     model_file : str
-        Key that names a model file; the tasks receive it with their inputs.
+        Key that names a model file, which is passed to the tasks with their inputs.
     """
 
     text_files: ClassVar[tuple[str, ...]] = ()
     model_file: ClassVar[str] = ""
 
-    kind: str
+    kind: str = Field(description="Kind of labeler.")
 
 
 class MockSettings(LabelerSettings):
-    """An analytic, conservative potential for tests: cheap and deterministic, no physics."""
+    """An analytic, conservative potential for tests: cheap, deterministic, without physics."""
 
-    kind: Literal["mock"] = "mock"
-    fail_every: int = Field(0, ge=0, description="Every n-th frame fails on purpose (0: none).")
+    kind: Literal["mock"] = Field("mock", description="An analytic potential without physics, for tests.")
+    fail_every: int = Field(0, ge=0, description="Make every n-th frame fail; 0: none.")
     failure: Literal["error", "not converged", "nan", "crash", "hang"] = Field(
-        "error", description="How it fails. crash ends the process, hang waits for the time limit of the task; when "
-        "labels are made, both do so in the first attempt only."
+        "error", description="How it fails. crash ends the process and hang waits for the time limit of the task; "
+        "while labelling, both happen in the first attempt only."
     )
-    delay_s: float = Field(0.0, ge=0, description="Sleep before each frame, to test progress and interruption.")
+    delay_s: float = Field(0.0, ge=0, description="Pause before each frame, s, to test progress and interruption.")
 
 
 class AseSettings(LabelerSettings):
     """Any ASE calculator: `chgnet`, or `module:Class` with keyword arguments."""
 
-    kind: Literal["ase"] = "ase"
+    kind: Literal["ase"] = Field("ase", description="An ASE calculator.")
     calculator: str = Field("chgnet", description="`chgnet`, or `module:Class` of an ASE calculator.")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the calculator.")
 
@@ -53,93 +53,106 @@ class DeepmdSettings(LabelerSettings):
 
     model_file: ClassVar[str] = "model"
 
-    kind: Literal["deepmd"] = "deepmd"
+    kind: Literal["deepmd"] = Field("deepmd", description="A DeePMD-kit model.")
     model: str = Field(description="Frozen model (.pth, .pt2) or checkpoint (.pt); relative to the configuration file.")
-    head: str | None = Field(None, description="Branch of a model with several.")
+    head: str | None = Field(None, description="Branch of a multi-task model.")
     batch: int = Field(16, ge=1, description="Frames per call of the model.")
 
 
 class Cp2kKind(Settings):
     """Basis set and potential of one element."""
 
-    basis: str | None = Field(None, description="Name in the basis files of CP2K.")
-    potential: str | None = Field(None, description="Name in GTH_POTENTIALS.")
+    basis: str | None = Field(None, description="Name of the basis set in CP2K's files; by default that of `basis`.")
+    potential: str | None = Field(
+        None, description="Name of the potential in GTH_POTENTIALS; chosen by the functional by default."
+    )
 
 
 class Cp2kSettings(LabelerSettings):
-    """CP2K: density functional theory (GPW), or the fast tight binding GFN1-xTB."""
+    """CP2K: density functional theory (GPW), or the fast tight-binding method GFN1-xTB."""
 
     text_files: ClassVar[tuple[str, ...]] = ("template",)
 
-    kind: Literal["cp2k"] = "cp2k"
-    command: str = Field("cp2k", description="Program with arguments, e.g. `mpirun -np 8 cp2k.psmp`; no shell.")
+    kind: Literal["cp2k"] = Field("cp2k", description="CP2K.")
+    command: str = Field("cp2k", description="Command line of CP2K, e.g. `mpirun -np 8 cp2k.psmp`; not run by a shell.")
     data_dir: str | None = Field(
-        None, description="Folder of basis sets and potentials. By default $CP2K_DATA_DIR, else what came with CP2K."
+        None, description="Folder of basis sets and potentials; $CP2K_DATA_DIR by default, else that of the "
+        "installation."
     )
     method: Literal["dft", "gfn1-xtb"] = Field(
-        "dft", description="GFN1-xTB is a thousand times cheaper and made for molecules: halides of lithium are fair, "
-        "sulfides and oxides are not (CP2K refuses their charges); cells with a lattice vector below 4.5 A are refused."
+        "dft", description="gfn1-xtb is a thousand times cheaper, but made for molecules: fair for lithium halides, "
+        "unusable "
+        "for sulfides and oxides (CP2K rejects their charges); cells need lattice vectors of at least 4.5 A."
     )
-    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange and correlation.")
-    basis: Literal["DZVP", "TZVP", "TZV2P"] = Field("DZVP", description="MOLOPT basis set of all elements.")
-    kinds: dict[str, Cp2kKind] = Field(default_factory=dict, description="Other basis set or potential, by element.")
-    cutoff_Ry: float = Field(600.0, gt=0, description="Cutoff of the finest grid, Ry.")
-    rel_cutoff_Ry: float = Field(60.0, gt=0, description="Cutoff that a Gaussian sees, Ry.")
+    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange-correlation functional.")
+    basis: Literal["DZVP", "TZVP", "TZV2P"] = Field("DZVP", description="MOLOPT basis set for all elements.")
+    kinds: dict[str, Cp2kKind] = Field(
+        default_factory=dict, description="Different basis set or potential, by element."
+    )
+    cutoff_Ry: float = Field(600.0, gt=0, description="Plane-wave cutoff of the finest grid, Ry.")
+    rel_cutoff_Ry: float = Field(
+        60.0, gt=0, description="Cutoff of the grid that a Gaussian is mapped onto (REL_CUTOFF), Ry."
+    )
     kspacing: float | None = Field(
-        0.5, gt=0, description="Spacing of k-points, 1/A, by VASP's rule; edges above 2 pi / kspacing get one. null: "
-        "Gamma only."
+        0.5, gt=0, description="Spacing of k-points, 1/A, as in VASP; one k-point along edges above 2 pi / kspacing. "
+        "null: Gamma only."
     )
     scf: Literal["auto", "ot", "diagonalization"] = Field(
-        "auto", description="auto: orbital transformation with Gamma only and without smearing, else diagonalization."
+        "auto", description="SCF solver; auto: orbital transformation (ot) if Gamma only and without smearing, else "
+        "diagonalization."
     )
-    smearing_K: float = Field(0.0, ge=0, description="Electronic temperature, for metals; 0: fixed occupations.")
-    eps_scf: float = Field(1e-6, gt=0, lt=1e-3, description="Convergence of the density.")
-    max_scf: int = Field(50, ge=1, description="Steps of self-consistency; with orbital transformation six times.")
-    timeout_min: float = Field(0.0, ge=0, description="A single point that takes longer fails; 0: no limit.")
+    smearing_K: float = Field(0.0, ge=0, description="Electronic temperature, K, for metals; 0: fixed occupations.")
+    eps_scf: float = Field(1e-6, gt=0, lt=1e-3, description="Convergence criterion of the SCF cycle (EPS_SCF).")
+    max_scf: int = Field(
+        50, ge=1, description="Largest number of SCF steps; six times as many with orbital transformation."
+    )
+    timeout_min: float = Field(0.0, ge=0, description="Time limit of a single point, minutes; 0: no limit.")
     template: str | None = Field(
-        None, description="Own input file, taken as it is but for coordinates, cell, run type, dynamics and what is "
-        "printed; the keys of the method have no effect then. Relative to the configuration file."
+        None, description="Your own input file, used as it is except for coordinates, cell, run type, dynamics and "
+        "printing; the keys of the method then have no effect. Relative to the configuration file."
     )
 
 
 class VaspSettings(LabelerSettings):
-    """Density functional theory with VASP; program and PAW data sets are the user's own."""
+    """Density functional theory with VASP; you provide the program and the PAW data sets."""
 
-    kind: Literal["vasp"] = "vasp"
+    kind: Literal["vasp"] = Field("vasp", description="VASP.")
     text_files: ClassVar[tuple[str, ...]] = ("incar",)
     command: str | None = Field(
-        None, min_length=1, description="How VASP is started, e.g. `mpirun -np 16 vasp_std`; by default what the "
-        "environment variable VASP_COMMAND says, else `vasp_std`. No shell reads it.",
+        None, min_length=1, description="Command line of VASP, e.g. `mpirun -np 16 vasp_std`; by default that in the "
+        "environment variable VASP_COMMAND, else `vasp_std`. Not run by a shell.",
     )
     potcar_dir: str | None = Field(
-        None, min_length=1, description="Folder of your PAW data sets (Li/POTCAR or POTCAR.Li below it); by default "
-        "the environment variable VASP_POTCAR_DIR.",
+        None, min_length=1, description="Folder with your PAW data sets (Li/POTCAR or POTCAR.Li in it); by default "
+        "that in the environment variable VASP_POTCAR_DIR.",
     )
     potcars: dict[str, str] = Field(
-        default_factory=dict, description="Data set of an element where it is not the usual one, e.g. {Li: Li_sv}.",
+        default_factory=dict, description="PAW data set by element, if not the default one, e.g. {Li: Li_sv}.",
     )
-    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange and correlation.")
-    encut_eV: float = Field(600.0, gt=0, le=5000, description="Cutoff of the plane waves, eV.")
-    kspacing: float = Field(0.3, gt=0, le=2, description="Largest distance of k-points, 1/Angstrom (KSPACING).")
+    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange-correlation functional.")
+    encut_eV: float = Field(600.0, gt=0, le=5000, description="Plane-wave cutoff, eV (ENCUT).")
+    kspacing: float = Field(0.3, gt=0, le=2, description="Largest spacing of k-points, 1/A (KSPACING).")
     tags: dict[str, bool | int | float | str] = Field(
-        default_factory=dict, description="Other INCAR tags, e.g. {KPAR: 4, NCORE: 4, SIGMA: 0.1}.",
+        default_factory=dict, description="Further INCAR tags, e.g. {KPAR: 4, NCORE: 4, SIGMA: 0.1}.",
     )
     incar: str | None = Field(
-        None, min_length=1, description="File with your own INCAR (or its text), taken as it is in place of "
-        "functional, encut_eV, kspacing and tags.",
+        None, min_length=1, description="File with your own INCAR (or its text), used as it is instead of functional, "
+        "encut_eV, kspacing and tags.",
     )
     wall_time_min: float | None = Field(
-        None, gt=0, description="Minutes after which one calculation is told to stop (STOPCAR).",
+        None, gt=0, description="Minutes after which a calculation is stopped (STOPCAR); no limit by default.",
     )
-    frozen_min: float = Field(360.0, gt=0, description="Minutes without output after which VASP is taken for dead.")
-    max_corrections: int = Field(3, ge=0, le=20, description="Corrections by custodian per calculation.")
-    attempts: int = Field(2, ge=1, le=10, description="Attempts for a calculation whose program was killed.")
+    frozen_min: float = Field(360.0, gt=0, description="Minutes without output after which VASP is considered hung.")
+    max_corrections: int = Field(
+        3, ge=0, le=20, description="Largest number of corrections by custodian per calculation."
+    )
+    attempts: int = Field(2, ge=1, le=10, description="Attempts for a calculation whose process was killed.")
 
 
 def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings:
-    """Return the settings with the content of the user's files instead of their names.
+    """Return the settings with the text of the user's files instead of their names.
 
-    A value with a line break is taken for the content already.
+    A value with a line break is text already.
 
     Raises
     ------
@@ -159,25 +172,25 @@ class AimdSettings(Settings):
 
     temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
         default=[300.0, 600.0, 900.0, 1200.0], min_length=1,
-        description="Kelvin; perturbed cell i of a system runs at temperature i modulo their number.",
+        description="Temperatures, K; the perturbed cells of a system take turns.",
     )
     end_temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] | None = Field(
-        None, min_length=1, description="Kelvin, one for each of temperatures_K: the run is heated or cooled evenly "
-        "up to this temperature. Constant temperature by default.",
+        None, min_length=1, description="Final temperatures, K, one for each of temperatures_K, reached in a linear "
+        "ramp; constant temperature by default.",
     )
-    steps: int = Field(30, ge=1, description="Time steps of each trajectory.")
+    steps: int = Field(30, ge=1, description="MD steps of each trajectory.")
     timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step, fs.")
-    sample_every: int = Field(3, ge=1, description="A frame is kept every so many steps.")
-    ensemble: Literal["nvt", "npt"] = Field("nvt", description="Constant volume, or constant pressure.")
+    sample_every: int = Field(3, ge=1, description="Sampling interval in MD steps.")
+    ensemble: Literal["nvt", "npt"] = Field("nvt", description="Constant volume (nvt) or constant pressure (npt).")
     thermostat: Literal["langevin", "nose-hoover", "csvr"] = Field(
-        "langevin", description="What holds the temperature; csvr: stochastic velocity rescaling."
+        "langevin", description="Thermostat; csvr: stochastic velocity rescaling."
     )
     damping_fs: float = Field(
         50.0, gt=0, description="Time constant of the thermostat, fs: 1 / friction of Langevin, period of Nose-Hoover. "
-        "Short runs must lose the heat of the unrelaxed start within their length.",
+        "Must be short enough to remove the heat of the unrelaxed start within the run.",
     )
-    pressure_GPa: float = Field(0.0, description="External pressure of npt, GPa.")
-    pressure_damping_fs: float = Field(1000.0, gt=0, description="Time constant of the barostat of npt, fs.")
+    pressure_GPa: float = Field(0.0, description="External pressure, GPa, for npt.")
+    pressure_damping_fs: float = Field(1000.0, gt=0, description="Time constant of the barostat, fs, for npt.")
 
     def temperatures_of(self, number: int) -> tuple[float, float]:
         """Return the temperatures, K, at which trajectory ``number`` of a system starts and ends."""

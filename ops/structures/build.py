@@ -63,13 +63,14 @@ def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
     InputError
         Unknown name, invalid file, or a request that the structure cannot meet.
     """
-    ensemble = build_ensemble(system, base_dir, seed, max(system.count, system.arrangement + 1))
-    if system.arrangement >= len(ensemble):
+    arrangement = system.arrangement or 0
+    ensemble = build_ensemble(system, base_dir, seed, max(system.count, arrangement + 1))
+    if arrangement >= len(ensemble):
         raise InputError(
             f"{system.name}: only {len(ensemble)} of {system.count} distinct arrangements were found: use a larger "
             "supercell or a smaller count"
         )
-    return ensemble[system.arrangement]
+    return ensemble[arrangement]
 
 
 def build_ensemble(

@@ -7,7 +7,6 @@ uniquely.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -92,13 +92,8 @@ def load_entry(name: str) -> Entry:
         entry = _read_entry(structures_dir() / f"{variant}.yaml")
         if entry.system == name and entry.primary:
             return entry
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    same_letters = [other for other in known if other.lower() == name.lower()]
-    hint = ", ".join(same_letters or close)
-    raise InputError(
-        f"no structure {name!r} in the library" + (f" - did you mean {hint}?" if hint else "")
-        + " (`dpa-sse structures list` shows all)"
-    )
+    hint = did_you_mean(name, known, most=3, cutoff=0.5)
+    raise InputError(f"no structure {name!r} in the library{hint} (`dpa-sse structures list` shows all)")
 
 
 def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> Atoms:

@@ -39,8 +39,8 @@ def expand_system(item: Mapping[str, Any]) -> list[dict[str, Any]]:  # foreign: 
         The series cannot be expanded; the message does not name the system.
     """
     systems = _expand_series(item) if item.get("series") is not None else [dict(item)]
-    count = item.get("count")
-    if "arrangement" in item or isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= 100:
+    count, chosen = item.get("count"), item.get("arrangement")
+    if chosen is not None or isinstance(count, bool) or not isinstance(count, int) or not 1 < count <= 100:
         return systems
     return [{**one, "name": f"{one.get('name')}.c{k:03d}", "arrangement": k} for one in systems for k in range(count)]
 

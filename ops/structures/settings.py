@@ -13,34 +13,37 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
 
 
 class SystemSettings(Settings):
-    """One composition: a library entry or a structure file, made into an ordered cell."""
+    """One composition: a library entry or a structure file, from which an ordered cell is built."""
 
     name: Name = Field(description="Name of the system in folders, tables and figures.")
     structure: str = Field(
         description="Library name (`dpa-sse structures list`), a file (CIF, POSCAR, extxyz, CP2K, LAMMPS data) or a "
-        "composition; with `series` its amounts may be written like Ge{1-x}Sn{x}."
+        "composition; with `series`, its amounts may be written like Ge{1-x}Sn{x}."
     )
-    supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repetitions along a, b, c.")
+    supercell: tuple[int, int, int] = Field((1, 1, 1), description="Repetitions of the cell along a, b, c.")
     atoms: tuple[int, int] | None = Field(
-        None, description="A near-cubic supercell with so many atoms (smallest, largest) instead of `supercell`."
+        None, description="Smallest and largest number of atoms of a near-cubic supercell, instead of `supercell`."
     )
     min_edge_A: float | None = Field(
-        None, gt=0, le=60, description="The smallest supercell with opposite faces at least so far apart."
+        None, gt=0, le=60, description="Smallest distance between opposite faces of the supercell, A, instead of "
+        "`supercell`."
     )
     orthogonal: bool = Field(False, description="Only supercells with right angles; needs `atoms` or `min_edge_A`.")
     site_disorder: float | None = Field(
-        None, ge=0, le=1, description="Argyrodites: fraction of the 4c sites that hold the halide (0 = ordered)."
+        None, ge=0, le=1, description="Argyrodites: fraction of the 4c sites occupied by the halide; 0: ordered."
     )
     mixing: Literal["random", "sqs"] = Field(
-        "random", description="Solid solutions: atoms drawn at random, or as a special quasi-random structure."
+        "random", description="Solid solutions: sites occupied at random, or as a special quasi-random structure."
     )
     series: dict[str, list[float]] | None = Field(
         None,
-        description="One system for each value: {x: [0, 0.25, 0.5]} of a variable in `structure`, or site_disorder.",
+        description="One system per value: {x: [0, 0.25, 0.5]} for a variable in `structure`, or site_disorder.",
     )
-    count: int = Field(1, ge=1, le=100, description="Distinct arrangements of the atoms, each one a system of its own.")
-    arrangement: int = Field(
-        0, ge=0, lt=100, description="Which of the distinct arrangements, best first; `count` sets it."
+    count: int = Field(
+        1, ge=1, le=100, description="Distinct arrangements of the atoms; each one becomes a separate system."
+    )
+    arrangement: int | None = Field(
+        None, ge=0, lt=100, description="Index of the arrangement, best first; set by `count`, else the best."
     )
 
     @field_validator("atoms")
@@ -71,20 +74,21 @@ class SystemSettings(Settings):
 
 
 class PerturbSettings(Settings):
-    """Seeded strain of the cell and displacement of the atoms."""
+    """Random, seeded strain of the cell and displacement of the atoms."""
 
     count: int = Field(4, ge=1, le=10_000, description="Perturbed cells per system.")
     strain: float = Field(0.03, ge=0, le=0.3, description="Largest absolute component of the strain tensor.")
-    volume_preserving: bool = Field(False, description="Strain changes the shape of the cell only.")
-    displacement_A: float = Field(0.1, ge=0, le=1.0, description="Largest displacement of an atom, Angstrom.")
+    volume_preserving: bool = Field(False, description="Strain changes only the shape of the cell.")
+    displacement_A: float = Field(0.1, ge=0, le=1.0, description="Largest displacement of an atom, A.")
     distribution: Literal["uniform", "normal"] = Field(
-        "uniform", description="Displacements uniform in a ball, or normal (standard deviation displacement_A / 3)."
+        "uniform", description="Displacements uniform in a sphere, or normal (standard deviation displacement_A / 3)."
     )
     min_distance_A: float = Field(
-        0.0, ge=0, le=4, description="No two atoms come closer than this, nor than 0.8 of their nearest neighbours."
+        0.0, ge=0, le=4, description="Atoms never come closer than this, A, nor than 0.8 times the distance of "
+        "nearest neighbours."
     )
     element_displacement_A: dict[str, float] = Field(
-        default={}, description="Largest displacement of single elements, e.g. {Li: 0.3}; the others: displacement_A."
+        default={}, description="Largest displacement by element, A, e.g. {Li: 0.3}; displacement_A for the others."
     )
 
     @field_validator("element_displacement_A")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import question
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.presets import load_preset, preset_names
 from dpa_sse.ops.training.settings import TrainSettings
@@ -125,6 +126,6 @@ def _refusal(message: str) -> str:
     where = place[1].replace("/", ".") if place else ""
     text = message[place.end() :] if place else message
     if unknown := _UNKNOWN.search(text):
-        hint = f" - did you mean '{unknown[2]}'?" if unknown[2] else ""
+        hint = question(unknown[2]) if unknown[2] else ""
         return f"DeePMD-kit has no key '{unknown[1]}'{f' in {where}' if where else ''}{hint}"
     return f"DeePMD-kit refuses {where or 'the training input'}: {text}"

@@ -10,25 +10,32 @@ from dpa_sse.ops.core.settings import Settings
 
 
 class TrainSettings(Settings):
-    """A network and how long it is trained."""
+    """A network, and how it is trained."""
 
-    preset: str = Field(description="Name of a file in configs/presets, or a deepmd input.json of your own.")
-    steps: int | None = Field(None, ge=1, description="Training steps; the preset's own number by default.")
-    batch_size: int | str | None = Field(None, description="Frames per step, or deepmd's `auto:N`.")
-    start_lr: float | None = Field(None, gt=0, description="Learning rate at the start.")
-    stop_lr: float | None = Field(None, gt=0, description="Learning rate at the end.")
+    preset: str = Field(description="Name of a preset in configs/presets, or your own deepmd input.json.")
+    steps: int | None = Field(None, ge=1, description="Training steps; those of the preset by default.")
+    batch_size: int | str | None = Field(
+        None, description="Frames per step, or deepmd's `auto:N`; that of the preset by default."
+    )
+    start_lr: float | None = Field(None, gt=0, description="Initial learning rate; that of the preset by default.")
+    stop_lr: float | None = Field(None, gt=0, description="Final learning rate; that of the preset by default.")
     overrides: dict[str, Any] = Field(
-        default_factory=dict, description="Dotted deepmd keys, e.g. `model.descriptor.rcut: 6.0`."
+        default_factory=dict, description="Values of the deepmd input to replace, e.g. `model.descriptor.rcut: 6.0`."
     )
 
 
 class PretrainSettings(TrainSettings):
-    """The large model, trained on all collected data; or a model that exists already."""
+    """The large model, trained on all collected data; or an existing model."""
 
-    preset: str = "dpa2-tiny"
-    model: str | None = Field(None, description="A model file (.pt), or a deepmd built-in name, instead of training.")
-    branch: str = Field("", description="Branch of a multi-task model.")
-    widen_nsel: bool = Field(True, description="Widen `nsel`/`sel` that would drop neighbours (else refuse).")
+    preset: str = Field("dpa2-tiny", description="Name of a preset in configs/presets, or your own deepmd input.json.")
+    model: str | None = Field(
+        None, description="Existing model to use instead of training: a file (.pt), or the name of a deepmd built-in "
+        "model."
+    )
+    branch: str = Field("", description="Branch of `model`, if that is a multi-task model.")
+    widen_nsel: bool = Field(
+        True, description="Increase `sel`/`nsel` if neighbours would be dropped; if false, refuse to train."
+    )
 
 
 class ResolvedTraining(TrainSettings):
@@ -42,14 +49,18 @@ class ResolvedPretraining(ResolvedTraining, PretrainSettings):
 
 
 class FinetuneSettings(Settings):
-    """Adapting the pre-trained model to one new compound with a few frames."""
+    """Fine-tuning of the pre-trained model for a new compound with a few frames."""
 
     frames: int = Field(20, ge=1, description="Training frames of the new compound.")
     strategy: Literal["naive", "replay"] = Field("naive", description="`replay` mixes in data of the base systems.")
-    replay_frames: int = Field(20, ge=1, description="Frames of the base data with `strategy: replay`.")
+    replay_frames: int = Field(20, ge=1, description="Frames of the base data, for `strategy: replay`.")
     steps: int = Field(200, ge=1, description="Training steps.")
     start_lr: float | None = Field(
-        None, gt=0, description="Learning rate at the start; 0.6 of the pre-training's by default."
+        None, gt=0, description="Initial learning rate; 0.6 times that of the pre-training by default."
     )
-    stop_lr: float | None = Field(None, gt=0, description="Learning rate at the end; 0.6 of the pre-training's.")
-    from_scratch: bool = Field(True, description="Also train the same network from scratch on the same frames.")
+    stop_lr: float | None = Field(
+        None, gt=0, description="Final learning rate; 0.6 times that of the pre-training by default."
+    )
+    from_scratch: bool = Field(
+        True, description="Also train the same network from scratch on the same frames, for comparison."
+    )

@@ -1,4 +1,4 @@
-"""Commands that bring a project to Argo Workflows: render, submit."""
+"""Commands that turn a project into an Argo workflow: render, submit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dpa_sse.ops.core.exit_codes import DONE
+
 OUTSIDE_BYTES = 64 * 1024
-"""Inputs whose text is longer go into the bucket, where that is possible."""
+"""Longer inputs are put into the bucket, where that is possible."""
 
 
 def render_config(
@@ -34,23 +36,23 @@ def render_config(
     for remark in made.remarks:
         print(remark, file=sys.stderr)
     for key, content in made.outside.items():
-        print(f"before it runs, {len(content) // 1024} KiB must be in the bucket as {key} (dpa-sse submit does that)",
+        print(f"upload {len(content) // 1024} KiB to the bucket as {key} before it runs (dpa-sse submit does this)",
               file=sys.stderr)
     if out is None:
         sys.stdout.write(text)
-        return 0
+        return DONE
     write_text(out, text)
     print(
         f"{out}: {len(text) // 1024} KiB of YAML ({size(made.workflow) // 1024} KiB as an object). "
         f"Submit it with: {how}"
     )
-    return 0
+    return DONE
 
 
 def submit_config(
     config: Path, overrides: Sequence[str], runs_dir: Path, namespace: str | None, kubeconfig: Path | None
 ) -> int:
-    """Submit a configuration as a workflow, its large inputs into the bucket first; make its run folder here."""
+    """Upload the large inputs of a configuration, submit it as a workflow and create its local run folder."""
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import load_checked, resolved_yaml
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
@@ -70,7 +72,7 @@ def submit_config(
         bucket = open_bucket(cluster, space)
         for key, content in made.outside.items():
             if key not in bucket.names(key):
-                print(f"into the bucket: {key} ({len(content) // 1024} KiB)")
+                print(f"uploading to the bucket: {key} ({len(content) // 1024} KiB)")
                 bucket.put(key, content.encode())
     name = cluster.create(made.workflow, space)
     run = Run((runs_dir / name).resolve())
@@ -82,11 +84,11 @@ def submit_config(
     print(f"Submitted: {space}/{name}   Run folder: {run.folder}")
     print(f"Follow it: dpa-sse watch {name if runs_dir == Path('runs') else run.folder}")
     print(f"User interface: {interface(made.preset.ui, space, name)}")
-    return 0
+    return DONE
 
 
 def interface(address: str, namespace: str, name: str) -> str:
-    """Return the address of a workflow in Argo's user interface, and how to open the way to it where none is known."""
+    """Return the address of a workflow in Argo's user interface; if none is configured, also how to reach it."""
     path = f"/workflows/{namespace}/{name}"
     if address:
         return address.rstrip("/") + path

@@ -1,4 +1,4 @@
-"""Commands about a workflow on a cluster: the words and tables of local runs."""
+"""Commands about a workflow on a cluster, with the output of the commands about local runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.runtime.events import Event
-from dpa_sse.pipeline.commands.monitor import print_status, say_tasks
+from dpa_sse.pipeline.commands.monitor import print_status, print_task_names
+from dpa_sse.pipeline.commands.targets import RunTarget
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
 from dpa_sse.pipeline.runs.folder import now
@@ -31,7 +33,7 @@ def show_status(run: ArgoRun, cluster: Cluster, *, as_json: bool) -> int:
     stages, state = _stages(workflow), workflow.state
     print_status(run.name, state, stages, as_json=as_json, place="pods: ")
     if as_json:
-        return 0
+        return DONE
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -42,8 +44,8 @@ def show_status(run: ArgoRun, cluster: Cluster, *, as_json: bool) -> int:
     if state in ("failed", "waiting") and message and not any(stage.failures for stage in stages):
         console.print(message, markup=False)
     if state == "suspended":
-        console.print(f"It waits for you: dpa-sse resume {_name(run)}", markup=False)
-    return 0
+        console.print(f"Waiting for your approval; continue with: dpa-sse resume {_name(run)}", markup=False)
+    return DONE
 
 
 def watch(run: ArgoRun, cluster: Cluster) -> int:
@@ -72,35 +74,35 @@ def watch(run: ArgoRun, cluster: Cluster) -> int:
             if state not in ENDED:
                 time.sleep(POLL_S)
     except KeyboardInterrupt:
-        return 0  # only the watching ends
+        return DONE  # the workflow itself continues
     finally:
         if live is not None:
             live.__exit__(None, None, None)
     print(f"{run.name}: {state}")
-    return 0 if state == "done" else 1
+    return DONE if state == "done" else FAILED
 
 
 def show_logs(run: ArgoRun, cluster: Cluster, task: str | None, lines: int) -> int:
-    """Print the ends of the logs of the pods of a task, or of all that failed; else the names of the tasks."""
+    """Print the last lines of the logs of the pods of a task, or of all failed tasks; else the names of the tasks."""
     workflow = cluster.get(run)
     all_pods = workflow.pods()
     if task is None:
         chosen = [pods for pods in all_pods if pods.node.get("phase") in ("Failed", "Error")]
         if not chosen:
-            say_tasks(_name(run), workflow.events())
-            return 0
+            print_task_names(_name(run), workflow.events())
+            return DONE
     else:
         chosen = [pods for pods in all_pods if task in (pods.key, pods.step, *pods.tasks)]
     if not chosen:
         near = [name for pods in all_pods for name in pods.tasks if name.startswith(str(task))]
-        hint = f"; begins like: {', '.join(near[:8])}" if near else ""
+        hint = f"; tasks that start with it: {', '.join(near[:8])}" if near else ""
         raise InputError(f"{task}: no such task in {run.name}{hint}")
     for pods in chosen:
         for number, node in reversed(list(enumerate(pods.attempts, start=1))):
             print(f"--- {pods.key}, pod {number} of {len(pods.attempts)}: {node.get('phase', '')} "
                   f"{nodes.readable(node.get('message', ''))}".rstrip())
             print(_log(run, cluster, node, lines))
-    return 0
+    return DONE
 
 
 def _log(run: ArgoRun, cluster: Cluster, node: dict[str, Any], lines: int) -> str:
@@ -109,7 +111,7 @@ def _log(run: ArgoRun, cluster: Cluster, node: dict[str, Any], lines: int) -> st
         return text.rstrip()
     kept = [item for item in (node.get("outputs") or {}).get("artifacts") or [] if item["name"] == "main-logs"]
     if not kept:
-        return "(the pod is gone and has left no log)"
+        return "(the pod no longer exists and its log was not stored)"
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
 
     data = open_bucket(cluster, run.namespace).get(kept[0]["s3"]["key"]) or b""
@@ -121,34 +123,33 @@ def stop(run: ArgoRun, cluster: Cluster) -> int:
     state = cluster.get(run).state
     if state in ENDED:
         print(f"{run.name}: nothing is running")
-        return 0
+        return DONE
     cluster.stop(run)
-    print(f"{run.name}: stopped; go on with: dpa-sse resume {_name(run)}")
-    return 0
+    print(f"{run.name}: stopped; continue it with: dpa-sse resume {_name(run)}")
+    return DONE
 
 
 def resume(run: ArgoRun, cluster: Cluster) -> int:
-    """Open the gate that a workflow waits at, or submit a failed or stopped one again.
+    """Open the gate that a workflow waits at, or submit a failed or stopped workflow again.
 
-    Its tasks that have finished are found in the store of the namespace: only what failed and what depends on it is
-    computed.
+    Its finished tasks are found in the store of the namespace: only what failed, and what depends on it, is computed.
     """
     state = cluster.get(run).state
     if state == "suspended":
         opened = cluster.open_gates(run)
-        print(f"{run.name}: goes on ({', '.join(opened)})")
-        return 0
+        print(f"{run.name}: resumed ({', '.join(opened)})")
+        return DONE
     if state not in ("failed", "stopped"):
-        print(f"{run.name}: {state}; there is nothing to resume")
-        return 0 if state == "done" else 1
+        print(f"{run.name}: {state}; nothing to resume")
+        return DONE if state == "done" else FAILED
     again = dataclasses.replace(run, name=cluster.resubmit(run))
     again.record()
-    print(f"{run.name}: goes on as {again.name}; finished tasks are taken from the store")
+    print(f"{run.name}: resumed as {again.name}; finished tasks are taken from the store")
     print(f"Follow it with: dpa-sse watch {_name(again)}")
-    return 0
+    return DONE
 
 
-def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> Run:
+def _download(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> Run:
     """Download results into a run folder and return it."""
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
     from dpa_sse.pipeline.engines.argo.results import download
@@ -163,26 +164,26 @@ def bring(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None
 
 
 def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> int:
-    """Download results and put the readable parts of the run folder in place."""
+    """Download results and complete the run folder: links to models and data, report."""
     from dpa_sse.pipeline.commands.run_end import publish, write_report
 
-    target = bring(run, cluster, steps, out)
+    target = _download(run, cluster, steps, out)
     publish(target)
     if "report" in target.finished():
         write_report(target, "done")
-    return 0
+    return DONE
 
 
 def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
-    """Download the main results and the report; of an unfinished workflow, write the report of what there is."""
+    """Download the main results and the report; for an unfinished workflow, write the report of what there is."""
     from dpa_sse.pipeline.commands.run_end import publish, write_report
 
-    target = bring(run, cluster, [], out)
+    target = _download(run, cluster, [], out)
     publish(target)
     state = cluster.get(run).state
     path = write_report(target, "done" if "report" in target.finished() else state)
     print(f"Report: {path}")
-    return 0
+    return DONE
 
 
 def _stages(workflow: nodes.ArgoWorkflow) -> list[StageStatus]:
@@ -196,3 +197,38 @@ def _name(run: ArgoRun) -> str:
     if run.folder is not None:
         return run.folder.name if run.folder.parent.name == "runs" else str(run.folder)
     return f"argo:{run.namespace}/{run.name}"
+
+
+class ArgoTarget(RunTarget):
+    """A workflow on a cluster, and the connection to that cluster."""
+
+    def __init__(self, run: ArgoRun, cluster: Cluster) -> None:
+        self.run, self.cluster = run, cluster
+
+    def show_status(self, *, as_json: bool) -> int:
+        """Print the stages with their progress, and why tasks have failed."""
+        return show_status(self.run, self.cluster, as_json=as_json)
+
+    def watch(self) -> int:
+        """Show the progress until the workflow ends."""
+        return watch(self.run, self.cluster)
+
+    def show_logs(self, task: str | None, lines: int) -> int:
+        """Print the logs of the pods of a task, or of all failed tasks; else the names of the tasks."""
+        return show_logs(self.run, self.cluster, task, lines)
+
+    def stop(self) -> int:
+        """End the pods of the workflow."""
+        return stop(self.run, self.cluster)
+
+    def resume(self) -> int:
+        """Open the gate that the workflow waits at, or submit it again."""
+        return resume(self.run, self.cluster)
+
+    def download(self, steps: Sequence[str], out: Path | None) -> int:
+        """Download results into a run folder."""
+        return download_results(self.run, self.cluster, steps, out)
+
+    def rebuild_report(self) -> int:
+        """Download the main results and write or download the report."""
+        return report(self.run, self.cluster, None)

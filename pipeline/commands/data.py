@@ -1,4 +1,4 @@
-"""``dpa-sse data``: what is in a data set and whether it is sound, other formats, splits by trajectory."""
+"""``dpa-sse data``: audit data sets, convert them, and split them by trajectory."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dpa_sse.ops.core.exit_codes import DONE, REFUSED
+from dpa_sse.pipeline.commands.options import Json
+
 if TYPE_CHECKING:
     from dpa_sse.ops.results.base import ResultPart
 
-REFUSED = 3
+app = typer.Typer(help="Audit, convert and split labelled data.", no_args_is_help=True)
 
-app = typer.Typer(help="Labelled data: audit, convert, split.", no_args_is_help=True)
-
-Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
-TypeMap = Annotated[str | None, typer.Option("--type-map", help="Elements in their order, e.g. Li,P,S,Cl.")]
+TypeMap = Annotated[str | None, typer.Option("--type-map", help="Elements in the order of the types, e.g. Li,P,S,Cl.")]
 From = Annotated[str | None, typer.Option("--from", help="Format of the source, if it is not recognised.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
 @app.command("audit")
@@ -28,20 +28,23 @@ def audit(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for JSON, tables and figures.")] = None,
     calculator: Annotated[
-        str | None, typer.Option(help="chgnet or module:Class: compare virials with its finite strain.")
+        str | None, typer.Option(help="Compare virials with finite strains of this calculator (chgnet, module:Class).")
     ] = None,
     arguments: Annotated[
         list[str] | None, typer.Option("--argument", metavar="NAME=VALUE", help="Keyword argument of the calculator.")
     ] = None,
-    strain_frames: Annotated[int, typer.Option(min=1, max=1000, help="Frames for that, 12 energies each.")] = 6,
+    strain_frames: Annotated[
+        int, typer.Option(min=1, max=1000, help="Frames for this comparison; each takes 12 energies.")
+    ] = 6,
     from_format: From = None,
     type_map: TypeMap = None,
     as_json: Json = False,
 ) -> None:
-    """Look for what makes data unsound.
+    """Check whether data are fit for training.
 
-    Copies and leaks, unphysical labels, wrong signs and units, outliers, close atoms. Several paths are judged as one
-    set, the data sets of a run each by itself. Exit code 0: usable; 3: not usable as it is; 2: not readable.
+    Finds duplicates and leaks between splits, unphysical labels, wrong signs and units, outliers, atoms that are too
+    close. Several paths are audited as one data set, the data sets of a run separately. Exit code 0: usable; 3: not
+    usable as it is; 2: not readable.
     """
     from dpa_sse.ops.audit.run import audit_data
     from dpa_sse.ops.audit.text import audit_text
@@ -55,7 +58,7 @@ def audit(
     typer.echo(json.dumps(jsonable(result.model_dump()), indent=1) if as_json else audit_text(result))
     if out is not None:
         typer.echo(f"written: {out}", err=as_json)
-    raise typer.Exit(REFUSED if result.verdict == "unusable" else 0)
+    raise typer.Exit(REFUSED if result.verdict == "unusable" else DONE)
 
 
 @app.command("convert")
@@ -63,12 +66,14 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="File or folder.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="File (.extxyz, .h5) or folder.", show_default=False)],
     from_format: From = None,
-    to_format: Annotated[str | None, typer.Option("--to", help="npy, mixed, hdf5 or extxyz; told by OUT.")] = None,
+    to_format: Annotated[
+        str | None, typer.Option("--to", help="npy, mixed, hdf5 or extxyz (default: from the name of OUT).")
+    ] = None,
     type_map: TypeMap = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write labelled data in another format, to the last bit.
+    """Convert labelled data to another format without loss.
 
     Reads npy, mixed, hdf5 (DeePMD-kit), extxyz, vasprun, outcar, cp2k (single points), cp2k-md, and results of this
     pipeline.
@@ -83,26 +88,26 @@ def convert(
     )
 
 
-@app.command("split", short_help="Divide by whole trajectories, never by frame.")
+@app.command("split", short_help="Split by whole trajectories, never by frame.")
 def split(
     source: Annotated[Path, typer.Argument(metavar="DATA", help="File or folder.", show_default=False)],
     test: Annotated[float, typer.Option(help="Share of the trajectories for the test set.")] = 0.1,
     validation: Annotated[float, typer.Option(help="Share of the trajectories for validation.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Decides which trajectories go where.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The new data set.")] = Path("split-data"),
+    seed: Annotated[int, typer.Option(help="Seed of the assignment of trajectories.")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new data set.")] = Path("split-data"),
     from_format: From = None,
     type_map: TypeMap = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Divide a data set into train, validation and test by whole trajectories, never by frame."""
+    """Split a data set into train, validation and test by whole trajectories, never by frame."""
     from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.data.exchange import split_data
     from dpa_sse.ops.data.settings import SplitSettings
 
     for name, share in (("test", test), ("validation", validation)):
         if not 0 <= share < 1:
-            raise InputError(f"--{name} {share:g}: a share is between 0 and 1")
+            raise InputError(f"--{name} {share:g}: must be at least 0 and less than 1")
     done = split_data(
         source, out, SplitSettings(test=test, validation=validation), seed, form=from_format,
         type_map=_elements(type_map), overwrite=overwrite,
@@ -119,7 +124,7 @@ def _elements(text: str | None) -> list[str] | None:
 
 
 def _arguments(pairs: list[str]) -> dict[str, Any]:
-    """Return keyword arguments from ``name=value`` options; a value is JSON where it can be, else text."""
+    """Return keyword arguments from ``name=value`` options; values that are valid JSON are parsed as JSON."""
     from dpa_sse.ops.core.errors import InputError
 
     found: dict[str, Any] = {}
@@ -135,7 +140,7 @@ def _arguments(pairs: list[str]) -> dict[str, Any]:
 
 
 def _answer(done: ResultPart, as_json: bool, line: str) -> None:
-    """Print what was done: notes on standard error, then one line or the whole as JSON."""
+    """Print the result: notes to standard error, then one line, or everything as JSON."""
     data = done.model_dump(mode="json", by_alias=True)
     for note in data["notes"]:
         typer.echo(note, err=True)

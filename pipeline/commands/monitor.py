@@ -1,4 +1,4 @@
-"""Commands about an existing run: status, watch, logs, stop, report."""
+"""Commands about an existing run on this machine: status, watch, logs, stop, report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.commands.targets import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
@@ -39,16 +41,16 @@ def show_status(name: str, *, as_json: bool) -> int:
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
     print_status(run.folder.name, state, stages, as_json=as_json)
-    return 0
+    return DONE
 
 
 def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "") -> None:
-    """Print the stages of a run, here or on a cluster, and which tasks have failed.
+    """Print the stages of a run, local or on a cluster, and which tasks have failed.
 
     Parameters
     ----------
     place : str
-        What to call the folder of a failed task; nothing where the folder speaks for itself.
+        Label of the folder of a failed task; empty if the folder is self-explanatory.
     """
     if as_json:
         data = [{**dataclasses.asdict(stage), "status": stage.status} for stage in stages]
@@ -64,53 +66,53 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
 
 
 def watch_run(name: str) -> int:
-    """Show the progress of a run that another process works on, until it ends."""
+    """Show the progress of a run that another process executes, until it ends."""
     run = open_run(name)
     with Progress(run, run.folder.name, live=sys.stdout.isatty()) as progress:
-        if run.holder():  # show what has happened so far, too
+        if run.holder():  # also show what has happened so far
             progress.offset, progress.events = 0, []
         try:
             while run.holder() is not None:
                 progress.tick()
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            return 0  # only the watching ends
+            return DONE  # the run itself continues
     state = run_state(run)
     print(f"{run.folder.name}: {state}")
-    return 0 if state == "done" else 1
+    return DONE if state == "done" else FAILED
 
 
 def show_logs(name: str, task: str | None, lines: int) -> int:
-    """Print the last lines of the logs of a task, or of all that failed; the names of the tasks where none did."""
+    """Print the last lines of the logs of a task, or of all failed tasks; list the tasks if none failed."""
     run = open_run(name)
     events = run.latest_attempt()
     if task is None:
         chosen = [event.task for event in events if event.kind == "failed"]
         if not chosen:
-            say_tasks(name, [event for event in events if event.folder])
-            return 0
+            print_task_names(name, [event for event in events if event.folder])
+            return DONE
     else:
         chosen = [task]
     folders = {event.task: run.folder / event.folder for event in events if event.folder}
     for one in dict.fromkeys(chosen):
         if one not in folders:
             near = [known for known in folders if known.startswith(one)]
-            hint = f"; begins like: {', '.join(near[:8])}" if near else ""
+            hint = f"; tasks that start with it: {', '.join(near[:8])}" if near else ""
             raise InputError(f"{one}: no such task in {run.folder.name}{hint}")
         print_logs(folders[one], lines)
-    return 0
+    return DONE
 
 
-def say_tasks(name: str, events: Sequence[Event]) -> None:
-    """Print the tasks of a run in which none has failed, as `logs` takes them, stage by stage."""
+def print_task_names(name: str, events: Sequence[Event]) -> None:
+    """Print the tasks of a run in which none has failed, by stage, under the names that `logs` accepts."""
     stages: dict[str, list[str]] = {}
     for event in events:
         if event.stage:
             stages.setdefault(event.stage, []).append(event.task)
     if not stages:
-        print("No task failed, and none has left anything yet.")
+        print("No task failed, and none has written anything yet.")
         return
-    print(f"No task failed. The tasks so far, to name one (dpa-sse logs {name} TASK):")
+    print(f"No task failed. To see the logs of a task: dpa-sse logs {name} TASK")
     width = max(map(len, stages)) + 4
     columns = max(shutil.get_terminal_size().columns, width + 40)
     for stage, tasks in sorted(stages.items()):
@@ -122,7 +124,7 @@ def say_tasks(name: str, events: Sequence[Event]) -> None:
 
 
 def ranges(tasks: Iterable[str]) -> list[str]:
-    """Return names of tasks in order, those with numbers in a row as ``aimd-000..011``."""
+    """Return task names in order, with consecutive numbers as ranges: ``aimd-000..011``."""
     split = []
     for task in set(tasks):
         stem, _, number = task.rpartition("-")
@@ -141,43 +143,80 @@ def ranges(tasks: Iterable[str]) -> list[str]:
 
 
 def print_logs(folder: Path, lines: int) -> None:
-    """Print the ends of all logs of a task folder."""
+    """Print the last lines of all logs in a task folder."""
     files = sorted([*folder.rglob("*.log"), *folder.rglob("log.lammps")], key=lambda path: path.stat().st_mtime)
-    print(f"{folder}:" + ("" if files else " no log"))
+    print(f"{folder}:" + ("" if files else " no logs"))
     for path in files:
         print(f"--- {path.relative_to(folder)}")
         print(tail(path, lines))
 
 
 def stop_run(name: str) -> int:
-    """End the process that works on a run, and all that it started."""
+    """End the process that executes a run, and everything that it started."""
     run = open_run(name)
     pid = run.holder()
     if pid is None:
         print(f"{run.folder.name}: nothing is running")
-        return 0
+        return DONE
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while run.holder() is not None:
         if time.monotonic() > deadline:
             print(f"{run.folder.name}: process {pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
-            return 1
+            return FAILED
         time.sleep(0.1)
-    print(f"{run.folder.name}: stopped; go on with: dpa-sse resume {name}")
-    return 0
+    print(f"{run.folder.name}: stopped; continue it with: dpa-sse resume {name}")
+    return DONE
 
 
-def say_where(name: str) -> int:
+def print_run_location(name: str) -> int:
     """Print where the results of a local run are: nothing has to be downloaded."""
-    print(f"{open_run(name).folder}: a run on this machine, its results are there")
-    return 0
+    print(f"{open_run(name).folder}: a run on this machine; its results are in this folder")
+    return DONE
 
 
 def rebuild_report(name: str) -> int:
-    """Write the report of a run anew from what its finished tasks left."""
+    """Write the report of a run again, from the results of its finished tasks."""
     from dpa_sse.pipeline.commands.run_end import write_report
 
     run = open_run(name)
-    path = write_report(run, run_state(run), anew=True)
+    path = write_report(run, run_state(run), rebuild=True)
     print(f"Report: {path}")
-    return 0
+    return DONE
+
+
+class LocalTarget(RunTarget):
+    """A run folder on this machine."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def show_status(self, *, as_json: bool) -> int:
+        """Print the stages with their progress, and which tasks failed."""
+        return show_status(self.name, as_json=as_json)
+
+    def watch(self) -> int:
+        """Show the progress until the run ends."""
+        return watch_run(self.name)
+
+    def show_logs(self, task: str | None, lines: int) -> int:
+        """Print the logs of a task, or of all failed tasks; else the names of the tasks."""
+        return show_logs(self.name, task, lines)
+
+    def stop(self) -> int:
+        """End the process that executes the run."""
+        return stop_run(self.name)
+
+    def resume(self) -> int:
+        """Execute the run folder with the configuration in it."""
+        from dpa_sse.pipeline.commands.project import resume_run
+
+        return resume_run(self.name)
+
+    def download(self, steps: Sequence[str], out: Path | None) -> int:
+        """Print where the results are: nothing has to be downloaded."""
+        return print_run_location(self.name)
+
+    def rebuild_report(self) -> int:
+        """Write the report again."""
+        return rebuild_report(self.name)

@@ -1,4 +1,4 @@
-"""`dpa-sse op`: any single OP by hand."""
+"""`dpa-sse op`: run a single OP outside a workflow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import json
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.exit_codes import DONE
 from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
 
-NO_SETTINGS = "--settings FILE is missing: a JSON file with the key {!r}, as in the inputs of a task of a run"
+OpInput = Path | list[Path] | int | None
+"""Input artifacts (one path, or several), and parameters; None for an optional artifact that is not given."""
 
 
 def all_ops() -> dict[str, type[TaskOP]]:
@@ -44,7 +47,7 @@ def command_name(op: type[TaskOP]) -> str:
 
 
 def parameters_of(op: type[TaskOP]) -> tuple[str, ...]:
-    """Return the parameters that an OP takes by hand: of a fan-out also the ``index`` of the one task."""
+    """Return the parameters that an OP takes; for a fan-out also the ``index`` of the task to run."""
     from dpa_sse.ops.runtime.task import FanOutOP
 
     return (*op.parameters, "index") if issubclass(op, FanOutOP) else op.parameters
@@ -53,65 +56,58 @@ def parameters_of(op: type[TaskOP]) -> tuple[str, ...]:
 def run_op(
     name: str | None, settings: Path | None, inputs: Sequence[str], parameters: Sequence[str], out: Path
 ) -> int:
-    """Run one OP on files of the user's, outside a workflow."""
+    """Run one OP on files of the user, outside a workflow; without a name, list all OPs."""
     known = all_ops()
     if name is None:
         for key, member in known.items():
             taken = ", ".join([*member.artifacts, *parameters_of(member)]) or "nothing"
             print(f"{key:24s} {(member.__doc__ or '').strip().splitlines()[0]}  [takes {taken}]")
-        return 0
+        return DONE
     if name not in known:
-        import difflib
-
-        near = difflib.get_close_matches(name, known, n=1)
-        raise InputError(f"no OP {name!r}" + (f" - did you mean {near[0]!r}?" if near else "; `dpa-sse op` lists them"))
+        raise InputError(f"no OP {name!r}" + (did_you_mean(name, known) or "; `dpa-sse op` lists all OPs"))
     op = known[name]
     from pydantic import ValidationError
 
     given = gather_inputs(op, inputs, parameters)
-    values_given = read_settings(settings)
+    content = read_settings(settings)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        prepared = op.settings_class.model_validate(values_given) if op.settings_class else values_given
+        prepared = op.settings_class.model_validate(content) if op.settings_class else content
         values = op().run(out.resolve(), prepared, **given)
     except ValidationError as error:
-        place = settings or "--settings"
-        if settings is None and any(one["type"] == "missing" for one in error.errors()):
-            raise InputError(NO_SETTINGS.format(error.errors()[0]["loc"][-1])) from error
-        lines = [
-            f"{place}: the key '{key}' is missing" if one["type"] == "missing" else f"{place}: {key}: {one['msg']}"
-            for one in error.errors() for key in [".".join(map(str, one["loc"]))]
+        faults = [
+            (".".join(map(str, one["loc"])), "" if one["type"] == "missing" else one["msg"]) for one in error.errors()
         ]
-        raise InputError("\n".join(lines)) from error
+        raise InputError(_settings_message(settings, faults)) from error
+    except KeyError as error:  # of an OP that does not declare its settings
+        if op.settings_class or error.args[0] in content:
+            raise
+        raise InputError(_settings_message(settings, [(str(error.args[0]), "")])) from error
     if values:
         write_json(out / "values.json", values)
     print(f"{name}: done, result in {out}")
-    return 0
+    return DONE
 
 
-class GivenSettings(dict[str, Any]):
-    """Settings of an OP; a key that is asked for and not there is the user's omission."""
-
-    source: Path | None = None
-
-    def __missing__(self, key: str) -> Any:
-        """Say which key is missing, and where."""
-        raise InputError(
-            f"{self.source}: the key {key!r} is missing" if self.source
-            else NO_SETTINGS.format(key)
-        )
+def _settings_message(file: Path | None, faults: Sequence[tuple[str, str]]) -> str:
+    """Return what is wrong with settings, given key and message of each fault; an empty message: the key is missing."""
+    missing = next((key for key, message in faults if not message), None)
+    if file is None and missing is not None:
+        return f"--settings FILE is missing: a JSON file with the key {missing!r}, as in the inputs of a task of a run"
+    lines = [f"{key}: {message}" if message else f"the key {key!r} is missing" for key, message in faults]
+    return "\n".join(f"{file or '--settings'}: {line}" for line in lines)
 
 
-def read_settings(path: Path | None) -> GivenSettings:
-    """Return the settings in a JSON file, none without a file.
+def read_settings(path: Path | None) -> dict[str, object]:
+    """Return the content of a JSON file with settings, nothing without a file.
 
     Raises
     ------
     InputError
-        When the file can not be read, is no JSON, or holds no keys and values.
+        The file cannot be read, is not valid JSON, or does not contain keys and values.
     """
     if path is None:
-        return GivenSettings()
+        return {}
     try:
         content = read_json(path)
     except json.JSONDecodeError as error:
@@ -119,24 +115,23 @@ def read_settings(path: Path | None) -> GivenSettings:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: the file is not UTF-8") from error
     except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or 'can not be read').lower()}") from error
+        raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: the file must hold keys and values, {{...}}")
-    given = GivenSettings(content)
-    given.source = path
-    return given
+        raise InputError(f"{path}: the file must contain keys and values, {{...}}")
+    return content
 
 
-def gather_inputs(op: type[TaskOP], inputs: Sequence[str], parameters: Sequence[str]) -> dict[str, Any]:
+def gather_inputs(op: type[TaskOP], inputs: Sequence[str], parameters: Sequence[str]) -> dict[str, OpInput]:
     """Return the inputs of an OP from ``name=value`` texts.
 
     Raises
     ------
     InputError
-        With everything that is missing, unknown or unreadable.
+        Something is missing, unknown or unreadable; all of it is reported.
     """
     wanted = {name.rstrip("*?"): name for name in op.artifacts}
-    given: dict[str, Any] = {key: [] if name.endswith("*") else None for key, name in wanted.items()}
+    paths: dict[str, list[Path]] = {key: [] for key in wanted}
+    numbers: dict[str, int] = {}
     problems = []
     for text in inputs:
         key, _, value = text.partition("=")
@@ -145,22 +140,25 @@ def gather_inputs(op: type[TaskOP], inputs: Sequence[str], parameters: Sequence[
             problems.append(f"--input {text}: {op.__name__} takes {', '.join(wanted) or 'no input'}")
         elif not path.exists():
             problems.append(f"--input {text}: no such file or folder")
-        elif wanted[key].endswith("*"):
-            given[key].append(path)
         else:
-            given[key] = path
+            paths[key].append(path)
     for text in parameters:
         key, _, value = text.partition("=")
         if key not in parameters_of(op):
             problems.append(f"--parameter {text}: {op.__name__} takes {', '.join(parameters_of(op)) or 'no parameter'}")
             continue
         try:
-            given[key] = int(value)
+            numbers[key] = int(value)
         except ValueError:
             problems.append(f"--parameter {text}: not an integer")
-    problems += [f"--input {key}=... is missing" for key, name in wanted.items()
-                 if not given[key] and not name.endswith("?")]
-    problems += [f"--parameter {name}=... is missing" for name in parameters_of(op) if name not in given]
+    problems += [
+        f"--input {key}=... is missing" for key, name in wanted.items() if not paths[key] and not name.endswith("?")
+    ]
+    problems += [f"--parameter {name}=... is missing" for name in parameters_of(op) if name not in numbers]
     if problems:
         raise InputError("\n".join(problems))
-    return given
+    several = {key for key, name in wanted.items() if name.endswith("*")}
+    given: dict[str, OpInput] = {
+        key: found if key in several else (found[-1] if found else None) for key, found in paths.items()
+    }
+    return given | numbers

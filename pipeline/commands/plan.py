@@ -1,49 +1,53 @@
-"""What `plan` shows: the DAG with its task counts, and the inputs as files."""
+"""Output of `plan`: the DAG with its task counts, and the input files."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.pipeline.config.schema import Project
 
+if TYPE_CHECKING:
+    from dpa_sse.pipeline.runs.plan import PlannedStep
 
-def print_plan(name: str, nodes: list[dict[str, Any]], folder: Path) -> None:
+
+def print_plan(name: str, nodes: Sequence[PlannedStep], folder: Path) -> None:
     """Print the steps as a table."""
     from rich.console import Console
     from rich.table import Table
 
-    made = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
     for column in ("stage", "step", "tasks", "what", "needs"):
-        made.add_column(column, justify="right" if column == "tasks" else "left", no_wrap=column in ("stage", "step"))
+        table.add_column(column, justify="right" if column == "tasks" else "left", no_wrap=column in ("stage", "step"))
     for node in nodes:
-        tasks = f"{node['tasks']}" + (" / iteration" if node["loop"] else "")
-        made.add_row(node["stage"], node["name"], tasks, node["title"], ", ".join(node["depends"]))
+        tasks = f"{node.tasks}" + (" / iteration" if node.loop else "")
+        table.add_row(node.stage, node.name, tasks, node.title, ", ".join(node.depends))
     console = Console(highlight=False)
-    console.print(made)
-    console.print(f"Inputs, for reading: {folder}", markup=False)
+    console.print(table)
+    console.print(f"Input files: {folder}", markup=False)
 
 
-def write_inputs(project: Project, nodes: list[dict[str, Any]], cells: Path, folder: Path) -> None:
-    """Write the inputs that can be known before anything has run.
+def write_inputs(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:
+    """Write the inputs that are known before anything has run.
 
     Parameters
     ----------
     project : Project
         The configuration.
-    nodes : list of dict
+    nodes : sequence of PlannedStep
         Steps of the DAG.
     cells : Path
         Folder with the unperturbed cells (``*.extxyz``) of the DAG.
     folder : Path
-        Receives ``settings/`` of every step, ``cells/``, ``labels/`` (inputs of a labeler that has some),
+        Receives ``settings/`` of every step, ``cells/``, ``labels/`` (for labelers with input files),
         ``training/`` (DeePMD-kit) and ``lammps/``.
     """
     for number, node in enumerate(nodes, start=1):
-        write_json(folder / "settings" / f"{number:02d}-{node['name']}.json", json.loads(node["settings"]))
+        write_json(folder / "settings" / f"{number:02d}-{node.name}.json", json.loads(node.settings))
     for path in sorted(cells.glob("*.extxyz")):
         write_text(folder / "cells" / path.name, path.read_text(encoding="utf-8"))
     _write_labels(project, nodes, cells, folder / "labels")
@@ -52,12 +56,12 @@ def write_inputs(project: Project, nodes: list[dict[str, Any]], cells: Path, fol
         _write_lammps(project, cells / "md-cells.extxyz", folder / "lammps")
 
 
-def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, folder: Path) -> None:
+def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:
     """Write the labeler's inputs for the unperturbed cells: single points, and molecular dynamics."""
     from dpa_sse.ops.labelers.registry import labeler_class, parse_labeler
     from dpa_sse.ops.structures.extxyz import read_frames
 
-    settings = next((json.loads(node["settings"]) for node in nodes if '"labeler"' in node["settings"]), None)
+    settings = next((json.loads(node.settings) for node in nodes if '"labeler"' in node.settings), None)
     if settings is None:
         return
     labeler = parse_labeler(settings["labeler"])  # with the texts of the user's files
@@ -70,18 +74,18 @@ def _write_labels(project: Project, nodes: list[dict[str, Any]], cells: Path, fo
             writer(labeler, atoms, aimd, folder / str(atoms.info.get("system", path.stem)))
 
 
-def _write_training(project: Project, nodes: list[dict[str, Any]], folder: Path) -> None:
-    """Write the DeePMD-kit input of each training; data folders are named, they do not exist yet."""
+def _write_training(project: Project, nodes: Sequence[PlannedStep], folder: Path) -> None:
+    """Write the DeePMD-kit input of each training; the data folders in it do not exist yet."""
     from dpa_sse.ops.training.presets import training_input
     from dpa_sse.ops.training.settings import ResolvedPretraining
 
     for node in nodes:
-        settings = json.loads(node["settings"])
+        settings = json.loads(node.settings)
         for section in ("train", "pretrain", "student"):
-            if "network" in (settings.get(section) or {}) and node["name"] != "finetune":
+            if "network" in (settings.get(section) or {}) and node.name != "finetune":
                 training = ResolvedPretraining(**settings[section])
                 data = training_input(training, project.type_map, ["data/train"], [], project.seed)
-                write_json(folder / f"{node['name']}.json", data.data)
+                write_json(folder / f"{node.name}.json", data.data)
 
 
 def _write_lammps(project: Project, cells: Path, folder: Path) -> None:

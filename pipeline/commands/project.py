@@ -1,4 +1,4 @@
-"""Commands that begin with a configuration: init, check, plan, run, resume, doctor."""
+"""Commands that start from a configuration: init, check, plan, run, resume; and doctor."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.exit_codes import BAD_INPUT, DONE
 from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.config import ConfigError, Located
     from dpa_sse.pipeline.runs.folder import Run
 
 BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
-"""What the driver process calls; a name, because importing it here would load dflow."""
+"""Function that the driver process calls; given by name, since importing it here would load dflow."""
 
 
 def starter(name: str) -> str:
@@ -25,19 +27,19 @@ def starter(name: str) -> str:
     Raises
     ------
     InputError
-        When there is none of that name; lists them.
+        There is no configuration of this name; the message lists the names.
     """
     configs = configs_folder()
     known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
     known |= {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
     if name not in known:
         wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
-        raise InputError(f"{wrong}; there are: {', '.join(known)}")
+        raise InputError(f"{wrong}{did_you_mean(name, known)} (known: {', '.join(known)})")
     return known[name].read_text(encoding="utf-8")
 
 
 def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
-    """Print all problems of a configuration; 0 when there is none, else 2."""
+    """Print all problems of a configuration; return 0 if there are none, else 2."""
     from dpa_sse.pipeline.config import ConfigError, load_checked
 
     try:
@@ -46,15 +48,14 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
         if as_json:
             print(json.dumps([vars(problem) for problem in error.problems], indent=1, default=str))
         else:
-            print(error, file=sys.stderr)
-            print(f"{_count(error)}. Nothing was started.", file=sys.stderr)
-        return 2
+            print(f"{error}\n{_count(error)}.", file=sys.stderr)
+        return BAD_INPUT
     if as_json:
         print("[]")
     else:
         project = located.project
-        print(f"{config}: sound. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
-    return 0
+        print(f"{config}: OK. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
+    return DONE
 
 
 def _count(error: ConfigError) -> str:
@@ -64,7 +65,7 @@ def _count(error: ConfigError) -> str:
 
 
 def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
-    """Build the DAG without running it; print its steps and write the inputs."""
+    """Build the DAG without running it; print its steps and write the input files."""
     import tempfile
 
     from dpa_sse.pipeline.commands.plan import print_plan, write_inputs
@@ -77,18 +78,18 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
         flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))
-        nodes = [step.model_dump() for step in flow.plan]
+        nodes = flow.plan
         target = out or Path("plan") / located.project.name
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
     if as_json:
-        print(json.dumps(nodes, indent=1))
+        print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
         print_plan(located.project.name, nodes, target)
-    return 0
+    return DONE
 
 
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
-    """Check a configuration, write it into its run folder and execute it."""
+    """Check a configuration, write it to its run folder and execute it."""
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
@@ -98,30 +99,31 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
         located = load_checked(config, overrides)
     except ConfigError as error:
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     run = Run((runs_dir / (name or located.project.name)).resolve())
     run.create()
-    lock = run.lock()  # held only while the files are written: a second driver must not change them
+    lock = run.lock()  # only while the files are written: a second driver must not change them
     try:
         write_text(run.folder / CONFIG, resolved_yaml(located.project))
         run.write_base_dir(located.base_dir)
         provenance(located.project.seed).write(run.folder / "manifest.json")
     finally:
         run.unlock(lock)
-    return _execute(run, located)
+    return run_to_end(run, located)
 
 
 def resume_run(name: str) -> int:
-    """Execute a run folder with the configuration in it."""
+    """Execute a run folder with the configuration in it; finished tasks are not repeated."""
     from dpa_sse.pipeline.runs.configuration import load_run_config
     from dpa_sse.pipeline.runs.folder import open_run
 
     run = open_run(name)
-    return _execute(run, load_run_config(run))
+    return run_to_end(run, load_run_config(run))
 
 
-def _execute(run: Run, located: Located) -> int:
-    from dpa_sse.pipeline.commands.run_end import conclude
+def run_to_end(run: Run, located: Located) -> int:
+    """Execute a run and show its progress until it ends; return the exit code of the command."""
+    from dpa_sse.pipeline.commands.run_end import finish_run
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
     from dpa_sse.pipeline.runs.progress import Progress
 
@@ -129,17 +131,17 @@ def _execute(run: Run, located: Located) -> int:
     title = f"{project.name}   {run.folder}"
     live = sys.stdout.isatty()
     print(f"Run folder: {run.folder}")
-    print("Making the plan: the first task starts in some seconds.")
+    print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
         code = execute(run, machine_resources(located.project), build=BUILD, on_tick=progress.tick)
-    return conclude(run, code)
+    return finish_run(run, code)
 
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:
-    """Print what the installation can do."""
-    from dpa_sse.pipeline.doctor.installation import report
+    """Print what the installation provides and what it lacks."""
+    from dpa_sse.pipeline.doctor.installation import examine
 
-    text, code = report(as_json=as_json, deep=deep)
+    text, code = examine(as_json=as_json, deep=deep)
     print(text)
     return code

@@ -1,4 +1,4 @@
-"""What happens when a run has ended: the readable parts of the run folder, failures, and where the report lies."""
+"""The end of a run: links to its results in the run folder, failures, and the report."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import shutil
 import sys
 from pathlib import Path
 
+from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.pipeline.runs.folder import Run
 
-INTERRUPTED = 130
 LOG_LINES = 15
 FULL_BYTES = 20 * 2**20
 
 
-def conclude(run: Run, code: int) -> int:
-    """Publish results, show failures, print where the report lies; returns the exit code of the command."""
+def finish_run(run: Run, code: int) -> int:
+    """Link the results, print failures and the path of the report; return the exit code of the command."""
     if code == INTERRUPTED:
-        print(f"Interrupted. The same command goes on: finished tasks are kept in {run.folder}")
+        print(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}")
         return code
     free = shutil.disk_usage(run.folder).free
-    if code != 0 and free < FULL_BYTES:
+    if code != DONE and free < FULL_BYTES:
         print(
-            f"{run.folder}: the disk is full ({free // 2**20} MiB left). Make room and run the same command again; "
-            "finished tasks are kept.",
+            f"{run.folder}: the disk is full ({free // 2**20} MiB left). Free some space and run the same command "
+            "again; finished tasks are kept.",
             file=sys.stderr,
         )
         return code
-    if code != 0:
+    if code != DONE:
         show_failures(run)
     publish(run)
-    report = write_report(run, "done" if code == 0 else "failed")
+    report = write_report(run, "done" if code == DONE else "failed")
     if report is not None:
         print(f"Report: {report}")
     return code
 
 
 def show_failures(run: Run) -> None:
-    """Print each failed task with its folder and the last lines of its log."""
+    """Print each failed task with its folder and the last lines of its logs."""
     events = run.latest_attempt()
     failed = {event.task: event for event in events if event.kind == "failed"}
     last = {event.task: event for event in events if event.task}
@@ -56,11 +56,11 @@ def show_failures(run: Run) -> None:
         print(reason, file=sys.stderr)
     if not failed and not errors and not killed:
         log = run.engine / "dflow.log"
-        print(f"The engine stopped without a failed task; last lines of {log}:\n{tail(log, 20)}", file=sys.stderr)
+        print(f"The engine stopped although no task failed; last lines of {log}:\n{tail(log, 20)}", file=sys.stderr)
 
 
 def publish(run: Run) -> None:
-    """Link models and data into ``models/`` and ``data/`` of the run folder, under plain names."""
+    """Link models and data in ``models/`` and ``data/`` of the run folder, under plain names."""
     finished = run.finished()
     links = {
         "models/pretrained": finished.get("pretrain"),
@@ -78,7 +78,7 @@ def publish(run: Run) -> None:
 
 
 def place_link(link: Path, target: Path) -> None:
-    """Make ``link`` point to ``target`` with a relative path, so that the run folder can be moved."""
+    """Make ``link`` point to ``target`` by a relative path, which survives moving the run folder."""
     link.parent.mkdir(parents=True, exist_ok=True)
     temporary = link.with_name(f".{link.name}.new")
     temporary.unlink(missing_ok=True)
@@ -86,20 +86,32 @@ def place_link(link: Path, target: Path) -> None:
     temporary.replace(link)
 
 
-def write_report(run: Run, state: str, *, anew: bool = False) -> Path | None:
-    """Write the report of whatever has finished into the run folder; None when there is nothing to report on.
+def write_report(run: Run, state: str, *, rebuild: bool = False) -> Path | None:
+    """Write the report of the tasks that have finished into the run folder.
 
-    With ``anew`` the report that the workflow itself made of a finished run is not used.
+    Parameters
+    ----------
+    run : Run
+        The run folder.
+    state : str
+        State of the whole run, for ``summary.json``.
+    rebuild : bool
+        Write the report again, even if the workflow has already written that of a finished run.
+
+    Returns
+    -------
+    Path or None
+        ``report.html``; None if there is nothing to report on.
     """
     from dpa_sse.pipeline.report.build import build_report
     from dpa_sse.pipeline.report.gather import inputs_of_run
 
     made = run.finished().get("report")
-    if made is not None and state == "done" and not anew:
+    if made is not None and state == "done" and not rebuild:
         for name in ("report.html", "summary.json"):
             shutil.copyfile(made / name, run.folder / name)
-        shutil.rmtree(run.folder / "figures", ignore_errors=True)  # an earlier report may have had others
-        if (made / "figures").is_dir():  # there may be nothing to draw, and a bucket knows no empty folders
+        shutil.rmtree(run.folder / "figures", ignore_errors=True)  # an earlier report may have had other figures
+        if (made / "figures").is_dir():  # there may be no figures, and a bucket has no empty folders
             shutil.copytree(made / "figures", run.folder / "figures")
         return run.folder / "report.html"
     work = run.engine / "report"

@@ -1,8 +1,8 @@
-"""What ``dpa-sse structures`` says of entries of the library and of cells."""
+"""Text output of ``dpa-sse structures`` about entries of the library and cells."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -10,8 +10,37 @@ if TYPE_CHECKING:
     from dpa_sse.ops.structures.library import Entry
 
 
-def summary(entry: Entry) -> dict[str, Any]:
-    """Return what the list shows of an entry, for programs too."""
+class MeasuredConductivity(TypedDict, total=False):
+    """A measured conductivity as the library stores it."""
+
+    sigma_mS_cm: float | list[float]
+    T_K: float
+    Ea_eV: float
+    composition: str
+    remark: str
+    reference: str
+    confidence: str
+
+
+class EntrySummary(TypedDict):
+    """An entry of the library as ``structures list --json`` prints it."""
+
+    name: str
+    system: str
+    formula: str
+    tier: str
+    primary: bool
+    space_group: str
+    atoms: int | None
+    source: str
+    confidence: str
+    experimental_lattice: bool
+    used_for: list[str]
+    conductivity: list[MeasuredConductivity]
+
+
+def summary(entry: Entry) -> EntrySummary:
+    """Return what the list shows of an entry."""
     source = entry.data.get("source") or {}
     kind = source.get("kind", "experimental")
     return {
@@ -23,22 +52,34 @@ def summary(entry: Entry) -> dict[str, Any]:
     }
 
 
+def list_line(entry: Entry) -> str:
+    """Return the line of an entry in the list."""
+    one = summary(entry)
+    stoichiometric = next((known for known in one["conductivity"] if "composition" not in known), None)
+    return (
+        f"{one['name'] + ('*' if entry.primary else ' '):24s} {one['formula']:12s} {one['space_group']:11s} "
+        f"{one['atoms'] or 'mixed':>5}  {one['tier']:15s} {one['source']:12s} {first_word(one['confidence']):10s} "
+        f"{sigma_text(stoichiometric)}"
+    ).rstrip()
+
+
 def first_word(confidence: str) -> str:
-    """Return the first word of a certainty: high, medium, low."""
+    """Return the first word of a confidence: high, medium, low."""
     return confidence.split(" (", maxsplit=1)[0].split(";", maxsplit=1)[0].split(",", maxsplit=1)[0]
 
 
-def sigma(known: list[dict[str, Any]]) -> str:
-    """Return the first measured conductivity of the stoichiometric compound, empty when there is none."""
-    value = next((one["sigma_mS_cm"] for one in known if "composition" not in one), "")
+def sigma_text(known: MeasuredConductivity | None) -> str:
+    """Return a measured conductivity, mS/cm, or its range; empty if there is none."""
+    value = known["sigma_mS_cm"] if known else ""
     return "-".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}" if value else ""
 
 
-def _measured(one: dict[str, Any]) -> str:
+def _measured(one: MeasuredConductivity) -> str:
     """Return a measured conductivity with its source as one line."""
-    parts = [f"{sigma([{'sigma_mS_cm': one['sigma_mS_cm']}])} mS/cm at {one['T_K']} K"]
+    parts = [f"{sigma_text(one)} mS/cm at {one['T_K']} K"]
     parts += [f"Ea {one['Ea_eV']} eV"] if "Ea_eV" in one else []
-    parts += [str(one[key]) for key in ("composition", "remark") if key in one]
+    parts += [one["composition"]] if "composition" in one else []
+    parts += [one["remark"]] if "remark" in one else []
     return f"{', '.join(parts)} - {one['reference']} ({one['confidence']})"
 
 
@@ -63,18 +104,18 @@ def description(entry: Entry) -> list[str]:
     lines.append(f"  density      {checked.get('density_g_cm3')} g/cm3")
     source = data.get("source") or {}
     lines += [f"  measured     {_measured(one)}" for one in data.get("conductivity", [])]
-    told = {"used for": ", ".join(data.get("used_for", [])),
-            "source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
+    facts = {"used for": ", ".join(data.get("used_for", [])),
+             "source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
             "confidence": entry.confidence, "note": data.get("note")}
-    return lines + [f"  {key:12s} {value}" for key, value in told.items() if value]
+    return lines + [f"  {key:12s} {value}" for key, value in facts.items() if value]
 
 
 def _lattice(values: tuple[float, ...]) -> str:
     return "{:.4f} {:.4f} {:.4f} A, {:.2f} {:.2f} {:.2f} degrees".format(*values)
 
 
-def line(cell: Atoms) -> str:
-    """Return a built cell as one line, with what was asked for where it differs."""
+def cell_line(cell: Atoms) -> str:
+    """Return a built cell as one line, with the request where the cell differs from it."""
     lengths = " x ".join(f"{length:.1f}" for length in cell.cell.lengths())
     parts = [f"{cell.info['system']}: {len(cell)} atoms, {cell.get_chemical_formula('hill')}, {lengths} A"]
     if "ewald_eV" in cell.info:
@@ -82,15 +123,15 @@ def line(cell: Atoms) -> str:
     if "labeler_eV" in cell.info:
         parts.append(f"energy {cell.info['labeler_eV']:+.3f} eV")
     if cell.info.get("composition_error"):
-        parts.append(f"asked for {cell.info['composition_target']}")
+        parts.append(f"requested {cell.info['composition_target']}")
     if "site_disorder" in cell.info:
         target = cell.info.get("site_disorder_target")
-        asked = "" if target is None else f" (asked for {float(target):.3f})"
+        asked = "" if target is None else f" (requested {float(target):.3f})"
         parts.append(f"site disorder {float(cell.info['site_disorder']):.3f}{asked}")
     return ", ".join(parts)
 
 
-def cuts(atoms: Atoms) -> str:
-    """Return how many covalent bonds a surface cuts."""
+def cut_bonds(atoms: Atoms) -> str:
+    """Return the number of covalent bonds that a surface cuts, in words."""
     number = int(atoms.info["cut_bonds"])
-    return f"covalent bonds cut: {number}" if number else "no covalent bond cut"
+    return f"covalent bonds cut: {number}" if number else "no covalent bonds cut"

@@ -1,4 +1,4 @@
-"""The configuration file: its schema, reading it with line numbers, checking what it names."""
+"""The configuration file: its schema, reading it with line numbers, checking what it refers to."""
 
 from __future__ import annotations
 

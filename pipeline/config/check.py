@@ -1,9 +1,8 @@
-"""What only the files and the installation can tell: structures, data, models, presets, calculators."""
+"""Checks that need the files and the installation: structures, data, models, presets, calculators."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
@@ -29,30 +29,30 @@ Finding = tuple[KeyPath, str]
 
 MAX_DATA_SYSTEMS = 10_000
 MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
-INSTALLATION = (("command",), ("potcar_dir",), ("data_dir",))  # keys of a labeler that name what is installed
+INSTALLATION = (("command",), ("potcar_dir",), ("data_dir",))  # keys of a labeler that name installed programs and data
 
 
 def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: bool = True) -> Located:
-    """Read a configuration, check it and all that it names, and return it with the place of every key.
+    """Read a configuration, check it and everything that it names, and return it with the place of every key.
 
     Parameters
     ----------
     path, overrides
         As for :func:`dpa_sse.pipeline.config.load.load_project`.
     runs_here : bool
-        Whether the programs and potentials of the labeler must be on this machine: not to plan, nor for a cluster.
+        Whether the programs and potentials of the labeler must be on this machine: not for a plan or a cluster.
 
     Raises
     ------
     ConfigError
-        With everything that is wrong: keys and values, and the files named by those that are sound.
+        With everything that is wrong: keys and values, and the files that the valid ones name.
     """
     attempt = attempt_load(path, overrides)
     problems = list(attempt.problems)
     if attempt.located is not None:
         located = attempt.located
         found = [
-            (attempt.place(where), message) for where, message in _findings(located.project, located.base_dir)
+            (attempt.reduced.place(where), message) for where, message in _findings(located.project, located.base_dir)
             if runs_here or where[:1] != ("labeler",) or where[1:2] not in INSTALLATION
         ]
         problems += [
@@ -65,22 +65,22 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
 
 
 def check_project(project: Project, path: Path | str, marks: Marks | None = None) -> list[Problem]:
-    """Return everything wrong with the files and packages that a project names (empty: it may start).
+    """Return everything wrong with the files and packages that a project names (empty: it can start).
 
     Parameters
     ----------
     project : Project
         As :func:`dpa_sse.pipeline.config.load.load_project` returns it.
     path : Path or str
-        Its configuration file: relative paths start from its folder, problems carry its lines.
+        Its configuration file: relative paths start from its folder, and problems refer to its lines.
     marks : mapping, optional
-        ``Located.marks``; needed to place problems of values from the command line. Read from ``path`` by default.
+        ``Located.marks``; needed to locate values from the command line. Read from ``path`` by default.
 
     Returns
     -------
     list of Problem
-        Sorted by line. No heavy package is imported (deepmd's argument check alone, where it has something to check):
-        about a second for everything.
+        Sorted by line. Heavy packages are not imported (except deepmd's argument check, if there is anything for it
+        to check); this takes about a second.
     """
     path = Path(path)
     if marks is None:
@@ -104,7 +104,7 @@ def _findings(project: Project, base_dir: Path) -> list[Finding]:
 
 
 def _cells(project: Project, base_dir: Path, findings: list[Finding]) -> dict[str, Atoms]:
-    """Build the cell of every system and return those that can be built, by name."""
+    """Build the cell of every system; return those that can be built, by name."""
     systems: list[tuple[KeyPath, SystemSettings]] = [(("systems", i), one) for i, one in enumerate(project.systems)]
     if project.downstream:
         systems.append((("downstream", "system"), project.downstream.system))
@@ -126,18 +126,18 @@ def _cells(project: Project, base_dir: Path, findings: list[Finding]) -> dict[st
 
 
 def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]:
-    """Yield mobile ions that the simulated systems do not hold."""
+    """Yield mobile ions that are not in the simulated systems."""
     if not project.md:
         return
     held = [set(cells[one.name].get_chemical_symbols()) for one in project.target_systems if one.name in cells]
     for index, symbol in enumerate(project.conductivity.mobile):
         if held and not any(symbol in elements for elements in held):
             names = ", ".join(one.name for one in project.target_systems)
-            yield ("conductivity", "mobile", index), f"'{symbol}' does not occur in what MD simulates ({names})"
+            yield ("conductivity", "mobile", index), f"'{symbol}' does not occur in the simulated systems ({names})"
 
 
 def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
-    """Yield networks that do not exist, do not fit the elements, or have impossible overrides."""
+    """Yield networks that do not exist, do not fit the elements, or have invalid overrides."""
     from dpa_sse.ops.training.input_check import input_faults
     from dpa_sse.ops.training.presets import check_preset
 
@@ -151,9 +151,9 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
     for where, settings in trainings:
         for message in check_preset(settings, project.type_map, base_dir):
             if message.startswith("overrides:"):
-                continue  # said below, of each key
+                continue  # reported below, for each key
             if "stop_lr" in message and settings.start_lr is not None and settings.stop_lr is not None:
-                continue  # found by the rules already, at its own line
+                continue  # already found by the rules, at its own line
             rates = [key for key in ("start_lr", "stop_lr") if f"learning_rate.{key}" in settings.overrides]
             key = "overrides" if "stop_lr" in message and rates else "preset"
             yield (*where, key), message.removeprefix(f"{settings.preset}: ")
@@ -162,7 +162,7 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
 
 
 def _model(project: Project, base_dir: Path) -> Iterator[Finding]:
-    """Yield a pre-trained model that is neither a model file nor a name that deepmd knows."""
+    """Yield a pre-trained model that is neither a model file nor a name known to deepmd."""
     name = project.pretrain.model if project.pretrain else None
     if name is None or is_remote(name):
         return
@@ -170,20 +170,19 @@ def _model(project: Project, base_dir: Path) -> Iterator[Finding]:
     path = _absolute(name, base_dir)
     if path.is_file():
         if path.suffix not in MODEL_SUFFIXES:
-            yield where, f"{name}: a model file ends with {' or '.join(MODEL_SUFFIXES)}"
+            yield where, f"{name}: the name of a model file ends in {' or '.join(MODEL_SUFFIXES)}"
         elif not path.stat().st_size:
             yield where, f"{name}: the file is empty"
     elif "/" in name or name.endswith((*MODEL_SUFFIXES, ".pb")):
         yield where, f"no such file: {path}"
     elif name not in builtin_models():
-        close = difflib.get_close_matches(name, builtin_models(), n=1)
-        hint = f" - did you mean '{close[0]}'?" if close else f" (known names: {', '.join(builtin_models())})"
-        yield where, f"'{name}' is neither a file nor a model that deepmd knows{hint}"
+        hint = did_you_mean(name, builtin_models()) or f" (known names: {', '.join(builtin_models())})"
+        yield where, f"'{name}' is neither a file nor a model known to deepmd{hint}"
 
 
 @functools.cache
 def builtin_models() -> tuple[str, ...]:
-    """Return the names of the models that deepmd can fetch, read from its source (importing it takes seconds)."""
+    """Return the names of the models that deepmd can download, read from its source (importing it takes seconds)."""
     spec = PathFinder.find_spec("deepmd")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         registry = Path(folder) / "pretrained" / "registry.py"
@@ -198,7 +197,7 @@ def builtin_models() -> tuple[str, ...]:
 
 
 def _data(project: Project, base_dir: Path) -> Iterator[Finding]:
-    """Yield data folders that are missing, hold no deepmd data, or other elements."""
+    """Yield data folders that are missing, or that contain no deepmd data or other elements."""
     for index, name in enumerate(project.data):
         where: KeyPath = ("data", index)
         if is_remote(name):
@@ -213,10 +212,10 @@ def _data(project: Project, base_dir: Path) -> Iterator[Finding]:
 
 
 def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:
-    """Yield what is wrong with a data folder: the first faulty system, or elements that the project lacks."""
+    """Yield what is wrong with a data folder: the first faulty system, or elements that are not in type_map."""
     systems = list(islice(_data_systems(folder), MAX_DATA_SYSTEMS))
     if not systems:
-        yield f"{name} holds no data in deepmd/npy format (no type.raw beside a folder set.000)"
+        yield f"{name} contains no data in deepmd/npy format (no type.raw next to a folder set.000)"
     unknown: set[str] = set()
     for system in systems:
         fault, elements = _system_elements(system)
@@ -225,11 +224,11 @@ def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str
             return
         unknown |= elements - set(type_map)
     if unknown:
-        yield f"{name} holds {', '.join(sorted(unknown))}, not in type_map ({', '.join(type_map)})"
+        yield f"{name} contains {', '.join(sorted(unknown))}, not in type_map ({', '.join(type_map)})"
 
 
 def _system_elements(system: Path) -> tuple[str, set[str]]:
-    """Return what is wrong with one deepmd system (empty: nothing) and the elements that occur in it."""
+    """Return what is wrong with a deepmd system (empty: nothing), and the elements that occur in it."""
     if (system / "nopbc").exists():
         return "is not periodic (nopbc)", set()
     if not (system / "type_map.raw").is_file():
@@ -243,7 +242,7 @@ def _system_elements(system: Path) -> tuple[str, set[str]]:
     try:
         return "", set(elements_of(system))
     except (InputError, OSError, ValueError) as error:
-        return f"can not be read: {error}", set()
+        return f"cannot be read: {error}", set()
 
 
 def _data_systems(folder: Path) -> Iterator[Path]:
@@ -254,7 +253,7 @@ def _data_systems(folder: Path) -> Iterator[Path]:
 
 
 def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
-    """Yield what the labeler lacks on this machine, and molecular dynamics that it can not do."""
+    """Yield what the labeler lacks on this machine, and molecular dynamics that it cannot do."""
     from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
 
     for key, message in labeler_problems(project.labeler, project.type_map, base_dir):
@@ -267,9 +266,7 @@ def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
 
 
 def _cluster(project: Project, base_dir: Path) -> list[Finding]:
-    """Return what is wrong with the preset of the cluster and its overrides, where one is given."""
-    if "cluster" not in project.model_fields_set:
-        return []
+    """Return what is wrong with the cluster preset and its overrides."""
     from dpa_sse.pipeline.config.cluster_faults import PresetError
     from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
 

@@ -1,8 +1,7 @@
-"""What is wrong with a preset of a cluster, at the key that the user wrote."""
+"""Faults of a cluster preset, each at the key that the user wrote."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.messages import Fault, faults, show
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 
@@ -19,14 +19,14 @@ PRESET: KeyPath = ("cluster", "preset")
 
 
 class PresetError(InputError):
-    """The preset of a cluster can not be used; ``findings`` holds every key at fault and what is wrong."""
+    """The cluster preset is invalid; ``findings`` holds every faulty key and what is wrong with it."""
 
     def __init__(self, findings: Iterable[tuple[KeyPath, str]]) -> None:
         self.findings = list(findings)
         super().__init__("\n".join(f"{dotted(where)}: {message}" for where, message in self.findings))
 
 
-def findings(
+def findings(  # foreign: data and overrides are the user's YAML
     error: ValidationError, data: Mapping[str, Any], overrides: Mapping[str, Any], file: Path
 ) -> Iterator[tuple[KeyPath, str]]:
     """Yield the faults of a preset with its overrides.
@@ -34,18 +34,18 @@ def findings(
     Parameters
     ----------
     error : ValidationError
-        Of the preset with the overrides.
+        Raised by the preset with the overrides applied.
     data : mapping
-        The preset with the overrides.
+        The preset with the overrides applied.
     overrides : mapping
         Dotted key -> value, as the user wrote them.
     file : Path
-        Where the preset stands.
+        File of the preset.
 
     Yields
     ------
     tuple
-        Path in the configuration (an override, else the preset) and message.
+        Path in the configuration (that of an override, else of the preset) and message.
     """
     from dpa_sse.pipeline.config.cluster import ClusterPreset
 
@@ -58,7 +58,7 @@ def findings(
 
 
 def _override_at(path: KeyPath, overrides: Mapping[str, Any]) -> str | None:
-    """Return the override that the value at ``path`` comes from, or a part of it; the last one decides."""
+    """Return the override that set the value at ``path``, or a part of it; the last one wins."""
     whole = tuple(map(str, path))
     for key in reversed(list(overrides)):
         own = tuple(key.split("."))
@@ -68,18 +68,17 @@ def _override_at(path: KeyPath, overrides: Mapping[str, Any]) -> str | None:
 
 
 def _message(fault: Fault, preset: type[BaseModel], data: Any) -> str:
-    """Return the message of a fault; those that speak of the configuration's own keys are put in other words."""
+    """Return the message of a fault; those that refer to keys of the configuration are rephrased."""
     key = str(fault.path[-1]) if fault.path else ""
     if fault.kind == "extra_forbidden":
         keys = _keys(preset, fault.path[:-1])
-        close = difflib.get_close_matches(key, keys, n=1)
-        return f"unknown key - did you mean '{close[0]}'?" if close else f"unknown key - possible: {', '.join(keys)}"
+        return "unknown key" + (did_you_mean(key, keys) or f" - possible keys: {', '.join(keys)}")
     if fault.kind == "string_pattern_mismatch":
         for part in fault.path:
             data = data[part]
         form = "an amount such as 500Mi or 2Gi" if key in AMOUNTS else (
-            "a folder that begins with /" if key == "path" else
-            "a name on the cluster: small letters, digits, - and ., a letter or digit at both ends"
+            "a path that starts with /" if key == "path" else
+            "a Kubernetes name: lower-case letters, digits, - and ., with a letter or digit at both ends"
         )
         return f"must be {form}, not {show(data)}"
     return fault.message

@@ -1,4 +1,4 @@
-"""Presets of clusters: files in ``configs/resources/`` or of the user's, with the overrides of a project."""
+"""Cluster presets: files in ``configs/resources/`` or the user's own, with the overrides of a project."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dpa_sse.pipeline.config.problems import KeyPath
 
 
 def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPreset:
-    """Return the preset with the overrides.
+    """Return the preset with the overrides applied.
 
     Raises
     ------
     PresetError
-        No such preset, or wrong values in it; all of them at once.
+        There is no such preset, or it has invalid values; all of them are reported at once.
     """
     import yaml
 
@@ -28,14 +28,14 @@ def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPre
     path = known.get(settings.preset, base_dir / settings.preset)
     if not path.is_file():
         raise wrong.PresetError(
-            [(wrong.PRESET, f"{settings.preset!r} is no file and none of the presets {', '.join(known)}")]
+            [(wrong.PRESET, f"{settings.preset!r} is neither a file nor one of the presets {', '.join(known)}")]
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise wrong.PresetError([(wrong.PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
     if not isinstance(data, dict):
-        raise wrong.PresetError([(wrong.PRESET, f"{path}: must be a section of keys and values")])
+        raise wrong.PresetError([(wrong.PRESET, f"{path}: the file must contain keys and values")])
     findings: list[tuple[KeyPath, str]] = []
     for key, value in settings.overrides.items():
         try:

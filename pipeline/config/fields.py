@@ -1,8 +1,7 @@
-"""The tree of sections and keys: which keys a place may hold, and which one an unknown key was meant to be."""
+"""The tree of sections and keys: which keys a section may hold, and which one an unknown key was meant to be."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import types
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dpa_sse.ops.core.suggest import closest
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.sections import ProjectSections
 
@@ -26,7 +26,7 @@ UNITS = {
     "A": ("length", {"A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177}),
     "eV_A": ("force", {"eV_A": 1.0, "meV_A": 1e-3}),
 }
-"""For each unit of a key: the quantity, and what one of another unit is in it."""
+"""For each unit of a key: the quantity, and the size of other units in it."""
 OTHER_UNITS = {"C", "F", "celsius", "angstrom", "ang", "steps", "hours", "seconds", "femtoseconds", "picoseconds"}
 SYNONYMS = {
     "temperature": "temperatures", "temp": "temperatures", "temps": "temperatures", "pressure": "pressures",
@@ -43,7 +43,7 @@ SYNONYMS = {
 
 
 def section_keys(path: KeyPath, data: Any) -> Keys | None:
-    """Return the keys that the section at ``path`` may hold; None where any key is allowed or there is no section."""
+    """Return the keys that the section at ``path`` may hold; None if any key is allowed or there is no section."""
     merged: Keys = {}
     for model in section_models(path, data):
         merged.update(model.model_fields)
@@ -65,7 +65,7 @@ def section_models(path: KeyPath, data: Any) -> list[type[BaseModel]]:
 
 
 def is_free_mapping(path: KeyPath, data: Any) -> bool:
-    """Return whether ``path`` holds keys of the user's choice (deepmd overrides, calculator arguments, charges)."""
+    """Return whether the section at ``path`` may hold any key (deepmd overrides, calculator arguments, charges)."""
     keys = section_keys(path[:-1], data)
     if not keys or path[-1] not in keys:
         return False
@@ -73,7 +73,7 @@ def is_free_mapping(path: KeyPath, data: Any) -> bool:
 
 
 def suggestion(path: KeyPath, data: Any) -> str:
-    """Return what to write instead of the unknown key at the end of ``path`` (empty: no idea)."""
+    """Return what to write instead of the unknown key at the end of ``path`` (empty: unknown)."""
     key, keys = str(path[-1]), section_keys(path[:-1], data)
     if keys is None:
         return ""
@@ -84,19 +84,18 @@ def suggestion(path: KeyPath, data: Any) -> str:
     plain = key.lower().replace("-", "_")
     meant = names.get(plain) or _same_base(SYNONYMS.get(_split(plain)[0], _split(plain)[0]), keys)
     if meant is None:
-        close = difflib.get_close_matches(plain, names, n=1, cutoff=0.6)
-        meant = names[close[0]] if close else None
+        meant = closest(plain, keys)
     if meant:
         return f"did you mean '{meant}'?"
     homes = [place for place in key_homes().get(key, []) if place != ".".join(map(str, path[:-1]))]
     if homes:
-        return f"it belongs into {' or '.join(homes[:3])}" + (" ..." if len(homes) > 3 else "")
-    return "possible here: " + ", ".join(keys)
+        return f"it belongs to {' or '.join(homes[:3])}" + (" ..." if len(homes) > 3 else "")
+    return "possible keys: " + ", ".join(keys)
 
 
 @functools.cache
 def key_homes() -> dict[str, list[str]]:
-    """Return for each key the sections that know it (``the file's top level`` for the sections themselves)."""
+    """Return the sections that have each key (``the top level of the file`` for the sections themselves)."""
     homes: dict[str, list[str]] = {}
 
     def collect(annotation: Any, place: str) -> None:
@@ -115,7 +114,7 @@ def key_homes() -> dict[str, list[str]]:
 
 
 def unit_of(key: str) -> str | None:
-    """Return the unit that a key names, as people write it (``temperatures_K``: K, ``force_lo_eV_A``: eV/A)."""
+    """Return the unit in the name of a key as it is usually written (``steps_fs``: fs, ``force_lo_eV_A``: eV/A)."""
     unit = _split(key)[1]
     return unit.replace("eV_A", "eV/A") if unit in UNITS else None
 
@@ -134,7 +133,7 @@ def _split(key: str) -> tuple[str, str | None]:
 
 
 def _same_base(base: str, keys: Keys) -> str | None:
-    """Return the key that is ``base`` apart from its unit and a plural s."""
+    """Return the key that equals ``base`` except for its unit and a plural s."""
     for name in keys:
         if _split(name)[0].rstrip("s") == base.rstrip("s") or name == base:
             return name
@@ -158,7 +157,7 @@ def _wrong_unit(key: str, keys: Keys, value: Any) -> str:
 
 
 def _at(data: Any, path: KeyPath) -> Any:
-    """Return the value at ``path``, None where there is none."""
+    """Return the value at ``path``, None if there is none."""
     for part in path:
         try:
             data = data[part]
@@ -168,7 +167,7 @@ def _at(data: Any, path: KeyPath) -> Any:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """Yield the parts of an optional or union type, annotations removed."""
+    """Yield the members of an optional or union type, without annotations."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _alternatives(get_args(annotation)[0])
@@ -180,7 +179,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 
 def _models(annotation: Any, value: Any) -> Iterator[type[BaseModel]]:
-    """Yield the sections that an annotation allows; the one of the value's ``kind`` where that is given."""
+    """Yield the sections that an annotation allows; only the one of the value's ``kind`` if that is given."""
     models = [part for part in _alternatives(annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
     kind = value.get("kind") if isinstance(value, dict) else None
     if len(models) > 1 and isinstance(kind, str):

@@ -1,23 +1,23 @@
-"""Validation errors in plain words, at the key that the user wrote."""
+"""Validation errors in plain English, at the key that the user wrote."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.fields import section_keys, section_models, suggestion, unit_of
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.rules import Breach
 
-TRUTH_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
+BOOLEAN_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 
 
 class Fault(NamedTuple):
-    """One fault of the data: where, what kind (pydantic's name), and in plain words."""
+    """One fault of the data: its path, its kind (pydantic's name for it), and a message for the user."""
 
     path: KeyPath
     kind: str
@@ -26,7 +26,7 @@ class Fault(NamedTuple):
 
 
 def faults(error: ValidationError, data: Any) -> list[Fault]:
-    """Return the faults of ``data`` that a validation error reports, one for each place and cause."""
+    """Return the faults of ``data`` that a validation error reports, one per place and cause."""
     found: dict[tuple[KeyPath, str], Fault] = {}
     wanted: dict[KeyPath, list[str]] = {}
     for detail in error.errors(include_url=False):
@@ -35,7 +35,7 @@ def faults(error: ValidationError, data: Any) -> list[Fault]:
                 found[(breach.path, breach.message)] = _of_breach(breach)
             continue
         path = written_path(detail, data)
-        few = detail["type"] == "missing" and isinstance(detail["loc"][-1], int)  # a list of three with two entries
+        few = detail["type"] == "missing" and isinstance(detail["loc"][-1], int)  # a triple with two entries
         fault = Fault(path, "too_few" if few else detail["type"], _message(detail, path, data))
         if detail["type"] in _WANTED:
             kinds = wanted.setdefault(path, [])
@@ -52,7 +52,7 @@ def _of_breach(breach: Breach) -> Fault:
 
 
 def written_path(detail: ErrorDetails, data: Any) -> KeyPath:
-    """Return the path of an error as the user wrote it, without pydantic's names of alternatives."""
+    """Return the path of an error as the user wrote it, without pydantic's names for alternatives."""
     path: list[str | int] = []
     value: Any = data
     for index, part in enumerate(detail["loc"]):
@@ -61,7 +61,7 @@ def written_path(detail: ErrorDetails, data: Any) -> KeyPath:
             value = value[part]
         elif isinstance(value, list) and isinstance(part, int):
             if part >= len(value):
-                break  # a list that is too short: the list itself is at fault
+                break  # the list is too short: blame the list itself
             path.append(part)
             value = value[part]
         elif detail["type"] == "missing" and index == len(detail["loc"]) - 1:
@@ -85,10 +85,8 @@ _WANTED = {
 }
 
 
-
-
 def show(value: Any) -> str:
-    """Return a value as it would stand in the file, shortened."""
+    """Return a value as it is written in a file, shortened."""
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -102,10 +100,10 @@ def show(value: Any) -> str:
 
 
 def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
-    """Return what is wanted and what is there, with advice for the commonest slips."""
+    """Return what is expected and what was given, with advice on the most common slips."""
     wanted = " or ".join(dict.fromkeys(kinds))
     if value is None:
-        return f"must be {wanted}; nothing stands after the ':' (remove the line to use the default)"
+        return f"must be {wanted}; no value is given after the ':' (remove the line to use the default)"
     message = f"must be {wanted}, not {show(value)}"
     if wanted == "text" and isinstance(value, (bool, int, float)):
         return f'must be text; put it in quotes: "{show(value)}"'
@@ -117,20 +115,20 @@ def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
 
 
 def _number_advice(value: str, path: KeyPath) -> str:
-    """Return how a text may become the number that it was meant to be."""
+    """Return how to turn a text into the number that was meant."""
     if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", value):
         return "remove the quotes"
     if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value):
-        return "write a decimal point"
+        return "use a decimal point"
     if re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)? *[A-Za-z/%]+", value):
         key = next((part for part in reversed(path) if isinstance(part, str)), "")
         unit = unit_of(key)
-        return "write the number alone" + (f", in {unit}" if unit else "")
+        return "write only the number" + (f", in {unit}" if unit else "")
     return ""
 
 
 def _missing(path: KeyPath, data: Any) -> str:
-    """Return what should stand there: the description of the key, or what the schema says about it."""
+    """Return that a key is missing, and what it means: its description, or what the schema knows about it."""
     key = str(path[-1])
     field = (section_keys(path[:-1], data) or {}).get(key)
     text = field.description if field is not None else None
@@ -167,13 +165,17 @@ def _length(detail: ErrorDetails) -> str:
 
 def _choice(expected: str, value: Any) -> str:
     choices = re.findall(r"'([^']*)'", expected)
-    close = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f" - did you mean '{close[0]}'?" if close else ""
-    return f"must be {' or '.join(map(repr, choices))}, not {show(value)}{hint}"
+    return f"must be {_either(choices)}, not {show(value)}{did_you_mean(str(value), choices)}"
+
+
+def _either(choices: list[str]) -> str:
+    """Return ``'a', 'b' or 'c'``."""
+    quoted = [repr(one) for one in choices]
+    return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
 
 
 def _message(detail: ErrorDetails, path: KeyPath, data: Any) -> str:
-    """Return in plain words what is wrong, for the kinds of errors that are no plain matter of type."""
+    """Return what is wrong, for the kinds of errors that are not simply a wrong type."""
     kind = detail["type"]
     context: dict[str, Any] = detail.get("ctx") or {}
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
@@ -189,8 +191,8 @@ def _message(detail: ErrorDetails, path: KeyPath, data: Any) -> str:
     elif kind in ("too_short", "too_long"):
         message = _length(detail)
     elif kind == "string_pattern_mismatch":
-        message = (f"{show(detail['input'])} can not be a name of files and folders: letters, digits and . _ + - only, "
-                   "beginning with a letter or digit, at most 64")
+        message = (f"{show(detail['input'])} cannot be used in file names: use at most 64 letters, digits and . _ + -, "
+                   "starting with a letter or digit")
     elif kind == "literal_error":
         message = _choice(context["expected"], detail["input"])
     elif kind == "union_tag_invalid":

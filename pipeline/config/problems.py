@@ -1,4 +1,4 @@
-"""What is wrong in a configuration, and where."""
+"""Problems of a configuration, each with its place in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class Mark(NamedTuple):
-    """Where a key stands: a file (or the command line) and its line, counted from 1."""
+    """Place of a key: its file (or the command line) and its line, counted from 1."""
 
     file: str
     line: int | None
@@ -31,7 +31,7 @@ def dotted(path: KeyPath) -> str:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing to put right; prints as ``configs/my.yaml:12: md.replicas: what is wrong``."""
+    """One thing to correct; prints as ``configs/my.yaml:12: md.replicas: what is wrong``."""
 
     file: str
     line: int | None
@@ -44,7 +44,7 @@ class Problem:
 
 
 class ConfigError(InputError):
-    """The configuration can not be used; ``problems`` holds everything that was found, in the order of the file."""
+    """The configuration is invalid; ``problems`` holds everything that was found, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sort_problems(problems)
@@ -52,12 +52,12 @@ class ConfigError(InputError):
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems without repetitions, by file and line; those without a line (command line) last."""
+    """Return the problems without duplicates, sorted by file and line; those from the command line come last."""
     return sorted(dict.fromkeys(problems), key=lambda one: (one.line is None, one.file, one.line or 0))
 
 
 def find_mark(marks: Marks, path: KeyPath, file: str | Path) -> Mark:
-    """Return the place of ``path``, or of the nearest section around it when the key itself is not written."""
+    """Return the place of ``path``, or of the nearest enclosing section if the key itself is not given."""
     for length in range(len(path), -1, -1):
         mark = marks.get(path[:length])
         if mark is not None:

@@ -1,4 +1,4 @@
-"""Inputs that a cluster has and this machine has not: ``s3://KEY`` in the artifact bucket, ``pvc://CLAIM/PATH``."""
+"""Inputs that are on the cluster, not on this machine: ``s3://KEY`` in the artifact bucket, ``pvc://CLAIM/PATH``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from dpa_sse.ops.core.errors import InputError
 
 VOLUMES = "/inputs"
-"""Folder of the pods below which the volumes of inputs are mounted, each by the name of its claim."""
+"""Folder in the pods where the input volumes are mounted, each under the name of its claim."""
 _BUCKET = re.compile(r"s3://(?P<key>[A-Za-z0-9][\w./=+-]*)")
 _VOLUME = re.compile(r"pvc://(?P<claim>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)/(?P<path>[\w][\w./=+-]*)")
 
 
 def is_remote(name: str) -> bool:
-    """Return whether a path of the configuration is one of the cluster's."""
+    """Return whether a path of the configuration is on the cluster."""
     return name.startswith(("s3://", "pvc://"))
 
 
@@ -23,7 +23,7 @@ def bucket_key(name: str) -> str | None:
     Raises
     ------
     InputError
-        The address can not be one.
+        The address is malformed.
     """
     found = _BUCKET.fullmatch(name)
     if found is None and (not name.startswith("pvc://") or ".." in name):
@@ -37,9 +37,9 @@ def volume_path(name: str) -> tuple[str, str]:
     Raises
     ------
     InputError
-        The address can not be one.
+        The address is malformed.
     """
     found = _VOLUME.fullmatch(name)
     if found is None or ".." in name:
-        raise InputError(f"{name}: write pvc://CLAIM/PATH, the claim in small letters")
+        raise InputError(f"{name}: write pvc://CLAIM/PATH, the claim in lower case")
     return found["claim"], f"{VOLUMES}/{found['claim']}/{found['path']}"

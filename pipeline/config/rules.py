@@ -1,10 +1,16 @@
-"""Rules that join several keys or sections; each breach names the key to look at and the keys it depends on."""
+"""Rules that involve several keys or sections; a breach names the key to look at and the keys it depends on.
+
+A rule looks at values only, never at whether a key was given: the configuration is checked again after all defaults
+have been written out, and the verdict must be the same.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
+
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
 
 if TYPE_CHECKING:
     from dpa_sse.ops.data.settings import SplitSettings
@@ -17,12 +23,12 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 
 MAX_ITERATIONS = 90
-"""A recursive loop of more steps than this overruns the Argo controller."""
+"""A longer recursive loop overloads the Argo controller."""
 MAX_REPETITIONS = 20
 
 
 class Breach(NamedTuple):
-    """A rule that a project breaks: where to look, what is wrong, and the other keys that the rule has read."""
+    """A rule that a project breaks: where to look, what is wrong, and the other keys that the rule reads."""
 
     path: Path
     message: str
@@ -30,7 +36,7 @@ class Breach(NamedTuple):
 
 
 def broken_rules(project: ProjectSections) -> list[Breach]:
-    """Return every breach of the rules between sections (empty: the project is consistent)."""
+    """Return all breaches of the rules between sections (empty: the project is consistent)."""
     return [breach for rule in _RULES for breach in rule(project)]
 
 
@@ -52,15 +58,15 @@ def _names(project: ProjectSections) -> Iterator[Breach]:
         first = seen.setdefault(system.name.lower(), path)
         if first is not path:
             where = ".".join(map(str, first))
-            yield Breach((*path, "name"), f"'{system.name}' is already the name of {where}; a system is named once",
+            yield Breach((*path, "name"), f"'{system.name}' is already the name of {where}; names must be unique",
                          ((*first, "name"),))
 
 
 def _series(project: ProjectSections) -> Iterator[Breach]:
     for path, system in _all_systems(project):
         several = [("series", system.series is not None)]
-        several.append(("count", system.count > 1 and "arrangement" not in system.model_fields_set))
-        yield from (Breach((*path, key), "stands for several systems: possible below `systems` only")
+        several.append(("count", system.count > 1 and system.arrangement is None))
+        yield from (Breach((*path, key), "expands to several systems; only allowed under `systems`")
                     for key, found in several if found)
 
 
@@ -79,7 +85,7 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
     if not project.systems and not project.data and not model:
         yield Breach(
             ("systems",),
-            "nothing to train on: give `systems`, your own `data`, or a model of yours as `pretrain.model`",
+            "nothing to train on: give `systems`, your own `data`, or your own model as `pretrain.model`",
             (("systems",), ("data",), ("pretrain", "model")),
         )
     if project.concurrent_learning and not project.systems:
@@ -91,9 +97,9 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
     if project.pretrain is None:
         for name in ("finetune", "distill"):
             if getattr(project, name):
-                yield Breach((name,), "needs a model: `pretrain` is null", (("pretrain",),))
+                yield Breach((name,), "needs a model, but `pretrain` is null", (("pretrain",),))
     if project.finetune and not project.downstream:
-        yield Breach(("finetune",), "needs a `downstream` section: the compound to fine-tune for", (("downstream",),))
+        yield Breach(("finetune",), "needs a `downstream` section with the new compound", (("downstream",),))
     replay = project.finetune and project.finetune.strategy == "replay"
     if replay and not project.systems and not project.data:
         yield Breach(("finetune", "strategy"), "'replay' needs base data: give `systems` or `data`",
@@ -102,7 +108,7 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
         yield Breach(("distill",), "needs cells to start from: give `systems` or `downstream`",
                      (("systems",), ("downstream",)))
     if project.md and not project.distill:
-        yield Breach(("md",), "runs with the student of a `distill` section, which is missing (`distill: {}` takes the "
+        yield Breach(("md",), "runs with the student of a `distill` section, which is missing (`distill: {}` uses the "
                      "defaults)", (("distill",),))
 
 
@@ -113,7 +119,7 @@ def _iterations(project: ProjectSections) -> Iterator[Breach]:
     total = sum(stage.max_iterations for stage in learning.stages)
     if total > MAX_ITERATIONS:
         yield Breach(("concurrent_learning", "stages"),
-                     f"the max_iterations of all stages add up to {total}; at most {MAX_ITERATIONS} are possible")
+                     f"the max_iterations of all stages add up to {total}; the limit is {MAX_ITERATIONS}")
     for index, stage in enumerate(learning.stages):
         if stage.steps < learning.sample_every:
             yield Breach(
@@ -144,14 +150,14 @@ def _dynamics(project: ProjectSections) -> Iterator[Breach]:
             yield Breach((*path, "end_temperatures_K"), f"needs one value for each of the {len(run.temperatures_K)} "
                          f"temperatures_K, not {len(run.end_temperatures_K)}", ((*path, "temperatures_K"),))
         if run.ensemble == "nvt" and run.pressure_GPa:
-            yield Breach((*path, "pressure_GPa"), "has no effect at constant volume: write `ensemble: npt`, or leave "
-                         "it out", ((*path, "ensemble"),))
+            yield Breach((*path, "pressure_GPa"), "has no effect at constant volume: write `ensemble: npt`, or remove "
+                         "it", ((*path, "ensemble"),))
 
 
 def _held_out(path: Path, split: SplitSettings, perturb: PerturbSettings) -> Iterator[Breach]:
     if split.validation + split.test >= 1:
         yield Breach((*path, "split"), f"validation ({split.validation:g}) and test ({split.test:g}) leave nothing to "
-                     "train on: together they must be below 1", ((*path, "split"),))
+                     "train on: their sum must be below 1", ((*path, "split"),))
     if split.test > 0 and perturb.count < 2:
         yield Breach(
             (*path, "perturb", "count"),
@@ -168,13 +174,13 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
     if not (project.finetune and project.downstream):
         return
     if project.downstream.split.test == 0:
-        yield Breach(("downstream", "split", "test"), "must be larger than 0: fine-tuning is judged on held-out frames")
+        yield Breach(("downstream", "split", "test"), "must be larger than 0: fine-tuning is tested on held-out frames")
     aimd = project.downstream.aimd
     frames = project.downstream.perturb.count * (aimd.steps // aimd.sample_every + 1)
     if project.finetune.frames > frames:
         yield Breach(
             ("finetune", "frames"),
-            f"asks for {project.finetune.frames} frames, but `downstream` makes {frames} in all "
+            f"asks for {project.finetune.frames} frames, but `downstream` yields only {frames} "
             "(perturb.count trajectories of aimd.steps / aimd.sample_every frames)",
             (("downstream", "perturb", "count"), ("downstream", "aimd")),
         )
@@ -198,22 +204,21 @@ def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _mobile(project: ProjectSections) -> Iterator[Breach]:
-    if not project.md and "conductivity" not in project.model_fields_set:
-        return
-    settings = project.conductivity
+    settings, unused = project.conductivity, ConductivitySettings()
+    if not project.md and settings.mobile == unused.mobile and settings.charges == unused.charges:
+        return  # the defaults, in a project that may well have no lithium
     where = f"is not in type_map ({', '.join(project.type_map)})"
     for index, symbol in enumerate(settings.mobile):
         path: Path = ("conductivity", "mobile", index)
         if symbol in settings.mobile[:index]:
-            yield Breach(path, f"'{symbol}' is listed twice")
+            yield Breach(path, f"'{symbol}' is a duplicate")
         elif symbol not in project.type_map:
             yield Breach(path, f"'{symbol}' {where}", (("type_map",),))
         elif not settings.charges.get(symbol):
             yield Breach(("conductivity", "charges"), f"the charge of the mobile ion '{symbol}' is missing or zero, "
                          f"e.g. charges: {{{symbol}: 1}}", (("conductivity", "charges"), path))
-    for symbol in settings.charges:
-        given = "charges" in settings.model_fields_set
-        if given and symbol not in project.type_map:
+    for symbol in settings.charges if settings.charges != unused.charges else ():
+        if symbol not in project.type_map:
             yield Breach(("conductivity", "charges", symbol), f"'{symbol}' {where}", (("type_map",),))
 
 
@@ -227,7 +232,7 @@ def _production(project: ProjectSections) -> Iterator[Breach]:
     if md.production_ps * 1000 < 10 * md.dump_every_fs:
         yield Breach(
             ("md", "production_ps"),
-            f"{md.production_ps:g} ps give fewer than 10 frames at one frame every {md.dump_every_fs:g} fs",
+            f"{md.production_ps:g} ps give fewer than 10 frames at one frame per {md.dump_every_fs:g} fs",
             (("md", "dump_every_fs"),),
         )
     if md.restart_every_ps * 1000 < md.timestep_fs:
@@ -235,8 +240,8 @@ def _production(project: ProjectSections) -> Iterator[Breach]:
                      (("md", "timestep_fs"),))
     for index, temperature in enumerate(md.temperatures_K):
         if temperature in md.temperatures_K[:index]:
-            yield Breach(("md", "temperatures_K", index), f"{temperature:g} K is listed twice; for more statistics "
-                         "raise md.replicas")
+            yield Breach(("md", "temperatures_K", index), f"{temperature:g} K is a duplicate; for better statistics, "
+                         "increase md.replicas")
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (

@@ -1,4 +1,4 @@
-"""The whole configuration file as one immutable object whose sections fit together."""
+"""The whole configuration file as one immutable, consistent object."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.core.settings import Settings, unique
+from dpa_sse.ops.core.suggest import question
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
@@ -29,80 +30,95 @@ ELEMENTS = tuple(_SYMBOLS.split())
 
 def _element(symbol: str) -> str:
     if symbol not in ELEMENTS:
-        better = symbol.strip().capitalize()
-        hint = f" - did you mean '{better}'?" if better in ELEMENTS else ""
+        meant = symbol.strip().capitalize()
+        hint = question(meant) if meant in ELEMENTS else ""
         raise ValueError(f"'{symbol}' is not a chemical element{hint}")
     return symbol
 
 
 ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$")]
-"""At most 50 letters, digits and ``_.-`` between them: it becomes part of names and labels of a cluster."""
+"""At most 50 letters and digits, with ``_.-`` in between: it becomes part of Kubernetes names and labels."""
 Element = Annotated[str, AfterValidator(_element)]
 
 
 class DownstreamSettings(Settings):
-    """The compound to fine-tune for: not part of the pre-training data, labelled by short runs of its own."""
+    """The compound to fine-tune for: not in the pre-training data, with its own short labelled runs."""
 
-    system: SystemSettings
-    perturb: PerturbSettings = PerturbSettings()
-    aimd: AimdSettings = AimdSettings()
-    split: SplitSettings = SplitSettings(test=0.5)
+    system: SystemSettings = Field(description="The compound, with name and structure.")
+    perturb: PerturbSettings = Field(PerturbSettings(), description="Perturbed cells of the compound.")
+    aimd: AimdSettings = Field(AimdSettings(), description="Short MD with the labeler, from each perturbed cell.")
+    split: SplitSettings = Field(
+        SplitSettings(test=0.5), description="Shares of its trajectories for validation and test."
+    )
 
 
 class FailureSettings(Settings):
-    """What happens when tasks of a fan-out fail."""
+    """How failed tasks of a step are treated."""
 
     min_success_ratio: float = Field(1.0, ge=0, le=1, description="Share of the tasks of a step that must succeed.")
-    retries: int = Field(1, ge=0, le=10, description="Further attempts after a passing failure (a killed process).")
-    task_timeout_min: float | None = Field(None, gt=0, description="Wall-clock limit of one task, minutes.")
+    retries: int = Field(
+        1, ge=0, le=10, description="Further attempts after a transient failure, e.g. a killed process."
+    )
+    task_timeout_min: float | None = Field(
+        None, gt=0, description="Wall-clock limit of a task, minutes; no limit by default."
+    )
 
 
 class ResourcesSettings(Settings):
-    """What of the machine may be used."""
+    """Limits on the machine resources that a run may use."""
 
-    cores: int | None = Field(None, ge=1, description="Processor cores; all by default.")
+    cores: int | None = Field(None, ge=1, description="CPU cores; all by default.")
     threads_per_task: int | None = Field(
-        None, ge=1, description="Threads of a task; its share of the cores by default. With 1 all repeats bit for bit."
+        None, ge=1, description="Threads of a task; its share of the cores by default. Set to 1 for bit-for-bit "
+        "reproducible results."
     )
-    gpus: int | None = Field(None, ge=0, description="Graphics cards; all that are visible by default.")
-    tasks_per_gpu: int = Field(1, ge=1, le=64, description="Tasks that share one card.")
+    gpus: int | None = Field(None, ge=0, description="GPUs; all visible ones by default.")
+    tasks_per_gpu: int = Field(1, ge=1, le=64, description="Tasks that share a GPU.")
 
 
 class ProjectSections(Settings):
-    """All keys of the configuration file, each section checked by itself.
+    """All keys of the configuration file; each section is checked separately.
 
-    Paths in it are relative to the folder of the configuration file.
+    Paths are relative to the folder of the configuration file.
     """
 
-    name: ProjectName = Field(description="Name of the project, of its run folder and its workflows.")
-    seed: int = Field(1, ge=0, description="All random numbers derive from it.")
+    name: ProjectName = Field(description="Name of the project, its run folder and its workflows.")
+    seed: int = Field(1, ge=0, description="Seed from which all random numbers are derived.")
     type_map: Annotated[list[Element], AfterValidator(unique)] = Field(
-        min_length=1, description="All chemical elements of the project, in the order the models use."
+        min_length=1, description="All chemical elements of the project, in the order that the models use."
     )
-    systems: list[SystemSettings] = Field(default=[], description="Base systems: labelled, explored, trained on.")
-    labeler: AnyLabelerSettings = Field(default=AseSettings(), description="Where energies and forces come from.")
-    perturb: PerturbSettings = PerturbSettings()
-    aimd: AimdSettings = AimdSettings()
-    split: SplitSettings = SplitSettings()
+    systems: list[SystemSettings] = Field(
+        default=[], description="Base systems, which are labelled, explored and trained on."
+    )
+    labeler: AnyLabelerSettings = Field(default=AseSettings(), description="Source of energies, forces and virials.")
+    perturb: PerturbSettings = Field(PerturbSettings(), description="Perturbed cells of the base systems.")
+    aimd: AimdSettings = Field(AimdSettings(), description="Short MD with the labeler, from each perturbed cell.")
+    split: SplitSettings = Field(SplitSettings(), description="Shares of the trajectories for validation and test.")
     data: Annotated[list[str], AfterValidator(unique)] = Field(
-        default=[], description="Folders of your own data (deepmd/npy), added to what the project labels itself."
+        default=[], description="Folders with your own data (deepmd/npy), added to what the project labels."
     )
     concurrent_learning: ConcurrentLearningSettings | None = Field(
         None, description="Concurrent learning (DP-GEN); omitted by default."
     )
     pretrain: PretrainSettings | None = Field(
-        PretrainSettings(), description="The large model; `null` ends the project with the labelled data."
+        PretrainSettings(), description="The large model; with `null`, the project ends with the labelled data."
     )
     downstream: DownstreamSettings | None = Field(None, description="The compound to fine-tune for.")
-    finetune: FinetuneSettings | None = Field(None, description="Adapt the pre-trained model to `downstream`.")
-    distill: DistillSettings | None = Field(None, description="Train a light, fast student.")
-    md: MdSettings | None = Field(None, description="Production molecular dynamics with the student.")
-    conductivity: ConductivitySettings = ConductivitySettings()
-    failure: FailureSettings = FailureSettings()
-    resources: ResourcesSettings = ResourcesSettings()
-    cluster: ClusterSettings = ClusterSettings()
+    finetune: FinetuneSettings | None = Field(
+        None, description="Fine-tuning of the pre-trained model for `downstream`."
+    )
+    distill: DistillSettings | None = Field(
+        None, description="Training of a light, fast student on labels of the large model."
+    )
+    md: MdSettings | None = Field(None, description="Production MD with the student.")
+    conductivity: ConductivitySettings = Field(
+        ConductivitySettings(), description="Analysis of the production MD: what moves, and at which temperatures."
+    )
+    failure: FailureSettings = Field(FailureSettings(), description="How failed tasks are treated.")
+    resources: ResourcesSettings = Field(ResourcesSettings(), description="Limits on the use of this machine.")
+    cluster: ClusterSettings = Field(ClusterSettings(), description="How the project runs on Kubernetes.")
 
     @property
     def target_systems(self) -> list[SystemSettings]:
-        """The systems that distillation and production MD are about: the downstream one, else the base systems."""
+        """Systems for distillation and production MD: the downstream one, else the base systems."""
         return [self.downstream.system] if self.downstream else list(self.systems)

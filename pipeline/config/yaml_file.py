@@ -1,7 +1,7 @@
-"""YAML into plain data with the place of every key; all that YAML does behind one's back is refused or undone.
+"""Read YAML into plain data and record the place of every key; YAML's surprising conversions are refused or undone.
 
-Plain words follow YAML 1.2: ``1e3`` is a number; ``no``, ``No``, ``Y`` and ``2024-06-18`` stay text (in YAML 1.1, which
-PyYAML follows, nobelium would be the truth value false). Where a truth value is wanted, yes/no/on/off are understood.
+Unquoted words follow YAML 1.2: ``1e3`` is a number; ``no``, ``No``, ``Y`` and ``2024-06-18`` stay text (in YAML 1.1,
+which PyYAML follows, nobelium would be the boolean false). Where a boolean is expected, yes/no/on/off are accepted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_DEPTH = 50
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _NOT_FINITE = re.compile(r"([-+]?\.?inf(inity)?|\.?nan)$", re.IGNORECASE)
-_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULL = {"", "~", "null", "Null", "NULL"}
 _STANDARD_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "map", "merge", "null", "seq", "str", "timestamp",
@@ -32,7 +32,7 @@ _STANDARD_TAGS = {
 
 
 class YamlContent:
-    """Plain data of one YAML text, the place of every key and list item, and what was wrong."""
+    """Plain data of one YAML text, the place of every key and list item, and the problems found."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -43,7 +43,7 @@ class YamlContent:
         self._open: list[int] = []
 
     def problem(self, node: yaml.Node, path: KeyPath, message: str) -> None:
-        """Record a problem at the line where ``node`` begins."""
+        """Record a problem at the line where ``node`` starts."""
         self.problems.append(Problem(self.file, node.start_mark.line + 1, dotted(path), message))
 
     def build(self, node: yaml.Node, path: KeyPath = ()) -> Any:
@@ -85,8 +85,8 @@ class YamlContent:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             if key in first_line:
-                self.problem(key_node, (*path, key), f"this key stands twice (first in line {first_line[key]}); "
-                             "remove one")
+                self.problem(key_node, (*path, key), f"duplicate key (first defined on line "
+                             f"{first_line[key]}); remove one")
                 continue
             first_line[key] = line
             self.marks[(*path, key)] = Mark(self.file, line)
@@ -95,14 +95,14 @@ class YamlContent:
         return own
 
     def _merge(self, node: yaml.MappingNode, path: KeyPath, own: dict[str, Any]) -> None:
-        """Add the keys of ``<<: *anchor`` (or of a list of anchors, earlier ones first) that are not given."""
+        """Add the keys of ``<<: *anchor`` that are not given (of a list of anchors, earlier ones take precedence)."""
         for key_node, value_node in node.value:
             if key_node.tag != "tag:yaml.org,2002:merge":
                 continue
             sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
             for source in sources:
                 if not isinstance(source, yaml.MappingNode):
-                    self.problem(value_node, path, "'<<' takes a section from elsewhere: <<: *anchor")
+                    self.problem(value_node, path, "'<<' merges another section: write <<: *anchor")
                     continue
                 if id(source) in self._open:
                     self.problem(value_node, path, "this anchor contains itself")
@@ -120,9 +120,9 @@ class YamlContent:
                         self.marks.update(below)
 
     def _plain(self, node: yaml.Node, text: str, path: KeyPath) -> Any:
-        """Return the value of a word without quotes; text where it is nothing else."""
-        if text in _NULL or text in _TRUTH:
-            return _TRUTH.get(text)
+        """Return the value of an unquoted word; text unless it is something else."""
+        if text in _NULL or text in _BOOLEANS:
+            return _BOOLEANS.get(text)
         if _INTEGER.match(text):
             return int(text.replace("_", ""))
         if _NOT_FINITE.match(text):
@@ -141,22 +141,22 @@ def read_yaml(path: Path) -> YamlContent:
     Parameters
     ----------
     path : Path
-        The file; problems carry this path as it is given.
+        The file; problems show this path as given.
 
     Returns
     -------
     YamlContent
-        Its ``problems`` are those that do not hinder reading on.
+        Its ``problems`` are those that do not prevent reading the rest.
 
     Raises
     ------
     ConfigError
-        The file can not be read: missing, not UTF-8, YAML syntax, not a mapping.
+        The file cannot be read: missing, not UTF-8, invalid YAML, not a mapping.
     """
     file = str(path)
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise ConfigError([Problem(file, None, "", f"larger than {MAX_BYTES // 1000} kB: not a configuration")])
+            raise ConfigError([Problem(file, None, "", f"larger than {MAX_BYTES // 1000} kB; not a configuration")])
         raw = path.read_bytes()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
@@ -166,7 +166,7 @@ def read_yaml(path: Path) -> YamlContent:
         content.problems.append(Problem(file, 1, "", f"the file is empty; {STARTER}"))
     elif not isinstance(content.data, dict):
         kind = "a list" if isinstance(content.data, list) else "plain text"
-        content.problems.append(Problem(file, 1, "", f"the file must hold keys and values (name: ...), not {kind}"))
+        content.problems.append(Problem(file, 1, "", f"the file must contain keys and values (name: ...), not {kind}"))
     if not isinstance(content.data, dict):
         raise ConfigError(content.problems)
     return content
@@ -185,7 +185,7 @@ def _decode(raw: bytes, file: str) -> str:
 
 
 def parse_yaml(text: str, file: str) -> YamlContent:
-    """Parse one YAML document; raises ConfigError when its syntax is wrong."""
+    """Parse one YAML document; raises ConfigError if its syntax is wrong."""
     content = YamlContent(file)
     try:
         node = yaml.SafeLoader(text).get_single_node()
@@ -197,12 +197,12 @@ def parse_yaml(text: str, file: str) -> YamlContent:
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, text, file)]) from error
     except (RecursionError, yaml.YAMLError, ValueError) as error:
-        raise ConfigError([Problem(file, 1, "", "the file can not be read as YAML (nested too deeply?)")]) from error
+        raise ConfigError([Problem(file, 1, "", "the file cannot be read as YAML (nested too deeply?)")]) from error
     return content
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
-    """Return the line and the plain meaning of a PyYAML syntax error."""
+    """Return the line of a PyYAML syntax error, and what it means."""
     mark, start = error.problem_mark or error.context_mark, error.context_mark
     line = mark.line + 1 if mark else 1
     lines = text.splitlines()
@@ -212,29 +212,29 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     for sign, at_start, meaning in _SYNTAX:
         if sign in what or sign in context:
             place = start.line + 1 if start and at_start else line
-            noticed = f" (noticed in line {line})" if place != line else ""
+            noticed = f" (noticed on line {line})" if place != line else ""
             return Problem(file, place, "", f"YAML syntax: {meaning}{noticed}")
     return Problem(file, line, "", f"YAML syntax: {' '.join((context, what)).strip()}")
 
 
-_SYNTAX = (  # what PyYAML says, whether the line where the matter begins is the better one, what it means
+_SYNTAX = (  # part of PyYAML's message, whether to report the line where the construct starts, what it means
     ("tab", False, "a tab is used for indentation; use spaces"),
-    ("mapping values are not allowed", False, "an unexpected ':' (is the indentation that of the line above? "
-                                              "text that holds ': ' needs quotes)"),
+    ("mapping values are not allowed", False, "an unexpected ':' (check the indentation against the line above; "
+                                              "text that contains ': ' needs quotes)"),
     ("could not find expected ':'", True, "a ':' is missing after a key"),
-    ("quoted scalar", True, "a quote is opened here and not closed"),
-    ("flow sequence", True, "'[' is opened here and not closed, or a comma is missing"),
-    ("flow mapping", True, "'{' is opened here and not closed, or a comma is missing"),
-    ("single document", False, "a second document begins here ('---'); one file is one project"),
-    ("expected '<document start>'", False, "this line does not go with the one above: a ':' or spaces are missing"),
-    ("flow node", False, "inside [ ] or { } a value is missing, or '-' or '?' is too much"),
-    ("sequence entries are not allowed", False, "a list item '- ...' is not possible here; it needs a line of its own"),
-    ("mapping keys are not allowed", False, "a '?' is not possible here; put the text in quotes"),
-    ("block scalar", False, "after '|' or '>' the text begins in the next line; put other text in quotes"),
-    ("scanning an alias", False, "text that begins with '*' needs quotes"),
-    ("scanning an anchor", False, "text that begins with '&' needs quotes"),
-    ("directive", False, "text that begins with '%' needs quotes"),
-    ("undefined alias", False, "an alias *name without an anchor &name above it"),
-    ("expected <block end>", False, "the indentation does not fit the lines above"),
-    ("cannot start any token", False, "a character that YAML keeps for itself (@ ` %); put the text in quotes"),
+    ("quoted scalar", True, "a quote is opened here but not closed"),
+    ("flow sequence", True, "'[' is opened here but not closed, or a comma is missing"),
+    ("flow mapping", True, "'{' is opened here but not closed, or a comma is missing"),
+    ("single document", False, "a second document starts here ('---'); write one project per file"),
+    ("expected '<document start>'", False, "a ':' or indentation is missing on this line or the one above"),
+    ("flow node", False, "a value is missing inside [ ] or { }, or there is a stray '-' or '?'"),
+    ("sequence entries are not allowed", False, "a list item '- ...' is not allowed here; start it on a new line"),
+    ("mapping keys are not allowed", False, "a '?' is not allowed here; put the text in quotes"),
+    ("block scalar", False, "after '|' or '>' the text starts on the next line; put other text in quotes"),
+    ("scanning an alias", False, "text that starts with '*' needs quotes"),
+    ("scanning an anchor", False, "text that starts with '&' needs quotes"),
+    ("directive", False, "text that starts with '%' needs quotes"),
+    ("undefined alias", False, "the alias *name has no anchor &name above it"),
+    ("expected <block end>", False, "the indentation does not match the lines above"),
+    ("cannot start any token", False, "a character that YAML reserves (@ ` %); put the text in quotes"),
 )

@@ -1,12 +1,11 @@
-"""Small real runs with the programs that are present: ``dpa-sse doctor --deep``.
+"""Small calculations with the installed programs: ``dpa-sse doctor --deep``.
 
-Each one runs in a process of its own (``python -m dpa_sse.pipeline.doctor.deep NAME``) and prints one line of JSON: a
-program that crashes, hangs or prints a lot must not take the doctor with it.
+Each one runs in a separate process (``python -m dpa_sse.pipeline.doctor.deep NAME``) and prints one line of JSON: a
+program that crashes, hangs or prints a lot must not affect the doctor.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.environment import THREADS
+from dpa_sse.pipeline.doctor.finding import answer_line
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MARK = "PROBE"
 SAME_EV = 1e-6
 TINY_NETWORK: dict[str, Any] = {
     "type_map": ["Li", "Cl"],
@@ -44,7 +43,7 @@ print "ENERGY ${energy}"
 
 
 def probe_lammps(folder: Path) -> str:
-    """Run LAMMPS with an untrained DeePMD model; its energy must be that of DeePMD-kit in Python."""
+    """Run LAMMPS with an untrained DeePMD model; the energy must agree with that of DeePMD-kit in Python."""
     import torch
     from ase.io import write
     from deepmd.infer import DeepPot
@@ -66,7 +65,7 @@ def probe_lammps(folder: Path) -> str:
     expected = DeepPot(str(folder / "tiny.pth")).eval(atoms.positions[None], atoms.cell.array.reshape(1, 9), types)[0]
     difference = abs(energy - float(expected[0, 0]))
     if difference > SAME_EV:
-        raise RuntimeError(f"LAMMPS and DeePMD-kit differ by {difference:.2g} eV for one model")
+        raise RuntimeError(f"LAMMPS and DeePMD-kit differ by {difference:.2g} eV for the same model")
     return f"{len(atoms)} atoms, the energy of DeePMD-kit within {max(difference, 1e-12):.0e} eV"
 
 
@@ -81,7 +80,7 @@ def probe_cp2k(folder: Path) -> str:
 
 
 def probe_vasp(folder: Path) -> str:
-    """Label one cell with VASP, with few plane waves."""
+    """Label one cell with VASP, with a small basis set."""
     return _label({"kind": "vasp", "encut_eV": 300.0, "kspacing": 1.0}, folder)
 
 
@@ -101,7 +100,7 @@ def rock_salt() -> Atoms:
 
 
 def _label(settings: dict[str, Any], folder: Path) -> str:
-    """Return energy, force and pressure of one cell by a labeler."""
+    """Return energy, largest force and pressure of one cell from a labeler."""
     import numpy as np
 
     from dpa_sse.ops.labelers.registry import make_labeler, parse_labeler
@@ -117,15 +116,15 @@ def _label(settings: dict[str, Any], folder: Path) -> str:
 
 
 def main(name: str) -> int:
-    """Run one probe in a temporary folder; print its answer after ``PROBE``, or why there is none."""
+    """Run one probe in a temporary folder; print its answer, or why it failed."""
     os.environ.setdefault(*THREADS.entry(1))
     with tempfile.TemporaryDirectory() as folder:
         try:
             answer = {"ok": True, "value": PROBES[name](Path(folder))}
-        except Exception as error:  # whatever a program or package does wrong is the answer
+        except Exception as error:  # any failure of a program or package is an answer
             lines = str(error).strip().splitlines()
             answer = {"ok": False, "value": lines[0] if lines else type(error).__name__}
-    sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
+    sys.stdout.write(f"\n{answer_line(answer)}\n")
     return 0 if answer["ok"] else 1
 
 

@@ -1,28 +1,31 @@
-"""One line of the doctor's report, and programs that are started to see what they say."""
+"""A line of the doctor's report, and starting programs to see how they answer."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["ok", "missing", "warning", "optional"]
 
 PROBE_TIMEOUT_S = 120
 NO_ANSWER = f"no answer within {PROBE_TIMEOUT_S} s"
+ANSWER_MARK = "PROBE"
+"""A child process prints its answer as JSON after this word, on a separate line."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report.
+    """A line of the doctor's report.
 
     Attributes
     ----------
     group, name : str
-        What was looked at.
+        What was checked.
     status : {"ok", "missing", "warning", "optional"}
-        ``missing``: needed for the quickstart; ``optional``: not there, and only some uses need it.
+        ``missing``: needed for the quickstart, but not found; ``optional``: not found, and needed for some uses only.
     value : str
         Version, path or amount.
     note : str
@@ -37,9 +40,9 @@ class Finding:
 
 
 def probe(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = None) -> tuple[bool, str]:
-    """Run a program; return whether it ended well, and what it printed (or why it did not start).
+    """Run a program; return whether it succeeded, and its output (or why it did not start).
 
-    The text is ``NO_ANSWER`` where the program was started and took too long: that says nothing against it.
+    The text is ``NO_ANSWER`` if the program was started but took too long, which does not mean that it is broken.
     """
     try:
         done = subprocess.run(
@@ -54,6 +57,17 @@ def probe(argv: list[str], env: dict[str, str] | None = None, cwd: str | None = 
 
 
 def last_line(text: str) -> str:
-    """Return the last line with something in it, cut to 200 characters."""
+    """Return the last line that is not empty, cut to 200 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:200] if lines else "no output"
+
+
+def answer_line(answer: Any) -> str:
+    """Return the line that a child process prints as its answer; ``answer`` is JSON data."""
+    return f"{ANSWER_MARK}{json.dumps(answer)}"
+
+
+def answer_in(text: str) -> Any:
+    """Return the last answer in the output of a child process, None if there is none."""
+    lines = [line.removeprefix(ANSWER_MARK) for line in text.splitlines() if line.startswith(ANSWER_MARK)]
+    return json.loads(lines[-1]) if lines else None

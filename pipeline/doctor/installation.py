@@ -1,6 +1,6 @@
-"""What this installation can do: versions, GPU, the programs that were found, and what is missing for what.
+"""State of the installation: versions, GPU, programs, and what is missing for which purpose.
 
-Nothing of ours is imported at module level: the doctor must also speak when the installation is broken.
+The science packages are not imported at module level: the doctor must still work if the installation is broken.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from dataclasses import asdict
 from importlib import metadata, util
 from pathlib import Path
 
-from dpa_sse.pipeline.doctor.finding import NO_ANSWER, Finding, last_line, probe
+from dpa_sse.ops.core.exit_codes import DONE, FAILED
+from dpa_sse.pipeline.doctor.finding import ANSWER_MARK, NO_ANSWER, Finding, answer_in, last_line, probe
 
 MIN_PYTHON = (3, 11)
 MIN_MEMORY_GB = 6.0
 MIN_DISK_GB = 5.0
 PACKAGES = {
-    "pydflow": "wiring and running the steps", "dpgen2": "selecting candidates", "deepmd-kit": "training and labels",
+    "pydflow": "the workflow", "dpgen2": "selecting candidates", "deepmd-kit": "training and labels",
     "torch": "training and labels", "lammps": "molecular dynamics", "nvidia-cuda-runtime-cu12": "molecular dynamics",
     "chgnet": "labels without DFT", "custodian": "labels by VASP", "ase": "structures", "dpdata": "data sets",
     "h5py": "data sets",
@@ -32,19 +33,19 @@ PACKAGES = {
     "pyyaml": "configuration", "typer": "command line", "rich": "command line", "psutil": "running tasks",
     "kubernetes": "Argo Workflows",
 }
-"""Distribution and what it is for; all of them belong to the installation."""
+"""Distribution -> what it is for; all of them are part of the installation."""
 
-_TORCH_PROBE = """
+_TORCH_PROBE = f"""
 import json, torch
 cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-print("PROBE" + json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "cards": cards}))
+print("{ANSWER_MARK}" + json.dumps({{"version": torch.__version__, "cuda": torch.version.cuda, "cards": cards}}))
 """
 
 
-def collect(*, deep: bool = False) -> list[Finding]:
-    """Look at everything and return the findings (some seconds: torch and LAMMPS are really started).
+def collect_findings(*, deep: bool = False) -> list[Finding]:
+    """Check everything and return the findings; takes a few seconds, since torch and LAMMPS are started.
 
-    ``deep``: small real runs too, a minute or so.
+    With ``deep``, also run small calculations, which takes about a minute.
     """
     from dpa_sse.pipeline.doctor.labelers import labelers, small_runs
 
@@ -53,21 +54,21 @@ def collect(*, deep: bool = False) -> list[Finding]:
 
 
 def exit_code(findings: list[Finding]) -> int:
-    """Return 1 when something that the quickstart needs is missing, else 0."""
-    return int(any(finding.status == "missing" for finding in findings))
+    """Return 1 if something that the quickstart needs is missing, else 0."""
+    return FAILED if any(finding.status == "missing" for finding in findings) else DONE
 
 
-def report(*, as_json: bool = False, deep: bool = False) -> tuple[str, int]:
-    """Return the findings as text (a table, or JSON for programs) and the exit code."""
-    findings = collect(deep=deep)
+def examine(*, as_json: bool = False, deep: bool = False) -> tuple[str, int]:
+    """Check the installation; return the findings (a table, or JSON for programs) and the exit code."""
+    findings = collect_findings(deep=deep)
     code = exit_code(findings)
     if as_json:
         return json.dumps({"ready": not code, "findings": [asdict(finding) for finding in findings]}, indent=1), code
-    return render(findings), code
+    return findings_table(findings), code
 
 
-def render(findings: list[Finding]) -> str:
-    """Return the findings as a table with a verdict below."""
+def findings_table(findings: list[Finding]) -> str:
+    """Return the findings as a table, with the conclusion below."""
     width = max(len(finding.name) for finding in findings)
     signs = {"ok": "ok      ", "missing": "MISSING ", "warning": "warning ", "optional": "-       "}
     lines: list[str] = []
@@ -88,13 +89,13 @@ def _python() -> Iterator[Finding]:
     good = sys.version_info[:2] >= MIN_PYTHON
     wanted = ".".join(map(str, MIN_PYTHON))
     yield Finding("Python", "python", "ok" if good else "missing", f"{version} {sys.executable}",
-                  "" if good else f"{wanted} or newer is needed")
+                  "" if good else f"{wanted} or newer is required")
     spec = util.find_spec("dpa_sse")
     place = Path(spec.origin).resolve().parent if spec and spec.origin else None
     here = Path(__file__).resolve()
     ours = place is not None and here == (place / "pipeline" / "doctor" / here.name).resolve()
     yield Finding("Python", "package dpa_sse", "ok" if ours else "missing", str(place or "not found"),
-                  "" if ours else "another copy of dpa_sse comes first on the path; start from another folder")
+                  "" if ours else "another copy of dpa_sse comes first on the path; start from a different folder")
 
 
 def _packages() -> Iterator[Finding]:
@@ -118,7 +119,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _requirements() -> dict[str, str]:
-    """Return the version limits of our direct dependencies, from the checkout or from the installed package."""
+    """Return the version limits of the direct dependencies, from the checkout or from the installed package."""
     file = Path(__file__).resolve().parents[2] / "requirements.in"
     if file.is_file():
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -147,24 +148,23 @@ def _fits(version: str, limit: str) -> bool:
     return SpecifierSet(limit).contains(version, prereleases=True)
 
 
-_BUSY = "the machine may be too busy; ask again"
+_BUSY = "the machine may be too busy; try again"
 
 
 def _torch() -> Iterator[Finding]:
     good, text = probe([sys.executable, "-c", _TORCH_PROBE])
-    answer = [line.removeprefix("PROBE") for line in text.splitlines() if line.startswith("PROBE")]
+    found = answer_in(text)
     if text == NO_ANSWER:
         yield Finding("Compute", "torch", "warning", NO_ANSWER, _BUSY)
         return
-    if not good or not answer:
+    if not good or not found:
         yield Finding("Compute", "torch", "missing", "does not start", last_line(text))
         return
-    found = json.loads(answer[-1])
     yield Finding("Compute", "torch", "ok", f"{found['version']}, CUDA {found['cuda'] or 'not built in'}")
     if found["cards"]:
         yield Finding("Compute", "GPU", "ok", ", ".join(found["cards"]))
     else:
-        yield Finding("Compute", "GPU", "optional", "none visible", "the quickstart runs without; large models do not")
+        yield Finding("Compute", "GPU", "optional", "none visible", "needed for large models, not for the quickstart")
 
 
 def _lammps() -> Iterator[Finding]:
@@ -172,7 +172,7 @@ def _lammps() -> Iterator[Finding]:
         from dpa_sse.ops.core.errors import PipelineError
         from dpa_sse.ops.md.program import lammps_command
     except ImportError as error:
-        yield Finding("Compute", "LAMMPS", "missing", "not looked for", f"our own package can not be imported: {error}")
+        yield Finding("Compute", "LAMMPS", "missing", "not checked", f"the package dpa_sse cannot be imported: {error}")
         return
     try:
         argv, environment = lammps_command()
@@ -196,7 +196,7 @@ def _lammps() -> Iterator[Finding]:
 def _programs() -> Iterator[Finding]:
     wanted = {
         "argo": (("argo",), "submitting to Argo Workflows"),
-        "kubectl": (("kubectl",), "looking into a cluster"),
+        "kubectl": (("kubectl",), "inspecting a cluster"),
         "docker": (("docker", "podman"), "building images"),
     }
     for name, (commands, purpose) in wanted.items():
@@ -209,7 +209,7 @@ def _programs() -> Iterator[Finding]:
 
 def _machine() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("Machine", "cores", "ok", f"{cores} for this process")
+    yield Finding("Machine", "cores", "ok", f"{cores} available to this process")
     memory = _memory_gb()
     if memory is not None:
         enough = memory >= MIN_MEMORY_GB
@@ -224,7 +224,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def _memory_gb() -> float | None:
-    """Return the memory of the machine, or of the container where that is smaller; None when unknown."""
+    """Return the memory of the machine, GB, or the limit of the container if that is smaller; None if unknown."""
     sizes = []
     try:
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

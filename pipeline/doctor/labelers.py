@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpa_sse.pipeline.doctor.finding import Finding, Status, last_line, probe
+from dpa_sse.pipeline.doctor.finding import Finding, Status, answer_in, last_line, probe
 
 
 def labelers() -> Iterator[Finding]:
@@ -28,7 +27,7 @@ def labelers() -> Iterator[Finding]:
 
 
 def small_runs(findings: list[Finding]) -> Iterator[Finding]:
-    """Run every program that was found, with a cell of a few atoms, and yield what came out."""
+    """Run a small calculation with every program that was found, and yield the results."""
     found = {one.name: one for one in findings}
     for name, title, needs in (
         ("lammps", "LAMMPS + model", ("LAMMPS",)), ("chgnet", "CHGNet label", ("chgnet",)),
@@ -37,11 +36,10 @@ def small_runs(findings: list[Finding]) -> Iterator[Finding]:
         absent = [one for one in needs if one not in found or found[one].status not in {"ok", "warning"}]
         absent += [one for one in needs if one in found and found[one].value in {"does not work", "not found"}]
         if absent:
-            yield Finding("Small runs", title, "optional", "not tried", f"{absent[0]} is not there")
+            yield Finding("Small runs", title, "optional", "not tried", f"{absent[0]} was not found")
             continue
         good, text = probe([sys.executable, "-m", "dpa_sse.pipeline.doctor.deep", name])
-        answers = [line.removeprefix("PROBE") for line in text.splitlines() if line.startswith("PROBE")]
-        answer = json.loads(answers[-1]) if answers else None
+        answer = answer_in(text)
         if good and answer:
             yield Finding("Small runs", title, "ok", answer["value"])
         else:

@@ -89,7 +89,7 @@ def test_stop_and_resume(tmp_path: Path) -> None:
     dpa_sse("stop", run.reference, cwd=tmp_path)
     assert run.wait() == "Failed"
     said = dpa_sse("resume", run.reference, cwd=tmp_path)
-    again = Run(re.search(r"goes on as (\S+);", said)[1]).succeeded()
+    again = Run(re.search(r"resumed as (\S+);", said)[1]).succeeded()
     finished = {event["task"] for event in run.events() if event["event"] == "done"}
     assert "perturb" in finished
     kinds = {event["task"]: event["event"] for event in again.events() if event["event"] in ("cached", "done")}

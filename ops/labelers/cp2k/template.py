@@ -29,7 +29,8 @@ def template_problems(
         Folder of basis sets and potentials.
     """
     template = settings.template or ""
-    for key in sorted(settings.model_fields_set & METHOD_KEYS):
+    unused = Cp2kSettings()
+    for key in sorted(one for one in METHOD_KEYS if getattr(settings, one) != getattr(unused, one)):
         yield f"the key {key} has no effect with a template; remove it"
     text, name = template, "template"
     if "\n" not in template:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import closest, question
 from dpa_sse.ops.data.incar import Tag, Value, incar_text, read_incar, value_number
 from dpa_sse.ops.labelers.settings import VaspSettings
 
@@ -55,7 +56,7 @@ def _problem_of(tag: Tag) -> str:
     wanted = _WANTED.get(name)
     if wanted is None:
         close = _meant(name)
-        return f"unknown tag {name} - did you mean {close}?" if close else ""
+        return f"unknown tag {name}{question(close)}" if close else ""
     kind, allowed, why = wanted
     number = value_number(value, kind)
     if number is None:
@@ -84,13 +85,10 @@ _WANTED = {
 
 def _meant(name: str) -> str:
     """Return the known tag closest to an unknown one; empty for known tags, and if none is close."""
-    import difflib
-
     known = known_tags()
     if name in known:
         return ""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return close[0] if close else ""
+    return closest(name, known, cutoff=0.8) or ""
 
 
 def known_tags() -> frozenset[str]:

@@ -277,7 +277,7 @@ def test_bad_input_is_one_clear_line(dataset, tmp_path, case):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"from_format": "deepmd/nyp"}, "did you mean deepmd/npy"),
+        ({"from_format": "deepmd/nyp"}, "did you mean 'deepmd/npy'"),
         ({"to_format": "vasprun"}, "can be read, but not written"),
         ({"type_map": ["Li", "Xx"]}, "not an element: Xx"),
         ({"type_map": ["Li", "S", "Li"]}, "duplicate: Li"),

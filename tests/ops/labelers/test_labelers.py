@@ -151,7 +151,7 @@ def test_any_ase_calculator():
         ("ase.calculators.emt:TME", {}, "has no class TME"),
         ("ase.calculators.singlepoint:SinglePointCalculator", {}, "missing 1 required positional argument"),
         ("json:loads", {"s": "1"}, "not an ASE calculator"),
-        ("chgnet", {"use_divice": "cpu"}, "did you mean use_device"),
+        ("chgnet", {"use_divice": "cpu"}, "did you mean 'use_device'"),
     ],
 )
 def test_bad_calculators_are_refused(name, arguments, message):

@@ -203,7 +203,7 @@ def test_bad_files_are_refused_with_one_line(tmp_path, name, content, message):
 @pytest.mark.parametrize(
     ("structure", "more", "message"),
     [
-        ("Li10GeP2S13", {}, "did you mean Li10GeP2S12"),
+        ("Li10GeP2S13", {}, "did you mean 'Li10GeP2S12'"),
         ("Unobtainium", {}, "no structure 'Unobtainium'"),
         ("Li2S", {"site_disorder": 0.5}, "needs an argyrodite"),
     ],

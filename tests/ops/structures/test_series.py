@@ -110,5 +110,5 @@ def test_a_system_behind_a_series_keeps_its_line(tmp_path: Path) -> None:
 def test_downstream_is_one_system(tmp_path: Path) -> None:
     path = write(tmp_path, "{name: first, structure: Li2S}")
     path.write_text(path.read_text() + f"downstream:\n  system: {LGPS}\n")
-    with pytest.raises(ConfigError, match=r"downstream\.system\.series: .*below `systems` only"):
+    with pytest.raises(ConfigError, match=r"downstream\.system\.series: .*only allowed under `systems`"):
         load_checked(path)

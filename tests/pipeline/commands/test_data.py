@@ -46,10 +46,10 @@ def test_split(frames, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--test", "1.5"), "--test 1.5: a share is between 0 and 1"),
+        (("--test", "1.5"), "--test 1.5: must be at least 0 and less than 1"),
         (("--test", "0"), "nothing to split"),
         (("--type-map", "Li"), "element S is not in type_map"),
-        (("--from", "hdf4"), "unknown format 'hdf4' - did you mean hdf5"),
+        (("--from", "hdf4"), "unknown format 'hdf4' - did you mean 'hdf5'"),
     ],
 )
 def test_bad_options(frames, tmp_path, options, message):

@@ -33,7 +33,7 @@ def test_logs_without_failures_list_the_tasks(tmp_path: Path, capsys: pytest.Cap
     ])
     assert show_logs(run, None, 5) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"No task failed. The tasks so far, to name one (dpa-sse logs {run} TASK):",
+        f"No task failed. To see the logs of a task: dpa-sse logs {run} TASK",
         "  02-aimd                 aimd-000..011, collect-aimd",
         "  03-concurrent-learning  merge-i000, train-i000-000..001, train-i001-000..001",
     ]
@@ -56,7 +56,7 @@ def test_a_long_list_of_tasks_is_wrapped(
 
 def test_logs_of_a_run_that_has_done_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_logs(make_run(tmp_path / "mine", []), None, 5) == 0
-    assert "none has left anything yet" in capsys.readouterr().out
+    assert "none has written anything yet" in capsys.readouterr().out
 
 
 def test_ranges_keep_what_is_not_in_a_row() -> None:

@@ -24,7 +24,7 @@ def cells(tmp_path: Path) -> str:
     ("content", "message"),
     [
         (b'{"seed": 1,\n "perturb": ', r"settings\.json:2: JSON syntax"),
-        (b"[1]", r"settings\.json: the file must hold keys and values"),
+        (b"[1]", r"settings\.json: the file must contain keys and values"),
         (b'{"name": "m\xe9tal"}', r"settings\.json: the file is not UTF-8"),
         (json.dumps({"seed": 1}).encode(), r"settings\.json: the key 'perturb' is missing"),
         (json.dumps({**SETTINGS, "perturb": {"cuont": 1}}).encode(), r"settings\.json: perturb\.cuont: "),

@@ -52,13 +52,13 @@ def test_fewer_copies_do_not_mix_with_older_ones(tmp_path):
     for k in range(3):
         (cell,) = read_frames(tmp_path / f"tasks/task.{k:03d}/cell.extxyz")
         assert neighbour_pairs(cell, 2.2)[3].size == 0
-    with pytest.raises(InputError, match="holds perturbed cells already"):
+    with pytest.raises(InputError, match="already contains perturbed cells"):
         call("perturb", tmp_path / "a.extxyz", "--count", 1, "-o", tmp_path / "tasks")
 
 
 def test_nearest_site_disorder_is_said(tmp_path):
     shown = call("build", "Li6PS5Cl", "--site-disorder", 0.615, "-o", tmp_path / "a.extxyz")
-    assert "site disorder 0.500 (asked for 0.615)" in shown
+    assert "site disorder 0.500 (requested 0.615)" in shown
 
 
 @pytest.mark.parametrize("name", ["(1) Li2S.cif", ".Li2S.cif"])
@@ -113,7 +113,7 @@ def test_picture_and_neighbours(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("show", "Li2s"), "did you mean Li2S"),
+        (("show", "Li2s"), "did you mean 'Li2S'"),
         (("list", "--tier", "plastic"), "no tier"),
         (("build", "Li2S", "--supercell", "2,2"), "three positive integers"),
         (("build", "Li2S", "--atoms", "400..200"), "the range is empty"),

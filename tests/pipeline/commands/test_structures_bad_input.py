@@ -67,8 +67,8 @@ FILES = {
     "table.csv": ("a,b\n1,2\n", "unknown structure format"),
 }
 COMMANDS = [
-    (["build", "Li10GeP2S13"], "did you mean Li10GeP2S12"),
-    (["build", "li6ps5cl"], "did you mean Li6PS5Cl"),
+    (["build", "Li10GeP2S13"], "did you mean 'Li10GeP2S12'"),
+    (["build", "li6ps5cl"], "did you mean 'Li6PS5Cl'"),
     (["build", "Unobtainium"], "no structure 'Unobtainium'"),
     (["build", "Li6PS5"], "charge imbalance"),
     (["build", "missing.cif"], "no such file"),
@@ -81,7 +81,7 @@ COMMANDS = [
     (["build", "Li2S", "--supercell", "0,1,1"], "three positive integers"),
     (["build", "LiCl{1-x}Br{x}", "--series", "x=0,2"], "the amount {1-x} is -1"),
     (["build", "Li2S", "--mixing", "alloy"], "mixing"),
-    (["show", "Li2s"], "did you mean Li2S"),
+    (["show", "Li2s"], "did you mean 'Li2S'"),
     (["references", "Li6PS5Xx"], "is not an element"),
     (["slab", "Li2S", "--miller", "0,0,0"], "do not define a plane"),
     (["interface", "LiCl", "Li2S", "--max-strain", "0.001", "--max-area-A2", "40"], "no common lattice"),

@@ -148,15 +148,16 @@ def test_overrides() -> None:
                              "there is no '5'"),
         ("systems.first.name=x", "command line: systems.first.name: 'systems' is a list of 2 items, numbered from 0; "
                                  "there is no 'first'"),
-        ("name.first=x", "command line: name.first: 'name' is a plain value and holds no 'first'"),
-        ("md.production_ps=[1", "command line: md.production_ps: YAML syntax: '[' is opened here and not closed, or a "
+        ("name.first=x", "command line: name.first: 'name' is a plain value; it has no 'first'"),
+        ("md.production_ps=[1", "command line: md.production_ps: YAML syntax: '[' is opened here but not closed, or a "
                                 "comma is missing"),
         ("md.production_ps=.nan", "command line: md.production_ps: must be a finite number, not .nan"),
         ("downstream.system.structure=Li6PS5J", "command line: downstream.system.structure: no structure 'Li6PS5J'"),
         ("pretrain.overrides={model.descriptor.rcutt: 7.0}",
          "command line: pretrain.overrides.model.descriptor.rcutt: DeePMD-kit has no key 'rcutt' in model.descriptor"),
         ("pretrain.overrides={learning_rate.stop_lr: 1.0}", "command line: pretrain.overrides: stop_lr 1 is larger"),
-        ("cluster.preset=huge", "command line: cluster.preset: 'huge' is no file and none of the presets cpu-only"),
+        ("cluster.preset=huge",
+         "command line: cluster.preset: 'huge' is neither a file nor one of the presets cpu-only"),
         ("cluster.overrides={pods.trian.gpus: 2}",
          "command line: cluster.overrides.pods.trian.gpus: pods.trian: must be"),
         ("distill=null", "my.yaml:45: md: runs with the student"),
@@ -191,7 +192,7 @@ def test_problems_of_file_and_command_line_come_together(tmp_path: Path) -> None
 def test_override_that_creates_a_section_is_blamed_for_it(tmp_path: Path) -> None:
     path = write(tmp_path, (HERE / "good" / "ten_lines.yaml").read_text(encoding="utf-8"))
     assert complaints(path, "downstream.split.test=0.3") == [
-        "command line: downstream.system: is missing: a section with name and structure"
+        "command line: downstream.system: is missing: the compound, with name and structure"
     ]
 
 
@@ -231,11 +232,11 @@ def test_data_folder_with_other_elements(data_project: Path) -> None:
     system = data_project.parent / "data" / "Li2S"
     load_checked(data_project)
     (system / "type.raw").write_text("0\n0\n2\n")
-    assert complaints(data_project) == ["my.yaml:4: data.0: data holds O, not in type_map (Li, S)"]
+    assert complaints(data_project) == ["my.yaml:4: data.0: data contains O, not in type_map (Li, S)"]
     (system / "type.raw").write_text("0\n0\n5\n")
     assert "type 5 in type.raw, but type_map.raw names 3 elements" in complaints(data_project)[0]
     (system / "type.raw").write_text("0\nLi\n")
-    assert "data/Li2S can not be read" in complaints(data_project)[0]
+    assert "data/Li2S cannot be read" in complaints(data_project)[0]
 
 
 def test_data_folder_of_mixed_type(data_project: Path) -> None:
@@ -244,7 +245,7 @@ def test_data_folder_of_mixed_type(data_project: Path) -> None:
     np.save(system / "set.000" / "real_atom_types.npy", np.array([[2, 2, 3], [2, 3, -1]]))
     load_checked(data_project)
     np.save(system / "set.000" / "real_atom_types.npy", np.array([[2, 2, 1], [2, 3, -1]]))
-    assert complaints(data_project) == ["my.yaml:4: data.0: data holds O, not in type_map (Li, S)"]
+    assert complaints(data_project) == ["my.yaml:4: data.0: data contains O, not in type_map (Li, S)"]
 
 
 def test_incomplete_data_folder(data_project: Path) -> None:
@@ -265,7 +266,7 @@ def test_model_file(tmp_path: Path) -> None:
     load_checked(write(tmp_path, text.replace("MODEL", "model.pt")))
     load_checked(write(tmp_path, text.replace("MODEL", "DPA-3.1-3M")))
     (tmp_path / "model.txt").write_bytes(b"x")
-    assert "a model file ends with .pt" in complaints(write(tmp_path, text.replace("MODEL", "model.txt")))[0]
+    assert "the name of a model file ends in .pt" in complaints(write(tmp_path, text.replace("MODEL", "model.txt")))[0]
 
 
 def test_located_points_to_the_line_or_to_the_section_around() -> None:

@@ -23,7 +23,7 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 
 
 def test_this_installation_is_ready_and_told_truly() -> None:
-    text, code = doctor.report(as_json=True)
+    text, code = doctor.examine(as_json=True)
     answer = json.loads(text)
     found = {one["name"]: one for one in answer["findings"]}
     assert answer["ready"] is (code == 0)
@@ -199,10 +199,10 @@ def test_table() -> None:
         Finding("Packages", "ase", "ok", "3.29.0"), Finding("Compute", "LAMMPS", "missing", "not found", "install it"),
         Finding("Compute", "GPU", "optional", "none visible"),
     ]
-    text = doctor.render(findings)
+    text = doctor.findings_table(findings)
     assert "  MISSING LAMMPS  not found   (install it)\n" in text
     assert text.endswith("Not ready for the quickstart: LAMMPS.")
-    assert doctor.render(findings[:1]).endswith("Ready for the quickstart.")
+    assert doctor.findings_table(findings[:1]).endswith("Ready for the quickstart.")
 
 
 def test_small_machine_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

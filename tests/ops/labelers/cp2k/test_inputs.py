@@ -157,6 +157,7 @@ def test_a_good_template_has_no_problems(data_dir: Path, tmp_path: Path) -> None
 
 def test_missing_template_and_idle_keys(data_dir: Path, tmp_path: Path) -> None:
     settings = Cp2kSettings(template="none.inp", cutoff_Ry=500)
+    settings = Cp2kSettings.model_validate(settings.model_dump())  # as in config.resolved.yaml: every key is given
     assert list(template_problems(settings, ["Li"], tmp_path, data_dir)) == [
         "the key cutoff_Ry has no effect with a template; remove it", "none.inp cannot be read (No such file or "
         "directory)",

@@ -315,7 +315,7 @@ def test_a_request_may_be_smaller_than_the_limit() -> None:
 
 
 def test_unknown_presets_and_values_are_named() -> None:
-    with pytest.raises(InputError, match="none of the presets cpu-only, many-gpus, one-gpu, spot, tiny"):
+    with pytest.raises(InputError, match="nor one of the presets cpu-only, many-gpus, one-gpu, spot, tiny"):
         rendered(MOCK, "cluster.preset=nodes")
     with pytest.raises(InputError, match=r"pods.train.memory: must be an amount such as"):
         rendered(MOCK, "cluster.overrides={pods.train.memory: 5 GB}")

@@ -156,7 +156,7 @@ def test_logs_of_pods(fake: FakeCluster) -> None:
     for text in (dpa_sse("logs", name), dpa_sse("logs", name, "aimd-001"), dpa_sse("logs", name, "aimd")):
         assert "aimd-0, pod 2 of 2" in text
         assert "second attempt" in text
-        assert "has left no log" in text
+        assert "its log was not stored" in text
     done = CliRunner().invoke(app, ["logs", name, "aimd-9"])
     assert isinstance(done.exception, InputError)
 
@@ -174,19 +174,19 @@ def test_logs_without_failures_list_the_tasks(fake: FakeCluster) -> None:
 def test_stop_and_resume_of_a_failed_workflow(fake: FakeCluster) -> None:
     name = submit(fake)
     set_status(fake, name, "Running", node("perturb", "Running", attempts=("Running",)))
-    assert "stopped; go on with: dpa-sse resume" in dpa_sse("stop", name)
+    assert "stopped; continue it with: dpa-sse resume" in dpa_sse("stop", name)
     assert fake.workflows[name]["spec"]["shutdown"] == "Stop"
     set_status(fake, name, "Failed", node("perturb", "Failed", attempts=("Failed",)))
     assert "mock-00000: stopped" in dpa_sse("status", name)
     assert "nothing is running" in dpa_sse("stop", name)
-    assert "goes on as mock-00001" in dpa_sse("resume", name)
+    assert "resumed as mock-00001" in dpa_sse("resume", name)
     again = fake.workflows["mock-00001"]
     assert "shutdown" not in again["spec"]
     assert "status" not in again
     assert again["metadata"]["annotations"]["dpa-sse/resumed-from"] == "mock-00000"
     assert again["spec"]["templates"] == fake.workflows[name]["spec"]["templates"]
     assert find_run(name).name == "mock-00001"  # the folder follows
-    assert "there is nothing to resume" in dpa_sse("resume", name, code=1)
+    assert "nothing to resume" in dpa_sse("resume", name, code=1)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -195,7 +195,7 @@ def test_resume_opens_a_gate(fake: FakeCluster, packed: bool) -> None:
     gate = {"wf-gate": {"id": "wf-gate", "type": "Suspend", "phase": "Running", "displayName": "before-md"}}
     set_status(fake, name, "Running", gate, packed=packed)
     assert "suspended" in dpa_sse("status", name)
-    assert "goes on (before-md)" in dpa_sse("resume", name)
+    assert "resumed (before-md)" in dpa_sse("resume", name)
     assert nodes.ArgoWorkflow(fake.workflows[name]).nodes["wf-gate"]["phase"] == "Succeeded"
     assert nodes.ArgoWorkflow(fake.workflows[name]).state == "running"
 

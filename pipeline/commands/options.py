@@ -1,0 +1,40 @@
+"""Arguments and options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigArgument = Annotated[Path, typer.Argument(help="Configuration file (YAML).", show_default=False)]
+RunArgument = Annotated[
+    str, typer.Argument(help="Run folder, its name in runs/, or argo:NAME for a workflow.", show_default=False)
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", help="Kubernetes namespace (default: that of the run or preset).", show_default=False),
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Path to the kubeconfig file (default: $KUBECONFIG).",
+                              show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Replace a value of the configuration, e.g. md.replicas=2."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for programs.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Parent folder of the run folders.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
+
+RENAMED_OPTIONS = {
+    "--at-K": "--extrapolate-to-K", "--hop-A": "--hop-distance-A", "--displace-A": "--displacement-A",
+    "--number": "--parameter",
+}
+"""Options of earlier versions, and their present names."""
+
+
+def renamed_options(arguments: list[str]) -> list[str]:
+    """Return a message for each argument that is an option of an earlier version."""
+    given = [argument.partition("=")[0] for argument in arguments]
+    return [f"{name} was renamed to {RENAMED_OPTIONS[name]}" for name in given if name in RENAMED_OPTIONS]
