@@ -93,7 +93,7 @@ def test_fatal_failures_end_with_the_code_that_is_not_repeated(tmp_path: Path) -
         case.emulate()
     (tmp_path / "few").mkdir()
     few = Case(tmp_path / "few", {"count": 3, "last": 0, "fail": [0, 1], "ratio": 0.9})
-    with pytest.raises(PodFailedError, match=r"gather-i0: exit code 2[\s\S]*squares: 1 of 3 tasks succeeded"):
+    with pytest.raises(PodFailedError, match=r"gather-i0: exit code 2[\s\S]*squares: 1 of 3 succeeded"):
         few.emulate()
 
 
