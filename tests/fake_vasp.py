@@ -11,7 +11,7 @@ environment variable FAKE_VASP_PLAN names: one line per start, taken from the to
     zhegv                prints an error of the diagonalisation and ends, unless ALGO = All
     symmetry             prints an error that custodian answers with another SYMPREC, once
     tetrahedron          prints an error that custodian answers with another smearing, once
-    crash                ends with code 1 and a message of its own
+    crash                ends with code 1 and its own message
     kill                 is killed before it has written anything of use
     kill-at N            is killed after N ionic steps, while it writes the next one
     torn-contcar N       the same, and its CONTCAR is cut off, too
@@ -21,7 +21,7 @@ environment variable FAKE_VASP_PLAN names: one line per start, taken from the to
     no-stress            writes no stress
     other-cell           computes atoms that are not those of the POSCAR
     other-encut          uses another cutoff
-    hang                 goes on with electronic steps until STOPCAR
+    hang                 continues with electronic steps until STOPCAR
     deaf                 hangs and does not read STOPCAR
     slow S               sleeps S seconds per ionic step, obeys LSTOP
 """

@@ -32,7 +32,7 @@ class Adaptation:
 
     Fine-tuning and training from scratch see the same frames of the new compound for the same number of steps, and
     start with the learning rate that suits them: fine-tuning with that of ``settings`` (0.6 of the preset's by
-    default), the network from scratch with that of its own preset, which serves random weights better.
+    default), the network from scratch with the rate of its preset, which suits random weights better.
 
     Attributes
     ----------

@@ -122,7 +122,7 @@ def _failures(data: ReportData, found: Assessment) -> None:
 def _fine_tuning(data: ReportData, found: Assessment) -> None:
     if (tuned := _errors(data, "fine_tuned")) is None:
         return
-    # Before fine-tuning the energies of a new element are off by a constant; removing it is no achievement.
+    # Before fine-tuning the energies of a new element are off by a constant; removing it is not an achievement.
     before = ("zero_shot", "the pre-trained model")
     if "zero_shot_bias" in data.evaluations:
         before = ("zero_shot_bias", "the pre-trained model with refitted energies per element")

@@ -280,7 +280,7 @@ def test_copies_agree_with_a_slow_search():
 
 
 def test_one_wrong_system_does_not_pull_the_fit(frames):
-    """Three elements in four compositions; one of them of another level of theory stands out, the others do not."""
+    """Three elements in four compositions; one of them has another level of theory and is found, the others are not."""
     rng = np.random.default_rng(1)
     true = np.array([-2.0, -4.0, -3.0])
     blocks = []

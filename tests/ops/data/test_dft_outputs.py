@@ -153,7 +153,7 @@ def test_cp2k_dynamics(tmp_path):
 
 
 def test_missing_virials_are_said(tmp_path):
-    """cp2kdata leaves the stress out when CP2K has written it into a file of its own."""
+    """cp2kdata leaves the stress out when CP2K has written it to a separate file."""
     shutil.copytree(DATA / "md", tmp_path / "md")
     (tmp_path / "md/run-1.stress").write_text("#\n")
     done = convert_data(tmp_path / "md", tmp_path / "out")

@@ -1,6 +1,6 @@
 """The corpus of bad configurations: every problem, at its line, in plain words, and nothing else.
 
-In each file of ``bad/`` a comment ``#> path: words | words`` stands in the line where a problem must be reported; the
+In each file of ``bad/`` a comment ``#> path: words | words`` is in the line where a problem must be reported; the
 message must hold all the words. Problems without such a comment fail the test too.
 """
 

@@ -85,7 +85,7 @@ def test_incomplete_output() -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_a_table_of_forces_that_was_cut_off_costs_one_evaluation(rows: int) -> None:
-    """A run that was killed while it wrote the forces must be readable, or it could never go on."""
+    """A run that was killed while it wrote the forces must be readable, or it could never resume."""
     whole = text_of("part.000/run")
     place = whole.rindex("ATOMIC FORCES in")
     cut = whole[:place] + "".join(whole[place:].splitlines(keepends=True)[: 3 + rows])

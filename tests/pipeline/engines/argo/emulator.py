@@ -2,7 +2,7 @@
 
 It knows what our workflows use: steps, withParam, when, parameters and artifacts (raw, bucket key, from another step,
 fromExpression, optional), output parameters with defaults, retries by the expression on the exit code, suspended steps.
-Every pod sees a ``/tmp`` of its own: paths below it are rewritten. As Argo does, it replaces ``{{...}}`` in texts and
+Every pod sees its own ``/tmp``: paths below it are rewritten. As Argo does, it replaces ``{{...}}`` in texts and
 ``$$`` by ``$``.
 """
 

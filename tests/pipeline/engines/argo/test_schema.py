@@ -80,7 +80,7 @@ def breaches(data: Any, rule: dict[str, Any], path: str = "") -> Iterator[str]:
         for number, value in enumerate(data):
             yield from breaches(value, rule.get("items", {}), f"{path}[{number}]")
     elif "enum" in rule and data not in rule["enum"]:
-        yield f"{path}: {data!r} is none of {rule['enum']}"
+        yield f"{path}: {data!r} is not one of {rule['enum']}"
 
 
 @pytest.mark.parametrize("overrides", [
