@@ -89,7 +89,7 @@ class TaskOP(OP):
     image: ClassVar[str] = "base"
     resource_class: ClassVar[str] = "light"
     html_page: ClassVar[str] = ""
-    settings_class: ClassVar[type[TaskSettings] | None] = None
+    settings_class: ClassVar[type[TaskSettings]] = TaskSettings
 
     def run(self, out: Path, settings: Any, **inputs: Any) -> Mapping[str, OutputValue] | None:
         """Do the work: write files into ``out`` and return the output parameters."""
@@ -176,9 +176,7 @@ class TaskOP(OP):
         others = dict(inputs)
         path = others.pop("settings")
         assert isinstance(path, Path)  # noqa: S101  (for the type checker)
-        settings = read_json(path)
-        if self.settings_class:
-            settings = self.settings_class.model_validate(settings)
+        settings = self.settings_class.model_validate(read_json(path))
         for attempt in range(retries + 1):
             try:
                 with _time_limit(env.TASK_TIMEOUT_S.read()):

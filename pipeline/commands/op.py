@@ -72,17 +72,12 @@ def run_op(
     content = read_settings(settings)
     out.mkdir(parents=True, exist_ok=True)
     try:
-        prepared = op.settings_class.model_validate(content) if op.settings_class else content
-        values = op().run(out.resolve(), prepared, **given)
+        values = op().run(out.resolve(), op.settings_class.model_validate(content), **given)
     except ValidationError as error:
         faults = [
             (".".join(map(str, one["loc"])), "" if one["type"] == "missing" else one["msg"]) for one in error.errors()
         ]
         raise InputError(_settings_message(settings, faults)) from error
-    except KeyError as error:  # of an OP that does not declare its settings
-        if op.settings_class or error.args[0] in content:
-            raise
-        raise InputError(_settings_message(settings, [(str(error.args[0]), "")])) from error
     if values:
         write_json(out / "values.json", values)
     print(f"{name}: done, result in {out}")

@@ -129,14 +129,19 @@ import sys, time
 from pathlib import Path
 from dflow.python import OPIO
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP
 
+class SlowSettings(TaskSettings):
+    steps: int
+
 class Slow(FanOutOP):
+    settings_class = SlowSettings
     def run(self, out, settings, **inputs):
         steps = out / "steps"
         done = int(steps.read_text()) if steps.exists() else 0
         print("starts at", done, flush=True)
-        for step in range(done, settings["steps"]):
+        for step in range(done, settings.steps):
             write_text(steps, str(step + 1))
             time.sleep(0.1)
         write_text(out / "status.json", '{"status": "ok", "reason": "", "items": []}')

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.pipeline.commands.op import read_settings, run_op
+from dpa_sse.pipeline.commands.op import all_ops, read_settings, run_op
 
 SETTINGS = {"seed": 1, "perturb": {"count": 1}}
 
@@ -74,3 +75,52 @@ def test_one_task_of_a_fan_out_by_hand(tmp_path: Path) -> None:
         run_op(*arguments, [], tmp_path / "out")
     assert run_op(*arguments, ["index=0"], tmp_path / "out") == 0
     assert (tmp_path / "out" / "status.json").is_file()
+
+
+NEW_STAGE = '''
+from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.runtime.settings import TaskSettings
+from dpa_sse.ops.runtime.task import TaskOP
+
+
+class CountAtomsSettings(TaskSettings):
+    weight: float = 1.0
+
+
+class CountAtoms(TaskOP):
+    """The number of lines of a file, weighted."""
+
+    artifacts = ("cells",)
+    settings_class = CountAtomsSettings
+
+    def run(self, out, settings, **inputs):
+        """Write ``count.json``."""
+        write_json(out / "count.json", settings.weight * len(inputs["cells"].read_text().splitlines()))
+'''
+
+
+def test_an_op_is_added_by_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """A folder with an ``op.py`` is all that `dpa-sse op` and a flow need."""
+    from dpa_sse import ops
+    from dpa_sse.pipeline.engines.local.dflow_debug import configure
+    from dpa_sse.pipeline.engines.platform import Resources
+    from dpa_sse.pipeline.graph import Flow
+
+    stage = tmp_path / "more" / "newstage"
+    stage.mkdir(parents=True)
+    (stage / "__init__.py").write_text("")
+    (stage / "op.py").write_text(NEW_STAGE)
+    monkeypatch.setattr(ops, "__path__", [*ops.__path__, str(tmp_path / "more")])
+    (tmp_path / "cells").write_text("a\nb\n")
+    (tmp_path / "settings.json").write_text('{"weight": 2.5}')
+    assert run_op(None, None, [], [], tmp_path) == 0
+    assert "count-atoms              The number of lines of a file, weighted.  [takes cells]" in capsys.readouterr().out
+    cells = [f"cells={tmp_path / 'cells'}"]
+    assert run_op("count-atoms", tmp_path / "settings.json", cells, [], tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "count.json").read_text()) == 5.0
+    configure(tmp_path / "dflow", workers=1)
+    flow = Flow("toy", tmp_path / "inputs", Resources())
+    flow.stage("01-count")
+    flow.step("count", all_ops()["count-atoms"], {"weight": 2.5}, title="Count",
+              artifacts={"cells": flow.upload(tmp_path / "cells")})
+    assert [step.name for step in flow.plan] == ["count"]

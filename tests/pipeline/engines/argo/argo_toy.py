@@ -7,14 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import ConfigDict
+
 from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json, write_text
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Platform, Resources
 from dpa_sse.pipeline.graph import ArtifactRef, Flow
 from dpa_sse.pipeline.runs.folder import Run
+
+
+class ToySettings(TaskSettings):
+    """Settings of any toy."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return getattr(self, key, default)
 
 
 def note(line: str) -> None:
@@ -24,18 +39,20 @@ def note(line: str) -> None:
 
 
 class Start(TaskOP):
+    settings_class = ToySettings
     artifacts = ("text",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         note("start")
         write_json(out / "state.json", [len(inputs["text"].read_text()), settings["word"]])
 
 
 class Square(FanOutOP):
+    settings_class = ToySettings
     artifacts = ("state",)
     parameters = ("iteration",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         index = inputs["index"]
         note(f"square {inputs['iteration']} {index}")
         if index in settings.get("fail", []):
@@ -45,12 +62,13 @@ class Square(FanOutOP):
 
 
 class Gather(TaskOP):
+    settings_class = ToySettings
     artifacts = ("state", "squares*")
     parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int, "force_mae_meV_A": float}
     html_page = "page.html"
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> dict[str, Any]:
         found = require_success(results(inputs["squares"]), settings["ratio"], "squares")
         good = [folder for folder, status in found if status.usable]
         numbers = [read_json(folder / "square.json") for folder in good]
@@ -63,9 +81,10 @@ class Gather(TaskOP):
 
 
 class End(TaskOP):
+    settings_class = ToySettings
     artifacts = ("state", "missing?")
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         assert inputs["missing"] is None
         flag = os.environ.get("TOY_FLAKY")
         if flag and not Path(flag).exists():

@@ -9,24 +9,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import ConfigDict
+
 from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.runtime.groups import results
+from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.graph import ArtifactRef, Flow
 from dpa_sse.pipeline.runs.folder import Run
 
 
+class ToySettings(TaskSettings):
+    """Settings of any toy."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return getattr(self, key, default)
+
+
 class Numbers(TaskOP):
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    settings_class = ToySettings
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         write_json(out / "numbers.json", list(range(settings["count"])))
 
 
 class Square(FanOutOP):
+    settings_class = ToySettings
     artifacts = ("numbers",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         numbers = read_json(inputs["numbers"] / "numbers.json")
         index = inputs["index"]
         with (Path(os.environ["DPA_SSE_RUN"]) / "computed.txt").open("a") as stream:
@@ -44,9 +61,10 @@ class Square(FanOutOP):
 
 
 class Total(TaskOP):
+    settings_class = ToySettings
     artifacts = ("squares*",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         folders = results(inputs["squares"])
         failed = [f.name for f in folders if read_json(f / "status.json")["status"] == "failed"]
         if failed:
@@ -56,11 +74,12 @@ class Total(TaskOP):
 
 
 class Add(TaskOP):
+    settings_class = ToySettings
     artifacts = ("state",)
     parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"finished": bool, "next_iteration": int}
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> dict[str, Any]:
         value = read_json(inputs["state"] / "numbers.json")
         write_json(out / "numbers.json", [*value, 10 + inputs["iteration"]])
         return {"finished": inputs["iteration"] >= settings["last"], "next_iteration": inputs["iteration"] + 1}
@@ -101,14 +120,16 @@ def build_chain(run: Run) -> Flow:
 
 
 class Count(FanOutOP):
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    settings_class = ToySettings
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         write_json(out / "square.json", inputs["index"])
 
 
 class SquareAgain(FanOutOP):
+    settings_class = ToySettings
     artifacts = ("squares*",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         value = read_json(results(inputs["squares"])[inputs["index"]] / "square.json")
         write_json(out / "square.json", value**2)
 
@@ -139,16 +160,18 @@ def build_loop(run: Run) -> Flow:
 
 
 class Numbers2(TaskOP):
+    settings_class = ToySettings
     artifacts = ("state",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         write_json(out / "numbers.json", read_json(inputs["state"] / "numbers.json"))
 
 
 class Slow(TaskOP):
+    settings_class = ToySettings
     artifacts = ("state?",)
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         time.sleep(settings["seconds"])
         if settings.get("fail"):
             raise FatalError("fails on purpose")
@@ -156,9 +179,10 @@ class Slow(TaskOP):
 
 
 class Both(TaskOP):
+    settings_class = ToySettings
     artifacts = ("one", "other")
 
-    def run(self, out: Path, settings: dict[str, Any], **inputs: Any) -> None:
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
         names = {"one": "numbers.json", "other": "total.json"}
         write_json(out / "both.json", [read_json(inputs[name] / file) for name, file in names.items()])
 
