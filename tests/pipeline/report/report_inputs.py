@@ -186,7 +186,11 @@ def model(root: Path, name: str, rng: np.random.Generator, steps: int = 700, flo
         {
             "type_map": TYPE_MAP, "preset": "dpa2-tiny", "descriptor": "dpa2", "steps": steps, "seed": 17,
             "rcut_A": 6.0, "n_parameters": 123456, "seconds": 104.9, "resumed_at_step": None, "threads": 1,
-            "neighbours": {}, "messages": [], "compressed": False, "deepmd_version": "3.2.0",
+            "neighbours": {
+                "type_map": TYPE_MAP, "minimum_distance_A": 1.7,
+                "cutoffs": {"6": {"total": 58, "per_type": [31, 6, 26, 0, 8]}},
+            },
+            "messages": [], "compressed": False, "deepmd_version": "3.2.0",
             **({"strategy": name} if name == "from_scratch" else {}),
         },
     )

@@ -247,7 +247,8 @@ def test_inputs_of_finished_steps(tmp_path: Path) -> None:
 
 def test_what_a_run_did_not_do_is_no_damage(tmp_path: Path) -> None:
     """Labelled data without a loop leave no state, an adopted model no training curve."""
-    write_json(tmp_path / "model" / "model.json", {"preset": None, "adopted": "m.pt", "steps": None, "seed": None})
+    adopted = {"type_map": made.TYPE_MAP, "preset": None, "adopted": "m.pt", "steps": None, "seed": None}
+    write_json(tmp_path / "model" / "model.json", adopted)
     inputs = ReportInputs(
         learning_state=tmp_path, teacher_filter=tmp_path, models={"pretrain": tmp_path / "model"}
     )

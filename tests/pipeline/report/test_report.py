@@ -250,7 +250,7 @@ def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
     replace_text(data / "dataset.json", '"Li2S"', json.dumps(name))
     replace_text(evaluation / "parity_energy.csv", "Li6PS5Br", name.replace('"', "'"))
     write_json(root / "p.json", {name: name, "command": name})
-    write_json(root / "model" / "model.json", {"preset": name})
+    write_json(root / "model" / "model.json", {"type_map": made.TYPE_MAP, "preset": name})
     kinds = {800.0: "diffusive", 900.0: "exploded"}
     inputs = ReportInputs(
         title=HOSTILE[:-1],
