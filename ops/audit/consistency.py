@@ -128,7 +128,7 @@ def check_bulk_modulus(table: Table, *, sign_known: bool) -> tuple[tuple[BulkMod
                 findings.append(table.finding(
                     "warning", "signs", f"{name}: the pressure grows with the volume ({slope:.0f} +- {error:.0f} GPa "
                     "per unit of ln V): the virial has the wrong sign, or the cells are stretched beyond their "
-                    "stability; `--calculator chgnet` tells which", own,
+                    "stability; `--calculator chgnet` decides", own,
                 ))
             elif -slope > SURE_T * error and not BULK_MODULUS_GPA[0] < -slope < BULK_MODULUS_GPA[1]:
                 findings.append(table.finding(

@@ -112,6 +112,8 @@ def dataset(tmp_path, atoms):
     (folder / "type.raw").write_text("\n".join(str(names.index(s)) for s in atoms.get_chemical_symbols()))
     np.save(folder / "set.000/coord.npy", atoms.positions.reshape(1, -1))
     np.save(folder / "set.000/box.npy", atoms.cell.array.reshape(1, 9))
+    np.save(folder / "set.000/energy.npy", np.zeros(1))
+    np.save(folder / "set.000/force.npy", np.zeros((1, atoms.positions.size)))
     return tmp_path / "dataset"
 
 
