@@ -16,7 +16,7 @@ from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
-from dpa_sse.ops.results.learning import FailedTask, LearningState, SanityCheck
+from dpa_sse.ops.results.learning import LearningState, SanityCheck
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
@@ -128,8 +128,7 @@ class MergeLabelled(TaskOP):
             dataset_of(inputs["training_data"]), results(inputs["labelled"]), out / DATASET,
             min_success_ratio=settings.min_success_ratio,
         )
-        failures = [FailedTask(**one.model_dump()) for one in summary.failed]
-        state = LearningState.read(inputs["selected"]).with_labels(summary.labelled or 0, failures)
+        state = LearningState.read(inputs["selected"]).with_labels(summary.labelled or 0, summary.failed)
         state.write(out)
         write_text(out / PAGE, learning_page(state.history))
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):

@@ -18,7 +18,8 @@ from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
 from dpa_sse.ops.md.trajectory import Frame, read_dump
-from dpa_sse.ops.results.learning import DroppedCandidates, FailedTask, IterationReport, LearningState, SanityCheck
+from dpa_sse.ops.results.dataset import FailedTask
+from dpa_sse.ops.results.learning import DroppedCandidates, IterationReport, LearningState, SanityCheck
 from dpa_sse.ops.results.md import ExplorationRun
 from dpa_sse.ops.results.status import TaskStatus
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.dataset import FailedTask
 
 
 class SanityResult(ResultPart):
@@ -54,13 +55,6 @@ class DroppedCandidates(ResultPart):
     unphysical: int = 0
     known: int = 0
     similar: int = 0
-
-
-class FailedTask(ResultPart):
-    """A task without a usable result."""
-
-    task: str
-    reason: str
 
 
 class IterationReport(Result):

@@ -83,9 +83,10 @@ def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
 
 
 def _done(data: ReportData, found: Assessment) -> None:
-    frames = sum(part.n_frames for part in data.dataset.systems)
+    systems = data.dataset.systems if data.dataset else ()
+    frames = sum(part.n_frames for part in systems)
     if frames:
-        found.done.append(f"{frames} labelled frames of {_names(part.system for part in data.dataset.systems)}.")
+        found.done.append(f"{frames} labelled frames of {_names(part.system for part in systems)}.")
     if data.history:
         labelled = sum(
             report.selected if report.labelled is None else report.labelled for report in data.history

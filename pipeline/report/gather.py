@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.evaluation import Evaluation
-from dpa_sse.ops.results.learning import FailedTask
+from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.pipeline.report.inputs import ReportInputs
-from dpa_sse.pipeline.report.records import ModelExcerpt, StageRecord, StageState
+from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.provenance import provenance
 from dpa_sse.pipeline.runs.stage_status import stage_status
@@ -75,7 +76,7 @@ def models_of(steps: FinishedSteps) -> dict[str, Path]:
         found["pretrain"] = steps.pretrained
     for folder in flatten_groups(steps.variants):
         if (folder / "model.json").is_file():
-            info = ModelExcerpt.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
+            info = ModelInfo.read(folder)
             found["from_scratch" if info.strategy == "from_scratch" else "finetune"] = folder
     if steps.student:
         found["student"] = steps.student

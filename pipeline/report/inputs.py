@@ -16,17 +16,15 @@ from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
 from dpa_sse.ops.results.base import Result
 from dpa_sse.ops.results.conductivity import ConductivityResult
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
 from dpa_sse.ops.results.learning import IterationReport, LearningState
+from dpa_sse.ops.results.md import MdRun
+from dpa_sse.ops.results.model import ModelInfo, Parity
 from dpa_sse.pipeline.report.records import (
     EVALUATIONS,
     ConfigExcerpt,
-    DatasetExcerpt,
-    Excerpt,
-    MdExcerpt,
-    ModelExcerpt,
-    ParityExcerpt,
     StageRecord,
 )
 
@@ -36,7 +34,6 @@ Table = dict[str, list[Any]]
 MAX_ROWS = 200_000
 QUANTITIES = ("energy", "force", "virial")
 R = TypeVar("R", bound=Result)
-X = TypeVar("X", bound=Excerpt)
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class ReportInputs:
 class TrainedModel:
     """One trained model and its learning curve."""
 
-    info: ModelExcerpt
+    info: ModelInfo
     curve: Table
 
 
@@ -95,11 +92,11 @@ class EvaluatedModel:
 
 
 @dataclass(frozen=True)
-class MdRun:
+class ProductionRun:
     """One production run."""
 
     name: str
-    info: MdExcerpt
+    info: MdRun
     thermo: Table
 
 
@@ -112,13 +109,13 @@ class ReportData:
     config: ConfigExcerpt = field(default_factory=ConfigExcerpt)
     provenance: dict[str, Any] = field(default_factory=dict)
     stages: Sequence[StageRecord] = ()
-    dataset: DatasetExcerpt = field(default_factory=DatasetExcerpt)
+    dataset: DatasetInfo | None = None
     history: Sequence[IterationReport] = ()
     models: dict[str, TrainedModel] = field(default_factory=dict)
     evaluations: dict[str, EvaluatedModel] = field(default_factory=dict)
     teacher_filter: TeacherFilter | None = None
-    parity: ParityExcerpt | None = None
-    md: list[MdRun] = field(default_factory=list)
+    parity: Parity | None = None
+    md: list[ProductionRun] = field(default_factory=list)
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -144,31 +141,31 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.provenance:
         data.provenance = reader.mapping(inputs.provenance)
     if inputs.seed_data:
-        data.dataset = reader.excerpt(DatasetExcerpt, inputs.seed_data / "dataset.json") or DatasetExcerpt()
+        data.dataset = reader.result(DatasetInfo, inputs.seed_data)
     if state := reader.result(LearningState, inputs.learning_state, required=False):
         data.history = state.history
     for name, folder in inputs.models.items():
-        if info := reader.excerpt(ModelExcerpt, folder / "model.json"):
+        if info := reader.result(ModelInfo, folder):
             data.models[name] = TrainedModel(info, reader.table(folder / "lcurve.csv", required=False))
     for name, folder in inputs.evaluations.items():
         if errors := reader.result(Evaluation, folder):
             data.evaluations[name] = EvaluatedModel(errors, _parity_tables(folder, reader))
     data.teacher_filter = reader.result(TeacherFilter, inputs.teacher_filter, required=False)
     if inputs.parity:
-        data.parity = reader.excerpt(ParityExcerpt, inputs.parity)
+        data.parity = reader.result(Parity, inputs.parity)
     data.md = _md_runs(inputs.md, reader)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
     return data
 
 
-def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[MdRun]:
+def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[ProductionRun]:
     """Return the runs ordered by system, temperature and replica, with names for people."""
     found = []
     for folder in folders:
-        if info := reader.excerpt(MdExcerpt, folder / "run.json"):
+        if info := reader.result(MdRun, folder):
             name = f"{info.temperature_K:g} K, replica {info.replica}"
-            found.append(MdRun(name, info, reader.table(folder / "thermo.csv", required=False)))
+            found.append(ProductionRun(name, info, reader.table(folder / "thermo.csv", required=False)))
     return sorted(found, key=lambda run: (run.info.system, run.info.temperature_K, run.name))
 
 
@@ -259,10 +256,6 @@ class _Reader:
         if place is None:
             return None
         found: R | None = self._try(kind.path_in(place), kind.read, None, required=required)
-        return found
-
-    def excerpt(self, kind: type[X], path: Path) -> X | None:
-        found: X | None = self._try(path, lambda p: kind.model_validate(_json(p)), None)
         return found
 
     def config(self, text: str, path: Path) -> ConfigExcerpt:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dpa_sse.ops.results.learning import FailedTask
+from dpa_sse.ops.results.dataset import FailedTask
 
 StageState = Literal["ok", "partial", "failed", "unfinished", "skipped"]
 
@@ -92,61 +92,3 @@ class ConfigExcerpt(Excerpt):
     systems: tuple[SystemExcerpt, ...] = ()
     downstream: DownstreamExcerpt | None = None
     conductivity: ConductivityExcerpt = ConductivityExcerpt()
-
-
-class DatasetPart(Excerpt):
-    """Frames with the same atoms in ``dataset.json``."""
-
-    system: str
-    split: str
-    n_frames: int
-    n_atoms: int
-    trajectories: tuple[str, ...] = ()
-
-
-class DatasetExcerpt(Excerpt):
-    """``dataset.json``."""
-
-    systems: tuple[DatasetPart, ...] = ()
-
-
-class ModelExcerpt(Excerpt):
-    """``model.json``; what an adopted model does not record is None."""
-
-    preset: str | None = None
-    steps: int | None = None
-    rcut_A: float | None = None
-    n_parameters: int | None = None
-    seconds: float | None = None
-    threads: int | None = None
-    seed: int | None = None
-    strategy: str | None = None
-
-
-class FileParity(Excerpt):
-    """Largest difference between two forms of a model on test frames."""
-
-    max_force_difference_eV_A: float | None
-    max_energy_difference_meV_atom: float | None
-
-
-class ParityExcerpt(Excerpt):
-    """``parity.json``: the forms of a model against its reference."""
-
-    reference: str
-    files: dict[str, FileParity]
-
-
-class MdExcerpt(Excerpt):
-    """``run.json`` of a production run."""
-
-    system: str
-    temperature_K: float
-    ensemble: str
-    replica: int
-    timestep_fs: float
-    steps: int
-    n_atoms: int
-    status: str
-    reason: str
-    steps_per_s: float | None

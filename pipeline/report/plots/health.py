@@ -9,12 +9,12 @@ import numpy as np
 
 from dpa_sse.ops.core.palette import BLACK, COLOURS
 from dpa_sse.pipeline.report.figures import LINES, SMALL, FigureBook, PageFigure, Row, legend, panel, plain
-from dpa_sse.pipeline.report.inputs import MdRun, Table
+from dpa_sse.pipeline.report.inputs import ProductionRun, Table
 
 _STRIPS = (("temperature_K", "T (K)"), ("potential_eV", "E (eV)"), ("volume_A3", "V (Å³)"))
 
 
-def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[MdRun]) -> PageFigure | None:
+def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[ProductionRun]) -> PageFigure | None:
     """Draw temperature, potential energy and volume against time for the replicas of one temperature."""
     drawn = [run for run in runs if _numeric(run.thermo, "time_ps")]
     strips = [(k, label) for k, label in _STRIPS if any(_numeric(run.thermo, k) for run in drawn)]
@@ -61,7 +61,7 @@ def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[MdRun]) 
     )
 
 
-def _short_name(run: MdRun) -> str:
+def _short_name(run: ProductionRun) -> str:
     return run.name.rsplit(", ", 1)[-1]
 
 

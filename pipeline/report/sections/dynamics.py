@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 
 from dpa_sse.pipeline.report.figures import FigureBook
-from dpa_sse.pipeline.report.inputs import MdRun, ReportData
+from dpa_sse.pipeline.report.inputs import ProductionRun, ReportData
 from dpa_sse.pipeline.report.page import Cell, PageSection, clip, count, kelvin, show, status_cell
 from dpa_sse.pipeline.report.plots.health import plot_health
 
@@ -41,7 +41,7 @@ def dynamics(data: ReportData, book: FigureBook) -> PageSection:
         "run|system|ensemble|status|remark",
         "remark|steps/s",
     )
-    groups: dict[tuple[str, float], list[MdRun]] = defaultdict(list)
+    groups: dict[tuple[str, float], list[ProductionRun]] = defaultdict(list)
     for run in data.md:
         groups[run.info.system, run.info.temperature_K].append(run)
     several = len({system for system, _ in groups}) > 1
@@ -53,6 +53,6 @@ def dynamics(data: ReportData, book: FigureBook) -> PageSection:
     return section
 
 
-def _mean(run: MdRun, column: str) -> float | None:
+def _mean(run: ProductionRun, column: str) -> float | None:
     values = [v for v in run.thermo.get(column, []) if isinstance(v, float) and math.isfinite(v)]
     return sum(values) / len(values) if values else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import (
@@ -19,7 +20,6 @@ from dpa_sse.pipeline.report.page import (
     status_cell,
 )
 from dpa_sse.pipeline.report.plots.run import plot_stage_times
-from dpa_sse.pipeline.report.records import DatasetExcerpt
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
@@ -74,10 +74,10 @@ def _stages(data: ReportData, section: PageSection) -> None:
     )
 
 
-def dataset_rows(dataset: DatasetExcerpt) -> list[list[str]]:
+def dataset_rows(dataset: DatasetInfo | None) -> list[list[str]]:
     """Return one row per system and split."""
     rows: dict[tuple[str, str], tuple[list[int], set[int], set[str]]] = {}
-    for part in dataset.systems:
+    for part in dataset.systems if dataset else ():
         frames, atoms, trajectories = rows.setdefault((part.system, part.split), ([], set(), set()))
         frames.append(part.n_frames)
         atoms.add(part.n_atoms)

@@ -13,7 +13,8 @@ from dpa_sse.ops.exploration.similarity import KnownFrames, composition, distanc
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.labelers.settings import MockSettings
 from dpa_sse.ops.labelers.single_points import label_frames
-from dpa_sse.ops.results.learning import DroppedCandidates, FailedTask, LearningState
+from dpa_sse.ops.results.dataset import FailedTask
+from dpa_sse.ops.results.learning import DroppedCandidates, LearningState
 from dpa_sse.ops.results.status import EMPTY, TaskStatus
 from tests.md_folders import write_deviations, write_run, write_trajectory
 

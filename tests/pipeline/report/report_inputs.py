@@ -20,8 +20,10 @@ from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
+from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
-from dpa_sse.ops.results.learning import FailedTask, LearningState, SanityCheck, SanityResult
+from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResult
+from dpa_sse.ops.results.model import CutoffNeighbours, ModelDifference, ModelInfo, NeighbourCounts, Parity
 from dpa_sse.ops.training.evaluate import evaluate
 from dpa_sse.pipeline.config.load import resolved_yaml
 from dpa_sse.pipeline.config.schema import Project
@@ -181,28 +183,23 @@ def model(root: Path, name: str, rng: np.random.Generator, steps: int = 700, flo
         folder / "lcurve.csv", [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)],
         list(columns),
     )
-    write_json(
-        folder / "model.json",
-        {
-            "type_map": TYPE_MAP, "preset": "dpa2-tiny", "descriptor": "dpa2", "steps": steps, "seed": 17,
-            "rcut_A": 6.0, "n_parameters": 123456, "seconds": 104.9, "resumed_at_step": None, "threads": 1,
-            "neighbours": {
-                "type_map": TYPE_MAP, "minimum_distance_A": 1.7,
-                "cutoffs": {"6": {"total": 58, "per_type": [31, 6, 26, 0, 8]}},
-            },
-            "messages": [], "compressed": False, "deepmd_version": "3.2.0",
-            **({"strategy": name} if name == "from_scratch" else {}),
-        },
-    )
+    ModelInfo(
+        type_map=tuple(TYPE_MAP), preset="dpa2-tiny", descriptor="dpa2", steps=steps, seed=17, rcut_A=6.0,
+        n_parameters=123456, seconds=104.9, threads=1, deepmd_version="3.2.0",
+        neighbours=NeighbourCounts(
+            type_map=tuple(TYPE_MAP), minimum_distance_A=1.7,
+            cutoffs={"6": CutoffNeighbours(total=58, per_type=(31, 6, 26, 0, 8))},
+        ),
+        strategy="from_scratch" if name == "from_scratch" else None,
+    ).write(folder)
     return folder
 
 
 def parity(root: Path) -> Path:
-    differences = {"max_force_difference_eV_A": 2.1e-6, "max_energy_difference_meV_atom": 3.0e-5}
-    write_json(
-        root / "parity.json",
-        {"reference": "model.pth", "n_frames": 5, **differences, "files": {"model_compressed.pth": differences}},
-    )
+    difference = ModelDifference(max_force_difference_eV_A=2.1e-6, max_energy_difference_meV_atom=3.0e-5)
+    Parity(
+        reference="model.pth", n_frames=5, files={"model_compressed.pth": difference}, **difference.model_dump()
+    ).write(root)
     return root / "parity.json"
 
 

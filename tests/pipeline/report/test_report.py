@@ -15,8 +15,8 @@ import pytest
 import report_inputs as made
 
 from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.evaluation import Evaluation
-from dpa_sse.ops.results.learning import FailedTask
 from dpa_sse.ops.results.summary import IterationSummary, MdSummary, StageSummary, Summary
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.inputs import QUANTITIES
