@@ -15,7 +15,7 @@ from dpa_sse.ops.conductivity.analyse import analyse as analyse_runs
 from dpa_sse.ops.conductivity.output import write_analysis
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
-from dpa_sse.ops.core.files import write_csv, write_json, write_text
+from dpa_sse.ops.core.files import write_csv, write_text
 from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
@@ -92,7 +92,7 @@ def stages(failures: Mapping[str, Iterable[FailedTask]] | None = None) -> tuple[
 
 
 def manifest(root: Path) -> Path:
-    write_json(root / "manifest.json", provenance(20240618))
+    provenance(20240618).write(root / "manifest.json")
     return root / "manifest.json"
 
 
