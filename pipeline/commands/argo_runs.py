@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.pipeline.commands.monitor import print_status, print_task_names
-from dpa_sse.pipeline.commands.targets import RunTarget
+from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
 from dpa_sse.pipeline.runs.folder import StageStatus, now, stage_status

@@ -16,7 +16,7 @@ from typing import Any
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.tools import tail
-from dpa_sse.pipeline.commands.targets import RunTarget
+from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, StageStatus, now, open_run, stage_status
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 
