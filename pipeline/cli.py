@@ -135,7 +135,7 @@ def submit(
 @app.command()
 def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Resume an interrupted, failed or waiting run."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).resume())
 
@@ -145,7 +145,7 @@ def status(
     run_name: RunArgument, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
 ) -> None:
     """Show the stages of a run and their progress."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_status(as_json=as_json))
 
@@ -153,7 +153,7 @@ def status(
 @app.command()
 def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Follow the progress of a run until it ends."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).watch())
 
@@ -169,7 +169,7 @@ def logs(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show the logs of a task, or of all failed tasks; if none failed, list the tasks."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_logs(task, lines))
 
@@ -177,7 +177,7 @@ def logs(
 @app.command()
 def stop(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Stop a run; `resume` continues it."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).stop())
 
@@ -196,7 +196,7 @@ def download(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Download results of a run on a cluster into a local run folder."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).download(steps or [], out))
 
@@ -204,7 +204,7 @@ def download(
 @app.command()
 def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
     """Rebuild the report; works for unfinished runs, too."""
-    from dpa_sse.pipeline.commands.targets import find_target
+    from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report())
 

@@ -13,7 +13,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.monitor import print_status, print_task_names
-from dpa_sse.pipeline.commands.targets import RunTarget
+from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
 from dpa_sse.pipeline.runs.folder import now

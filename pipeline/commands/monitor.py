@@ -17,7 +17,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
-from dpa_sse.pipeline.commands.targets import RunTarget
+from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status

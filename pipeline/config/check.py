@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from dpa_sse.ops.structures.settings import SystemSettings
     from dpa_sse.ops.training.settings import TrainSettings
 
-Finding = tuple[KeyPath, str]
+KeyMessage = tuple[KeyPath, str]
+"""Path in the project, and what is wrong there."""
 
 MAX_DATA_SYSTEMS = 10_000
 MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
@@ -52,7 +53,8 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
     if attempt.located is not None:
         located = attempt.located
         found = [
-            (attempt.reduced.place(where), message) for where, message in _findings(located.project, located.base_dir)
+            (attempt.reduced.place(where), message)
+            for where, message in _all_findings(located.project, located.base_dir)
             if runs_here or where[:1] != ("labeler",) or where[1:2] not in INSTALLATION
         ]
         problems += [
@@ -87,12 +89,12 @@ def check_project(project: Project, path: Path | str, marks: Marks | None = None
         from dpa_sse.pipeline.config.yaml_file import read_yaml
 
         marks = read_yaml(path).marks
-    findings = _findings(project, path.parent)
+    findings = _all_findings(project, path.parent)
     return sort_problems(locate(marks, where, message, path) for where, message in findings)
 
 
-def _findings(project: Project, base_dir: Path) -> list[Finding]:
-    findings: list[Finding] = []
+def _all_findings(project: Project, base_dir: Path) -> list[KeyMessage]:
+    findings: list[KeyMessage] = []
     cells = _cells(project, base_dir, findings)
     findings += _mobile_ions(project, cells)
     findings += _presets(project, base_dir)
@@ -103,7 +105,7 @@ def _findings(project: Project, base_dir: Path) -> list[Finding]:
     return findings
 
 
-def _cells(project: Project, base_dir: Path, findings: list[Finding]) -> dict[str, Atoms]:
+def _cells(project: Project, base_dir: Path, findings: list[KeyMessage]) -> dict[str, Atoms]:
     """Build the cell of every system; return those that can be built, by name."""
     systems: list[tuple[KeyPath, SystemSettings]] = [(("systems", i), one) for i, one in enumerate(project.systems)]
     if project.downstream:
@@ -125,7 +127,7 @@ def _cells(project: Project, base_dir: Path, findings: list[Finding]) -> dict[st
     return cells
 
 
-def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]:
+def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[KeyMessage]:
     """Yield mobile ions that are not in the simulated systems."""
     if not project.md:
         return
@@ -136,7 +138,7 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[Finding]
             yield ("conductivity", "mobile", index), f"'{symbol}' does not occur in the simulated systems ({names})"
 
 
-def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
+def _presets(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield networks that do not exist, do not fit the elements, or have invalid overrides."""
     from dpa_sse.ops.training.input_check import input_faults
     from dpa_sse.ops.training.presets import check_preset
@@ -161,7 +163,7 @@ def _presets(project: Project, base_dir: Path) -> Iterator[Finding]:
             yield (*where, *(("overrides", name) if name else ("preset",))), message
 
 
-def _model(project: Project, base_dir: Path) -> Iterator[Finding]:
+def _model(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield a pre-trained model that is neither a model file nor a name known to deepmd."""
     name = project.pretrain.model if project.pretrain else None
     if name is None or is_remote(name):
@@ -196,7 +198,7 @@ def builtin_models() -> tuple[str, ...]:
     return ()
 
 
-def _data(project: Project, base_dir: Path) -> Iterator[Finding]:
+def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield data folders that are missing, or that contain no deepmd data or other elements."""
     for index, name in enumerate(project.data):
         where: KeyPath = ("data", index)
@@ -252,7 +254,7 @@ def _data_systems(folder: Path) -> Iterator[Path]:
             yield Path(root)
 
 
-def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
+def _labeler(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield what the labeler lacks on this machine, and molecular dynamics that it cannot do."""
     from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
 
@@ -265,7 +267,7 @@ def _labeler(project: Project, base_dir: Path) -> Iterator[Finding]:
         yield from (((*where, key), message) for key, message in aimd_problems(project.labeler, aimd))
 
 
-def _cluster(project: Project, base_dir: Path) -> list[Finding]:
+def _cluster(project: Project, base_dir: Path) -> list[KeyMessage]:
     """Return what is wrong with the cluster preset and its overrides."""
     from dpa_sse.pipeline.config.cluster_faults import PresetError
     from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset

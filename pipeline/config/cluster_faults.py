@@ -26,7 +26,7 @@ class PresetError(InputError):
         super().__init__("\n".join(f"{dotted(where)}: {message}" for where, message in self.findings))
 
 
-def findings(  # foreign: data and overrides are the user's YAML
+def preset_faults(  # foreign: data and overrides are the user's YAML
     error: ValidationError, data: Mapping[str, Any], overrides: Mapping[str, Any], file: Path
 ) -> Iterator[tuple[KeyPath, str]]:
     """Yield the faults of a preset with its overrides.

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.resources import configs_folder
-from dpa_sse.pipeline.config import cluster_faults as wrong
 from dpa_sse.pipeline.config.cluster import ClusterPreset, ClusterSettings
+from dpa_sse.pipeline.config.cluster_faults import OVERRIDES, PRESET, PresetError, preset_faults
 from dpa_sse.pipeline.config.problems import KeyPath
 
 
@@ -27,28 +27,28 @@ def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPre
     known = {path.stem: path for path in sorted(configs_folder("resources").glob("*.yaml"))}
     path = known.get(settings.preset, base_dir / settings.preset)
     if not path.is_file():
-        raise wrong.PresetError(
-            [(wrong.PRESET, f"{settings.preset!r} is neither a file nor one of the presets {', '.join(known)}")]
+        raise PresetError(
+            [(PRESET, f"{settings.preset!r} is neither a file nor one of the presets {', '.join(known)}")]
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise wrong.PresetError([(wrong.PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
+        raise PresetError([(PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
     if not isinstance(data, dict):
-        raise wrong.PresetError([(wrong.PRESET, f"{path}: the file must contain keys and values")])
+        raise PresetError([(PRESET, f"{path}: the file must contain keys and values")])
     findings: list[tuple[KeyPath, str]] = []
     for key, value in settings.overrides.items():
         try:
             _replace(data, key.split("."), value)
         except InputError as error:
-            findings.append(((*wrong.OVERRIDES, key), str(error)))
+            findings.append(((*OVERRIDES, key), str(error)))
     try:
         preset = ClusterPreset.model_validate(data)
     except ValidationError as error:
-        findings += wrong.findings(error, data, settings.overrides, path)
-        raise wrong.PresetError(findings) from error
+        findings += preset_faults(error, data, settings.overrides, path)
+        raise PresetError(findings) from error
     if findings:
-        raise wrong.PresetError(findings)
+        raise PresetError(findings)
     return preset
 
 

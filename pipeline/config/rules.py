@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.pipeline.config.problems import KeyPath
 
 if TYPE_CHECKING:
     from dpa_sse.ops.data.settings import SplitSettings
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
     from dpa_sse.pipeline.config.sections import ProjectSections
 
-Path = tuple[str | int, ...]
-
 MAX_ITERATIONS = 90
 """A longer recursive loop overloads the Argo controller."""
 MAX_REPETITIONS = 20
@@ -30,9 +29,9 @@ MAX_REPETITIONS = 20
 class Breach(NamedTuple):
     """A rule that a project breaks: where to look, what is wrong, and the other keys that the rule reads."""
 
-    path: Path
+    path: KeyPath
     message: str
-    depends_on: tuple[Path, ...] = ()
+    depends_on: tuple[KeyPath, ...] = ()
 
 
 def broken_rules(project: ProjectSections) -> list[Breach]:
@@ -45,7 +44,7 @@ def _is_multiple(value: float, unit: float) -> bool:
     return math.isclose(ratio, round(ratio), rel_tol=1e-6) and round(ratio) >= 1
 
 
-def _all_systems(project: ProjectSections) -> Iterator[tuple[Path, SystemSettings]]:
+def _all_systems(project: ProjectSections) -> Iterator[tuple[KeyPath, SystemSettings]]:
     for index, system in enumerate(project.systems):
         yield ("systems", index), system
     if project.downstream:
@@ -53,7 +52,7 @@ def _all_systems(project: ProjectSections) -> Iterator[tuple[Path, SystemSetting
 
 
 def _names(project: ProjectSections) -> Iterator[Breach]:
-    seen: dict[str, Path] = {}
+    seen: dict[str, KeyPath] = {}
     for path, system in _all_systems(project):
         first = seen.setdefault(system.name.lower(), path)
         if first is not path:
@@ -130,7 +129,7 @@ def _iterations(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _sampling(project: ProjectSections) -> Iterator[Breach]:
-    runs: list[tuple[Path, AimdSettings | DistillSettings]] = [(("aimd",), project.aimd)]
+    runs: list[tuple[KeyPath, AimdSettings | DistillSettings]] = [(("aimd",), project.aimd)]
     if project.downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
     if project.distill:
@@ -142,7 +141,7 @@ def _sampling(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _dynamics(project: ProjectSections) -> Iterator[Breach]:
-    runs: list[tuple[Path, AimdSettings]] = [(("aimd",), project.aimd)]
+    runs: list[tuple[KeyPath, AimdSettings]] = [(("aimd",), project.aimd)]
     if project.downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
     for path, run in runs:
@@ -154,7 +153,7 @@ def _dynamics(project: ProjectSections) -> Iterator[Breach]:
                          "it", ((*path, "ensemble"),))
 
 
-def _held_out(path: Path, split: SplitSettings, perturb: PerturbSettings) -> Iterator[Breach]:
+def _held_out(path: KeyPath, split: SplitSettings, perturb: PerturbSettings) -> Iterator[Breach]:
     if split.validation + split.test >= 1:
         yield Breach((*path, "split"), f"validation ({split.validation:g}) and test ({split.test:g}) leave nothing to "
                      "train on: their sum must be below 1", ((*path, "split"),))
@@ -187,7 +186,7 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
-    trainings: list[tuple[Path, TrainSettings | FinetuneSettings]] = []
+    trainings: list[tuple[KeyPath, TrainSettings | FinetuneSettings]] = []
     if project.pretrain:
         trainings.append((("pretrain",), project.pretrain))
     if project.concurrent_learning:
@@ -209,7 +208,7 @@ def _mobile(project: ProjectSections) -> Iterator[Breach]:
         return  # the defaults, in a project that may well have no lithium
     where = f"is not in type_map ({', '.join(project.type_map)})"
     for index, symbol in enumerate(settings.mobile):
-        path: Path = ("conductivity", "mobile", index)
+        path: KeyPath = ("conductivity", "mobile", index)
         if symbol in settings.mobile[:index]:
             yield Breach(path, f"'{symbol}' is a duplicate")
         elif symbol not in project.type_map:

@@ -1,7 +1,4 @@
-"""Where a run is: what the commands about existing runs ask of a run, whether it is local or on a cluster.
-
-Another place for runs (a batch system, say) is a subclass of :class:`RunTarget` and a line in :func:`find_target`.
-"""
+"""What the commands about existing runs need from a run, whether it is local or on a cluster."""
 
 from __future__ import annotations
 
@@ -40,32 +37,3 @@ class RunTarget(ABC):
     @abstractmethod
     def rebuild_report(self) -> int:
         """Write the report from the tasks that have finished so far."""
-
-
-def find_target(name: str, namespace: str | None, kubeconfig: Path | None) -> RunTarget:
-    """Return the run that a user means.
-
-    Parameters
-    ----------
-    name : str
-        A run folder, its name in ``runs/``, or ``argo:NAME`` for a workflow.
-    namespace, kubeconfig : optional
-        Namespace of the workflow and way to the cluster, if not the defaults; with a namespace, ``name`` may also be
-        the plain name of a workflow.
-
-    Raises
-    ------
-    InputError
-        There is no such run.
-    """
-    from dpa_sse.pipeline.engines.argo.cluster import find_run
-
-    workflow = find_run(name, namespace)
-    if workflow is not None:
-        from dpa_sse.pipeline.commands.argo_runs import ArgoTarget
-        from dpa_sse.pipeline.engines.argo.cluster import Cluster
-
-        return ArgoTarget(workflow, Cluster(kubeconfig))
-    from dpa_sse.pipeline.commands.monitor import LocalTarget
-
-    return LocalTarget(name)

@@ -1,0 +1,74 @@
+"""The README is true: its configuration is valid, and its commands, options, files and make targets exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from dpa_sse.pipeline import cli
+from dpa_sse.pipeline.commands import data, structures
+from dpa_sse.pipeline.config import ConfigError, load_checked
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_configuration_in_ten_lines(tmp_path: Path) -> None:
+    block = re.search(r"## A configuration in ten lines\n\n((?:    .*\n)+)", README)
+    assert block
+    path = tmp_path / "my.yaml"
+    path.write_text(block[1], encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_checked(path)
+    assert [(one.path, "my.cif" in one.message) for one in caught.value.problems] == [("systems.1.structure", True)]
+
+
+def test_labelers_of_the_table(tmp_path: Path) -> None:
+    rows = re.findall(r"^\| `(\{kind: [^`]*\})` \|.*", README, re.MULTILINE)
+    assert len(rows) == 5
+    rows.append("{kind: ase, calculator: " + re.findall(r'`calculator: ("[^`]*)`', README)[0] + "}")
+    for text in rows:
+        path = tmp_path / "my.yaml"
+        path.write_text(f"name: x\ntype_map: [Li, S]\nsystems: [{{name: A, structure: Li2S}}]\nlabeler: {text}\n")
+        try:
+            load_checked(path)
+        except ConfigError as error:
+            problems = [one for one in error.problems if "unknown key" in one.message or one.path == "labeler.kind"]
+            assert not problems, text  # a program or a file may be missing here
+
+
+def test_commands_and_their_options_exist() -> None:
+    known = get_command(cli.app).commands | {
+        f"{name} {sub}": command for name, app in (("data", data.app), ("structures", structures.app))
+        for sub, command in get_command(app).commands.items()
+    }
+    known["conductivity"] = None
+    lines = re.findall(r"(?<!-n )dpa-sse ((?:data |structures )?[a-z]+)([^`\n#&]*)", README)
+    assert len(lines) >= 20
+    for name, rest in lines:
+        assert name in known, name
+        options = re.findall(r"(?<![\w-])--?[a-z][\w-]*", rest)
+        if known[name] is not None:
+            accepted = {option for parameter in known[name].params for option in parameter.opts}
+            assert set(options) <= accepted, (name, options)
+        else:
+            text = subprocess.run([sys.executable, "-m", "dpa_sse.pipeline", name, "--help"], cwd=ROOT, text=True,
+                                  capture_output=True, check=True).stdout
+            assert all(option in text for option in options), options
+
+
+def test_files_and_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^ {4}make ([a-z-]+)", README, re.MULTILINE)
+    assert len(targets) >= 10
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    files = re.findall(r"(?:configs|docs|images|k8s)/[\w./-]+", README)
+    assert len(files) >= 8
+    for file in files:
+        assert (ROOT / file.rstrip(".")).exists(), file
