@@ -81,7 +81,7 @@ def test_changed_analysis_repeats_nothing_else(finished: Path) -> None:
     folder = finished.parents[1]
     done = dpa_sse("run", HERE / "mock.yaml", "-s", "conductivity.hop_distance_A=2.5", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Computed again: conductivity, report." in done.stdout
+    assert "Recomputed: conductivity, report." in done.stdout
     assert computed_tasks(finished) == {"conductivity", "report"}
 
 
