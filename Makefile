@@ -47,6 +47,7 @@ lint: $(STAMP)  ## style, types, import rules, wording
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.words
 
 format: $(STAMP)  ## sort imports and apply the safe corrections of ruff
 	$(BIN)/ruff check --fix .
