@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
-from dpa_sse.ops.results.status import require_success
+from dpa_sse.ops.results.status import TaskStatus, require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.settings import TaskSettings
+from dpa_sse.ops.runtime.settings import FanInSettings
 from dpa_sse.ops.runtime.task import TaskOP
 
 ROOM_TEMPERATURE_K = 300.0
 
 
-class ConductivityTaskSettings(TaskSettings):
+class ConductivityTaskSettings(FanInSettings):
     """What the step needs of the project."""
 
     conductivity: ConductivitySettings
-    min_success_ratio: float = Field(ge=0, le=1, description="Fraction of the MD runs that must have succeeded.")
 
 
 class Conductivity(TaskOP):
@@ -37,7 +34,8 @@ class Conductivity(TaskOP):
         from dpa_sse.ops.conductivity.output import write_analysis
 
         runs = results(inputs["trajectories"])
-        require_success(runs, settings.min_success_ratio, "production MD", usable=False)
+        if any(TaskStatus.path_in(run).is_file() for run in runs):  # not trajectories from elsewhere
+            require_success(runs, settings.min_success_ratio, "production MD", usable=False)
         analysis = analyse(runs or inputs["trajectories"], settings.conductivity)
         write_analysis(analysis, settings.conductivity, out)
         line = analysis.result.arrhenius.at(ROOM_TEMPERATURE_K)

@@ -86,8 +86,7 @@ def split_by_trajectory(
 def assign_splits(names: Sequence[str], split: SplitSettings, seed: int) -> dict[str, Split]:
     """Return the split of each trajectory."""
     count = len(names)
-    test = min(max(1, round(split.test * count)), count - 1) if split.test > 0 and count > 1 else 0
-    validation = max(0, min(round(split.validation * count), count - 1 - test))
+    test, validation = split.held_out_of(count)
     shuffled = [names[k] for k in np.random.default_rng(seed).permutation(count)]
     held_out: dict[str, Split] = {
         **dict.fromkeys(shuffled[:test], "test"), **dict.fromkeys(shuffled[test:test + validation], "validation"),

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from dpa_sse.ops.data.collect import collect_trajectories
 from dpa_sse.ops.data.merge import merge_datasets
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.settings import TaskSettings
+from dpa_sse.ops.runtime.settings import FanInSettings, TaskSettings
 from dpa_sse.ops.runtime.task import TaskOP
 
 
@@ -23,10 +21,8 @@ class AddUserDataSettings(TaskSettings):
     split: SplitSettings
 
 
-class CollectTrajectoriesSettings(AddUserDataSettings):
+class CollectTrajectoriesSettings(AddUserDataSettings, FanInSettings):
     """Settings of :class:`CollectTrajectories`."""
-
-    min_success_ratio: float = Field(ge=0, le=1, description="Share of the trajectories that must have succeeded.")
 
 
 class CollectTrajectories(TaskOP):

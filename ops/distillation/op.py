@@ -15,7 +15,7 @@ from dpa_sse.ops.potential.folder import model_file
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.settings import TaskSettings
+from dpa_sse.ops.runtime.settings import FanInSettings, TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 from dpa_sse.ops.structures.perturb import perturb_cells
 from dpa_sse.ops.training.job import FromScratch, InitModel, Start, TrainJob
@@ -32,10 +32,8 @@ class PrepareTeacherSettings(TaskSettings):
     distill: DistillSettings
 
 
-class LabelSettings(PrepareTeacherSettings):
+class LabelSettings(PrepareTeacherSettings, FanInSettings):
     """Settings of :class:`LabelWithTeacher` and :class:`LabelSelfExploration`."""
-
-    min_success_ratio: float
 
 
 class TrainStudentSettings(TaskSettings):
@@ -102,7 +100,9 @@ class LabelWithTeacher(TaskOP):
 
     def run(self, out: Path, settings: LabelSettings, **inputs: Any) -> None:
         """Write ``dataset/`` and ``filter.json``."""
-        runs = require_success(results(inputs["trajectories"]), settings.min_success_ratio, "teacher MD")
+        runs = require_success(
+            results(inputs["trajectories"]), settings.min_success_ratio, "teacher MD", count_final=False
+        )
         folders = [folder for folder, status in runs if status.usable]
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         label_with_teacher(

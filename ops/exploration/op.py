@@ -19,7 +19,7 @@ from dpa_sse.ops.exploration.state import read_state
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
-from dpa_sse.ops.runtime.settings import TaskSettings
+from dpa_sse.ops.runtime.settings import FanInSettings, TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
 
@@ -29,16 +29,12 @@ class LearningSettings(TaskSettings):
     concurrent_learning: ConcurrentLearningSettings
 
 
-class SelectSettings(LearningSettings):
+class SelectSettings(LearningSettings, FanInSettings):
     """Settings of :class:`SelectCandidates`."""
 
-    min_success_ratio: float
 
-
-class MergeSettings(TaskSettings):
+class MergeSettings(FanInSettings):
     """Settings of :class:`MergeLabelled`."""
-
-    min_success_ratio: float
 
 
 class AssembleEnsemble(TaskOP):

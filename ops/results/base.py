@@ -65,7 +65,8 @@ class Result(ResultPart):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise FatalError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from error
+            earlier = "" if _has_version(path) else "damaged, or written by an earlier version of the program: "
+            raise FatalError(f"{path}: {earlier}{where + ': ' if where else ''}{first['msg']}") from error
         except ValueError as error:
             raise FatalError(f"{path}: not a JSON file: {error}") from error
 
@@ -77,3 +78,8 @@ class Result(ResultPart):
     def write(self, place: Path) -> None:
         """Write the file, or the one in a folder; NaN and infinity become null."""
         write_json(self.path_in(place), self.model_dump(mode="python"))
+
+
+def _has_version(path: Path) -> bool:
+    content = read_json(path)
+    return isinstance(content, dict) and "format_version" in content

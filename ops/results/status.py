@@ -1,12 +1,13 @@
 """``status.json``: how a task ended; and the failure policy of a fan-out.
 
-The policy (``failure.min_success_ratio``) is the same for all fan-outs: labels, short AIMD, training, exploration,
-teacher MD, production MD.
+The policy (``failure.min_success_ratio``) is the same for all fan-outs: labels, short AIMD, exploration, teacher MD,
+self-exploration, production MD. Trainings are different: a step with several models needs all of them.
 
 - The items of a task (frames to label) are counted if it has several, otherwise the task itself.
 - An item with a usable result counts as a success, even if the task failed later (``partial``).
+- A task that failed as a whole counts as many items as the largest of the others.
 - A run that ended for a physical reason (``final``: exploded, melted) is a result about the model, not a failed task;
-  other steps decide whether the model is good enough.
+  other steps decide whether the model is good enough. In teacher MD it has failed, because its frames are needed.
 - Empty tasks, which a loop has for iterations with more work, do not count.
 - A task without ``status.json`` has failed: it did not finish.
 """
@@ -107,13 +108,18 @@ class TaskStatus(Result):
         """Whether there is a result that later steps can use."""
         return self.status in ("ok", "partial")
 
-    def successes(self) -> tuple[int, int]:
-        """Return the number of successes and the total that the failure policy counts."""
+    def successes(self, items_per_task: int = 1, *, count_final: bool = True) -> tuple[int, int]:
+        """Return the number of successes and the total that the failure policy counts.
+
+        ``items_per_task`` is the weight of a task that failed as a whole and so lists no items.
+        """
         if self.status == "empty":
             return 0, 0
         if len(self.items) > 1:
             return sum(item.status == "ok" for item in self.items), len(self.items)
-        return int(self.usable or self.final), 1
+        good = self.usable or (self.final and count_final)
+        weight = 1 if good or self.items else items_per_task
+        return weight * good, weight
 
 
 EMPTY = TaskStatus(status="empty")
@@ -126,7 +132,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def require_success(
-    folders: Sequence[Path], ratio: float, what: str, *, usable: bool = True
+    folders: Sequence[Path], ratio: float, what: str, *, usable: bool = True, count_final: bool = True
 ) -> list[tuple[Path, TaskStatus]]:
     """Apply the failure policy to the results of a fan-out.
 
@@ -140,6 +146,9 @@ def require_success(
         Name of the tasks, for the message.
     usable : bool
         At least one task must have a usable result.
+    count_final : bool
+        A run that ended for a physical reason and left nothing usable counts as a success. False where later steps
+        need its frames.
 
     Returns
     -------
@@ -152,7 +161,9 @@ def require_success(
         Too many failed, or no result is usable; the message lists the reasons.
     """
     found = [(folder, status) for folder in folders if (status := TaskStatus.of_folder(folder)).status != "empty"]
-    good, total = (sum(column) for column in zip((0, 0), *(status.successes() for _, status in found), strict=True))
+    weight = max((len(status.items) for _, status in found), default=1) or 1
+    counts = [status.successes(weight, count_final=count_final) for _, status in found]
+    good, total = sum(one for one, _ in counts), sum(one for _, one in counts)
     none_usable = usable and found and not any(status.usable for _, status in found)
     if good < ratio * total - 1e-9 or none_usable:
         failed = [f"  {_name(folder)}: {status.reason}" for folder, status in found if status.status != "ok"]

@@ -12,3 +12,11 @@ class TaskSettings(Settings):
 
     seed: int = Field(1, ge=0, description="Seed from which all random numbers of the task are derived.")
     type_map: list[str] = Field(default=[], description="Elements of the project, in the order that the models use.")
+
+
+class FanInSettings(TaskSettings):
+    """Settings of a step that gathers the results of a fan-out and applies the failure policy."""
+
+    min_success_ratio: float = Field(
+        1.0, ge=0, le=1, description="Fraction of the tasks that must have succeeded (failure.min_success_ratio)."
+    )

@@ -108,6 +108,9 @@ def split(
     for name, share in (("test", test), ("validation", validation)):
         if not 0 <= share < 1:
             raise InputError(f"--{name} {share:g}: must be at least 0 and less than 1")
+    if test + validation >= 1:
+        raise InputError(f"--test {test:g} and --validation {validation:g} leave nothing to train on: "
+                         "together they must be less than 1")
     done = split_data(
         source, out, SplitSettings(test=test, validation=validation), seed, form=from_format,
         type_map=_elements(type_map), overwrite=overwrite,

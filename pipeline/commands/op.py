@@ -33,7 +33,9 @@ def all_ops() -> dict[str, type[TaskOP]]:
             continue
         try:
             module = importlib.import_module(f"{package.name}.op")
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if error.name != f"{package.name}.op":  # the stage has OPs, but they lack a package
+                raise
             continue
         for _, member in inspect.getmembers(module, inspect.isclass):
             if issubclass(member, TaskOP) and member not in (TaskOP, FanOutOP) and member.__module__ == module.__name__:

@@ -114,11 +114,20 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
 
 def resume_run(name: str) -> int:
     """Execute a run folder with the configuration in it; finished tasks are not repeated."""
+    from dpa_sse.pipeline.config import ConfigError
     from dpa_sse.pipeline.runs.configuration import load_run_config
     from dpa_sse.pipeline.runs.folder import open_run
 
     run = open_run(name)
-    return run_to_end(run, load_run_config(run))
+    try:
+        located = load_run_config(run)
+    except ConfigError as error:
+        raise InputError(
+            f"{run.folder}: the configuration of this run is not valid for this version of the program, which cannot "
+            "resume it; `status`, `logs` and `data audit` still work. Start again from your own configuration: "
+            f"dpa-sse run CONFIG\n{error}"
+        ) from error
+    return run_to_end(run, located)
 
 
 def run_to_end(run: Run, located: Located) -> int:

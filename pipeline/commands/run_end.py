@@ -6,10 +6,14 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.pipeline.runs.folder import Run
+
+if TYPE_CHECKING:
+    from dpa_sse.pipeline.report.inputs import ReportInputs
 
 LOG_LINES = 15
 FULL_BYTES = 20 * 2**20
@@ -116,7 +120,29 @@ def write_report(run: Run, state: str, *, rebuild: bool = False) -> Path | None:
         return run.folder / "report.html"
     work = run.engine / "report"
     work.mkdir(parents=True, exist_ok=True)
-    summary = build_report(inputs_of_run(run, work), run.folder)
+    inputs = inputs_of_run(run, work)
+    if rebuild:
+        _keep_report_with_more(run, inputs)
+    summary = build_report(inputs, run.folder)
     if state != "done":
         summary.model_copy(update={"status": state}).write(run.folder)
     return run.folder / "report.html"
+
+
+def _keep_report_with_more(run: Run, inputs: ReportInputs) -> None:
+    """Keep the present report under another name if some results can no longer be read, and print which ones."""
+    from dpa_sse.pipeline.report.inputs import load_data
+
+    notes = load_data(inputs).notes
+    if not notes or not (run.folder / "report.html").is_file():
+        return
+    for name in ("report.html", "summary.json"):
+        kept = run.folder / name.replace(".", ".previous.")
+        if (run.folder / name).is_file() and not kept.exists():
+            shutil.copyfile(run.folder / name, kept)
+    print(
+        "Some results could not be read; the new report is without them:\n"
+        + "\n".join(f"  {note}" for note in notes)
+        + f"\nThe previous report is kept: {run.folder / 'report.previous.html'}",
+        file=sys.stderr,
+    )

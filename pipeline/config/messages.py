@@ -103,7 +103,7 @@ def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
     """Return what is expected and what was given, with advice on the most common slips."""
     wanted = " or ".join(dict.fromkeys(kinds))
     if value is None:
-        return f"must be {wanted}; no value is given after the ':' (remove the line to use the default)"
+        return f"must be {wanted}; no value is given (leave the key out to use the default)"
     message = f"must be {wanted}, not {show(value)}"
     if wanted == "text" and isinstance(value, (bool, int, float)):
         return f'must be text; put it in quotes: "{show(value)}"'
@@ -137,7 +137,9 @@ def _missing(path: KeyPath, data: Any) -> str:
         text = f"a section with {' and '.join(needed)}" if needed else None
     if text is None and unit_of(key):
         text = f"{'numbers' if key.partition('_')[0].endswith('s') else 'a number'} in {unit_of(key)}"
-    return "is missing" + (f": {text[0].lower() + text[1:].rstrip('.')}" if text else "")
+    if text and text[1:2].islower():  # not an abbreviation
+        text = text[0].lower() + text[1:]
+    return "is missing" + (f": {text.rstrip('.')}" if text else "")
 
 
 def _limit(detail: ErrorDetails, path: KeyPath) -> str:

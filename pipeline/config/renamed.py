@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dpa_sse.pipeline.config.problems import KeyPath, Marks, Problem, dotted, locate
+from dpa_sse.pipeline.config.problems import KeyPath, Marks, Problem, locate
 from dpa_sse.pipeline.config.yaml_file import YamlContent
 
 RENAMED_KEYS: dict[KeyPath, KeyPath] = {
@@ -18,6 +18,14 @@ RENAMED_KEYS: dict[KeyPath, KeyPath] = {
     ("labeler", "arguments"): ("labeler", "kwargs"),
 }
 """Old path -> new path; sections come before their keys."""
+
+
+def _message(new: KeyPath, level: int) -> str:
+    """Return the new name of a key; one that has moved into a section is shown as YAML."""
+    inner = new[level:]
+    if len(inner) == 1:
+        return f"renamed to '{inner[0]}'"
+    return f"renamed: write {'{'.join(f'{part}: ' for part in inner)}...{'}' * (len(inner) - 1)}"
 
 
 def take_renamed(content: YamlContent, file: str) -> list[Problem]:
@@ -41,7 +49,7 @@ def take_renamed(content: YamlContent, file: str) -> list[Problem]:
         if section is None or old[-1] not in section:
             continue
         level = len(old) - 1  # the section that holds both keys; the message names what follows it
-        problems.append(locate(content.marks, old, f"renamed to '{dotted(new[level:])}'", file))
+        problems.append(locate(content.marks, old, _message(new, level), file))
         value = section.pop(str(old[-1]))
         target: Any = section
         for depth in range(level, len(new) - 1):

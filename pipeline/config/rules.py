@@ -175,13 +175,16 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
     if project.downstream.split.test == 0:
         yield Breach(("downstream", "split", "test"), "must be larger than 0: fine-tuning is tested on held-out frames")
     aimd = project.downstream.aimd
-    frames = project.downstream.perturb.count * (aimd.steps // aimd.sample_every + 1)
-    if project.finetune.frames > frames:
+    count, split = project.downstream.perturb.count, project.downstream.split
+    each = aimd.steps // aimd.sample_every + 1
+    training = count - sum(split.held_out_of(count))
+    if project.finetune.frames > training * each:
         yield Breach(
             ("finetune", "frames"),
-            f"asks for {project.finetune.frames} frames, but `downstream` yields only {frames} "
-            "(perturb.count trajectories of aimd.steps / aimd.sample_every frames)",
-            (("downstream", "perturb", "count"), ("downstream", "aimd")),
+            f"asks for {project.finetune.frames} frames, but `downstream` has {training * each} for training: "
+            f"{training} of {count} trajectories (the others are for validation and test), each with "
+            f"aimd.steps / aimd.sample_every + 1 = {each} frames",
+            (("downstream", "perturb", "count"), ("downstream", "aimd"), ("downstream", "split")),
         )
 
 

@@ -55,7 +55,9 @@ class DownstreamSettings(Settings):
 class FailureSettings(Settings):
     """How failed tasks of a step are treated."""
 
-    min_success_ratio: float = Field(1.0, ge=0, le=1, description="Share of the tasks of a step that must succeed.")
+    min_success_ratio: float = Field(
+        1.0, ge=0, le=1, description="Fraction of the tasks of a step that must succeed; trainings must all succeed."
+    )
     retries: int = Field(
         1, ge=0, le=10, description="Further attempts after a transient failure, e.g. a killed process."
     )

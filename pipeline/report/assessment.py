@@ -69,6 +69,8 @@ def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
     failed = [stage.title or stage.name for stage in data.stages if stage.status == "failed"]
     if failed:
         return "bad", f"The run failed in: {_names(failed)}."
+    if not data.conductivity and any("conductivity.json" in note for note in data.notes):
+        return "warn", "The conductivity could not be read; the reason is at the end of this page."
     if not data.conductivity:
         return "info", "No conductivity was computed in this run."
     n = sum(p.sigma_mS_cm is not None for p in points)

@@ -239,10 +239,11 @@ class _Reader:
                 self.notes.append(f"{_short(path)}: missing")
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            self.notes.append(f"{_short(path)}: damaged ({'.'.join(map(str, first['loc']))}: {first['msg']})")
+            where = ".".join(map(str, first["loc"]))
+            self.notes.append(f"{_short(path)}: damaged, or of another version ({where}: {first['msg']})")
         except FatalError as error:
             reason = str(error).removeprefix(f"{path}: ").removeprefix("Value error, ")
-            self.notes.append(f"{_short(path)}: damaged ({reason})")
+            self.notes.append(f"{_short(path)}: damaged, or of another version ({reason})")
         except json.JSONDecodeError:
             self.notes.append(f"{_short(path)}: damaged (not a JSON file)")
         except (OSError, ValueError, csv.Error, RecursionError) as error:  # ValueError: not UTF-8

@@ -164,8 +164,10 @@ def open_run(name: str | Path) -> Run:
         if (candidate / CONFIG).is_file():
             return Run(candidate.resolve())
     known = sorted(path.parent.name for path in Path("runs").glob(f"*/{CONFIG}"))
-    hint = f"; runs here: {', '.join(known)}" if known else ""
-    raise InputError(f"{name}: no such run{hint}")
+    if Path(name).is_file():
+        raise InputError(f"{name}: a file; give a run folder, or the name of one in runs/")
+    hint = f"; runs here: {', '.join(known)}" if known else "; start one with `dpa-sse run CONFIG`"
+    raise InputError(f"{name}: no such run here (neither {name} nor {Path('runs') / name}){hint}")
 
 
 def now() -> float:

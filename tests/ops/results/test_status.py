@@ -36,6 +36,7 @@ def frames(*outcomes: bool) -> TaskStatus:
     ((OK, TaskStatus(status="empty")), 1.0),
     ((frames(True, True, True), frames(True, False, False)), 4 / 6),  # frames count, not tasks
     ((frames(True), frames(False)), 1 / 2),
+    ((frames(True, True, True), FAILED), 3 / 6),  # a task that failed as a whole has lost as many frames as the others
 ])
 def test_the_share_that_succeeded(statuses: tuple[TaskStatus, ...], share: float, tmp_path: Path) -> None:
     made = folders(tmp_path, *statuses)
@@ -50,6 +51,14 @@ def test_one_usable_result_is_needed_whatever_the_ratio(tmp_path: Path) -> None:
     with pytest.raises(FatalError, match=r"teacher MD: .*none with a usable result(.|\n)*task.001: melted"):
         require_success(made, 0.0, "teacher MD")
     assert [status.usable for _, status in require_success(made, 1.0, "production MD", usable=False)] == [False, False]
+
+
+def test_teacher_runs_that_leave_no_frames_have_failed(tmp_path: Path) -> None:
+    made = folders(tmp_path, OK, MELTED, BROKE_OFF)
+    assert len(require_success(made, 1.0, "production MD")) == 3
+    assert len(require_success(made, 2 / 3, "teacher MD", count_final=False)) == 3
+    with pytest.raises(FatalError, match="2 of 3 succeeded"):
+        require_success(made, 0.7, "teacher MD", count_final=False)
 
 
 def test_a_task_that_left_nothing_has_failed(tmp_path: Path) -> None:

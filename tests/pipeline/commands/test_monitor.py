@@ -9,7 +9,8 @@ import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.commands.monitor import ranges, show_logs
-from dpa_sse.pipeline.runs.folder import CONFIG
+from dpa_sse.pipeline.commands.run_end import write_report
+from dpa_sse.pipeline.runs.folder import CONFIG, Run
 
 
 def make_run(folder: Path, events: list[dict[str, object]]) -> str:
@@ -63,3 +64,21 @@ def test_ranges_keep_what_is_not_in_a_row() -> None:
     assert ranges(["md-000", "md-002", "md-003", "student", "md-1000", "md-999"]) == [
         "md-000", "md-002..003", "md-999..1000", "student",
     ]
+
+
+def test_a_report_that_has_more_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results of another version cannot be read: the report that was made from them is not lost."""
+    run = Run(tmp_path / "old")
+    run.create()
+    result = run.folder / "tasks" / "conductivity"
+    result.mkdir(parents=True)
+    (result / "conductivity.json").write_text('{"schema": 1, "runs": []}')
+    (run.folder / "report.html").write_text("the old page")
+    (run.folder / "config.resolved.yaml").write_text("name: old\n")
+    monkeypatch.setattr(Run, "finished", lambda _self: {"conductivity": result})
+    write_report(run, "done", rebuild=True)
+    assert "conductivity.json" in capsys.readouterr().err
+    assert (run.folder / "report.previous.html").read_text() == "the old page"
+    assert "could not be read" in (run.folder / "report.html").read_text()

@@ -123,4 +123,4 @@ def test_status_logs_and_report_of_a_finished_run(finished: Path) -> None:
     assert "nothing is running" in stopped.stdout
     unknown = dpa_sse("status", "other", cwd=folder)
     assert (unknown.returncode, unknown.stdout) == (2, "")
-    assert "no such run; runs here: mock" in unknown.stderr
+    assert "; runs here: mock" in unknown.stderr
