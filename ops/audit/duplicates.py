@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from dpa_sse.ops.audit.frames import Table
-from dpa_sse.ops.data.frames import equal_rows
+from dpa_sse.ops.data.frames import INPUTS, OTHER_ENERGY_EV, OTHER_FORCE_EV_A, equal_rows
 from dpa_sse.ops.results.audit import LISTED, DuplicateNumbers, Finding
 
 SAME_A = 1e-5  # sets in single precision are equal to this
 SAME_FORCE_EV_A = 1e-4
-OTHER_ENERGY_EV = 1e-3  # per atom; labels of one structure that differ by more are not of one calculation
-OTHER_FORCE_EV_A = 0.02
 
 
 def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
@@ -90,7 +88,9 @@ def _groups(keys: np.ndarray) -> list[np.ndarray]:
 
 
 def _order_key(table: Table, block: int) -> bytes:
-    return table.blocks[block].types.astype(np.int32).tobytes()
+    one = table.blocks[block]
+    inputs = [f"{name}{one.extra[name].shape[1:]}" for name in INPUTS if name in one.extra]
+    return one.types.astype(np.int32).tobytes() + "".join(inputs).encode()
 
 
 def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
@@ -99,7 +99,8 @@ def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
     for row in rows:
         block, k = table.blocks[table.block[row]], table.index[row]
         angle = 2 * np.pi * (block.coord[k] @ np.linalg.inv(block.box[k]))
-        points.append(np.concatenate([np.cos(angle).ravel(), np.sin(angle).ravel(), block.box[k].ravel() / 10]))
+        inputs = [block.extra[name][k].ravel() for name in INPUTS if name in block.extra]
+        points.append(np.concatenate([np.cos(angle).ravel(), np.sin(angle).ravel(), block.box[k].ravel() / 10, *inputs]))
     return np.array(points)
 
 

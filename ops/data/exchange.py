@@ -115,7 +115,8 @@ def split_data(
             "(frames of one trajectory are correlated and are never split)"
         )
     parts, notes = split_by_trajectory(blocks, split, seed)
-    parts, dropped = drop_duplicates(parts)
+    parts, dropped, _ = distinct = drop_duplicates(parts)
+    notes += distinct.notes()
     write_data(
         out, "npy", data.type_map, parts, overwrite=overwrite, duplicates_dropped=dropped, notes=tuple(notes),
         level=data.level,

@@ -7,6 +7,7 @@ force,virial}.npy``. Nothing heavy is imported for reading folders.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ SPLIT_NAMES: dict[str, Split] = {
 NEEDED = ("coord", "box", "energy", "force")
 SIDE_ARRAYS = ("system", "trajectory", "temperature_K")
 """Per-frame arrays that this project adds to mixed-type and HDF5 data; DeePMD-kit ignores them."""
+KNOWN_ARRAYS = frozenset((*NEEDED, "virial", "real_atom_types", *SIDE_ARRAYS))
 ALL_FRAMES = 10**9  # in one set
 
 
@@ -43,6 +45,10 @@ class Store(Protocol):
 
     def array(self, part: str, name: str) -> np.ndarray | None:
         """Return an array of a set, None if it is missing; ValueError or OSError if it is unreadable."""
+        ...
+
+    def arrays(self, part: str) -> list[str]:
+        """Return the names of the arrays of a set, sorted."""
         ...
 
 
@@ -65,6 +71,10 @@ class FolderStore:
         """Return the content of an npy file."""
         path = self.folder / part / f"{name}.npy"
         return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    def arrays(self, part: str) -> list[str]:
+        """Return the names of the npy files of a set."""
+        return sorted(path.stem for path in (self.folder / part).glob("*.npy"))
 
 
 class GroupStore:
@@ -90,10 +100,29 @@ class GroupStore:
         found = self.group[part].get(f"{name}.npy")
         return None if found is None else np.asarray(found[()])
 
+    def arrays(self, part: str) -> list[str]:
+        """Return the names of the data sets of a set."""
+        return sorted(name.removesuffix(".npy") for name in self.group[part] if name.endswith(".npy"))
+
 
 def folder_stores(root: Path) -> list[FolderStore]:
     """Return all deepmd/npy systems in a folder and below it, sorted by name."""
-    return [FolderStore(root, file.parent) for file in sorted(root.rglob("type.raw"))]
+    return [FolderStore(root, folder) for folder in _systems_below(root)]
+
+
+def _systems_below(root: Path) -> list[Path]:
+    """Return the folders with ``type.raw`` in and below a folder, links followed, sorted."""
+    seen: set[str] = set()
+    found = []
+    for here, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:  # linked twice, or in a circle
+            folders.clear()
+            continue
+        seen.add(real)
+        if "type.raw" in files:
+            found.append(Path(here))
+    return sorted(found)
 
 
 def own_type_map(stores: Sequence[Store]) -> list[str]:
@@ -121,7 +150,7 @@ def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
     if info := DatasetInfo.read_if_there(dataset):
         return sorted({dataset / one.path for one in info.systems if split in (None, one.split) and one.n_frames})
     root = dataset / split if split else dataset
-    return sorted(path.parent for path in root.rglob("type.raw")) if root.is_dir() else []
+    return _systems_below(root) if root.is_dir() else []
 
 
 def read_system(folder: Path, type_map: Sequence[str]) -> list[SystemData]:
@@ -150,7 +179,8 @@ def read_system(folder: Path, type_map: Sequence[str]) -> list[SystemData]:
 
 
 def load_system(
-    store: Store, type_map: Sequence[str], default_name: str, *, check_numbers: bool = True
+    store: Store, type_map: Sequence[str], default_name: str, *, check_numbers: bool = True,
+    unnamed: Sequence[str] | None = None,
 ) -> list[SystemData]:
     """Return the frames of one system as blocks, its types renumbered to ``type_map``.
 
@@ -167,19 +197,22 @@ def load_system(
         Name of a system at the root.
     check_numbers : bool
         Refuse NaN and cells without volume.
+    unnamed : sequence of str, optional
+        Elements of the types of a system without ``type_map.raw``; without them such a system is refused.
 
     Raises
     ------
     InputError
         Files missing, wrong shapes, no periodic box, an element outside the type map, or bad numbers.
     """
-    own_map = store.names("type_map.raw")
+    own_map = store.names("type_map.raw") or (None if unnamed is None else list(unnamed))
     if not store.sets():
         raise InputError(f"{store.where}: no set.* folder with npy files (convert raw text data with dpdata)")
     if store.names("nopbc") is not None:
         raise InputError(f"{store.where}: not periodic (nopbc); only periodic cells are supported")
     if own_map is None:
-        raise InputError(f"{store.where}: no type_map.raw, so the elements are unknown; add one, one element per line")
+        raise InputError(f"{store.where}: no type_map.raw, so the elements are unknown; add one, one element per line, or use "
+                         "--type-map")
     types = _types(store)
     names = [part for part in store.parts if part not in SPLIT_NAMES]
     split: Split = next((SPLIT_NAMES[part] for part in store.parts if part in SPLIT_NAMES), "train")
@@ -197,6 +230,7 @@ def load_system(
                 arrays["coord"][chosen][:, real], arrays["box"][chosen], arrays["energy"][chosen],
                 arrays["force"][chosen][:, real], None if arrays["virial"] is None else arrays["virial"][chosen],
                 trajectories[chosen].tolist(), None if "temperature_K" not in side else side["temperature_K"][chosen],
+                {name: values[chosen] for name, values in _extra_arrays(store, part, count, row).items()},
             ))
     return blocks
 
@@ -284,6 +318,8 @@ def _load_set(store: Store, part: str, n_atoms: int, *, check_numbers: bool) -> 
 def _in_shape(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if values.dtype.kind not in "fiu":
         raise ValueError(f"not numbers ({values.dtype})")
+    if values.ndim == 0 or (values.ndim == 1 and shape and values.size == math.prod(shape)):  # one frame
+        values = values.reshape(1, -1)
     if values[:1].size != (math.prod(shape) if len(values) else 0):
         raise ValueError(f"shape {values.shape}, expected (n, {math.prod(shape)})")
     return values.astype(np.float64).reshape(-1, *shape)
@@ -319,6 +355,34 @@ def _side_arrays(store: Store, part: str, count: int) -> dict[str, np.ndarray]:
     return found
 
 
+def _extra_arrays(store: Store, part: str, count: int, row: NDArray[np.int_]) -> dict[str, np.ndarray]:
+    """Return all further arrays of a set.
+
+    Raises
+    ------
+    InputError
+        One is unreadable, has not one entry for each frame, or belongs to atoms that are padded.
+    """
+    found = {}
+    for name in store.arrays(part):
+        if name in KNOWN_ARRAYS:
+            continue
+        where = f"{store.where}/{part}/{name}.npy"
+        try:
+            values = store.array(part, name)
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"{where}: unreadable: {error}") from error
+        if values is None or values.dtype.kind not in "fiub":
+            raise InputError(f"{where}: not numbers")
+        if values.ndim == 0 or len(values) != count:
+            raise InputError(f"{where}: {len(np.atleast_1d(values))} frames, but energy.npy has {count}")
+        if (row < 0).any():
+            raise InputError(f"{where}: cannot be divided between padded systems of mixed type; remove it, or give the "
+                             "systems as plain deepmd/npy")
+        found[name] = values
+    return found
+
+
 def _renumber(
     types: NDArray[np.int_], own_map: Sequence[str], type_map: Sequence[str], where: str
 ) -> NDArray[np.int_]:
@@ -337,6 +401,8 @@ def write_system(folder: Path, type_map: Sequence[str], block: SystemData) -> No
 
     data = _dpdata_arrays(block, type_map)
     dpdata.LabeledSystem(data=data).to("deepmd/npy", str(folder), set_size=ALL_FRAMES, prec=np.float64)
+    for name, values in block.extra.items():
+        np.save(folder / "set.000" / f"{name}.npy", values)
 
 
 def write_hdf5(path: Path, type_map: Sequence[str], blocks: Sequence[SystemData]) -> None:
@@ -353,6 +419,8 @@ def write_hdf5(path: Path, type_map: Sequence[str], blocks: Sequence[SystemData]
                 name = f"{base}.{number}"
             data = _with_side_arrays(block, type_map).data
             hdf5.dump(stream, name, data, set_size=ALL_FRAMES, comp_prec=np.float64)
+            for key, values in block.extra.items():
+                stream[name]["set.000"].create_dataset(f"{key}.npy", data=values)
 
 
 def write_mixed(folder: Path, type_map: Sequence[str], blocks: Sequence[SystemData]) -> None:

@@ -53,7 +53,7 @@ def import_user_dataset(
     notes: list[str] = []
     if {block.split for block in blocks} == {"train"}:
         blocks, notes = split_by_trajectory(blocks, split, seed)
-    blocks, dropped = drop_duplicates(blocks)
+    blocks, dropped, _ = distinct = drop_duplicates(blocks)
     return write_dataset(
-        out, type_map, blocks, duplicates_dropped=dropped, notes=tuple(notes), level=level_of(path),
+        out, type_map, blocks, duplicates_dropped=dropped, notes=(*notes, *distinct.notes()), level=level_of(path),
     )
