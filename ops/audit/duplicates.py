@@ -100,7 +100,8 @@ def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
         block, k = table.blocks[table.block[row]], table.index[row]
         angle = 2 * np.pi * (block.coord[k] @ np.linalg.inv(block.box[k]))
         inputs = [block.extra[name][k].ravel() for name in INPUTS if name in block.extra]
-        points.append(np.concatenate([np.cos(angle).ravel(), np.sin(angle).ravel(), block.box[k].ravel() / 10, *inputs]))
+        periodic = [np.cos(angle).ravel(), np.sin(angle).ravel()]
+        points.append(np.concatenate([*periodic, block.box[k].ravel() / 10, *inputs]))
     return np.array(points)
 
 

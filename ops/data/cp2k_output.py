@@ -22,13 +22,14 @@ _ENERGY = re.compile(
     rf"^ ?{re.escape(CP2K_ENERGY_LINE)} \([^)\n]*\) energy\s*[\[(](?:a\.u\.|hartree)[\])]:?\s+({_NUMBER})\s*$", re.M
 )
 _FORCES = re.compile(
-    r"^ (?:ATOMIC FORCES in \[a\.u\.\]\s*\n\s*\n?.*\n(?P<old>(?:[ \t]+\d+[ \t]+\d+[ \t]+\S+(?:[ \t]+\S+){3}[ \t]*\n)+) *SUM OF ATOMIC"
-    r"|FORCES\| Atomic forces \[hartree/bohr\]\s*\n FORCES\|\s+Atom.*\n(?P<new>(?: FORCES\|[ \t]+\d+(?:[ \t]+\S+){4}[ \t]*\n)+)"
-    r" FORCES\| Sum)", re.M,
+    r"^ (?:ATOMIC FORCES in \[a\.u\.\]\s*\n\s*\n?.*\n"
+    r"(?P<old>(?:[ \t]+\d+[ \t]+\d+[ \t]+\S+(?:[ \t]+\S+){3}[ \t]*\n)+) *SUM OF ATOMIC"
+    r"|FORCES\| Atomic forces \[hartree/bohr\]\s*\n FORCES\|\s+Atom.*\n"
+    r"(?P<new>(?: FORCES\|[ \t]+\d+(?:[ \t]+\S+){4}[ \t]*\n)+) FORCES\| Sum)", re.M,
 )
 _STRESS = re.compile(
-    rf"^ (?:STRESS\| Analytical stress tensor|STRESS TENSOR|STRESS\| Numerical stress tensor) \[(?P<unit>[^\]\n]+)\]\s*\n"
-    rf"(?:\s*\n)?.*\n(?P<rows>(?: (?:STRESS\|)?\s+[xyzXYZ](?:\s+{_NUMBER}){{3}}\s*\n){{3}})", re.M,
+    r"^ (?:STRESS\| (?:Analytical|Numerical) stress tensor|STRESS TENSOR) \[(?P<unit>[^\]\n]+)\]\s*\n"
+    rf"(?:\s*\n)?.*\n(?P<rows>(?: (?:STRESS\|)?[ \t]+[xyzXYZ](?:[ \t]+{_NUMBER}){{3}}[ \t]*\n){{3}})", re.M,
 )
 _VECTOR = re.compile(r"^ CELL\| Vector ([abc]) \[angstrom\]?:?\s+(\S+)\s+(\S+)\s+(\S+)\s+\|[abc]\| =\s+(\S+)", re.M)
 _ANGLE = re.compile(r"^ CELL\| Angle \(\w,\w\), (alpha|beta|gamma)\s+\[degree\]:\s+(\S+)", re.M)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from dpa_sse.ops.data.output_frames import LabelledStep, OutputFrames
 from dpa_sse.ops.data.plain_text import read_text
 
 SAME_ENERGY_HARTREE = 2e-8  # trajectories print ten decimals
+SAME_CELL_A = 1e-3
 SINGLE_POINTS = ("ENERGY_FORCE", "WAVEFUNCTION_OPTIMIZATION", "WFN_OPT", "")
 _STEP = re.compile(r"\bi\s*=\s*(\d+)")
 _ENERGY = re.compile(r"\bE\s*=\s*([+-]?\d+\.\d+)")
@@ -193,20 +195,17 @@ def _fitting_logs(positions: Path, project: str, logs: list[_Log], found: list[_
             shared.append(hits)
     if not fitting:
         raise InputError(f"{positions}: no output of CP2K in the folder has the energies of this trajectory")
-    usable = [k for k, log in enumerate(fitting) if log.cell is not None]
+    usable = [(log, hits, log.cell) for log, hits in zip(fitting, shared, strict=True) if log.cell is not None]
     if not usable:
         names = ", ".join(log.path.name for log in fitting)
         raise InputError(f"{positions}: the cell in {names} is missing or contradicts itself")
-    for one in usable:
-        for other in usable:
-            same = (shared[one] & shared[other]).sum() > 1
-            cells = fitting[one].cell, fitting[other].cell
-            if same and one < other and cells[0] is not None and np.abs(cells[0] - cells[1]).max() > 1e-3:
-                raise InputError(
-                    f"{positions}: {fitting[one].path.name} and {fitting[other].path.name} both have the energies of "
-                    "this trajectory, but other cells: keep the output of this run only"
-                )
-    return [fitting[k] for k in usable]
+    for (one, hits, cell), (other, more, another) in combinations(usable, 2):
+        if (hits & more).sum() > 1 and np.abs(cell - another).max() > SAME_CELL_A:
+            raise InputError(
+                f"{positions}: {one.path.name} and {other.path.name} both have the energies of this trajectory, but "
+                "other cells: keep the output of this run only"
+            )
+    return [log for log, _, _ in usable]
 
 
 def _xyz_frames(path: Path) -> tuple[list[_Frame], int]:

@@ -80,6 +80,11 @@ def labels_of(atoms: Atoms, where: str) -> FrameLabels:
     ]
     if not complete:
         raise NoLabelsError(_missing(atoms, found))
+    if len(complete) == 1 and complete[0] and not {*found[complete[0]]} & {*VIRIAL_NAMES, *STRESS_NAMES}:
+        plain = found.get("", {})
+        if {*plain} <= {*VIRIAL_NAMES, *STRESS_NAMES}:  # the only other label of the frame
+            found[complete[0]] |= plain
+            found.pop("", None)
     made = [_read(atoms, name, found[name], where) for name in complete]
     for other in made[1:]:
         if abs(other.energy - made[0].energy) > SAME_EV or np.abs(other.forces - made[0].forces).max() > SAME_EV_A:
@@ -107,9 +112,9 @@ def _labels_by_family(atoms: Atoms) -> dict[str, dict[str, Any]]:
     given |= {key: values for key, values in atoms.arrays.items() if key not in ("positions", "numbers")}
     given |= dict(atoms.calc.results) if atoms.calc is not None else {}
     found: dict[str, dict[str, Any]] = {}
-    names = (*ENERGY_NAMES, *FORCE_NAMES, *VIRIAL_NAMES, *STRESS_NAMES)
+    longest_first = sorted((*ENERGY_NAMES, *FORCE_NAMES, *VIRIAL_NAMES, *STRESS_NAMES), key=len, reverse=True)
     for key, value in given.items():
-        name = next((one for one in sorted(names, key=len, reverse=True) if key == one or key.endswith(f"_{one}")), None)
+        name = next((one for one in longest_first if key == one or key.endswith(f"_{one}")), None)
         if name is not None:
             found.setdefault(key[: len(key) - len(name)], {})[name] = value
     return dict(sorted(found.items()))

@@ -109,9 +109,10 @@ def _same_setting(name: str, one: str, other: str) -> bool:
 
 
 def _same_mesh(one: str, other: str) -> bool:
-    """Return whether two meshes can be of one density: one rule gives spacings that differ by less than a factor of two.
+    """Return whether two meshes can be of one density.
 
-    A cell so large that Gamma is enough may have any smaller spacing.
+    One rule gives spacings that differ by less than a factor of two; a cell so large that Gamma is enough may have any
+    smaller spacing.
     """
     fine, coarse = sorted((one, other), key=lambda text: float(text.split()[0]))
     return "Gamma" in fine or float(coarse.split()[0]) <= LARGEST_RATIO * float(fine.split()[0])

@@ -205,14 +205,16 @@ def load_system(
     InputError
         Files missing, wrong shapes, no periodic box, an element outside the type map, or bad numbers.
     """
-    own_map = store.names("type_map.raw") or (None if unnamed is None else list(unnamed))
+    own_map = store.names("type_map.raw") or (list(unnamed) if unnamed else None)
     if not store.sets():
         raise InputError(f"{store.where}: no set.* folder with npy files (convert raw text data with dpdata)")
     if store.names("nopbc") is not None:
         raise InputError(f"{store.where}: not periodic (nopbc); only periodic cells are supported")
     if own_map is None:
-        raise InputError(f"{store.where}: no type_map.raw, so the elements are unknown; add one, one element per line, or use "
-                         "--type-map")
+        raise InputError(
+            f"{store.where}: no type_map.raw, so the elements are unknown; add one, one element per line, or use "
+            "--type-map"
+        )
     types = _types(store)
     names = [part for part in store.parts if part not in SPLIT_NAMES]
     split: Split = next((SPLIT_NAMES[part] for part in store.parts if part in SPLIT_NAMES), "train")

@@ -11,12 +11,16 @@ from typing import IO, cast
 
 from dpa_sse.ops.core.errors import InputError
 
-SUFFIXES = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+SUFFIXES = (".gz", ".bz2", ".xz")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
     """Return the content of a file as a binary stream, decompressed."""
-    return cast("IO[bytes]", SUFFIXES[path.suffix](path, "rb")) if path.suffix in SUFFIXES else path.open("rb")
+    if path.suffix == ".gz":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if path.suffix == ".bz2":
+        return bz2.open(path, "rb")
+    return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")
 
 
 def read_text(path: Path) -> tuple[str, bool]:

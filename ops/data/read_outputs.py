@@ -59,20 +59,22 @@ def _part(frames: OutputFrames, name: str) -> DataPart:
 def _read_vasp(source: Source, name: str) -> list[DataPart]:
     """Read vasprun.xml, or the OUTCAR beside it if that holds more; both if they are of different runs."""
     outcar = next(iter(source.others), None)
-    other_name = name if outcar is None else name.removesuffix(source.path.name) + outcar.name
+    if outcar is None:
+        return [_part(read_vasprun(source.path), name)]
+    other_name = name.removesuffix(source.path.name) + outcar.name
     try:
         frames = read_vasprun(source.path)
     except InputError as error:
-        if outcar is None:
-            raise
         second = read_outcar(outcar)
         second.account.note(f"read instead of {source.path.name} ({str(error).partition(': ')[2]})")
         return [_part(second, other_name)]
-    if outcar is None:
+    if not frames.account.left_out and frames.steps and _ends_alike(frames, outcar):
         return [_part(frames, name)]
-    sound = not frames.account.left_out and frames.steps
-    if sound and _ends_alike(frames, outcar):
-        return [_part(frames, name)]
+    return _better(frames, outcar, name, other_name)
+
+
+def _better(frames: OutputFrames, outcar: Path, name: str, other_name: str) -> list[DataPart]:
+    """Return the one of two outputs that has more labels, both if they are of different runs."""
     try:
         second = read_outcar(outcar)
     except InputError as error:
@@ -81,7 +83,7 @@ def _read_vasp(source: Source, name: str) -> list[DataPart]:
     if not _same_run(frames, second):
         return [_part(frames, name), _part(second, other_name)]
     if len(second.steps) > len(frames.steps):
-        second.account.note(f"read instead of {source.path.name}, which has {len(frames.steps)} usable steps")
+        second.account.note(f"read instead of {frames.account.path.name}, which has {len(frames.steps)} usable steps")
         return [_part(second, other_name)]
     return [_part(frames, name)]
 

@@ -12,7 +12,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.account import NOT_CONVERGED, SourceCount
 from dpa_sse.ops.data.elements import check_elements
 from dpa_sse.ops.data.formats import detect_format, find_format
-from dpa_sse.ops.data.frames import SystemData, merge_blocks
+from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.level_of_theory import join_levels, level_notes
 from dpa_sse.ops.data.npy import renumber_types
 from dpa_sse.ops.data.part import DataPart
@@ -22,6 +22,7 @@ from dpa_sse.ops.data.read_sets import read_folder, read_hdf5, read_own_dataset
 from dpa_sse.ops.data.repeated import drop_repeated_runs
 from dpa_sse.ops.data.sources import Source, find_sources
 from dpa_sse.ops.results.level import LevelOfTheory
+from dpa_sse.ops.results.status import TaskStatus
 
 MIX_HINT = "; --mix-levels mixes them anyway"
 
@@ -55,7 +56,7 @@ class LabelledData:
 
 def read_data(
     path: Path, form: str | None = None, type_map: Sequence[str] | None = None, *, check_numbers: bool = True,
-    mix_levels: bool = False,
+    mix_levels: bool = False, unnamed: Sequence[str] | None = None,
 ) -> LabelledData:
     """Return the labelled frames of a file or folder; in a folder, those of everything in and below it.
 
@@ -71,6 +72,8 @@ def read_data(
         Refuse NaN and cells without volume.
     mix_levels : bool
         Accept labels of different levels of theory.
+    unnamed : sequence of str, optional
+        Elements of the types of deepmd systems without ``type_map.raw``; by default ``type_map``.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def read_data(
         sources = [Source(wanted.name, path)]
     else:
         sources = [Source(detect_format(path).name, path)]
-    parts = _read_parts(sources, path, type_map, notes, check_numbers=check_numbers)
+    parts = _read_parts(sources, path, type_map if unnamed is None else unnamed, notes, check_numbers=check_numbers)
     data = _joined(parts, path, type_map, notes, mix_levels=mix_levels)
     if check_numbers:
         _check_numbers(data.blocks, path)
@@ -133,7 +136,9 @@ def _read_source(
         return [read_hdf5(source.path, type_map, check_numbers=check_numbers)]
     if source.form == "extxyz":
         plain = name.removesuffix(".gz").removesuffix(".extxyz").removesuffix(".xyz")
-        return [read_extxyz(source.path, plain)]
+        part = read_extxyz(source.path, plain)
+        status = TaskStatus.read_if_there(source.path.parent) if part.level is None else None
+        return [part if status is None else replace(part, level=status.level)]
     return read_output(source, name)
 
 
@@ -156,14 +161,14 @@ def _joined(
             blocks.append(
                 replace(block, types=renumber_types(block.types, part.type_map, elements, part.count.path))
             )
-    levels = [(part.count.path, part.level) for part in parts if part.level is not None and part.count.taken]
+    levels = [(_name(Path(part.count.path), path), part.level) for part in parts if part.level is not None and part.count.taken]
     level, remarks = _common_level(levels, mix_levels=mix_levels)
     if levels and len(levels) < sum(bool(part.count.taken) for part in parts):
         remarks.append(f"{len(parts) - len(levels)} of {len(parts)} sources do not state their level of theory")
     lines = [line for part in parts for line in part.count.lines()]
     counts = [part.count for part in parts]
     form = "+".join(dict.fromkeys("npy" if one.form == "dataset" else one.form for one in counts))
-    return LabelledData(elements, merge_blocks(blocks), form, notes + lines + remarks, counts, levels, level)
+    return LabelledData(elements, blocks, form, notes + lines + remarks, counts, levels, level)
 
 
 def _common_level(

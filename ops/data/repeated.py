@@ -40,8 +40,9 @@ def drop_repeated_runs(parts: Sequence[DataPart]) -> list[DataPart]:
             count = part.count.model_copy(update={
                 "taken": part.count.taken - left, "left_out": {**part.count.left_out, reason: left},
             })
-            part = replace(part, blocks=kept, count=count)
-        result.append(part)
+            result.append(replace(part, blocks=kept, count=count))
+        else:
+            result.append(part)
     return result
 
 

@@ -99,9 +99,8 @@ def _walk(root: Path, notes: list[str]) -> Iterator[_Folder]:
             yield _Folder(here, others=[Source("npy", here)])
             continue
         stack += [entry for entry in entries if entry.is_dir()]
-        notes += [
-            f"{entry}: left out: the link leads nowhere" for entry in entries if entry.is_symlink() and not entry.exists()
-        ]
+        dead = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
+        notes += [f"{entry}: left out: the link leads nowhere" for entry in dead]
         yield _files_of(here, [entry for entry in reversed(entries) if entry.is_file()])
 
 

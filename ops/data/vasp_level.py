@@ -29,6 +29,7 @@ ONLY_WITH = {
 """Tags that count only if another one is true."""
 DERIVED = ("ENAUG", "NGX", "NGY", "NGZ", "NELECT", "KSPACING", "KGAMMA")
 """Tags that VASP derives from the cell or the potentials if they are not set: compared only where both are."""
+UNKNOWN = "unknown"
 NO_VALUE = ("--", "none", "f", "")
 FAMILIES = {"PAW_PBE": "PE", "PAW_GGA": "91", "PAW": "CA", "US": "CA"}
 
@@ -72,7 +73,7 @@ def vasp_level(
 def effective(level: LevelOfTheory) -> dict[str, str | None]:
     """Return the settings of a level with VASP's defaults filled in; None where a value is not known.
 
-    GGA is the functional of the potentials where it is not set.
+    An output that does not state a value says so (:data:`UNKNOWN`); what an INCAR does not set is the default. GGA is the functional of the potentials where it is not set.
     """
     given = level.settings
     result: dict[str, str | None] = {**DEFAULTS, **given}
@@ -82,11 +83,14 @@ def effective(level: LevelOfTheory) -> dict[str, str | None]:
     if str(result.get("METAGGA")).strip().lower() in NO_VALUE:
         result["METAGGA"] = "--"
     for name, switch in ONLY_WITH.items():
-        if not value_number(str(result.get(switch, "F")), bool):
+        if value_number(str(result.get(switch, "F")), bool) == 0:
             result.pop(name, None)
     smearing = value_number(str(result["ISMEAR"]), float)
     if smearing is not None and smearing <= -4:  # tetrahedra: SIGMA has no meaning
         result.pop("SIGMA", None)
+    for name, value in given.items():
+        if value == UNKNOWN:
+            result[name] = None
     for name in DERIVED:
         result.setdefault(name, None)
         if name not in given:

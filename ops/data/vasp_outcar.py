@@ -16,12 +16,13 @@ from dpa_sse.ops.data.convergence import HARD_STOP, vasp_fault
 from dpa_sse.ops.data.elements import check_elements
 from dpa_sse.ops.data.output_frames import LabelledStep, OutputFrames
 from dpa_sse.ops.data.plain_text import read_text
-from dpa_sse.ops.data.vasp_level import FROM_OUTPUT, vasp_level
+from dpa_sse.ops.data.vasp_level import DEFAULTS, FROM_OUTPUT, UNKNOWN, vasp_level
 from dpa_sse.ops.data.vasp_xml import KB_IN_EV_A3
 from dpa_sse.ops.results.level import LevelOfTheory
 
-TOKEN = "free  energy   TOTEN"
-ML_TOKEN = "free  energy ML TOTEN"
+STEP_END = "free  energy   TOTEN"
+ML_ENERGY = "free  energy ML TOTEN"
+NEVER_PRINTED = ("ADDGRID",)
 _TOTEN = re.compile(r"free  energy   TOTEN  =\s+(-?\d+\.\d+) eV\s*$")
 _CYCLE = re.compile(r"Iteration\s+(\d+)\(\s*(\d+)\)")
 
@@ -37,7 +38,7 @@ def read_outcar(path: Path) -> OutputFrames:
     account = Account(path, "outcar")
     text, cut = read_text(path)
     lines = text.splitlines()
-    ends = [number for number, line in enumerate(lines) if TOKEN in line]
+    ends = [number for number, line in enumerate(lines) if STEP_END in line]
     head = lines[: ends[0] + 1] if ends else lines
     names, numbers, types, nelm = _header(head, path, account)
     check_elements([name for name, count in zip(names, numbers, strict=True) if count], str(path),
@@ -52,7 +53,7 @@ def read_outcar(path: Path) -> OutputFrames:
     if any(_CYCLE.search(line) for line in rest):
         account.leave_out("cut off")
     account.leave_out(
-        "predicted by a force field (ML_FF)", sum(ML_TOKEN in line for line in lines),
+        "predicted by a force field (ML_FF)", sum(ML_ENERGY in line for line in lines),
     )
     if cut:
         account.note("the file is truncated")
@@ -145,6 +146,9 @@ def _level(head: list[str]) -> LevelOfTheory:
                     used.setdefault(name, " ".join(words) if many else words[0])
     used |= _plus_u(head)
     echo = _echo(head)
+    for name in NEVER_PRINTED if "GGA" in used else (*DEFAULTS, "GGA"):
+        if name not in echo:
+            used.setdefault(name, UNKNOWN)
     if "ENCUT" in used:
         used["ENMAX"] = used["ENCUT"]
     return vasp_level({**used, **echo}, {k: v for k, v in used.items() if k not in echo}, titles, mesh, cell)
