@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dpa_sse.ops.audit.frames import Table
+from dpa_sse.ops.audit.near_copies import NEAR_A, near_copies
 from dpa_sse.ops.data.frames import INPUTS, OTHER_ENERGY_EV, OTHER_FORCE_EV_A, equal_rows
 from dpa_sse.ops.results.audit import LISTED, DuplicateNumbers, Finding
 
@@ -17,7 +18,8 @@ SAME_FORCE_EV_A = 1e-4
 def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
     """Find copies of frames.
 
-    Two frames are copies if atoms and cell are the same within 1e-5 A, up to lattice vectors; or, for the same
+    Two frames are copies if atoms and cell (and spins or other inputs) are the same within 1e-5 A, up to lattice
+    vectors; or, for the same
     composition, if energy, volume and sorted forces are the same: a frame stored in another orientation, order or
     origin.
 
@@ -28,7 +30,9 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
         Leaks between splits and contradicting labels make the data unusable; copies within a split are a warning.
     """
     first = np.full(len(table), -1)
+    near = []
     for rows in _groups(np.array([_order_key(table, k) for k in range(len(table.blocks))], object)[table.block]):
+        near += near_copies(table, rows)
         first[rows] = _first_copies(_embedding(table, rows), rows, 4e-6)  # 2 pi 1e-5 A over a cell of some 10 A
     stored_again = first >= 0
     for rows in _groups(np.array([row.tobytes() for row in table.counts], object)):
@@ -40,11 +44,19 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
     leaks = np.array([k for k in copies if split[k] != split[first[k]]], int)
     leaks = np.array([k for k in leaks if "train" in (split[k], split[first[k]])], int)
     within = len(copies) - len(leaks)
+    near = [pair for pair in near if first[pair[0]] < 0 and pair[0] not in first]
     findings = []
     if len(leaks):
         findings.append(table.finding(
             "unusable", "duplicates", f"{len(leaks)} frames are both in the training set and in the validation or test "
             f"set, e.g. {table.name(int(leaks[0]))} = {table.name(int(first[leaks[0]]))}", leaks,
+        ))
+    if near:
+        row, other, size = min(near, key=lambda pair: pair[2])
+        findings.append(table.finding(
+            "unusable", "duplicates", f"{len(near)} frames of the validation or test set are nearer than {NEAR_A:g} A "
+            f"to a training frame: they test nothing; e.g. {table.name(row)} and {table.name(other)}, {size:.3f} A",
+            [pair[0] for pair in near],
         ))
     if within:
         shown = next(k for k in copies if k not in set(leaks.tolist()))
@@ -60,7 +72,7 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
         ))
     numbers = DuplicateNumbers(
         copies=len(copies), across_splits=len(leaks), reoriented=int((~stored_again[copies]).sum()),
-        conflicting=len(conflicting),
+        conflicting=len(conflicting), near_across_splits=len(near),
     )
     return numbers, findings + _shared_trajectories(table)
 

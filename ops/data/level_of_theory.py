@@ -89,6 +89,8 @@ def _comparable(one: LevelOfTheory, other: LevelOfTheory) -> tuple[dict[str, str
     if one.code == "CP2K" and {*one.settings} & {*other.settings}:
         return one.settings, other.settings
     names = {*one.settings, *other.settings}
+    if "model_sha256" in {*one.settings} & {*other.settings}:  # the program around a model does not change its labels
+        names -= {"version"}
     return ({name: one.settings.get(name, "unset") for name in names},
             {name: other.settings.get(name, "unset") for name in names})
 

@@ -161,10 +161,12 @@ def _joined(
             blocks.append(
                 replace(block, types=renumber_types(block.types, part.type_map, elements, part.count.path))
             )
-    levels = [(_name(Path(part.count.path), path), part.level) for part in parts if part.level is not None and part.count.taken]
+    used_parts = [part for part in parts if part.count.taken]
+    levels = [(_name(Path(part.count.path), path), part.level) for part in used_parts if part.level is not None]
     level, remarks = _common_level(levels, mix_levels=mix_levels)
-    if levels and len(levels) < sum(bool(part.count.taken) for part in parts):
-        remarks.append(f"{len(parts) - len(levels)} of {len(parts)} sources do not state their level of theory")
+    if levels and len(levels) < len(used_parts):
+        silent = len(used_parts) - len(levels)
+        remarks.append(f"{silent} of {len(used_parts)} sources do not state their level of theory")
     lines = [line for part in parts for line in part.count.lines()]
     counts = [part.count for part in parts]
     form = "+".join(dict.fromkeys("npy" if one.form == "dataset" else one.form for one in counts))

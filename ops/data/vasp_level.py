@@ -73,7 +73,8 @@ def vasp_level(
 def effective(level: LevelOfTheory) -> dict[str, str | None]:
     """Return the settings of a level with VASP's defaults filled in; None where a value is not known.
 
-    An output that does not state a value says so (:data:`UNKNOWN`); what an INCAR does not set is the default. GGA is the functional of the potentials where it is not set.
+    An output that does not state a value says so (:data:`UNKNOWN`); what an INCAR does not set is the default. GGA is
+    the functional of the potentials where it is not set.
     """
     given = level.settings
     result: dict[str, str | None] = {**DEFAULTS, **given}
