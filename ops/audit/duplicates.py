@@ -36,7 +36,7 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
         first[rows] = _first_copies(_embedding(table, rows), rows, 4e-6)  # 2 pi 1e-5 A over a cell of some 10 A
     stored_again = first >= 0
     for rows in _groups(np.array([row.tobytes() for row in table.counts], object)):
-        single = rows[~stored_again[rows]]
+        single = np.array([row for row in rows[~stored_again[rows]] if not _has_inputs(table, row)], int)
         first[single] = _same_labels(table, single)
     copies = np.flatnonzero(first >= 0)
     conflicting = [k for k in copies.tolist() if stored_again[k] and _differs(table, k, int(first[k]))]
@@ -103,6 +103,11 @@ def _order_key(table: Table, block: int) -> bytes:
     one = table.blocks[block]
     inputs = [f"{name}{one.extra[name].shape[1:]}" for name in INPUTS if name in one.extra]
     return one.types.astype(np.int32).tobytes() + "".join(inputs).encode()
+
+
+def _has_inputs(table: Table, row: int) -> bool:
+    """Return whether a frame has spins or other inputs: equal labels are then no sign of a copy."""
+    return any(name in table.blocks[table.block[row]].extra for name in INPUTS)
 
 
 def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:

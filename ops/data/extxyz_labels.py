@@ -103,7 +103,8 @@ def labels_of(atoms: Atoms, where: str) -> FrameLabels:
 
 def _close(own: dict[str, Any]) -> bool:
     """Return whether the energy is the free energy."""
-    return bool(abs(float(np.ravel(own["energy"])[0]) - float(np.ravel(own["free_energy"])[0])) < SAME_EV)
+    values = [np.asarray(own[name]) for name in ENERGY_NAMES]
+    return all(one.size == 1 and _numeric(one) for one in values) and abs(float(values[0] - values[1])) < SAME_EV
 
 
 def _labels_by_family(atoms: Atoms) -> dict[str, dict[str, Any]]:

@@ -26,12 +26,6 @@ def run(tmp_path):
     return tmp_path / "md"
 
 
-def edit(path, old, new, count=-1):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, count))
-
-
 def as_2025(text):
     """The same numbers in the words of CP2K 2025: hartree without colon, FORCES|, stress in bar."""
     text = re.sub(r"energy \[a\.u\.\]:", "energy [hartree]", text)
@@ -39,7 +33,7 @@ def as_2025(text):
     def forces(match):
         rows = [line.split() for line in match[1].strip().splitlines()]
         lines = "".join(f" FORCES| {row[0]:>6} {row[3]} {row[4]} {row[5]} 0.1E+00\n" for row in rows)
-        return (" FORCES| Atomic forces [hartree/bohr]\n FORCES|   Atom     x               y               z      |f|\n"
+        return (" FORCES| Atomic forces [hartree/bohr]\n FORCES|   Atom     x            y            z      |f|\n"
                 f"{lines} FORCES| Sum 0.0 0.0 0.0\n FORCES| Total atomic force 0.0\n")
 
     text = re.sub(r" ATOMIC FORCES in \[a\.u\.\]\n\n.*\n((?: +\d.*\n)+) SUM OF.*\n", forces, text)
@@ -100,8 +94,8 @@ def test_cells_have_the_digits_of_lengths_and_angles(tmp_path):
 
 
 def test_cells_that_change_need_their_file(run):
-    edit(run / "run.log", "Ensemble type                                                        NVE",
-         "Ensemble type                                                      NPT_F")
+    log = run / "run.log"
+    log.write_text(re.sub(r"(\| Ensemble [Tt]ype +)NVE", r"\1NPT_F", log.read_text()))
     data = read_data(run)
     assert sum(map(len, data.blocks)) == 1
     assert "2 without a cell" in data.notes[0]
@@ -118,7 +112,7 @@ def test_the_log_of_another_run_is_not_taken(run):
     (block,) = read_data(run).blocks
     assert block.box[0, 0, 0] == pytest.approx(5.13)
     (run / "zz.log").write_text(log.replace("5.130", "6.130"))
-    with pytest.raises(InputError, match="run.log and zz.log both have the energies"):
+    with pytest.raises(InputError, match=r"run.log and zz.log both have the energies"):
         read_data(run)
     (run / "run.log").unlink()
     (run / "zz.log").unlink()
@@ -127,10 +121,8 @@ def test_the_log_of_another_run_is_not_taken(run):
 
 
 def test_kinds_are_the_elements_of_their_section(run):
-    for name in ("run.log", "run-pos-1.xyz"):
-        path = run / name
-        path.write_text(re.sub(r"(?m)^(.*\b)Li(\b.*)$", r"\1Li_1\2", path.read_text()) if name.endswith("xyz")
-                        else path.read_text())
+    path = run / "run-pos-1.xyz"
+    path.write_text(re.sub(r"(?m)^ Li ", " Li_w ", path.read_text()))
     (block,) = read_data(run).blocks
     assert block.system == "LiCl"
 
@@ -167,7 +159,6 @@ def test_levels_of_cp2k(tmp_path):
     assert level.settings["functional"] == "PBEsol"
     assert level.settings["cutoff_Ry"] == "600"
     assert level.potentials["S"] == "DZVP-MOLOPT-SR-GTH GTH-PBE-q6"
-    write(tmp_path, SINGLE.replace("Density cutoff [a.u.]:                                                300.0",
-                                   "Density cutoff [a.u.]:                                                150.0"), "b.out")
+    write(tmp_path, re.sub(r"(\| Density cutoff \[a.u.\]: +)300", r"\g<1>150", SINGLE), "b.out")
     with pytest.raises(InputError, match="cutoff_Ry = 600 and cutoff_Ry = 300"):
         read_data(tmp_path)

@@ -61,7 +61,7 @@ def test_the_stress_of_another_family_is_not_taken(tmp_path):
            ("Li 0 0 0 0.1 0 0 0.2 0 0", "S 2 2 2 -0.1 0 0 -0.2 0 0")), "labels of two methods"),
     (frame("energy=-1") + frame("REF_energy=-10", "REF_forces:R:3"), "frames with labels of two methods"),
     (frame("energy=-1 energy-unit=furlong"), "energy-unit=furlong is not known"),
-    (frame('energy=-1 virial="1 2 3"'), "holds 3 numbers, not 9"),
+    (frame('energy=-1 virials="1 2 3"'), "holds 3 numbers, not 9"),
     (frame(f'energy=-1 stress="{VIRIAL}" virial="{VIRIAL}"'), "contradict each other"),
     (frame("energy=-1", rows=("Type_0 0 0 0 0 0 0", "S 2 2 2 0 0 0")), "not readable as extxyz"),
 ])
@@ -81,7 +81,7 @@ def test_frames_without_labels_are_counted(tmp_path):
 
 
 def test_an_unterminated_last_frame_is_left_out(tmp_path):
-    data = read(tmp_path, (frame("energy=-1") + frame("energy=-2"))[:-2])
+    data = read(tmp_path, (frame("energy=-1") + frame("energy=-2"))[:-1])
     assert data.blocks[0].energy.tolist() == [-1.0]
     assert any("not terminated" in note for note in data.notes)
 
@@ -126,7 +126,7 @@ def test_spins_are_inputs_and_survive(tmp_path):
         with pytest.raises(InputError, match="cannot hold force_mag, fparam, spin"):
             convert_data(tmp_path / "npy", tmp_path / "y", to_format=form)
     np.save(folder / "spin.npy", np.zeros((3, 6)))
-    with pytest.raises(InputError, match="spin.npy: 3 frames, but energy.npy has 2"):
+    with pytest.raises(InputError, match=r"spin.npy: 3 frames, but energy.npy has 2"):
         read_data(tmp_path / "npy")
 
 

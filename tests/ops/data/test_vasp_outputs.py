@@ -1,7 +1,6 @@
 """Outputs of VASP: every step is taken or counted, enthalpies are not energies, levels of theory are not mixed."""
 
 import gzip
-import os
 
 import numpy as np
 import pytest
@@ -157,7 +156,7 @@ def test_of_a_calculation_the_better_file_is_read(tmp_path):
     run = Run()
     for name in WRITERS:
         path = write(tmp_path, name, run)
-    path.write_text(path.read_text()[: 3 * os.path.getsize(path) // 4])
+    path.write_text(path.read_text()[: 3 * path.stat().st_size // 4])
     data = read_data(tmp_path)
     assert data.form == "outcar"
     assert joined(data, "energy") == pytest.approx(run.energy)

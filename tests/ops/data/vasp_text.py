@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the lines of the formats of VASP are long
 """Small outputs of VASP with given numbers, in the layout of VASP 5.4: OUTCAR, vasprun.xml and ASE's extxyz."""
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Run:
     def electronic(self, step):
         """Energies of the electronic steps; those of a step that is stopped end far from the last one."""
         far = self.stopped and step == self.steps - 1
-        errors = np.linspace(2, 0.5, self.cycles[step]) if far else 3.0 * 1e-2 ** np.arange(self.cycles[step])
+        errors = np.linspace(2, 0.5, self.cycles[step]) if far else 3.0 * 1e-3 ** np.arange(self.cycles[step])
         errors = errors - errors[-1]
         return self.energy[step] + errors
 
