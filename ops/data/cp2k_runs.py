@@ -86,7 +86,7 @@ def _take(
     frames: OutputFrames, made: RawEvaluation, positions: NDArray[np.float64], cell: NDArray[np.float64],
     forces: NDArray[np.float64] | None,
 ) -> None:
-    """Take one evaluation, or count why it is no label."""
+    """Take one evaluation, or count why it gives no label."""
     if not made.converged:
         frames.account.leave_out(NOT_CONVERGED)
         return

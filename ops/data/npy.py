@@ -7,16 +7,16 @@ force,virial}.npy``. Nothing heavy is imported for reading folders.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.frames import SystemData, merge_blocks, type_indices
+from dpa_sse.ops.data.stores import FolderStore, Store, systems_below
 from dpa_sse.ops.results.dataset import DatasetInfo, Split
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -27,107 +27,6 @@ SIDE_ARRAYS = ("system", "trajectory", "temperature_K")
 """Per-frame arrays that this project adds to mixed-type and HDF5 data; DeePMD-kit ignores them."""
 KNOWN_ARRAYS = frozenset((*NEEDED, "virial", "real_atom_types", *SIDE_ARRAYS))
 ALL_FRAMES = 10**9  # in one set
-
-
-class Store(Protocol):
-    """One system: what a folder and an HDF5 group have in common."""
-
-    where: str
-    parts: tuple[str, ...]
-
-    def names(self, file: str) -> list[str] | None:
-        """Return the words of a text file (type.raw, type_map.raw); None if it is missing."""
-        ...
-
-    def sets(self) -> list[str]:
-        """Return the names of the sets, sorted."""
-        ...
-
-    def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return an array of a set, None if it is missing; ValueError or OSError if it is unreadable."""
-        ...
-
-    def arrays(self, part: str) -> list[str]:
-        """Return the names of the arrays of a set, sorted."""
-        ...
-
-
-class FolderStore:
-    """A deepmd/npy folder."""
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.folder, self.where, self.parts = folder, str(folder), folder.relative_to(root).parts
-
-    def names(self, file: str) -> list[str] | None:
-        """Return the words of a text file."""
-        path = self.folder / file
-        return path.read_text(encoding="utf-8").split() if path.exists() else None
-
-    def sets(self) -> list[str]:
-        """Return the set.* folders."""
-        return sorted(part.name for part in self.folder.glob("set.*") if part.is_dir())
-
-    def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return the content of an npy file."""
-        path = self.folder / part / f"{name}.npy"
-        return np.load(path, allow_pickle=False) if path.is_file() else None
-
-    def arrays(self, part: str) -> list[str]:
-        """Return the names of the npy files of a set."""
-        return sorted(path.stem for path in (self.folder / part).glob("*.npy"))
-
-
-class GroupStore:
-    """A group of a deepmd/hdf5 file."""
-
-    def __init__(self, path: Path, group: Any) -> None:
-        self.group, self.where = group, f"{path}#{group.name}"
-        self.parts = tuple(part for part in group.name.split("/") if part)
-
-    def names(self, file: str) -> list[str] | None:
-        """Return the words of a data set of text or numbers."""
-        if file not in self.group:
-            return None
-        values = np.atleast_1d(self.group[file][()])
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
-
-    def sets(self) -> list[str]:
-        """Return the set.* groups."""
-        return sorted(name for name in self.group if name.startswith("set."))
-
-    def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return a data set of a set."""
-        found = self.group[part].get(f"{name}.npy")
-        return None if found is None else np.asarray(found[()])
-
-    def arrays(self, part: str) -> list[str]:
-        """Return the names of the data sets of a set."""
-        return sorted(name.removesuffix(".npy") for name in self.group[part] if name.endswith(".npy"))
-
-
-def folder_stores(root: Path) -> list[FolderStore]:
-    """Return all deepmd/npy systems in a folder and below it, sorted by name."""
-    return [FolderStore(root, folder) for folder in _systems_below(root)]
-
-
-def _systems_below(root: Path) -> list[Path]:
-    """Return the folders with ``type.raw`` in and below a folder, links followed, sorted."""
-    seen: set[str] = set()
-    found = []
-    for here, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:  # linked twice, or in a circle
-            folders.clear()
-            continue
-        seen.add(real)
-        if "type.raw" in files:
-            found.append(Path(here))
-    return sorted(found)
-
-
-def own_type_map(stores: Sequence[Store]) -> list[str]:
-    """Return the elements named by the systems, in order of first appearance."""
-    return list(dict.fromkeys(name for store in stores for name in store.names("type_map.raw") or []))
 
 
 def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
@@ -150,7 +49,7 @@ def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
     if info := DatasetInfo.read_if_there(dataset):
         return sorted({dataset / one.path for one in info.systems if split in (None, one.split) and one.n_frames})
     root = dataset / split if split else dataset
-    return _systems_below(root) if root.is_dir() else []
+    return systems_below(root) if root.is_dir() else []
 
 
 def read_system(folder: Path, type_map: Sequence[str]) -> list[SystemData]:
@@ -252,16 +151,6 @@ def elements_of(folder: Path) -> list[str]:
     mixed = [real for part in store.sets() if (real := store.array(part, "real_atom_types")) is not None]
     types = np.unique(np.concatenate([real.ravel() for real in mixed]).astype(int)) if mixed else _types(store)
     return [own_map[k] for k in _checked_types(types[types >= 0] if mixed else types, own_map, store.where)]
-
-
-def walk_groups(group: Any) -> Iterator[Any]:
-    """Yield all groups of an HDF5 file that hold a system, sorted by name."""
-    if "type.raw" in group:
-        yield group
-        return
-    for name in sorted(group):
-        if hasattr(group[name], "keys"):
-            yield from walk_groups(group[name])
 
 
 def renumber_types(

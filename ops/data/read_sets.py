@@ -12,8 +12,9 @@ from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.data.account import SourceCount
 from dpa_sse.ops.data.dataset import level_of, read_dataset
 from dpa_sse.ops.data.frames import SystemData
-from dpa_sse.ops.data.npy import FolderStore, GroupStore, Store, load_system, own_type_map, walk_groups
+from dpa_sse.ops.data.npy import load_system
 from dpa_sse.ops.data.part import DataPart
+from dpa_sse.ops.data.stores import FolderStore, GroupStore, Store, own_type_map, walk_groups
 from dpa_sse.ops.results.level import LevelOfTheory
 
 LEVEL_FILE, LEVEL_ATTRIBUTE = "level_of_theory.json", "level_of_theory"

@@ -9,9 +9,9 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.collect import split_by_trajectory
 from dpa_sse.ops.data.dataset import write_dataset
 from dpa_sse.ops.data.frames import SystemData, drop_duplicates
-from dpa_sse.ops.data.npy import folder_stores
 from dpa_sse.ops.data.reading import LabelledData, read_data
 from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.stores import folder_stores
 from dpa_sse.ops.results.dataset import DatasetInfo
 
 

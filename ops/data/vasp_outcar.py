@@ -76,7 +76,7 @@ def _header(head: list[str], path: Path, account: Account) -> tuple[list[str], l
 
 
 def _take(frames: OutputFrames, block: list[str], count: int, nelm: int, *, first: bool) -> None:
-    """Take the step of one block, which ends with its energy, or count why it is no label."""
+    """Take the step of one block, which ends with its energy, or count why it gives no label."""
     from dpdata.formats.vasp.outcar import analyze_block
 
     account = frames.account
@@ -155,7 +155,7 @@ def _level(head: list[str]) -> LevelOfTheory:
 
 
 def _plus_u(head: list[str]) -> dict[str, str]:
-    """Return the tags of DFT+U, which have lines of their own."""
+    """Return the tags of DFT+U, which have separate lines."""
     found: dict[str, str] = {}
     for line in head:
         for word, name in (("angular momentum for each species", "LDAUL"), ("U (eV)", "LDAUU"), ("J (eV)", "LDAUJ")):

@@ -134,7 +134,7 @@ def _frames(
 
 
 def _take(frames: OutputFrames, step: _Calculation, nelm: int, pstress: float, *, stopped_inside: bool) -> None:
-    """Take one step, or count why it is no label."""
+    """Take one step, or count why it gives no label."""
     account, count = frames.account, len(frames.elements)
     if not step.cycles and (step.energy is None or step.forces is None or step.stress is None):
         account.leave_out("without labels")

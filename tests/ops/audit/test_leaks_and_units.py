@@ -38,7 +38,7 @@ def test_right_virials_are_accepted(block):
 @pytest.mark.parametrize(("size", "near"), [(0.0005, True), (0.02, True), (0.2, False)])
 @pytest.mark.parametrize("shift", [0.0, 1.3])
 def test_held_out_frames_near_a_training_frame_are_leaks(size, near, shift):
-    """Atoms displaced by so much, and the whole cell shifted: a label of its own, but nothing new."""
+    """Atoms displaced by so much, and the whole cell shifted: another label, but nothing new."""
     rng = np.random.default_rng(3)
     train = walk("Li2S", "a", 300.0, rng, frames=6)
     other = train[4].copy()
