@@ -73,10 +73,11 @@ def convert_data(
     _check_places(source, out)
     check_target(out, overwrite=overwrite)
     data = read_data(source, from_format, check_type_map(type_map), mix_levels=mix_levels)
-    write_data(out, form.name, data.type_map, data.blocks, overwrite=overwrite, level=data.level)
+    notes = (*data.notes, *drop_duplicates(data.blocks).notes())  # of conflicting labels: nothing is dropped here
+    write_data(out, form.name, data.type_map, data.blocks, overwrite=overwrite, level=data.level, notes=notes)
     return ConversionSummary(
         n_frames=sum(map(len, data.blocks)), systems=len({block.system for block in data.blocks}),
-        type_map=tuple(data.type_map), source_format=data.form, target_format=form.name, notes=tuple(data.notes),
+        type_map=tuple(data.type_map), source_format=data.form, target_format=form.name, notes=notes,
         sources=tuple(data.sources), level=data.level,
     )
 

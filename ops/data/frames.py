@@ -135,9 +135,10 @@ class Deduplicated(NamedTuple):
         """Return what a person should read about conflicting labels."""
         if not self.conflicts:
             return ()
+        more = len(self.conflicts) - 1
         return (
-            f"{len(self.conflicts)} structures have two different labels, all were kept: {self.conflicts[0]}"
-            + (" ..." if len(self.conflicts) > 1 else ""),
+            f"two different labels of one structure, both kept: {self.conflicts[0]}"
+            + (f" (and {more} more structures)" if more else ""),
         )
 
 

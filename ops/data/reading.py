@@ -152,7 +152,8 @@ def _joined(
 ) -> LabelledData:
     """Bring all parts to one type map and one level of theory."""
     parts = drop_repeated_runs(parts)
-    elements = list(type_map or dict.fromkeys(name for part in parts for name in part.type_map))
+    used_parts = [part for part in parts if part.count.taken]
+    elements = list(type_map or dict.fromkeys(name for part in used_parts for name in part.type_map))
     blocks = []
     for part in parts:
         for block in part.blocks:
@@ -161,7 +162,6 @@ def _joined(
             blocks.append(
                 replace(block, types=renumber_types(block.types, part.type_map, elements, part.count.path))
             )
-    used_parts = [part for part in parts if part.count.taken]
     levels = [(_name(Path(part.count.path), path), part.level) for part in used_parts if part.level is not None]
     level, remarks = _common_level(levels, mix_levels=mix_levels)
     if levels and len(levels) < len(used_parts):

@@ -102,7 +102,7 @@ def test_conflicting_labels_are_reported_and_kept(tmp_path):
     done = split_data(tmp_path / "a.xyz", tmp_path / "out", SplitSettings(test=0.5), 1)
     assert sum(done.n_frames.values()) == 3
     assert done.duplicates_dropped == 1
-    assert any("have two different labels" in note and "500.0 meV/atom" in note for note in done.notes)
+    assert any("two different labels of one structure" in note and "500.0 meV/atom" in note for note in done.notes)
 
 
 def test_spins_are_inputs_and_survive(tmp_path):
