@@ -31,6 +31,11 @@ def read_text(path: Path) -> tuple[str, bool]:
     InputError
         The file cannot be read.
     """
+    if path.suffix not in SUFFIXES:
+        try:
+            return path.read_bytes().decode("utf-8", "replace"), False
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     parts: list[bytes] = []
     cut = False
     try:

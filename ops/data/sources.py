@@ -70,7 +70,9 @@ def find_sources(path: Path, form: DataFormat | None = None) -> tuple[list[Sourc
         found += _sources_of(folder, form)
     if not found:
         if form is not None:
-            raise InputError(f"{path}: holds no {form.title.split(',')[0]}")
+            what = "deepmd system (no type.raw in or below it)" if form.name in ("npy", "mixed") else (
+                form.title.split(",")[0])
+            raise InputError(f"{path}: holds no {what}")
         raise InputError(f"{path}: no labelled data in a known format (known: {all_names()})")
     return found, notes
 

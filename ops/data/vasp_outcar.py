@@ -37,27 +37,31 @@ def read_outcar(path: Path) -> OutputFrames:
     """
     account = Account(path, "outcar")
     text, cut = read_text(path)
-    lines = text.splitlines()
-    ends = [number for number, line in enumerate(lines) if STEP_END in line]
-    head = lines[: ends[0] + 1] if ends else lines
+    blocks, rest = _blocks(text)
+    head = (blocks[0] if blocks else rest).splitlines()
     names, numbers, types, nelm = _header(head, path, account)
     check_elements([name for name, count in zip(names, numbers, strict=True) if count], str(path),
                    " (a pseudo-atom, or an unknown potential)")
     elements = [names[kind] for kind in types]
     frames = OutputFrames(elements, account, level=_level(head))
-    start = 0
-    for end in ends:
-        _take(frames, lines[start: end + 1], len(elements), nelm, first=start == 0)
-        start = end + 1
-    rest = lines[start:]
-    if any(_CYCLE.search(line) for line in rest):
+    for number, block in enumerate(blocks):
+        _take(frames, block, len(elements), nelm, first=number == 0)
+    if _CYCLE.search(rest):
         account.leave_out("cut off")
-    account.leave_out(
-        "predicted by a force field (ML_FF)", sum(ML_ENERGY in line for line in lines),
-    )
+    account.leave_out("predicted by a force field (ML_FF)", text.count(ML_ENERGY))
     if cut:
         account.note("the file is truncated")
     return frames
+
+
+def _blocks(text: str) -> tuple[list[str], str]:
+    """Return the text of each ionic step, which ends with the line of its energy, and what follows the last one."""
+    blocks, start = [], 0
+    while (place := text.find(STEP_END, start)) >= 0:
+        end = text.find("\n", place) + 1 or len(text)
+        blocks.append(text[start:end])
+        start = end
+    return blocks, text[start:]
 
 
 def _header(head: list[str], path: Path, account: Account) -> tuple[list[str], list[int], np.ndarray, int]:
@@ -75,25 +79,26 @@ def _header(head: list[str], path: Path, account: Account) -> tuple[list[str], l
     return names, numbers, types, nelm if nelm is not None else 60
 
 
-def _take(frames: OutputFrames, block: list[str], count: int, nelm: int, *, first: bool) -> None:
+def _take(frames: OutputFrames, block: str, count: int, nelm: int, *, first: bool) -> None:
     """Take the step of one block, which ends with its energy, or count why it gives no label."""
     from dpdata.formats.vasp.outcar import analyze_block
 
     account = frames.account
-    if not first and any("ions per type" in line for line in block) and _other_cell(block, frames.elements):
+    lines = block.splitlines()
+    if not first and "ions per type" in block and _other_cell(lines, frames.elements):
         account.leave_out("of another cell (two runs in one file)")
         return
-    cycles = [int(match[2]) for line in block if "Iteration" in line and (match := _CYCLE.search(line))]
-    steps = {match[1] for line in block if "Iteration" in line and (match := _CYCLE.search(line))}
+    found = _CYCLE.findall(block)
+    cycles, steps = [int(number) for _, number in found], {step for step, _ in found}
     if len(steps) > 1:  # the energies of the steps before are missing
         account.leave_out("incomplete or damaged", len(steps) - 1)
-    energy = _TOTEN.search(block[-1])
+    energy = _TOTEN.search(lines[-1])
     try:
-        coord, cell, _, force, stress, _ = analyze_block(block, count, nelm)
+        coord, cell, _, force, stress, _ = analyze_block(lines, count, nelm)
     except (ValueError, IndexError, AssertionError, TypeError):
         account.leave_out("incomplete or damaged")
         return
-    stopped = any(HARD_STOP in line for line in block)
+    stopped = HARD_STOP in block
     if vasp_fault(cycles[-1] if cycles else 0, nelm, stopped_inside=stopped):
         account.leave_out(NOT_CONVERGED)
         return
