@@ -63,7 +63,8 @@ def check_consistency(table: Table) -> tuple[SignNumbers, list[Finding]]:
     slopes, errors, explained = _fit(np.stack(columns, axis=1) / scale[:, None], change / scale)
     known: dict[str, Slope] = {}
     for name, column, slope, error in zip(SLOPE, columns, slopes.tolist(), errors.tolist(), strict=False):
-        telling = int((np.abs(column) > PAIR_NOISE_EV).sum())
+        # in a wrong unit the work itself is small, or slope times work is
+        telling = int((np.abs(column) * max(1.0, abs(slope)) > PAIR_NOISE_EV).sum())
         if error <= SURE * max(1.0, abs(slope)) and telling >= FEWEST_PAIRS:
             known[name] = Slope(slope=slope, error=error)
     numbers = SignNumbers(pairs=pairs, explained=explained, forces=known.get("forces"), virials=known.get("virials"))

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from dpa_sse.ops.audit.frames import Table
-from dpa_sse.ops.data.frames import equal_rows
+from dpa_sse.ops.audit.near_copies import NEAR_A, near_copies
+from dpa_sse.ops.data.frames import INPUTS, OTHER_ENERGY_EV, OTHER_FORCE_EV_A, equal_rows
 from dpa_sse.ops.results.audit import LISTED, DuplicateNumbers, Finding
 
 SAME_A = 1e-5  # sets in single precision are equal to this
 SAME_FORCE_EV_A = 1e-4
-OTHER_ENERGY_EV = 1e-3  # per atom; labels of one structure that differ by more are not of one calculation
-OTHER_FORCE_EV_A = 0.02
 
 
 def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
     """Find copies of frames.
 
-    Two frames are copies if atoms and cell are the same within 1e-5 A, up to lattice vectors; or, for the same
+    Two frames are copies if atoms and cell (and spins or other inputs) are the same within 1e-5 A, up to lattice
+    vectors; or, for the same
     composition, if energy, volume and sorted forces are the same: a frame stored in another orientation, order or
     origin.
 
@@ -30,11 +30,13 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
         Leaks between splits and contradicting labels make the data unusable; copies within a split are a warning.
     """
     first = np.full(len(table), -1)
+    near = []
     for rows in _groups(np.array([_order_key(table, k) for k in range(len(table.blocks))], object)[table.block]):
+        near += near_copies(table, rows)
         first[rows] = _first_copies(_embedding(table, rows), rows, 4e-6)  # 2 pi 1e-5 A over a cell of some 10 A
     stored_again = first >= 0
     for rows in _groups(np.array([row.tobytes() for row in table.counts], object)):
-        single = rows[~stored_again[rows]]
+        single = np.array([row for row in rows[~stored_again[rows]] if not _has_inputs(table, row)], int)
         first[single] = _same_labels(table, single)
     copies = np.flatnonzero(first >= 0)
     conflicting = [k for k in copies.tolist() if stored_again[k] and _differs(table, k, int(first[k]))]
@@ -42,11 +44,19 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
     leaks = np.array([k for k in copies if split[k] != split[first[k]]], int)
     leaks = np.array([k for k in leaks if "train" in (split[k], split[first[k]])], int)
     within = len(copies) - len(leaks)
+    near = [pair for pair in near if first[pair[0]] < 0 and pair[0] not in first]
     findings = []
     if len(leaks):
         findings.append(table.finding(
             "unusable", "duplicates", f"{len(leaks)} frames are both in the training set and in the validation or test "
             f"set, e.g. {table.name(int(leaks[0]))} = {table.name(int(first[leaks[0]]))}", leaks,
+        ))
+    if near:
+        row, other, size = min(near, key=lambda pair: pair[2])
+        findings.append(table.finding(
+            "unusable", "duplicates", f"{len(near)} frames of the validation or test set are nearer than {NEAR_A:g} A "
+            f"to a training frame: they test nothing; e.g. {table.name(row)} and {table.name(other)}, {size:.3f} A",
+            [pair[0] for pair in near],
         ))
     if within:
         shown = next(k for k in copies if k not in set(leaks.tolist()))
@@ -62,7 +72,7 @@ def find_duplicates(table: Table) -> tuple[DuplicateNumbers, list[Finding]]:
         ))
     numbers = DuplicateNumbers(
         copies=len(copies), across_splits=len(leaks), reoriented=int((~stored_again[copies]).sum()),
-        conflicting=len(conflicting),
+        conflicting=len(conflicting), near_across_splits=len(near),
     )
     return numbers, findings + _shared_trajectories(table)
 
@@ -90,7 +100,14 @@ def _groups(keys: np.ndarray) -> list[np.ndarray]:
 
 
 def _order_key(table: Table, block: int) -> bytes:
-    return table.blocks[block].types.astype(np.int32).tobytes()
+    one = table.blocks[block]
+    inputs = [f"{name}{one.extra[name].shape[1:]}" for name in INPUTS if name in one.extra]
+    return one.types.astype(np.int32).tobytes() + "".join(inputs).encode()
+
+
+def _has_inputs(table: Table, row: int) -> bool:
+    """Return whether a frame has spins or other inputs: equal labels are then no sign of a copy."""
+    return any(name in table.blocks[table.block[row]].extra for name in INPUTS)
 
 
 def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
@@ -99,7 +116,9 @@ def _embedding(table: Table, rows: np.ndarray) -> np.ndarray:
     for row in rows:
         block, k = table.blocks[table.block[row]], table.index[row]
         angle = 2 * np.pi * (block.coord[k] @ np.linalg.inv(block.box[k]))
-        points.append(np.concatenate([np.cos(angle).ravel(), np.sin(angle).ravel(), block.box[k].ravel() / 10]))
+        inputs = [block.extra[name][k].ravel() for name in INPUTS if name in block.extra]
+        periodic = [np.cos(angle).ravel(), np.sin(angle).ravel()]
+        points.append(np.concatenate([*periodic, block.box[k].ravel() / 10, *inputs]))
     return np.array(points)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dpa_sse.ops.audit.levels import levels_of
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.data.account import SourceCount
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.results.level import LevelOfTheory
@@ -28,9 +28,12 @@ class DataGroup:
     forms: list[str]
     notes: list[str] = field(default_factory=list)
     levels: list[tuple[str, LevelOfTheory]] = field(default_factory=list)
+    counts: list[SourceCount] = field(default_factory=list)
 
 
-def gather_groups(paths: Sequence[Path], form: str | None = None) -> list[DataGroup]:
+def gather_groups(
+    paths: Sequence[Path], form: str | None = None, type_map: Sequence[str] | None = None
+) -> list[DataGroup]:
     """Read data for an audit.
 
     Parameters
@@ -40,6 +43,8 @@ def gather_groups(paths: Sequence[Path], form: str | None = None) -> list[DataGr
         labels differ on purpose (reference, downstream, teacher).
     form : str, optional
         Format of the files and folders.
+    type_map : sequence of str, optional
+        Elements of the types of systems that do not name them.
 
     Raises
     ------
@@ -56,12 +61,12 @@ def gather_groups(paths: Sequence[Path], form: str | None = None) -> list[DataGr
             problems.append(f"{path}: this run has no data set yet")
         for folder in sets:
             try:
-                groups.append(_group(f"{path.resolve().name}/{folder.name}", [folder], None))
+                groups.append(_group(f"{path.resolve().name}/{folder.name}", [folder], None, type_map))
             except InputError as error:
                 problems.append(str(error))
     if plain:
         try:
-            groups.insert(0, _group(", ".join(path.resolve().name for path in plain), plain, form))
+            groups.insert(0, _group(", ".join(path.resolve().name for path in plain), plain, form, type_map))
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -69,12 +74,12 @@ def gather_groups(paths: Sequence[Path], form: str | None = None) -> list[DataGr
     return groups
 
 
-def _group(title: str, paths: Sequence[Path], form: str | None) -> DataGroup:
+def _group(title: str, paths: Sequence[Path], form: str | None, type_map: Sequence[str] | None) -> DataGroup:
     """Read several sources and bring them to one type map."""
     loaded, problems = [], []
     for path in paths:
         try:
-            loaded.append((path, read_data(path, form, check_numbers=False)))
+            loaded.append((path, read_data(path, form, check_numbers=False, mix_levels=True, unnamed=type_map)))
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -88,5 +93,6 @@ def _group(title: str, paths: Sequence[Path], form: str | None) -> DataGroup:
             group.blocks.append(block)
             group.sources.append(path.resolve().name)
         group.notes += data.notes
-        group.levels += levels_of(path, data.form)
+        group.levels += data.levels
+        group.counts += data.sources
     return group

@@ -61,7 +61,7 @@ def audit_data(
     """
     from dpa_sse.ops.audit.text import audit_text
 
-    groups = gather_groups(paths, form)
+    groups = gather_groups(paths, form, type_map)
     made = None
     if calculator is not None:
         from dpa_sse.ops.labelers.ase_calculator import AseLabeler
@@ -100,7 +100,10 @@ def _audit_group(
     group: DataGroup, type_map: Sequence[str] | None, calculator: Calculator | None, strain_frames: int
 ) -> tuple[DataSetAudit, _Frames | None]:
     blocks, sources, findings = drop_invalid(group.blocks, group.sources)
-    findings += [Finding(level="warning", check="reading", message=note) for note in group.notes]
+    findings += [
+        Finding(level="warning" if "left out" in note or " steps taken; " in note else "note", check="reading",
+                message=note) for note in group.notes
+    ]
     findings += _check_elements(group, type_map)
     levels, found = check_levels(group.levels)
     findings += found

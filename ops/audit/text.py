@@ -118,7 +118,8 @@ def _copies(entry: DataSetAudit) -> list[str]:
         return []
     return [
         f"copies                   {copies.copies} ({copies.across_splits} across splits, "
-        f"{copies.reoriented} in another orientation or order)"
+        f"{copies.reoriented} in another orientation or order), nearly copies across splits: "
+        f"{copies.near_across_splits}"
     ]
 
 

@@ -46,11 +46,12 @@ def collect_trajectories(
     """
     found = gather_frames(results, min_success_ratio)
     blocks, notes = split_by_trajectory(frames_to_blocks(found.frames, type_map), split, seed)
-    blocks, dropped = drop_duplicates(blocks)
+    blocks, dropped, _ = distinct = drop_duplicates(blocks)
     if not blocks:
         raise FatalError("the initial trajectories have no labelled frame")
     return write_dataset(
-        out, type_map, blocks, duplicates_dropped=dropped, failed=found.failed, notes=tuple(notes),
+        out, type_map, blocks, duplicates_dropped=dropped, failed=found.failed,
+        notes=(*notes, *distinct.notes()),
         level=found.level,
     )
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.frames import SystemData, count_frames, join, merge_blocks
-from dpa_sse.ops.data.npy import FolderStore, load_system, write_system
+from dpa_sse.ops.data.npy import load_system, write_system
+from dpa_sse.ops.data.stores import FolderStore
 from dpa_sse.ops.results.dataset import SPLITS, DatasetInfo, StoredSystem
 from dpa_sse.ops.results.level import LevelOfTheory
 

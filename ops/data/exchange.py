@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.data.account import SourceCount
 from dpa_sse.ops.data.collect import split_by_trajectory
 from dpa_sse.ops.data.formats import find_format, format_of_target
 from dpa_sse.ops.data.frames import count_frames, drop_duplicates
@@ -17,6 +18,7 @@ from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.writing import check_target, write_data
 from dpa_sse.ops.results.base import ResultPart
 from dpa_sse.ops.results.dataset import SPLITS, Split
+from dpa_sse.ops.results.level import LevelOfTheory
 
 
 class ConversionSummary(ResultPart):
@@ -28,6 +30,8 @@ class ConversionSummary(ResultPart):
     source_format: str = Field(serialization_alias="from")
     target_format: str = Field(serialization_alias="to")
     notes: tuple[str, ...] = ()
+    sources: tuple[SourceCount, ...] = ()
+    level: LevelOfTheory | None = None
 
 
 class SplitSummary(ResultPart):
@@ -37,11 +41,13 @@ class SplitSummary(ResultPart):
     trajectories: dict[Split, int]
     duplicates_dropped: int
     notes: tuple[str, ...] = ()
+    sources: tuple[SourceCount, ...] = ()
+    level: LevelOfTheory | None = None
 
 
 def convert_data(
     source: Path, out: Path, from_format: str | None = None, to_format: str | None = None,
-    type_map: Sequence[str] | None = None, *, overwrite: bool = False,
+    type_map: Sequence[str] | None = None, *, overwrite: bool = False, mix_levels: bool = False,
 ) -> ConversionSummary:
     """Write labelled data in another format; every number keeps its last bit.
 
@@ -55,6 +61,8 @@ def convert_data(
         Elements of the written data in their order.
     overwrite : bool
         Replace ``out`` if it exists.
+    mix_levels : bool
+        Accept labels of different levels of theory.
 
     Raises
     ------
@@ -64,17 +72,19 @@ def convert_data(
     form = find_format(to_format, writable=True) if to_format else format_of_target(out)
     _check_places(source, out)
     check_target(out, overwrite=overwrite)
-    data = read_data(source, from_format, check_type_map(type_map))
-    write_data(out, form.name, data.type_map, data.blocks, overwrite=overwrite, level=data.level)
+    data = read_data(source, from_format, check_type_map(type_map), mix_levels=mix_levels)
+    notes = (*data.notes, *drop_duplicates(data.blocks).notes())  # of conflicting labels: nothing is dropped here
+    write_data(out, form.name, data.type_map, data.blocks, overwrite=overwrite, level=data.level, notes=notes)
     return ConversionSummary(
         n_frames=sum(map(len, data.blocks)), systems=len({block.system for block in data.blocks}),
-        type_map=tuple(data.type_map), source_format=data.form, target_format=form.name, notes=tuple(data.notes),
+        type_map=tuple(data.type_map), source_format=data.form, target_format=form.name, notes=notes,
+        sources=tuple(data.sources), level=data.level,
     )
 
 
 def split_data(
     source: Path, out: Path, split: SplitSettings, seed: int, *, form: str | None = None,
-    type_map: Sequence[str] | None = None, overwrite: bool = False,
+    type_map: Sequence[str] | None = None, overwrite: bool = False, mix_levels: bool = False,
 ) -> SplitSummary:
     """Split data into train, validation and test by whole trajectories, and drop duplicates.
 
@@ -94,6 +104,8 @@ def split_data(
         Elements of the written data in their order.
     overwrite : bool
         Replace ``out`` if it exists.
+    mix_levels : bool
+        Accept labels of different levels of theory.
 
     Raises
     ------
@@ -104,7 +116,7 @@ def split_data(
     check_target(out, overwrite=overwrite)
     if split.test == 0 and split.validation == 0:
         raise InputError("the test and validation shares are both zero: there is nothing to split")
-    data = read_data(source, form, check_type_map(type_map))
+    data = read_data(source, form, check_type_map(type_map), mix_levels=mix_levels)
     blocks = [replace(block, split="train") for block in data.blocks]
     names: dict[str, set[str]] = {}
     for block in blocks:
@@ -115,7 +127,8 @@ def split_data(
             "(frames of one trajectory are correlated and are never split)"
         )
     parts, notes = split_by_trajectory(blocks, split, seed)
-    parts, dropped = drop_duplicates(parts)
+    parts, dropped, _ = distinct = drop_duplicates(parts)
+    notes += distinct.notes()
     write_data(
         out, "npy", data.type_map, parts, overwrite=overwrite, duplicates_dropped=dropped, notes=tuple(notes),
         level=data.level,
@@ -125,7 +138,7 @@ def split_data(
         trajectories[block.split].update((block.system, name) for name in block.trajectories)
     return SplitSummary(
         n_frames=count_frames(parts), trajectories={name: len(own) for name, own in trajectories.items()},
-        duplicates_dropped=dropped, notes=(*data.notes, *notes),
+        duplicates_dropped=dropped, notes=(*data.notes, *notes), sources=tuple(data.sources), level=data.level,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.ops.data.plain_text import head_of, plain_name
 
 HEAD_BYTES = 4000
 
@@ -34,6 +35,7 @@ FORMATS = (
 _BY_NAME = {name: form for form in FORMATS for name in (form.name, *form.aliases)}
 EXTXYZ_SUFFIXES = (".extxyz", ".xyz")
 HDF5_SUFFIXES = (".h5", ".hdf5")
+TEXT_SUFFIXES = (".out", ".log", ".xml", "")
 
 
 def find_format(name: str, *, writable: bool = False) -> DataFormat:
@@ -54,22 +56,20 @@ def find_format(name: str, *, writable: bool = False) -> DataFormat:
 
 
 def detect_format(path: Path) -> DataFormat:
-    """Detect the format of an existing file or folder from names and first lines.
+    """Detect the format of an existing file from its name and first lines.
 
     Raises
     ------
     InputError
         It does not exist, is empty, or has an unknown format.
     """
-    if path.is_dir():
-        return _of_folder(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
-    name = _of_file(path)
+    name = "cp2k-md" if is_cp2k_part(path) else format_of_file(path, name_alone=True)
     if name is None:
-        raise InputError(f"{path}: unknown format; specify it (known: {_all_names()})")
+        raise InputError(f"{path}: unknown format; specify it (known: {all_names()})")
     return find_format(name)
 
 
@@ -83,79 +83,48 @@ def format_of_target(path: Path) -> DataFormat:
     return find_format("npy")
 
 
-def files_of(path: Path, form: DataFormat) -> list[Path]:
-    """Return the files of one format: the path itself, or the matching files in a folder (VASP, CP2K: or below).
-
-    Raises
-    ------
-    InputError
-        The folder holds none.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_file():
-        return [path]
-    deep = form.name in ("vasprun", "outcar", "cp2k")
-    candidates = sorted(path.rglob("*") if deep else path.iterdir())
-    found = [file for file in candidates if file.is_file() and _is(file, form.name)]
-    if not found:
-        raise InputError(f"{path}: holds no {form.title.split(',')[0]}")
-    return found
-
-
-def _of_folder(path: Path) -> DataFormat:
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-    if not entries:
-        raise InputError(f"{path}: the folder is empty")
-    if (path / "dataset.json").is_file():
-        return find_format("npy")
-    if next(path.rglob("type.raw"), None) is not None:
-        mixed = next(path.rglob("real_atom_types.npy"), None) is not None
-        return find_format("mixed" if mixed else "npy")
-    if any(entry.is_file() and entry.name.endswith(EXTXYZ_SUFFIXES) and not _is_cp2k_part(entry) for entry in entries):
-        return find_format("extxyz")
-    if any(entry.is_file() and entry.suffix in HDF5_SUFFIXES for entry in entries):
-        return find_format("hdf5")
-    if any(_is_cp2k_part(entry) for entry in entries):
-        return find_format("cp2k-md")
-    for name in ("vasprun", "outcar", "cp2k"):
-        if any(file.is_file() and _is(file, name) for file in path.rglob("*")):
-            return find_format(name)
-    raise InputError(f"{path}: no labelled data in a known format (known: {_all_names()})")
-
-
-def _is_cp2k_part(file: Path) -> bool:
+def is_cp2k_part(file: Path) -> bool:
     """Return whether a file is one of the trajectories that CP2K's molecular dynamics writes."""
-    return file.suffix == ".xyz" and any(part in file.name for part in ("-pos-", "-frc-", "-vel-"))
+    return plain_name(file).endswith(".xyz") and any(part in file.name for part in ("-pos-", "-frc-", "-vel-"))
 
 
-def _is(file: Path, name: str) -> bool:
-    if name == "vasprun":
-        return file.name.startswith("vasprun") and ".xml" in file.suffixes
-    if name == "outcar":
-        return file.name.startswith("OUTCAR")
-    if name == "extxyz":
-        return file.suffix in EXTXYZ_SUFFIXES and not _is_cp2k_part(file)
-    if name == "hdf5":
-        return file.suffix in HDF5_SUFFIXES
-    return file.suffix in (".out", ".log", "") and _of_file(file) == "cp2k"
+def format_of_file(path: Path, *, name_alone: bool = False) -> str | None:
+    """Return the name of the format of a file; None if it is not known to hold labels.
+
+    Parameters
+    ----------
+    path : Path
+        The file, compressed or not.
+    name_alone : bool
+        A suffix of extxyz is enough: the user has named the file. In a folder its content must be extxyz, too.
+    """
+    name = plain_name(path)
+    suffix = Path(name).suffix.lower()
+    if name.startswith("vasprun") and ".xml" in name:
+        return "vasprun"
+    if name.startswith("OUTCAR"):
+        return "outcar"
+    if suffix in HDF5_SUFFIXES:
+        return "hdf5"
+    if suffix in EXTXYZ_SUFFIXES and name_alone:
+        return "extxyz"
+    if not name_alone and suffix not in (*TEXT_SUFFIXES, *EXTXYZ_SUFFIXES):
+        return None
+    return _of_content(head_of(path, HEAD_BYTES))
 
 
-def _of_file(path: Path) -> str | None:
-    for name in ("vasprun", "outcar", "extxyz", "hdf5"):
-        if _is(path, name):
-            return name
-    with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
+def _of_content(head: bytes) -> str | None:
     if b"CP2K|" in head or b" DBCSR|" in head:
         return "cp2k"
     starts = {b"\x89HDF\r\n": "hdf5", b"<?xml": "vasprun", b"<modeling>": "vasprun", b"vasp.": "outcar"}
     found = next((name for start, name in starts.items() if head.lstrip().startswith(start)), None)
     first, _, rest = head.partition(b"\n")
-    if found is None and first.strip().isdigit() and b"Lattice=" in rest.partition(b"\n")[0]:
+    comment = rest.partition(b"\n")[0]
+    if found is None and first.strip().isdigit() and (b"Lattice=" in comment or b"Properties=" in comment):
         return "extxyz"
     return found
 
 
-def _all_names() -> str:
+def all_names() -> str:
+    """Return the names of all formats, for messages."""
     return ", ".join(form.name for form in FORMATS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,10 @@ from dpa_sse.ops.core.errors import InputError, outside_type_map
 from dpa_sse.ops.results.dataset import SPLITS, Split
 
 SAME_A = 1e-6
+OTHER_ENERGY_EV = 1e-3  # per atom; labels of one structure that differ by more are not of one calculation
+OTHER_FORCE_EV_A = 0.02
+INPUTS = ("spin", "fparam", "aparam")
+"""Arrays that a model takes besides positions and cell: frames that differ in them are different."""
 LABELS = ("coord", "box", "energy", "force", "virial")
 """The arrays of :class:`SystemData`, by their names in deepmd/npy."""
 
@@ -42,6 +46,8 @@ class SystemData:
         Trajectory of each frame.
     temperatures_K : ndarray, shape (n,), or None
         NaN where it is unknown; None where all are.
+    extra : dict of ndarray, first axis n
+        Further arrays of DeePMD-kit by name: inputs (spin, fparam, aparam) and labels (force_mag, hessian, ...).
     """
 
     system: str
@@ -54,19 +60,21 @@ class SystemData:
     virial: NDArray[np.float64] | None
     trajectories: list[str] = field(default_factory=list)
     temperatures_K: NDArray[np.float64] | None = None
+    extra: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.energy)
 
     @property
-    def key(self) -> tuple[str, str, tuple[int, ...], bool]:
+    def key(self) -> tuple[str, str, tuple[int, ...], bool, tuple[tuple[str, tuple[int, ...]], ...]]:
         """What frames must share to be stored together."""
-        return self.split, self.system, tuple(self.types.tolist()), self.virial is not None
+        extra = tuple(sorted((name, values.shape[1:]) for name, values in self.extra.items()))
+        return self.split, self.system, tuple(self.types.tolist()), self.virial is not None, extra
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Return positions, cells and labels by their names in deepmd/npy, without a missing virial."""
+        """Return all arrays by their names in deepmd/npy, without a missing virial."""
         found = {name: getattr(self, name) for name in LABELS}
-        return {name: values for name, values in found.items() if values is not None}
+        return {name: values for name, values in found.items() if values is not None} | self.extra
 
     def select(self, index: np.ndarray | Sequence[int]) -> SystemData:
         """Return the frames with these numbers, in this order."""
@@ -76,6 +84,7 @@ class SystemData:
             virial=None if self.virial is None else self.virial[index],
             trajectories=[self.trajectories[k] for k in index],
             temperatures_K=None if self.temperatures_K is None else self.temperatures_K[index],
+            extra={name: values[index] for name, values in self.extra.items()},
         )
 
 
@@ -93,6 +102,7 @@ def join(parts: Sequence[SystemData]) -> SystemData:
         virial=np.concatenate(virials) if virials else None,
         trajectories=[name for part in parts for name in part.trajectories],
         temperatures_K=np.concatenate(temperatures) if known else None,
+        extra={name: np.concatenate([p.extra[name] for p in parts]) for name in parts[0].extra},
     )
 
 
@@ -105,40 +115,79 @@ def merge_blocks(blocks: Iterable[SystemData]) -> list[SystemData]:
     return [join(parts) for parts in groups.values()]
 
 
-def drop_duplicates(blocks: Sequence[SystemData]) -> tuple[list[SystemData], int]:
-    """Return the blocks without repeated frames, and the number of frames dropped.
+class Deduplicated(NamedTuple):
+    """Blocks without repeated frames.
 
-    Two frames are the same when their positions and cells differ by less than 1e-6 Angstrom. A frame that is in the
-    test set and in another split stays in the test set; validation comes next.
+    Attributes
+    ----------
+    blocks : list of SystemData
+    dropped : int
+        Repeated frames that were left out.
+    conflicts : tuple of str
+        Structures that have two different labels, in words; all of their frames are kept.
+    """
+
+    blocks: list[SystemData]
+    dropped: int
+    conflicts: tuple[str, ...]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a person should read about conflicting labels."""
+        if not self.conflicts:
+            return ()
+        more = len(self.conflicts) - 1
+        return (
+            f"two different labels of one structure, both kept: {self.conflicts[0]}"
+            + (f" (and {more} more structures)" if more else ""),
+        )
+
+
+def drop_duplicates(blocks: Sequence[SystemData]) -> Deduplicated:
+    """Return the blocks without repeated frames, the number of frames dropped, and conflicting labels.
+
+    Two frames are the same when their positions, cells and further inputs (spin, fparam, aparam) differ by less than
+    1e-6. A frame that is in the test set and in another split stays in the test set; validation comes next. Frames that
+    are the same, but whose labels differ by more than 1 meV/atom or 0.02 eV/A, are all kept.
     """
     order = sorted(range(len(blocks)), key=lambda k: -SPLITS.index(blocks[k].split))  # stable
     kept: dict[int, list[int]] = {k: [] for k in order}
     dropped = 0
+    conflicts: list[str] = []
     groups: dict[Any, list[int]] = {}
     for k in order:
-        groups.setdefault(tuple(blocks[k].types.tolist()), []).append(k)
+        inputs = tuple(sorted((name, blocks[k].extra[name].shape[1:]) for name in INPUTS if name in blocks[k].extra))
+        groups.setdefault((tuple(blocks[k].types.tolist()), inputs), []).append(k)
     for members in groups.values():
         owner = [(k, frame) for k in members for frame in range(len(blocks[k]))]
         points = np.concatenate([_points(blocks[k]) for k in members])
-        copy = _is_copy(points)
+        copy = np.zeros(len(points), bool)
+        for row, other in equal_rows(points, SAME_A):
+            pair = [(blocks[owner[at][0]], owner[at][1]) for at in (min(row, other), max(row, other))]
+            if words := label_conflict(*pair[0], *pair[1]):
+                conflicts.append(words)
+            else:
+                copy[max(row, other)] = True
         dropped += int(copy.sum())
         for (k, frame), bad in zip(owner, copy.tolist(), strict=True):
             if not bad:
                 kept[k].append(frame)
     result = [block.select(kept[k]) for k, block in enumerate(blocks)]
-    return [block for block in result if len(block)], dropped
+    return Deduplicated([block for block in result if len(block)], dropped, tuple(conflicts))
+
+
+def label_conflict(one: SystemData, k: int, other: SystemData, j: int) -> str:
+    """Return how the labels of two frames of one structure contradict each other; empty if they do not."""
+    energy = abs(float(one.energy[k] - other.energy[j])) / len(one.types)
+    force = float(np.abs(one.force[k] - other.force[j]).max())
+    if not (energy > OTHER_ENERGY_EV or force > OTHER_FORCE_EV_A):
+        return ""
+    names = f"{one.trajectories[k]} and {other.trajectories[j]}"
+    return f"{one.system}, {names}: {1000 * energy:.1f} meV/atom, {force:.3f} eV/A apart"
 
 
 def _points(block: SystemData) -> np.ndarray:
-    return np.concatenate([block.coord.reshape(len(block), -1), block.box.reshape(len(block), -1)], axis=1)
-
-
-def _is_copy(points: np.ndarray) -> np.ndarray:
-    """Return for each row whether it equals an earlier row within the tolerance, shape (n,)."""
-    copy = np.zeros(len(points), bool)
-    for row, other in equal_rows(points, SAME_A):
-        copy[max(row, other)] = True
-    return copy
+    inputs = [block.extra[name] for name in INPUTS if name in block.extra]
+    return np.concatenate([part.reshape(len(block), -1) for part in (block.coord, block.box, *inputs)], axis=1)
 
 
 def equal_rows(points: np.ndarray, tolerance: float) -> Iterator[tuple[int, int]]:

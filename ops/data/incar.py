@@ -36,10 +36,12 @@ class Tag:
 def read_incar(text: str) -> list[Tag]:
     """Return the tags of an INCAR in the order of the file: ``TAG = value``, several per line with ``;``.
 
+    Lines without ``=`` are titles, unless they look like a tag.
+
     Raises
     ------
     InputError
-        A line is not an assignment; the message starts with the line number.
+        A line is neither an assignment nor a title; the message starts with the line number.
     """
     tags = []
     for number, line in _logical_lines(text):
@@ -47,10 +49,20 @@ def read_incar(text: str) -> list[Tag]:
             if not part.strip():
                 continue
             name, equals, value = part.partition("=")
+            if not equals and not _is_forgotten(part):
+                continue  # a title, which VASP skips as well
             if not equals or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name.strip()) or not value.strip():
                 raise InputError(f"{number}: not of the form TAG = value: {part.strip()}")
             tags.append(Tag(name.strip().upper(), value.strip(), number))
     return tags
+
+
+def _is_forgotten(part: str) -> bool:
+    """Return whether a line without ``=`` was meant to set a tag (``ENCUT 520``): VASP would skip it silently."""
+    words = part.split()
+    tag = re.fullmatch(r"[A-Z][A-Z0-9_]*", words[0])
+    value = re.fullmatch(r"\.?(TRUE|FALSE|T|F)\.?|[-+]?\d[\d.eE+-]*", words[1]) if len(words) > 1 else None
+    return bool(tag) and (words[0] in LABEL_TAGS or value is not None)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -43,10 +43,10 @@ def merge_labelled(
     type_map, old = read_dataset(dataset)
     found = gather_frames(results, min_success_ratio)
     new = frames_to_blocks(found.frames, type_map)
-    blocks, dropped = drop_duplicates([*old, *new])
+    blocks, dropped, _ = distinct = drop_duplicates([*old, *new])
     return write_dataset(
         out, type_map, blocks, duplicates_dropped=dropped, labelled=len(found.frames),
-        added=sum(map(len, blocks)) - sum(map(len, old)), failed=found.failed,
+        added=sum(map(len, blocks)) - sum(map(len, old)), failed=found.failed, notes=distinct.notes(),
         level=join_levels([level_of(dataset), found.level]),
     )
 
@@ -65,7 +65,8 @@ def merge_datasets(datasets: Sequence[Path], out: Path) -> DatasetInfo:
     maps = {tuple(type_map) for type_map, _ in loaded}
     if len(maps) > 1:
         raise InputError(f"data sets with different type maps cannot be merged: {sorted(map(list, maps))}")
-    blocks, dropped = drop_duplicates([block for _, blocks in loaded for block in blocks])
+    blocks, dropped, _ = distinct = drop_duplicates([block for _, blocks in loaded for block in blocks])
     return write_dataset(
-        out, loaded[0][0], blocks, duplicates_dropped=dropped, level=join_levels(map(level_of, datasets)),
+        out, loaded[0][0], blocks, duplicates_dropped=dropped, notes=distinct.notes(),
+        level=join_levels(map(level_of, datasets)),
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.frames import SystemData, merge_blocks, type_indices
+from dpa_sse.ops.data.stores import FolderStore, Store, systems_below
 from dpa_sse.ops.results.dataset import DatasetInfo, Split
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -24,81 +25,8 @@ SPLIT_NAMES: dict[str, Split] = {
 NEEDED = ("coord", "box", "energy", "force")
 SIDE_ARRAYS = ("system", "trajectory", "temperature_K")
 """Per-frame arrays that this project adds to mixed-type and HDF5 data; DeePMD-kit ignores them."""
+KNOWN_ARRAYS = frozenset((*NEEDED, "virial", "real_atom_types", *SIDE_ARRAYS))
 ALL_FRAMES = 10**9  # in one set
-
-
-class Store(Protocol):
-    """One system: what a folder and an HDF5 group have in common."""
-
-    where: str
-    parts: tuple[str, ...]
-
-    def names(self, file: str) -> list[str] | None:
-        """Return the words of a text file (type.raw, type_map.raw); None if it is missing."""
-        ...
-
-    def sets(self) -> list[str]:
-        """Return the names of the sets, sorted."""
-        ...
-
-    def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return an array of a set, None if it is missing; ValueError or OSError if it is unreadable."""
-        ...
-
-
-class FolderStore:
-    """A deepmd/npy folder."""
-
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.folder, self.where, self.parts = folder, str(folder), folder.relative_to(root).parts
-
-    def names(self, file: str) -> list[str] | None:
-        """Return the words of a text file."""
-        path = self.folder / file
-        return path.read_text(encoding="utf-8").split() if path.exists() else None
-
-    def sets(self) -> list[str]:
-        """Return the set.* folders."""
-        return sorted(part.name for part in self.folder.glob("set.*") if part.is_dir())
-
-    def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return the content of an npy file."""
-        path = self.folder / part / f"{name}.npy"
-        return np.load(path, allow_pickle=False) if path.is_file() else None
-
-
-class GroupStore:
-    """A group of a deepmd/hdf5 file."""
-
-    def __init__(self, path: Path, group: Any) -> None:
-        self.group, self.where = group, f"{path}#{group.name}"
-        self.parts = tuple(part for part in group.name.split("/") if part)
-
-    def names(self, file: str) -> list[str] | None:
-        """Return the words of a data set of text or numbers."""
-        if file not in self.group:
-            return None
-        values = np.atleast_1d(self.group[file][()])
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
-
-    def sets(self) -> list[str]:
-        """Return the set.* groups."""
-        return sorted(name for name in self.group if name.startswith("set."))
-
-    def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return a data set of a set."""
-        found = self.group[part].get(f"{name}.npy")
-        return None if found is None else np.asarray(found[()])
-
-
-def folder_stores(root: Path) -> list[FolderStore]:
-    """Return all deepmd/npy systems in a folder and below it, sorted by name."""
-    return [FolderStore(root, file.parent) for file in sorted(root.rglob("type.raw"))]
-
-
-def own_type_map(stores: Sequence[Store]) -> list[str]:
-    """Return the elements named by the systems, in order of first appearance."""
-    return list(dict.fromkeys(name for store in stores for name in store.names("type_map.raw") or []))
 
 
 def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
@@ -121,7 +49,7 @@ def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
     if info := DatasetInfo.read_if_there(dataset):
         return sorted({dataset / one.path for one in info.systems if split in (None, one.split) and one.n_frames})
     root = dataset / split if split else dataset
-    return sorted(path.parent for path in root.rglob("type.raw")) if root.is_dir() else []
+    return systems_below(root) if root.is_dir() else []
 
 
 def read_system(folder: Path, type_map: Sequence[str]) -> list[SystemData]:
@@ -150,7 +78,8 @@ def read_system(folder: Path, type_map: Sequence[str]) -> list[SystemData]:
 
 
 def load_system(
-    store: Store, type_map: Sequence[str], default_name: str, *, check_numbers: bool = True
+    store: Store, type_map: Sequence[str], default_name: str, *, check_numbers: bool = True,
+    unnamed: Sequence[str] | None = None,
 ) -> list[SystemData]:
     """Return the frames of one system as blocks, its types renumbered to ``type_map``.
 
@@ -167,19 +96,24 @@ def load_system(
         Name of a system at the root.
     check_numbers : bool
         Refuse NaN and cells without volume.
+    unnamed : sequence of str, optional
+        Elements of the types of a system without ``type_map.raw``; without them such a system is refused.
 
     Raises
     ------
     InputError
         Files missing, wrong shapes, no periodic box, an element outside the type map, or bad numbers.
     """
-    own_map = store.names("type_map.raw")
+    own_map = store.names("type_map.raw") or (list(unnamed) if unnamed else None)
     if not store.sets():
         raise InputError(f"{store.where}: no set.* folder with npy files (convert raw text data with dpdata)")
     if store.names("nopbc") is not None:
         raise InputError(f"{store.where}: not periodic (nopbc); only periodic cells are supported")
     if own_map is None:
-        raise InputError(f"{store.where}: no type_map.raw, so the elements are unknown; add one, one element per line")
+        raise InputError(
+            f"{store.where}: no type_map.raw, so the elements are unknown; add one, one element per line, or use "
+            "--type-map"
+        )
     types = _types(store)
     names = [part for part in store.parts if part not in SPLIT_NAMES]
     split: Split = next((SPLIT_NAMES[part] for part in store.parts if part in SPLIT_NAMES), "train")
@@ -197,6 +131,7 @@ def load_system(
                 arrays["coord"][chosen][:, real], arrays["box"][chosen], arrays["energy"][chosen],
                 arrays["force"][chosen][:, real], None if arrays["virial"] is None else arrays["virial"][chosen],
                 trajectories[chosen].tolist(), None if "temperature_K" not in side else side["temperature_K"][chosen],
+                {name: values[chosen] for name, values in _extra_arrays(store, part, count, row).items()},
             ))
     return blocks
 
@@ -216,16 +151,6 @@ def elements_of(folder: Path) -> list[str]:
     mixed = [real for part in store.sets() if (real := store.array(part, "real_atom_types")) is not None]
     types = np.unique(np.concatenate([real.ravel() for real in mixed]).astype(int)) if mixed else _types(store)
     return [own_map[k] for k in _checked_types(types[types >= 0] if mixed else types, own_map, store.where)]
-
-
-def walk_groups(group: Any) -> Iterator[Any]:
-    """Yield all groups of an HDF5 file that hold a system, sorted by name."""
-    if "type.raw" in group:
-        yield group
-        return
-    for name in sorted(group):
-        if hasattr(group[name], "keys"):
-            yield from walk_groups(group[name])
 
 
 def renumber_types(
@@ -284,6 +209,8 @@ def _load_set(store: Store, part: str, n_atoms: int, *, check_numbers: bool) -> 
 def _in_shape(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if values.dtype.kind not in "fiu":
         raise ValueError(f"not numbers ({values.dtype})")
+    if values.ndim == 0 or (values.ndim == 1 and shape and values.size == math.prod(shape)):  # one frame
+        values = values.reshape(1, -1)
     if values[:1].size != (math.prod(shape) if len(values) else 0):
         raise ValueError(f"shape {values.shape}, expected (n, {math.prod(shape)})")
     return values.astype(np.float64).reshape(-1, *shape)
@@ -319,6 +246,34 @@ def _side_arrays(store: Store, part: str, count: int) -> dict[str, np.ndarray]:
     return found
 
 
+def _extra_arrays(store: Store, part: str, count: int, row: NDArray[np.int_]) -> dict[str, np.ndarray]:
+    """Return all further arrays of a set.
+
+    Raises
+    ------
+    InputError
+        One is unreadable, has not one entry for each frame, or belongs to atoms that are padded.
+    """
+    found = {}
+    for name in store.arrays(part):
+        if name in KNOWN_ARRAYS:
+            continue
+        where = f"{store.where}/{part}/{name}.npy"
+        try:
+            values = store.array(part, name)
+        except (ValueError, OSError, EOFError) as error:
+            raise InputError(f"{where}: unreadable: {error}") from error
+        if values is None or values.dtype.kind not in "fiub":
+            raise InputError(f"{where}: not numbers")
+        if values.ndim == 0 or len(values) != count:
+            raise InputError(f"{where}: {len(np.atleast_1d(values))} frames, but energy.npy has {count}")
+        if (row < 0).any():
+            raise InputError(f"{where}: cannot be divided between padded systems of mixed type; remove it, or give the "
+                             "systems as plain deepmd/npy")
+        found[name] = values
+    return found
+
+
 def _renumber(
     types: NDArray[np.int_], own_map: Sequence[str], type_map: Sequence[str], where: str
 ) -> NDArray[np.int_]:
@@ -337,6 +292,8 @@ def write_system(folder: Path, type_map: Sequence[str], block: SystemData) -> No
 
     data = _dpdata_arrays(block, type_map)
     dpdata.LabeledSystem(data=data).to("deepmd/npy", str(folder), set_size=ALL_FRAMES, prec=np.float64)
+    for name, values in block.extra.items():
+        np.save(folder / "set.000" / f"{name}.npy", values)
 
 
 def write_hdf5(path: Path, type_map: Sequence[str], blocks: Sequence[SystemData]) -> None:
@@ -353,6 +310,8 @@ def write_hdf5(path: Path, type_map: Sequence[str], blocks: Sequence[SystemData]
                 name = f"{base}.{number}"
             data = _with_side_arrays(block, type_map).data
             hdf5.dump(stream, name, data, set_size=ALL_FRAMES, comp_prec=np.float64)
+            for key, values in block.extra.items():
+                stream[name]["set.000"].create_dataset(f"{key}.npy", data=values)
 
 
 def write_mixed(folder: Path, type_map: Sequence[str], blocks: Sequence[SystemData]) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.collect import split_by_trajectory
-from dpa_sse.ops.data.dataset import level_of, read_dataset, write_dataset
+from dpa_sse.ops.data.dataset import write_dataset
 from dpa_sse.ops.data.frames import SystemData, drop_duplicates
-from dpa_sse.ops.data.npy import folder_stores, load_system, renumber_types
+from dpa_sse.ops.data.reading import LabelledData, read_data
 from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.stores import folder_stores
 from dpa_sse.ops.results.dataset import DatasetInfo
 
 
@@ -32,28 +33,27 @@ def load_user_dataset(path: Path, type_map: Sequence[str]) -> list[SystemData]:
     InputError
         Nothing found, files missing, wrong shapes, NaN, no periodic box, or an element outside the type map.
     """
+    return _load(path, type_map).blocks
+
+
+def _load(path: Path, type_map: Sequence[str]) -> LabelledData:
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")
-    if (path / "dataset.json").is_file():
-        own_map, blocks = read_dataset(path)
-        for block in blocks:
-            block.types = renumber_types(block.types, own_map, type_map, str(path))
-        return blocks
-    stores = folder_stores(path)
-    if not stores:
+    if not (path / DatasetInfo.FILE).is_file() and not folder_stores(path):
         raise InputError(f"{path}: no deepmd/npy system found (no type.raw in or below it)")
-    return [block for store in stores for block in load_system(store, type_map, path.resolve().name)]
+    return read_data(path, "npy", type_map, unnamed=())  # types without names are never guessed from the project
 
 
 def import_user_dataset(
     path: Path, type_map: Sequence[str], split: SplitSettings, seed: int, out: Path
 ) -> DatasetInfo:
     """Write a user's data as a data set of this pipeline; data without splits are split by set."""
-    blocks = load_user_dataset(path, type_map)
-    notes: list[str] = []
+    data = _load(path, type_map)
+    blocks, notes = data.blocks, list(data.notes)
     if {block.split for block in blocks} == {"train"}:
-        blocks, notes = split_by_trajectory(blocks, split, seed)
-    blocks, dropped = drop_duplicates(blocks)
+        blocks, remarks = split_by_trajectory(blocks, split, seed)
+        notes += remarks
+    blocks, dropped, _ = distinct = drop_duplicates(blocks)
     return write_dataset(
-        out, type_map, blocks, duplicates_dropped=dropped, notes=tuple(notes), level=level_of(path),
+        out, type_map, blocks, duplicates_dropped=dropped, notes=(*notes, *distinct.notes()), level=data.level,
     )

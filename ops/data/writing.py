@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import atomic_path
+from dpa_sse.ops.core.files import atomic_path, write_text
 from dpa_sse.ops.data.convert import block_to_frames
 from dpa_sse.ops.data.dataset import write_dataset
 from dpa_sse.ops.data.frames import SystemData, merge_blocks
 from dpa_sse.ops.data.npy import write_hdf5, write_mixed
+from dpa_sse.ops.data.read_extxyz import LEVEL_KEY
+from dpa_sse.ops.data.read_sets import LEVEL_ATTRIBUTE, LEVEL_FILE
 from dpa_sse.ops.structures.extxyz import frame_text
 
 
@@ -48,19 +51,30 @@ def write_data(
         ``out`` exists, or its folder cannot be written.
     """
     check_target(out, overwrite=overwrite)
+    if form in ("extxyz", "mixed") and (names := sorted({name for block in blocks for name in block.extra})):
+        raise InputError(f"{out}: {form} cannot hold {', '.join(names)} of these data; write npy or hdf5")
+    level = facts.get("level")
+    text = None if level is None else json.dumps(level.model_dump(mode="json"))
     if form == "extxyz":
         with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as stream:
             for block in merge_blocks(blocks):
                 for atoms in block_to_frames(block, type_map):
-                    atoms.info |= {"split": block.split, "type_map": " ".join(type_map)}
+                    atoms.info |= {"split": block.split, "type_map": " ".join(type_map), LEVEL_KEY: text}
                     stream.write(frame_text(atoms))
     elif form == "hdf5":
         with atomic_path(out) as temporary:
             write_hdf5(temporary, type_map, blocks)
+            if text is not None:
+                import h5py
+
+                with h5py.File(temporary, "a") as stream:
+                    stream.attrs[LEVEL_ATTRIBUTE] = text
     else:
         with new_folder(out) as temporary:
             if form == "mixed":
                 write_mixed(temporary, type_map, blocks)
+                if text is not None:
+                    write_text(temporary / LEVEL_FILE, text)
             else:
                 write_dataset(temporary, type_map, blocks, **facts)
 

@@ -15,6 +15,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.labelers.model_level import model_level
 from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
 from dpa_sse.ops.results.md import MdRun
 
@@ -109,7 +110,7 @@ def label_with_teacher(
             f"{settings.max_force_eV_A:g} eV/A; too few to train and test a student (is the teacher stable at "
             f"{', '.join(f'{t:g}' for t in settings.temperatures_K)} K?)"
         )
-    write_dataset(out / DATASET, type_map, blocks, split_by=split)
+    write_dataset(out / DATASET, type_map, blocks, split_by=split, level=model_level(teacher, None))
     found.write(out)
     return found
 

@@ -16,7 +16,9 @@ from dpa_sse.ops.core.suggest import did_you_mean, question
 from dpa_sse.ops.core.tools import available_threads
 from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, label_with_calculator, one_line
 from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
+from dpa_sse.ops.labelers.model_level import calculator_level
 from dpa_sse.ops.labelers.settings import AseSettings
+from dpa_sse.ops.results.level import LevelOfTheory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -58,6 +60,10 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
         """Label frames one after the other."""
         limit_torch_threads()
         return [label_with_calculator(atoms, self._calculator) for atoms in frames]
+
+    def level(self, frames: Sequence[Atoms]) -> LevelOfTheory:
+        """Return name and version of the calculator, its arguments, and the hash of its weights."""
+        return calculator_level(self.settings.calculator, self.settings.kwargs, self._calculator)
 
     def calculator(self) -> Calculator:
         """Return the calculator of this process."""

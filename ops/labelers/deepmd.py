@@ -15,7 +15,9 @@ from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.data.frames import type_indices
 from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, one_line
 from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
+from dpa_sse.ops.labelers.model_level import model_level
 from dpa_sse.ops.labelers.settings import DeepmdSettings
+from dpa_sse.ops.results.level import LevelOfTheory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,6 +37,7 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
         super().__init__(settings)
         self.batch = settings.batch
         self._model: Any = None
+        self._level: LevelOfTheory | None = None
 
     def label(self, frames: Sequence[Atoms], work: Path) -> list[LabelResult]:
         """Label frames; those of one composition go through the model together."""
@@ -46,6 +49,12 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
             for index, result in zip(members, self._label_together([frames[k] for k in members]), strict=True):
                 results[index] = result
         return results
+
+    def level(self, frames: Sequence[Atoms]) -> LevelOfTheory:
+        """Return the hash of the model file, its branch, and the version of DeePMD-kit."""
+        if self._level is None:
+            self._level = model_level(*self._file())
+        return self._level
 
     def calculator(self) -> Calculator:
         """Return DeePMD-kit's ASE calculator."""

@@ -56,7 +56,7 @@ class CalculatorLabeler(Labeler[SettingsT]):
                 reason = str(error) if isinstance(error, ExplodedError) else one_line(error)
         partial.replace(out / "frames.extxyz")
         record.unlink(missing_ok=True)
-        return run.status(written, reason)
+        return run.status(written, reason, self.level([run.atoms]) if written else None)
 
     @classmethod
     def aimd_problems(cls, settings: SettingsT, aimd: AimdSettings) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.labelers.base import LabelResult, label_with_calculator
 from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.settings import MockSettings
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 
 if TYPE_CHECKING:
@@ -106,6 +107,12 @@ class MockLabeler(CalculatorLabeler[MockSettings]):
         return [
             self._label(atoms, int(atoms.info.get("frame", position)), work) for position, atoms in enumerate(frames)
         ]
+
+    def level(self, frames: Sequence[Atoms]) -> LevelOfTheory:
+        """Return the name of the potential and the numbers that define it."""
+        return LevelOfTheory(code="mock", settings={
+            "depth_eV": f"{DEPTH_EV:g}", "stiffness_per_A": f"{STIFFNESS:g}", "cutoff_A": f"{CUTOFF_A:g}",
+        })
 
     def calculator(self) -> Calculator:
         """Return a new calculator, which fails at every ``fail_every``-th call."""

@@ -51,12 +51,16 @@ class VirialNumbers(ResultPart):
 
 
 class DuplicateNumbers(ResultPart):
-    """Frames that repeat an earlier one: all, in another split, in another orientation, with other labels."""
+    """Frames that repeat an earlier one: all, in another split, in another orientation, with other labels.
+
+    ``near_across_splits``: held-out frames that are nearer than 0.1 A to a training frame.
+    """
 
     copies: int
     across_splits: int
     reoriented: int
     conflicting: int
+    near_across_splits: int = 0
 
 
 class Slope(ResultPart):

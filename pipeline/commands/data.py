@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Audit, convert and split labelled data.", no_args_is_help=True)
 
+SHOWN_NOTES = 30
+
 TypeMap = Annotated[str | None, typer.Option("--type-map", help="Elements in the order of the types, e.g. Li,P,S,Cl.")]
 From = Annotated[str | None, typer.Option("--from", help="Format of the source, if it is not recognised.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+MixLevels = Annotated[
+    bool, typer.Option("--mix-levels", help="Accept labels of different levels of theory in one data set.")
+]
 
 
 @app.command("audit")
@@ -71,16 +76,20 @@ def convert(
     ] = None,
     type_map: TypeMap = None,
     overwrite: Overwrite = False,
+    mix_levels: MixLevels = False,
     as_json: Json = False,
 ) -> None:
     """Convert labelled data to another format without loss.
 
     Reads npy, mixed, hdf5 (DeePMD-kit), extxyz, vasprun, outcar, cp2k (single points), cp2k-md, and results of this
-    pipeline.
+    pipeline; of a folder, everything in it. What is left out, and why, is printed. Labels of different levels of theory
+    (functional, cutoff, potentials) are refused.
     """
     from dpa_sse.ops.data.exchange import convert_data
 
-    done = convert_data(source, out, from_format, to_format, _elements(type_map), overwrite=overwrite)
+    done = convert_data(
+        source, out, from_format, to_format, _elements(type_map), overwrite=overwrite, mix_levels=mix_levels,
+    )
     _answer(
         done, as_json,
         f"{done.n_frames} frames of {done.systems} systems, {done.source_format} -> {done.target_format}, "
@@ -98,6 +107,7 @@ def split(
     from_format: From = None,
     type_map: TypeMap = None,
     overwrite: Overwrite = False,
+    mix_levels: MixLevels = False,
     as_json: Json = False,
 ) -> None:
     """Split a data set into train, validation and test by whole trajectories, never by frame."""
@@ -113,7 +123,7 @@ def split(
                          "together they must be less than 1")
     done = split_data(
         source, out, SplitSettings(test=test, validation=validation), seed, form=from_format,
-        type_map=_elements(type_map), overwrite=overwrite,
+        type_map=_elements(type_map), overwrite=overwrite, mix_levels=mix_levels,
     )
     parts = [
         f"{name} {count} frames ({done.trajectories[name]} trajectories)"
@@ -144,7 +154,14 @@ def _arguments(pairs: list[str]) -> dict[str, Any]:
 
 def _answer(done: ResultPart, as_json: bool, line: str) -> None:
     """Print the result: notes to standard error, then one line, or everything as JSON."""
+    from dpa_sse.ops.data.account import summary_line
+
     data = done.model_dump(mode="json", by_alias=True)
-    for note in data["notes"]:
+    notes, sources = data["notes"], getattr(done, "sources", ())
+    for note in notes if as_json or len(notes) <= SHOWN_NOTES else notes[: SHOWN_NOTES - 1]:
         typer.echo(note, err=True)
+    if not as_json and len(notes) > SHOWN_NOTES:
+        typer.echo(f"... and {len(notes) - SHOWN_NOTES + 1} more notes (--json has all)", err=True)
+    if any(one.left_out for one in sources):
+        typer.echo(summary_line(sources), err=True)
     typer.echo(json.dumps(data, indent=1) if as_json else line)

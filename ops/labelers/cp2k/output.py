@@ -1,21 +1,17 @@
-"""The output of CP2K: numbers read with cp2kdata, and whether they are valid labels.
-
-Only the readers of cp2kdata for single blocks are used. Its reader of whole runs takes the cell from the output (three
-decimals), counts an inner SCF loop as convergence, cannot read interrupted runs, and ends the process if it does not
-find the run type.
-"""
+"""The output of CP2K as labels: evaluations in eV and A, and why a run has none."""
 
 from __future__ import annotations
 
-import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpa_sse.ops.data.cp2k_output import RawEvaluation, raw_evaluations
+
 NOT_CONVERGED = "the SCF did not converge"
-ENERGY_LINE = "ENERGY| Total FORCE_EVAL"
 _BOX = re.compile(r"^ \*(?P<text>.*)\*$")
 _ART = re.compile(r"^\s*(\[ABORT\]|\\___/|___|/\s+\\|\||O/\||/\| \||/ \\)\s*")
 _PLACE = re.compile(r"(^|\s)\s*[\w/]+\.F:\d+\s*$")
@@ -62,56 +58,34 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
     OutputError
         Energy, forces or stress are missing.
     """
-    logging.getLogger("cp2kdata").setLevel(logging.ERROR)
-    from cp2kdata.block_parser.energies import parse_energies_list
-    from cp2kdata.block_parser.forces import parse_atomic_forces_list
-    from cp2kdata.block_parser.stress import parse_stress_tensor_list
     from dpdata.unit import EnergyConversion, ForceConversion, PressureConversion
 
-    if partial:
-        text = _without_cut_forces(text)
-    found = {
-        "energy": parse_energies_list(text), "forces": parse_atomic_forces_list(text),
-        "stress": parse_stress_tensor_list(text),
+    found = raw_evaluations(text)
+    if not partial:
+        _check_complete(text, found)
+    hartree = EnergyConversion("hartree", "eV").value()
+    force_unit = ForceConversion("hartree/bohr", "eV/angstrom").value()
+    gpa = PressureConversion("eV/angstrom^3", "GPa").value()
+    made = []
+    for one in found:
+        if one.forces is None or one.stress is None:
+            break  # the last one of an interrupted run
+        made.append(Evaluation(one.energy * hartree, one.forces * force_unit, -one.stress / gpa, one.converged))
+    return made
+
+
+def _check_complete(text: str, found: Sequence[RawEvaluation]) -> None:
+    counts = {
+        "energy": len(found), "forces": sum(one.forces is not None for one in found),
+        "stress": sum(one.stress is not None for one in found),
     }
-    if partial:
-        found = {name: np.empty(0) if values is None else values for name, values in found.items()}
-    for name, values in found.items():
-        if values is None:
-            raise OutputError(f"no {name} in the output")
-    counts = {name: len(values) for name, values in found.items()}
-    if len(set(counts.values())) > 1 and not partial:
+    for name, count in counts.items():
+        if not count:
+            units = {one.stress_unit for one in found if one.stress_unit} if name == "stress" else set()
+            known = f" in a known unit (it is in {', '.join(sorted(units))})" if units else ""
+            raise OutputError(f"no {name} in the output{known}")
+    if len(set(counts.values())) > 1:
         raise OutputError("the output is incomplete: " + ", ".join(f"{n} x {name}" for name, n in counts.items()))
-    n = min(counts.values())
-    energies = found["energy"][:n] * EnergyConversion("hartree", "eV").value()
-    forces = found["forces"][:n] * ForceConversion("hartree/bohr", "eV/angstrom").value()
-    stresses = found["stress"][:n] / PressureConversion("eV/angstrom^3", "GPa").value()
-    return [
-        Evaluation(float(energy), force, -stress, converged)
-        for energy, force, stress, converged in zip(energies, forces, stresses, _converged(text)[:n], strict=True)
-    ]
-
-
-def _without_cut_forces(text: str) -> str:
-    """Return the output without a truncated last table of forces, which would not match the others in length."""
-    start = text.rfind("ATOMIC FORCES in")
-    return text[:start] if start >= 0 and "SUM OF ATOMIC FORCES" not in text[start:] else text
-
-
-def _converged(text: str) -> list[bool]:
-    """Return for each energy whether the SCF before it converged.
-
-    With an outer loop (orbital transformation) only its convergence counts, not that of the inner loops.
-    """
-    verdicts = []
-    for part in text.split(ENERGY_LINE)[:-1]:
-        if "outer SCF loop converged" in part:
-            verdicts.append(True)
-        elif "outer SCF loop FAILED" in part or "SCF run NOT converged" in part:
-            verdicts.append(False)
-        else:
-            verdicts.append("SCF run converged" in part)
-    return verdicts
 
 
 def has_ended(text: str) -> bool:

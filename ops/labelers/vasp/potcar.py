@@ -118,6 +118,8 @@ def _read(path: Path, element: str, symbol: str) -> Potcar:
     words = fields["TITEL"].split()
     if len(words) < 2 or words[1].split("_")[0] != element:
         raise InputError(f"{path} is the data set of another element: {fields['TITEL']}")
+    if words[1] not in (symbol, symbol.removesuffix("_new")):  # a few old folders have a suffix that their title lacks
+        raise InputError(f"{path} is another data set than its name says: {fields['TITEL']}, not {symbol}")
     return Potcar(
         symbol, fields["TITEL"], hashlib.sha256(text.encode("latin-1")).hexdigest(), float(fields["ENMAX"]),
         fields["LEXCH"], float(fields["POMASS"]), text if text.endswith("\n") else text + "\n",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpa_sse.ops.data.convergence import HARD_STOP, vasp_fault
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.data.incar import LABEL_TAGS, Value, read_incar, same_value, tag_number, value_text
 from dpa_sse.ops.labelers.base import LabelResult
@@ -106,7 +107,7 @@ def read_steps(folder: Path, symbols: Sequence[str], tags: Mapping[str, Value]) 
     if changed:
         return Reading(problem=changed, usable=False, other_settings=True)
     nelm = int(run.parameters.get("NELM", 60))
-    stopped_inside = "hard stop encountered" in _text(folder / "OUTCAR")
+    stopped_inside = HARD_STOP in _text(folder / "OUTCAR")
     steps = []
     for number, data in enumerate(run.ionic_steps):
         last = number == len(run.ionic_steps) - 1
@@ -169,10 +170,8 @@ def _step(data: Mapping[str, Any], count: int, nelm: int, *, stopped_inside: boo
     cycles = len(data.get("electronic_steps", []))
     status: ItemStatus = "ok"
     reason = ""
-    if cycles >= nelm:
-        status, reason = "not converged", f"no self-consistency after {cycles} electronic steps (NELM)"
-    elif stopped_inside:
-        status, reason = "not converged", f"stopped by STOPCAR after {cycles} electronic steps"
+    if fault := vasp_fault(cycles, nelm, stopped_inside=stopped_inside):
+        status, reason = "not converged", fault
     elif structure is None or forces is None:
         status, reason = "failed", "vasprun.xml has no forces"
     elif kilobar is None:

@@ -170,7 +170,8 @@ def test_exact_duplicates_are_dropped_and_the_test_set_keeps_its_frame(tmp_path)
     other.calc = frames[3].calc
     train = frames_to_blocks([*frames, nearly, other], TYPE_MAP)
     test = frames_to_blocks(frames[:1], TYPE_MAP, "test")
-    blocks, dropped = drop_duplicates([*train, *test])
+    blocks, dropped, conflicts = drop_duplicates([*train, *test])
+    assert not conflicts
     assert dropped == 2
     assert {block.split: len(block) for block in blocks} == {"train": 4, "test": 1}
     kept = next(block for block in blocks if block.split == "train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from ase import Atoms
 
 from dpa_sse.ops.core.errors import FatalError, InputError
-from dpa_sse.ops.data.dataset import read_dataset
+from dpa_sse.ops.data.dataset import level_of, read_dataset
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.results.distillation import TeacherFilter
@@ -35,6 +36,13 @@ class HarmonicTeacher:
         positions = coords.reshape(len(coords), -1, 3)
         virial = -self.k * np.einsum("fai,faj->fij", positions, positions)
         return self.k * (positions**2).sum(axis=(1, 2)) / 2, -self.k * positions, virial
+
+
+@pytest.fixture(autouse=True)
+def teacher_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of the teacher: its hash is the level of theory of the labels."""
+    (tmp_path / "t.pth").write_bytes(b"teacher")
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +74,8 @@ def test_labels_are_the_teachers(tmp_path: Path) -> None:
     runs = [md_folder(tmp_path / f"task.{k:03d}", f"Li2S.p{k:03d}") for k in range(3)]
     found = label_with_teacher(Path("t.pth"), runs, TYPE_MAP, settings(test=0.3), 1, tmp_path / "out")
     type_map, blocks = read_dataset(tmp_path / "out" / "dataset")
+    level = level_of(tmp_path / "out" / "dataset")
+    assert level is not None and level.settings["model_sha256"] == hashlib.sha256(b"teacher").hexdigest()
     assert type_map == TYPE_MAP
     assert (found.n_frames, found.n_kept, found.n_dropped) == (33, 33, 0)  # steps 0, 10 ... 100
     assert (found.n_train, found.n_test) == (22, 11)

@@ -73,7 +73,7 @@ def test_audit(frames, tmp_path):
         (("--calculator", "emt"), "module:Class"),
         (("--calculator", "ase.calculators.emt:EMT", "--argument", "fish"), "write NAME=VALUE"),
         (("--type-map", "Li,Zz"), "not an element: Zz"),
-        (("--from", "npy"), "no deepmd system found"),
+        (("--from", "npy"), "holds no deepmd system"),
     ],
 )
 def test_bad_audit_options(frames, options, message):

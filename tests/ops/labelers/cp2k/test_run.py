@@ -62,7 +62,7 @@ def test_broken_outputs(
 @pytest.mark.parametrize(("change", "difference"), [
     ({"functional": "PBE"}, "functional = PBEsol and functional = PBE"),
     ({"cutoff_Ry": 400.0}, "cutoff_Ry = 600 and cutoff_Ry = 400"),
-    ({"method": "gfn1-xtb"}, "cutoff_Ry = 600 and cutoff_Ry = unset"),
+    ({"method": "gfn1-xtb"}, "method = dft and method = gfn1-xtb"),
     ({"basis": "TZV2P"}, "the potential of Cl: DZVP-MOLOPT-SR-GTH-q7 GTH-PBE-q7 and TZV2P-MOLOPT-PBE-GTH-q7"),
     ({"template": "&GLOBAL\n&END\n"}, "cutoff_Ry = 600 and cutoff_Ry = unset"),
     ({"scf": "diagonalization", "max_scf": 99}, ""),

@@ -1,0 +1,51 @@
+"""Whether a step is self-consistent: one judge for the labelers and for the readers of other people's outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+HARD_STOP = "hard stop encountered"
+"""VASP's words when STOPCAR (LABORT) ends it inside a self-consistency cycle."""
+MANY_EDIFF = 10.0  # the change of the energy in the last cycle of a step that was stopped is larger than this x EDIFF
+
+CP2K_ENERGY_LINE = "ENERGY| Total FORCE_EVAL"
+
+
+def vasp_fault(cycles: int, nelm: int, *, stopped_inside: bool = False) -> str:
+    """Return why an ionic step of VASP is not self-consistent; empty if it is.
+
+    Parameters
+    ----------
+    cycles : int
+        Electronic steps that were done.
+    nelm : int
+        Their limit; a step that reaches it counts as not converged.
+    stopped_inside : bool
+        STOPCAR ended the cycle.
+    """
+    if cycles >= nelm:
+        return f"no self-consistency after {cycles} electronic steps (NELM)"
+    return f"stopped by STOPCAR after {cycles} electronic steps" if stopped_inside else ""
+
+
+def ends_inside_a_cycle(energies: Sequence[float], ediff: float) -> bool:
+    """Return whether the energies (eV) of the electronic steps end before they change by less than EDIFF.
+
+    It tells a stop by LABORT where only vasprun.xml is left, which does not report it.
+    """
+    return len(energies) > 1 and ediff > 0 and abs(energies[-1] - energies[-2]) > MANY_EDIFF * ediff
+
+
+def cp2k_converged(text: str) -> list[bool]:
+    """Return for each energy in an output of CP2K whether the SCF before it converged.
+
+    With an outer loop (orbital transformation) only its convergence counts, not that of the inner loops.
+    """
+    verdicts = []
+    for part in text.split(CP2K_ENERGY_LINE)[:-1]:
+        if "outer SCF loop FAILED" in part or re.search(r"SCF run NOT converged", part):
+            verdicts.append("outer SCF loop converged" in part and "outer SCF loop FAILED" not in part)
+        else:
+            verdicts.append("outer SCF loop converged" in part or "SCF run converged" in part)
+    return verdicts
