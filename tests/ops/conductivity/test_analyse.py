@@ -14,7 +14,7 @@ from dpa_sse.ops.conductivity.figures.run import local_exponent
 from dpa_sse.ops.conductivity.nernst_einstein import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.output import write_analysis
 from dpa_sse.ops.conductivity.readers.points_table import read_measured
-from dpa_sse.ops.conductivity.readers.sources import find_sources, temperature_in
+from dpa_sse.ops.conductivity.readers.sources import find_sources, temperatures_in
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
 from dpa_sse.ops.conductivity.terminal import result_lines
 from dpa_sse.ops.core.errors import InputError
