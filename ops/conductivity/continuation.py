@@ -111,7 +111,7 @@ def same_run(one: Ends, other: Ends) -> bool:
     )
 
 
-def resolution_A(positions: np.ndarray) -> float:
+def rounding_step(positions: np.ndarray) -> float:
     """Return the step to which positions (N, 3) are rounded, A; zero below 1e-6 A, and where there is no decimal step.
 
     A third of the coordinates may have a shorter last digit by chance.

@@ -7,10 +7,11 @@ affine in a solid, thus does not turn into a spurious displacement.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from dpa_sse.ops.conductivity.continuation import Ends, Snapshot, resolution_A, rms_by_species
+from dpa_sse.ops.conductivity.continuation import Ends, Snapshot, rms_by_species, rounding_step
 from dpa_sse.ops.conductivity.joins import REPEATED, kept_chunks, plan_joins
 from dpa_sse.ops.conductivity.readers.time_axis import even_section, frame_times
 from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory, leave_out
@@ -174,12 +175,12 @@ class _Pass:
 
     def _look(self, chunk: Chunk, inverses: np.ndarray) -> None:
         """Keep what shows a continuation, and the rounding of the positions, from the first chunk."""
-        self.resolution_A = resolution_A(chunk.positions[0])
+        self.resolution_A = rounding_step(chunk.positions[0])
         frames = [
             Snapshot((chunk.positions[k] - chunk.origins[k]) @ inverses[k], np.array(chunk.cells[k]))
             for k in range(min(10, len(chunk.positions)))
         ]
-        steps = [rms_by_species(a, b, self.species) for a, b in zip(frames, frames[1:], strict=False)]
+        steps = [rms_by_species(a, b, self.species) for a, b in pairwise(frames)]
         self.usual_A = np.max(steps, axis=0) if steps else np.zeros(0)
         self.first_frame, self.early_frame = frames[0], frames[-1]
 
@@ -309,7 +310,10 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
             "write frames more often, or unwrapped positions"
         )
     elif state.trusted and most > 0.8 and (state.inside or np.quantile(steps, 0.1) < 0.25):
-        problems.append(f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all; --wrapped undoes the jumps")
+        problems.append(
+            f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all; --wrapped "
+            "undoes the jumps"
+        )
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
             f"{int(leaps.max())} atoms move by more than {_LEAP_A:g} A at frame {int(leaps.argmax())}: frames are "

@@ -1,4 +1,4 @@
-"""Kinetic check of the time axis: do the ions move as fast as their temperature and mass say?
+"""Kinetic check of the time axis: whether ions move as fast as their temperature and mass say.
 
 Equipartition gives <v^2> = 3 k T / m, which bounds the mean squared displacement of classical motion at every time:
 MSD(t) <= 3 k T t^2 / m. Where the first lags rise almost as t^2, frames resolve the vibrations, and the initial slope

@@ -46,11 +46,13 @@ class SourceOptions(Settings):
 
     temperature_K: float | None = Field(None, gt=0, description="Temperature of the run, K.")
     timestep_fs: float | None = Field(None, gt=0, description="MD time step, fs; converts step numbers to time.")
-    frame_every: int | None = Field(None, ge=1, description="MD steps between frames, for files without step numbers; must agree with others.")
+    frame_every: int | None = Field(None, ge=1, description="MD steps between frames, for files without step numbers.")
     elements: list[str] | None = Field(None, description="Elements of the atom types 1, 2, ..., for files with types.")
     system: str | None = Field(None, description="Name of the system.")
     cell: list[float] | None = Field(
         None, description="a, b, c (A), alpha, beta, gamma (degrees), for files without a cell."
     )
-    topology: str | None = Field(None, description="Structure or LAMMPS data file with the elements of a DCD or XTC trajectory.")
+    topology: str | None = Field(
+        None, description="Structure or LAMMPS data file with the elements of a DCD or XTC trajectory."
+    )
     wrapped: bool | None = Field(None, description="Whether positions are wrapped into the cell; detected by default.")

@@ -73,7 +73,8 @@ def conductivity(
     species = _words(mobile)
     options = _checked(
         SourceOptions, temperature_K=temperature, timestep_fs=timestep, frame_every=frame_every, system=system,
-        elements=_words(elements) or None, topology=topology, wrapped=wrapped, cell=_numbers(cell, "--cell", 6) if cell else None,
+        elements=_words(elements) or None, topology=topology, wrapped=wrapped,
+        cell=_numbers(cell, "--cell", 6) if cell else None,
     )
     settings = _checked(
         ConductivitySettings, mobile=species, charges=_charges(charges or [], species), hop_distance_A=hop_distance,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def _single_frames(group: Sequence[tuple[Source, Ends]]) -> list[list[Source]]:
     gaps = np.diff([ends.first_stamp for _, ends in single])
     steps = [
         float(np.sqrt((rms_by_species(a.last, b.first, a.species) ** 2).mean()))
-        for (_, a), (_, b) in zip(single, single[1:], strict=False)
+        for (_, a), (_, b) in pairwise(single)
     ]
     even = gaps.min() > 0 and gaps.max() < 1.01 * gaps.min()
     if not even or max(steps) > _SINGLE * float(np.median(steps)) + 1e-3:

@@ -162,7 +162,8 @@ def _file_source(path: Path, options: SourceOptions) -> Source:
     failure = ""
     stated = of_name or of_folder
     if options.temperature_K is None and len(stated) > 1:
-        failure = f"several temperatures in the name ({', '.join(f'{one:g}' for one in stated)} K); give --temperature-K"
+        several = ", ".join(f"{one:g}" for one in stated)
+        failure = f"several temperatures in the name ({several} K); give --temperature-K"
     temperature = options.temperature_K or (stated[0] if len(stated) == 1 else 0.0)
     stem = path.name.split(".")[0]
     label = stem if of_name else f"{parent}_{stem}"

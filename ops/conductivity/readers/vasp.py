@@ -33,7 +33,7 @@ class Incar:
     last_K: float | None = None
 
     @property
-    def temperature_K(self) -> tuple[float, float] | None:
+    def targets(self) -> tuple[float, float] | None:
         """First and last target temperature."""
         if self.first_K is None:
             return None
@@ -85,7 +85,7 @@ def read_xdatcar(path: Path, options: SourceOptions, timestep_fs: float | None) 
     """
     incar = incar_of(path) or Incar()
     facts = TimeFacts(timestep_fs, options.frame_every, incar.timestep_fs, incar.every, counts=True, hint=_HINT)
-    trajectory = Trajectory([], iter(()), options.wrapped is False, facts, temperature_K=incar.temperature_K)
+    trajectory = Trajectory([], iter(()), options.wrapped is False, facts, temperature_K=incar.targets)
     lines = Lines(path)
     try:
         header = _read_header(lines, options, path, trajectory.notes)

@@ -274,7 +274,8 @@ def test_a_frame_with_a_bad_number_is_left_out(makers, tmp_path, end):
         ("a.npz", b"PK nonsense", {}, "npz"), ("a.unknown", b"hello", {}, "unknown kind"),
         ("a.bin",
          b"\xf6\xff\xff\xff\xff\xff\xff\xffDUMPCUSTOM" + bytes([1, 0, 0, 0, 1]) + b"\0" * 67, {}, "revision 1"),
-        ("a.dcd", b"xx", {}, "unknown kind"), ("a.xyz", b"three\n\n", {}, "unknown kind"), ("a.traj", b"xx", {}, "traj"),
+        ("a.dcd", b"xx", {}, "unknown kind"), ("a.xyz", b"three\n\n", {}, "unknown kind"),
+        ("a.traj", b"xx", {}, "traj"),
         ("b.dump", b"", {}, "empty"),
     ],
 )
