@@ -154,8 +154,10 @@ def _xdatcar_frames(
             try:
                 header = _read_header(lines, options, path, [])
             except _BadFrameError:
-                left = CUT if not _seek_mark(lines) else BROKEN
-                leave_out(trajectory.left_out, left)
+                leave_out(trajectory.left_out, BROKEN if _seek_mark(lines) else CUT)
+                skipped = _MARK.match(lines.next())  # the cell of that frame is unknown
+                numbers.of(skipped[1] if skipped else "")
+                lines.take(count)
                 continue
             if header.labels != labels:
                 raise InputError(f"{path}: the atoms change at the header after {line.strip()[:30]!r}") from None
