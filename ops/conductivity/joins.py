@@ -12,7 +12,7 @@ from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory
 from dpa_sse.ops.core.errors import InputError
 
 REPEATED = "repeated at a restart"
-_WAY_OUT = "put each run into a file of its own"
+_WAY_OUT = "put each run into a separate file"
 
 
 @dataclass(frozen=True)

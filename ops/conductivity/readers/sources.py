@@ -140,7 +140,7 @@ def _md_source(folder: Path, options: SourceOptions) -> Source | None:
 def is_trajectory(path: Path) -> bool:
     """Return whether a file in a folder is a trajectory by content, or has the name of one.
 
-    Files of another kind beside trajectories are none of ours; forces and velocities in xyz files are not positions.
+    Other files beside trajectories are passed over; forces and velocities in xyz files are not positions.
     """
     plain = _PACKING.sub("", path.name)
     if _NOT_POSITIONS.search(plain):

@@ -69,8 +69,8 @@ def read(path, folder):
     every = 50 if path.name in {"XDATCAR", "a.dcd"} else None
     step = None if path.name == "vasprun.xml" else 2.0
     options = SourceOptions(
-        elements=["Li", "P", "S"] if path.name == "a.bin" else None, frame_every=every, topology=str(folder / "top.extxyz"),
-        cell=[14.0, 13.0, 15.0, 90.0, 90.0, 90.0],
+        elements=["Li", "P", "S"] if path.name == "a.bin" else None, frame_every=every,
+        topology=str(folder / "top.extxyz"), cell=[14.0, 13.0, 15.0, 90.0, 90.0, 90.0],
     )
     return read_displacements(open_trajectory(path, options, step), ["Li"])
 

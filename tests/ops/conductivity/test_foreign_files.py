@@ -157,7 +157,8 @@ def test_compressed_files_say_the_same(makers, run, tmp_path, kind, name):
 def test_the_content_tells_the_kind(makers, run, tmp_path):
     files = {
         "dump.xyz": ("lammps", makers.text(run, tmp_path / "x.dump").read_text()),
-        "LLZO_700K_XDATCAR": ("xdatcar", xdatcar(run, range(1, 500))), "a.xdatcar": ("xdatcar", xdatcar(run, range(1, 9))),
+        "LLZO_700K_XDATCAR": ("xdatcar", xdatcar(run, range(1, 500))),
+        "a.xdatcar": ("xdatcar", xdatcar(run, range(1, 9))),
         "old": ("xdatcar", xdatcar(run, range(1, 500), mark="Konfig=")), "poscar": (None, "Li\n1.0\n" + "1 0 0\n" * 3),
         "notes.txt": (None, "hello\n"),
     }
@@ -207,7 +208,7 @@ def test_restarts_in_one_file(makers, run, tmp_path):
     stranger = makers.text(other, tmp_path / "d.lammpstrj").read_text()
     for text in (parts["a"] + stranger, parts["a"] + parts["a"]):
         (tmp_path / "two.lammpstrj").write_text(text)
-        with pytest.raises(InputError, match="a file of its own"):
+        with pytest.raises(InputError, match="a separate file"):
             read(tmp_path / "two.lammpstrj")
 
 
