@@ -15,7 +15,7 @@ from dpa_sse.ops.results.conductivity import KineticState
 KB_AMU_A2_PS2 = 0.8314462618  # k in amu A^2 / (ps^2 K)
 _TOO_HOT, _TOO_COLD = 1.5, 0.55
 _RISE = 1.5
-_BLOCKS, _BLOCK_FRAMES = 16, 256
+_BLOCKS, _BLOCK_FRAMES = 8, 128
 _CHANCE = 1e-6
 
 
