@@ -14,9 +14,10 @@ from dpa_sse.ops.conductivity.arrhenius import ArrheniusPoint, analyse_arrhenius
 from dpa_sse.ops.conductivity.displacements import read_displacements
 from dpa_sse.ops.conductivity.nernst_einstein import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.pooling import group_runs, pool
-from dpa_sse.ops.conductivity.readers.formats import open_trajectory
+from dpa_sse.ops.conductivity.readers.parts import find_chains, open_parts
 from dpa_sse.ops.conductivity.readers.points_table import read_points
 from dpa_sse.ops.conductivity.readers.sources import Source, find_sources
+from dpa_sse.ops.conductivity.readers.temperature import run_temperature
 from dpa_sse.ops.conductivity.run import AnalysedRun, RunSource, analyse_run
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
 from dpa_sse.ops.conductivity.transport import transport_numbers
@@ -72,11 +73,27 @@ def analyse(
     tables = [path for path in sources if path.suffix.lower() == ".csv"]
     points = [point for path in tables for point in read_points(path)]
     runs = []
-    for source in find_sources([path for path in sources if path not in tables], options):
+    found = find_sources([path for path in sources if path not in tables], options)
+    for source in found:
         runs.append(analyse_source(source, settings, options))
         if progress:
-            progress(f"{source.label}: {runs[-1].verdict}")
+            progress(_progress_line(runs[-1]))
+    for chain in find_chains(found, runs):
+        joined = analyse_source(chain, settings, options)
+        parts = {*chain.parts}
+        runs = [joined if one.path == chain.path else run
+                for one, run in zip(found, runs, strict=True) if one.path == chain.path or one.path not in parts]
+        found = [chain if one.path == chain.path else one
+                 for one in found if one.path == chain.path or one.path not in parts]
+        if progress:
+            progress(_progress_line(joined))
     return Analysis(tuple(runs), summarise_runs(runs, settings, points))
+
+
+def _progress_line(run: AnalysedRun) -> str:
+    """Return the verdict on a run with what was left out or assumed."""
+    notes = "".join(f"; {note}" for note in run.notes)
+    return f"{run.source.label}: {run.verdict}{notes}"
 
 
 def analyse_source(source: Source, settings: ConductivitySettings, options: SourceOptions) -> AnalysedRun:
@@ -85,14 +102,18 @@ def analyse_source(source: Source, settings: ConductivitySettings, options: Sour
     if source.melted:
         return AnalysedRun(origin, MELTED, (source.failure,))
     if source.failure or source.path is None:
-        return AnalysedRun(origin, unreliable(source.failure.split(":")[0]), (source.failure,))
+        return AnalysedRun(origin, unreliable(source.failure.split(":")[0]), (source.failure,), bad_input=source.bad)
     try:
-        trajectory = open_trajectory(source.path, options, source.timestep_fs)
+        trajectory = open_parts(source.parts or (source.path,), options, source.timestep_fs)
+        temperature, about = run_temperature(source, trajectory.temperature_K)
+        origin = dataclasses.replace(origin, temperature_K=temperature)
         displacements = read_displacements(trajectory, settings.mobile, settings.reference, settings.skip_ps)
+        displacements.notes.extend(about)
         run = analyse_run(displacements, settings, origin)
-    except InputError as error:
+    except (InputError, OSError) as error:
         message = str(error).replace(f"{source.path}: ", "").replace(str(source.path), source.label)
-        return AnalysedRun(origin, unreliable(message), (message,), bad_input=True)
+        ends = getattr(error, "ends", None)
+        return AnalysedRun(origin, unreliable(message), (message,), bad_input=True, ends=ends)
     return dataclasses.replace(run, reasons=(*run.reasons, *_off_target(origin)))
 
 
@@ -142,6 +163,7 @@ def _entry(run: AnalysedRun, settings: ConductivitySettings) -> RunTransport:
         more_ps_needed=main.more_ps if main else None,
         framework=data.framework if data else None, mobile_fraction=data.mobile_fraction if data else None,
         plateau=main.fit.plateau if main and main.fit else (), bad_input=run.bad_input,
+        left_out=data.left_out if data else {}, kinetics=data.kinetics if data else None,
         file=f"msd_{run.source.label}.csv" if data else None,
         **dict(transport_numbers([run], run.estimates, settings)),
     )

@@ -7,10 +7,14 @@ affine in a solid, thus does not turn into a spurious displacement.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
-from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory
+from dpa_sse.ops.conductivity.continuation import Ends, Snapshot, rms_by_species, rounding_step
+from dpa_sse.ops.conductivity.joins import REPEATED, kept_chunks, plan_joins
+from dpa_sse.ops.conductivity.readers.time_axis import even_section, frame_times
+from dpa_sse.ops.conductivity.readers.trajectory import Chunk, Trajectory, leave_out
 from dpa_sse.ops.core.errors import InputError
 
 _SAMPLES = 256
@@ -46,6 +50,12 @@ class Displacements:
         (S, N, 3), reduced displacements of all atoms at ``sample_frames``, relative to the reference.
     drift : numpy.ndarray
         (T,) float32, A: drift of the reference since frame 0. ``drift_A`` is its largest component.
+    resolution_A : float
+        Step to which positions are rounded, zero for fine ones.
+    left_out : dict
+        Reason -> number of frames of the file that were not used.
+    ends : Ends or None
+        First and last frame, to find what belongs together.
     problems : list of str
         What makes every number unreliable.
     notes : list of str
@@ -65,6 +75,9 @@ class Displacements:
     sample_frames: np.ndarray
     drift: np.ndarray
     drift_A: float
+    resolution_A: float = 0.0
+    left_out: dict[str, int] = field(default_factory=dict)
+    ends: Ends | None = None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -106,6 +119,8 @@ class _Pass:
         self.cells: list[np.ndarray] = []
         self.sizes: list[int] = []
         self.times: list[np.ndarray] = []
+        self.steps: list[np.ndarray] = []
+        self.usual_A, self.resolution_A = np.zeros(0), 0.0
         self.samples: list[np.ndarray] = []
         self.sample_frames: list[int] = []
         self.stride, self.count = 1, 0
@@ -124,6 +139,7 @@ class _Pass:
         except np.linalg.LinAlgError as error:
             raise InputError(f"a cell without volume between frames {self.count} and {end}") from error
         if self.previous is None:
+            self._look(chunk, inverses)
             self.previous = (chunk.positions[0] - chunk.origins[0]) @ inverses[0]
             self.first = self.previous.copy()
             self.unwrapped = np.zeros_like(self.previous)
@@ -152,8 +168,32 @@ class _Pass:
         self.cells.append(chunk.cells[:1] if (chunk.cells == chunk.cells[0]).all() else chunk.cells)
         self.sizes.append(count)
         self.times.append(chunk.times)
+        self.steps.append(np.full(count, np.nan) if chunk.steps is None else chunk.steps)
+        self.last_cell = np.array(chunk.cells[-1])
         self._keep(samples, (self.count + picked).tolist())
         self.count = end
+
+    def _look(self, chunk: Chunk, inverses: np.ndarray) -> None:
+        """Keep what shows a continuation, and the rounding of the positions, from the first chunk."""
+        self.resolution_A = rounding_step(chunk.positions[0])
+        frames = [
+            Snapshot((chunk.positions[k] - chunk.origins[k]) @ inverses[k], np.array(chunk.cells[k]))
+            for k in range(min(10, len(chunk.positions)))
+        ]
+        steps = [rms_by_species(a, b, self.species) for a, b in pairwise(frames)]
+        self.usual_A = np.max(steps, axis=0) if steps else np.zeros(0)
+        self.first_frame, self.early_frame = frames[0], frames[-1]
+
+    def ends(self) -> Ends:
+        """Return the ends of what was read."""
+        steps, times = np.concatenate(self.steps), np.concatenate(self.times)
+        stamps = steps if np.isfinite(steps).all() else times
+        spacing = float(np.median(np.diff(stamps))) if len(stamps) > 1 else float("nan")
+        last = Snapshot(np.array(self.previous), self.last_cell)
+        return Ends(
+            tuple(self.symbols), self.first_frame, self.early_frame, last, self.usual_A, self.species,
+            float(stamps[0]), float(stamps[-1]), spacing, self.count,
+        )
 
     def _grow_to(self, n_frames: int) -> None:
         """Make room for a number of frames."""
@@ -214,14 +254,15 @@ def read_displacements(
     InputError
         The file is damaged, has no mobile species, no framework, no known time step, or fewer than ten frames.
     """
-    state = _Pass(trajectory, mobile, reference)
-    for chunk in trajectory.chunks:
-        state.add(chunk)
+    state = _read(trajectory, mobile, reference)
+    times = frame_times(np.concatenate(state.times), np.concatenate(state.steps), trajectory.facts, trajectory.notes)
+    if (np.diff(times) <= 0).any():
+        trajectory, state, times = _joined(trajectory, state, times, mobile, reference)
     if state.count < 10:
-        raise InputError(f"only {state.count} frames; at least ten are needed")
+        raise TooFewFramesError(f"only {state.count} frames; at least ten are needed", state.ends())
     notes = list(trajectory.notes)
-    times = _drop_repeats(state, _times(np.concatenate(state.times), trajectory.frame_ps), notes)
-    keep, dt_ps = even_section(times, skip_ps, notes)
+    ends = state.ends()
+    keep, dt_ps = even_section(times, skip_ps, notes, trajectory.left_out)
     cells = state.all_cells()
     cells = cells[keep] if len(cells) > 1 else cells
     cell, volume = cells.mean(axis=0), float(np.abs(np.linalg.det(cells)).mean())
@@ -246,6 +287,9 @@ def read_displacements(
         sample_frames=np.array([state.sample_frames[k] - keep.start for k in inside]),
         drift=np.concatenate(state.drift)[keep],
         drift_A=state.drift_A,
+        resolution_A=state.resolution_A,
+        left_out=dict(trajectory.left_out),
+        ends=ends,
         problems=_problems(state, cells, volume),
         notes=notes,
     )
@@ -266,7 +310,10 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
             "write frames more often, or unwrapped positions"
         )
     elif state.trusted and most > 0.8 and (state.inside or np.quantile(steps, 0.1) < 0.25):
-        problems.append(f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all")
+        problems.append(
+            f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all; --wrapped "
+            "undoes the jumps"
+        )
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
             f"{int(leaps.max())} atoms move by more than {_LEAP_A:g} A at frame {int(leaps.argmax())}: frames are "
@@ -277,68 +324,44 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
     return problems
 
 
-def _drop_repeats(state: _Pass, times: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Drop frames that are not later than an earlier one, as a restarted run writes them; return the remaining times.
+def _read(trajectory: Trajectory, mobile: list[str], reference: str) -> _Pass:
+    """Read a trajectory to its end.
 
     Raises
     ------
     InputError
-        More than a tenth of the frames are repeated.
+        No frame is left, or the reader refuses the file.
     """
-    latest = np.maximum.accumulate(times)
-    fresh = np.concatenate([[True], times[1:] > latest[:-1]])
-    if fresh.all():
-        return times
-    where = int(np.flatnonzero(~fresh)[0])
-    if (~fresh).mean() > 0.1:
-        raise InputError(f"time does not increase at frame {where}; does the file hold two runs?")
-    notes.append(f"{int((~fresh).sum())} repeated frames from frame {where} on dropped (restarted run)")
-    state.displacements = np.ascontiguousarray(state.displacements[:, :, : state.count][:, :, fresh])
-    state.sums = [np.concatenate(state.sums, axis=2)[:, :, fresh]]
-    state.drift = [np.concatenate(state.drift)[fresh]]
-    cells = state.all_cells()
-    state.cells, state.sizes = [cells[fresh] if len(cells) > 1 else cells], [int(fresh.sum())]
-    position = np.cumsum(fresh) - 1
-    inside = [k for k, frame in enumerate(state.sample_frames) if fresh[frame]]
-    state.samples = [state.samples[k] for k in inside]
-    state.sample_frames = [int(position[state.sample_frames[k]]) for k in inside]
-    return times[fresh]
+    state = _Pass(trajectory, mobile, reference)
+    for chunk in trajectory.chunks:
+        state.add(chunk)
+    if not state.count:
+        raise InputError("no complete frame")
+    return state
 
 
-def _times(times: np.ndarray, frame_ps: float | None) -> np.ndarray:
-    """Return times in ps, from the spacing of frames where the file has none."""
-    if np.isfinite(times).all():
-        return times
-    if frame_ps is None:
-        raise InputError("the time between frames is unknown; give --timestep-fs (and --frame-every)")
-    return np.arange(len(times)) * frame_ps
+def _joined(
+    trajectory: Trajectory, state: _Pass, times: np.ndarray, mobile: list[str], reference: str
+) -> tuple[Trajectory, _Pass, np.ndarray]:
+    """Read a trajectory whose time goes back again, as one run."""
+    again = trajectory.again
+    if again is None:
+        raise InputError(f"time does not increase at frame {int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1}")
+    plan = plan_joins(times, state.species, again)
+    joined = again()
+    joined.unwrapped = False  # image flags may start again as well
+    joined.chunks = kept_chunks(joined.chunks, plan.keep)
+    state = _read(joined, mobile, reference)
+    joined.notes = [*dict.fromkeys([*trajectory.notes, plan.note])]
+    joined.left_out = dict(trajectory.left_out)
+    if not plan.keep.all():
+        leave_out(joined.left_out, REPEATED, int((~plan.keep).sum()))
+    return joined, state, plan.times
 
 
-def even_section(times: np.ndarray, skip_ps: float, notes: list[str]) -> tuple[slice, float]:
-    """Return the longest evenly spaced section of frames after ``skip_ps``, and the spacing in ps.
+class TooFewFramesError(InputError):
+    """A trajectory with fewer than ten frames; its ends show whether it is a part of a run."""
 
-    Raises
-    ------
-    InputError
-        Less than half of the frames are evenly spaced, or fewer than ten are left.
-    """
-    steps = np.diff(times)
-    start = int(np.searchsorted(times, times[0] + skip_ps - 1e-9))
-    if len(times) - start < 10:
-        raise InputError(f"fewer than ten frames are left after the first {skip_ps:g} ps")
-    steps = steps[start:]
-    dt = float(np.median(steps))
-    rounding = 1e-9
-    if (times == times.astype(np.float32)).all():  # written in single precision, as XTC does
-        rounding += 2 * float(np.spacing(np.float32(np.abs(times).max())))
-    uneven = np.flatnonzero(np.abs(steps - dt) > 1e-4 * dt + rounding)
-    if len(uneven) == 0:
-        return slice(start, len(times)), float((times[-1] - times[start]) / len(steps))
-    edges = np.concatenate([[-1], uneven, [len(steps)]])
-    longest = int(np.argmax(np.diff(edges)))
-    first, last = start + int(edges[longest]) + 1, start + int(edges[longest + 1]) + 1
-    if last - first < max(10, (len(times) - start) // 2):
-        count = f"{len(uneven)} of {len(steps)}"
-        raise InputError(f"frames are not evenly spaced ({count} intervals differ from {dt:g} ps)")
-    notes.append(f"frames are missing: only the {last - first} evenly spaced ones from {times[first]:g} ps on are used")
-    return slice(first, last), float((times[last - 1] - times[first]) / (last - 1 - first))
+    def __init__(self, message: str, ends: Ends) -> None:
+        super().__init__(message)
+        self.ends = ends

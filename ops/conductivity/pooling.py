@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dpa_sse.ops.conductivity.continuation import same_run
 from dpa_sse.ops.conductivity.estimate import estimate_self
 from dpa_sse.ops.conductivity.run import AnalysedRun, RunData
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
@@ -83,5 +84,7 @@ def _copies(one: RunData, other: RunData) -> bool:
     The collective displacement decides: it is that of a single series, so two runs never agree in it to a per cent at
     all lags unless they are the same, while formats that round positions keep it.
     """
+    if one.ends is not None and other.ends is not None and same_run(one.ends, other.ends):
+        return True
     first, second = one.charge_msd["total"], other.charge_msd["total"]
     return len(first) == len(second) and bool(np.allclose(first[1:], second[1:], rtol=0.01))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dpa_sse.ops.conductivity.continuation import Ends
 from dpa_sse.ops.conductivity.correlation import cross_msd
 from dpa_sse.ops.conductivity.displacements import Displacements
 from dpa_sse.ops.conductivity.estimate import Estimate, estimate_self
@@ -18,11 +19,12 @@ from dpa_sse.ops.conductivity.framework import (
     framework_msd,
     sublattice_motion,
 )
+from dpa_sse.ops.conductivity.kinetics import check_kinetics
 from dpa_sse.ops.conductivity.motion import IonMotion, ion_motion, net_displacements
 from dpa_sse.ops.conductivity.nernst_einstein import charge_of, neutral_charges
 from dpa_sse.ops.conductivity.replica_msd import ReplicaMsd, add_hop_statistics, measure_replica
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
-from dpa_sse.ops.results.conductivity import MELTED, FrameworkState, is_usable, unreliable
+from dpa_sse.ops.results.conductivity import MELTED, FrameworkState, KineticState, is_usable, unreliable
 
 _DRIFT_POINTS = 400
 
@@ -62,6 +64,12 @@ class RunData:
         Ions of the first mobile species with a net displacement of more than one hop.
     framework_msd : tuple of numpy.ndarray
         Lag times (ps) and MSD (A^2), (K,) each.
+    kinetics : KineticState
+        Of the first mobile species.
+    left_out : dict
+        Reason -> frames of the file that were not used.
+    ends : Ends or None
+        First and last frame.
     figures : FigureData or None
         None without figures.
     """
@@ -75,6 +83,9 @@ class RunData:
     mobile_fraction: float
     framework: FrameworkState
     framework_msd: tuple[np.ndarray, np.ndarray]
+    kinetics: KineticState
+    left_out: dict[str, int]
+    ends: Ends | None = None
     figures: FigureData | None = None
 
     @property
@@ -115,6 +126,10 @@ class AnalysedRun:
         Mobile species -> estimate; empty for a run that was refused before.
     bad_input : bool
         The trajectory could not be read.
+    notes : tuple of str
+        What was left out or assumed; also among the reasons.
+    ends : Ends or None
+        First and last frame, where the file could be read.
     """
 
     source: RunSource
@@ -123,6 +138,8 @@ class AnalysedRun:
     data: RunData | None = None
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     bad_input: bool = False
+    notes: tuple[str, ...] = ()
+    ends: Ends | None = None
 
     @property
     def usable(self) -> bool:
@@ -143,7 +160,8 @@ def analyse_run(displacements: Displacements, settings: ConductivitySettings, so
     series = {name: displacements.of(name) for name in settings.mobile}
     replicas = {name: measure_replica(one, displacements.dt_ps, max_lag) for name, one in series.items()}
     check = check_framework(displacements, settings.mobile)
-    verdict, reasons = _refusal(displacements, check)
+    kinetics, impossible = check_kinetics(displacements, settings.mobile[0], source.temperature_K)
+    verdict, reasons = _refusal(displacements, check, impossible)
     estimates: dict[str, Estimate] = {}
     if not verdict:
         hop_A = settings.hop_distance_A
@@ -162,15 +180,33 @@ def analyse_run(displacements: Displacements, settings: ConductivitySettings, so
         mobile_fraction=float((net > settings.hop_distance_A).mean()),
         framework=check.state,
         framework_msd=framework_msd(displacements, settings.mobile),
+        kinetics=kinetics,
+        left_out=displacements.left_out,
+        ends=displacements.ends,
         figures=_figure_data(displacements, settings) if settings.figures else None,
     )
-    return AnalysedRun(source, verdict, (*reasons, *displacements.notes, *check.notes), data, estimates)
+    notes = (*frames_note(data.n_frames, data.left_out), *displacements.notes)
+    return AnalysedRun(
+        source, verdict, (*reasons, *notes, *check.notes), data, estimates, notes=notes, ends=displacements.ends
+    )
 
 
-def _refusal(displacements: Displacements, check: FrameworkCheck) -> tuple[str, tuple[str, ...]]:
+def frames_note(used: int, left_out: Mapping[str, int]) -> tuple[str, ...]:
+    """Return how many frames of a file were used and why others were not; empty where all were."""
+    if not left_out:
+        return ()
+    why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    return (f"{used} of {used + sum(left_out.values())} frames used ({why})",)
+
+
+def _refusal(
+    displacements: Displacements, check: FrameworkCheck, impossible: str
+) -> tuple[str, tuple[str, ...]]:
     """Return the verdict on a run from which nothing can be estimated, with its reasons; empty for a good run."""
     if displacements.problems:
         return unreliable(displacements.problems[0]), tuple(displacements.problems)
+    if impossible:
+        return unreliable(impossible), (impossible,)
     return (MELTED, check.melted) if check.melted else ("", ())
 
 

@@ -52,5 +52,7 @@ class SourceOptions(Settings):
     cell: list[float] | None = Field(
         None, description="a, b, c (A), alpha, beta, gamma (degrees), for files without a cell."
     )
-    topology: str | None = Field(None, description="Structure file with the elements of a DCD or XTC trajectory.")
-    wrapped: bool | None = Field(None, description="False if positions are unwrapped already; detected by default.")
+    topology: str | None = Field(
+        None, description="Structure or LAMMPS data file with the elements of a DCD or XTC trajectory."
+    )
+    wrapped: bool | None = Field(None, description="Whether positions are wrapped into the cell; detected by default.")

@@ -93,6 +93,27 @@ class FrameworkState(ResultPart):
     drift_A: Number = None
 
 
+class KineticState(ResultPart):
+    """How fast the first mobile species moves from frame to frame, against its temperature.
+
+    Attributes
+    ----------
+    msd_A2 : float
+        Mean squared displacement between two frames.
+    exponent : float
+        Of the rise of the MSD over the first two lags: 2 where frames resolve the velocity.
+    lowest_K : float
+        Temperature at which ions could move as fast as that at all: m MSD / (3 k t^2).
+    temperature_K : float
+        That of the motion, where frames resolve vibrations (exponent above 1.5).
+    """
+
+    msd_A2: Number = None
+    exponent: Number = None
+    lowest_K: Number = None
+    temperature_K: Number = None
+
+
 class PlateauPoint(ResultPart):
     """The fit from one start of the diffusive regime, with its weight in the average over starts."""
 
@@ -240,11 +261,18 @@ class RunTransport(TransportEntry):
         D for every start of the fit.
     bad_input : bool
         The trajectory could not be read.
+    n_frames : int
+        Frames that were used.
+    left_out : dict
+        Reason -> frames of the file that were not used; with ``n_frames`` they are all that the file holds.
+    kinetics : KineticState
     """
 
     source: str
     temperature_K: Number = None
     n_frames: int | None = None
+    left_out: dict[str, int] = Field(default_factory=dict)
+    kinetics: KineticState | None = None
     dt_ps: Number = None
     framework: FrameworkState | None = None
     mobile_fraction: Number = None

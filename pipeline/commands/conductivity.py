@@ -34,6 +34,10 @@ def conductivity(
     topology: Annotated[
         str | None, typer.Option(help="Structure file with the elements of a DCD or XTC trajectory.")
     ] = None,
+    wrapped: Annotated[
+        bool | None,
+        typer.Option("--wrapped/--unwrapped", help="Whether positions are wrapped into the cell (default: detected)."),
+    ] = None,
     system: Annotated[str | None, typer.Option(help="Name of the system.")] = None,
     hop_distance: Annotated[
         float, typer.Option("--hop-distance-A", help="Distance between neighbouring sites of the mobile ion.")
@@ -69,7 +73,8 @@ def conductivity(
     species = _words(mobile)
     options = _checked(
         SourceOptions, temperature_K=temperature, timestep_fs=timestep, frame_every=frame_every, system=system,
-        elements=_words(elements) or None, topology=topology, cell=_numbers(cell, "--cell", 6) if cell else None,
+        elements=_words(elements) or None, topology=topology, wrapped=wrapped,
+        cell=_numbers(cell, "--cell", 6) if cell else None,
     )
     settings = _checked(
         ConductivitySettings, mobile=species, charges=_charges(charges or [], species), hop_distance_A=hop_distance,

@@ -16,6 +16,7 @@ def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
         position += 1
     mantissa, scale, digits = 0, 0, 0
     seen_point = False
+    start = position
     while position < end:
         c = buffer[position]
         if 48 <= c <= 57:
@@ -32,16 +33,20 @@ def _number(buffer, position, end):  # noqa: ANN001, ANN202, PLR0912
         else:
             break
         position += 1
+    if position - start <= seen_point:  # a sign or a point alone
+        return np.nan, position
     if position < end and (buffer[position] == 101 or buffer[position] == 69):
         position += 1
         exponent_negative = False
         if position < end and (buffer[position] == 45 or buffer[position] == 43):
             exponent_negative = buffer[position] == 45
             position += 1
-        exponent = 0
+        exponent, first = 0, position
         while position < end and 48 <= buffer[position] <= 57:
             exponent = exponent * 10 + (buffer[position] - 48)
             position += 1
+        if position == first:
+            return np.nan, position
         scale += -exponent if exponent_negative else exponent
     value = float(mantissa)
     if scale < 0:

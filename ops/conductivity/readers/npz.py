@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from dpa_sse.ops.conductivity.readers.species import elements_of
+from dpa_sse.ops.conductivity.readers.time_axis import TimeFacts
 from dpa_sse.ops.conductivity.readers.trajectory import CHUNK_FRAMES, Chunk, Trajectory
+from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
 
 
-def read_npz(path: Path) -> Trajectory:
+def read_npz(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
     """Open an npz file: ``positions`` (T, N, 3) A, ``cells`` (T, 3, 3) or (3, 3) A, ``symbols`` (N,), ``dt_ps``.
 
     Positions are streamed, never held as a whole. The file may also hold ``unwrapped``.
@@ -23,21 +28,28 @@ def read_npz(path: Path) -> Trajectory:
     InputError
         An array is missing or the file is damaged.
     """
+    notes: list[str] = []
     try:
         with np.load(path, allow_pickle=False) as data:
             missing = [name for name in ("positions", "symbols") if name not in data]
             if missing or ("cells" not in data and "cell" not in data):
                 found = ", ".join(data.files)
                 raise InputError(f"{path}: needs `positions`, `cells`, `symbols` and `dt_ps`, but has {found}")
-            symbols = [str(name) for name in data["symbols"]]
+            symbols = elements_of([str(name) for name in data["symbols"]], options, path, notes)
             cells = np.asarray(data["cells" if "cells" in data else "cell"], dtype=float)
             frame_ps = float(data["dt_ps"]) if "dt_ps" in data else None
             unwrapped = bool(data["unwrapped"]) if "unwrapped" in data else False
-    except (ValueError, zipfile.BadZipFile, OSError) as error:
+        with zipfile.ZipFile(path) as archive, archive.open("positions.npy") as stream:
+            hint = _npy_header(stream)[0][0]
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, OSError, NotImplementedError,
+            RuntimeError, SyntaxError, struct.error) as error:
         raise InputError(f"{path}: not a readable npz file ({error})") from error
-    with zipfile.ZipFile(path) as archive, archive.open("positions.npy") as stream:
-        hint = _npy_header(stream)[0][0]
-    return Trajectory(symbols, _npz_chunks(path, cells, len(symbols)), unwrapped, frame_ps, hint)
+    if cells.shape[-2:] != (3, 3) or cells.ndim > 3:
+        raise InputError(f"{path}: cells have shape {cells.shape}, expected (3, 3) or (T, 3, 3)")
+    facts = TimeFacts(timestep_fs, options.frame_every, file_frame_ps=frame_ps, hint="the file has no `dt_ps`")
+    return Trajectory(symbols, _npz_chunks(path, cells, len(symbols)), unwrapped, facts, hint, notes)
 
 
 def _npz_chunks(path: Path, cells: np.ndarray, n_atoms: int) -> Iterator[Chunk]:
@@ -67,7 +79,10 @@ def _fill(source: IO[bytes], array: np.ndarray, path: Path) -> None:
     view = memoryview(array).cast("B")  # type: ignore[arg-type]
     done = 0
     while done < len(view):
-        count = source.readinto(view[done:])  # type: ignore[attr-defined]
+        try:
+            count = source.readinto(view[done:])  # type: ignore[attr-defined]
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise InputError(f"{path}: the file is damaged ({error})") from error
         if not count:
             raise InputError(f"{path}: the file ends before its last frame")
         done += count

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpa_sse.ops.conductivity.readers.formats import kind_by_name, sniff
+from dpa_sse.ops.conductivity.readers.formats import kind_of
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.conductivity import MELTED
@@ -15,7 +15,14 @@ from dpa_sse.ops.results.md import read_any_run
 from dpa_sse.ops.results.status import TaskStatus
 
 _TEMPERATURE = re.compile(
-    r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{2,4})(?=$|[_\-. /])"
+    r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{3,4}(?:\.\d+)?)(?=$|[_\-. /])"
+)
+_COUNTED = re.compile(r"(traj|trajectory|n?steps?|frames?)[_\-. ]$", re.IGNORECASE)  # 100K of them
+_LEAST_AFTER_COUNT_K = 200.0
+_PACKING = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+_NOT_POSITIONS = re.compile(r"-(frc|vel|force|forces|velocity)-\d+\.xyz$", re.IGNORECASE)
+_ENDINGS = (
+    ".lammpstrj", ".dump", ".lammpsdump", ".dcd", ".xtc", ".extxyz", ".traj", ".xyz", ".npz", ".bin", ".lmpbin", ".xml",
 )
 MD_TRAJECTORY = "traj.lammpstrj"
 
@@ -32,8 +39,14 @@ class Source:
         Unique short name, used in file names.
     failure : str
         Why an MD folder cannot be used; empty for a good one.
+    temperature_K : float
+        By option or name; zero where neither says it.
     folder : Path or None
         The MD folder, if the trajectory is in one.
+    bad : bool
+        The failure is one of the input, not of the run.
+    parts : tuple of Path
+        All files of a run that is in several, in order.
     """
 
     path: Path | None
@@ -44,6 +57,8 @@ class Source:
     failure: str = ""
     melted: bool = False
     folder: Path | None = None
+    bad: bool = False
+    parts: tuple[Path, ...] = ()
 
 
 def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
@@ -59,7 +74,7 @@ def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
     Raises
     ------
     InputError
-        A path does not exist, a folder has no trajectory, or a temperature is unknown.
+        A path does not exist, or a folder has no trajectory.
     """
     sources: list[Source] = []
     for path in paths:
@@ -91,7 +106,7 @@ def _expand(path: Path, options: SourceOptions) -> list[Source]:
             continue
         if child.is_dir():
             found += _expand(child, options)
-        elif kind_by_name(child):
+        elif is_trajectory(child):
             found.append(_file_source(child, options))
     return found
 
@@ -122,22 +137,49 @@ def _md_source(folder: Path, options: SourceOptions) -> Source | None:
     )
 
 
+def is_trajectory(path: Path) -> bool:
+    """Return whether a file in a folder is a trajectory by content, or has the name of one.
+
+    Other files beside trajectories are passed over; forces and velocities in xyz files are not positions.
+    """
+    plain = _PACKING.sub("", path.name)
+    if _NOT_POSITIONS.search(plain):
+        return False
+    named = plain.lower().endswith(_ENDINGS) or "xdatcar" in plain.lower()
+    try:
+        kind = kind_of(path)
+    except (InputError, OSError):
+        return named
+    if plain.lower().endswith(".xml"):
+        return kind == "vasprun"
+    return kind is not None or (named and not plain.lower().endswith((".npz", ".bin")))
+
+
 def _file_source(path: Path, options: SourceOptions) -> Source:
     """Return the source of a single trajectory file; the temperature may be part of its name or its folder's."""
-    temperature = options.temperature_K or temperature_in(path.name) or temperature_in(path.resolve().parent.name)
-    if temperature is None:
-        if path.stat().st_size and kind_by_name(path) is None:
-            sniff(path)  # a file that is not a trajectory needs no temperature
-        raise InputError(
-            f"{path}: the temperature is unknown; give --temperature-K, or name the file or folder like ..._700K"
-        )
-    stem = path.name.split(".")[0]
     parent = path.resolve().parent.name
-    label = stem if temperature_in(path.name) else f"{parent}_{stem}"
-    return Source(path, label, options.system or "system", temperature, options.timestep_fs)
+    of_name, of_folder = temperatures_in(path.name), temperatures_in(parent)
+    failure = ""
+    stated = of_name or of_folder
+    if options.temperature_K is None and len(stated) > 1:
+        several = ", ".join(f"{one:g}" for one in stated)
+        failure = f"several temperatures in the name ({several} K); give --temperature-K"
+    temperature = options.temperature_K or (stated[0] if len(stated) == 1 else 0.0)
+    stem = path.name.split(".")[0]
+    label = stem if of_name else f"{parent}_{stem}"
+    return Source(path, label, options.system or "system", temperature, options.timestep_fs, failure, bad=bool(failure))
 
 
-def temperature_in(name: str) -> float | None:
-    """Return the temperature that a name like ``LGPS_700K_1``, ``T700`` or ``700K.lammpstrj`` holds, K."""
-    match = _TEMPERATURE.search(name)
-    return float(match.group(1) or match.group(2)) if match else None
+def temperatures_in(name: str) -> list[float]:
+    """Return the temperatures that a name like ``LGPS_700K_1``, ``T700`` or ``700K.lammpstrj`` holds, K, each once.
+
+    ``T01`` is a number, and ``100K`` in ``traj_100K`` or ``steps_100K`` may count steps.
+    """
+    plain = _PACKING.sub("", name)
+    found = []
+    for match in _TEMPERATURE.finditer(plain):
+        value = float(match.group(1) or match.group(2))
+        counted = value < _LEAST_AFTER_COUNT_K and _COUNTED.search(plain[: match.start() + 1])
+        if value >= 10 and not counted:
+            found.append(value)
+    return list(dict.fromkeys(found))

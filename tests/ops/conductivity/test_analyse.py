@@ -14,7 +14,7 @@ from dpa_sse.ops.conductivity.figures.run import local_exponent
 from dpa_sse.ops.conductivity.nernst_einstein import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.output import write_analysis
 from dpa_sse.ops.conductivity.readers.points_table import read_measured
-from dpa_sse.ops.conductivity.readers.sources import find_sources, temperature_in
+from dpa_sse.ops.conductivity.readers.sources import find_sources, temperatures_in
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
 from dpa_sse.ops.conductivity.terminal import result_lines
 from dpa_sse.ops.core.errors import InputError
@@ -229,18 +229,26 @@ def test_sources_that_are_refused(tmp_path):
         find_sources([tmp_path / "none"], SourceOptions())
     with pytest.raises(InputError, match="no trajectory in this folder"):
         find_sources([tmp_path], SourceOptions())
-    (tmp_path / "a.lammpstrj").write_text("x")
-    with pytest.raises(InputError, match="--temperature-K"):
-        find_sources([tmp_path / "a.lammpstrj"], SourceOptions())
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("LGPS_700K_1.dcd", 700), ("T700", 700), ("T_650", 650), ("300K", 300), ("run-1200.5K.xyz", 1200.5),
-     ("Li10GeP2S12", None), ("a_K700", None), ("5K", None), ("x_800K", 800), ("800 K", 800)],
+    [("LGPS_700K_1.dcd", [700]), ("T700", [700]), ("T_650", [650]), ("300K", [300]), ("run-1200.5K.xyz", [1200.5]),
+     ("Li10GeP2S12", []), ("a_K700", []), ("5K", []), ("x_800K", [800]), ("800 K", [800]), ("LPS_T01", []), ("T7", []),
+     ("traj_100K.dump", []), ("traj_700K.dump", [700]), ("ramp_300K-600K", [300, 600]), ("a_700K.xyz.gz", [700])],
 )
-def test_temperature_in_names(name, expected):
-    assert temperature_in(name) == expected
+def test_temperatures_in_names(name, expected):
+    assert temperatures_in(name) == expected
+
+
+def test_a_run_without_a_temperature_takes_no_other_along(makers, tmp_path):
+    for name in ("ramp_300K-600K", "unknown", "good_700K"):
+        makers.text(makers.sample(n_frames=60), tmp_path / f"{name}.lammpstrj")
+    paths = [tmp_path / f"{name}.lammpstrj" for name in ("ramp_300K-600K", "unknown", "good_700K")]
+    runs = analysed(paths, PLAIN, tmp_path / "out", options=SourceOptions(timestep_fs=2.0)).runs
+    assert "several temperatures in the name (300, 600 K)" in runs[0].verdict
+    assert "--temperature-K" in runs[1].verdict
+    assert [run.bad_input for run in runs] == [True, True, False]
 
 
 def test_folder_of_temperatures_and_replicas(makers, tmp_path):
