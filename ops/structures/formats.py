@@ -45,10 +45,12 @@ def read_poscar(path: Path, notes: list[str]) -> list[Atoms]:
     words = re.split("[!#]", lines[5])[0].split() if named else _names_elsewhere(path, lines[0], len(counts), notes)
     if len(words) != len(counts):
         raise ValueError(f"{len(words)} element names for {len(counts)} numbers of atoms")
-    elements = [element_of_type(re.split("[_/.]", word)[0]) for word in words]
-    unknown = [word for word, element in zip(words, elements, strict=True) if element is None]
+    elements = [re.split("[_/.]", word)[0] for word in words]  # Li_sv, and Na_pv/6a2f546d of VASP with HDF5
+    unknown = [element for element in elements if element_of_type(element) != element]
     if unknown:
-        raise ValueError(f"{', '.join(unknown)} in line 6 is not an element symbol")
+        meant = {symbol for element in unknown if (symbol := element_of_type(element))}
+        hint = f" (write {' '.join(sorted(meant))})" if meant else ""
+        raise ValueError(f"{', '.join(unknown)} in line 6 is not an element symbol{hint}")
     rest = lines[7 if named else 6 :]
     selective = rest[:1] != [] and rest[0].strip()[:1].lower() == "s"
     rows = rest[2 if selective else 1 :][: sum(counts)]
