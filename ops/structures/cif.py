@@ -1,7 +1,7 @@
 """Reader of CIF and magnetic CIF: sites, occupancies and symmetry, every row accounted for.
 
-Ordered and partly occupied files are read by the same rules: one orbit for each crystallographic site, rows at one place
-are one site, and an atom within rounding of a special position is moved onto it.
+Ordered and partly occupied files are read by the same rules: one orbit for each crystallographic site, rows at one
+place are one site, and an atom within rounding of a special position is moved onto it.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def _decimals(text: str) -> int:
 def _cell(values: Mapping[str, Sequence[str]]) -> np.ndarray:
     from ase.geometry.cell import cellpar_to_cell
 
-    tags = [f"_cell_{kind}" for kind in ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")]
+    kinds = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    tags = [f"_cell_{kind}" for kind in kinds]
     missing = [tag for tag in tags if values.get(tag, ["?"])[0] in ABSENT]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing")
@@ -232,7 +233,7 @@ def _elements(
         found = {one: 1.0} if (one := element_of_type(text)) else mixture_of_type(text)
         if not found and text in ABSENT and own:
             found = {own: 1.0}
-        elif not found and own and own == element_of_label(text):  # columns of labels and types exchanged, or `Li1` twice
+        elif not found and own and own == element_of_label(text):  # columns exchanged, or labels in both
             found = {own: 1.0}
             swapped.append(text)
         if not found and not skip:

@@ -54,7 +54,8 @@ def find_operations(values: Mapping[str, Sequence[str]], cell: np.ndarray) -> Op
     Raises
     ------
     ValueError
-        The operations are not a group, do not fit the lattice, or what is stated is unknown, ambiguous or contradictory.
+        The operations are not a group, do not fit the lattice, or what is stated is unknown, ambiguous or
+        contradictory.
     """
     listed = _listed(values)
     number = _number(values)

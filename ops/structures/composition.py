@@ -16,12 +16,14 @@ LARGEST, SUM, SITES, FIRST = 100.0, 1.0, 0.01, 1e-6  # weights: largest error, t
 CAPACITY_SECONDS = 20.0
 
 
-def integer_counts(cell: DisorderedCell, most: Mapping[tuple[int, str], int] | None = None) -> tuple[dict[str, int], ...]:
+def integer_counts(
+    cell: DisorderedCell, most: Mapping[tuple[int, str], int] | None = None
+) -> tuple[dict[str, int], ...]:
     """Return the number of atoms of each element on each orbit: the neutral composition nearest to the occupancies.
 
     All sites are rounded together. The largest difference between requested and actual number of atoms of an element
-    counts first, then the sum of these differences, then the occupancies of the single sites. Where the requested amounts
-    are not neutral, the request for lithium is changed first.
+    counts first, then the sum of these differences, then the occupancies of the single sites. Where the requested
+    amounts are not neutral, the request for lithium is changed first.
 
     Parameters
     ----------

@@ -26,7 +26,8 @@ class DisorderedCell:
     """Sites and the elements that may occupy them.
 
     ``cell`` (3, 3) and ``positions`` (n, 3) in Angstrom; ``orbit`` (n) numbers the groups of equivalent sites;
-    ``occupancy[k]`` maps the elements of orbit k to their shares, the rest up to 1 is empty; ``notes`` are of the reader.
+    ``occupancy[k]`` maps the elements of orbit k to their shares, the rest up to 1 is empty; ``notes`` are of
+    the reader.
     """
 
     cell: np.ndarray
@@ -53,7 +54,7 @@ class DisorderedCell:
         carrier = Atoms(np.ones(len(self.orbit), int), positions=self.positions, cell=self.cell, pbc=True)
         carrier.set_tags(self.orbit)
         large = make_supercell(carrier, matrix, wrap=True)
-        return DisorderedCell(large.cell.array, large.positions, large.get_tags(), self.occupancy, self.name, self.notes)
+        return replace(self, cell=large.cell.array, positions=large.positions, orbit=large.get_tags())
 
     def join(self, orbits: Sequence[int]) -> DisorderedCell:
         """Merge several orbits into one with their mean shares: atoms may be exchanged between them."""

@@ -1,7 +1,7 @@
 """Elements from the names that files give their atoms: one set of rules for all readers, and no guessing.
 
-A type symbol names an element and nothing else (``Li``, ``SN``, ``S2-``). A label is a symbol followed by what tells the
-sites apart (``Li1``, ``Cu1A``). Letters in the wrong case are accepted where only one element can be meant.
+A type symbol names an element and nothing else (``Li``, ``SN``, ``S2-``). A label is a symbol followed by what tells
+the sites apart (``Li1``, ``Cu1A``). Letters in the wrong case are accepted where only one element can be meant.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def read_poscar(path: Path, notes: list[str]) -> list[Atoms]:
     named = not _integers(lines[5])
     counts = _integers(re.split("[!#]", lines[6 if named else 5])[0])
     if not counts or min(counts) < 0 or not sum(counts):
-        raise ValueError(f"line {7 if named else 6} is not a list of numbers of atoms: {lines[6 if named else 5].strip()!r}")
+        number = 7 if named else 6
+        raise ValueError(f"line {number} is not a list of numbers of atoms: {lines[number - 1].strip()!r}")
     words = re.split("[!#]", lines[5])[0].split() if named else _names_elsewhere(path, lines[0], len(counts), notes)
     if len(words) != len(counts):
         raise ValueError(f"{len(words)} element names for {len(counts)} numbers of atoms")
@@ -82,7 +83,9 @@ def _names_elsewhere(path: Path, comment: str, count: int, notes: list[str]) -> 
     if len(words) == count and all(element_of_type(word) == word for word in words):
         notes.append("elements from the first line, which holds nothing else")
         return words
-    raise ValueError("no line with element names (VASP 4), so the elements are unknown: add it above the numbers of atoms")
+    raise ValueError(
+        "no line with element names (VASP 4), so the elements are unknown: add it above the numbers of atoms"
+    )
 
 
 def read_lammps_data(path: Path, notes: list[str]) -> list[Atoms]:

@@ -1,9 +1,9 @@
 """Slabs, and interfaces of two crystals with matched lattices (pymatgen's coherent interfaces).
 
 Meant for models of electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the terminations,
-periodic in all directions. Terminations with the smallest dipole moment (by formal charges) come first, among equal ones
-those that cut the fewest covalent bonds: if there is a plane between the PS4 tetrahedra of a thiophosphate, the surface
-does not cut through any of them. With ``vacuum_A`` 0 the cell holds two
+periodic in all directions. Terminations with the smallest dipole moment (by formal charges) come first, among equal
+ones those that cut the fewest covalent bonds: if there is a plane between the PS4 tetrahedra of a thiophosphate, the
+surface does not cut through any of them. With ``vacuum_A`` 0 the cell holds two
 interfaces (film on substrate and substrate on film), as needed for bulk-like MD; the second has the same gap.
 """
 
@@ -129,7 +129,8 @@ def build_interface(
     Atoms
         Substrate below, film above, third lattice vector along the normal. ``info``: parent, operation, composition,
         matching_area_A2 (of the cell), strain (largest principal strain of the film), terminations, cut_bonds,
-        dipole_e_per_A (substrate and film, by formal charges); the array ``part`` is 0 in the substrate and 1 in the film.
+        dipole_e_per_A (substrate and film, by formal charges); the array ``part`` is 0 in the substrate and 1 in
+        the film.
 
     Raises
     ------
@@ -178,7 +179,8 @@ def build_interface(
         **_provenance([substrate, film]),
         "operation": f"interface {_indices(options.substrate_miller)} | {_indices(options.film_miller)}, "
                      f"termination {options.termination} of {len(builder.terminations)}",
-        "cut_bonds": broken, "dipole_e_per_A": _dipole_text(result, [substrate, film]), "terminations": " | ".join(reversed(ends)),
+        "cut_bonds": broken, "dipole_e_per_A": _dipole_text(result, [substrate, film]),
+        "terminations": " | ".join(reversed(ends)),
         "matching_area_A2": round(area, 4),
         "strain": round(_strain(best), 6),
     }
@@ -203,7 +205,7 @@ def _terminated(builder: Any, ends: tuple[str, str], options: InterfaceOptions) 
 
 
 def _ranked(several: list[Atoms], crystals: list[Atoms]) -> list[tuple[int, Atoms]]:
-    """Return cells with the number of covalent bonds that their surfaces cut: smallest dipole first, then fewest cuts."""
+    """Return the number of covalent bonds that surfaces cut with their cells: smallest dipole first, then fewest."""
     ranked = sorted(
         ((polarity(cell, crystals), _cut_bonds(cell, crystals), cell) for cell in several), key=lambda one: one[:2]
     )

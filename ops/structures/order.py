@@ -148,8 +148,8 @@ def _crowded(name: str, problem: OrderingProblem, contact_A: float) -> str:
                 "(contact_A)"
             )
     return (
-        f"{name}: no arrangement was found in which occupied sites are not closer than {contact_A:g} Angstrom, although "
-        "there may be one: try another seed or supercell, or allow shorter contacts (contact_A)"
+        f"{name}: no arrangement was found in which occupied sites are not closer than {contact_A:g} Angstrom, "
+        "although there may be one: try another seed or supercell, or allow shorter contacts (contact_A)"
     )
 
 
@@ -181,8 +181,8 @@ def _counts(cell: DisorderedCell, close: np.ndarray, contact_A: float) -> tuple[
     if not most:
         return counts
     fewer = "; ".join(
-        f"{counts[k][element]} {element} on {int((cell.orbit == k).sum())} sites, of which at most {fit} are not closer "
-        f"than {contact_A:g} Angstrom to each other" for (k, element), fit in most.items()
+        f"{counts[k][element]} {element} on {int((cell.orbit == k).sum())} sites, of which at most {fit} are not "
+        f"closer than {contact_A:g} Angstrom to each other" for (k, element), fit in most.items()
     )
     refused = InputError(f"{cell.name}: {fewer}: change the composition, or allow shorter contacts (contact_A)")
     try:

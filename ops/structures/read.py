@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 FORMATS = {
-    ".cif": "cif", ".mcif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz", ".inp": "cp2k",
-    ".restart": "cp2k", ".data": "lammps-data", ".lmp": "lammps-data", ".lammps": "lammps-data",
+    ".cif": "cif", ".mcif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz",
+    ".inp": "cp2k", ".restart": "cp2k", ".data": "lammps-data", ".lmp": "lammps-data", ".lammps": "lammps-data",
 }
 
 _PYTHON = re.compile("could not convert|invalid literal|inhomogeneous|unpack")
@@ -92,7 +92,8 @@ def cif_cell(path: Path) -> CifCell:
         return read_cif(path)
     except ValueError as error:
         reason = str(error)
-        raise InputError(f"{path}: {reason if reason.startswith('holds') else f'not readable as cif: {reason}'}") from error
+        kind = "" if reason.startswith("holds") else "not readable as cif: "
+        raise InputError(f"{path}: {kind}{reason}") from error
 
 
 def _checked_format(path: Path) -> str:

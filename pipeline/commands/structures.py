@@ -181,7 +181,9 @@ def build_slabs(
     miller: Annotated[str, typer.Option(help="Miller indices of the surface.")] = "0,0,1",
     thickness: Annotated[float, typer.Option("--thickness-A", help="Smallest thickness, in whole layers.")] = 12.0,
     vacuum: Annotated[float, typer.Option("--vacuum-A", help="Vacuum between periodic images of the slab.")] = 15.0,
-    termination: Annotated[int, typer.Option(help="Termination, from 0: smallest dipole, then fewest cut bonds first.")] = 0,
+    termination: Annotated[
+        int, typer.Option(help="Termination, from 0: smallest dipole, then fewest cut bonds first.")
+    ] = 0,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output file (extxyz).")] = Path("slab.extxyz"),
 ) -> None:
