@@ -140,7 +140,7 @@ def _differences(listed: list[gemmi.Op], name: str, number: int) -> tuple[str, .
     wanted = number or next((one.number for one in _named(name)[0]), 0)
     if not wanted or (group is not None and group.number == wanted):
         return ()
-    own = f"No. {group.number}" if group is not None else "a group in a setting of its own"
+    own = f"No. {group.number}" if group is not None else "a setting without a number"
     if group is None and len(listed) == len(list(_entries(wanted)[0].operations())):
         return ()
     return (f"the {len(listed)} listed operations are used: {own}, although space group No. {wanted} is stated",)

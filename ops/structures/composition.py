@@ -12,6 +12,7 @@ from dpa_sse.ops.structures.disorder import DisorderedCell, oxidation_states
 
 FULL = 0.999
 MOBILE = "Li"
+ROUNDING_E = 0.1  # a smaller charge of the requested amounts comes from rounded occupancies
 LARGEST, SUM, SITES, FIRST = 100.0, 1.0, 0.01, 1e-6  # weights: largest error, their sum, site by site, earlier sites
 CAPACITY_SECONDS = 20.0
 
@@ -68,8 +69,9 @@ def _nearest(
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     wanted = cell.amounts()
-    if any(element == MOBILE for _, element, _ in variables):  # the least certain occupancies of a refinement
-        wanted[MOBILE] -= sum(amount * states[element] for element, amount in wanted.items())
+    charge = sum(amount * states[element] for element, amount in wanted.items())
+    if abs(charge) > ROUNDING_E and any(element == MOBILE for _, element, _ in variables):
+        wanted[MOBILE] -= charge  # the least certain occupancies of a refinement
     elements = sorted(wanted)
     n, m = len(variables), len(elements)
     width = n + m + 1 + n  # numbers, error of each element, largest error, error of each number
