@@ -114,7 +114,8 @@ def _values(block: gemmi.cif.Block) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for item in block:
         if item.pair is not None:
-            columns = {item.pair[0]: [item.pair[1]]}
+            tag, value = str(item.pair[0]), str(item.pair[1])
+            columns = {tag: [value]}
         elif item.loop is not None:
             width = item.loop.width()
             columns = {tag: item.loop.values[k::width] for k, tag in enumerate(item.loop.tags)}
@@ -266,9 +267,9 @@ def _expand(cell: np.ndarray, operations: Operations, rows: Sequence[CifRow], no
     kept: list[int] = sorted(set(member))
     shares = [_site([row for row, own in zip(rows, member, strict=True) if own == first]) for first in kept]
     labels = [" + ".join(row.label for row, own in zip(rows, member, strict=True) if own == first) for first in kept]
-    images = [groups[first] for first in kept]
-    orbit = np.repeat(np.arange(len(kept)), [len(group) for group in images])
-    return CifCell(cell, np.concatenate(images) @ cell, orbit, shares, labels, notes)
+    everything = [groups[first] for first in kept]
+    orbit = np.repeat(np.arange(len(kept)), [len(group) for group in everything])
+    return CifCell(cell, np.concatenate(everything) @ cell, orbit, shares, labels, notes)
 
 
 def _images(
