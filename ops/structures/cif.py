@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def _values(block: gemmi.cif.Block) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for item in block:
         if item.pair is not None:
-            tag, value = str(item.pair[0]), str(item.pair[1])
+            tag, value = cast("list[str]", item.pair)
             columns = {tag: [value]}
         elif item.loop is not None:
             width = item.loop.width()
