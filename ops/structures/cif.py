@@ -131,7 +131,10 @@ def _number(text: str, what: str) -> float:
     found = _NUMBER.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{what} is {text!r}, not a number")
-    return float(found[1] + (found[2] or "")) * (-1 if text.strip().startswith("-") else 1)
+    number = float(found[1] + (found[2] or "")) * (-1 if text.strip().startswith("-") else 1)
+    if not math.isfinite(number):
+        raise ValueError(f"{what} is {text!r}, which is too large")
+    return number
 
 
 def _decimals(text: str) -> int:
