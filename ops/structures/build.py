@@ -111,7 +111,7 @@ def _ordered(source: Entry | Path | Solution, system: SystemSettings, seed: int,
         return order_cells(
             parent, matrix, count, seed,
             mode="sqs" if system.mixing == "sqs" else "random" if isinstance(source, Solution) else "lowest",
-            target=source.target if isinstance(source, Solution) else None,
+            target=source.target if isinstance(source, Solution) else None, contact_A=system.contact_A,
         )
     if system.mixing == "sqs":
         raise InputError(f"{system.name}: `mixing: sqs` needs mixed sites, {system.structure} is an ordered structure")

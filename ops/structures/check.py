@@ -34,7 +34,9 @@ def check_cell(atoms: Atoms, type_map: Sequence[str] | None = None) -> list[str]
     if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all():
         return ["positions or cell contain NaN or infinite numbers"]
     if not atoms.pbc.all() or atoms.cell.rank < 3:
-        return ["not a periodic cell: three lattice vectors are needed"]
+        directions = " ".join("T" if one else "F" for one in atoms.pbc)
+        needed = "three lattice vectors are needed" if atoms.cell.rank < 3 else f"pbc is {directions}, not T T T"
+        return [f"not a periodic cell: {needed}"]
     missing = sorted(set(atoms.get_chemical_symbols()) - set(type_map)) if type_map is not None else []
     if missing:
         problems.append(outside_type_map(missing, type_map or []))

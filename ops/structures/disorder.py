@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,8 @@ class DisorderedCell:
     """Sites and the elements that may occupy them.
 
     ``cell`` (3, 3) and ``positions`` (n, 3) in Angstrom; ``orbit`` (n) numbers the groups of equivalent sites;
-    ``occupancy[k]`` maps the elements of orbit k to their shares, the rest up to 1 is empty.
+    ``occupancy[k]`` maps the elements of orbit k to their shares, the rest up to 1 is empty; ``notes`` are of
+    the reader.
     """
 
     cell: np.ndarray
@@ -35,6 +35,7 @@ class DisorderedCell:
     orbit: np.ndarray
     occupancy: tuple[Mapping[str, float], ...]
     name: str
+    notes: str = ""
 
     def __post_init__(self) -> None:
         for shares in self.occupancy:
@@ -53,7 +54,7 @@ class DisorderedCell:
         carrier = Atoms(np.ones(len(self.orbit), int), positions=self.positions, cell=self.cell, pbc=True)
         carrier.set_tags(self.orbit)
         large = make_supercell(carrier, matrix, wrap=True)
-        return DisorderedCell(large.cell.array, large.positions, large.get_tags(), self.occupancy, self.name)
+        return replace(self, cell=large.cell.array, positions=large.positions, orbit=large.get_tags())
 
     def join(self, orbits: Sequence[int]) -> DisorderedCell:
         """Merge several orbits into one with their mean shares: atoms may be exchanged between them."""
@@ -108,33 +109,18 @@ def from_atoms(atoms: Atoms, replaced: Mapping[str, Mapping[str, float]], name: 
 
 
 def from_cif(path: Path) -> DisorderedCell:
-    """Return the cell of a CIF with its occupancies; sites with equal occupancies form one orbit.
+    """Return the cell of a CIF with its occupancies; each crystallographic site is an orbit.
 
     Raises
     ------
     InputError
         The file cannot be read.
     """
-    from pymatgen.io.cif import CifParser
+    from dpa_sse.ops.structures.read import cif_cell
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            structure = CifParser(str(path), occupancy_tolerance=1.011).parse_structures(primitive=False)[0]
-    except Exception as error:  # pymatgen's parser raises anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "no structures" in reason:  # pymatgen also reports this for occupancies that add up to more than 1
-            reason = "no structure, or occupancies of one site that add up to more than 1"
-        raise InputError(f"{path}: not readable as cif with occupancies: {reason}") from error
-    kinds = [
-        tuple(sorted((kind.symbol, round(float(share), 6)) for kind, share in site.species.items()))
-        for site in structure
-    ]
-    distinct = sorted(set(kinds))
-    orbit = np.array([distinct.index(kind) for kind in kinds])
-    occupancy = tuple(dict(kind) for kind in distinct)
+    found = cif_cell(path)
     return DisorderedCell(
-        np.array(structure.lattice.matrix), np.array(structure.cart_coords), orbit, occupancy, path.name
+        found.cell, found.positions, found.orbit, tuple(found.shares), path.name, "; ".join(found.notes)
     )
 
 

@@ -41,10 +41,11 @@ def frame_text(atoms: Atoms) -> str:
     info: dict[str, Any] = {"Lattice": atoms.cell.array.T}
     columns = "species:S:1:pos:R:3"
     numbers = [atoms.positions]
+    part = atoms.arrays.get("part")  # substrate and film of an interface
     if "forces" in results:
         columns += ":forces:R:3"
         numbers.append(np.asarray(results["forces"], float))
-    info["Properties"] = columns
+    info["Properties"] = columns + (":part:I:1" if part is not None else "")
     info |= {key: _safe(value) for key, value in atoms.info.items() if value is not None}
     if "energy" in results:
         info["energy"] = float(results["energy"])
@@ -53,9 +54,10 @@ def frame_text(atoms: Atoms) -> str:
         info["stress"] = voigt_6_to_full_3x3_stress(stress) if stress.shape == (6,) else stress.reshape(3, 3)
     info["pbc"] = atoms.pbc
     rows = np.hstack(numbers).tolist()
+    ends = [""] * len(atoms) if part is None else [f" {int(one)}" for one in part]
     lines = [
-        f"{symbol} {' '.join(map(repr, row))}"
-        for symbol, row in zip(atoms.get_chemical_symbols(), rows, strict=True)
+        f"{symbol} {' '.join(map(repr, row))}{end}"
+        for symbol, row, end in zip(atoms.get_chemical_symbols(), rows, ends, strict=True)
     ]
     return f"{len(atoms)}\n{key_val_dict_to_str(info)}\n" + "\n".join(lines) + "\n"
 

@@ -1,141 +1,161 @@
-"""Readers of CP2K inputs and LAMMPS data files; the other formats are left to ASE."""
+"""Readers of POSCAR and LAMMPS data files: elements are taken from where the format names them, or not at all."""
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dpa_sse.ops.structures.elements import element_of_label, element_of_type
+
 if TYPE_CHECKING:
     from ase import Atoms
 
-BOHR_A = 0.529177210903
-_LENGTHS = {"ANGSTROM": 1.0, "BOHR": BOHR_A, "NM": 10.0, "PM": 0.01}
-_SECTIONS = re.compile(r"^\s*&(\w+)(.*)$")
+MASS_TOLERANCE, ISOTOPE_TOLERANCE = 0.3, 1.5  # atomic mass units
+NOT_ANGSTROM = ("lj", "si", "cgs", "electron", "micro", "nano")
 
 
-def read_cp2k(path: Path) -> list[Atoms]:
-    """Return the structure of a CP2K input or restart file.
-
-    The sections CELL (A, B, C or ABC and ALPHA_BETA_GAMMA, with units) and COORD (SCALED, UNIT) of SUBSYS are read,
-    and SUBSYS/TOPOLOGY/COORD_FILE_NAME with an xyz file next to the input. ASE's own reader is for restart files only.
-
-    Raises
-    ------
-    ValueError
-        A section or number is missing or malformed.
-    """
-    from ase import Atoms
-    from ase.geometry.cell import cellpar_to_cell
-
-    sections = _sections(path)
-    cell_lines = {line[0].upper(): line[1:] for line in sections.get("CELL", []) if line}
-    if {"A", "B", "C"} <= set(cell_lines):
-        cell = np.array([_with_unit(cell_lines[key]) for key in "ABC"])
-    elif "ABC" in cell_lines:
-        angles = [float(word) for word in cell_lines.get("ALPHA_BETA_GAMMA", ["90", "90", "90"]) if word[0] != "["]
-        cell = np.asarray(cellpar_to_cell([*_with_unit(cell_lines["ABC"]), *angles]))
-    else:
-        raise ValueError("no CELL section with A, B, C or ABC")
-    if cell_lines.get("PERIODIC", ["XYZ"])[0].upper() != "XYZ":
-        raise ValueError("PERIODIC in CELL is not XYZ")
-    kinds = _kinds(path)
-    symbols, positions = _coordinates(path, sections, kinds)
-    scaled = any(line and line[0].upper() == "SCALED" and (line[1:2] or ["T"])[0].upper() in ("T", ".TRUE.", "TRUE")
-                 for line in sections.get("COORD", []))
-    if scaled:
-        return [Atoms(symbols, scaled_positions=positions, cell=cell, pbc=True)]
-    return [Atoms(symbols, positions=positions, cell=cell, pbc=True)]
+def plain_text(path: Path) -> str:
+    """Return the text of a file without byte order mark, with line ends as on Unix."""
+    raw = path.read_bytes()
+    text = raw.decode("utf-16") if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else raw.decode("utf-8-sig", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_lammps_data(path: Path) -> list[Atoms]:
-    """Return the structure of a LAMMPS data file (metal units); elements follow from its masses or type labels.
+def read_poscar(path: Path, notes: list[str]) -> list[Atoms]:
+    """Return the structure of a POSCAR; its elements are those of line 6, of a POTCAR beside it, or of line 1.
 
     Raises
     ------
     ValueError
-        Neither is given (ASE would take type 1 for hydrogen), or a mass does not match any element.
+        Elements are not named, names and counts or counts and positions differ, or numbers are malformed.
     """
-    from ase.data import atomic_masses
-    from ase.io import read
+    from ase.io.vasp import read_vasp
 
-    text = path.read_text(encoding="utf-8", errors="replace")
-    masses = re.search(r"^\s*Masses.*?\n\s*\n((?:\s*\d+\s+\S+.*\n?)+)", text, re.MULTILINE)
-    labels = "Atom Type Labels" in text
-    if masses is None and not labels:
-        raise ValueError("no Masses section, so the elements of the atom types are unknown")
-    for line in masses[1].strip().splitlines() if masses and not labels else []:
-        mass = float(line.split()[1])
-        if np.abs(atomic_masses[1:] - mass).min() > 0.3:
-            raise ValueError(f"no element has the mass {mass:g}")
+    lines = plain_text(path).split("\n")
+    if len(lines) < 7:
+        raise ValueError("the file ends before its first atom")
+    named = not _integers(lines[5])
+    counts = _integers(re.split("[!#]", lines[6 if named else 5])[0])
+    if not counts or min(counts) < 0 or not sum(counts):
+        number = 7 if named else 6
+        raise ValueError(f"line {number} is not a list of numbers of atoms: {lines[number - 1].strip()!r}")
+    words = re.split("[!#]", lines[5])[0].split() if named else _names_elsewhere(path, lines[0], len(counts), notes)
+    if len(words) != len(counts):
+        raise ValueError(f"{len(words)} element names for {len(counts)} numbers of atoms")
+    elements = [re.split("[_/.]", word)[0] for word in words]  # Li_sv, and Na_pv/6a2f546d of VASP with HDF5
+    unknown = [element for element in elements if element_of_type(element) != element]
+    if unknown:
+        meant = {symbol for element in unknown if (symbol := element_of_type(element))}
+        hint = f" (write {' '.join(sorted(meant))})" if meant else ""
+        raise ValueError(f"{', '.join(unknown)} in line 6 is not an element symbol{hint}")
+    rest = lines[7 if named else 6 :]
+    selective = rest[:1] != [] and rest[0].strip()[:1].lower() == "s"
+    rows = rest[2 if selective else 1 :][: sum(counts)]
+    found = next((k for k, row in enumerate(rows) if len(row.split()) < 3), len(rows))
+    if found < sum(counts):
+        raise ValueError(f"numbers are missing: {found} positions for {sum(counts)} atoms")
+    if not rest[1 if selective else 0].strip():
+        raise ValueError("the line Direct or Cartesian is empty")
+    head = [lines[0], *lines[1:5], " ".join(map(str, elements)), " ".join(map(str, counts))]
+    mode = rest[: 2 if selective else 1]
+    return [read_vasp(io.StringIO("\n".join([*head, *mode, *rows]) + "\n"))]
+
+
+def _integers(line: str) -> list[int]:
+    """Return the integers of a line, none if it starts with anything else."""
+    words = re.split("[!#]", line)[0].split()
+    return [int(word) for word in words] if words and all(re.fullmatch(r"-?\d+", word) for word in words) else []
+
+
+def _names_elsewhere(path: Path, comment: str, count: int, notes: list[str]) -> list[str]:
+    """Return the elements of a POSCAR without a line of names (VASP 4)."""
+    potcar = path.parent / "POTCAR"
+    if potcar.is_file():
+        titles = re.findall(r"TITEL\s*=\s*\S+\s+(\S+)", potcar.read_text(encoding="utf-8", errors="replace"))
+        if len(titles) == count:
+            notes.append("elements from POTCAR")
+            return titles
+    words = comment.split()
+    if len(words) == count and all(element_of_type(word) == word for word in words):
+        notes.append("elements from the first line, which holds nothing else")
+        return words
+    raise ValueError(
+        "no line with element names (VASP 4), so the elements are unknown: add it above the numbers of atoms"
+    )
+
+
+def read_lammps_data(path: Path, notes: list[str]) -> list[Atoms]:
+    """Return the structure of a LAMMPS data file (Angstrom); elements follow from its masses and type labels.
+
+    Raises
+    ------
+    ValueError
+        Neither names the elements, they contradict each other, or the file is malformed.
+    """
+    from ase.io.lammpsdata import read_lammps_data as read
+
+    text = plain_text(path)
+    units = re.search(r"units\s*=\s*(\w+)", text.split("\n", 1)[0])
+    if units and units[1] in NOT_ANGSTROM:
+        raise ValueError(f"units {units[1]}: lengths are not in Angstrom; convert the file to metal or real units")
+    numbers = _numbers_of_types(text)
+    bare = re.sub(r"^[ \t]*Masses.*\n\s*\n(?:[ \t]*\S.*\n?)+", "", text, flags=re.MULTILINE)
     try:
-        return list(read(path, index=":", format="lammps-data", units="metal", read_image_flags=False))
-    except ValueError as error:
+        return [read(io.StringIO(bare), Z_of_type=numbers, units="metal", read_image_flags=False)]
+    except KeyError as error:
+        raise ValueError(f"atom type {error} has no mass and no label") from error
+    except UnboundLocalError as error:
+        raise ValueError("no Atoms section") from error
+    except (ValueError, RuntimeError) as error:
         if "atom_style" in str(error):
             raise ValueError("the atom style is not given: add it after `Atoms`, e.g. `Atoms # charge`") from error
         raise
 
 
-def _coordinates(
-    path: Path, sections: dict[str, list[list[str]]], kinds: dict[str, str]
-) -> tuple[list[str], np.ndarray]:
-    """Return elements and positions (Angstrom, or fractional) of the COORD section or of the xyz file it names."""
-    lines = [line for line in sections.get("COORD", []) if line and line[0].upper() not in ("SCALED", "UNIT")]
-    units = [line[1].upper() for line in sections.get("COORD", []) if line[:1] == ["UNIT"] and line[1:]]
-    if not lines:
-        named = next((line[1] for line in sections.get("TOPOLOGY", []) if line[0].upper() == "COORD_FILE_NAME"), None)
-        if named is None:
-            raise ValueError("no COORD section")
-        file = path.parent / Path(named).name
-        if not file.is_file():
-            raise ValueError(f"no COORD section, and {file.name} is not next to the file")
-        lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()[2:] if line.strip()]
-    symbols = [kinds.get(line[0].upper(), re.sub(r"[^A-Za-z].*$", "", line[0])) for line in lines]
-    positions = np.array([[float(word) for word in line[1:4]] for line in lines])
-    return symbols, positions * _LENGTHS[units[0].strip("[]") if units else "ANGSTROM"]
+def _section(text: str, name: str) -> list[list[str]]:
+    """Return the words of the rows of a section; what follows # is the last word."""
+    found = re.search(rf"^[ \t]*{name}[ \t]*(?:#.*)?\n\s*\n((?:[ \t]*\S.*\n?)+)", text, re.MULTILINE)
+    rows = []
+    for line in found[1].splitlines() if found else []:
+        own, _, comment = line.partition("#")
+        rows.append([*own.split(), *comment.split()[:1]])
+    return [row for row in rows if len(row) >= 2]
 
 
-def _kinds(path: Path) -> dict[str, str]:
-    """Return the element of every KIND that names one."""
-    found: dict[str, str] = {}
-    kind = None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split()
-        if words and words[0].upper() == "&KIND" and words[1:]:
-            kind = words[1].upper()
-        elif words and words[0].upper() == "&END":
-            kind = None
-        elif kind and words and words[0].upper() == "ELEMENT" and words[1:]:
-            found[kind] = words[1]
-    return found
+def _numbers_of_types(text: str) -> dict[int, int]:
+    """Return the atomic number of every atom type."""
+    from ase.data import atomic_masses, atomic_numbers
 
-
-def _sections(path: Path) -> dict[str, list[list[str]]]:
-    """Return the words of the lines of CELL, COORD and TOPOLOGY, comments removed."""
-    found: dict[str, list[list[str]]] = {}
-    stack: list[str] = []
-    for raw in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
-        section = _SECTIONS.match(line)
-        if section and section[1].upper() == "END":
-            stack = stack[:-1]
-        elif section:
-            stack.append(section[1].upper())
-            if stack[-1] == "COORD" and stack[-1] in found:
-                raise ValueError("several COORD sections; only one structure is supported")
-            if stack[-1] in ("CELL", "COORD", "TOPOLOGY"):
-                found.setdefault(stack[-1], [])
-        elif stack and stack[-1] in ("CELL", "COORD", "TOPOLOGY") and line:
-            found[stack[-1]].append(line.split())
-    return found
-
-
-def _with_unit(words: list[str]) -> list[float]:
-    """Return three numbers in Angstrom; CP2K writes their unit as [bohr] before or after the keyword."""
-    unit = next((word.strip("[]").upper() for word in words if word.startswith("[")), "ANGSTROM")
-    numbers = [float(word) * _LENGTHS[unit] for word in words if not word.startswith("[")]
-    if len(numbers) != 3:
-        raise ValueError("a lattice vector needs three numbers")
+    labels = {row[1]: int(row[0]) for row in _section(text, r"Atom\s+Type\s+Labels") if row[0].isdigit()}
+    named: dict[int, tuple[str, str]] = {}
+    for label, kind in labels.items():
+        if element := element_of_type(label):
+            named[kind] = label, element
+    masses = _section(text, "Masses")
+    if not masses and not labels:
+        raise ValueError("no Masses section, so the elements of the atom types are unknown")
+    if not masses and len(named) < len(labels):
+        unknown = ", ".join(label for label, kind in labels.items() if kind not in named)
+        raise ValueError(f"no Masses section, and the type labels {unknown} are not element symbols")
+    numbers = {kind: atomic_numbers[element] for kind, (_, element) in named.items()}
+    for row in masses:
+        kind = labels.get(row[0], int(row[0]) if row[0].isdigit() else -1)
+        if kind < 0:
+            raise ValueError(f"the mass of {row[0]!r} belongs to no atom type")
+        mass = float(row[1])
+        comment = (element_of_type(row[2]) or element_of_label(row[2])) if len(row) > 2 else None
+        stated = named[kind][1] if kind in named else comment
+        own = float(atomic_masses[atomic_numbers[stated]]) if stated else np.inf
+        nearest = int(np.argmin(np.abs(atomic_masses[1:] - mass))) + 1
+        if abs(own - mass) <= ISOTOPE_TOLERANCE and stated:
+            nearest = atomic_numbers[stated]
+        elif not abs(atomic_masses[nearest] - mass) <= MASS_TOLERANCE:
+            raise ValueError(f"no element has the mass {mass:g}")
+        elif stated:
+            raise ValueError(f"atom type {kind} is named {stated}, but has the mass {mass:g} ({stated}: {own:.4g})")
+        numbers[kind] = nearest
     return numbers

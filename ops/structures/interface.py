@@ -1,8 +1,9 @@
 """Slabs, and interfaces of two crystals with matched lattices (pymatgen's coherent interfaces).
 
 Meant for models of electrolyte | Li metal and electrolyte | Li2S: the smallest matching area, one of the terminations,
-periodic in all directions. Terminations that cut the fewest covalent bonds come first: if there is a plane between the
-PS4 tetrahedra of a thiophosphate, the surface does not cut through any of them. With ``vacuum_A`` 0 the cell holds two
+periodic in all directions. Terminations with the smallest dipole moment (by formal charges) come first, among equal
+ones those that cut the fewest covalent bonds: if there is a plane between the PS4 tetrahedra of a thiophosphate, the
+surface does not cut through any of them. With ``vacuum_A`` 0 the cell holds two
 interfaces (film on substrate and substrate on film), as needed for bulk-like MD; the second has the same gap.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ import numpy as np
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.bonds import covalent_pairs
 from dpa_sse.ops.structures.check import check_cell
+from dpa_sse.ops.structures.polarity import dipoles, polarity
 from dpa_sse.ops.structures.rounding import round_cell
 
 if TYPE_CHECKING:
@@ -46,7 +49,14 @@ class InterfaceOptions:
     termination: int = 0
 
 
-def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float, termination: int = 0) -> Atoms:
+def _silent(_: str) -> None:
+    """Leave out progress."""
+
+
+def build_slab(
+    atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float, termination: int = 0,
+    tell: Callable[[str], None] = _silent,
+) -> Atoms:
     """Return a slab in the middle of its cell; the third lattice vector is the surface normal.
 
     Parameters
@@ -61,7 +71,10 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
     vacuum_A : float
         Distance of the outermost atoms to those of the next image, Angstrom.
     termination : int
-        Number of the distinct termination; those that cut the fewest covalent bonds come first.
+        Number of the distinct termination; those with the smallest dipole moment come first, then those that cut the
+        fewest covalent bonds.
+    tell : callable
+        Called with a line on the progress.
 
     Raises
     ------
@@ -84,19 +97,22 @@ def build_slab(atoms: Atoms, miller: Miller, thickness_A: float, vacuum_A: float
         layer = generator.oriented_unit_cell
         height = layer.volume / float(np.linalg.norm(np.cross(*layer.lattice.matrix[:2])))
         _check_size(len(layer) * math.ceil(thickness_A / height))
+        tell(f"cutting {_name(atoms)} {_indices(miller)}")
         slabs = generator.get_slabs()
     several = [
         _in_order(_with_vacuum(_atoms(one), vacuum_A)) for one in sorted(slabs, key=lambda one: round(one.shift, 6))
     ]
-    broken, result = _choose(_fewest_cuts(several, [atoms]), termination)
+    broken, result = _choose(_ranked(several, [atoms]), termination)
     result.info = {
         **_provenance([atoms]), "operation": f"slab {_indices(miller)}, termination {termination} of {len(slabs)}",
-        "cut_bonds": broken,
+        "cut_bonds": broken, "dipole_e_per_A": _dipole_text(result, [atoms]),
     }
     return _checked(result)
 
 
-def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) -> Atoms:
+def build_interface(
+    film: Atoms, substrate: Atoms, options: InterfaceOptions, tell: Callable[[str], None] = _silent
+) -> Atoms:
     """Return the interface of two crystals with the smallest common area; the film is strained.
 
     Parameters
@@ -105,13 +121,16 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
         Conventional, ordered cells; the substrate keeps its lattice.
     options : InterfaceOptions
         Surfaces, thicknesses, gap, limits of strain and area.
+    tell : callable
+        Called with a line on the progress.
 
     Returns
     -------
     Atoms
         Substrate below, film above, third lattice vector along the normal. ``info``: parent, operation, composition,
-        matching_area_A2 (of the cell), strain (largest principal strain of the film), terminations, cut_bonds; the
-        array ``part`` is 0 in the substrate and 1 in the film.
+        matching_area_A2 (of the cell), strain (largest principal strain of the film), terminations, cut_bonds,
+        dipole_e_per_A (substrate and film, by formal charges); the array ``part`` is 0 in the substrate and 1 in
+        the film.
 
     Raises
     ------
@@ -128,6 +147,7 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        tell("searching common lattices")
         builder = CoherentInterfaceBuilder(
             _structure(substrate), _structure(film), options.film_miller, options.substrate_miller, zslgen=search,
             filter_out_sym_slabs=True, termination_ftol=SAME_PLANE_A, label_index=True,
@@ -149,14 +169,18 @@ def build_interface(film: Atoms, substrate: Atoms, options: InterfaceOptions) ->
             + options.film_thickness_A * len(film) / film.get_volume()
         ))
         builder.zsl_matches = [best]
-        several = [_terminated(builder, ends, options) for ends in sorted(builder.terminations)]
-    broken, result = _choose(_fewest_cuts(several, [substrate, film]), options.termination)
+        several = []
+        for number, ends in enumerate(sorted(builder.terminations), start=1):
+            tell(f"termination {number} of {len(builder.terminations)}")
+            several.append(_terminated(builder, ends, options))
+    broken, result = _choose(_ranked(several, [substrate, film]), options.termination)
     ends = result.info["ends"]
     result.info = {
         **_provenance([substrate, film]),
         "operation": f"interface {_indices(options.substrate_miller)} | {_indices(options.film_miller)}, "
                      f"termination {options.termination} of {len(builder.terminations)}",
-        "cut_bonds": broken, "terminations": " | ".join(reversed(ends)),
+        "cut_bonds": broken, "dipole_e_per_A": _dipole_text(result, [substrate, film]),
+        "terminations": " | ".join(reversed(ends)),
         "matching_area_A2": round(area, 4),
         "strain": round(_strain(best), 6),
     }
@@ -180,9 +204,17 @@ def _terminated(builder: Any, ends: tuple[str, str], options: InterfaceOptions) 
     return result
 
 
-def _fewest_cuts(several: list[Atoms], crystals: list[Atoms]) -> list[tuple[int, Atoms]]:
-    """Return cells with the number of covalent bonds that their surfaces cut, fewest first, else in their order."""
-    return sorted(((_cut_bonds(cell, crystals), cell) for cell in several), key=lambda one: one[0])
+def _ranked(several: list[Atoms], crystals: list[Atoms]) -> list[tuple[int, Atoms]]:
+    """Return the number of covalent bonds that surfaces cut with their cells: smallest dipole first, then fewest."""
+    ranked = sorted(
+        ((polarity(cell, crystals), _cut_bonds(cell, crystals), cell) for cell in several), key=lambda one: one[:2]
+    )
+    return [(cuts, cell) for _, cuts, cell in ranked]
+
+
+def _dipole_text(atoms: Atoms, crystals: list[Atoms]) -> str:
+    """Return the dipole moment of each part as text, e/Angstrom."""
+    return " | ".join("unknown" if one is None else f"{one + 0.0:.3f}" for one in dipoles(atoms, crystals))
 
 
 def _cut_bonds(atoms: Atoms, crystals: list[Atoms]) -> int:

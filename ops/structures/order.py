@@ -1,7 +1,8 @@
 """Ordered cells from partly occupied or shared sites: all of them if there are few, else a seeded search.
 
 Arrangements are ranked by their Ewald energy with formal charges, the usual guide to the orderings that DFT would
-prefer; two partly occupied sites closer than 2 A are never occupied together.
+prefer; two partly occupied sites closer than the contact distance (2 A) are never occupied together. Large cells start
+from lithium sites that are apart, and are annealed by compiled code.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.structures.composition import FULL, MOBILE, capacity, integer_counts
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES, DisorderedCell, oxidation_states
 from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
 from dpa_sse.ops.structures.sqs import pair_statistics, quasi_random
-from dpa_sse.ops.structures.symmetry import canonical, site_permutations
+from dpa_sse.ops.structures.symmetry import SitePermutations, canonical, site_permutations
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,9 +30,10 @@ Mode = Literal["lowest", "random", "sqs"]
 ENUMERATE_UP_TO = 3000
 CLOSE_A = 2.0
 CLOSE_EV = 50.0
-MOBILE = "Li"
+FEW_SITES = 500  # more are annealed by compiled code
+KEPT = 20  # candidates of one annealing by compiled code, for each arrangement wanted
+MOST_CHANGED = 1.5  # atoms by which the composition may differ from the request for want of room
 DRAWS, DRAWS_ANNEALED = 50, 8  # at most, for each arrangement wanted
-FULL = 0.999
 MOST_SITES = 5000  # the matrices of pair energies take 8 bytes for each pair of sites, several times over
 
 
@@ -57,7 +60,7 @@ class OrderingProblem:
 
 def order_cells(
     parent: DisorderedCell, matrix: np.ndarray, count: int, seed: int, *, mode: Mode = "lowest",
-    target: Mapping[str, float] | None = None,
+    target: Mapping[str, float] | None = None, contact_A: float = CLOSE_A,
 ) -> list[Atoms]:
     """Return up to ``count`` ordered supercells, no two equivalent by symmetry.
 
@@ -78,13 +81,15 @@ def order_cells(
         each draw turned into a special quasi-random structure before lithium is placed.
     target : mapping, optional
         Requested composition, if the sites of the parent cannot hold exactly that (its amounts by default).
+    contact_A : float
+        Partly occupied sites closer than this are never occupied together, Angstrom.
 
     Returns
     -------
     list of Atoms
         Lowest Ewald energy first. ``info``: structure (parent), ewald_eV (relative to the best),
         composition_target, composition_error (largest difference in atoms per cell between requested and
-        actual), configurations (``all``, ``search``, ``random`` or ``sqs``).
+        actual), configurations (``all``, ``search``, ``random`` or ``sqs``), notes of the reader.
 
     Raises
     ------
@@ -95,31 +100,57 @@ def order_cells(
     if sites > MOST_SITES:
         raise InputError(f"{parent.name}: {sites} sites are too many to order by energy (at most {MOST_SITES})")
     large = parent.repeat(np.asarray(matrix))
-    problem = _problem(pool_lithium(large))
+    problem = _problem(pool_lithium(large), contact_A)
     arrangements = math.prod(
         _arrangements([*counts.values(), _vacancies(problem, k)]) for k, counts in enumerate(problem.counts)
     )
     _check_reachable(large, problem)
     kind = mode if mode != "lowest" else "all" if arrangements <= ENUMERATE_UP_TO else "search"
-    rng = np.random.default_rng(seed)
-    states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, mode, large)
     permutations = site_permutations(parent, large, np.asarray(matrix))
-    distinct: dict[bytes, tuple[float, np.ndarray]] = {}
-    for number, state in enumerate(states):
-        if mode != "lowest" and number >= 2 * count and len(distinct) >= count:
-            break  # the better half of twice as many draws; more draws only if many are equivalent
-        if mode == "lowest" or not _has_contact(problem, state):
-            distinct.setdefault(canonical(state, permutations), (problem.energy(state), state))
-    apart = [(energy, label, state) for label, (energy, state) in distinct.items() if not _has_contact(problem, state)]
-    if not apart:
-        raise InputError(
-            f"{parent.name}: every arrangement occupies sites closer than {CLOSE_A:g} Angstrom: too much lithium for "
-            "its sites"
-        )
+    large_search = kind != "all" and len(problem.orbit) > FEW_SITES
+    for compiled in (True,) if large_search else (False,) if kind == "all" else (False, True):
+        rng = np.random.default_rng(seed)
+        states = _enumerate(problem) if kind == "all" else _search(problem, count, rng, mode, large, compiled)
+        apart = _distinct(problem, states, permutations, count, mode)
+        if apart:
+            break
+    else:
+        raise InputError(_crowded(parent.name, problem, contact_A))
     lot = {label: rng.random() for _, label, _ in sorted(apart, key=lambda item: item[1])}
     ranked = sorted(apart, key=lambda item: (round(item[0], 6), lot[item[1]]))[:count]
     wanted = _wanted(large, target)
     return [_atoms(large, problem, state, energy - ranked[0][0], kind, wanted) for energy, _, state in ranked]
+
+
+def _distinct(
+    problem: OrderingProblem, states: Iterator[np.ndarray], permutations: SitePermutations, count: int, mode: Mode
+) -> list[tuple[float, bytes, np.ndarray]]:
+    """Return energy, label and state of the arrangements without contacts that are not equivalent."""
+    distinct: dict[bytes, tuple[float, np.ndarray]] = {}
+    for number, state in enumerate(states):
+        if mode != "lowest" and number >= 2 * count and len(distinct) >= count:
+            break  # the better half of twice as many draws; more draws only if many are equivalent
+        if not _has_contact(problem, state):
+            distinct.setdefault(canonical(state, permutations), (problem.energy(state), state))
+    return [(energy, label, state) for label, (energy, state) in distinct.items()]
+
+
+def _crowded(name: str, problem: OrderingProblem, contact_A: float) -> str:
+    """Return why no arrangement without contacts was found, in numbers where it is impossible."""
+    for orbit, counts in enumerate(problem.counts):
+        sites = np.flatnonzero(problem.orbit == orbit)
+        wanted = sum(counts.values())
+        most = capacity(problem.close[np.ix_(sites, sites)])
+        if wanted > most:
+            return (
+                f"{name}: {wanted} {', '.join(counts)} on {len(sites)} sites, of which at most {most} are not closer "
+                f"than {contact_A:g} Angstrom to each other: change the composition, or allow shorter contacts "
+                "(contact_A)"
+            )
+    return (
+        f"{name}: no arrangement was found in which occupied sites are not closer than {contact_A:g} Angstrom, "
+        "although there may be one: try another seed or supercell, or allow shorter contacts (contact_A)"
+    )
 
 
 def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
@@ -132,76 +163,41 @@ def pool_lithium(cell: DisorderedCell) -> DisorderedCell:
     return cell.join(mobile)
 
 
-def integer_counts(cell: DisorderedCell) -> tuple[dict[str, int], ...]:
-    """Return the number of atoms of each element on each orbit, charge-neutral.
+def _counts(cell: DisorderedCell, close: np.ndarray, contact_A: float) -> tuple[dict[str, int], ...]:
+    """Return the atoms of each orbit; slightly less lithium where its sites are too close to each other for all."""
+    from dpa_sse.ops.structures.placement import apart
 
-    Occupancies times sites are rounded by largest remainders, up or down to match the composition best; the remaining
-    charge is compensated by adding or removing lithium on partly occupied lithium sites.
-
-    Raises
-    ------
-    InputError
-        An element has no known oxidation state, or the charge cannot be compensated.
-    """
-    states = oxidation_states(cell.amounts(), cell.name)
-    counts: list[dict[str, int]] = []
-    for k, shares in enumerate(cell.occupancy):
-        sites = int((cell.orbit == k).sum())
-        wanted = {**shares, "": max(0.0, 1.0 - sum(shares.values()))}
-        floor = {element: math.floor(share * sites + 1e-6) for element, share in wanted.items()}
-        left = sorted(wanted, key=lambda element: (floor[element] - wanted[element] * sites, element))
-        for element in left[: sites - sum(floor.values())]:
-            floor[element] += 1
-        counts.append(floor)
-    _balance(cell, counts)
-    counts = [{element: number for element, number in one.items() if element} for one in counts]
-    charge = sum(states[element] * number for one in counts for element, number in one.items())
-    return _compensate(cell, counts, charge)
-
-
-def _balance(cell: DisorderedCell, counts: list[dict[str, int]]) -> None:
-    """Round other elements up as long as that improves the composition (vacancies are '')."""
-    wanted = cell.amounts()
-    excess = {element: sum(one.get(element, 0) for one in counts) - amount for element, amount in wanted.items()}
-    excess[""] = 0.0
-    improved = True
-    while improved:
-        improved = False
-        for k, one in enumerate(counts):
-            sites = int((cell.orbit == k).sum())
-            ideal = {element: cell.occupancy[k].get(element, 0.0) * sites for element in one}
-            ideal[""] = sites - sum(amount for element, amount in ideal.items() if element)
-            for less, more in itertools.permutations(sorted(one), 2):
-                within = one[less] - ideal[less] > 1e-6 and ideal[more] - one[more] > 1e-6
-                gain = sum(abs(excess[e]) - abs(excess[e] + d) for e, d in ((less, -1), (more, 1)) if e)
-                if within and gain > 1e-6:
-                    one[less] -= 1
-                    one[more] += 1
-                    excess[less] -= 1
-                    excess[more] += 1
-                    improved = True
+    counts = integer_counts(cell)
+    most: dict[tuple[int, str], int] = {}
+    for k, one in enumerate(counts):
+        sites = np.flatnonzero(cell.orbit == k)
+        number = one.get(MOBILE, 0)
+        if set(one) != {MOBILE} or not number or not close[np.ix_(sites, sites)].any():
+            continue
+        if len(apart(close, sites, number, np.random.default_rng(0))) < number:
+            fit = capacity(close[np.ix_(sites, sites)])
+            if fit < number:
+                most[k, MOBILE] = fit
+    if not most:
+        return counts
+    fewer = "; ".join(
+        f"{counts[k][element]} {element} on {int((cell.orbit == k).sum())} sites, of which at most {fit} are not "
+        f"closer than {contact_A:g} Angstrom to each other" for (k, element), fit in most.items()
+    )
+    refused = InputError(f"{cell.name}: {fewer}: change the composition, or allow shorter contacts (contact_A)")
+    try:
+        reduced = integer_counts(cell, most)
+    except InputError as error:
+        raise refused from error
+    off = max(
+        abs(sum(one.get(element, 0) for one in reduced) - amount) for element, amount in cell.amounts().items()
+    )
+    if off > MOST_CHANGED:
+        raise refused
+    return reduced
 
 
-def _compensate(cell: DisorderedCell, counts: list[dict[str, int]], charge: int) -> tuple[dict[str, int], ...]:
-    """Change the number of lithium atoms until the cell is neutral, on the orbit with the most room."""
-    while charge:
-        step = -1 if charge > 0 else 1
-        room = []
-        for k, one in enumerate(counts):
-            empty = int((cell.orbit == k).sum()) - sum(one.values())
-            if MOBILE in one and (one[MOBILE] if step < 0 else empty) > 0 and sum(cell.occupancy[k].values()) < FULL:
-                room.append((-(one[MOBILE] if step < 0 else empty), k))
-        if not room:
-            raise InputError(
-                f"{cell.name}: the rounded composition has charge {charge:+d} and no partly occupied lithium site to "
-                "compensate it; use a larger supercell or another fraction"
-            )
-        counts[min(room)[1]][MOBILE] += step
-        charge += step
-    return tuple(counts)
-
-
-def _problem(cell: DisorderedCell) -> OrderingProblem:
+def _problem(cell: DisorderedCell, contact_A: float) -> OrderingProblem:
     from pymatgen.analysis.ewald import EwaldSummation
     from pymatgen.core import Lattice, Species, Structure
 
@@ -209,19 +205,20 @@ def _problem(cell: DisorderedCell) -> OrderingProblem:
     species = ("", *sorted(states))
     unit = Structure(Lattice(cell.cell), [Species("H", 1)] * len(cell.orbit), cell.positions, coords_are_cartesian=True)
     ewald = np.array(EwaldSummation(unit).total_energy_matrix)
+    close = _close_sites(cell, contact_A)
     return OrderingProblem(
         species=species, charge=np.array([0.0, *(states[element] for element in species[1:])]), orbit=cell.orbit,
-        counts=integer_counts(cell), ewald=(ewald + ewald.T) / 2, close=_close_sites(cell),
+        counts=_counts(cell, close, contact_A), ewald=(ewald + ewald.T) / 2, close=close,
     )
 
 
-def _close_sites(cell: DisorderedCell) -> np.ndarray:
+def _close_sites(cell: DisorderedCell, contact_A: float) -> np.ndarray:
     from ase import Atoms
 
     matrix = np.zeros((len(cell.orbit), len(cell.orbit)))
     partial = np.array([sum(shares.values()) < FULL for shares in cell.occupancy])[cell.orbit]
     carrier = Atoms(np.ones(len(cell.orbit), int), positions=cell.positions, cell=cell.cell, pbc=True)
-    i, j, _, _ = neighbour_pairs(carrier, CLOSE_A)
+    i, j, _, _ = neighbour_pairs(carrier, contact_A)
     both = partial[i] & partial[j] & (i != j)
     matrix[i[both], j[both]] = matrix[j[both], i[both]] = CLOSE_EV / 2
     return matrix
@@ -288,7 +285,7 @@ def _distinct_orders(content: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def _search(
-    problem: OrderingProblem, count: int, rng: np.random.Generator, mode: Mode, cell: DisorderedCell
+    problem: OrderingProblem, count: int, rng: np.random.Generator, mode: Mode, cell: DisorderedCell, compiled: bool
 ) -> Iterator[np.ndarray]:
     """Yield low-energy arrangements: the ends of several annealings, and what they passed at low temperature.
 
@@ -302,7 +299,8 @@ def _search(
     ]
     mixed = [k for k, content in enumerate(contents) if len(content) > 1 and mobile not in content]
     statistics = None
-    draws = max(4, min(20, count)) if mode == "lowest" else count * (DRAWS if not free else DRAWS_ANNEALED)
+    fewest = 1 if compiled else 4
+    draws = max(fewest, min(20, count)) if mode == "lowest" else count * (DRAWS if not free else DRAWS_ANNEALED)
     for _ in range(draws):
         state = np.zeros(len(problem.orbit), int)
         for k in range(len(problem.counts)):
@@ -311,8 +309,28 @@ def _search(
             statistics = statistics or pair_statistics(cell.positions, cell.cell, problem.orbit, mixed, state)
             if statistics is not None:
                 state = quasi_random(statistics, problem.orbit, mixed, state, rng)
-        passed = list(_anneal(problem, state, free, rng))
+        if compiled and free:
+            passed = _anneal_compiled(problem, state, free, rng, KEPT * count)
+        else:
+            passed = list(_anneal(problem, state, free, rng))
         yield from passed if mode == "lowest" else passed[-1:]
+
+
+def _anneal_compiled(
+    problem: OrderingProblem, state: np.ndarray, free: list[np.ndarray], rng: np.random.Generator, keep: int
+) -> list[np.ndarray]:
+    """Return arrangements of one annealing that starts with the lithium atoms apart."""
+    from dpa_sse.ops.structures.placement import anneal, apart
+
+    for sites in free:
+        species = set(state[sites].tolist()) - {0}
+        if len(species) == 1 and problem.close[np.ix_(sites, sites)].any():
+            number = int((state[sites] > 0).sum())
+            chosen = apart(problem.close, sites, number, rng)
+            if len(chosen) == number:
+                state[sites] = 0
+                state[chosen] = species.pop()
+    return list(anneal(state, problem.charge, problem.ewald, problem.close, free, rng, keep))
 
 
 def _anneal(
@@ -371,6 +389,8 @@ def _atoms(
         composition_target=" ".join(f"{element}{amount:.4g}" for element, amount in wanted.items()),
         composition_error=round(max(abs(made[element] - amount) for element, amount in wanted.items()), 4),
     )
+    if cell.notes:
+        atoms.info["notes"] = cell.notes
     return atoms
 
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.check import check_cell
-from dpa_sse.ops.structures.formats import read_cp2k, read_lammps_data
+from dpa_sse.ops.structures.cif import CifCell, read_cif
+from dpa_sse.ops.structures.cp2k import read_cp2k
+from dpa_sse.ops.structures.formats import read_lammps_data, read_poscar
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 FORMATS = {
-    ".cif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz", ".inp": "cp2k",
-    ".restart": "cp2k", ".data": "lammps-data", ".lmp": "lammps-data", ".lammps": "lammps-data",
+    ".cif": "cif", ".mcif": "cif", ".vasp": "vasp", ".poscar": "vasp", ".extxyz": "extxyz", ".xyz": "extxyz",
+    ".inp": "cp2k", ".restart": "cp2k", ".data": "lammps-data", ".lmp": "lammps-data", ".lammps": "lammps-data",
 }
 
-MOST_OCCUPIED = 1.01  # sums of rounded occupancies are a little above 1
 _PYTHON = re.compile("could not convert|invalid literal|inhomogeneous|unpack")
-OWN_READERS = {"cp2k": read_cp2k, "lammps-data": read_lammps_data}
+OWN_READERS = {"cp2k": read_cp2k, "lammps-data": read_lammps_data, "vasp": read_poscar}
 
 
 class PartialOccupancyError(InputError):
@@ -52,6 +53,51 @@ def read_structure(path: Path) -> Atoms:
     """
     from ase import Atoms
 
+    kind = _checked_format(path)
+    if kind == "cif":
+        found = cif_cell(path)
+        if found.partial:
+            raise PartialOccupancyError(f"{path}: partly occupied sites ({found.partial})")
+        symbols = [next(iter(shares)) for shares in found.shares]
+        atoms = Atoms([symbols[k] for k in found.orbit], positions=found.positions, cell=found.cell, pbc=True)
+        notes = found.notes
+    else:
+        several, notes = _read(path, kind)
+        if len(several) != 1:
+            raise InputError(f"{path}: holds {len(several)} structures; exactly one is needed")
+        source = several[0]
+        vectors = source.cell.array
+        if np.linalg.det(vectors) < 0:
+            vectors = vectors[[1, 0, 2]]  # the same crystal; VASP refuses left-handed lattice vectors
+        atoms = Atoms(source.numbers, positions=source.positions, cell=vectors, pbc=source.pbc)
+    problems = check_cell(atoms)
+    if problems:
+        raise InputError(f"{path}: " + "; ".join([*problems, *notes]))
+    atoms.info["structure"] = path.name
+    if notes:
+        atoms.info["notes"] = "; ".join(notes)
+    return atoms
+
+
+def cif_cell(path: Path) -> CifCell:
+    """Return the sites of a CIF, partly occupied or not.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty or not readable; the reason in one line.
+    """
+    _checked_format(path)
+    try:
+        return read_cif(path)
+    except ValueError as error:
+        reason = str(error)
+        kind = "" if reason.startswith("holds") else "not readable as cif: "
+        raise InputError(f"{path}: {kind}{reason}") from error
+
+
+def _checked_format(path: Path) -> str:
+    """Return the format of an existing file that is not empty."""
     kind = file_format(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -60,55 +106,25 @@ def read_structure(path: Path) -> Atoms:
         raise InputError(f"{path}: unknown structure format (known: {known})")
     if not path.stat().st_size:
         raise InputError(f"{path}: the file is empty")
-    found = _read(path, kind)
-    if len(found) != 1:
-        raise InputError(f"{path}: holds {len(found)} structures; exactly one is needed")
-    partial = partial_occupancies(found[0])
-    if partial:
-        _check_occupancies(path, found[0])
-        raise PartialOccupancyError(f"{path}: partly occupied sites ({partial})")
-    source = found[0]
-    vectors = source.cell.array
-    if np.linalg.det(vectors) < 0:
-        vectors = vectors[[1, 0, 2]]  # the same crystal; VASP refuses left-handed lattice vectors
-    atoms = Atoms(source.numbers, positions=source.positions, cell=vectors, pbc=source.pbc)
-    problems = check_cell(atoms)
-    if problems:
-        raise InputError(f"{path}: " + "; ".join(problems))
-    atoms.info["structure"] = path.name
-    return atoms
+    return kind
 
 
-def partial_occupancies(atoms: Atoms) -> str:
-    """Return a short text on the partly occupied sites that ASE found in a CIF; empty if there are none."""
-    occupancy: dict[Any, dict[str, float]] = atoms.info.get("occupancy", {})
-    found = {
-        " + ".join(f"{element} {share:.3g}" for element, share in sorted(site.items()))
-        for site in occupancy.values()
-        if len(site) > 1 or any(abs(share - 1.0) > 1e-3 for share in site.values())
-    }
-    return ", ".join(sorted(found))
-
-
-def _check_occupancies(path: Path, atoms: Atoms) -> None:
-    """Refuse impossible occupancies: below 0, or more than 1 on one site."""
-    for site in atoms.info["occupancy"].values():
-        if min(site.values()) < 0 or sum(site.values()) > MOST_OCCUPIED:
-            listed = " + ".join(f"{element} {share:.3g}" for element, share in site.items())
-            raise InputError(f"{path}: the occupancies of a site must add up to between 0 and 1, found {listed}")
-
-
-def _read(path: Path, kind: str) -> list[Atoms]:
+def _read(path: Path, kind: str) -> tuple[list[Atoms], list[str]]:
+    """Return the structures of a file and the notes of its reader, warnings of libraries among them."""
     from ase.io import read
 
+    notes: list[str] = []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             if kind in OWN_READERS:
-                return OWN_READERS[kind](path)
-            return list(read(path, index=":", format=kind))
+                several = OWN_READERS[kind](path, notes)
+            else:
+                several = list(read(path, index=":", format=kind))
     except Exception as error:  # ASE's readers raise anything
         raise InputError(f"{path}: not readable as {kind}: {_reason(error, kind)}") from error
+    notes += [str(one.message).splitlines()[0] for one in caught if issubclass(one.category, UserWarning)]
+    return several, notes
 
 
 def _reason(error: Exception, kind: str) -> str:

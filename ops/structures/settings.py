@@ -32,6 +32,9 @@ class SystemSettings(Settings):
     site_disorder: float | None = Field(
         None, ge=0, le=1, description="Argyrodites: fraction of the 4c sites occupied by the halide; 0: ordered."
     )
+    contact_A: float = Field(
+        2.0, ge=0.5, le=4, description="Partly occupied sites closer than this are never occupied together, A."
+    )
     mixing: Literal["random", "sqs"] = Field(
         "random", description="Solid solutions: sites occupied at random, or as a special quasi-random structure."
     )

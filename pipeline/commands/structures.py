@@ -93,6 +93,9 @@ def build_structures(
     mixing: Annotated[
         str, typer.Option(help="Solid solutions: random, or sqs (special quasi-random structure).")
     ] = "random",
+    contact: Annotated[
+        float, typer.Option("--contact-A", help="Partly occupied sites closer than this are not occupied together.")
+    ] = 2.0,
     series: Annotated[str | None, typer.Option(help="Values of x in the structure, e.g. x=0,0.25,0.5.")] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Number of distinct arrangements to build.")] = 1,
     rank: Annotated[str, typer.Option(help="Energy by which arrangements are sorted: ewald, or that of an ASE "
@@ -108,7 +111,7 @@ def build_structures(
 
     base = {"name": name or _name(structure), "structure": structure, "supercell": _integers(supercell),
             "site_disorder": site_disorder, "atoms": _range(atoms) if atoms else None, "min_edge_A": min_edge,
-            "orthogonal": orthogonal, "mixing": mixing}
+            "orthogonal": orthogonal, "mixing": mixing, "contact_A": contact}
     cells = []
     for item in expand_system({**base, "series": _series(series)} if series else base):
         system = _system(item)
@@ -118,6 +121,8 @@ def build_structures(
         cells += several
         for cell in several:
             typer.echo(structures_text.cell_line(cell))
+        for note in sorted({str(cell.info["notes"]) for cell in several if "notes" in cell.info}):
+            typer.echo(f"note: {note}")
         if len(several) < count:
             typer.echo(f"only {len(several)} of {count} distinct arrangements were found")
     write_frames(out, cells)
@@ -143,7 +148,7 @@ def build_interfaces(
     max_strain: Annotated[float, typer.Option(help="Largest strain of the film.")] = 0.05,
     max_area: Annotated[float, typer.Option("--max-area-A2", help="Largest area of the common cell.")] = 400.0,
     termination: Annotated[
-        int, typer.Option(help="Pair of terminations, from 0, sorted by the number of cut bonds.")
+        int, typer.Option(help="Pair of terminations, from 0: smallest dipole, then fewest cut bonds first.")
     ] = 0,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output file (extxyz).")] = Path("interface.extxyz"),
@@ -159,13 +164,13 @@ def build_interfaces(
         _miller(film_miller), _miller(substrate_miller), film_thickness, substrate_thickness, gap, vacuum, max_strain,
         max_area, termination,
     )
-    made = build_interface(sides[0], sides[1], options)
+    made = build_interface(sides[0], sides[1], options, _tell)
     write_frames(out, [made])
     info = made.info
     typer.echo(structures_text.cell_line(made))
     typer.echo(
         f"area {info['matching_area_A2']:.1f} A2, strain {info['strain']:.3f}, {info['terminations']}, "
-        f"{structures_text.cut_bonds(made)}"
+        f"{structures_text.cut_bonds(made)}, {structures_text.dipole(made)}"
     )
     typer.echo(f"written: {out}")
 
@@ -176,7 +181,9 @@ def build_slabs(
     miller: Annotated[str, typer.Option(help="Miller indices of the surface.")] = "0,0,1",
     thickness: Annotated[float, typer.Option("--thickness-A", help="Smallest thickness, in whole layers.")] = 12.0,
     vacuum: Annotated[float, typer.Option("--vacuum-A", help="Vacuum between periodic images of the slab.")] = 15.0,
-    termination: Annotated[int, typer.Option(help="Termination, from 0, sorted by the number of cut bonds.")] = 0,
+    termination: Annotated[
+        int, typer.Option(help="Termination, from 0: smallest dipole, then fewest cut bonds first.")
+    ] = 0,
     seed: Seed = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output file (extxyz).")] = Path("slab.extxyz"),
 ) -> None:
@@ -186,9 +193,10 @@ def build_slabs(
     from dpa_sse.ops.structures.interface import build_slab
 
     crystal = build_cell(_system({"name": _name(structure), "structure": structure}), Path.cwd(), seed)
-    slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination)
+    slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination, _tell)
     write_frames(out, [slab])
-    typer.echo(f"{structures_text.cell_line(slab)}, {slab.info['operation']}, {structures_text.cut_bonds(slab)}")
+    line = f"{structures_text.cell_line(slab)}, {slab.info['operation']}"
+    typer.echo(f"{line}, {structures_text.cut_bonds(slab)}, {structures_text.dipole(slab)}")
     typer.echo(f"written: {out}")
 
 
@@ -275,6 +283,14 @@ def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> 
 
     systems = [_system({"name": name, "structure": name, "min_edge_A": min_edge_A}) for name in found]
     write_frames(out, [build_cell(system, Path.cwd(), 1) for system in systems])
+
+
+def _tell(line: str) -> None:
+    """Show progress on a terminal; files and pipes hold results only."""
+    import sys
+
+    if sys.stderr.isatty():
+        typer.echo(line, err=True)
 
 
 def _name(structure: str) -> str:

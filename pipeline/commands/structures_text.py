@@ -135,3 +135,12 @@ def cut_bonds(atoms: Atoms) -> str:
     """Return the number of covalent bonds that a surface cuts, in words."""
     number = int(atoms.info["cut_bonds"])
     return f"covalent bonds cut: {number}" if number else "no covalent bonds cut"
+
+
+def dipole(atoms: Atoms) -> str:
+    """Return the dipole moments of a slab or of the parts of an interface, in words."""
+    text = str(atoms.info["dipole_e_per_A"])
+    values = [abs(float(one)) for one in text.split(" | ") if one != "unknown"]
+    if max(values, default=0.0) >= 0.01:
+        return f"polar: dipole {text} e/A (formal charges)"
+    return f"dipole {text} e/A" if "unknown" in text else "not polar"

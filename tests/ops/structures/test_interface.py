@@ -155,3 +155,32 @@ def test_references_balance(formula):
         for element, number in parse_formula(name.split("_")[0]).items():
             total[element] = total.get(element, 0.0) + amount * number
     assert total == pytest.approx(parse_formula(formula), abs=1e-4)
+
+
+def formal_dipole(atoms, charges):
+    """Dipole moment along z for each area, e/Angstrom."""
+    area = np.linalg.norm(np.cross(*atoms.cell.array[:2]))
+    return sum(charges[symbol] * z for symbol, z in zip(atoms.symbols, atoms.positions[:, 2], strict=True)) / area
+
+
+def test_the_slab_without_dipole_comes_first():
+    first, second = (build_slab(cell("Li2S"), (1, 1, 1), 12, 15, number) for number in (0, 1))
+    charges = {"Li": 1.0, "S": -2.0}
+    assert formal_dipole(first, charges) == pytest.approx(0.0, abs=1e-6)
+    assert abs(formal_dipole(second, charges)) > 0.5
+    assert float(first.info["dipole_e_per_A"]) == pytest.approx(0.0)
+    assert float(second.info["dipole_e_per_A"]) == pytest.approx(formal_dipole(second, charges), abs=1e-3)
+
+
+def test_the_sides_of_an_interface_are_written(tmp_path):
+    from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+
+    lines = []
+    made = build_interface(cell("LiCl"), cell("Li2S"), InterfaceOptions(max_strain=0.12), lines.append)
+    write_frames(tmp_path / "a.extxyz", [made])
+    (back,) = read_frames(tmp_path / "a.extxyz")
+    assert np.array_equal(back.arrays["part"], made.arrays["part"])
+    assert set(back.symbols[back.arrays["part"] == 1]) == {"Li", "Cl"}
+    assert np.array_equal(back.positions, made.positions)
+    assert len(made.info["dipole_e_per_A"].split(" | ")) == 2
+    assert any(line.startswith("termination 1 of") for line in lines)

@@ -132,3 +132,24 @@ def test_bad_input(arguments, message, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=message):
         call(*arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_reader_noticed_is_printed_and_kept(tmp_path, monkeypatch, capsys):
+    import sys
+
+    from dpa_sse.ops.structures.extxyz import read_frames
+    from dpa_sse.pipeline.cli import main
+
+    tags = "".join(f"_cell_length_{one} 5.7\n" for one in "abc")
+    tags += "".join(f"_cell_angle_{one} 90\n" for one in ("alpha", "beta", "gamma"))
+    columns = "".join(f"_atom_site_{one}\n" for one in ("label", "fract_x", "fract_y", "fract_z"))
+    sites = "Li1 .25 .25 .25\nLi2 .75 .25 .25\nS1 0 0 0\n"
+    (tmp_path / "a.cif").write_text(f"data_x\n_chemical_formula_sum 'Li6 P \"S5\"'\n{tags}loop_\n{columns}{sites}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dpa-sse", "structures", "build", "a.cif"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    out = capsys.readouterr().out
+    (frame,) = read_frames(tmp_path / "cells.extxyz")
+    assert "note: no symmetry is stated" in out
+    assert f"note: {frame.info['notes']}\n" in out
