@@ -49,7 +49,7 @@ NOT_READ = {
         "MdSummary.system", "StageSummary.seconds", "StageSummary.tasks", "StageSummary.tasks_failed", "Summary.name",
         "Summary.status",
     ],
-    "is a result of `dpa-sse conductivity`: conductivity.json is for people and their programs, the page shows a part of it": [
+    "is a result of `dpa-sse conductivity`: conductivity.json is for people and their programs": [
         "ArrheniusResult.D0_cm2_s", "ArrheniusResult.chi2_red", "ArrheniusResult.points_compared",
         "ArrheniusResult.points_refused", "ConductivityResult.settings", "ErrorBudget.block_scatter",
         "ErrorBudget.late_rise_over_line", "ErrorBudget.late_rise_sigma", "ErrorBudget.ln_half95",
