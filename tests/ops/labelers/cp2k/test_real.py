@@ -87,7 +87,7 @@ def test_xtb_refuses_li2s(tmp_path: Path) -> None:
     atoms = Atoms("SLi2", scaled_positions=[[0, 0, 0], [0.25] * 3, [0.75] * 3], cell=fcc, pbc=True).repeat((2, 2, 2))
     (result,) = Cp2kLabeler(XTB).label([atoms], tmp_path)
     assert result.status == "failed"
-    assert "the charges of atoms leave the chemical range" in result.reason
+    assert "atomic charges are outside the chemical range" in result.reason
 
 
 def test_killed_dynamics_equals_an_unbroken_one(salt: Atoms, tmp_path: Path) -> None:
