@@ -43,6 +43,48 @@ NOT_SHOWN = {
     "TeacherFilter.trajectories", "TrajectoryFilter.name", "TrajectoryFilter.system", "TrajectoryFilter.n_frames",
     "TrajectoryFilter.n_kept", "TrajectoryFilter.n_dropped", "TrajectoryFilter.max_force_kept_eV_A",
     "TrajectoryFilter.max_force_dropped_eV_A",
+    # the analysis: the report shows the conductivities and their errors; the rest is in conductivity.json and
+    # on the page of the analysis
+    "ArrheniusCurve.D_cm2_s", "ArrheniusCurve.D_high95_cm2_s", "ArrheniusCurve.D_low95_cm2_s",
+    "ArrheniusCurve.temperature_K", "ArrheniusResult.D0_cm2_s", "ArrheniusResult.chi2_red",
+    "ArrheniusResult.points_refused", "ConductivityResult.arrhenius_by_system", "ConductivityResult.settings",
+    "ErrorBudget.block_D_cm2_s", "ErrorBudget.block_scatter", "ErrorBudget.late_rise_over_line",
+    "ErrorBudget.late_rise_sigma", "ErrorBudget.ln_half95", "ErrorBudget.ln_half95_bend",
+    "ErrorBudget.ln_half95_blocks", "ErrorBudget.ln_half95_gls_birge", "ErrorBudget.ln_half95_replicas",
+    "ErrorBudget.ln_spread_of_starts", "PlateauPoint.D_cm2_s", "PlateauPoint.chi2_red",
+    "PlateauPoint.curvature_sigma", "PlateauPoint.sigma_cm2_s", "PlateauPoint.start_ps", "PlateauPoint.weight",
+    "PooledTransport.D_axes_cm2_s", "PooledTransport.D_tensor_cm2_s", "PooledTransport.chi2_red",
+    "PooledTransport.collective_window_ps", "PooledTransport.estimator", "PooledTransport.fit_window_ps",
+    "PooledTransport.length_ps", "PooledTransport.ln_D_sigma", "PooledTransport.more_ps_needed",
+    "PooledTransport.n_carriers", "PooledTransport.n_runs_refused", "PooledTransport.onsager_mS_cm",
+    "PooledTransport.sigma_NE_upper95_mS_cm", "PooledTransport.sigma_all_ions_mS_cm", "PooledTransport.sources",
+    "PooledTransport.system", "PooledTransport.t_start_ps", "PooledTransport.volume_A3",
+    "RunTransport.D_axes_cm2_s", "RunTransport.D_tensor_cm2_s", "RunTransport.bad_input", "RunTransport.chi2_red",
+    "RunTransport.collective_window_ps", "RunTransport.dt_ps", "RunTransport.estimator", "RunTransport.file",
+    "RunTransport.fit_window_ps", "RunTransport.framework", "RunTransport.haven_ci95", "RunTransport.haven_ratio",
+    "RunTransport.kinetics", "RunTransport.length_ps", "RunTransport.mobile_fraction",
+    "RunTransport.more_ps_needed", "RunTransport.n_frames", "RunTransport.onsager_mS_cm", "RunTransport.plateau",
+    "RunTransport.sigma_NE_ci95_mS_cm", "RunTransport.sigma_NE_mS_cm", "RunTransport.sigma_NE_upper95_mS_cm",
+    "RunTransport.sigma_all_ions_mS_cm", "RunTransport.sigma_collective_ci95_mS_cm",
+    "RunTransport.sigma_collective_mS_cm", "RunTransport.t_start_ps", "RunTransport.volume_A3",
+    # the checks of a trajectory: the report shows their verdict
+    "FrameworkState.coordinated_fraction", "FrameworkState.drift_A", "FrameworkState.largest_displacement_A",
+    "FrameworkState.moved_fraction", "FrameworkState.msd_slope_A2_ps", "FrameworkState.msd_slope_sigma_A2_ps",
+    "FrameworkState.n_atoms", "FrameworkState.rmsd_A", "FrameworkState.spacing_A", "FrameworkState.sublattices",
+    "FrameworkState.turned_fraction", "FrameworkState.whole_units_fraction", "KineticState.exponent",
+    "KineticState.lowest_K", "KineticState.msd_A2", "KineticState.temperature_K", "Sublattice.displaced",
+    "Sublattice.largest_A", "Sublattice.rms_A", "Sublattice.sites",
+    # a run of molecular dynamics: the report shows how it ended, and its curves
+    "MdRun.composition", "MdRun.dump_every_fs", "MdRun.equilibration_steps", "MdRun.exchanged",
+    "MdRun.max_temperature_K", "MdRun.mean_temperature_K", "MdRun.mean_volume_A3", "MdRun.n_frames",
+    "MdRun.polyhedra_kept", "MdRun.pressure_GPa", "MdRun.seconds", "MdRun.seed", "MdRun.steps", "MdRun.threads",
+    "MdRun.trajectory",
+    # a model: the report shows its table of errors and its learning curve
+    "CutoffNeighbours.per_type", "CutoffNeighbours.total", "ModelInfo.adopted", "ModelInfo.branch",
+    "ModelInfo.compressed", "ModelInfo.deepmd_version", "ModelInfo.descriptor", "ModelInfo.frames",
+    "ModelInfo.replay_frames", "ModelInfo.resumed_at_step", "ModelInfo.strategy", "ModelInfo.type_map",
+    "NeighbourCounts.cutoffs", "NeighbourCounts.minimum_distance_A", "NeighbourCounts.type_map",
+    "Parity.max_energy_difference_meV_atom", "Parity.max_force_difference_eV_A", "Parity.n_frames",
 }
 
 
