@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import find_files
 from dpa_sse.ops.core.suggest import did_you_mean
 
 HEAD_BYTES = 4000
@@ -109,8 +110,8 @@ def _of_folder(path: Path) -> DataFormat:
         raise InputError(f"{path}: the folder is empty")
     if (path / "dataset.json").is_file():
         return find_format("npy")
-    if next(path.rglob("type.raw"), None) is not None:
-        mixed = next(path.rglob("real_atom_types.npy"), None) is not None
+    if find_files(path, "type.raw"):
+        mixed = bool(find_files(path, "real_atom_types.npy"))
         return find_format("mixed" if mixed else "npy")
     if any(entry.is_file() and entry.name.endswith(EXTXYZ_SUFFIXES) and not _is_cp2k_part(entry) for entry in entries):
         return find_format("extxyz")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import find_files
 from dpa_sse.ops.data.frames import SystemData, merge_blocks, type_indices
 from dpa_sse.ops.results.dataset import DatasetInfo, Split
 
@@ -93,7 +94,7 @@ class GroupStore:
 
 def folder_stores(root: Path) -> list[FolderStore]:
     """Return all deepmd/npy systems in a folder and below it, sorted by name."""
-    return [FolderStore(root, file.parent) for file in sorted(root.rglob("type.raw"))]
+    return [FolderStore(root, file.parent) for file in find_files(root, "type.raw")]
 
 
 def own_type_map(stores: Sequence[Store]) -> list[str]:
@@ -121,7 +122,7 @@ def split_systems(dataset: Path, split: str | None = None) -> list[Path]:
     if info := DatasetInfo.read_if_there(dataset):
         return sorted({dataset / one.path for one in info.systems if split in (None, one.split) and one.n_frames})
     root = dataset / split if split else dataset
-    return sorted(path.parent for path in root.rglob("type.raw")) if root.is_dir() else []
+    return sorted(path.parent for path in find_files(root, "type.raw")) if root.is_dir() else []
 
 
 def read_system(folder: Path, type_map: Sequence[str]) -> list[SystemData]:
