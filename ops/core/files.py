@@ -98,9 +98,9 @@ def walk_files(folder: Path) -> Iterator[str]:
 
 
 def walk_folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder below ``folder``, itself included, and the sorted names of its files: the walker of all readers.
+    """Yield each folder below ``folder``, itself included, and the sorted names of its files.
 
-    Links to folders are followed; a folder that is reached several times, e.g. through a link to one of its parents,
+    It is the walker of all readers. Links to folders are followed; a folder that is reached several times, e.g. through a link to one of its parents,
     is visited once. Hidden folders are left out.
     """
     seen: set[tuple[int, int]] = set()

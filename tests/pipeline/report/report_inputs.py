@@ -90,7 +90,7 @@ def stages(failures: Mapping[str, Iterable[FailedTask]] | None = None) -> tuple[
 
 
 def manifest(root: Path) -> Path:
-    write_json(root / "manifest.json", provenance(20240618))
+    provenance(20240618).write(root / "manifest.json")
     return root / "manifest.json"
 
 
