@@ -100,8 +100,8 @@ def walk_files(folder: Path) -> Iterator[str]:
 def walk_folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield each folder below ``folder``, itself included, and the sorted names of its files.
 
-    It is the walker of all readers. Links to folders are followed; a folder that is reached several times, e.g. through a link to one of its parents,
-    is visited once. Hidden folders are left out.
+    It is the walker of all readers. Links to folders are followed; a folder that is reached several times, e.g. through
+    a link to one of its parents, is visited once. Hidden folders are left out.
     """
     seen: set[tuple[int, int]] = set()
     if not _is_new(Path(folder), seen):
