@@ -155,9 +155,9 @@ def check_type_map(type_map: Sequence[str] | None) -> list[str] | None:
     from ase.data import chemical_symbols
 
     unknown = [name for name in type_map if name not in chemical_symbols[1:]]
-    twice = sorted({name for name in type_map if list(type_map).count(name) > 1})
-    if not type_map or unknown or twice:
-        what = f"not an element: {', '.join(unknown)}" if unknown else f"duplicate: {', '.join(twice)}"
+    repeated = sorted({name for name in type_map if list(type_map).count(name) > 1})
+    if not type_map or unknown or repeated:
+        what = f"not an element: {', '.join(unknown)}" if unknown else f"duplicate: {', '.join(repeated)}"
         raise InputError(f"type map [{', '.join(type_map)}]: {what if type_map else 'it is empty'}")
     return list(type_map)
 

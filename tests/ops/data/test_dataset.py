@@ -108,9 +108,10 @@ def test_split_is_by_trajectory(tasks, tmp_path):
 def test_collect_is_reproducible(tasks, tmp_path):
     for name, seed in [("a", 1), ("b", 1)]:
         collect(tasks, tmp_path / name, seed=seed)
-    for file in sorted((tmp_path / "a").rglob("*.*")):
-        if file.is_file():
-            assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+    files = [file for file in sorted((tmp_path / "a").rglob("*.*")) if file.is_file()]
+    assert len([file for file in files if file.suffix == ".npy"]) == 15  # five arrays of three systems
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
     chosen = {
         tuple(n for n, s in assign_splits(["a", "b", "c", "d"], SPLIT, seed).items() if s == "test")
         for seed in range(20)

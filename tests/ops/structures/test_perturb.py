@@ -134,7 +134,9 @@ def test_volumes_of_the_copies_are_stratified(tmp_path):
 
 def test_shape_only_strain_keeps_the_volume(cell):
     settings = PerturbSettings(count=3, strain=0.1, displacement_A=0.0, volume_preserving=True)
-    for copy in perturb_copies(cell, settings, 1):
+    copies = list(perturb_copies(cell, settings, 1))
+    assert len(copies) == 3
+    for copy in copies:
         assert copy.get_volume() == pytest.approx(cell.get_volume(), rel=1e-8)  # rounded to 1e-8 A
         assert np.abs(copy.cell.array - cell.cell.array).max() > 0.01
 

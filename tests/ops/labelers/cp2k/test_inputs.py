@@ -65,6 +65,7 @@ def test_golden(name: str, data_dir: Path) -> None:
 @pytest.mark.parametrize("basis", ["DZVP", "TZVP", "TZV2P"])
 def test_all_elements_have_a_kind(basis: str, data_dir: Path) -> None:
     kinds = choose_kinds(Cp2kSettings(basis=basis), list(VALENCE), data_dir)
+    assert [kind.element for kind in kinds] == list(VALENCE)
     for kind in kinds:
         assert kind.potential == f"GTH-PBE-q{VALENCE[kind.element]}"
         assert kind.basis.startswith(basis) and kind.basis.endswith(f"-q{VALENCE[kind.element]}")
