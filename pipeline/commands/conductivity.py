@@ -8,7 +8,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-DIFFUSIVE, BAD_INPUT, REFUSED = 0, 2, 3
+from dpa_sse.ops.core.exit_codes import BAD_INPUT, REFUSED
+from dpa_sse.ops.core.exit_codes import DONE as DIFFUSIVE
+
 Model = TypeVar("Model")
 
 

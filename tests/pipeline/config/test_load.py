@@ -283,16 +283,15 @@ def test_located_points_to_the_line_or_to_the_section_around() -> None:
         assert lines[line - 1].startswith(start)
 
 
-def test_checking_imports_nothing_heavy_and_takes_less_than_a_second() -> None:
+def test_checking_imports_nothing_heavy() -> None:
+    """Its speed is measured by bench/command_line.py."""
     code = (
-        "import sys, time; from dpa_sse.pipeline.config import load_checked; load_checked(sys.argv[1]);"
+        "import sys; from dpa_sse.pipeline.config import load_checked; load_checked(sys.argv[1]);"
         "heavy = {'torch', 'deepmd', 'pymatgen', 'dpdata', 'dflow', 'scipy', 'matplotlib', 'chgnet', 'dpgen2'};"
-        "print(sorted(heavy & set(sys.modules)), time.process_time())"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(QUICKSTART)], cwd=ROOT, capture_output=True, text=True, check=True,
         env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
     )
-    heavy, seconds = done.stdout.rsplit(" ", 1)
-    assert heavy == "[]"
-    assert float(seconds) < 1.0
+    assert done.stdout == "[]\n"
