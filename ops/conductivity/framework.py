@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dpa_sse.ops.conductivity.displacements import Displacements
-from dpa_sse.ops.results.conductivity import FrameworkState, Sublattice
+from dpa_sse.ops.results.trajectory import FrameworkState, Sublattice
 from dpa_sse.ops.structures.host_lattice import (
     FORMERS,
     LIGANDS,

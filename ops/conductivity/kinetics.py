@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpa_sse.ops.conductivity.displacements import Displacements
-from dpa_sse.ops.results.conductivity import KineticState
+from dpa_sse.ops.results.trajectory import KineticState
 
 KB_AMU_A2_PS2 = 0.8314462618  # k in amu A^2 / (ps^2 K)
 _TOO_HOT, _TOO_COLD = 1.5, 0.55

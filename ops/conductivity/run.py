@@ -24,7 +24,8 @@ from dpa_sse.ops.conductivity.motion import IonMotion, ion_motion, net_displacem
 from dpa_sse.ops.conductivity.nernst_einstein import charge_of, neutral_charges
 from dpa_sse.ops.conductivity.replica_msd import ReplicaMsd, add_hop_statistics, measure_replica
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
-from dpa_sse.ops.results.conductivity import MELTED, FrameworkState, KineticState, is_usable, unreliable
+from dpa_sse.ops.results.conductivity import MELTED, is_usable, unreliable
+from dpa_sse.ops.results.trajectory import FrameworkState, KineticState
 
 _DRIFT_POINTS = 400
 

@@ -5,12 +5,13 @@ Units are in the names of the fields; absent numbers are null; intervals are [lo
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.numbers import Interval, Number
+from dpa_sse.ops.results.trajectory import FrameworkState, KineticState
 
 DIFFUSIVE = "diffusive"
 _CAGED, _TOO_SHORT, _UNRELIABLE = "not diffusive", "too short", "unreliable"
@@ -31,87 +32,6 @@ def unreliable(why: str) -> str:
 def is_usable(verdict: str) -> bool:
     """Return whether a run was evaluated at all: a negative outcome counts, an error does not."""
     return not verdict.startswith(_UNRELIABLE) and verdict != MELTED
-
-
-def _finite(value: Any) -> Any:
-    """Return None for a number, or numbers, that are not finite."""
-    numbers = value if isinstance(value, (list, tuple)) else [value]
-    return None if any(isinstance(one, float) and not math.isfinite(one) for one in numbers) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-Interval = Annotated[tuple[float, float] | None, BeforeValidator(_finite)]
-
-
-class Sublattice(ResultPart):
-    """How far the sites of one element of the framework moved during a run.
-
-    Attributes
-    ----------
-    displaced : int
-        Sites displaced by more than half of the anion spacing.
-    """
-
-    sites: int
-    displaced: int
-    rms_A: Number
-    largest_A: Number
-
-
-class FrameworkState(ResultPart):
-    """State of the framework (all atoms that are not mobile) during a run; numbers are null for fewer than ten samples.
-
-    Attributes
-    ----------
-    rmsd_A : float
-        From the mean positions.
-    spacing_A : float
-        Distance between neighbouring anions, which displacements are compared with.
-    largest_displacement_A, moved_fraction : float
-        Of the sites; the fraction displaced by more than half of ``spacing_A``.
-    turned_fraction : float
-        Bonded anions displaced by more than 1.5 A.
-    msd_slope_A2_ps, msd_slope_sigma_A2_ps : float
-        Slope of the MSD and its standard error.
-    whole_units_fraction, coordinated_fraction : float
-        PS4-like units that keep their ligands, and that have as many as at the start; null without such units.
-    drift_A : float
-        Largest component of the drift that was removed.
-    """
-
-    n_atoms: int
-    rmsd_A: Number = None
-    spacing_A: Number = None
-    largest_displacement_A: Number = None
-    moved_fraction: Number = None
-    sublattices: dict[str, Sublattice] = Field(default_factory=dict)
-    turned_fraction: Number = None
-    msd_slope_A2_ps: Number = None
-    msd_slope_sigma_A2_ps: Number = None
-    whole_units_fraction: Number = None
-    coordinated_fraction: Number = None
-    drift_A: Number = None
-
-
-class KineticState(ResultPart):
-    """How fast the first mobile species moves from frame to frame, against its temperature.
-
-    Attributes
-    ----------
-    msd_A2 : float
-        Mean squared displacement between two frames.
-    exponent : float
-        Of the rise of the MSD over the first two lags: 2 where frames resolve the velocity.
-    lowest_K : float
-        Temperature at which ions could move as fast as that at all: m MSD / (3 k t^2).
-    temperature_K : float
-        That of the motion, where frames resolve vibrations (exponent above 1.5).
-    """
-
-    msd_A2: Number = None
-    exponent: Number = None
-    lowest_K: Number = None
-    temperature_K: Number = None
 
 
 class PlateauPoint(ResultPart):

@@ -8,8 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from dpa_sse.ops.core.exit_codes import BAD_INPUT, REFUSED
-from dpa_sse.ops.core.exit_codes import DONE as DIFFUSIVE
+from dpa_sse.ops.core.exit_codes import BAD_INPUT, DONE, REFUSED
 
 Model = TypeVar("Model")
 
@@ -94,7 +93,7 @@ def conductivity(
     else:
         typer.echo("\n".join([*result_lines(analysis.result), f"results: {out}"]))
     refused = BAD_INPUT if analysis.result.unreadable else REFUSED
-    raise typer.Exit(DIFFUSIVE if analysis.result.has_values else refused)
+    raise typer.Exit(DONE if analysis.result.has_values else refused)
 
 
 def production_runs(path: Path) -> list[Path]:
