@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from dpa_sse.ops.audit.frames import Table
-from dpa_sse.ops.audit.near_copies import NEAR_A, near_copies
+from dpa_sse.ops.audit.near_copies import near_copies
 from dpa_sse.ops.data.frames import INPUTS, OTHER_ENERGY_EV, OTHER_FORCE_EV_A, equal_rows
+from dpa_sse.ops.data.near import NEAR_A
 from dpa_sse.ops.results.audit import LISTED, DuplicateNumbers, Finding
 
 SAME_A = 1e-5  # sets in single precision are equal to this

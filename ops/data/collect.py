@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import write_dataset
 from dpa_sse.ops.data.frames import SystemData, drop_duplicates
+from dpa_sse.ops.data.near import keep_apart
 from dpa_sse.ops.data.results import gather_frames
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.results.dataset import DatasetInfo, Split
@@ -49,9 +51,10 @@ def collect_trajectories(
     blocks, dropped, _ = distinct = drop_duplicates(blocks)
     if not blocks:
         raise FatalError("the initial trajectories have no labelled frame")
+    apart = keep_apart(blocks)
     return write_dataset(
-        out, type_map, blocks, duplicates_dropped=dropped, failed=found.failed,
-        notes=(*notes, *distinct.notes()),
+        out, type_map, apart.blocks, duplicates_dropped=dropped, failed=found.failed,
+        notes=(*notes, *distinct.notes(), *apart.notes()),
         level=found.level,
     )
 
@@ -62,18 +65,21 @@ def split_by_trajectory(
     """Assign whole trajectories to train, validation and test; return the new blocks and notes.
 
     A system with two or more trajectories contributes at least one to the test set (if the test share is not zero) and
-    keeps at least one for training; validation gets some only if its share rounds to one or more.
+    keeps at least one for training; validation gets some only if its share rounds to one or more. The split is
+    stratified by temperature, see :func:`assign_splits`.
     """
     notes = []
     place: dict[tuple[str, str], Split] = {}
     systems: dict[str, list[str]] = {}
+    temperatures = _temperatures(blocks)
     for block in blocks:
         known = systems.setdefault(block.system, [])
         known += [name for name in dict.fromkeys(block.trajectories) if name not in known]
     for system, names in systems.items():
         if len(names) == 1 and (split.test > 0 or split.validation > 0):
             notes.append(f"{system}: only one trajectory, used for training")
-        for name, part in assign_splits(names, split, derive_seed(seed, "split", system)).items():
+        own = [temperatures.get((system, name)) for name in names]
+        for name, part in assign_splits(names, split, derive_seed(seed, "split", system), own).items():
             place[system, name] = part
     result = []
     for block in blocks:
@@ -84,12 +90,36 @@ def split_by_trajectory(
     return result, notes
 
 
-def assign_splits(names: Sequence[str], split: SplitSettings, seed: int) -> dict[str, Split]:
-    """Return the split of each trajectory."""
+def _temperatures(blocks: Sequence[SystemData]) -> dict[tuple[str, str], float]:
+    """Return the temperature of each trajectory, K, that of its first frame; without those that are unknown."""
+    found: dict[tuple[str, str], float] = {}
+    for block in blocks:
+        if block.temperatures_K is not None:
+            for name, temperature in zip(block.trajectories, block.temperatures_K.tolist(), strict=True):
+                if math.isfinite(temperature):
+                    found.setdefault((block.system, name), temperature)
+    return found
+
+
+def assign_splits(
+    names: Sequence[str], split: SplitSettings, seed: int, temperatures: Sequence[float | None] | None = None
+) -> dict[str, Split]:
+    """Return the split of each trajectory.
+
+    Held-out trajectories are drawn from the temperatures in turn, each time from one with the most that are left, so
+    that the test set covers the range; the last trajectory of a temperature is held out only if no other is left to
+    draw, so that the model is trained at every temperature at which it is tested.
+    """
     count = len(names)
     test, validation = split.held_out_of(count)
-    shuffled = [names[k] for k in np.random.default_rng(seed).permutation(count)]
+    order = np.random.default_rng(seed).permutation(count)
+    waiting: dict[float | None, list[str]] = {}
+    for k in order:
+        waiting.setdefault(temperatures[k] if temperatures else None, []).append(names[k])
+    drawn: list[str] = []
+    while len(drawn) < test + validation:
+        drawn.append(max(waiting.values(), key=len).pop(0))
     held_out: dict[str, Split] = {
-        **dict.fromkeys(shuffled[:test], "test"), **dict.fromkeys(shuffled[test:test + validation], "validation"),
+        **dict.fromkeys(drawn[:test], "test"), **dict.fromkeys(drawn[test:], "validation"),
     }
     return {name: held_out.get(name, "train") for name in names}

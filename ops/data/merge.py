@@ -10,6 +10,7 @@ from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import level_of, read_dataset, write_dataset
 from dpa_sse.ops.data.frames import drop_duplicates
 from dpa_sse.ops.data.level_of_theory import join_levels
+from dpa_sse.ops.data.near import keep_apart, keep_new_apart
 from dpa_sse.ops.data.results import gather_frames
 from dpa_sse.ops.results.dataset import DatasetInfo
 
@@ -43,11 +44,12 @@ def merge_labelled(
     type_map, old = read_dataset(dataset)
     found = gather_frames(results, min_success_ratio)
     new = frames_to_blocks(found.frames, type_map)
-    blocks, dropped, _ = distinct = drop_duplicates([*old, *new])
+    apart = keep_new_apart([block for block in old if block.split != "train"], new)
+    blocks, dropped, _ = distinct = drop_duplicates([*old, *apart.blocks])
     return write_dataset(
         out, type_map, blocks, duplicates_dropped=dropped, labelled=len(found.frames),
-        added=sum(map(len, blocks)) - sum(map(len, old)), failed=found.failed, notes=distinct.notes(),
-        level=join_levels([level_of(dataset), found.level]),
+        added=sum(map(len, blocks)) - sum(map(len, old)), failed=found.failed,
+        notes=(*distinct.notes(), *apart.notes()), level=join_levels([level_of(dataset), found.level]),
     )
 
 
@@ -66,7 +68,8 @@ def merge_datasets(datasets: Sequence[Path], out: Path) -> DatasetInfo:
     if len(maps) > 1:
         raise InputError(f"data sets with different type maps cannot be merged: {sorted(map(list, maps))}")
     blocks, dropped, _ = distinct = drop_duplicates([block for _, blocks in loaded for block in blocks])
+    apart = keep_apart(blocks)
     return write_dataset(
-        out, loaded[0][0], blocks, duplicates_dropped=dropped, notes=distinct.notes(),
+        out, loaded[0][0], apart.blocks, duplicates_dropped=dropped, notes=(*distinct.notes(), *apart.notes()),
         level=join_levels(map(level_of, datasets)),
     )

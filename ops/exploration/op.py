@@ -11,7 +11,7 @@ from dpa_sse.ops.data.merge import merge_labelled
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.exploration.explore import explore
 from dpa_sse.ops.exploration.page import PAGE, learning_page
-from dpa_sse.ops.exploration.prepare import prepare_exploration
+from dpa_sse.ops.exploration.prepare import held_out_trajectories, prepare_exploration
 from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
@@ -61,7 +61,8 @@ class AssembleEnsemble(TaskOP):
                     shutil.copyfile(path, target / path.name)
             models.append(target)
         sanity = sanity_md(models, inputs["cells"], state, learning, settings.type_map, settings.seed, out)
-        prepare_exploration(state, learning, inputs["cells"], sanity, settings.seed, out / "tasks")
+        held_out = held_out_trajectories(dataset_of(inputs["training_data"]))
+        prepare_exploration(state, learning, inputs["cells"], sanity, settings.seed, out / "tasks", held_out)
 
 
 class Explore(FanOutOP):

@@ -13,6 +13,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
 from dpa_sse.ops.results.md import ExplorationTask
 
@@ -34,6 +35,7 @@ def prepare_exploration(
     sanity: SanityCheck,
     seed: int,
     out: Path,
+    held_out: frozenset[tuple[str, str]] = frozenset(),
 ) -> int:
     """Write the exploration tasks of the current stage and return their number.
 
@@ -51,6 +53,9 @@ def prepare_exploration(
         Seed of the project.
     out : Path
         Receives ``task.000`` ...
+    held_out : set of (str, str)
+        System and trajectory of the held-out runs: no exploration starts from their cells, because its frames go to
+        the training set.
 
     Returns
     -------
@@ -65,7 +70,8 @@ def prepare_exploration(
     out.mkdir(parents=True, exist_ok=True)
     models = sanity.passed
     number = 0
-    for system, pool in perturbed_cells(cells).items():
+    for system, every in perturbed_cells(cells).items():
+        pool = [atoms for atoms in every if (system, str(atoms.info.get("trajectory"))) not in held_out]
         rng = np.random.default_rng(derive_seed(seed, "explore cells", system, iteration))
         chosen = rng.permutation(len(pool))[: stage.cells_per_system]
         for temperature, pressure in stage.state_points():
@@ -92,6 +98,13 @@ def prepare_exploration(
                 write_task(out, number, pool[cell], task)
                 number += 1
     return number
+
+
+def held_out_trajectories(dataset: Path) -> frozenset[tuple[str, str]]:
+    """Return system and name of the trajectories of a data set that are held out for validation and test."""
+    info = DatasetInfo.read_if_there(dataset)
+    parts = info.systems if info else ()
+    return frozenset((part.system, name) for part in parts if part.split != "train" for name in part.trajectories)
 
 
 def perturbed_cells(cells: Path) -> dict[str, list[Atoms]]:

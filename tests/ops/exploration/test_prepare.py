@@ -8,11 +8,17 @@ from ase.io import write
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.exploration import sanity as sanity_module
-from dpa_sse.ops.exploration.prepare import perturbed_cells, prepare_exploration, static_task_count
+from dpa_sse.ops.exploration.prepare import (
+    held_out_trajectories,
+    perturbed_cells,
+    prepare_exploration,
+    static_task_count,
+)
 from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.md.simulate import RunOutcome
+from dpa_sse.ops.results.dataset import DatasetInfo, StoredSystem
 from dpa_sse.ops.results.learning import SanityCheck, SanityResult
 from dpa_sse.ops.results.md import NO_ROWS
 
@@ -75,6 +81,28 @@ def test_iterations_start_from_different_cells_with_other_seeds(tmp_path, cells)
         used.add(tuple((task["cell"], task["seed"]) for task in tasks(tmp_path / str(iteration))))
     assert len(used) == 6
     assert len({cell for entry in used for cell, _ in entry}) == 4
+
+
+def test_held_out_cells_are_never_a_start(tmp_path, cells):
+    """Frames explored from the cell of a test trajectory would go to the training set."""
+    held_out = frozenset({("LiCl", "LiCl.p001"), ("LiBr", "LiCl.p000")})  # the second: another system's name
+    used = set()
+    for iteration in range(6):
+        state = initial_state(SETTINGS).model_copy(update={"iteration": iteration})
+        prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / str(iteration), held_out)
+        used |= {task["cell"] for task in tasks(tmp_path / str(iteration))}
+    assert used == {"LiCl.p000", "LiBr.p000", "LiBr.p001"}
+
+
+def test_held_out_trajectories_are_those_of_the_data_set(tmp_path):
+    parts = [
+        StoredSystem(split=split, system="LiCl", path=split, n_frames=1, n_atoms=2, trajectories=(f"LiCl.{split}",),
+                     frames_per_trajectory=(1,))
+        for split in ("train", "validation", "test")
+    ]
+    DatasetInfo(type_map=("Li", "Cl"), systems=tuple(parts)).write(tmp_path)
+    assert held_out_trajectories(tmp_path) == {("LiCl", "LiCl.validation"), ("LiCl", "LiCl.test")}
+    assert held_out_trajectories(tmp_path / "missing") == frozenset()
 
 
 def test_without_cells(tmp_path):
