@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.tools import available_threads, die_with_parent, tail, thread_environment
 from dpa_sse.ops.md import segments as parts
+from dpa_sse.ops.md.equilibration import judge_equilibration
 from dpa_sse.ops.md.lammps import (
     WARM_UP,
     FreshStart,
@@ -329,6 +332,8 @@ def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *
         steps_per_s=outcome.steps_per_s,
         seconds=round(outcome.seconds, 2),
         threads=outcome.threads,
+        equilibration=judge_equilibration(out, task.pressure_GPa, len(atoms)) if task.equilibration_steps else None,
+        width_A=_width(out / "traj.lammpstrj"),
         **dict(outcome.thermo),
         **dict(outcome.host),
     ).write(out)
@@ -339,3 +344,12 @@ def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *
         final=outcome.status in ("exploded", "melted"),  # a result about the model: retrying is of no use
     ).write(out)
     shutil.rmtree(out / "work", ignore_errors=True)
+
+
+def _width(trajectory: Path) -> float | None:
+    """Return the smallest distance between opposite faces of the cell, A; None for a trajectory without frames."""
+    first = next(DumpReader(trajectory).frames(), None)
+    if first is None:
+        return None
+    faces = np.linalg.norm(np.cross(first.cell[[1, 2, 0]], first.cell[[2, 0, 1]]), axis=1)
+    return float(abs(np.linalg.det(first.cell)) / faces.max())

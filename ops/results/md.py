@@ -59,6 +59,34 @@ class HostSummary(ResultPart):
     exchanged: str | None
 
 
+class Drift(ResultPart):
+    """A quantity and half of its 95 % interval; None where the rows are too few to tell."""
+
+    value: float
+    half95: float | None
+
+
+class EquilibrationSummary(ResultPart):
+    """The end of the NPT equilibration, which the mean cell is taken from.
+
+    Attributes
+    ----------
+    volume_drift : Drift
+        Relative change of the volume over the averaging window.
+    energy_drift_eV_atom : Drift
+        Change of the potential energy.
+    pressure_GPa : Drift or None
+        Mean pressure of the run that follows; None if it has no rows.
+    reasons : tuple of str
+        Why the mean cell is doubtful; empty if it is not.
+    """
+
+    volume_drift: Drift
+    energy_drift_eV_atom: Drift
+    pressure_GPa: Drift | None
+    reasons: tuple[str, ...]
+
+
 NO_ROWS = ThermoSummary(mean_temperature_K=None, max_temperature_K=None, mean_volume_A3=None)
 NOT_MONITORED = HostSummary(polyhedra_kept=None, rms_by_element_A=None, sublattices=None, exchanged=None)
 
@@ -91,6 +119,10 @@ class MdRun(ThermoSummary, HostSummary, Result):
     seconds : float
         Wall time of the last attempt.
     threads : int
+    equilibration : EquilibrationSummary or None
+        None for a run without equilibration.
+    width_A : float or None
+        Smallest distance between opposite faces of the cell of the first frame; None without frames.
     """
 
     FILE: ClassVar[str] = "run.json"
@@ -114,6 +146,8 @@ class MdRun(ThermoSummary, HostSummary, Result):
     steps_per_s: float | None
     seconds: float
     threads: int
+    equilibration: EquilibrationSummary | None = None
+    width_A: float | None = None
 
 
 class ExplorationRun(MdRun):
