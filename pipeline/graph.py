@@ -201,26 +201,29 @@ class Flow:
         self,
         name: str,
         artifacts: Artifacts,
-        body: Callable[[Mapping[str, ArtifactRef]], ArtifactRef],
+        body: Callable[[Mapping[str, ArtifactRef]], Mapping[str, ArtifactRef]],
         *,
         feeds_back: str,
-    ) -> ArtifactRef:
-        """Add a loop: ``body`` is repeated, its result fed back, until its last step reports that it has finished.
+        also: Sequence[str] = (),
+    ) -> dict[str, ArtifactRef]:
+        """Add a loop: ``body`` is repeated, a result fed back, until its last step reports that it has finished.
 
         Parameters
         ----------
         artifacts : mapping
             Inputs of the loop.
         body : callable
-            ``body(artifacts)`` adds the steps of an iteration and returns the result of the last one, whose OP returns
-            the parameters ``finished`` and ``next_iteration``.
+            ``body(artifacts)`` adds the steps of an iteration and returns its results by name. That of ``feeds_back``
+            is made by the last step, whose OP returns the parameters ``finished`` and ``next_iteration``.
         feeds_back : str
-            The input that is replaced by the result of the previous iteration.
+            The input that is replaced by the result of this name of the previous iteration.
+        also : sequence of str
+            Names of further results.
 
         Returns
         -------
-        ArtifactRef
-            The result of the last iteration.
+        dict of str to ArtifactRef
+            The results of the last iteration.
         """
         from dflow import InputArtifact, InputParameter, Inputs, OutputArtifact, Outputs, Step, Steps, if_expression
 
@@ -231,12 +234,13 @@ class Flow:
                 parameters={"iteration": InputParameter(type=int)},
                 artifacts={key: InputArtifact() for key in given},
             ),
-            outputs=Outputs(artifacts={"out": OutputArtifact()}),
+            outputs=Outputs(artifacts={"out": OutputArtifact(), **{name: OutputArtifact() for name in also}}),
         )
         iteration = inner.inputs.parameters["iteration"]
         inputs = {key: ArtifactRef(inner.inputs.artifacts[key], ref.producer) for key, ref in given.items()}
         with self._enter(Scope(inner, name, iteration, self._scope.low_priority)):
-            last = body(inputs)
+            found = body(inputs)
+        last = found[feeds_back]
         again = Step(
             name=f"{name}-next",
             template=inner,
@@ -246,15 +250,20 @@ class Flow:
             key=f"{name}-next-{iteration}",
         )
         inner.add([again])
-        inner.outputs.artifacts["out"].from_expression = if_expression(
-            _if=(last.parameters["finished"] == True),  # noqa: E712  (an expression, not a comparison)
-            _then=last.artifact,
-            _else=again.outputs.artifacts["out"],
-        )
+        for output, ref in {"out": last, **{key: found[key] for key in also}}.items():
+            inner.outputs.artifacts[output].from_expression = if_expression(
+                _if=(last.parameters["finished"] == True),  # noqa: E712  (an expression, not a comparison)
+                _then=ref.artifact,
+                _else=again.outputs.artifacts[output],
+            )
         first = {key: ref.artifact for key, ref in given.items()}
         start = Step(name=name, template=inner, parameters={"iteration": 0}, artifacts=first, key=name)
         self._scope.target.add([start])
-        return ArtifactRef(start.outputs.artifacts["out"], last.producer)
+        outputs = start.outputs.artifacts
+        return {
+            feeds_back: ArtifactRef(outputs["out"], last.producer),
+            **{key: ArtifactRef(outputs[key], found[key].producer) for key in also},
+        }
 
     @contextmanager
     def side_by_side(self) -> Iterator[None]:
@@ -340,6 +349,8 @@ class Flow:
             key += f"-i{self._scope.iteration}"
             if "iteration" not in op.parameters:
                 raise ValueError(f"{name}: an OP inside a loop must take the parameter `iteration`")
+        elif "iteration" in op.parameters:  # a step of loops that is used once
+            values["iteration"] = 0
         if with_param is not None:
             key += "-{{item}}"
         absent = {item.rstrip("*?"): None for item in op.artifacts if item.endswith("?")}

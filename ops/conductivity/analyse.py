@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from dpa_sse.ops.conductivity.readers.temperature import run_temperature
 from dpa_sse.ops.conductivity.run import AnalysedRun, RunSource, analyse_run
 from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
 from dpa_sse.ops.conductivity.transport import transport_numbers
-from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.results.conductivity import (
     MELTED,
     ArrheniusResult,
@@ -30,6 +31,8 @@ from dpa_sse.ops.results.conductivity import (
     RunTransport,
     unreliable,
 )
+from dpa_sse.ops.results.md import MdRun
+from dpa_sse.ops.results.state_point import StatePoint
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def summarise_runs(
 ) -> ConductivityResult:
     """Pool analysed runs and rows of tables, and fit an Arrhenius line per system."""
     rows = [_with_conductivity(point, settings) for point in points]
-    temperatures = [*(pool(group, settings) for group in group_runs(runs)), *rows]
+    temperatures = [*(_with_state(pool(group, settings), runs) for group in group_runs(runs)), *rows]
     lines = {}
     for system in dict.fromkeys(entry.system for entry in temperatures):
         lines[system] = _arrhenius([entry for entry in temperatures if entry.system == system], runs, settings)
@@ -153,6 +156,26 @@ def summarise_runs(
     )
 
 
+def state_of(source: RunSource) -> StatePoint | None:
+    """Return the state point of an MD folder of this program; None for other trajectories."""
+    info = None
+    if source.folder is not None:
+        with suppress(FatalError):  # another program's run.json
+            info = MdRun.read_if_there(source.folder)
+    return StatePoint.of(info) if info else None
+
+
+def _with_state(entry: PooledTransport, runs: Sequence[AnalysedRun]) -> PooledTransport:
+    """Return pooled numbers with the state point of their runs, if they all have the same."""
+    states = [state_of(run.source) for run in runs if run.source.label in entry.sources]
+    common = states[0] if len({_conditions(state) for state in states}) == 1 else None
+    return entry.model_copy(update={"state": common})
+
+
+def _conditions(state: StatePoint | None) -> tuple[object, ...]:
+    return () if state is None else (state.pressure_GPa, state.ensemble, state.n_atoms)
+
+
 def _entry(run: AnalysedRun, settings: ConductivitySettings) -> RunTransport:
     """Return the entry of a run."""
     main, data = run.estimates.get(settings.mobile[0]), run.data
@@ -163,7 +186,7 @@ def _entry(run: AnalysedRun, settings: ConductivitySettings) -> RunTransport:
         more_ps_needed=main.more_ps if main else None,
         framework=data.framework if data else None, mobile_fraction=data.mobile_fraction if data else None,
         plateau=main.fit.plateau if main and main.fit else (), bad_input=run.bad_input,
-        left_out=data.left_out if data else {}, kinetics=data.kinetics if data else None,
+        left_out=data.left_out if data else {}, kinetics=data.kinetics if data else None, state=state_of(run.source),
         file=f"msd_{run.source.label}.csv" if data else None,
         **dict(transport_numbers([run], run.estimates, settings)),
     )

@@ -17,7 +17,7 @@ from dpa_sse.ops.data.dataset import SystemData, write_dataset
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.labelers.model_level import model_level
 from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
-from dpa_sse.ops.results.md import MdRun
+from dpa_sse.ops.results.md import MdRun, RunStatus
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -34,6 +34,8 @@ class TeacherRun:
     system: str
     name: str
     frames: list[Atoms]
+    status: RunStatus = "ok"
+    reason: str = ""
 
 
 def label_with_teacher(
@@ -78,14 +80,29 @@ def label_with_teacher(
     FatalError
         No frame is left for training or for testing.
     """
-    from dpa_sse.ops.potential.inference import open_model
-
     if (found := TeacherFilter.read_if_there(out)) is not None:
         return found
     if not trajectories:
         raise InputError("distillation needs at least one teacher trajectory; none was given")
-    model = open_model(teacher)
     runs = [_read_run(folder, settings, seed) for folder in trajectories]
+    return label_runs(teacher, runs, type_map, settings, seed, out)
+
+
+def label_runs(
+    teacher: Path, runs: Sequence[TeacherRun], type_map: Sequence[str], settings: DistillSettings, seed: int, out: Path
+) -> TeacherFilter:
+    """Label frames in memory and write the data set, as :func:`label_with_teacher` does.
+
+    Raises
+    ------
+    InputError
+        The teacher does not know an element.
+    FatalError
+        No frame is left for training or for testing.
+    """
+    from dpa_sse.ops.potential.inference import open_model
+
+    model = open_model(teacher)
     blocks: list[SystemData] = []
     per_run: list[TrajectoryFilter] = []
     for run in runs:
@@ -129,7 +146,7 @@ def _read_run(folder: Path, settings: DistillSettings, seed: int) -> TeacherRun:
         if frame.step % settings.sample_every == 0:
             rng = np.random.default_rng(derive_seed(seed, "distill", label, run.seed, frame.step))
             frames.append(perturb_atoms(frame.atoms(), settings.frame_strain, settings.frame_displacement_A, rng))
-    return TeacherRun(system, label, frames)
+    return TeacherRun(system, label, frames, run.status, run.reason)
 
 
 def _label(
@@ -153,6 +170,8 @@ def _label(
         n_dropped=int((~kept).sum()),
         max_force_kept_eV_A=float(values[kept].max()) if kept.any() else None,
         max_force_dropped_eV_A=float(values[~kept].max()) if (~kept).any() else None,
+        status=run.status,
+        reason=run.reason,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.merge import merge_datasets
+from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
@@ -155,7 +156,10 @@ class TrainStudent(TaskOP):
         if inputs["first_student"]:
             start = InitModel(inputs["first_student"] / "model.pt")
             data = data.with_lower_start_rate()
-        job = TrainJob(data, start, preset=settings.student.preset, seed=seed, compress=data.compressible)
+        job = TrainJob(
+            data, start, preset=settings.student.preset, seed=seed, compress=data.compressible,
+            parity_systems=split_systems(dataset_of(inputs["teacher_data"]), "test"),  # of MD, unseen in training
+        )
         train_model(job, out)
 
 
@@ -166,6 +170,7 @@ class EvaluateStudent(TaskOP):
     resource_class = "infer"
     artifacts = ("student", "teacher_data", "labelled?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
+    version = 2
     settings_class = TaskSettings
 
     def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> dict[str, float]:
@@ -174,7 +179,7 @@ class EvaluateStudent(TaskOP):
 
         model = model_file(inputs["student"])
         errors = evaluate(model, dataset_of(inputs["teacher_data"]), "test", out, "student_vs_teacher")
-        if inputs["labelled"]:
+        if inputs["labelled"] and split_systems(dataset_of(inputs["labelled"]), "test"):
             errors = evaluate(model, dataset_of(inputs["labelled"]), "test", out, "student")
         return {"force_mae_meV_A": errors.force_mae_meV_A}
 

@@ -10,7 +10,9 @@ from typing import ClassVar
 from pydantic import Field, JsonValue
 
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.numbers import Interval, Number
+from dpa_sse.ops.results.state_point import StatePoint
 from dpa_sse.ops.results.trajectory import FrameworkState, KineticState
 
 DIFFUSIVE = "diffusive"
@@ -147,6 +149,8 @@ class TransportEntry(TransportNumbers):
         What decided comes first; warnings follow.
     more_ps_needed : float
         Where the run is too short.
+    state : StatePoint or None
+        Pressure, ensemble and size; None for trajectories that do not state them.
     """
 
     system: str
@@ -154,6 +158,7 @@ class TransportEntry(TransportNumbers):
     reasons: tuple[str, ...] = ()
     length_ps: Number = None
     more_ps_needed: Number = None
+    state: StatePoint | None = None
 
     @property
     def diffusive(self) -> bool:
@@ -301,6 +306,8 @@ class ConductivityResult(Result):
     arrhenius : ArrheniusResult
         That of the only system; empty with several.
     arrhenius_by_system : dict
+    labels : LevelOfTheory or None
+        Level of theory of the labels behind the potential of the runs, where it is known.
     """
 
     FILE: ClassVar[str] = "conductivity.json"
@@ -310,6 +317,7 @@ class ConductivityResult(Result):
     temperatures: tuple[PooledTransport, ...]
     arrhenius: ArrheniusResult
     arrhenius_by_system: dict[str, ArrheniusResult]
+    labels: LevelOfTheory | None = None
 
     @property
     def has_values(self) -> bool:

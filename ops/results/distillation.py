@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.md import RunStatus
 
 
 class TrajectoryFilter(ResultPart):
@@ -18,6 +19,8 @@ class TrajectoryFilter(ResultPart):
         Number of frames: all, kept, and dropped for a large force or an invalid label.
     max_force_kept_eV_A, max_force_dropped_eV_A : float or None
         Largest force on an atom among the kept and among the dropped frames; None where there are none.
+    status, reason : str
+        How the run ended, and why it was not ``ok``.
     """
 
     name: str
@@ -27,6 +30,8 @@ class TrajectoryFilter(ResultPart):
     n_dropped: int
     max_force_kept_eV_A: float | None
     max_force_dropped_eV_A: float | None
+    status: RunStatus = "ok"
+    reason: str = ""
 
 
 class TeacherFilter(Result):

@@ -6,6 +6,12 @@ from pydantic import Field
 
 from dpa_sse.ops.results.base import ResultPart
 
+NAMES = {"chgnet": "CHGNet"}
+VARIANTS = ("model", "model_name", "modal")
+"""Arguments of calculators that select weights."""
+SHOWN = ("xc", "functional", "GGA", "METAGGA", "ENCUT", "cutoff_Ry")
+"""Settings of a density functional calculation that a reader needs first."""
+
 
 class PotentialFile(ResultPart):
     """The pseudopotential file of one element.
@@ -38,3 +44,16 @@ class LevelOfTheory(ResultPart):
     code: str
     settings: dict[str, str] = Field(default_factory=dict)
     potentials: dict[str, PotentialFile | str] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """A few words that tell a potential from a density functional: ``CHGNet 0.4.2``, ``VASP PE, ENCUT 520``."""
+        if calculator := self.settings.get("calculator"):
+            short = calculator.rpartition(":")[2].removesuffix("Calculator")
+            variant = [self.settings.get(key, "").strip('"') for key in VARIANTS]
+            words = [NAMES.get(short, short), *variant, f"({self.settings.get('version', 'unknown')})"]
+            return " ".join(word for word in words if word not in ("", "null", "(unknown)"))
+        details = [f"{key} {self.settings[key]}" for key in SHOWN if key in self.settings]
+        if self.code == "DeePMD-kit":
+            return f"Deep Potential {self.settings.get('model_sha256', '')[:8]}".strip()
+        return ", ".join([self.code, *details])

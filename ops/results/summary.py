@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.self_check import CheckedSystem, Trust
+from dpa_sse.ops.results.state_point import StatePoint
 
 
 class StageSummary(ResultPart):
@@ -18,11 +20,20 @@ class StageSummary(ResultPart):
 
 
 class ErrorSummary(ResultPart):
-    """Errors of one model on held-out frames; the virial is None where the labels have none."""
+    """Errors of one model on frames of a split, with 95 % intervals over trajectories.
 
+    The virial is None where the labels have none, an interval where there are too few trajectories. ``labels`` names
+    the level of theory of the labels.
+    """
+
+    split: str
+    labels: str | None
     energy_mae_meV_atom: float
+    energy_mae_ci95_meV_atom: tuple[float, float] | None
     force_mae_meV_A: float
+    force_mae_ci95_meV_A: tuple[float, float] | None
     virial_mae_meV_atom: float | None
+    virial_mae_ci95_meV_atom: tuple[float, float] | None
     n_frames: int
 
 
@@ -47,16 +58,46 @@ class MdSummary(ResultPart):
 
 
 class ConductivitySummary(ResultPart):
-    """Conductivity at one temperature; ``sigma_mS_cm`` is None unless the verdict is ``diffusive``.
+    """Conductivity at one temperature; ``sigma_mS_cm`` and ``D_cm2_s`` are None unless the verdict is ``diffusive``.
 
-    ``sigma_ci95_mS_cm`` is its 95 % interval.
+    Attributes
+    ----------
+    state : StatePoint or None
+        Pressure, ensemble and size; None where they are not recorded.
+    labels : str or None
+        Level of theory of the labels of the model.
+    trust : Trust
+        Verdict of the self-check of the production runs.
+    trust_reasons : tuple of str
+        Why it is not ``trusted``.
+    sigma_ci95_mS_cm, D_ci95_cm2_s : tuple of float or None
+        95 % intervals.
     """
 
+    system: str
     temperature_K: float | None
+    state: StatePoint | None
+    labels: str | None
     replicas: int
     verdict: str | None
+    trust: Trust
+    trust_reasons: tuple[str, ...]
     sigma_mS_cm: float | None
     sigma_ci95_mS_cm: tuple[float, float] | None
+    D_cm2_s: float | None
+    D_ci95_cm2_s: tuple[float, float] | None
+
+
+class ArrheniusSummary(ResultPart):
+    """The Arrhenius line of one system; None where it is not determined. Intervals are 95 %."""
+
+    system: str
+    state: StatePoint | None
+    labels: str | None
+    Ea_eV: float | None
+    Ea_ci95_eV: tuple[float, float] | None
+    sigma_300K_mS_cm: float | None
+    sigma_300K_ci95_mS_cm: tuple[float, float] | None
 
 
 class Summary(Result):
@@ -79,6 +120,12 @@ class Summary(Result):
         Production runs by system, temperature and replica.
     conductivity : tuple of ConductivitySummary
         By temperature.
+    arrhenius : tuple of ArrheniusSummary
+        By system.
+    self_check : tuple of CheckedSystem
+        Errors of the model in its production runs, by system.
+    self_check_rounds : int
+        Rounds of the loop back to labels that were made.
     """
 
     FILE: ClassVar[str] = "summary.json"
@@ -90,3 +137,6 @@ class Summary(Result):
     concurrent_learning: tuple[IterationSummary, ...]
     md: tuple[MdSummary, ...]
     conductivity: tuple[ConductivitySummary, ...]
+    arrhenius: tuple[ArrheniusSummary, ...]
+    self_check: tuple[CheckedSystem, ...]
+    self_check_rounds: int

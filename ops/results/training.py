@@ -29,7 +29,9 @@ class TrainTask(Result):
     compress : bool
         Also write the compressed model.
     parity_frames : int
-        Frames on which the files are compared.
+        Number of frames on which the files are compared.
+    parity_systems : tuple of str
+        Folders that they are taken from.
     """
 
     FILE: ClassVar[str] = "task.json"
@@ -42,6 +44,7 @@ class TrainTask(Result):
     widen: bool
     compress: bool
     parity_frames: int
+    parity_systems: tuple[str, ...]
 
 
 class TrainOutcome(Result):

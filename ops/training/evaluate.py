@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_csv
-from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.core.intervals import blocks_of, mean_with_interval
+from dpa_sse.ops.data.dataset import level_of, read_dataset
+from dpa_sse.ops.data.frames import SystemData, type_indices
+from dpa_sse.ops.data.near import Frames, distances_to
 from dpa_sse.ops.data.npy import read_system, split_systems
 from dpa_sse.ops.potential.inference import open_model, predict
-from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
+from dpa_sse.ops.results.dataset import DatasetInfo
+from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation, TrajectoryErrors
+from dpa_sse.ops.results.level import LevelOfTheory
 
 MAX_ROWS = 5000
 
@@ -58,10 +64,11 @@ def evaluate(
     model = open_model(model_file)
     type_map = list(model.get_type_map())
     sums = _Sums(type_map)
-    for system in systems:
-        for frames in read_system(system, type_map):
-            sums.add(frames, *predict(model, frames.types, frames.coord, frames.box))
-    result = sums.evaluation(name, split)
+    training = _named_blocks(dataset, "train", type_map) if isinstance(dataset, Path) and split != "train" else []
+    for frames in _named_blocks(dataset, split, type_map):
+        sums.add(frames, *predict(model, frames.types, frames.coord, frames.box))
+        sums.distance.append(_distances(frames, training))
+    result = sums.evaluation(name, split, level_of(dataset) if isinstance(dataset, Path) else None)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     if parity:
@@ -83,6 +90,8 @@ class _Sums:
         self.formula: list[str] = []
         self.virial: list[NDArray[np.float64]] = []
         self.force: list[tuple[str, NDArray[np.int_], NDArray[np.float64], NDArray[np.float64]]] = []
+        self.labels: list[SystemData] = []
+        self.distance: list[NDArray[np.float64]] = []
         self.energy_rows: list[dict[str, Any]] = []
         self.virial_rows: list[dict[str, Any]] = []
 
@@ -92,6 +101,7 @@ class _Sums:
         """Add the frames of one system."""
         if not (np.isfinite(energy).all() and np.isfinite(force).all()):
             raise FatalError(f"the model predicts NaN or infinity on {frames.system}")
+        self.labels.append(frames)
         n, formula = len(frames.types), _formula(frames.types, self.type_map)
         for i in range(len(energy)):
             label, value = frames.energy[i] / n, energy[i] / n
@@ -129,7 +139,7 @@ class _Sums:
             start += label.size
         return rows
 
-    def evaluation(self, name: str, split: str) -> Evaluation:
+    def evaluation(self, name: str, split: str, level: LevelOfTheory | None) -> Evaluation:
         """Return the errors."""
         energy = np.array(self.energy) * 1000
         shifted = energy.copy()
@@ -151,7 +161,52 @@ class _Sums:
             virial_mae_meV_atom=None if virial is None else _mae(virial),
             virial_rmse_meV_atom=None if virial is None else _rmse(virial),
             force_mae_per_element_meV_A=self._per_element(),
+            **self._intervals(),
+            trajectories=tuple(self._trajectories()),
+            level=level,
         )
+
+    def _frames(self) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return for each frame its trajectory, energy error (meV/atom), sum of force errors (meV/A), components."""
+        names = [f"{block.system}\t{name}" for block in self.labels for name in block.trajectories]
+        forces = [np.abs(value - label).sum(axis=(1, 2)) * 1000 for _, _, label, value in self.force]
+        counts = [np.full(len(label), label[0].size, float) for _, _, label, _ in self.force]
+        return names, np.abs(self.energy) * 1000, np.concatenate(forces), np.concatenate(counts)
+
+    def _intervals(self) -> dict[str, tuple[float, float] | None]:
+        names, energy, force, components = self._frames()
+        blocks = blocks_of(names)
+
+        def interval(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float] | None:
+            return mean_with_interval(np.bincount(blocks, sums), np.bincount(blocks, weights))[1]
+
+        ones = np.ones(len(energy))
+        virial = None
+        if sum(map(len, self.virial)) == 9 * len(energy):
+            virial = np.abs(np.concatenate(self.virial)).reshape(-1, 9).sum(axis=1) * 1000
+        return {
+            "energy_mae_ci95_meV_atom": interval(energy, ones), "force_mae_ci95_meV_A": interval(force, components),
+            "virial_mae_ci95_meV_atom": None if virial is None else interval(virial, 9 * ones),
+        }
+
+    def _trajectories(self) -> Iterator[TrajectoryErrors]:
+        names, energy, force, components = self._frames()
+        distance = np.concatenate(self.distance)
+        temperature = np.concatenate([
+            np.full(len(block), np.nan) if block.temperatures_K is None else block.temperatures_K
+            for block in self.labels
+        ])
+        for key in dict.fromkeys(names):
+            own = np.array([name == key for name in names])
+            system, _, trajectory = key.partition("\t")
+            first, nearest = float(temperature[own][0]), float(distance[own].min())
+            yield TrajectoryErrors(
+                system=system, trajectory=trajectory, temperature_K=first if np.isfinite(first) else None,
+                n_frames=int(own.sum()), energy_mae_meV_atom=_mae(energy[own]),
+                force_mae_meV_A=float(force[own].sum() / components[own].sum()),
+                force_components=int(components[own].sum()),
+                distance_to_training_A=nearest if np.isfinite(nearest) else None,
+            )
 
     def _per_element(self) -> dict[str, float]:
         parts: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
@@ -160,6 +215,35 @@ class _Sums:
                 if (mask := types == k).any():
                     parts[element].append((value - label)[mask].reshape(-1) * 1000)
         return {element: _mae(np.concatenate(values)) for element, values in parts.items()}
+
+
+def _named_blocks(dataset: Path | Sequence[Path], split: str, type_map: Sequence[str]) -> list[SystemData]:
+    """Return the frames of a split in the type map of a model; trajectories are named where the data set names them.
+
+    Raises
+    ------
+    InputError
+        The model does not know an element.
+    """
+    info = DatasetInfo.read_if_there(dataset) if isinstance(dataset, Path) else None
+    if info is None or not isinstance(dataset, Path):
+        systems = split_systems(dataset, split) if isinstance(dataset, Path) else dataset
+        return [block for system in systems for block in read_system(system, type_map)]
+    own, blocks = read_dataset(dataset)
+    chosen = [
+        (entry.path, block) for entry, block in zip(info.systems, blocks, strict=True)
+        if block.split == split and len(block)
+    ]
+    return [
+        replace(block, types=type_indices([own[k] for k in block.types], type_map, block.system))
+        for _, block in sorted(chosen, key=lambda pair: dataset / pair[0])
+    ]
+
+
+def _distances(frames: SystemData, training: Sequence[SystemData]) -> NDArray[np.float64]:
+    """Return the distance of each frame to the nearest training frame, A; infinity where none has the same atoms."""
+    alike = [block for block in training if np.array_equal(block.types, frames.types)]
+    return distances_to(Frames.of([frames]), Frames.of(alike)) if alike else np.full(len(frames), np.inf)
 
 
 def _mae(values: NDArray[np.float64]) -> float:

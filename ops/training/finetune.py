@@ -32,7 +32,8 @@ class Adaptation:
 
     Fine-tuning and training from scratch see the same frames of the new compound for the same number of steps, and
     start with the learning rate that suits them: fine-tuning with that of ``settings`` (0.6 of the preset's by
-    default), the network from scratch with the rate of its preset, which suits random weights better.
+    default), the network from scratch with the rate of its preset, which suits random weights better. Both end at
+    ``settings.stop_lr`` where it is given.
 
     Attributes
     ----------
@@ -114,6 +115,8 @@ def train_from_scratch(job: Adaptation, out: Path) -> ModelInfo:
     """
     new = choose_frames(job.dataset, job.settings.frames, job.type_map, out / "data" / "new")
     data = job.input("from_scratch", new)
+    if job.settings.stop_lr is not None:
+        _end_at(data.section("learning_rate"), job.settings.stop_lr)
     return _train(job, "from_scratch", data, SameNetwork(job.pretrained, job.branch), (new, []), out)
 
 
@@ -134,6 +137,12 @@ def _train(
     })
     info.write(out)
     return info
+
+
+def _end_at(rate: dict[str, Any], stop_lr: float) -> None:
+    """Let the schedule end at the same rate as that of fine-tuning: the noise of the last steps is then the same."""
+    rate["stop_lr"] = min(stop_lr, rate["start_lr"])
+    rate.pop("stop_lr_ratio", None)
 
 
 def _set_rates(rate: dict[str, Any], settings: FinetuneSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,9 @@ class TrainJob:
         Also write the compressed model; by default if the descriptor allows it without loss (se_e2_a and similar) and
         the network is that of the input.
     parity_frames : int
-        Frames on which checkpoint, frozen and compressed model are compared.
+        Number of frames on which checkpoint, frozen and compressed model are compared.
+    parity_systems : sequence of Path
+        Folders that they are taken from; the training data by default.
     """
 
     input: DeepmdInput
@@ -77,6 +80,7 @@ class TrainJob:
     widen: bool = True
     compress: bool | None = None
     parity_frames: int = 5
+    parity_systems: Sequence[Path] = ()
 
     def source(self) -> Path | None:
         """Return the checkpoint that the start needs.

@@ -19,6 +19,9 @@ from dpa_sse.ops.training.presets import dataset_input
 from dpa_sse.ops.training.settings import FinetuneSettings, ResolvedPretraining, ResolvedTraining
 from dpa_sse.ops.training.train import train_model
 
+TRAINING_FRAMES = "_train"
+"""Ending of the names of evaluations on training frames: errors as large as on test frames mean that steps are missing,
+not frames."""
 EVALUATION_NAMES: dict[Variant, str] = {
     "naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch",
 }
@@ -150,6 +153,7 @@ class EvaluateVariants(TaskOP):
     resource_class = "infer"
     artifacts = ("pretrained", "variants*", "downstream", "training_data?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
+    version = 2
     settings_class = EvaluateVariantsSettings
 
     def run(self, out: Path, settings: EvaluateVariantsSettings, **inputs: Any) -> dict[str, float]:
@@ -169,6 +173,10 @@ class EvaluateVariants(TaskOP):
             evaluate(folder / "model.pt", new, "test", out, EVALUATION_NAMES[variant])
             for variant, folder in folders.items()
         ]
+        for variant, folder in folders.items():
+            systems = split_systems(folder / "data" / "new")
+            name = EVALUATION_NAMES[variant] + TRAINING_FRAMES
+            evaluate(folder / "model.pt", systems, "train", out, name, parity=False)
         return {"force_mae_meV_A": errors[0].force_mae_meV_A}
 
 
@@ -179,6 +187,7 @@ class EvaluatePretrained(TaskOP):
     resource_class = "infer"
     artifacts = ("pretrained", "training_data")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
+    version = 2
     settings_class = TaskSettings
 
     def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> dict[str, float]:

@@ -83,6 +83,10 @@ def _task(job: TrainJob) -> tuple[TrainTask, str]:
         # a network taken over from another model is not examined here, so it is compressed on request only
         compress=job.input.compressible and source is None if job.compress is None else job.compress,
         parity_frames=job.parity_frames,
+        parity_systems=tuple(
+            str(Path(path).resolve())
+            for path in job.parity_systems or worker_input.section("training")["training_data"]["systems"]
+        ),
     )
     return task, _fingerprint(task)
 
@@ -108,6 +112,7 @@ def _worker_input(data: DeepmdInput) -> DeepmdInput:
 def _fingerprint(task: TrainTask) -> str:
     """Return a hash of all that the result depends on: contents, not paths, which may differ after a restart."""
     plain = task.model_dump(exclude={"start_model"})
+    plain["parity_systems"] = [sha256_tree(Path(path)) for path in task.parity_systems]
     training = plain["input"]["training"] = copy.deepcopy(plain["input"]["training"])
     for part in DATA:
         if training.get(part):

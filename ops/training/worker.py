@@ -352,12 +352,11 @@ def _freeze(out: Path, work: Path, *, compress: bool) -> None:
 
 
 def parity(models: Sequence[Path], task: TrainTask) -> Parity:
-    """Compare the files of one network with the first of them, on a few training frames."""
+    """Compare the files of one network with the first of them, on a few frames."""
     from dpa_sse.ops.data.npy import read_system
     from dpa_sse.ops.potential.inference import open_model, predict
 
-    training = task.input["training"]
-    systems = [Path(path) for path in training["training_data"]["systems"]]
+    systems = [Path(path) for path in task.parity_systems]
     loaded = [open_model(path) for path in models]
     results = {path.name: {FORCE_DIFFERENCE: 0.0, ENERGY_DIFFERENCE: 0.0} for path in models[1:]}
     share = max(1, task.parity_frames // len(systems))

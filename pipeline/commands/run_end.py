@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.tools import tail
+from dpa_sse.pipeline.report.gather import final_student
 from dpa_sse.pipeline.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def publish(run: Run) -> None:
     links = {
         "models/pretrained": finished.get("pretrain"),
         "models/finetuned": finished.get("finetune-000"),
-        "models/student": finished.get("student"),
+        "models/student": final_student(finished),
         "data/downstream": finished.get("collect-new"),
         "data/distilled": finished.get("teacher-labels"),
         "conductivity": finished.get("conductivity"),

@@ -246,7 +246,24 @@ def _production(project: ProjectSections) -> Iterator[Breach]:
                          "increase md.replicas")
 
 
+def _self_check(project: ProjectSections) -> Iterator[Breach]:
+    check, md = project.validate, project.md
+    if check.rounds and not check.production_labels:
+        yield Breach(("validate", "rounds"), "needs labels on production frames: production_labels is 0",
+                     (("validate", "production_labels"),))
+    if check.round_ps is None:
+        return
+    if not check.rounds:
+        yield Breach(("validate", "round_ps"), "has no effect without rounds", (("validate", "rounds"),))
+    if md and check.round_ps * 1000 < 10 * md.dump_every_fs:
+        yield Breach(
+            ("validate", "round_ps"),
+            f"{check.round_ps:g} ps give fewer than 10 frames at one frame per {md.dump_every_fs:g} fs",
+            (("md", "dump_every_fs"),),
+        )
+
+
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
     _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _dynamics, _splits, _learning_rates,
-    _mobile, _production,
+    _mobile, _production, _self_check,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -17,6 +18,7 @@ from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
+from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.cluster import ClusterSettings
 
 _SYMBOLS = (
@@ -78,6 +80,9 @@ class ResourcesSettings(Settings):
     tasks_per_gpu: int = Field(1, ge=1, le=64, description="Tasks that share a GPU.")
 
 
+warnings.filterwarnings("ignore", 'Field name "validate" in "ProjectSections"')  # hides a deprecated method
+
+
 class ProjectSections(Settings):
     """All keys of the configuration file; each section is checked separately.
 
@@ -113,6 +118,9 @@ class ProjectSections(Settings):
         None, description="Training of a light, fast student on labels of the large model."
     )
     md: MdSettings | None = Field(None, description="Production MD with the student.")
+    validate: ValidateSettings = Field(  # type: ignore[assignment]  # hides a deprecated method of pydantic
+        ValidateSettings(), description="Self-check of the production MD with the labeler, and the loop back to labels."
+    )
     conductivity: ConductivitySettings = Field(
         ConductivitySettings(), description="Analysis of the production MD: what moves, and at which temperatures."
     )

@@ -57,7 +57,7 @@ def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: Ar
     assert learning is not None  # noqa: S101  (for the type checker)
     settings = flow.settings(concurrent_learning=learning)
 
-    def iteration(inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    def iteration(inputs: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
         models = flow.fan_out(
             "train", TrainMember, flow.settings(
                 train=learning.train, reuse_models=learning.reuse_models, reuse_steps=learning.reuse_steps
@@ -89,18 +89,19 @@ def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: Ar
             static_label_count(learning), title="Labels",
             artifacts={"selected": selected, "model": flow.labeler_model()}, gpu=True,
         )
-        return flow.step(
+        merged = flow.step(
             "merge", MergeLabelled, flow.fan_in_settings(), title="Merge",
             artifacts={
                 "training_data": inputs["training_data"], "assembled": assembled, "selected": selected,
                 "labelled": labelled,
             },
         )
+        return {"training_data": merged}
 
     flow.stage("03-concurrent-learning")
     return flow.loop(
         "concurrent-learning", {"training_data": training_data, "cells": cells}, iteration, feeds_back="training_data"
-    )
+    )["training_data"]
 
 
 def add_downstream(flow: ProjectFlow) -> ArtifactRef:

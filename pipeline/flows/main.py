@@ -7,7 +7,7 @@ from pathlib import Path
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
 from dpa_sse.pipeline.flows.data import add_downstream, add_training_data
-from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretrained_errors, add_pretraining
+from dpa_sse.pipeline.flows.models import add_finetuning, add_pretrained_errors, add_pretraining, add_student
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef
@@ -48,9 +48,9 @@ def build(
     elif project.pretrain and artifacts["training_data"] is not None:
         artifacts["errors"] = add_pretrained_errors(flow, artifacts)
     if project.distill:
-        artifacts["teacher_data"], artifacts["student"], artifacts["student_errors"] = add_distillation(flow, artifacts)
+        artifacts |= add_student(flow, artifacts)
     if project.md:
-        artifacts["trajectories"], artifacts["conductivity"] = add_production(flow, artifacts["student"])
+        artifacts |= add_production(flow, artifacts)
     add_report(flow, artifacts)
     return flow
 

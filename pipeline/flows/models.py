@@ -77,8 +77,8 @@ class Teacher(NamedTuple):
     n_runs: int
 
 
-def add_distillation(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef]:
-    """Add teacher MD, teacher labels and the student; returns the data, the student and its errors."""
+def add_distillation(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef, ArtifactRef]:
+    """Add teacher MD, teacher labels and the student; returns the data and the student."""
     distill = flow.project.distill
     assert distill is not None  # noqa: S101  (for the type checker)
     flow.stage("06-distill")
@@ -91,11 +91,28 @@ def add_distillation(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactR
         "student", TrainStudent, flow.settings(student=distill.student), title="Student",
         artifacts={"teacher_data": data, "first_student": first_student}, gpu=True,
     )
-    errors = flow.step(
-        "evaluate-student", EvaluateStudent, flow.settings(), title="Errors of the student",
-        artifacts={"student": student, "teacher_data": teacher_data, "labelled": artifacts.get("downstream")}, gpu=True,
+    return teacher_data, student
+
+
+def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRef | None]:
+    """Add distillation and the errors of the student; returns the data, the student and its errors."""
+    teacher_data, student = add_distillation(flow, artifacts)
+    errors = add_student_errors(flow, artifacts, "evaluate-student", student, teacher_data)
+    return {"teacher_data": teacher_data, "student": student, "student_errors": errors}
+
+
+def add_student_errors(
+    flow: ProjectFlow, artifacts: Artifacts, name: str, student: ArtifactRef, teacher_data: ArtifactRef
+) -> ArtifactRef:
+    """Add the errors of a student, relative to its teacher and to held-out labels."""
+    return flow.step(
+        name, EvaluateStudent, flow.settings(), title="Errors of the student",
+        artifacts={
+            "student": student, "teacher_data": teacher_data,
+            "labelled": artifacts.get("downstream") or artifacts.get("training_data"),
+        },
+        gpu=True,
     )
-    return teacher_data, student, errors
 
 
 def _prepare_teacher(flow: ProjectFlow, distill: DistillSettings, artifacts: Artifacts) -> Teacher:

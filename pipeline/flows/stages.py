@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.flows.data import add_downstream, add_training_data
-from dpa_sse.pipeline.flows.models import add_distillation, add_finetuning, add_pretraining
+from dpa_sse.pipeline.flows.models import add_finetuning, add_pretraining, add_student
 from dpa_sse.pipeline.flows.production import add_analysis, add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef
@@ -57,19 +57,15 @@ def _finetune(flow: ProjectFlow, given: Given) -> Given:
 
 
 def _distill(flow: ProjectFlow, given: Given) -> Given:
-    artifacts = dict(given)
-    artifacts["teacher_data"], artifacts["student"], artifacts["student_errors"] = add_distillation(flow, artifacts)
-    return artifacts
+    return given | add_student(flow, given)
 
 
 def _md(flow: ProjectFlow, given: Given) -> Given:
-    artifacts = dict(given)
-    artifacts["trajectories"], artifacts["conductivity"] = add_production(flow, given["student"])
-    return artifacts
+    return given | add_production(flow, given)
 
 
 def _conductivity(flow: ProjectFlow, given: Given) -> Given:
-    return {"conductivity": add_analysis(flow, given["trajectories"])}
+    return {"conductivity": add_analysis(flow, given)}
 
 
 _STAGES: dict[str, tuple[str, tuple[str, ...], Callable[[ProjectFlow, Given], Given]]] = {

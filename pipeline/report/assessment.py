@@ -8,11 +8,20 @@ from dataclasses import dataclass, field
 from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES
 from dpa_sse.ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
 from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.pipeline.report.comparison import BETTER, compare, not_converged
+from dpa_sse.pipeline.report.context import (
+    common_conditions,
+    conditions,
+    evaluation_source,
+    label_source,
+    with_interval,
+)
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.summary import overall_status
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
+from dpa_sse.pipeline.report.trust import self_check_sentences, trust_headline
 
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = ADVISED_TEMPERATURES
@@ -56,6 +65,8 @@ def assess(data: ReportData) -> Assessment:
     _student(data, found)
     _accuracy(data, found)
     _dynamics(data, found)
+    for kind, text in self_check_sentences(data):
+        {"good": found.good, "bad": found.bad}.get(kind, found.unsure).append(text)
     _transport(data, points, found)
     if data.history and not data.history[-1].converged:
         found.unsure.append(
@@ -74,13 +85,15 @@ def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
     if not data.conductivity:
         return "info", "No conductivity was computed in this run."
     n = sum(p.sigma_mS_cm is not None for p in points)
+    holds = f"({common_conditions(data)}; {label_source(data)})" if data.md else f"({label_source(data)})"
+    trust = trust_headline(points)
+    level: Level = "bad" if any(p.trust == "not trusted" and p.sigma_mS_cm is not None for p in points) else "warn"
     if combined_verdict(points) == "all":
-        return "good", f"Conductivity determined at {'all ' if n > 1 else ''}{plural(n, 'temperature')}."
+        which = f"{'all ' if n > 1 else ''}{plural(n, 'temperature')}"
+        return level if trust else "good", f"Conductivity determined at {which} {holds}{trust}."
     if n:
-        return (
-            "warn",
-            f"Conductivity determined at {n} of {plural(len(points), 'temperature')}; the others are inconclusive.",
-        )
+        which = f"{n} of {plural(len(points), 'temperature')}"
+        return level, f"Conductivity determined at {which} {holds}{trust}; the others are inconclusive."
     return "warn", "Inconclusive: no temperature gave a conductivity."
 
 
@@ -125,6 +138,7 @@ def _failures(data: ReportData, found: Assessment) -> None:
 def _fine_tuning(data: ReportData, found: Assessment) -> None:
     if (tuned := _errors(data, "fine_tuned")) is None:
         return
+    stuck = not_converged(data)
     # Before fine-tuning the energies of a new element are off by a constant; removing it is not an achievement.
     before = ("zero_shot", "the pre-trained model")
     if "zero_shot_bias" in data.evaluations:
@@ -133,15 +147,30 @@ def _fine_tuning(data: ReportData, found: Assessment) -> None:
         if (old := _errors(data, other)) is None:
             continue
         parts = [
-            f"energy MAE {show(tuned.energy_mae_meV_atom)} instead of {show(old.energy_mae_meV_atom)} meV/atom",
-            f"force MAE {show(tuned.force_mae_meV_A)} instead of {show(old.force_mae_meV_A)} meV/Å",
+            f"energy MAE {_energy(tuned)} instead of {_energy(old)}",
+            f"force MAE {_force(tuned)} instead of {_force(old)}",
         ]
-        better = (
-            tuned.energy_mae_meV_atom < old.energy_mae_meV_atom and tuned.force_mae_meV_A < old.force_mae_meV_A
+        verdict = compare(tuned, old)
+        stop = " (not converged: its errors on its own training frames are as large)" if other in stuck else ""
+        text = (
+            f"The fine-tuned model is {verdict} than {words}{stop}: {listed(parts)} on "
+            f"{plural(tuned.n_frames, 'held-out frame')} ({evaluation_source(tuned)})."
         )
-        word = "better" if better else "not better in every quantity"
-        text = f"The fine-tuned model is {word} than {words}: {listed(parts)} on held-out frames."
-        (found.good if better else found.unsure).append(text)
+        (found.good if verdict == BETTER and other not in stuck else found.unsure).append(text)
+
+
+def _where(data: ReportData, point: Point) -> str:
+    """Return what a conductivity holds for: system where there are several, state point, label source."""
+    several = clip(point.system, 40) + ", " if "," in point.title and point.system else ""
+    return f"{several}{conditions(point)}, {label_source(data)}"
+
+
+def _energy(errors: Evaluation) -> str:
+    return with_interval(errors.energy_mae_meV_atom, errors.energy_mae_ci95_meV_atom, "meV/atom")
+
+
+def _force(errors: Evaluation) -> str:
+    return with_interval(errors.force_mae_meV_A, errors.force_mae_ci95_meV_A, "meV/Å")
 
 
 def _errors(data: ReportData, name: str) -> Evaluation | None:
@@ -157,8 +186,8 @@ def _student(data: ReportData, found: Assessment) -> None:
         return
     words = "reproduces its teacher with" if _accurate(errors) else "deviates from its teacher by"
     (found.good if _accurate(errors) else found.unsure).append(
-        f"The student {words} a mean absolute error of {show(errors.energy_mae_meV_atom)} meV/atom and "
-        f"{show(errors.force_mae_meV_A)} meV/Å on {plural(errors.n_frames, 'held-out frame')}."
+        f"The student {words} a mean absolute error of {_energy(errors)} and {_force(errors)} on "
+        f"{plural(errors.n_frames, 'held-out frame')} ({evaluation_source(errors)} of the teacher)."
     )
 
 
@@ -168,8 +197,8 @@ def _accuracy(data: ReportData, found: Assessment) -> None:
     if name is None or _accurate(errors := data.evaluations[name].errors):
         return
     found.unsure.append(
-        f"The {evaluation_label(name)} model deviates from its labels by {show(errors.energy_mae_meV_atom)} meV/atom "
-        f"and {show(errors.force_mae_meV_A)} meV/Å (MAE; at most {MAX_ENERGY_MAE:g} and {MAX_FORCE_MAE:g} are "
+        f"The {evaluation_label(name)} model deviates from its held-out {evaluation_source(errors)} by "
+        f"{_energy(errors)} and {_force(errors)} (MAE; at most {MAX_ENERGY_MAE:g} and {MAX_FORCE_MAE:g} are "
         "recommended): the results are those of this model, not necessarily of the material."
     )
 
@@ -179,7 +208,21 @@ def _dynamics(data: ReportData, found: Assessment) -> None:
         return
     stable = sum(run.info.status == "ok" for run in data.md)
     if stable:
-        found.good.append(f"{stable} of {plural(len(data.md), 'MD run')} remained stable to the end.")
+        found.good.append(
+            f"{stable} of {plural(len(data.md), 'MD run')} remained stable to the end ({common_conditions(data)})."
+        )
+    exchanged = [run.name for run in data.md if run.info.exchanged]
+    if exchanged:
+        found.unsure.append(
+            f"Anions changed place in {plural(len(exchanged), 'MD run')} ({_names(exchanged)}): the framework is not "
+            "that of the starting structure."
+        )
+    teacher = [run for run in data.teacher_filter.trajectories if run.status != "ok"] if data.teacher_filter else []
+    if teacher:
+        found.unsure.append(
+            f"{plural(len(teacher), 'teacher run')} did not reach the end ({_names(run.status for run in teacher)}): "
+            "see Distillation."
+        )
     for word in ("exploded", "melted", "failed"):
         runs = [run.name for run in data.md if run.info.status == word]
         if runs:
@@ -190,15 +233,18 @@ def _transport(data: ReportData, points: Sequence[Point], found: Assessment) -> 
     for p in points:
         if p.sigma_mS_cm is None:
             found.unsure.append(
-                f"{clip(p.title)}: inconclusive, {clip(p.verdict or 'no verdict', 120)}"
+                f"{_where(data, p)}: inconclusive, {clip(p.verdict or 'no verdict', 120)}"
                 + (f": {clip(p.reasons[0], 160)}" if p.reasons else "")
                 + "."
             )
             continue
         sigma = measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm)
-        text = f"{p.title}: σ = {sigma} mS/cm (95 %: {interval(p.sigma_ci95_mS_cm)})."
+        text = f"{_where(data, p)}: σ = {sigma} mS/cm (95 %: {interval(p.sigma_ci95_mS_cm)})."
         width = relative_width(p)
-        if width is not None and width > MAX_RELATIVE_CI:
+        if p.trust != "trusted":
+            why = f": {'; '.join(p.check.reasons)}" if p.check and p.check.reasons else ""
+            (found.bad if p.trust == "not trusted" else found.unsure).append(f"{text} {p.trust.capitalize()}{why}.")
+        elif width is not None and width > MAX_RELATIVE_CI:
             found.unsure.append(f"{text} The run is diffusive, but the interval is wide (± {100 * width:.0f} %).")
         elif p.n_hops is not None and p.n_hops < MIN_HOPS:
             found.unsure.append(f"{text} It is diffusive, but based on {p.n_hops:.0f} hops ({MIN_HOPS} recommended).")
@@ -226,7 +272,8 @@ def _extrapolation(data: ReportData, points: Sequence[Point], found: Assessment)
     edge = smallest_edge(data)
     if edge is not None and edge < MIN_EDGE_A:
         found.unsure.append(
-            f"The cell is small (edge about {edge:.0f} Å): use {MIN_EDGE_A:.0f} Å or more, or check the effect of size."
+            f"The cell is small ({edge:.0f} Å at its narrowest): use {MIN_EDGE_A:.0f} Å or more, or check the effect "
+            "of size."
         )
 
 
@@ -238,13 +285,8 @@ def relative_width(point: Point) -> float | None:
 
 
 def smallest_edge(data: ReportData) -> float | None:
-    """Return the cube root of the smallest mean volume among the runs, in A."""
-    means = []
-    for run in data.md:
-        volumes = [v for v in run.thermo.get("volume_A3", []) if isinstance(v, float) and v > 0]
-        if volumes:
-            means.append((sum(volumes) / len(volumes)) ** (1 / 3))
-    return min(means, default=None)
+    """Return the smallest distance between opposite faces of a cell among the runs, in A."""
+    return min((run.info.width_A for run in data.md if run.info.width_A is not None), default=None)
 
 
 def key_figures(data: ReportData) -> list[KeyFigure]:
@@ -252,14 +294,23 @@ def key_figures(data: ReportData) -> list[KeyFigure]:
     found = _transport_figures(data)
     for name, words in (("fine_tuned", "fine-tuned"), ("pretrain", "pre-trained")):
         if errors := _errors(data, name):
-            note = f"energy MAE {show(errors.energy_mae_meV_atom)} meV/atom"
+            note = (
+                f"95 %: {interval(errors.force_mae_ci95_meV_A, 2)}; held-out frames, {evaluation_source(errors)}; "
+                f"energy MAE {_energy(errors)}"
+            )
             found.append(KeyFigure(show(errors.force_mae_meV_A), "meV/Å", f"force MAE, {words}", note))
             break
+    if data.self_check:
+        for system in data.self_check.systems:
+            if system.errors and (bias := system.errors.energy_bias_meV_atom):
+                note = f"95 %: {interval(bias.ci95, 2)}; {common_conditions(data)}; {label_source(data)}"
+                found.append(KeyFigure(show(bias.mean, 2), "meV/atom", "energy error in production", note))
+                break
     if data.md:
         stable = sum(run.info.status == "ok" for run in data.md)
         speeds = [run.info.steps_per_s for run in data.md if run.info.steps_per_s is not None]
         ends = list(dict.fromkeys(show(v) for v in (min(speeds), max(speeds)))) if speeds else []
-        note = f"{' to '.join(ends)} steps/s" if ends else ""
+        note = "; ".join([common_conditions(data), *([f"{' to '.join(ends)} steps/s"] if ends else [])])
         found.append(KeyFigure(f"{stable} / {len(data.md)}", "", "stable MD runs", note))
     return found
 
@@ -270,21 +321,19 @@ def _transport_figures(data: ReportData) -> list[KeyFigure]:
     valued = [p for p in points if p.sigma_mS_cm is not None]
     if valued:
         p = valued[-1]
-        found.append(
-            KeyFigure(
-                measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm), "mS/cm", f"conductivity at {p.title}",
-                f"95 %: {interval(p.sigma_ci95_mS_cm, 2)}",
-            )
-        )
+        note = f"95 %: {interval(p.sigma_ci95_mS_cm, 2)}; {conditions(p)}; {label_source(data)}; {p.trust}"
+        sigma = measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm)
+        found.append(KeyFigure(sigma, "mS/cm", f"conductivity at {p.title}", note))
     elif points:
         found.append(KeyFigure("none", "", "conductivity", "inconclusive at every temperature"))
     parts = arrhenius_parts(data, points)
     for system, part, _ in parts[:2]:
         if part.Ea_eV is not None:
             of = f", {clip(system, 30)}" if len(parts) > 1 else ""
-            note = f"95 %: {interval(part.Ea_ci95_eV)}"
+            holds = f"{common_conditions(data)}; {label_source(data)}"
+            note = f"95 %: {interval(part.Ea_ci95_eV)} eV; {holds}"
             if not part.determined:
-                found.append(KeyFigure("undetermined", "", f"activation energy{of}", f"{note} eV"))
+                found.append(KeyFigure("undetermined", "", f"activation energy{of}", note))
                 continue
             found.append(KeyFigure(measured(part.Ea_eV, part.Ea_ci95_eV), "eV", f"activation energy{of}", note))
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.results.summary import Summary
 from dpa_sse.pipeline.report.assessment import assess, key_figures
+from dpa_sse.pipeline.report.context import common_conditions, label_level, label_source
 from dpa_sse.pipeline.report.figures import FigureBook, styled
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.page import PageSection
@@ -15,6 +16,7 @@ from dpa_sse.pipeline.report.sections.dynamics import dynamics
 from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
+from dpa_sse.pipeline.report.sections.self_check import self_check
 from dpa_sse.pipeline.report.summary import make_summary, overall_status
 
 __all__ = ["ReportInputs", "build_report"]
@@ -53,6 +55,7 @@ def build_sections(data: ReportData, book: FigureBook) -> list[PageSection]:
     """Return the sections of the page in reading order; writes their figures."""
     found = [
         conductivity(data, book),
+        self_check(data, book),
         dynamics(data, book),
         accuracy(data, book),
         distillation(data),
@@ -94,6 +97,10 @@ def _subtitle(data: ReportData) -> str:
     parts = [f"base systems: {', '.join(names)}"] if names else []
     if data.config.downstream:
         parts.append(f"downstream system: {data.config.downstream.system.name}")
+    if data.md:
+        parts.append(f"production: {common_conditions(data)}")
+    if label_level(data) is not None:
+        parts.append(label_source(data))
     parts.append(f"status: {overall_status(data.stages) or 'not recorded'}")
     if data.config.seed is not None:
         parts.append(f"seed: {data.config.seed}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class FinishedSteps:
     teacher_data: Path | None = None
     student: Path | None = None
     student_errors: Path | None = None
+    self_check: Path | None = None
+    corrected_errors: Path | None = None
     conductivity: Path | None = None
     variants: Sequence[Path] | None = None
     trajectories: Sequence[Path] | None = None
@@ -48,7 +51,8 @@ def report_inputs(steps: FinishedSteps, config: Path, run: Path | None, work: Pa
     work : Path
         Receives the provenance of a run without one.
     """
-    folders = [folder for folder in (steps.errors, steps.student_errors) if folder]
+    student_errors = steps.corrected_errors or steps.student_errors  # those of the model that ran the MD
+    folders = [folder for folder in (steps.errors, student_errors) if folder]
     return ReportInputs(
         config=config,
         provenance=_provenance(run, work),
@@ -62,6 +66,7 @@ def report_inputs(steps: FinishedSteps, config: Path, run: Path | None, work: Pa
         teacher_filter=steps.teacher_data,
         parity=steps.student / "parity.json" if steps.student else None,
         md=flatten_groups(steps.trajectories),
+        self_check=steps.self_check,
         conductivity=steps.conductivity,
     )
 
@@ -96,19 +101,34 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
     def latest(step: str) -> list[Path]:
         return [folder for task, folder in sorted(finished.items()) if task == step or task.startswith(f"{step}-")]
 
-    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
+    def of_rounds(step: str) -> list[Path]:
+        """Return the results of a step of the loop back to labels, those of the last round last."""
+        return [folder for task, folder in sorted(finished.items()) if re.fullmatch(rf"{step}-i\d+", task)]
+
+    merged, checks, students = of_rounds("merge"), of_rounds("self-check"), of_rounds("correct-student")
+    runs = [folder for folder in latest("md") if (folder / "run.json").is_file()]
+    if students:
+        runs = [folder for folder in latest(f"md-i{len(students) - 1:03d}") if (folder / "run.json").is_file()]
     steps = FinishedSteps(
         training_data=merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
         pretrained=finished.get("pretrain"),
         errors=finished.get("evaluate"),
         teacher_data=finished.get("teacher-labels"),
-        student=finished.get("student"),
+        student=final_student(finished),
         student_errors=finished.get("evaluate-student"),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
-        trajectories=[folder for folder in latest("md") if (folder / "run.json").is_file()],
+        trajectories=runs,
+        self_check=checks[-1] if checks else None,
+        corrected_errors=finished.get("evaluate-corrected"),
     )
     return report_inputs(steps, run.folder / "config.resolved.yaml", run.folder, work)
+
+
+def final_student(finished: Mapping[str, Path]) -> Path | None:
+    """Return the folder of the student that ran the production: that of the last round of the loop back to labels."""
+    rounds = sorted(task for task in finished if re.fullmatch(r"correct-student-i\d+", task))
+    return finished[rounds[-1]] if rounds else finished.get("student")
 
 
 def _provenance(run: Path | None, work: Path) -> Path:

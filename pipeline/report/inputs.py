@@ -22,6 +22,7 @@ from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
 from dpa_sse.ops.results.learning import IterationReport, LearningState
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.results.model import ModelInfo, Parity
+from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.pipeline.report.records import (
     EVALUATIONS,
     ConfigExcerpt,
@@ -62,6 +63,8 @@ class ReportInputs:
     """``parity.json``: frozen against compressed student."""
     md: Sequence[Path] = ()
     """MD folders (``run.json``, ``thermo.csv``)."""
+    self_check: Path | None = None
+    """Folder with ``self_check.json``; absent where the production was not checked."""
     conductivity: Path | None = None
     """Folder with ``conductivity.json`` and ``msd_*.csv``."""
 
@@ -116,6 +119,7 @@ class ReportData:
     teacher_filter: TeacherFilter | None = None
     parity: Parity | None = None
     md: list[ProductionRun] = field(default_factory=list)
+    self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -154,6 +158,7 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.parity:
         data.parity = reader.result(Parity, inputs.parity)
     data.md = _md_runs(inputs.md, reader)
+    data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
     return data

@@ -24,7 +24,7 @@ class Report(TaskOP):
 
     artifacts = (
         "training_data?", "pretrained?", "errors?", "teacher_data?", "student?", "student_errors?", "conductivity?",
-        "variants*?", "trajectories*?",
+        "self_check?", "corrected_errors?", "variants*?", "trajectories*?",
     )
     resource_class = "analysis"
     html_page = "report.html"

@@ -12,6 +12,7 @@ from dpa_sse.pipeline.report.figures import PageFigure
 from dpa_sse.pipeline.report.inputs import number, pair
 
 Level = Literal["good", "warn", "bad", "info"]
+Interval = tuple[float, float] | None
 ABSENT = "–"
 STATUS_LEVEL: dict[str, Level] = {
     "ok": "good",

@@ -18,6 +18,8 @@ EVALUATIONS = {
     "zero_shot_bias": "zero-shot, refitted bias",
     "fine_tuned": "fine-tuned",
     "from_scratch": "from scratch",
+    "fine_tuned_train": "fine-tuned, training frames",
+    "from_scratch_train": "from scratch, training frames",
     "student": "student",
     "student_vs_teacher": "student vs teacher",
 }

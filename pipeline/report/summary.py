@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dpa_sse.ops.results.summary import (
+    ArrheniusSummary,
     ConductivitySummary,
     ErrorSummary,
     IterationSummary,
@@ -12,9 +13,12 @@ from dpa_sse.ops.results.summary import (
     StageSummary,
     Summary,
 )
+from dpa_sse.pipeline.report.context import label_level
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.records import StageRecord
-from dpa_sse.pipeline.report.transport import transport_points
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, transport_points
+
+ROOM_TEMPERATURE_K = 300.0
 
 
 def overall_status(stages: Sequence[StageRecord]) -> str | None:
@@ -29,6 +33,8 @@ def overall_status(stages: Sequence[StageRecord]) -> str | None:
 
 def make_summary(data: ReportData) -> Summary:
     """Return the content of ``summary.json``."""
+    level, points = label_level(data), transport_points(data)
+    labels = level.name if level else None
     return Summary(
         name=data.title,
         status=overall_status(data.stages),
@@ -41,9 +47,14 @@ def make_summary(data: ReportData) -> Summary:
         ),
         errors={
             name: ErrorSummary(
+                split=found.errors.split,
+                labels=found.errors.level.name if found.errors.level else None,
                 energy_mae_meV_atom=found.errors.energy_mae_meV_atom,
+                energy_mae_ci95_meV_atom=found.errors.energy_mae_ci95_meV_atom,
                 force_mae_meV_A=found.errors.force_mae_meV_A,
+                force_mae_ci95_meV_A=found.errors.force_mae_ci95_meV_A,
                 virial_mae_meV_atom=found.errors.virial_mae_meV_atom,
+                virial_mae_ci95_meV_atom=found.errors.virial_mae_ci95_meV_atom,
                 n_frames=found.errors.n_frames,
             )
             for name, found in data.evaluations.items()
@@ -64,12 +75,34 @@ def make_summary(data: ReportData) -> Summary:
         ),
         conductivity=tuple(
             ConductivitySummary(
+                system=point.system,
                 temperature_K=point.temperature_K,
+                state=point.numbers.state,
+                labels=labels,
                 replicas=point.replicas,
                 verdict=point.verdict or None,
+                trust=point.trust,
+                trust_reasons=point.check.reasons if point.check else (),
                 sigma_mS_cm=point.sigma_mS_cm,
                 sigma_ci95_mS_cm=point.sigma_ci95_mS_cm,
+                D_cm2_s=point.D_cm2_s,
+                D_ci95_cm2_s=point.D_ci95_cm2_s,
             )
-            for point in transport_points(data)
+            for point in points
         ),
+        arrhenius=tuple(_arrhenius(data, points, labels)),
+        self_check=data.self_check.systems if data.self_check else (),
+        self_check_rounds=max(0, len(data.self_check.rounds) - 1) if data.self_check else 0,
     )
+
+
+def _arrhenius(data: ReportData, points: Sequence[Point], labels: str | None) -> Iterator[ArrheniusSummary]:
+    for system, line, own in arrhenius_parts(data, points):
+        determined = line.Ea_eV is not None and line.determined
+        room = line.at(ROOM_TEMPERATURE_K) if determined else None
+        yield ArrheniusSummary(
+            system=system, state=next((point.numbers.state for point in own), None), labels=labels,
+            Ea_eV=line.Ea_eV if determined else None, Ea_ci95_eV=line.Ea_ci95_eV,
+            sigma_300K_mS_cm=room.sigma_mS_cm if room else None,
+            sigma_300K_ci95_mS_cm=room.sigma_ci95_mS_cm if room else None,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from dpa_sse.ops.results.conductivity import (
     PooledTransport,
     RunTransport,
 )
+from dpa_sse.ops.results.self_check import CheckedPoint, Trust
 from dpa_sse.pipeline.report.figures import slug
 from dpa_sse.pipeline.report.inputs import ReportData, Table
 from dpa_sse.pipeline.report.page import clip, interval, kelvin, show
@@ -36,10 +37,18 @@ class Point:
     ----------
     numbers : RunTransport or PooledTransport
         The entry of ``conductivity.json``.
+    check : CheckedPoint or None
+        Self-check of its runs; None where there was none.
     """
 
     title: str
     numbers: RunTransport | PooledTransport
+    check: CheckedPoint | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """Verdict of the self-check."""
+        return self.check.verdict if self.check else "not checked"
 
     @property
     def label(self) -> str:
@@ -170,9 +179,11 @@ def transport_points(data: ReportData) -> list[Point]:
     """Return one point per temperature and system, coldest first; single runs if the analysis pooled none."""
     if data.conductivity is None:
         return []
-    if not data.conductivity.temperatures:
-        return _sorted([_point(run, data.conductivity) for run in data.conductivity.runs])
-    return _sorted([_point(entry, data.conductivity) for entry in data.conductivity.temperatures])
+    entries = data.conductivity.temperatures or data.conductivity.runs
+    points = [_point(entry, data.conductivity) for entry in entries]
+    if (found := data.self_check) is not None:
+        points = [replace(point, check=found.point(point.system, point.temperature_K)) for point in points]
+    return _sorted(points)
 
 
 def run_points(data: ReportData) -> list[Point]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAIN_STEPS = (
     "merge", "collect", "user-data", "pretrain", "finetune", "evaluate", "evaluate-student", "teacher-labels",
-    "student", "conductivity", "report",
+    "student", "correct-student", "evaluate-corrected", "self-check", "conductivity", "report",
 )
 """Downloaded by default: models, data, numbers, report; no raw trajectories."""
 DOWNLOADED = ".downloaded"

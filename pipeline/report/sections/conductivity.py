@@ -14,6 +14,7 @@ from dpa_sse.pipeline.report.assessment import (
     relative_width,
     smallest_edge,
 )
+from dpa_sse.pipeline.report.context import common_conditions, label_source
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import (
@@ -29,6 +30,7 @@ from dpa_sse.pipeline.report.page import (
     show,
 )
 from dpa_sse.pipeline.report.plots import conductivity as plots
+from dpa_sse.pipeline.report.sections.self_check import trust_cell
 from dpa_sse.pipeline.report.transport import (
     Point,
     arrhenius_line,
@@ -41,8 +43,10 @@ from dpa_sse.pipeline.report.transport import (
 
 COLUMNS = (
     "T (K)",
+    "conditions",
     "runs",
     "verdict",
+    "self-check",
     "σ (mS/cm)",
     "95 % interval",
     "D (cm²/s)",
@@ -69,9 +73,9 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     section.table(
         COLUMNS,
         [_row(p) for p in points],
-        "σ from tracer diffusion (Nernst–Einstein). Runs that were refused have no value; a collective σ and a Haven "
-        "ratio are given only if their interval is meaningful.",
-        "verdict",
+        f"σ from tracer diffusion (Nernst–Einstein), with a model of {label_source(data)}. Runs that were refused have "
+        "no value; a collective σ and a Haven ratio are given only if their interval is meaningful.",
+        "conditions|verdict|self-check",
         "σ collective (mS/cm)|95 % interval |Haven ratio",
     )
     found = arrhenius_parts(data, points)
@@ -81,6 +85,8 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
         for system, part, own in found
     ]
     section.figures([*drawn, plots.plot_sigma(book, points)])
+    section.text(f"Figures and numbers hold for {common_conditions(data) or 'runs whose state point is not recorded'}; "
+                 f"{label_source(data)}.")
     for system, part, _ in found:
         _arrhenius_text(part, f"{system}: " if several else "", section)
     mobile = _mobile(data)
@@ -101,8 +107,10 @@ def _row(p: Point) -> list[str | Cell]:
     limit = f"< {show(p.D_upper95_cm2_s, 2)}" if p.D_upper95_cm2_s is not None else ABSENT
     return [
         p.title.removesuffix(" K"),
+        p.numbers.state.text if p.numbers.state else ABSENT,
         str(p.replicas),
         verdict,
+        trust_cell(p.trust),
         measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm),
         interval(p.sigma_ci95_mS_cm),
         measured(p.D_cm2_s, p.D_ci95_cm2_s) if p.conclusive else limit,
@@ -197,7 +205,7 @@ def _hops_check(hops: float | None) -> Check:
 
 def _edge_check(edge: float | None) -> Check:
     found = (ABSENT, None) if edge is None else (f"{edge:.1f} Å", edge >= MIN_EDGE_A)
-    return Check("cell edge (cube root of the volume)", f"{MIN_EDGE_A:.0f} Å or more", *found)
+    return Check("smallest width of the cell", f"{MIN_EDGE_A:.0f} Å or more", *found)
 
 
 def _curvature_check(p: float | None) -> Check:

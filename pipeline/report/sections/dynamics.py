@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
+from dpa_sse.ops.results.md import MdRun
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ProductionRun, ReportData
 from dpa_sse.pipeline.report.page import Cell, PageSection, clip, count, kelvin, show, status_cell
@@ -27,15 +28,19 @@ def dynamics(data: ReportData, book: FigureBook) -> PageSection:
                 kelvin(info.temperature_K),
                 count(info.n_atoms),
                 info.ensemble,
+                f"{info.pressure_GPa:g}",
                 show(info.steps * info.timestep_fs / 1000),
                 show(_mean(run, "temperature_K"), 4),
                 show(info.steps_per_s),
                 status_cell(info.status),
-                info.reason,
+                "; ".join(run_remarks(info)),
             ]
         )
     section.table(
-        ("run", "system", "T (K)", "atoms", "ensemble", "planned (ps)", "mean T (K)", "steps/s", "status", "remark"),
+        (
+            "run", "system", "T (K)", "atoms", "ensemble", "p (GPa)", "planned (ps)", "mean T (K)", "steps/s", "status",
+            "remark",
+        ),
         rows,
         "A run that explodes or melts is stopped and not used.",
         "run|system|ensemble|status|remark",
@@ -51,6 +56,14 @@ def dynamics(data: ReportData, book: FigureBook) -> PageSection:
         figures.append(plot_health(book, f"md_{system}_{temperature:g}K", title, runs))
     section.figures(figures, most=6)
     return section
+
+
+def run_remarks(info: MdRun) -> list[str]:
+    """Return what a reader should know about a run: why it ended, exchanged sites, a short equilibration."""
+    found = [info.reason] if info.reason else []
+    if info.exchanged:
+        found.append(info.exchanged)
+    return found + list(info.equilibration.reasons if info.equilibration else ())
 
 
 def _mean(run: ProductionRun, column: str) -> float | None:

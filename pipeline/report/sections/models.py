@@ -6,17 +6,31 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.pipeline.report.context import evaluation_source
 from dpa_sse.pipeline.report.figures import FigureBook, PageFigure
 from dpa_sse.pipeline.report.inputs import QUANTITIES, ReportData, TrainedModel
-from dpa_sse.pipeline.report.page import ABSENT, DetailsBlock, PageSection, TableBlock, count, duration, show
+from dpa_sse.pipeline.report.page import (
+    ABSENT,
+    DetailsBlock,
+    PageSection,
+    TableBlock,
+    count,
+    duration,
+    interval,
+    kelvin,
+    plural,
+    show,
+)
 from dpa_sse.pipeline.report.plots.models import plot_errors, plot_parity, plot_training
 from dpa_sse.pipeline.report.records import evaluation_label
 
 ERROR_COLUMNS = (
     "E MAE (meV/atom)",
+    "95 % interval",
     "E MAE, shifted",
     "E RMSE",
     "F MAE (meV/Å)",
+    "95 % interval ",
     "F RMSE",
     "virial MAE (meV/atom)",
 )
@@ -72,11 +86,12 @@ def accuracy(data: ReportData, book: FigureBook) -> PageSection:
         section.absent = "no model was evaluated"
         return section
     section.table(
-        ("model", "split", "frames", *ERROR_COLUMNS),
+        ("model", "split", "labels", "frames", *ERROR_COLUMNS),
         [[evaluation_label(name), *_error_cells(data.evaluations[name].errors)] for name in names],
         "Shifted: after subtracting one constant per composition, since the absolute energy of a new compound is "
-        "arbitrary.",
-        "model|split",
+        "arbitrary. Intervals are over trajectories, whose frames are correlated. These are errors on short runs with "
+        "the labeler; the errors in production are in the self-check.",
+        "model|split|labels",
         "virial MAE (meV/atom)|E MAE, shifted",
     )
     bars = {name: data.evaluations[name].errors for name in DOWNSTREAM if name in data.evaluations}
@@ -91,6 +106,7 @@ def accuracy(data: ReportData, book: FigureBook) -> PageSection:
             figures.append(plot_parity(book, key, title, quantity, found))
         section.figures(figures)
     _per_element(data, names, section)
+    _per_trajectory(data, names, section)
     return section
 
 
@@ -99,7 +115,10 @@ def _error_cells(errors: Evaluation) -> list[str]:
         errors.energy_mae_meV_atom, errors.energy_mae_shifted_meV_atom, errors.energy_rmse_meV_atom,
         errors.force_mae_meV_A, errors.force_rmse_meV_A, errors.virial_mae_meV_atom,
     )
-    return [errors.split, count(errors.n_frames), *(show(value) for value in values)]
+    cells = [show(value) for value in values]
+    cells.insert(4, interval(errors.force_mae_ci95_meV_A, 2))
+    cells.insert(1, interval(errors.energy_mae_ci95_meV_atom, 2))
+    return [errors.split, evaluation_source(errors), count(errors.n_frames), *cells]
 
 
 def _error_bars(book: FigureBook, errors: Mapping[str, Evaluation]) -> list[PageFigure | None]:
@@ -133,6 +152,26 @@ def _per_element(data: ReportData, names: Sequence[str], section: PageSection) -
     section.blocks.append(DetailsBlock("Force MAE by element (meV/Å)", blocks=[table]))
 
 
+def _per_trajectory(data: ReportData, names: Sequence[str], section: PageSection) -> None:
+    rows = [
+        [
+            evaluation_label(name), one.system, one.trajectory, kelvin(one.temperature_K), count(one.n_frames),
+            show(one.energy_mae_meV_atom), show(one.force_mae_meV_A), show(one.distance_to_training_A, 2),
+        ]
+        for name in names for one in data.evaluations[name].errors.trajectories
+    ]
+    if rows:
+        columns = (
+            "model", "system", "trajectory", "T (K)", "frames", "E MAE (meV/atom)", "F MAE (meV/Å)",
+            "distance to training (Å)",
+        )
+        table = TableBlock(
+            columns, rows, "Distance: smallest root mean square displacement to a training frame.",
+            words=("model", "system", "trajectory"),
+        )
+        section.blocks.append(DetailsBlock("Errors by trajectory, and distance to the training frames", blocks=[table]))
+
+
 def distillation(data: ReportData) -> PageSection | None:
     """Return the section on the student's data and on the agreement of its frozen and compressed forms, or None."""
     if data.teacher_filter is None and data.parity is None:
@@ -144,6 +183,13 @@ def distillation(data: ReportData) -> PageSection | None:
             f"{count(found.n_dropped)} had a force above {show(found.max_force_limit_eV_A)} eV/Å or a label that is "
             "not finite."
         )
+        broken = [run for run in found.trajectories if run.status != "ok"]
+        if broken:
+            section.text(
+                f"{len(broken)} of {plural(len(found.trajectories), 'teacher run')} did not reach the end; the frames "
+                f"before were used: {'; '.join(f'{run.name}: {run.reason or run.status}' for run in broken)}.",
+                "warn",
+            )
     if parity := data.parity:
         section.table(
             ("file", "largest force difference (eV/Å)", "largest energy difference (meV/atom)"),
@@ -151,7 +197,7 @@ def distillation(data: ReportData) -> PageSection | None:
                 [name, show(entry.max_force_difference_eV_A, 2), show(entry.max_energy_difference_meV_atom, 2)]
                 for name, entry in parity.files.items()
             ],
-            f"Relative to {parity.reference}, on test frames.",
+            f"Relative to {parity.reference}, on held-out frames of the teacher's MD.",
             "file",
         )
     return section

@@ -16,21 +16,28 @@ from dpa_sse.ops.conductivity.output import write_analysis
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.conductivity.synthetic import HopModel, simulate
 from dpa_sse.ops.core.files import write_csv, write_text
+from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import SystemData, write_dataset
+from dpa_sse.ops.data.results import GatheredFrames
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
 from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResult
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.model import CutoffNeighbours, ModelDifference, ModelInfo, NeighbourCounts, Parity
 from dpa_sse.ops.training.evaluate import evaluate
+from dpa_sse.ops.validation.judge import Evidence
+from dpa_sse.ops.validation.judge import self_check as check_production
+from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.load import resolved_yaml
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.report.build import ReportInputs
 from dpa_sse.pipeline.report.records import StageRecord
 from dpa_sse.pipeline.runs.provenance import provenance
 from tests.md_folders import write_deviations, write_run, write_thermo, write_trajectory
+from tests.ops.validation.known_errors import Model, chosen, labels
 
 K_B = 8.617333262e-5
 TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
@@ -228,9 +235,12 @@ def evaluation(
 ) -> Path:
     """Evaluate a model with these MAEs (meV/atom, meV/A) and this shift (eV/atom) of the energy."""
     halide = "Cl" if system.endswith("Cl") else "Br"
-    frames = labelled(rng, system, "test", 22, ["Li"] * 6 + ["P"] + ["S"] * 5 + [halide], virial=virial)
+    frames = labelled(
+        rng, system, "test", 22, ["Li"] * 6 + ["P"] + ["S"] * 5 + [halide], trajectories=4, virial=virial
+    )
     data = root / "evaluated" / name
-    write_dataset(data, TYPE_MAP, [frames])
+    level = LevelOfTheory(code="ASE", settings={"calculator": "chgnet", "version": "0.4.2"})
+    write_dataset(data, TYPE_MAP, [frames], level=level)
     answers = NoisyModel(frames, rng, energy, force, shift)
     with patch("dpa_sse.ops.training.evaluate.open_model", lambda _: answers):
         evaluate(Path("model.pth"), data, "test", root / "evaluations", name)
@@ -316,6 +326,28 @@ def analyse(root: Path, folders: list[Path]) -> Path:
     return root / "conductivity"
 
 
+def self_check(root: Path, folders: Sequence[Path], bias_meV_atom: float = 0.0) -> Path:
+    """Check a model that is off by ``bias_meV_atom`` in production only, with one label that failed."""
+    rng, springs = np.random.default_rng(12), Model(type_map=TYPE_MAP)
+    frames = labels(chosen(folders, root / "chosen", 12), rng, energy=2, force=60, pressure=0.05)
+    for atoms in frames:
+        atoms.calc.results["energy"] -= bias_meV_atom / 1000 * len(atoms)
+    blocks = []
+    for split in ("train", "test"):
+        own = labels(chosen(folders, root / f"chosen.{split}", 8), rng, energy=2, force=60, pressure=0.05)
+        for number, atoms in enumerate(own):
+            atoms.info.update(trajectory=f"{split}{number // 4}")
+        blocks += frames_to_blocks(own, TYPE_MAP, split)
+    write_dataset(root / "springs", TYPE_MAP, blocks)
+    failed = (FailedTask(task="label-production/task.003", reason="not converged"),)
+    level = LevelOfTheory(code="ASE", settings={"calculator": "chgnet", "version": "0.4.2"})
+    settings = ValidateSettings(rounds=1)
+    evidence = Evidence(springs, springs, GatheredFrames(frames, failed, level), [root / "springs"], TYPE_MAP)
+    first = check_production(evidence, folders, settings, 0, None)
+    check_production(evidence, folders, settings, 1, first).write(root / "self-check")
+    return root / "self-check"
+
+
 def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportInputs:
     """Return the inputs of a complete run."""
     rng = np.random.default_rng(1)
@@ -341,5 +373,6 @@ def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportIn
         teacher_filter=teacher_filter(root),
         parity=parity(root),
         md=md,
+        self_check=self_check(root, md),
         conductivity=analyse(root, md),
     )

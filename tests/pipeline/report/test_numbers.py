@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +14,18 @@ import report_inputs as made
 from dpa_sse.ops.conductivity.arrhenius import ArrheniusPoint, analyse_arrhenius
 from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, RunTransport
+from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.pipeline.report import page, transport
 from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
+from dpa_sse.pipeline.report.comparison import compare, not_converged
 from dpa_sse.pipeline.report.figures import plain, slug
 from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
 from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.report.sections.conductivity import conductivity_checks
 from dpa_sse.pipeline.report.summary import overall_status
+from dpa_sse.pipeline.report.transport import transport_points
 from tests.md_folders import write_run
 
 
@@ -144,7 +149,7 @@ def test_assessment_of_fine_tuning(force: float, better: bool, tmp_path: Path) -
     }
     found = assess(load_data(ReportInputs(evaluations=evaluations)))
     assert any("is better than the pre-trained model" in text for text in found.good) is better
-    assert any("is not better in every quantity than the pre-trained" in text for text in found.unsure) is not better
+    assert any("is not shown to be better in both" in text for text in found.unsure) is not better
 
 
 def test_assessment_warns_of_a_poor_model(tmp_path: Path) -> None:
@@ -265,10 +270,13 @@ def test_key_figures(tmp_path: Path) -> None:
     errors = data.evaluations["fine_tuned"].errors
     sigma, force, stable = key_figures(data)
     assert (sigma.unit, sigma.label) == ("mS/cm", "conductivity at 1000 K")
+    assert sigma.note.endswith("; 1000 K, 0 GPa, NVT, 52 atoms, 10.2 Å wide; labels of unknown level; not checked")
     assert (force.value, force.note) == (
-        page.show(errors.force_mae_meV_A), f"energy MAE {page.show(errors.energy_mae_meV_atom)} meV/atom"
+        page.show(errors.force_mae_meV_A),
+        f"95 %: {page.interval(errors.force_mae_ci95_meV_A, 2)}; held-out frames, CHGNet (0.4.2) labels; energy MAE "
+        f"{page.show(errors.energy_mae_meV_atom)} meV/atom (95 %: {page.interval(errors.energy_mae_ci95_meV_atom, 2)})",
     )
-    assert (stable.value, stable.note) == ("1 / 2", "37.5 steps/s")
+    assert (stable.value, stable.note) == ("1 / 2", "0 GPa, NVT, 52 atoms; 37.5 steps/s")
     assert "1 MD run melted and not used: 1200 K, replica 0." in assess(data).bad
 
 
@@ -283,3 +291,80 @@ def test_runs_are_ordered_by_system_temperature_and_replica(tmp_path: Path) -> N
     assert [(run.info.system, run.name) for run in runs] == [
         ("A", "500 K, replica 0"), ("A", "900 K, replica 0"), ("A", "900 K, replica 1"), ("B", "300 K, replica 0"),
     ]
+
+
+QUANTITY = re.compile(r"[0-9](?: [^0-9()]{0,12})? ?(?:mS/cm|meV/atom|meV/Å|GPa in)")
+
+
+@pytest.mark.parametrize("bias", [0.0, 25.0])
+def test_numbers_on_the_first_screen_state_what_they_hold_for(bias: float, tmp_path: Path) -> None:
+    """Each physical number has an interval and the source of its labels; those of the MD also have a state point."""
+    inputs = made.everything(tmp_path / "in")
+    checked = made.self_check(tmp_path / "in" / "again", inputs.md, bias)
+    data = load_data(replace(inputs, self_check=checked))
+    found = assess(data)
+    texts = [*found.good, *found.bad, *found.unsure]
+    numbers = [text for text in texts if QUANTITY.search(text)]
+    assert len(numbers) >= 5
+    for text in numbers:
+        assert "95 %" in text or "±" in text, text
+        assert "labels" in text, text
+        if "mS/cm" in text or "Self-check" in text:
+            assert "0 GPa, NVT, 52 atoms" in text, text
+    assert "0 GPa, NVT, 52 atoms; CHGNet (0.4.2) labels" in found.headline
+    tiles = [tile for tile in key_figures(data) if tile.unit]
+    assert {"mS/cm", "meV/Å", "meV/atom"} <= {tile.unit for tile in tiles}
+    for tile in tiles:
+        assert tile.note.startswith("95 %: "), tile
+        assert "labels" in tile.note, tile
+        if tile.unit in ("mS/cm", "meV/atom", "eV"):
+            assert "0 GPa, NVT, 52 atoms" in tile.note, tile
+
+
+def test_a_model_that_errs_in_production_is_not_trusted(tmp_path: Path) -> None:
+    inputs = made.everything(tmp_path / "in")
+    good = load_data(inputs)
+    bad = load_data(replace(inputs, self_check=made.self_check(tmp_path / "again", inputs.md, 25.0)))
+    assert {point.trust for point in transport_points(good)} == {"trusted"}
+    assert {point.trust for point in transport_points(bad)} == {"not trusted"}
+    assert "not trusted: the model errs in its own production runs" in assess(bad).headline
+    assert assess(bad).level == "bad"
+    assert not any("mS/cm" in text for text in assess(bad).good)
+    assert any("σ = " in text for text in assess(bad).bad)
+    assert any("σ = " in text for text in [*assess(good).good, *assess(good).unsure])
+    unchecked = load_data(replace(inputs, self_check=None))
+    assert any("not compared with the labeler" in text for text in assess(unchecked).unsure)
+    assert "not checked against the labeler" in assess(unchecked).headline
+
+
+def test_better_needs_an_interval_that_excludes_zero(tmp_path: Path) -> None:
+    """Half the error on each trajectory is better; a smaller mean because of one trajectory is not."""
+    rng = np.random.default_rng(3)
+    one = Evaluation.read(made.evaluation(tmp_path, "one", rng, 10, 100))
+
+    def scaled(factors: list[float]) -> Evaluation:
+        parts = tuple(
+            part.model_copy(update={
+                "energy_mae_meV_atom": part.energy_mae_meV_atom * factor,
+                "force_mae_meV_A": part.force_mae_meV_A * factor,
+            })
+            for part, factor in zip(one.trajectories, factors, strict=True)
+        )
+        return one.model_copy(update={"trajectories": parts})
+
+    assert compare(scaled([0.5] * 4), one) == "better"
+    assert compare(one, scaled([0.5] * 4)) == "worse"
+    assert compare(scaled([0.2, 1, 1, 1]), one).startswith("not shown")
+
+
+def test_a_training_without_enough_steps_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    evaluations = {
+        "fine_tuned": made.evaluation(tmp_path, "fine_tuned", rng, 5, 80),
+        "fine_tuned_train": made.evaluation(tmp_path, "fine_tuned_train", rng, 4, 50),
+        "from_scratch": made.evaluation(tmp_path, "from_scratch", rng, 25, 220),
+        "from_scratch_train": made.evaluation(tmp_path, "from_scratch_train", rng, 25, 225),
+    }
+    data = load_data(ReportInputs(evaluations=evaluations))
+    assert not_converged(data) == {"from_scratch"}
+    assert any("not converged" in text for text in assess(data).unsure)

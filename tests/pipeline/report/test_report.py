@@ -94,7 +94,10 @@ def test_every_section_is_there(full: tuple[Path, Summary, Page]) -> None:
         "LiCl: exploded, step 40: too hot",
         "88 labelled frames of Li2S and Li6PS5Cl",
         "2 iterations of concurrent learning, 7 frames selected and labelled",
-        "base systems: Li6PS5Cl, Li2S · downstream system: Li6PS5Br · status: ok · seed: 20240618",
+        "base systems: Li6PS5Cl, Li2S · downstream system: Li6PS5Br · production: 0 GPa, NVT, 52 atoms · "
+            "CHGNet (0.4.2) labels · status: ok · seed: 20240618",
+            "Self-check of the production runs",
+            "Labels that failed (1)",
         "Training",
         "Concurrent learning",
         "What was run",
@@ -125,6 +128,7 @@ def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, Summa
         *(f"parity_{group}_{q}" for group in ("pretrain", "downstream", "student") for q in QUANTITIES),
         "errors_energy_mae_meV_atom",
         "errors_force_mae_meV_A",
+        "self_check",
     }
     for stem in stems:
         assert (out / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
@@ -146,7 +150,8 @@ def test_refused_temperature_has_no_value_anywhere(full: tuple[Path, Summary, Pa
         sigma = {row["temperature_K"]: row["sigma_mS_cm"] for row in csv.DictReader(stream)}
     assert sigma["800.0"] == ""
     assert cold.verdict.startswith("too short (")
-    assert f"800 K: inconclusive, {cold.verdict}" in page.text
+    place = "800 K, 0 GPa, NVT, 52 atoms, 10.2 Å wide, CHGNet (0.4.2) labels"
+    assert f"{place}: inconclusive, {cold.verdict}" in page.text
     with (out / "figures" / "arrhenius.csv").open(encoding="utf-8") as stream:
         arrhenius = {row["temperature_K"]: row for row in csv.DictReader(stream)}
     assert arrhenius["800.0"]["D_cm2_s"] == ""
@@ -166,10 +171,20 @@ def test_summary_follows_its_schema(full: tuple[Path, Summary, Page]) -> None:
         "pretrain", "zero_shot", "zero_shot_bias", "fine_tuned", "from_scratch", "student", "student_vs_teacher",
     ]
     errors = Evaluation.read(out.parent / "in" / "evaluations" / "student")
-    assert summary.errors["student"].model_dump() == {
+    assert summary.errors["student"].model_dump() == {"labels": "CHGNet (0.4.2)"} | {
         key: getattr(errors, key)
-        for key in ("energy_mae_meV_atom", "force_mae_meV_A", "virial_mae_meV_atom", "n_frames")
+        for key in (
+            "split", "energy_mae_meV_atom", "energy_mae_ci95_meV_atom", "force_mae_meV_A", "force_mae_ci95_meV_A",
+            "virial_mae_meV_atom", "virial_mae_ci95_meV_atom", "n_frames",
+        )
     }
+    assert {(entry.system, entry.labels, entry.trust) for entry in summary.conductivity} == {
+        ("Li6PS5Br", "CHGNet (0.4.2)", "trusted")
+    }
+    states = {entry.state.text for entry in summary.conductivity if entry.state}
+    assert states == {"0 GPa, NVT, 52 atoms, 10.2 Å wide"}
+    assert [line.system for line in summary.arrhenius] == ["Li6PS5Br"]
+    assert (summary.self_check[0].verdict, summary.self_check_rounds) == ("trusted", 1)
     assert summary.errors["student_vs_teacher"].virial_mae_meV_atom is None
     assert summary.concurrent_learning == (
         IterationSummary(iteration=0, accurate=6, candidate=6, failed=1, labelled=3),

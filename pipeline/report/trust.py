@@ -1,0 +1,78 @@
+"""What the self-check says about the conductivities, in plain words for the box at the top of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dpa_sse.ops.results.self_check import CheckedSystem, ErrorEstimate
+from dpa_sse.pipeline.report.context import common_conditions, estimate_text, label_source
+from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.page import Level, clip, listed, plural
+from dpa_sse.pipeline.report.transport import Point
+
+
+def self_check_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
+    """Yield a sentence on each system of the self-check, or that there was none: good, doubtful or bad."""
+    if not data.md:
+        return
+    if data.self_check is None or not data.self_check.frames:
+        why = "no label succeeded" if data.self_check else "no self-check was made (validate.production_labels)"
+        yield "warn", f"The production runs were not compared with the labeler: {why}."
+        return
+    for system in data.self_check.systems:
+        if system.errors is None:
+            continue
+        text = (
+            f"Self-check of {clip(system.system, 40)} ({common_conditions(data)}): on {plural(system.labels, 'frame')} "
+            f"of its production runs ({label_source(data)}) the model is off by {_errors(system)}."
+        )
+        if system.verdict == "trusted":
+            yield "good", text
+        elif system.verdict == "not trusted":
+            yield "bad", f"{text} {_advice(system)}"
+        else:
+            yield "warn", f"{text} {'; '.join(system.reasons)}."
+
+
+def _errors(system: CheckedSystem) -> str:
+    assert system.errors is not None  # noqa: S101  (for the type checker)
+    errors = system.errors
+    parts = [
+        *_part(errors.energy_bias_meV_atom, "meV/atom in energy"), *_part(errors.pressure_error_GPa, "GPa in pressure"),
+        *_part(errors.force_mae_meV_A, "meV/Å (MAE) in the forces"),
+    ]
+    return listed(parts)
+
+
+def _part(estimate: ErrorEstimate | None, words: str) -> list[str]:
+    return [] if estimate is None else [estimate_text(estimate, words)]
+
+
+def _advice(system: CheckedSystem) -> str:
+    """Return what would mend a model that is not trusted: labels where the teacher is wrong, too, else training."""
+    teacher, own = system.teacher, system.errors
+    if teacher is None or own is None or teacher.energy_bias_meV_atom is None or own.energy_bias_meV_atom is None:
+        return "More labels of configurations like these are needed (validate.rounds)."
+    if abs(teacher.energy_bias_meV_atom.mean) > abs(own.energy_bias_meV_atom.mean) / 2:
+        return (
+            f"Its teacher is off by {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}, too: labels of "
+            "configurations like these are missing (validate.rounds)."
+        )
+    return (
+        f"Its teacher is off by only {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}: train the student for "
+        "longer, or on more frames of its own MD."
+    )
+
+
+def trust_headline(points: Sequence[Point]) -> str:
+    """Return the end of the headline: what the self-check says about the conductivities that were determined."""
+    valued = [point for point in points if point.sigma_mS_cm is not None]
+    verdicts = {point.trust for point in valued}
+    if verdicts == {"trusted"}:
+        return ""
+    if "not trusted" in verdicts:
+        bad = sum(point.trust == "not trusted" for point in valued)
+        return f"; {'not' if bad == len(valued) else f'{bad} not'} trusted: the model errs in its own production runs"
+    if verdicts == {"not checked"}:
+        return "; not checked against the labeler"
+    return "; to be taken with care"

@@ -1,0 +1,142 @@
+"""The self-check against models whose errors are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dpa_sse.ops.results.self_check import SelfCheck
+from tests.ops.validation import known_errors as made
+
+NOISE = {"energy": 6.0, "force": 100.0, "pressure": 0.1}
+"""Of the size of the quickstart's held-out errors: 5 meV/atom and 80 meV/A (MAE), 0.1 GPa."""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return made.production(tmp_path_factory.mktemp("md"))
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [made.data(tmp_path_factory.mktemp("data") / "set", np.random.default_rng(5), **NOISE)]
+
+
+@pytest.fixture(scope="module")
+def frames(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[made.Atoms]:
+    return made.chosen(folders, tmp_path_factory.mktemp("tasks"))
+
+
+def verdicts(found: SelfCheck) -> set[str]:
+    return {point.verdict for point in found.points} | {system.verdict for system in found.systems}
+
+
+def test_a_model_with_the_errors_of_its_test_set_is_trusted(
+    folders: list[Path], datasets: list[Path], frames: list[made.Atoms]
+) -> None:
+    trusted = 0
+    for seed in range(100):
+        labelled = made.labels(frames, np.random.default_rng(seed), **NOISE)
+        trusted += verdicts(made.check(made.Model(), labelled, folders, datasets)) == {"trusted"}
+    assert trusted >= 95
+
+
+@pytest.mark.parametrize("bias", [{"energy_eV_atom": 0.015}, {"energy_eV_atom": -0.015}, {"pressure_GPa": 1.0}])
+def test_a_biased_model_is_never_trusted(
+    bias: dict[str, float], folders: list[Path], datasets: list[Path], frames: list[made.Atoms]
+) -> None:
+    """The bias is absent from the training frames, as in a model that is wrong where it is used only."""
+    certain = 0
+    for seed in range(100):
+        labelled = made.labels(frames, np.random.default_rng(seed), **NOISE)
+        honest = made.check(made.Model(), labelled, folders, datasets)
+        biased = [atoms.copy() for atoms in labelled]
+        for atoms, one in zip(biased, labelled, strict=True):
+            atoms.calc = one.calc
+            atoms.calc.results["energy"] -= bias.get("energy_eV_atom", 0.0) * len(atoms)
+            atoms.calc.results["stress"] = atoms.calc.results["stress"] + np.array(
+                [1, 1, 1, 0, 0, 0]
+            ) * bias.get("pressure_GPa", 0.0) / made.EV_A3_IN_GPA
+        found = made.check(made.Model(), biased, folders, datasets)
+        assert "trusted" not in verdicts(found), seed
+        assert honest.shifts == found.shifts
+        certain += verdicts(found) == {"not trusted"}
+    assert certain >= 98  # to be taken with care in the others
+
+
+def test_numbers_are_those_of_the_frames(folders: list[Path], datasets: list[Path], frames: list[made.Atoms]) -> None:
+    """Recomputed from positions, labels and cells with a few lines of numpy."""
+    labelled = made.labels(frames, np.random.default_rng(3), **NOISE)
+    model = made.Model(0.02, 0.5)
+    found = made.check(model, labelled, folders, datasets)
+    energies, forces, pressures = [], [], []
+    for atoms in labelled:
+        e, f, v = model.eval(atoms.positions, atoms.cell.array, atoms.numbers)
+        energies.append(1000 * (e[0] - atoms.get_potential_energy()) / len(atoms))
+        forces.append(1000 * np.abs(f[0] - atoms.get_forces()).mean())
+        label = -atoms.get_stress(voigt=False).trace() / 3
+        pressures.append((np.trace(v[0]) / 3 / atoms.get_volume() - label) * made.EV_A3_IN_GPA)
+    shift = found.shifts[0].model_meV_atom
+    assert shift == pytest.approx(20, abs=4)  # the constant that all energies of the model are off by
+    system = found.systems[0]
+    assert system.errors is not None and system.errors.energy_bias_meV_atom is not None
+    assert system.errors.energy_bias_meV_atom.mean == pytest.approx(np.mean(energies) - shift, abs=1e-6)
+    assert system.errors.force_mae_meV_A.mean == pytest.approx(np.mean(forces), rel=1e-9)
+    assert system.errors.pressure_error_GPa is not None
+    assert system.errors.pressure_error_GPa.mean == pytest.approx(np.mean(pressures), abs=1e-9)
+    half = 2.200985 * np.std(energies, ddof=1) / np.sqrt(12)  # Student's t, 11 degrees of freedom
+    assert system.errors.energy_bias_meV_atom.half_width == pytest.approx(half, rel=1e-5)
+    assert [point.labels for point in found.points] == [3, 3, 3, 3]
+
+
+def test_a_constant_of_the_composition_is_no_error(
+    folders: list[Path], datasets: list[Path], frames: list[made.Atoms]
+) -> None:
+    labelled = made.labels(frames, np.random.default_rng(4), energy=1, force=100, pressure=0.1)
+    assert verdicts(made.check(made.Model(energy_eV_atom=0.3), labelled, folders, datasets)) == {"trusted"}
+
+
+def test_without_training_frames_of_the_composition_energies_are_not_judged(
+    folders: list[Path], frames: list[made.Atoms]
+) -> None:
+    labelled = made.labels(frames, np.random.default_rng(4), **NOISE)
+    found = made.check(made.Model(energy_eV_atom=0.3), labelled, folders, [])
+    assert verdicts(found) == {"to be taken with care"}
+    assert all(any("no labelled training frame" in reason for reason in point.reasons) for point in found.points)
+    assert all(point.errors and point.errors.energy_bias_meV_atom is None for point in found.points)
+
+
+def test_without_labels_nothing_is_judged(folders: list[Path], datasets: list[Path]) -> None:
+    found = made.check(made.Model(), [], folders, datasets)
+    assert verdicts(found) == {"not checked"}
+    assert found.finished
+
+
+def test_rounds_end_when_the_model_is_trusted_or_all_were_made(
+    folders: list[Path], datasets: list[Path], frames: list[made.Atoms]
+) -> None:
+    rng = np.random.default_rng(6)
+    good, bad = made.labels(frames, rng, **NOISE), made.labels(frames, rng, **NOISE)
+    for atoms in bad:
+        atoms.calc.results["energy"] += 0.03 * len(atoms)
+    assert made.check(made.Model(), good, folders, datasets, rounds=2).finished
+    first = made.check(made.Model(), bad, folders, datasets, rounds=2)
+    second = made.check(made.Model(), bad, folders, datasets, rounds=2, iteration=1, earlier=first)
+    third = made.check(made.Model(), bad, folders, datasets, rounds=2, iteration=2, earlier=second)
+    assert [first.finished, second.finished, third.finished] == [False, False, True]
+    assert [one.round for one in third.rounds] == [0, 1, 2]
+    assert made.check(made.Model(), bad, folders, datasets, rounds=0).finished
+
+
+def test_a_frame_is_taken_from_every_temperature_and_evenly_in_time(tmp_path: Path) -> None:
+    folders = made.production(tmp_path / "md", replicas=2)
+    frames = made.chosen(folders, tmp_path / "tasks", 12)
+    found = [(atoms.info["temperature_K"], atoms.info["replica"], atoms.info["step"]) for atoms in frames]
+    assert len(found) == len(set(found)) == 12
+    assert {t: sum(one[0] == t for one in found) for t in made.TEMPERATURES} == dict.fromkeys(made.TEMPERATURES, 3)
+    assert [step for t, replica, step in found if (t, replica) == (500, 0)] == [70, 220]  # of 30 frames, every 10 steps
+    few = made.chosen(folders, tmp_path / "few", 2)
+    assert [atoms.info["temperature_K"] for atoms in few] == [600, 800]
+    assert len(made.chosen(folders, tmp_path / "many", 1000)) == 8 * 30

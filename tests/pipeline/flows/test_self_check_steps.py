@@ -1,0 +1,68 @@
+"""Where the self-check and its loop are in the DAG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpa_sse.pipeline.config.load import load_project
+from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.flows import main
+from dpa_sse.pipeline.runs.plan import PlannedStep
+
+HERE = Path(__file__).parent
+CHECK = ["choose-frames", "label-production", "self-check"]
+
+
+@pytest.fixture(autouse=True)
+def local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Build for this machine: uploads are paths."""
+    from dflow import config
+
+    monkeypatch.setitem(config, "mode", "debug")
+    monkeypatch.setitem(config, "debug_workdir", str(tmp_path / "dflow"))
+
+
+def plan(folder: Path, *changes: str) -> dict[str, PlannedStep]:
+    project = load_project(HERE / "mock.yaml", changes)
+    return {step.name: step for step in main.build(project, HERE, folder, Resources(cores=2)).plan}
+
+
+def test_production_is_checked_by_default(tmp_path: Path) -> None:
+    steps = plan(tmp_path)
+    assert [name for name in steps if steps[name].stage == "07-self-check"] == CHECK
+    assert steps["label-production"].tasks == 12
+    assert steps["choose-frames"].depends == ("md",)
+    assert {"md", "label-production", "student", "collect-new", "merge", "finetune", "pretrain"} == set(
+        steps["self-check"].depends
+    )
+    assert "self-check" in steps["report"].depends
+    assert all(steps[name].loop is None for name in (*CHECK, "md"))
+
+
+def test_zero_labels_switch_it_off(tmp_path: Path) -> None:
+    steps = plan(tmp_path, "validate.production_labels=0")
+    assert not {*CHECK} & {*steps}
+
+
+def test_rounds_are_a_loop_around_the_production(tmp_path: Path) -> None:
+    steps = plan(tmp_path, "validate.rounds=3", "validate.production_labels=8")
+    inside = [name for name, step in steps.items() if step.loop == "production"]
+    assert inside == ["correct-teacher", "correct-student", "prepare-md", "md", *CHECK]
+    assert steps["label-production"].tasks == 8
+    assert "md" in steps["conductivity"].depends
+    assert {"self-check", "md", "correct-student"} <= set(steps["report"].depends)
+
+
+def test_a_project_without_fine_tuning_is_checked_too(tmp_path: Path) -> None:
+    steps = plan(tmp_path, "finetune=null", "downstream=null", "validate.rounds=1")
+    assert "self-check" in steps
+    assert "merge" in steps["evaluate-student"].depends  # labels of the base systems
+
+
+def test_labels_cost_nothing_twice(tmp_path: Path) -> None:
+    """More labels change the steps of the self-check, and nothing before them."""
+    before, after = plan(tmp_path / "a"), plan(tmp_path / "b", "validate.production_labels=4")
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"choose-frames", "label-production", "self-check", "report"}
