@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.suggest import did_you_mean, question
 from dpa_sse.ops.core.tools import available_threads
+from dpa_sse.ops.labelers.arguments import CHGNET_MODELS, argument_problems
 from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, label_with_calculator, one_line
 from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.model_level import calculator_level
@@ -55,6 +56,8 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
             missing = missing_module(name.partition(":")[0])
             if missing:
                 yield where, f"the Python module '{missing}' is not installed"
+        for argument, problem in argument_problems(name, settings.kwargs):
+            yield ("kwargs", argument), problem
 
     def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:
         """Label frames one after the other."""
@@ -90,10 +93,22 @@ def chgnet_calculator(kwargs: dict[str, Any]) -> Calculator:  # foreign: argumen
         raise InputError(f"labeler chgnet has no argument {name!r}{hint} (known: {', '.join(sorted(known))})")
     torch.set_num_threads(available_threads())
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    given = {"use_device": device, "check_cuda_mem": False, **kwargs}
     try:
-        return CHGNetCalculator(**{"use_device": device, "check_cuda_mem": False, **kwargs})
+        if isinstance(given.get("model"), str):
+            given["model"] = _chgnet_model(given["model"], given["use_device"])
+        return CHGNetCalculator(**given)
     except (TypeError, ValueError) as error:
         raise InputError(f"labeler chgnet: kwargs {kwargs}: {one_line(error)}") from error
+
+
+def _chgnet_model(name: str, device: str) -> Any:
+    """Return the network of one of the versions that CHGNet's package contains."""
+    from chgnet.model import CHGNet
+
+    if name not in CHGNET_MODELS:
+        raise ValueError(f"CHGNet has no model {name!r}; its package contains {', '.join(CHGNET_MODELS)}")
+    return CHGNet.load(model_name=name, use_device=device, verbose=False)
 
 
 def load_calculator(name: str, kwargs: dict[str, Any]) -> Calculator:  # foreign: arguments of any ASE calculator
