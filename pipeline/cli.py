@@ -202,11 +202,18 @@ def download(
 
 
 @app.command()
-def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
+def report(
+    run_name: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the report (default: the run folder).")
+    ] = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Rebuild the report; works for unfinished runs, too."""
     from dpa_sse.pipeline.commands.dispatch import find_target
 
-    raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report())
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report(out))
 
 
 @app.command()

@@ -146,7 +146,7 @@ def child_environment() -> dict[str, str]:
 def _run_worker(out: Path, work: Path, threads: int | None) -> None:
     from dpa_sse.ops.training import worker
 
-    argv: list[str | Path] = [sys.executable, "-m", worker.__name__, TrainTask.path_in(work).resolve()]
+    argv: list[str | Path] = [sys.executable, "-P", "-m", worker.__name__, TrainTask.path_in(work).resolve()]
     try:
         run_tool(argv, out / "train.log", work, env=child_environment(), threads=threads)
     except TransientError:
@@ -280,7 +280,7 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
     branch = branch_of(model)
     paths = tuple(str(path.resolve()) for path in systems)
     BiasTask(model=str(model.resolve()), systems=paths, branch=branch).write(work)
-    argv: list[str | Path] = [sys.executable, "-m", bias.__name__, BiasTask.path_in(work).resolve()]
+    argv: list[str | Path] = [sys.executable, "-P", "-m", bias.__name__, BiasTask.path_in(work).resolve()]
     run_tool(argv, out / "bias.log", work, env=child_environment())
     fit = BiasFit.read(work)
     if branch:  # needed to open the new checkpoint

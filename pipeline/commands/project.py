@@ -93,7 +93,7 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
-    from dpa_sse.pipeline.runs.provenance import provenance
+    from dpa_sse.pipeline.runs.provenance import record_provenance
 
     try:
         located = load_checked(config, overrides)
@@ -106,9 +106,9 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
     try:
         write_text(run.folder / CONFIG, resolved_yaml(located.project))
         run.write_base_dir(located.base_dir)
-        provenance(located.project.seed).write(run.folder / "manifest.json")
+        record_provenance(run.folder / "manifest.json", located.project.seed)
     finally:
-        run.unlock(lock)
+        lock.release()
     return run_to_end(run, located)
 
 
@@ -117,6 +117,7 @@ def resume_run(name: str) -> int:
     from dpa_sse.pipeline.config import ConfigError
     from dpa_sse.pipeline.runs.configuration import load_run_config
     from dpa_sse.pipeline.runs.folder import open_run
+    from dpa_sse.pipeline.runs.provenance import record_provenance
 
     run = open_run(name)
     try:
@@ -127,6 +128,12 @@ def resume_run(name: str) -> int:
             "resume it; `status`, `logs` and `data audit` still work. Start again from your own configuration: "
             f"dpa-sse run CONFIG\n{error}"
         ) from error
+    run.create()
+    lock = run.lock()
+    try:
+        record_provenance(run.folder / "manifest.json", located.project.seed)
+    finally:
+        lock.release()
     return run_to_end(run, located)
 
 
