@@ -89,7 +89,7 @@ def _task(job: TrainJob) -> tuple[TrainTask, str]:
 
 def _worker_input(data: DeepmdInput) -> DeepmdInput:
     """Return the input with absolute data folders and fixed names of checkpoint and learning curve."""
-    result = data.copy()
+    result = data.without_own_files()
     training = result.section("training")
     for part in DATA:
         if training.get(part):
@@ -101,7 +101,6 @@ def _worker_input(data: DeepmdInput) -> DeepmdInput:
     if "seed" not in training:
         raise InputError("training.seed is missing; without it a run cannot be reproduced")
     training.update(save_ckpt="checkpoint", disp_file="lcurve.out", max_ckpt_keep=2)
-    training.pop("save_dir", None)
     return result
 
 

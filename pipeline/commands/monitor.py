@@ -25,6 +25,7 @@ from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 STOP_SECONDS = 10
+MIN_WIDTH = 72
 
 
 def run_state(run: Run) -> str:
@@ -61,6 +62,7 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
     from rich.console import Console
 
     console = Console(highlight=False)
+    console.width = max(console.width, MIN_WIDTH)  # a narrow terminal breaks the lines; better than only ellipses
     console.print(table(status_rows(stages, now()), f"{name}: {state}"))
     for stage in stages:
         for failure in stage.failures:

@@ -54,8 +54,17 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
         print("[]")
     else:
         project = located.project
+        print_remarks(located)
         print(f"{config}: OK. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
     return DONE
+
+
+def print_remarks(located: Located) -> None:
+    """Print what is worth knowing about a configuration that can start."""
+    from dpa_sse.pipeline.config.check import remarks
+
+    for remark in remarks(located):
+        print(remark, file=sys.stderr)
 
 
 def _count(error: ConfigError) -> str:
@@ -100,6 +109,7 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
     except ConfigError as error:
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return BAD_INPUT
+    print_remarks(located)
     run = Run((runs_dir / (name or located.project.name)).resolve())
     run.create()
     lock = run.lock()  # only while the files are written: a second driver must not change them

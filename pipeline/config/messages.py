@@ -13,6 +13,8 @@ from dpa_sse.pipeline.config.fields import section_keys, section_models, suggest
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.rules import Breach
 
+MAX_FAULTS = 200
+"""Faults of one file that are examined: explaining thousands takes longer than correcting the first ones."""
 BOOLEAN_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 
 
@@ -29,9 +31,9 @@ def faults(error: ValidationError, data: Any) -> list[Fault]:
     """Return the faults of ``data`` that a validation error reports, one per place and cause."""
     found: dict[tuple[KeyPath, str], Fault] = {}
     wanted: dict[KeyPath, list[str]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:MAX_FAULTS]:
         if detail["type"] == "sections":
-            for breach in detail["ctx"]["rules"]:
+            for breach in detail["ctx"]["rules"][:MAX_FAULTS]:
                 found[(breach.path, breach.message)] = _of_breach(breach)
             continue
         path = written_path(detail, data)

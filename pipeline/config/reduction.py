@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.series import expand_system
-from dpa_sse.pipeline.config.messages import BOOLEAN_WORDS, Fault, faults
+from dpa_sse.pipeline.config.messages import BOOLEAN_WORDS, MAX_FAULTS, Fault, faults
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.sections import ELEMENTS
@@ -94,10 +94,15 @@ class Reducer:
                     to_json(self.reduced.data, inf_nan_mode="constants"), strict=True
                 )
             except ValidationError as error:
+                total = error.error_count()
                 fresh = [self._in_file(fault) for fault in faults(error, self.reduced.data)]
             if _convert(self.data, fresh):
                 continue
             self.faults += [fault for fault in fresh if not self._may_follow(fault)]
+            if total > MAX_FAULTS:
+                message = f"{total} problems in all; only the first {MAX_FAULTS} were examined"
+                self.faults.append(Fault((), "too_many", message))
+                break
             before = len(self.removed)
             self.removed |= {_to_blame(fault) for fault in fresh}
             if len(self.removed) == before or () in self.removed:
