@@ -96,8 +96,9 @@ class DeepmdInput:
         result = self.copy()
         for section, keys in OWN_FILES.items():
             part = result.data.get(section)
-            for key in keys if isinstance(part, dict) else ():
-                part.pop(key, None)
+            if isinstance(part, dict):
+                for key in keys:
+                    part.pop(key, None)
         return result
 
     def files_to_read(self) -> list[str]:
