@@ -26,8 +26,8 @@ def inside(root: Path, name: str, *, plain: bool = True) -> Path:
     name : str
         Relative name with ``/``, from a workflow, a bucket, an archive, an index or a log.
     plain : bool
-        Allow letters, digits, ``.``, ``_`` and ``-`` only. Without it, all printable characters: names of files that a
-        user has chosen.
+        One name of letters, digits, ``.``, ``_`` and ``-`` without folders: a stage, a task, a key. Without it, folders
+        and all printable characters: files whose names a user has chosen.
 
     Raises
     ------
@@ -47,6 +47,8 @@ def _fault(name: str, *, plain: bool) -> str:
     """Return why a relative name is refused, empty if it is not."""
     if not name or name.startswith("/"):
         return "it is absolute" if name else "it is empty"
+    if plain and "/" in name:
+        return "it has a '/'"
     for part in name.split("/"):
         if part in ("", ".", ".."):
             return "it has an empty part, '.' or '..'"

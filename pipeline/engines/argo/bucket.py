@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.environment import S3_ENDPOINT
 from dpa_sse.ops.core.errors import InputError, PipelineError
-from dpa_sse.ops.core.foreign import inside, unpack
+from dpa_sse.ops.core.foreign import inside, printable, unpack
 from dpa_sse.ops.runtime.store import S3Bucket
 from dpa_sse.pipeline.engines.argo.pod_templates import STORE_CONFIG, STORE_SECRET
 
@@ -62,8 +62,11 @@ def download_artifact(bucket: S3Bucket, key: str, target: Path) -> bool:
         if CATALOG in relative.split("/"):
             continue
         path = inside(target, relative, plain=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bucket.get(name) or b"")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bucket.get(name) or b"")
+        except OSError as error:
+            raise InputError(f"{target}: cannot write {printable(relative)} ({error.strerror})") from error
     return bool(names)
 
 

@@ -13,7 +13,7 @@ from dpa_sse.ops.core.foreign import inside, printable, unpack
 from dpa_sse.ops.core.removal import remove_listed, remove_tree
 
 
-@pytest.mark.parametrize("name", ["a", "task.000", "a/b_c/d-1.npy", "..a", "a..b", ".hidden"])
+@pytest.mark.parametrize("name", ["a", "task.000", "b_c-1.npy", "..a", "a..b", ".hidden"])
 def test_plain_names_stay_below_the_folder(tmp_path: Path, name: str) -> None:
     assert inside(tmp_path, name) == tmp_path / name
 
@@ -22,6 +22,8 @@ def test_names_that_a_user_chose_are_allowed_where_asked_for(tmp_path: Path) -> 
     assert inside(tmp_path, "Li6PS5Cl (größer)/set 1", plain=False) == tmp_path / "Li6PS5Cl (größer)/set 1"
     with pytest.raises(InputError, match="only letters"):
         inside(tmp_path, "Li6PS5Cl (größer)")
+    with pytest.raises(InputError, match="it has a '/'"):
+        inside(tmp_path, "a/b")
 
 
 def test_a_link_that_leads_out_is_refused_and_one_that_stays_is_not(tmp_path: Path) -> None:
@@ -31,8 +33,8 @@ def test_a_link_that_leads_out_is_refused_and_one_that_stays_is_not(tmp_path: Pa
     (root / "out").symlink_to(other)
     (root / "in").symlink_to(root)
     with pytest.raises(InputError, match="through a link"):
-        inside(root, "out/a")
-    assert inside(root, "in/a") == root / "in" / "a"
+        inside(root, "out/a", plain=False)
+    assert inside(root, "in/a", plain=False) == root / "in" / "a"
 
 
 def archive(*entries: tuple[tarfile.TarInfo, bytes]) -> io.BytesIO:
