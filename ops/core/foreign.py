@@ -45,10 +45,8 @@ def inside(root: Path, name: str, *, plain: bool = True) -> Path:
 
 def _fault(name: str, *, plain: bool) -> str:
     """Return why a relative name is refused, empty if it is not."""
-    if not name or name.startswith("/"):
-        return "it is absolute" if name else "it is empty"
-    if plain and "/" in name:
-        return "it has a '/'"
+    if not name or name.startswith("/") or (plain and "/" in name):
+        return "it is empty" if not name else "it has a '/'" if plain else "it is absolute"
     for part in name.split("/"):
         if part in ("", ".", ".."):
             return "it has an empty part, '.' or '..'"

@@ -156,9 +156,9 @@ def _expand_series(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None
     items = data.get("systems")
     if not isinstance(items, list):
         return
-    places = {path: old for path, old in origin.items() if path[:1] == ("systems",) and len(path) > 1}
-    for path in places:
-        del origin[path]
+    places: dict[str | int, dict[KeyPath, KeyPath]] = {}
+    for path in [path for path in origin if path[:1] == ("systems",) and len(path) > 1]:
+        places.setdefault(path[1], {})[path] = origin.pop(path)
     systems: list[Any] = []
     for index, item in enumerate(items):
         try:
@@ -166,8 +166,7 @@ def _expand_series(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None
         except InputError:
             several = [item]  # the validator of the section reports it
         for one in several:
-            for path, old in places.items():
-                if path[1] == index:
-                    origin["systems", len(systems), *path[2:]] = old
+            for path, old in places.get(index, {}).items():
+                origin["systems", len(systems), *path[2:]] = old
             systems.append(one)
     data["systems"] = systems

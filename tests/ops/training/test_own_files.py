@@ -15,8 +15,8 @@ from dpa_sse.ops.training.train import _worker_input
 
 OUTSIDE = {
     "training": {"stat_file": "/elsewhere/stat.hdf5", "tensorboard": True, "tensorboard_log_dir": "/elsewhere/tb",
-                 "profiling": True, "profiling_file": "/elsewhere/t.json", "enable_profiler": True, "save_dir": "/elsewhere",
-                 "save_ckpt": "/elsewhere/model", "disp_file": "/elsewhere/lcurve"},
+                 "profiling": True, "profiling_file": "/elsewhere/t.json", "enable_profiler": True,
+                 "save_dir": "/elsewhere", "save_ckpt": "/elsewhere/model", "disp_file": "/elsewhere/lcurve"},
     "validating": {"full_validation": True, "full_val_file": "/elsewhere/val.log", "save_best_dir": "/elsewhere/best"},
 }
 

@@ -97,7 +97,8 @@ def test_a_folder_outside_the_run_is_refused(tmp_path: Path) -> None:
         show_logs(str(run.folder), "perturb", 5)
 
 
-@pytest.mark.parametrize("line", ["12", "null", "{}", "[]", '""', '{"event": "done"}', '{"event": 1, "time": "x"}', "nan",
+@pytest.mark.parametrize("line", ["12", "null", "{}", "[]", '""', '{"event": "done"}', "nan",
+                                  '{"event": 1, "time": "x"}',
                                   '{"event": "done", "time": 1e999}', '{"event": "done", "time": NaN}', "[" * 10_000,
                                   '{"event": "run-end", "time": 1.0, "code": ' + "9" * 5000 + "}"])
 def test_strange_lines_of_a_log_are_left_out(tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +124,8 @@ def test_python_files_of_a_run_folder_are_not_imported(tmp_path: Path) -> None:
     run = Run(tmp_path / "evil")
     run.create()
     for name in ("html", "json", "dpa_sse", "dflow", "sitecustomize", "toy"):
-        (run.folder / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()\nraise SystemExit(3)\n")
+        text = f"open({str(tmp_path / 'executed')!r}, 'w').close()\nraise SystemExit(3)\n"
+        (run.folder / f"{name}.py").write_text(text)
     resources = Resources(cores=1, gpus=(), tasks_per_gpu=1, threads_per_task=1, retries=0, task_timeout_s=0.0)
     assert execute(run, resources, build="dpa_sse.pipeline.flows.main:build_from_run") != 0  # it has no configuration
     assert not (tmp_path / "executed").exists()

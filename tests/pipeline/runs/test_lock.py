@@ -153,7 +153,7 @@ def test_stop_signals_nobody_whom_the_lock_does_not_fit(
 
 def test_a_run_of_another_machine_is_stopped_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "kill", lambda *_arguments: pytest.fail("a signal was sent"))
-    with pytest.raises(InputError, match="runs on node-a .*stop it there"):
+    with pytest.raises(InputError, match=r"runs on node-a .*stop it there"):
         signal_holder(run, Holder.this_process().model_copy(update={"host": "node-a"}))
 
 
