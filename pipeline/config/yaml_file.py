@@ -193,12 +193,33 @@ def _decode(raw: bytes, file: str) -> str:
                            ]) from error
 
 
+class _TooManyError(Exception):
+    """A text has more values than a configuration; its argument is the line."""
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Stops reading a text with too many values: PyYAML needs a second for twenty thousand."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.left = MAX_VALUES
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyError(self.line + 1)
+        return super().compose_node(parent, index)
+
+
 def parse_yaml(text: str, file: str) -> YamlContent:
     """Parse one YAML document; raises ConfigError if its syntax is wrong."""
     content = YamlContent(file)
     try:
-        node = yaml.SafeLoader(text).get_single_node()
+        node = _BoundedLoader(text).get_single_node()
         content.data = None if node is None else content.build(node)
+    except _TooManyError as error:
+        message = f"more than {MAX_VALUES} keys and values: not a configuration"
+        raise ConfigError([Problem(file, error.args[0], "", message)]) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError([Problem(file, line, "", f"unprintable character #x{int(error.character):04x}")

@@ -75,6 +75,10 @@ def many_unknown_keys(folder: Path) -> str:
     return "name: x\n" + "".join(f"replica{n}: 1\n" for n in range(15_000))
 
 
+def some_unknown_keys(folder: Path) -> str:
+    return "name: x\n" + "".join(f"replica{n}: 1\n" for n in range(5000))
+
+
 def many_empty_systems(folder: Path) -> str:
     return "name: x\nsystems: [" + "{}, " * 15_000 + "]\n"
 
@@ -111,8 +115,9 @@ CASES: dict[Callable[[Path], str], str] = {
     atoms_that_are_not_there: "claims 999999999999 atoms, but the file has",
     rows_that_are_not_there: "",
     merge_of_many_keys: "problems in all; only the first 200 were examined",
-    many_unknown_keys: "problems in all; only the first 200 were examined",
+    many_unknown_keys: "more than 20000 keys and values",
     many_empty_systems: "problems in all; only the first 200 were examined",
+    some_unknown_keys: "problems in all; only the first 200 were examined",
     too_many_replicas: "must be at most 1000",
     a_seed_of_5000_digits: "a number of 5000 digits is too large",
     a_name_with_a_line_break: "control characters",
@@ -158,9 +163,10 @@ def test_unused_keys_of_a_network_are_remarked_on(tmp_path: Path) -> None:
 
 
 PIECES = (
-    "{", "}", "[", "]", ":", ",", "- ", "\n", "  ", "&a ", "*a ", "<<: ", "!!python/object ", "|\n", ">", "'", '"', "#",
-    "%", "name", "type_map", "systems", "structure", "LiCl", "md", "replicas", "temperatures_K", "1e999", "9" * 400, "-1",
-    "null", "~",
+    "{", "}", "[", "]", ":", ",", "- ",
+    "\n", "  ", "&a ", "*a ", "<<: ", "!!python/object ", "|\n", ">", "'", '"', "#",
+    "%", "name", "type_map", "systems", "structure", "LiCl", "md", "replicas", "temperatures_K", "1e999", "9" * 400,
+    "-1", "null", "~",
     "\t", "\x00", "\x1b", "\u202e", "é", "../..", "/dev/zero", "/dev/stdin", "0x10", ".inf", "k: v\n",
 )
 
