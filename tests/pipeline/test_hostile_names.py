@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -208,6 +209,7 @@ def test_nothing_outside_its_place_is_touched(
         with suppress(PipelineError, ConfigError):  # a refusal in words, never another error
             reader(run, name.replace("/HOME", str(home)))
         assert contents(tmp_path, run) == before, f"{name!r} reached a place outside the run folder"
+        shutil.rmtree(run)
 
 
 def test_the_watch_notices_what_it_has_to(tmp_path: Path) -> None:
