@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import atomic_path, write_text
+from dpa_sse.ops.core.files import atomic_path, walk_files, write_text
 from dpa_sse.ops.data.convert import block_to_frames
 from dpa_sse.ops.data.dataset import write_dataset
 from dpa_sse.ops.data.frames import SystemData, merge_blocks
@@ -85,10 +85,18 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        ``out`` exists.
+        ``out`` exists; or it is a folder with other files than those of a data set, which overwriting would remove.
     """
     if out.exists() and not overwrite:
         raise InputError(f"{out}: already exists; choose another name, or use --overwrite")
+    if out.is_dir() and (foreign := next((name for name in sorted(walk_files(out)) if not _of_dataset(name)), None)):
+        raise InputError(f"{out}: not overwritten, because {foreign} is not a file of a data set; choose another name")
+
+
+def _of_dataset(name: str) -> bool:
+    """Return whether a file may be a part of a data set in deepmd/npy format."""
+    path = Path(name)
+    return path.name in ("dataset.json", "nopbc") or path.suffix in (".npy", ".raw")
 
 
 @contextlib.contextmanager

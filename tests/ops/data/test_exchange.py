@@ -15,7 +15,7 @@ from dpa_sse.ops.data.exchange import convert_data, split_data
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.data.settings import SplitSettings
-from dpa_sse.ops.data.writing import write_data
+from dpa_sse.ops.data.writing import check_target, write_data
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.data.mock_frames import labelled
 
@@ -178,7 +178,10 @@ def test_nothing_is_overwritten_unasked(dataset, tmp_path):
     (tmp_path / "out/precious").write_text("x")
     with pytest.raises(InputError, match="already exists"):
         convert_data(dataset, tmp_path / "out")
+    with pytest.raises(InputError, match="precious is not a file of a data set"):
+        convert_data(dataset, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out/precious").read_text() == "x"
+    (tmp_path / "out/precious").rename(tmp_path / "out/type.raw")
     convert_data(dataset, tmp_path / "out", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
@@ -312,3 +315,15 @@ def test_results_of_a_step_are_data(dataset, tmp_path):
     (task / "status.json").write_text(json.dumps({"status": "ok"}))
     assert sum(map(len, read_data(task).blocks)) == 2
     assert read_frames(task / "frames.extxyz")[0].info["trajectory"] == "a"
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "sub/photo.png", "train/notes.txt"])
+def test_overwriting_removes_nothing_but_a_data_set(tmp_path, name):
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious")
+    with pytest.raises(InputError, match=f"not overwritten, because {name} is not a file of a data set"):
+        check_target(tmp_path / "out", overwrite=True)
+    mine.unlink()
+    (tmp_path / "out" / "type.raw").write_text("0")
+    check_target(tmp_path / "out", overwrite=True)
