@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import BAD_INPUT, DONE
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.ops.core.suggest import did_you_mean
 
@@ -98,12 +100,22 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
 
 
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
-    """Check a configuration, write it to its run folder and execute it."""
+    """Check a configuration, write it to its run folder and execute it.
+
+    Raises
+    ------
+    InputError
+        ``name`` cannot be the name of a run folder, or it cannot be written.
+    """
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
+    from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
+    if name is not None and not re.fullmatch(PROJECT_NAME, name):
+        shown = printable(name, keep="")
+        raise InputError(f"--name '{shown}' cannot be used: use {NAME_RULE} (--runs-dir names the parent folder)")
     try:
         located = load_checked(config, overrides)
     except ConfigError as error:

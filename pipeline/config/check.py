@@ -161,15 +161,25 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[KeyMessa
 
 
 def remarks(located: Located) -> list[Problem]:
-    """Return what `check` says about a configuration that can start: keys of a preset that are not used."""
+    """Return what `check` says about a configuration that can start: keys and numbers that are not used as they are."""
     from dpa_sse.ops.training.presets import ignored_keys
 
-    found: list[Problem] = []
+    found = [located.problem(where, message) for where, message in _machine(located.project)]
     for where, settings in _trainings(located.project):
         if keys := ignored_keys(settings, located.base_dir):
             message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
             found.append(located.problem((*where, "preset"), message))
     return found
+
+
+def _machine(project: Project) -> Iterator[KeyMessage]:
+    """Yield numbers of cores and threads that this machine does not have."""
+    here = len(os.sched_getaffinity(0))
+    cores, threads = project.resources.cores, project.resources.threads_per_task
+    if cores is not None and cores > here:
+        yield ("resources", "cores"), f"this machine has {here} cores; more tasks at a time will share them"
+    elif threads is not None and threads > here:
+        yield ("resources", "threads_per_task"), f"this machine has {here} cores: a task gets {here} threads"
 
 
 def _trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable
@@ -160,6 +161,29 @@ def test_unused_keys_of_a_network_are_remarked_on(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(json.dumps(config))
     located = load_checked(tmp_path / "c.yaml")
     assert [remark.message.partition(" (")[0] for remark in remarks(located)] == ["not used: training.stat_file"]
+
+
+@pytest.mark.parametrize(("resources", "message"), [
+    ({"threads_per_task": 99, "cores": 4}, "must be at most resources.cores (4), not 99"),
+    ({"threads_per_task": 10**9}, "must be at most 1024"), ({"cores": 10**9}, "must be at most 1024"),
+])
+def test_threads_that_no_task_can_have_are_refused(tmp_path: Path, resources: object, message: str) -> None:
+    (tmp_path / "c.yaml").write_text(json.dumps({**PLAIN, "resources": resources}))
+    assert any(message in problem for problem in check(tmp_path / "c.yaml")[1])
+
+
+@pytest.mark.parametrize(("resources", "message"), [
+    ({"threads_per_task": 99}, "this machine has 3 cores: a task gets 3 threads"),
+    ({"cores": 99}, "this machine has 3 cores; more tasks at a time will share them"),
+    ({"threads_per_task": 3, "cores": 3}, ""),
+])
+def test_more_than_the_machine_has_is_remarked_on(
+    tmp_path: Path, resources: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    (tmp_path / "c.yaml").write_text(json.dumps({**PLAIN, "resources": resources}))
+    found = [remark.message for remark in remarks(load_checked(tmp_path / "c.yaml"))]
+    assert found == [message] * bool(message)
 
 
 PIECES = (
