@@ -202,11 +202,18 @@ def download(
 
 
 @app.command()
-def report(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeconfig = None) -> None:
+def report(
+    run_name: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the report (default: the run folder).")
+    ] = None,
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Rebuild the report; works for unfinished runs, too."""
     from dpa_sse.pipeline.commands.dispatch import find_target
 
-    raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report())
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report(out))
 
 
 @app.command()
@@ -269,6 +276,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        _complain(f"not enough memory{detail}: an input claims to be larger than it is, or needs a larger machine")
+        sys.exit(FAILED)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
@@ -281,4 +292,6 @@ def main() -> None:
 
 
 def _complain(error: Exception | str) -> None:
-    sys.stderr.write(f"{error}\n")
+    from dpa_sse.ops.core.foreign import printable
+
+    sys.stderr.write(printable(f"{error}\n"))

@@ -123,7 +123,7 @@ TASK_TIMEOUT_S = Variable(
     "Time limit of an attempt in seconds, 0 for none (failure.task_timeout_min).",
 )
 LMP: Variable[str | None] = Variable(
-    "DPA_SSE_LMP", _optional_text, None, (USER,), ("ops/md",),
+    "DPA_SSE_LMP", _optional_text, None, (USER,), ("ops/md", "ops/runtime/versions"),
     "A LAMMPS program with pair_style deepmd built in, instead of the installed one.",
 )
 

@@ -91,8 +91,38 @@ def sha256_tree(path: Path | str) -> str:
 
 def walk_files(folder: Path) -> Iterator[str]:
     """Yield the relative names of all files below ``folder``, following links, without hidden files."""
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for root, files in walk_folders(folder):
         for name in files:
             if not name.startswith("."):
                 yield os.path.relpath(os.path.join(root, name), folder)
+
+
+def walk_folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder below ``folder``, itself included, and the sorted names of its files.
+
+    It is the walker of all readers. Links to folders are followed; a folder that is reached several times, e.g. through
+    a link to one of its parents, is visited once. Hidden folders are left out.
+    """
+    seen: set[tuple[int, int]] = set()
+    if not _is_new(Path(folder), seen):
+        return
+    for root, folders, files in os.walk(folder, followlinks=True):
+        visible = [name for name in sorted(folders) if not name.startswith(".")]
+        folders[:] = [name for name in visible if _is_new(Path(root, name), seen)]
+        yield root, sorted(files)
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    try:
+        stat = folder.stat()
+    except OSError:
+        return False
+    mark = (stat.st_dev, stat.st_ino)
+    new = mark not in seen
+    seen.add(mark)
+    return new
+
+
+def find_files(folder: Path, name: str) -> list[Path]:
+    """Return all files of this name below ``folder``, sorted; links to folders are followed."""
+    return sorted(Path(root, name) for root, files in walk_folders(folder) if name in files)

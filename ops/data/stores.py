@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from dpa_sse.ops.core.files import find_files
 
 
 class Store(Protocol):
@@ -93,17 +94,7 @@ def folder_stores(root: Path) -> list[FolderStore]:
 
 def systems_below(root: Path) -> list[Path]:
     """Return the folders with ``type.raw`` in and below a folder, links followed, sorted."""
-    seen: set[str] = set()
-    found = []
-    for here, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:  # linked twice, or in a circle
-            folders.clear()
-            continue
-        seen.add(real)
-        if "type.raw" in files:
-            found.append(Path(here))
-    return sorted(found)
+    return [file.parent for file in find_files(root, "type.raw")]
 
 
 def own_type_map(stores: Sequence[Store]) -> list[str]:

@@ -18,6 +18,7 @@ from dpa_sse.ops.data.frames import SystemData, merge_blocks
 from dpa_sse.ops.data.npy import write_hdf5, write_mixed
 from dpa_sse.ops.data.read_extxyz import LEVEL_KEY
 from dpa_sse.ops.data.read_sets import LEVEL_ATTRIBUTE, LEVEL_FILE
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.structures.extxyz import frame_text
 
 
@@ -85,10 +86,27 @@ def check_target(out: Path, *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        ``out`` exists.
+        ``out`` exists; or it is a folder with other files than those of a data set, which overwriting would remove.
     """
     if out.exists() and not overwrite:
         raise InputError(f"{out}: already exists; choose another name, or use --overwrite")
+    foreign = next((name for name in _files_in(out) if not _of_dataset(name)), None) if out.is_dir() else None
+    if foreign is not None:
+        raise InputError(f"{out}: not overwritten, because {foreign} is not a file of a data set; choose another name")
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield the relative names of all files and links in a folder, hidden ones included, links not followed."""
+    for root, folders, files in os.walk(folder):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        yield from (Path(root, name).relative_to(folder) for name in sorted(files + links))
+
+
+def _of_dataset(name: Path) -> bool:
+    """Return whether a file may be a part of a data set in deepmd/npy format."""
+    if name.suffix == ".npy":
+        return name.parent.name.startswith("set.")
+    return name.name in (DatasetInfo.FILE, LEVEL_FILE, "nopbc", "type.raw", "type_map.raw")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from dpa_sse.ops.labelers.any_settings import AnyLabelerSettings
 from dpa_sse.ops.labelers.registry import LABELERS, with_model
 from dpa_sse.ops.labelers.settings import AimdSettings
 from dpa_sse.ops.labelers.single_points import label_frames
+from dpa_sse.ops.labelers.versions import labeler_versions
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP
 
@@ -36,6 +37,10 @@ class RunAimd(FanOutOP):
     logs = tuple(LABELERS)
     settings_class = RunAimdSettings
 
+    def versions(self, settings: RunAimdSettings) -> dict[str, str]:
+        """Return the versions of the program of the labeler."""
+        return labeler_versions(settings.labeler)
+
     def run(self, out: Path, settings: RunAimdSettings, **inputs: Any) -> None:
         """Write ``frames.extxyz`` with energies, forces and stresses."""
         task = inputs["cells"] / f"task.{inputs['index']:03d}"
@@ -52,6 +57,10 @@ class LabelFrames(FanOutOP):
     parameters = ("iteration",)
     logs = tuple(LABELERS)
     settings_class = LabelFramesSettings
+
+    def versions(self, settings: LabelFramesSettings) -> dict[str, str]:
+        """Return the versions of the program of the labeler."""
+        return labeler_versions(settings.labeler)
 
     def run(self, out: Path, settings: LabelFramesSettings, **inputs: Any) -> None:
         """Write ``frames.extxyz`` with energies, forces and stresses, and a status per frame."""

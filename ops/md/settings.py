@@ -19,7 +19,7 @@ class MdSettings(Settings):
     temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
         min_length=1, description="Temperatures of the runs, K."
     )
-    replicas: int = Field(1, ge=1, description="Independent runs at each temperature.")
+    replicas: int = Field(1, ge=1, le=1000, description="Independent runs at each temperature.")
     pressure_GPa: float = Field(0.0, ge=-10, le=200, description="Pressure of the equilibration, GPa.")
     timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step, fs.")
     equilibration_ps: float = Field(2.0, ge=0, description="Length of the NPT equilibration, ps.")

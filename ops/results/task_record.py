@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeAlias
 
+from pydantic import Field
+
 from dpa_sse.ops.results.base import Result
 
 OutputValue: TypeAlias = bool | int | float | None
@@ -19,9 +21,13 @@ class TaskRecord(Result):
         Output parameters.
     seconds : float
         Duration of the task.
+    versions : dict
+        Versions of the programs that decided its numbers. They are not a part of the hash of the task: a result that
+        was made with other versions is reused, and reported as such.
     """
 
     FILE: ClassVar[str] = ".done.json"
 
     values: dict[str, OutputValue]
     seconds: float
+    versions: dict[str, str] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -49,7 +50,7 @@ class Event(BaseModel):
         Pods of the task, on a cluster.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
     time: float = Field(default_factory=lambda: round(time.time(), 3))
     kind: EventKind = Field(alias="event")
@@ -74,9 +75,12 @@ class Event(BaseModel):
         Raises
         ------
         ValueError
-            The line does not hold an event.
+            The line does not hold an event; its time must be given.
         """
-        return cls.model_validate_json(line, extra="ignore")
+        event = cls.model_validate_json(line, extra="ignore")
+        if "time" not in event.model_fields_set or not math.isfinite(event.time):
+            raise ValueError("an event without a time")
+        return event
 
     def line(self) -> str:
         """Return the event as a line of the log, with its line break."""
@@ -108,7 +112,7 @@ def emit(kind: EventKind, stage: str = "", task: str = "", *, folder: Path | Non
     if run is None:
         os.write(1, line)
         return
-    descriptor = os.open(run / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(run / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         os.write(descriptor, line)
     finally:

@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 
 from dpa_sse.ops.core.files import atomic_path, walk_files
+from dpa_sse.ops.core.foreign import unpack
 
 FILE_MARK = "dpa-sse file gzip+base64\n"
 FOLDER_MARK = "dpa-sse folder tar+gzip+base64\n"
@@ -51,8 +52,8 @@ def decode(path: Path, folder: Path) -> Path:
         with atomic_path(target) as temporary:
             temporary.write_bytes(data)
         return target
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(target, filter="data")
+    target.mkdir(parents=True, exist_ok=True)
+    unpack(io.BytesIO(data), target)
     return target
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 import threading
 import time
@@ -20,12 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from dpa_sse.ops.core import environment as env
-from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.core.errors import InputError, TransientError
+from dpa_sse.ops.core.foreign import inside
+from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.results.task_record import OutputValue
 
 BLOCK = 8 * 2**20
@@ -77,7 +78,7 @@ class FolderBucket:
     def delete(self, names: set[str]) -> None:
         """Remove objects."""
         for name in names:
-            (self.root / name).unlink(missing_ok=True)
+            inside(self.root, name, plain=False).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class StoredFile(BaseModel):
 
     name: str
     mtime_ns: int
-    blocks: list[str]
+    blocks: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
 
 
 class StoredTask(BaseModel):
@@ -133,6 +134,7 @@ class StoredTask(BaseModel):
     done: bool
     values: dict[str, OutputValue]
     files: list[StoredFile]
+    versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -156,33 +158,57 @@ class TaskStore:
 
     def _restore(self, key: str, folder: Path) -> StoredTask | None:
         text = self.bucket.get(f"{self._place(key)}/{INDEX}")
-        if text is None:
+        try:
+            index = None if text is None else StoredTask.model_validate_json(text)
+        except ValueError:  # not written by this program: start from scratch
             return None
-        index = StoredTask.model_validate_json(text)
-        for entry in index.files:
-            path = folder / entry.name
+        if index is None:
+            return None
+        try:
+            paths = [inside(folder, entry.name, plain=False) for entry in index.files]
+        except InputError as error:  # not written by this program: start from scratch
+            sys.stderr.write(f"stored task not used: {error}\n")
+            return None
+        for entry, path in zip(index.files, paths, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
                 for digest in entry.blocks:
                     data = self.bucket.get(self._block(key, digest))
-                    if data is None:  # removed by hand, or by another workflow with the same task: start from scratch
-                        shutil.rmtree(folder)
+                    # Removed by hand or by another workflow with the same task, or damaged: start from scratch
+                    if data is None or hashlib.sha256(data).hexdigest() != digest:
+                        remove_tree(folder, folder.parent)
                         return None
                     stream.write(data)
             os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))  # the newest checkpoint is found by its time
         return index
 
-    def save(self, key: str, folder: Path, *, values: Mapping[str, OutputValue] | None = None) -> None:
+    def save(
+        self, key: str, folder: Path, *, values: Mapping[str, OutputValue] | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
         """Store the folder of a task: as a result if it has ``values``, otherwise as a checkpoint.
+
+        Parameters
+        ----------
+        key : str
+            Hash of the task.
+        folder : Path
+        values : mapping, optional
+            Output parameters of a finished task.
+        versions : mapping, optional
+            Versions of the programs that made the result.
 
         Raises
         ------
         TransientError
             The store did not answer.
         """
-        self._patiently(lambda: self._save(key, folder, values))
+        self._patiently(lambda: self._save(key, folder, values, versions))
 
-    def _save(self, key: str, folder: Path, values: Mapping[str, OutputValue] | None) -> None:
+    def _save(
+        self, key: str, folder: Path, values: Mapping[str, OutputValue] | None,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
         place = self._place(key)
         before = self.bucket.names(f"{place}/")
         kept = {f"{place}/{INDEX}"}
@@ -201,7 +227,9 @@ class TaskStore:
             except FileNotFoundError:  # a checkpoint that was just replaced
                 continue
             files.append(StoredFile(name=name, mtime_ns=mtime, blocks=blocks))
-        index = StoredTask(done=values is not None, values=dict(values or {}), files=files)
+        index = StoredTask(
+            done=values is not None, values=dict(values or {}), files=files, versions=dict(versions or {})
+        )
         self.bucket.put(f"{place}/{INDEX}", index.model_dump_json().encode())
         self.bucket.delete(before - kept)
 

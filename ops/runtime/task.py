@@ -35,6 +35,7 @@ from dpa_sse.ops.runtime.identity import TaskIdentity, TaskInput
 from dpa_sse.ops.runtime.inline import decode
 from dpa_sse.ops.runtime.manifest import Manifest
 from dpa_sse.ops.runtime.settings import TaskSettings
+from dpa_sse.ops.runtime.versions import deciding_versions, other_versions
 from dpa_sse.ops.runtime.workspace import Workspace, choose_workspace
 
 TERMINATION_LOG = Path("/dev/termination-log")  # Kubernetes and Argo show its content as the reason of a failure
@@ -149,7 +150,9 @@ class TaskOP(OP):
         opened = workspace.open(identity)
         folder = opened.path
         if opened.record is not None:
-            events.emit("cached", stage, task, folder=folder)
+            made = opened.record.versions
+            remark = other_versions(made, self.versions(self._settings(inputs))) if made else None
+            events.emit("cached", stage, task, folder=folder, reason=remark)
             return folder, opened.record.values
         TaskStatus.path_in(folder).unlink(missing_ok=True)  # of an attempt that failed
         events.emit("start", stage, task, folder=folder, checkpoint=opened.resumed or None)
@@ -160,23 +163,33 @@ class TaskOP(OP):
         except Exception as error:
             events.emit("failed", stage, task, folder=folder, reason=str(error) or type(error).__name__)
             raise
-        record = TaskRecord(values=jsonable(values), seconds=time.monotonic() - start)
+        seconds = time.monotonic() - start
         Manifest.of_folder(folder, producer=type(self).__name__, version=self.version, logs=self.logs).write(folder)
         status = TaskStatus.read_if_there(folder) or TaskStatus(status="ok")
         failed = status.status == "failed"
+        versions = {} if failed else self.versions(self._settings(inputs))
+        record = TaskRecord(values=jsonable(values), seconds=seconds, versions=versions)
         if not failed or status.final:
             workspace.keep(identity, folder, record)
         reason = status.reason or ("failed" if failed else None)
         events.emit("failed" if failed else "done", stage, task, folder=folder, seconds=record.seconds, reason=reason)
         return folder, record.values
 
+    def versions(self, settings: Any) -> dict[str, str]:
+        """Return the versions of the programs that decide the numbers of the task, by program."""
+        return deciding_versions(self.resource_class) if self.image != "base" else {}
+
+    def _settings(self, inputs: Inputs) -> Any:
+        path = inputs["settings"]
+        assert isinstance(path, Path)  # noqa: S101  (for the type checker)
+        settings = read_json(path)
+        return self.settings_class.model_validate(settings) if self.settings_class else settings
+
     def _attempts(self, task: str, folder: Path, inputs: Inputs) -> Mapping[str, OutputValue]:
         """Call :meth:`run`, again after a transient error, each time within the time limit."""
         retries = env.RETRIES.read()
-        others = dict(inputs)
-        path = others.pop("settings")
-        assert isinstance(path, Path)  # noqa: S101  (for the type checker)
-        settings = self.settings_class.model_validate(read_json(path))
+        others = {name: value for name, value in inputs.items() if name != "settings"}
+        settings = self._settings(inputs)
         for attempt in range(retries + 1):
             try:
                 with _time_limit(env.TASK_TIMEOUT_S.read()):

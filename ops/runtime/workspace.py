@@ -118,7 +118,9 @@ class StoredFolder:
         path.mkdir(parents=True, exist_ok=True)
         stored = self.store.restore(identity.key, path)
         path.mkdir(parents=True, exist_ok=True)  # an incomplete download has been removed
-        record = TaskRecord(values=stored.values, seconds=0.0) if stored and stored.done else None
+        record = None
+        if stored and stored.done:
+            record = TaskRecord(values=stored.values, seconds=0.0, versions=stored.versions)
         return TaskFolder(path, record, resumed=stored is not None)
 
     def checkpoints(self, identity: TaskIdentity, folder: Path) -> AbstractContextManager[None]:
@@ -129,7 +131,7 @@ class StoredFolder:
         """Upload the folder; if that fails, the result itself is still here."""
         record.write(folder)
         try:
-            self.store.save(identity.key, folder, values=record.values)
+            self.store.save(identity.key, folder, values=record.values, versions=record.versions)
         except TransientError as error:
             events.emit("note", reason=str(error))
 

@@ -16,6 +16,21 @@ from dpa_sse.ops.training.settings import TrainSettings
 SECTIONS = ("model", "learning_rate", "loss", "training")
 COMPRESSIBLE = ("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at")
 DATA = ("training_data", "validation_data")
+OWN_FILES = {
+    "training": (
+        "stat_file", "stat_file_mode", "save_dir", "save_ckpt", "disp_file", "tensorboard", "tensorboard_log_dir",
+        "tensorboard_freq", "profiling", "profiling_file", "enable_profiler",
+    ),
+    "validating": ("full_val_file", "save_best_dir"),
+}
+"""Keys that name files or folders to be written, or switch them on: the pipeline decides where a training writes.
+
+A file of statistics would carry those of one data set into the training on another one.
+"""
+ALWAYS_SET = ("save_ckpt", "disp_file")
+"""Of those, the ones that every input has and that change nothing but a name."""
+READ_FILES = ("model_file", "tab_file", "use_srtab")
+"""Keys of the model that name files to be read: a task on another machine would not find them."""
 REUSE_SHARE = 0.3
 BIAS = "change_bias_after_training"
 
@@ -68,6 +83,36 @@ class DeepmdInput:
                     raise InputError(f"overrides: {dotted!r}: {part!r} is not a mapping in the preset")
             node[last] = value
         return result
+
+    def ignored_keys(self) -> list[str]:
+        """Return the dotted keys of the input that :meth:`without_own_files` removes and that a user may miss."""
+        return [
+            f"{section}.{key}" for section, keys in OWN_FILES.items() for key in keys
+            if key not in ALWAYS_SET and (self.data.get(section) or {}).get(key) not in (None, False)
+        ]
+
+    def without_own_files(self) -> DeepmdInput:
+        """Return a copy without the keys that name files to be written."""
+        result = self.copy()
+        for section, keys in OWN_FILES.items():
+            part = result.data.get(section)
+            if isinstance(part, dict):
+                for key in keys:
+                    part.pop(key, None)
+        return result
+
+    def files_to_read(self) -> list[str]:
+        """Return the dotted keys of the model that name files to be read."""
+        found: list[str] = []
+        waiting: list[tuple[str, Any]] = [("model", self.section("model"))]
+        while waiting:
+            place, node = waiting.pop()
+            inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+            for key, value in inner:
+                if key in READ_FILES and isinstance(value, str):
+                    found.append(f"{place}.{key}")
+                waiting.append((f"{place}.{key}", value))
+        return sorted(found)
 
     def with_given(self, settings: TrainSettings) -> DeepmdInput:
         """Return a copy with the steps and the learning rates of the settings, where they are given."""

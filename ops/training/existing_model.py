@@ -47,7 +47,7 @@ def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: s
     work.mkdir(parents=True, exist_ok=True)
     ChildError.path_in(work).unlink(missing_ok=True)
     AdoptTask(model=str(source.resolve()), type_map=tuple(type_map), branch=branch).write(work)
-    argv: list[str | Path] = [sys.executable, "-m", __name__, AdoptTask.path_in(work).resolve()]
+    argv: list[str | Path] = [sys.executable, "-P", "-m", __name__, AdoptTask.path_in(work).resolve()]
     try:
         run_tool(argv, out / "adopt.log", work, env=child_environment())
     except FatalError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.limits import read_small, require_bounded
 from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.training.deepmd_input import SECTIONS, DeepmdInput
@@ -62,9 +63,9 @@ def load_preset(name_or_path: str, base_dir: Path | None = None) -> DeepmdInput:
     """
     path = preset_path(name_or_path, base_dir)
     try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else _load_yaml(text)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        text = read_small(path)
+        data = require_bounded(json.loads(text) if path.suffix == ".json" else _load_yaml(text))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a training input: {error}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: not a training input, it has no sections ({', '.join(SECTIONS)})")
@@ -108,7 +109,10 @@ def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Pat
         merged = DeepmdInput(training.network).with_overrides(settings.overrides)
     except InputError as error:
         return [str(error)]
-    problems = []
+    problems = [
+        f"{settings.preset}: {key} names a file, which a task would not find: such models are not supported"
+        for key in merged.files_to_read()
+    ]
     own = merged.section("model").get("type_map")
     if own is not None and list(own) != list(type_map):
         problems.append(f"{settings.preset}: model.type_map {list(own)} differs from the project's {list(type_map)}")
@@ -123,6 +127,17 @@ def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Pat
     if isinstance(start, (int, float)) and isinstance(stop, (int, float)) and stop > start:
         problems.append(f"{settings.preset}: stop_lr {stop:g} is larger than start_lr {start:g}")
     return problems
+
+
+def ignored_keys(settings: TrainSettings, base_dir: Path | None = None) -> list[str]:
+    """Return the keys of a preset and its overrides that name files to be written, which the pipeline does not use.
+
+    Empty for a preset that cannot be read, which :func:`check_preset` reports.
+    """
+    try:
+        return load_preset(settings.preset, base_dir).with_overrides(settings.overrides).ignored_keys()
+    except InputError:
+        return []
 
 
 def training_input(

@@ -93,7 +93,7 @@ def _task(job: TrainJob) -> tuple[TrainTask, str]:
 
 def _worker_input(data: DeepmdInput) -> DeepmdInput:
     """Return the input with absolute data folders and fixed names of checkpoint and learning curve."""
-    result = data.copy()
+    result = data.without_own_files()
     training = result.section("training")
     for part in DATA:
         if training.get(part):
@@ -105,7 +105,6 @@ def _worker_input(data: DeepmdInput) -> DeepmdInput:
     if "seed" not in training:
         raise InputError("training.seed is missing; without it a run cannot be reproduced")
     training.update(save_ckpt="checkpoint", disp_file="lcurve.out", max_ckpt_keep=2)
-    training.pop("save_dir", None)
     return result
 
 
@@ -151,7 +150,7 @@ def child_environment() -> dict[str, str]:
 def _run_worker(out: Path, work: Path, threads: int | None) -> None:
     from dpa_sse.ops.training import worker
 
-    argv: list[str | Path] = [sys.executable, "-m", worker.__name__, TrainTask.path_in(work).resolve()]
+    argv: list[str | Path] = [sys.executable, "-P", "-m", worker.__name__, TrainTask.path_in(work).resolve()]
     try:
         run_tool(argv, out / "train.log", work, env=child_environment(), threads=threads)
     except TransientError:
@@ -285,7 +284,7 @@ def change_bias(model: Path, dataset: Path | Sequence[Path], out: Path, split: s
     branch = branch_of(model)
     paths = tuple(str(path.resolve()) for path in systems)
     BiasTask(model=str(model.resolve()), systems=paths, branch=branch).write(work)
-    argv: list[str | Path] = [sys.executable, "-m", bias.__name__, BiasTask.path_in(work).resolve()]
+    argv: list[str | Path] = [sys.executable, "-P", "-m", bias.__name__, BiasTask.path_in(work).resolve()]
     run_tool(argv, out / "bias.log", work, env=child_environment())
     fit = BiasFit.read(work)
     if branch:  # needed to open the new checkpoint

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.monitor import print_status, print_task_names
 from dpa_sse.pipeline.commands.run_target import RunTarget
@@ -96,12 +97,12 @@ def show_logs(run: ArgoRun, cluster: Cluster, task: str | None, lines: int) -> i
     if not chosen:
         near = [name for pods in all_pods for name in pods.tasks if name.startswith(str(task))]
         hint = f"; tasks that start with it: {', '.join(near[:8])}" if near else ""
-        raise InputError(f"{task}: no such task in {run.name}{hint}")
+        raise InputError(printable(f"{task}: no such task in {run.name}{hint}"))
     for pods in chosen:
         for number, node in reversed(list(enumerate(pods.attempts, start=1))):
-            print(f"--- {pods.key}, pod {number} of {len(pods.attempts)}: {node.get('phase', '')} "
-                  f"{nodes.readable(node.get('message', ''))}".rstrip())
-            print(_log(run, cluster, node, lines))
+            print(printable(f"--- {pods.key}, pod {number} of {len(pods.attempts)}: {node.get('phase', '')} "
+                            f"{nodes.readable(node.get('message', ''))}".rstrip()))
+            print(printable(_log(run, cluster, node, lines)))
     return DONE
 
 
@@ -229,6 +230,6 @@ class ArgoTarget(RunTarget):
         """Download results into a run folder."""
         return download_results(self.run, self.cluster, steps, out)
 
-    def rebuild_report(self) -> int:
+    def rebuild_report(self, out: Path | None) -> int:
         """Download the main results and write or download the report."""
-        return report(self.run, self.cluster, None)
+        return report(self.run, self.cluster, out)

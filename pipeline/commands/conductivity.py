@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from dpa_sse.ops.core.exit_codes import BAD_INPUT, DONE, REFUSED
 
-Model = TypeVar("Model")
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+GIVEN = re.compile(r", not ('[^']*'|[^\s;]+)$")
+"""The end of a message about a value, which is named with its option anyway."""
+Model = TypeVar("Model", bound="BaseModel")
 
 
 def conductivity(
@@ -104,7 +109,7 @@ def production_runs(path: Path) -> list[Path]:
     if not (path / CONFIG).is_file():
         return [path]
     ended = {
-        event.task: path / event.folder for event in Run(path).latest_attempt()
+        event.task: Run(path).place(event.folder) for event in Run(path).latest_attempt()
         if event.kind in {"done", "cached", "failed"} and event.folder
     }
     found = [folder for task, folder in sorted(ended.items()) if re.fullmatch(r"md-\d+", task) and folder.is_dir()]
@@ -118,13 +123,15 @@ def _checked(model: type[Model], **values: object) -> Model:
     from pydantic import ValidationError
 
     from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.pipeline.config.messages import faults
 
     try:
         return model(**values)
     except ValidationError as error:
         problems = [
-            f"{_option(one['loc'])} {_shown(one['input'])}: {one['msg'].removeprefix('Value error, ')}"
-            for one in error.errors()
+            f"{_option(one.path)} {_shown(values.get(str(one.path[0])))}: {GIVEN.sub('', one.message)}"
+            if one.path else one.message
+            for one in faults(error, values, model)
         ]
         raise InputError("; ".join(problems)) from error
 

@@ -15,14 +15,17 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
+from dpa_sse.pipeline.runs.lock import LOCK, Holder
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 STOP_SECONDS = 10
+MIN_WIDTH = 72
 
 
 def run_state(run: Run) -> str:
@@ -59,10 +62,13 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
     from rich.console import Console
 
     console = Console(highlight=False)
+    console.width = max(console.width, MIN_WIDTH)  # a narrow terminal breaks the lines; better than only ellipses
     console.print(table(status_rows(stages, now()), f"{name}: {state}"))
     for stage in stages:
         for failure in stage.failures:
-            console.print(f"{failure.task}: {failure.reason}  ({place}{failure.folder})", markup=False)
+            console.print(
+                printable(f"{failure.task}: {failure.reason}  ({place}{failure.folder})"), markup=False, soft_wrap=True
+            )
 
 
 def watch_run(name: str) -> int:
@@ -93,13 +99,13 @@ def show_logs(name: str, task: str | None, lines: int) -> int:
             return DONE
     else:
         chosen = [task]
-    folders = {event.task: run.folder / event.folder for event in events if event.folder}
+    folders = {event.task: event.folder for event in events if event.folder}
     for one in dict.fromkeys(chosen):
         if one not in folders:
             near = [known for known in folders if known.startswith(one)]
-            hint = f"; tasks that start with it: {', '.join(near[:8])}" if near else ""
+            hint = printable(f"; tasks that start with it: {', '.join(near[:8])}" if near else "")
             raise InputError(f"{one}: no such task in {run.folder.name}{hint}")
-        print_logs(folders[one], lines)
+        print_logs(run.place(folders[one]), lines)
     return DONE
 
 
@@ -116,9 +122,9 @@ def print_task_names(name: str, events: Sequence[Event]) -> None:
     width = max(map(len, stages)) + 4
     columns = max(shutil.get_terminal_size().columns, width + 40)
     for stage, tasks in sorted(stages.items()):
-        head = f"  {stage}".ljust(width)
+        head = f"  {printable(stage)}".ljust(width)
         print(textwrap.fill(
-            ", ".join(ranges(tasks)), columns, initial_indent=head, subsequent_indent=" " * width,
+            printable(", ".join(ranges(tasks))), columns, initial_indent=head, subsequent_indent=" " * width,
             break_on_hyphens=False, break_long_words=False,
         ))
 
@@ -144,29 +150,48 @@ def ranges(tasks: Iterable[str]) -> list[str]:
 
 def print_logs(folder: Path, lines: int) -> None:
     """Print the last lines of all logs in a task folder."""
-    files = sorted([*folder.rglob("*.log"), *folder.rglob("log.lammps")], key=lambda path: path.stat().st_mtime)
-    print(f"{folder}:" + ("" if files else " no logs"))
+    found = [*folder.rglob("*.log"), *folder.rglob("log.lammps")]
+    files = sorted((path for path in found if path.is_file()), key=lambda path: path.stat().st_mtime)
+    print(printable(f"{folder}:") + ("" if files else " no logs"))
     for path in files:
-        print(f"--- {path.relative_to(folder)}")
-        print(tail(path, lines))
+        print(printable(f"--- {path.relative_to(folder)}"))
+        print(printable(tail(path, lines)))
 
 
 def stop_run(name: str) -> int:
     """End the process that executes a run, and everything that it started."""
     run = open_run(name)
-    pid = run.holder()
-    if pid is None:
+    holder = run.holder()
+    if holder is None:
         print(f"{run.folder.name}: nothing is running")
         return DONE
-    os.kill(pid, signal.SIGTERM)
+    signal_holder(run, holder)
     deadline = time.monotonic() + STOP_SECONDS
     while run.holder() is not None:
         if time.monotonic() > deadline:
-            print(f"{run.folder.name}: process {pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
+            print(f"{run.folder.name}: process {holder.pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
             return FAILED
         time.sleep(0.1)
     print(f"{run.folder.name}: stopped; continue it with: dpa-sse resume {name}")
     return DONE
+
+
+def signal_holder(run: Run, holder: Holder) -> None:
+    """Ask the process that holds the lock of a run to end.
+
+    Raises
+    ------
+    InputError
+        It is on another machine, or the process of that number on this machine is another one.
+    """
+    if holder.host and not holder.here:
+        raise InputError(f"{run.folder.name}: runs on {printable(holder.host)} (pid {holder.pid}): stop it there")
+    if not holder.alive:
+        raise InputError(
+            f"{run.folder.name}: locked by a process ({printable(str(holder))}) that cannot be found on this machine; "
+            f"nothing was stopped; `lsof {run.folder / LOCK}` may show who holds it"
+        )
+    os.kill(holder.pid, signal.SIGTERM)
 
 
 def print_run_location(name: str) -> int:
@@ -175,12 +200,22 @@ def print_run_location(name: str) -> int:
     return DONE
 
 
-def rebuild_report(name: str) -> int:
-    """Write the report of a run again, from the results of its finished tasks."""
+def rebuild_report(name: str, out: Path | None = None) -> int:
+    """Write the report of a run again, from the results of its finished tasks, into ``out`` or the run folder.
+
+    Raises
+    ------
+    InputError
+        That folder cannot be written to.
+    """
     from dpa_sse.pipeline.commands.run_end import write_report
 
     run = open_run(name)
-    path = write_report(run, run_state(run), rebuild=True)
+    try:
+        path = write_report(run, run_state(run), rebuild=True, out=out)
+    except OSError as error:
+        hint = "" if out else "; dpa-sse report RUN --out FOLDER writes it elsewhere"
+        raise InputError(f"{error.filename or out or run.folder}: {error.strerror}{hint}") from error
     print(f"Report: {path}")
     return DONE
 
@@ -217,6 +252,6 @@ class LocalTarget(RunTarget):
         """Print where the results are: nothing has to be downloaded."""
         return print_run_location(self.name)
 
-    def rebuild_report(self) -> int:
+    def rebuild_report(self, out: Path | None) -> int:
         """Write the report again."""
-        return rebuild_report(self.name)
+        return rebuild_report(self.name, out)

@@ -6,16 +6,20 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.exit_codes import DONE
+from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
+    from dpa_sse.ops.runtime.settings import TaskSettings
     from dpa_sse.ops.runtime.task import TaskOP
 
 OpInput = Path | list[Path] | int | None
@@ -68,31 +72,48 @@ def run_op(
     if name not in known:
         raise InputError(f"no OP {name!r}" + (did_you_mean(name, known) or "; `dpa-sse op` lists all OPs"))
     op = known[name]
-    from pydantic import ValidationError
-
     given = gather_inputs(op, inputs, parameters)
-    content = read_settings(settings)
+    checked = _checked_settings(op, settings)
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        values = op().run(out.resolve(), op.settings_class.model_validate(content), **given)
-    except ValidationError as error:
-        faults = [
-            (".".join(map(str, one["loc"])), "" if one["type"] == "missing" else one["msg"]) for one in error.errors()
-        ]
-        raise InputError(_settings_message(settings, faults)) from error
+    TaskStatus.path_in(out).unlink(missing_ok=True)  # of an earlier attempt
+    values = op().run(out.resolve(), checked, **given)
+    status = TaskStatus.read_if_there(out) or TaskStatus(status="ok")
+    if status.status == "empty":
+        number = f" with index {given['index']}" if "index" in given else ""
+        raise InputError(f"{name}: nothing was computed, because the inputs hold no task{number}: {', '.join(inputs)}")
     if values:
         write_json(out / "values.json", values)
-    print(f"{name}: done, result in {out}")
+    if status.status == "failed":
+        print(f"{name}: failed: {printable(status.reason)}; see {out}", file=sys.stderr)
+        return FAILED
+    print(f"{name}: done, result in {out}" + (f" ({printable(status.reason)})" if status.reason else ""))
     return DONE
 
 
-def _settings_message(file: Path | None, faults: Sequence[tuple[str, str]]) -> str:
-    """Return what is wrong with settings, given key and message of each fault; an empty message: the key is missing."""
-    missing = next((key for key, message in faults if not message), None)
+def _checked_settings(op: type[TaskOP], file: Path | None) -> TaskSettings:
+    """Return the settings of an OP from a JSON file.
+
+    Raises
+    ------
+    InputError
+        One line for each fault.
+    """
+    from pydantic import ValidationError
+
+    from dpa_sse.pipeline.config.messages import faults
+
+    content = read_settings(file)
+    try:
+        return op.settings_class.model_validate(content)
+    except ValidationError as error:
+        found = faults(error, content, op.settings_class)
+    missing = next((".".join(map(str, one.path)) for one in found if one.kind == "missing"), None)
     if file is None and missing is not None:
-        return f"--settings FILE is missing: a JSON file with the key {missing!r}, as in the inputs of a task of a run"
-    lines = [f"{key}: {message}" if message else f"the key {key!r} is missing" for key, message in faults]
-    return "\n".join(f"{file or '--settings'}: {line}" for line in lines)
+        raise InputError(
+            f"--settings FILE is missing: a JSON file with the key {missing!r}, as in the inputs of a task of a run"
+        )
+    lines = [f"{'.'.join(map(str, one.path))}: {one.message}" for one in found]
+    raise InputError("\n".join(f"{file or '--settings'}: {line}" for line in lines))
 
 
 def read_settings(path: Path | None) -> dict[str, object]:
@@ -113,6 +134,8 @@ def read_settings(path: Path | None) -> dict[str, object]:
         raise InputError(f"{path}: the file is not UTF-8") from error
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise InputError(f"{path}: cannot be read as JSON ({printable(str(error))})") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: the file must contain keys and values, {{...}}")
     return content

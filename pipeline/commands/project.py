@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import BAD_INPUT, DONE
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.ops.core.suggest import did_you_mean
 
@@ -54,8 +56,17 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
         print("[]")
     else:
         project = located.project
+        print_remarks(located)
         print(f"{config}: OK. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
     return DONE
+
+
+def print_remarks(located: Located) -> None:
+    """Print what is worth knowing about a configuration that can start."""
+    from dpa_sse.pipeline.config.check import remarks
+
+    for remark in remarks(located):
+        print(remark, file=sys.stderr)
 
 
 def _count(error: ConfigError) -> str:
@@ -89,26 +100,37 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
 
 
 def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
-    """Check a configuration, write it to its run folder and execute it."""
+    """Check a configuration, write it to its run folder and execute it.
+
+    Raises
+    ------
+    InputError
+        ``name`` cannot be the name of a run folder, or it cannot be written.
+    """
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
+    from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
-    from dpa_sse.pipeline.runs.provenance import provenance
+    from dpa_sse.pipeline.runs.provenance import record_provenance
 
+    if name is not None and not re.fullmatch(PROJECT_NAME, name):
+        shown = printable(name, keep="")
+        raise InputError(f"--name '{shown}' cannot be used: use {NAME_RULE} (--runs-dir names the parent folder)")
     try:
         located = load_checked(config, overrides)
     except ConfigError as error:
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return BAD_INPUT
+    print_remarks(located)
     run = Run((runs_dir / (name or located.project.name)).resolve())
     run.create()
     lock = run.lock()  # only while the files are written: a second driver must not change them
     try:
         write_text(run.folder / CONFIG, resolved_yaml(located.project))
         run.write_base_dir(located.base_dir)
-        provenance(located.project.seed).write(run.folder / "manifest.json")
+        record_provenance(run.folder / "manifest.json", located.project.seed)
     finally:
-        run.unlock(lock)
+        lock.release()
     return run_to_end(run, located)
 
 
@@ -117,6 +139,7 @@ def resume_run(name: str) -> int:
     from dpa_sse.pipeline.config import ConfigError
     from dpa_sse.pipeline.runs.configuration import load_run_config
     from dpa_sse.pipeline.runs.folder import open_run
+    from dpa_sse.pipeline.runs.provenance import record_provenance
 
     run = open_run(name)
     try:
@@ -127,6 +150,12 @@ def resume_run(name: str) -> int:
             "resume it; `status`, `logs` and `data audit` still work. Start again from your own configuration: "
             f"dpa-sse run CONFIG\n{error}"
         ) from error
+    run.create()
+    lock = run.lock()
+    try:
+        record_provenance(run.folder / "manifest.json", located.project.seed)
+    finally:
+        lock.release()
     return run_to_end(run, located)
 
 

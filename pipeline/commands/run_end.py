@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.pipeline.report.gather import final_student
 from dpa_sse.pipeline.runs.folder import Run
@@ -49,19 +51,20 @@ def show_failures(run: Run) -> None:
     last = {event.task: event for event in events if event.task}
     killed = [event for event in last.values() if event.kind == "start"]
     for event in killed:
-        print(f"\nENDED {event.task}: its process was killed; run the same command again\n  folder: "
-              f"{run.folder / (event.folder or '')}", file=sys.stderr)
+        print(printable(f"\nENDED {event.task}: its process was killed; run the same command again\n  folder: "
+                        f"{run.folder / (event.folder or '')}"), file=sys.stderr)
     for event in failed.values():
-        folder = run.folder / (event.folder or "")
-        print(f"\nFAILED {event.task}: {event.reason or ''}\n  folder: {folder}", file=sys.stderr)
+        folder = run.place(event.folder) if event.folder else run.folder
+        print(printable(f"\nFAILED {event.task}: {event.reason or ''}\n  folder: {folder}"), file=sys.stderr)
         for log in sorted(folder.glob("*.log"))[:2]:
-            print(f"  last lines of {log.name}:\n{tail(log, LOG_LINES)}", file=sys.stderr)
+            print(printable(f"  last lines of {log.name}:\n{tail(log, LOG_LINES)}"), file=sys.stderr)
     errors = [event.reason for event in events if event.kind == "error"]
     for reason in errors:
-        print(reason, file=sys.stderr)
+        print(printable(reason or ""), file=sys.stderr)
     if not failed and not errors and not killed:
         log = run.engine / "dflow.log"
-        print(f"The engine stopped although no task failed; last lines of {log}:\n{tail(log, 20)}", file=sys.stderr)
+        text = printable(f"The engine stopped although no task failed; last lines of {log}:\n{tail(log, 20)}")
+        print(text, file=sys.stderr)
 
 
 def publish(run: Run) -> None:
@@ -83,7 +86,13 @@ def publish(run: Run) -> None:
 
 
 def place_link(link: Path, target: Path) -> None:
-    """Make ``link`` point to ``target`` by a relative path, which survives moving the run folder."""
+    """Make ``link`` point to ``target`` by a relative path, which survives moving the run folder.
+
+    Only a link is replaced, and no link is placed in a folder that is a link itself: that belongs to somebody else.
+    """
+    if link.parent.is_symlink() or (link.exists() and not link.is_symlink()):
+        print(f"{link}: not linked to {target.name}, because something else is there", file=sys.stderr)
+        return
     link.parent.mkdir(parents=True, exist_ok=True)
     temporary = link.with_name(f".{link.name}.new")
     temporary.unlink(missing_ok=True)
@@ -91,7 +100,7 @@ def place_link(link: Path, target: Path) -> None:
     temporary.replace(link)
 
 
-def write_report(run: Run, state: str, *, rebuild: bool = False) -> Path | None:
+def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | None = None) -> Path | None:
     """Write the report of the tasks that have finished into the run folder.
 
     Parameters
@@ -102,6 +111,8 @@ def write_report(run: Run, state: str, *, rebuild: bool = False) -> Path | None:
         State of the whole run, for ``summary.json``.
     rebuild : bool
         Write the report again, even if the workflow has already written that of a finished run.
+    out : Path, optional
+        Folder of the report; the run folder by default. With it, nothing is written into the run folder.
 
     Returns
     -------
@@ -109,41 +120,40 @@ def write_report(run: Run, state: str, *, rebuild: bool = False) -> Path | None:
         ``report.html``; None if there is nothing to report on.
     """
     from dpa_sse.pipeline.report.build import build_report
+    from dpa_sse.pipeline.report.figures import copy_report
     from dpa_sse.pipeline.report.gather import inputs_of_run
 
     made = run.finished().get("report")
     if made is not None and state == "done" and not rebuild:
-        for name in ("report.html", "summary.json"):
-            shutil.copyfile(made / name, run.folder / name)
-        shutil.rmtree(run.folder / "figures", ignore_errors=True)  # an earlier report may have had other figures
-        if (made / "figures").is_dir():  # there may be no figures, and a bucket has no empty folders
-            shutil.copytree(made / "figures", run.folder / "figures")
+        copy_report(made, run.folder)
         return run.folder / "report.html"
-    work = run.engine / "report"
-    work.mkdir(parents=True, exist_ok=True)
-    inputs = inputs_of_run(run, work)
-    if rebuild:
-        _keep_report_with_more(run, inputs)
-    summary = build_report(inputs, run.folder)
+    target = out or run.folder
+    with tempfile.TemporaryDirectory() as work:
+        inputs = inputs_of_run(run, Path(work))
+        if rebuild:
+            _keep_report_with_more(target, inputs)
+        summary = build_report(inputs, target)
     if state != "done":
-        summary.model_copy(update={"status": state}).write(run.folder)
-    return run.folder / "report.html"
+        summary.model_copy(update={"status": state}).write(target)
+    return target / "report.html"
 
 
-def _keep_report_with_more(run: Run, inputs: ReportInputs) -> None:
+def _keep_report_with_more(folder: Path, inputs: ReportInputs) -> None:
     """Keep the present report under another name if some results can no longer be read, and print which ones."""
     from dpa_sse.pipeline.report.inputs import load_data
 
     notes = load_data(inputs).notes
-    if not notes or not (run.folder / "report.html").is_file():
+    if not notes or not (folder / "report.html").is_file():
         return
     for name in ("report.html", "summary.json"):
-        kept = run.folder / name.replace(".", ".previous.")
-        if (run.folder / name).is_file() and not kept.exists():
-            shutil.copyfile(run.folder / name, kept)
+        kept = folder / name.replace(".", ".previous.")
+        if (folder / name).is_file() and not kept.exists():
+            shutil.copyfile(folder / name, kept)
     print(
-        "Some results could not be read; the new report is without them:\n"
-        + "\n".join(f"  {note}" for note in notes)
-        + f"\nThe previous report is kept: {run.folder / 'report.previous.html'}",
+        printable(
+            "Some results could not be read; the new report is without them:\n"
+            + "\n".join(f"  {note}" for note in notes)
+            + f"\nThe previous report is kept: {folder / 'report.previous.html'}"
+        ),
         file=sys.stderr,
     )

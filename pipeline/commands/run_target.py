@@ -35,5 +35,5 @@ class RunTarget(ABC):
         """Bring the results of ``steps`` (none: the main results) into a run folder on this machine."""
 
     @abstractmethod
-    def rebuild_report(self) -> int:
-        """Write the report from the tasks that have finished so far."""
+    def rebuild_report(self, out: Path | None) -> int:
+        """Write the report from the tasks that have finished so far into ``out``, or into the run folder."""

@@ -312,15 +312,13 @@ def _checked(kind: type[Model], **values: Any) -> Model:
     from pydantic import ValidationError
 
     from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.pipeline.config.messages import faults
 
     try:
         return kind(**values)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}, got {one['input']!r}"
-            for one in error.errors()
-        ]
-        raise InputError("\n".join(faults)) from error
+        lines = [f"{'.'.join(map(str, one.path))}: {one.message}" for one in faults(error, values, kind)]
+        raise InputError("\n".join(lines)) from error
 
 
 def _series(text: str) -> dict[str, list[float]]:

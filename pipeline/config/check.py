@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import walk_folders
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -115,6 +117,9 @@ def _cells(project: Project, base_dir: Path, findings: list[KeyMessage]) -> dict
         from dpa_sse.ops.structures.build import build_cell
         from dpa_sse.ops.structures.check import check_cell
 
+        if fault := _file_fault(_absolute(system.structure, base_dir)):
+            findings.append(((*where, "structure"), fault))
+            continue
         try:
             cell = build_cell(system, base_dir, project.seed)
         except InputError as error:
@@ -125,6 +130,23 @@ def _cells(project: Project, base_dir: Path, findings: list[KeyMessage]) -> dict
         findings += [((*where, "structure"), problem) for problem in check_cell(cell, project.type_map)]
         cells[system.name] = cell
     return cells
+
+
+def _file_fault(path: Path) -> str:
+    """Return why a structure file is not even opened: its name, or the number of atoms that it claims to hold."""
+    if printable(str(path), keep="") != str(path):
+        return f"{str(path)!r}: the name has control characters; rename the file"
+    try:
+        size = path.stat().st_size if path.is_file() else None
+        with path.open("rb") as stream:
+            first = stream.readline(100).strip() if size is not None else b""
+    except (OSError, ValueError):  # a name of the library, or reported by the reader
+        return ""
+    if size is None or not first.isdigit():
+        return ""
+    if len(first) > 18 or int(first) > size:
+        return f"{path}: its first line claims {first.decode()[:20]} atoms, but the file has {size} bytes"
+    return ""
 
 
 def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[KeyMessage]:
@@ -138,19 +160,46 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[KeyMessa
             yield ("conductivity", "mobile", index), f"'{symbol}' does not occur in the simulated systems ({names})"
 
 
+def remarks(located: Located) -> list[Problem]:
+    """Return what `check` says about a configuration that can start: keys and numbers that are not used as they are."""
+    from dpa_sse.ops.training.presets import ignored_keys
+
+    found = [located.problem(where, message) for where, message in _machine(located.project)]
+    for where, settings in _trainings(located.project):
+        if keys := ignored_keys(settings, located.base_dir):
+            message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
+            found.append(located.problem((*where, "preset"), message))
+    return found
+
+
+def _machine(project: Project) -> Iterator[KeyMessage]:
+    """Yield numbers of cores and threads that this machine does not have."""
+    here = len(os.sched_getaffinity(0))
+    cores, threads = project.resources.cores, project.resources.threads_per_task
+    if cores is not None and cores > here:
+        yield ("resources", "cores"), f"this machine has {here} cores; more tasks at a time will share them"
+    elif threads is not None and threads > here:
+        yield ("resources", "threads_per_task"), f"this machine has {here} cores: a task gets {here} threads"
+
+
+def _trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:
+    """Return the trainings of a project and their places in the configuration."""
+    found: list[tuple[KeyPath, TrainSettings]] = []
+    if project.concurrent_learning:
+        found.append((("concurrent_learning", "train"), project.concurrent_learning.train))
+    if project.pretrain and not project.pretrain.model:
+        found.append((("pretrain",), project.pretrain))
+    if project.distill:
+        found.append((("distill", "student"), project.distill.student))
+    return found
+
+
 def _presets(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield networks that do not exist, do not fit the elements, or have invalid overrides."""
     from dpa_sse.ops.training.input_check import input_faults
     from dpa_sse.ops.training.presets import check_preset
 
-    trainings: list[tuple[KeyPath, TrainSettings]] = []
-    if project.concurrent_learning:
-        trainings.append((("concurrent_learning", "train"), project.concurrent_learning.train))
-    if project.pretrain and not project.pretrain.model:
-        trainings.append((("pretrain",), project.pretrain))
-    if project.distill:
-        trainings.append((("distill", "student"), project.distill.student))
-    for where, settings in trainings:
+    for where, settings in _trainings(project):
         for message in check_preset(settings, project.type_map, base_dir):
             if message.startswith("overrides:"):
                 continue  # reported below, for each key
@@ -243,14 +292,13 @@ def _system_elements(system: Path) -> tuple[str, set[str]]:
 
     try:
         return "", set(elements_of(system))
-    except (InputError, OSError, ValueError) as error:
+    except (InputError, OSError, ValueError, MemoryError) as error:  # a header may claim any number of atoms
         return f"cannot be read: {error}", set()
 
 
 def _data_systems(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        if "type.raw" in files and any(one.startswith("set.") for one in folders):
+    for root, files in walk_folders(folder):
+        if "type.raw" in files and any(one.is_dir() for one in Path(root).glob("set.*")):
             yield Path(root)
 
 

@@ -88,7 +88,14 @@ class ClusterPreset(Settings):
 
     description: str = Field("", description="What the preset is for.")
     namespace: ResourceName = Field("dpa-sse", description="Namespace of the workflows.")
-    service_account: ResourceName = Field("dpa-sse-workflow", description="Service account of the pods.")
+    service_account: ResourceName = Field(
+        "dpa-sse-workflow", description="Service account of the pods; their main containers get no token of it."
+    )
+    executor_account: ResourceName | None = Field(
+        "dpa-sse-executor",
+        description="Service account of Argo's own containers, which report the results; null: that of the pods, whose "
+        "token the main containers then get, too.",
+    )
     artifact_repository: ArtifactRepository = Field(
         ArtifactRepository(), description="Where artifacts are stored, as defined in the namespace."
     )

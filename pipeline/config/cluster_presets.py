@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.limits import read_small, require_bounded
 from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.pipeline.config.cluster import ClusterPreset, ClusterSettings
 from dpa_sse.pipeline.config.cluster_faults import OVERRIDES, PRESET, PresetError, preset_faults
@@ -31,8 +32,8 @@ def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPre
             [(PRESET, f"{settings.preset!r} is neither a file nor one of the presets {', '.join(known)}")]
         )
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = require_bounded(yaml.safe_load(read_small(path)) or {})
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise PresetError([(PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
     if not isinstance(data, dict):
         raise PresetError([(PRESET, f"{path}: the file must contain keys and values")])

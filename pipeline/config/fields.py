@@ -42,17 +42,19 @@ SYNONYMS = {
 }
 
 
-def section_keys(path: KeyPath, data: Any) -> Keys | None:
+def section_keys(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections) -> Keys | None:
     """Return the keys that the section at ``path`` may hold; None if any key is allowed or there is no section."""
     merged: Keys = {}
-    for model in section_models(path, data):
+    for model in section_models(path, data, root):
         merged.update(model.model_fields)
     return merged or None
 
 
-def section_models(path: KeyPath, data: Any) -> list[type[BaseModel]]:
-    """Return the classes that the section at ``path`` may be: one, or one for each ``kind``."""
-    annotation: Any = ProjectSections
+def section_models(
+    path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections
+) -> list[type[BaseModel]]:
+    """Return the classes that the section at ``path`` of ``root`` may be: one, or one for each ``kind``."""
+    annotation: Any = root
     for index, part in enumerate(path):
         models = list(_models(annotation, _at(data, path[:index])))
         if isinstance(part, str) and models:
@@ -72,9 +74,9 @@ def is_free_mapping(path: KeyPath, data: Any) -> bool:
     return any(get_origin(part) is dict for part in _alternatives(keys[str(path[-1])].rebuild_annotation()))
 
 
-def suggestion(path: KeyPath, data: Any) -> str:
+def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections) -> str:
     """Return what to write instead of the unknown key at the end of ``path`` (empty: unknown)."""
-    key, keys = str(path[-1]), section_keys(path[:-1], data)
+    key, keys = str(path[-1]), section_keys(path[:-1], data, root)
     if keys is None:
         return ""
     wrong_unit = _wrong_unit(key, keys, _at(data, path))
@@ -87,7 +89,8 @@ def suggestion(path: KeyPath, data: Any) -> str:
         meant = closest(plain, keys)
     if meant:
         return f"did you mean '{meant}'?"
-    homes = [place for place in key_homes().get(key, []) if place != ".".join(map(str, path[:-1]))]
+    known = key_homes().get(key, []) if root is ProjectSections else []
+    homes = [place for place in known if place != ".".join(map(str, path[:-1]))]
     if homes:
         return f"it belongs to {' or '.join(homes[:3])}" + (" ..." if len(homes) > 3 else "")
     return "possible keys: " + ", ".join(keys)

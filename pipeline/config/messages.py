@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.fields import section_keys, section_models, suggestion, unit_of
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.rules import Breach
+from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME, ProjectSections
 
+MAX_FAULTS = 200
+"""Faults of one file that are examined: explaining thousands takes longer than correcting the first ones."""
 BOOLEAN_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 
 
@@ -25,18 +28,21 @@ class Fault(NamedTuple):
     depends_on: tuple[KeyPath, ...] = ()
 
 
-def faults(error: ValidationError, data: Any) -> list[Fault]:
-    """Return the faults of ``data`` that a validation error reports, one per place and cause."""
+def faults(error: ValidationError, data: Any, root: type[BaseModel] = ProjectSections) -> list[Fault]:
+    """Return the faults of ``data`` that a validation error reports, one per place and cause.
+
+    ``root`` is the class that the data were to become.
+    """
     found: dict[tuple[KeyPath, str], Fault] = {}
     wanted: dict[KeyPath, list[str]] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:MAX_FAULTS]:
         if detail["type"] == "sections":
-            for breach in detail["ctx"]["rules"]:
+            for breach in detail["ctx"]["rules"][:MAX_FAULTS]:
                 found[(breach.path, breach.message)] = _of_breach(breach)
             continue
         path = written_path(detail, data)
         few = detail["type"] == "missing" and isinstance(detail["loc"][-1], int)  # a triple with two entries
-        fault = Fault(path, "too_few" if few else detail["type"], _message(detail, path, data))
+        fault = Fault(path, "too_few" if few else detail["type"], _message(detail, path, data, root))
         if detail["type"] in _WANTED:
             kinds = wanted.setdefault(path, [])
             kinds.append(_WANTED[detail["type"]])
@@ -127,13 +133,13 @@ def _number_advice(value: str, path: KeyPath) -> str:
     return ""
 
 
-def _missing(path: KeyPath, data: Any) -> str:
+def _missing(path: KeyPath, data: Any, root: type[BaseModel]) -> str:
     """Return that a key is missing, and what it means: its description, or what the schema knows about it."""
     key = str(path[-1])
-    field = (section_keys(path[:-1], data) or {}).get(key)
+    field = (section_keys(path[:-1], data, root) or {}).get(key)
     text = field.description if field is not None else None
-    if text is None and section_models(path, data):
-        needed = [name for name, inner in (section_keys(path, data) or {}).items() if inner.is_required()]
+    if text is None and section_models(path, data, root):
+        needed = [name for name, inner in (section_keys(path, data, root) or {}).items() if inner.is_required()]
         text = f"a section with {' and '.join(needed)}" if needed else None
     if text is None and unit_of(key):
         text = f"{'numbers' if key.partition('_')[0].endswith('s') else 'a number'} in {unit_of(key)}"
@@ -176,30 +182,31 @@ def _either(choices: list[str]) -> str:
     return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
 
 
-def _message(detail: ErrorDetails, path: KeyPath, data: Any) -> str:
+def _message(detail: ErrorDetails, path: KeyPath, data: Any, root: type[BaseModel]) -> str:
     """Return what is wrong, for the kinds of errors that are not simply a wrong type."""
     kind = detail["type"]
     context: dict[str, Any] = detail.get("ctx") or {}
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if kind == "extra_forbidden":
-        hint = suggestion(path, data)
+        hint = suggestion(path, data, root)
         message = "unknown key" + (f" - {hint}" if hint else "")
     elif kind == "missing" and isinstance(detail["loc"][-1], int):
         message = "must have 3 entries, e.g. [1, 1, 1]"
     elif kind == "missing":
-        message = _missing(path, data)
+        message = _missing(path, data, root)
     elif kind in _LIMITS:
         message = _limit(detail, path)
     elif kind in ("too_short", "too_long"):
         message = _length(detail)
     elif kind == "string_pattern_mismatch":
-        message = (f"{show(detail['input'])} cannot be used in file names: use at most 64 letters, digits and . _ + -, "
-                   "starting with a letter or digit")
+        allowed = NAME_RULE if context["pattern"] == PROJECT_NAME else (
+            "at most 64 letters, digits and . _ + -, starting with a letter or digit")
+        message = f"{show(detail['input'])} cannot be used in file names: use {allowed}"
     elif kind == "literal_error":
         message = _choice(context["expected"], detail["input"])
     elif kind == "union_tag_invalid":
         message = _choice(context["expected_tags"], context["tag"])
     elif kind == "union_tag_not_found":
-        kinds = [model.model_fields["kind"].default for model in section_models(path[:-1], data)]
+        kinds = [model.model_fields["kind"].default for model in section_models(path[:-1], data, root)]
         message = f"is missing: one of {', '.join(map(repr, kinds))}"
     return message

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.foreign import printable
 
 COMMAND_LINE = "command line"
 
@@ -40,7 +41,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return printable(": ".join(part for part in (place, self.path, self.message) if part))
 
 
 class ConfigError(InputError):

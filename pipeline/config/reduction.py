@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.series import expand_system
-from dpa_sse.pipeline.config.messages import BOOLEAN_WORDS, Fault, faults
+from dpa_sse.pipeline.config.messages import BOOLEAN_WORDS, MAX_FAULTS, Fault, faults
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.sections import ELEMENTS
@@ -94,10 +94,15 @@ class Reducer:
                     to_json(self.reduced.data, inf_nan_mode="constants"), strict=True
                 )
             except ValidationError as error:
+                total = error.error_count()
                 fresh = [self._in_file(fault) for fault in faults(error, self.reduced.data)]
             if _convert(self.data, fresh):
                 continue
             self.faults += [fault for fault in fresh if not self._may_follow(fault)]
+            if total > MAX_FAULTS:
+                message = f"{total} problems in all; only the first {MAX_FAULTS} were examined"
+                self.faults.append(Fault((), "too_many", message))
+                break
             before = len(self.removed)
             self.removed |= {_to_blame(fault) for fault in fresh}
             if len(self.removed) == before or () in self.removed:
@@ -151,9 +156,9 @@ def _expand_series(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None
     items = data.get("systems")
     if not isinstance(items, list):
         return
-    places = {path: old for path, old in origin.items() if path[:1] == ("systems",) and len(path) > 1}
-    for path in places:
-        del origin[path]
+    places: dict[str | int, dict[KeyPath, KeyPath]] = {}
+    for path in [path for path in origin if path[:1] == ("systems",) and len(path) > 1]:
+        places.setdefault(path[1], {})[path] = origin.pop(path)
     systems: list[Any] = []
     for index, item in enumerate(items):
         try:
@@ -161,8 +166,7 @@ def _expand_series(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None
         except InputError:
             several = [item]  # the validator of the section reports it
         for one in several:
-            for path, old in places.items():
-                if path[1] == index:
-                    origin["systems", len(systems), *path[2:]] = old
+            for path, old in places.get(index, {}).items():
+                origin["systems", len(systems), *path[2:]] = old
             systems.append(one)
     data["systems"] = systems

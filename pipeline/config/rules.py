@@ -111,6 +111,13 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
                      "defaults)", (("distill",),))
 
 
+def _threads(project: ProjectSections) -> Iterator[Breach]:
+    cores, threads = project.resources.cores, project.resources.threads_per_task
+    if cores is not None and threads is not None and threads > cores:
+        yield Breach(("resources", "threads_per_task"), f"must be at most resources.cores ({cores}), not {threads}",
+                     (("resources", "cores"),))
+
+
 def _iterations(project: ProjectSections) -> Iterator[Breach]:
     learning = project.concurrent_learning
     if not learning:
@@ -264,6 +271,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _stages, _iterations, _sampling, _dynamics, _splits, _learning_rates,
-    _mobile, _production, _self_check,
+    _names, _series, _supercells, _sources, _stages, _threads, _iterations, _sampling, _dynamics, _splits,
+    _learning_rates, _mobile, _production, _self_check,
 )

@@ -38,7 +38,9 @@ def _element(symbol: str) -> str:
     return symbol
 
 
-ProjectName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$")]
+PROJECT_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$"
+NAME_RULE = "at most 50 letters, digits and . _ -, starting and ending with a letter or digit"
+ProjectName = Annotated[str, Field(pattern=PROJECT_NAME)]
 """At most 50 letters and digits, with ``_.-`` in between: it becomes part of Kubernetes names and labels."""
 Element = Annotated[str, AfterValidator(_element)]
 
@@ -71,10 +73,11 @@ class FailureSettings(Settings):
 class ResourcesSettings(Settings):
     """Limits on the machine resources that a run may use."""
 
-    cores: int | None = Field(None, ge=1, description="CPU cores; all by default.")
+    cores: int | None = Field(None, ge=1, le=1024, description="CPU cores; all by default.")
     threads_per_task: int | None = Field(
-        None, ge=1, description="Threads of a task; its share of the cores by default. Set to 1 for bit-for-bit "
-        "reproducible results."
+        None, ge=1, le=1024,
+        description="Threads of a task; its share of the cores by default. Set to 1 for bit-for-bit reproducible "
+        "results."
     )
     gpus: int | None = Field(None, ge=0, description="GPUs; all visible ones by default.")
     tasks_per_gpu: int = Field(1, ge=1, le=64, description="Tasks that share a GPU.")

@@ -19,7 +19,9 @@ STARTER = "`dpa-sse init quickstart` prints a configuration to start from"
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 50
+MAX_DIGITS = 300
 
+_HALF = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _NOT_FINITE = re.compile(r"([-+]?\.?inf(inity)?|\.?nan)$", re.IGNORECASE)
@@ -65,6 +67,9 @@ class YamlContent:
                 return self._mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
                 return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
+            if isinstance(node.value, str) and _HALF.search(node.value):
+                self.problem(node, path, "half of a surrogate pair (\\ud800 to \\udfff) is not a character")
+                return ""
             quoted = getattr(node, "style", None) is not None
             return str(node.value) if quoted else self._plain(node, str(node.value), path)
         finally:
@@ -81,7 +86,7 @@ class YamlContent:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problem(key_node, path, "a key must be a plain word, not a list or a section")
                 continue
-            key, line = str(key_node.value), key_node.start_mark.line + 1
+            key, line = _HALF.sub("?", str(key_node.value)), key_node.start_mark.line + 1
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             if key in first_line:
@@ -112,18 +117,22 @@ class YamlContent:
                 values = part.build(source, path)
                 self._values = part._values
                 self.problems += part.problems
-                for key, value in (values or {}).items():
-                    if key not in own:
-                        own[key] = value
-                        within = len(path) + 1
-                        below = {p: m for p, m in part.marks.items() if p[:within] == (*path, key)}
-                        self.marks.update(below)
+                taken = {key: value for key, value in (values or {}).items() if key not in own}
+                own.update(taken)
+                within = len(path)
+                self.marks.update({
+                    place: mark for place, mark in part.marks.items()
+                    if len(place) > within and place[:within] == path and place[within] in taken
+                })
 
     def _plain(self, node: yaml.Node, text: str, path: KeyPath) -> Any:
         """Return the value of an unquoted word; text unless it is something else."""
         if text in _NULL or text in _BOOLEANS:
             return _BOOLEANS.get(text)
         if _INTEGER.match(text):
+            if len(text) > MAX_DIGITS:
+                self.problem(node, path, f"a number of {len(text)} digits is too large")
+                return 0
             return int(text.replace("_", ""))
         if _NOT_FINITE.match(text):
             self.problem(node, path, f"must be a finite number, not {text}")
@@ -184,12 +193,33 @@ def _decode(raw: bytes, file: str) -> str:
                            ]) from error
 
 
+class _TooManyError(Exception):
+    """A text has more values than a configuration; its argument is the line."""
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Stops reading a text with too many values: PyYAML needs a second for twenty thousand."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.left = MAX_VALUES
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyError(self.line + 1)
+        return super().compose_node(parent, index)
+
+
 def parse_yaml(text: str, file: str) -> YamlContent:
     """Parse one YAML document; raises ConfigError if its syntax is wrong."""
     content = YamlContent(file)
     try:
-        node = yaml.SafeLoader(text).get_single_node()
+        node = _BoundedLoader(text).get_single_node()
         content.data = None if node is None else content.build(node)
+    except _TooManyError as error:
+        message = f"more than {MAX_VALUES} keys and values: not a configuration"
+        raise ConfigError([Problem(file, error.args[0], "", message)]) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError([Problem(file, line, "", f"unprintable character #x{int(error.character):04x}")

@@ -43,9 +43,15 @@ def acquire_device() -> int | None:
                 lock = os.open(folder / f"{device}.{slot}", os.O_RDWR | os.O_CREAT, 0o644)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
+                except BlockingIOError:
                     os.close(lock)
                     continue
+                except OSError as error:
+                    os.close(lock)
+                    raise RuntimeError(
+                        f"{folder}: this file system cannot lock files ({error.strerror}), so tasks cannot share GPUs; "
+                        "move the run folder to another file system, or set resources.gpus to 0"
+                    ) from error
                 os.environ["CUDA_VISIBLE_DEVICES"] = device
                 os.set_inheritable(lock, False)
                 return lock

@@ -83,8 +83,14 @@ class ProjectFlow(Flow):
         """Return an artifact with the user's data folders, numbered in the order of the configuration."""
         import shutil
 
+        from dpa_sse.ops.core.files import walk_files
+        from dpa_sse.ops.core.removal import remove_tree
+
         folder = self.folder / "user-data"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder, self.folder)
         for number, name in enumerate(names):
-            shutil.copytree(self.base_dir / name, folder / f"{number:03d}")
+            for file in sorted(walk_files(self.base_dir / name)):
+                target = folder / f"{number:03d}" / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(self.base_dir / name / file, target)
         return self.upload(folder)

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpa_sse.ops.core.files import atomic_path, jsonable, write_csv, write_text
+from dpa_sse.ops.core.files import atomic_path, jsonable, read_json, write_csv, write_json, write_text
 from dpa_sse.ops.core.palette import BASE_STYLE
+from dpa_sse.ops.core.removal import remove_listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MplFigure
 
+LIST = ".figures.json"
+"""Names of the files that the report has written into the folder."""
 LINES = ("-", "--", "-.", ":")
 Row = Mapping[str, float | str | None]
 """One line of the CSV of a figure, by column."""
@@ -65,6 +68,9 @@ class FigureBook:
     folder: Path
     figures: list[PageFigure] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        remove_listed(self.folder, frozenset())  # refuses a link
+
     def add(
         self,
         figure: MplFigure,
@@ -94,16 +100,51 @@ class FigureBook:
         return entry
 
     def drop_others(self) -> None:
-        """Remove figures of an earlier report that this one does not have, e.g. of another temperature."""
-        names = {figure.name for figure in self.figures}
-        for path in self.folder.glob("*"):
-            if path.suffix in (".svg", ".png", ".csv") and path.stem not in names:
-                path.unlink()
+        """Remove figures of an earlier report that this one does not have, e.g. of another temperature.
+
+        Only files that the earlier report has listed are removed; others are the user's.
+        """
+        written = {f"{figure.name}{suffix}" for figure in self.figures for suffix in (".svg", ".png", ".csv")}
+        replace_listed(self.folder, written)
 
     def _free(self, name: str) -> str:
         taken = {figure.name for figure in self.figures}
         candidates = [name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))]
         return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def listed_files(folder: Path) -> set[str]:
+    """Return the names of the files that the last report has written into a folder of figures."""
+    try:
+        found = read_json(folder / LIST)
+    except (OSError, ValueError):
+        return set()
+    return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
+
+
+def replace_listed(folder: Path, names: set[str]) -> None:
+    """Remove what the last report has written into ``folder`` and this one has not; list the names of this one."""
+    remove_listed(folder, listed_files(folder) - names)
+    if names or (folder / LIST).exists():
+        write_json(folder / LIST, sorted(names))
+
+
+def copy_report(source: Path, target: Path) -> None:
+    """Copy a report with its figures; files in ``target`` that no report has written stay.
+
+    Raises
+    ------
+    InputError
+        The folder of figures in ``target`` is a link.
+    """
+    import shutil
+
+    remove_listed(target / "figures", frozenset())
+    names = sorted(path.name for path in (source / "figures").glob("*") if path.is_file() and path.name != LIST)
+    for name in [*(f"figures/{name}" for name in names), "report.html", "summary.json"]:
+        with atomic_path(target / name) as temporary:
+            shutil.copyfile(source / name, temporary)
+    replace_listed(target / "figures", set(names))
 
 
 @contextmanager

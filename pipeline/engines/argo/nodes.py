@@ -13,11 +13,13 @@ from functools import cached_property
 from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event, EventKind
 from dpa_sse.ops.runtime.groups import members
 from dpa_sse.pipeline.runs.plan import PlannedStep, parse_plan
 
 PLAN = "dpa-sse/plan"
+MAX_GROUP_SIZE = 100_000
 RUNNING = ("Pending", "Running")
 STATES = {
     "": "waiting", "Pending": "waiting", "Running": "running", "Succeeded": "done", "Failed": "failed",
@@ -60,6 +62,11 @@ class Pods:
         return readable(self.node.get("message", ""))
 
     @property
+    def values(self) -> dict[str, str]:
+        """Input parameters of the node, by name."""
+        return _inputs(self.node)
+
+    @property
     def pod_ids(self) -> list[str]:
         """Node identifiers of its pods, latest first."""
         return [str(node["id"]) for node in reversed(self.attempts)]
@@ -85,7 +92,7 @@ class ArgoWorkflow:
     @property
     def message(self) -> str:
         """Argo's message about the whole workflow, empty for none."""
-        return str((self.data.get("status") or {}).get("message", ""))
+        return printable(str((self.data.get("status") or {}).get("message", "")))
 
     # foreign: nodes of the status of an Argo workflow
     @cached_property
@@ -120,7 +127,10 @@ class ArgoWorkflow:
         text = (self.data["metadata"].get("annotations") or {}).get(PLAN)
         if not text:
             raise InputError(f"{self.name}: not rendered by dpa-sse (no annotation {PLAN})")
-        return parse_plan(text)
+        try:
+            return parse_plan(text)
+        except ValueError as error:
+            raise InputError(f"{self.name}: its annotation {PLAN} is not a plan of this version") from error
 
     @property
     def state(self) -> str:
@@ -197,7 +207,7 @@ def _events(pods: Pods, stage: str) -> Iterator[Event]:
 def readable(message: str) -> str:
     """Return the message of a node without what Argo and Kubernetes add to it."""
     return re.sub(r"^(?:main: )?Error \(exit code (\d+)\)(?:: )?", lambda m: "" if m.end() < len(message) else m[0],
-                  message.strip())
+                  printable(message.strip()))
 
 
 def _inputs(node: Mapping[str, Any]) -> dict[str, str]:
@@ -210,7 +220,14 @@ def _tasks(step: str, key: str, values: Mapping[str, str]) -> Iterator[str]:
     if "group_size" not in values:
         yield name
         return
-    group, size, count = (int(values[part]) for part in ("group", "group_size", "count"))
+    try:
+        group, size, count = (int(values[part]) for part in ("group", "group_size", "count"))
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"step {printable(key)}: not rendered by dpa-sse (group, group_size and count of its pods)"
+        ) from error
+    if not (group >= 0 and 0 < size <= MAX_GROUP_SIZE and count >= 0):
+        raise InputError(f"step {printable(key)}: groups of {size} tasks: not rendered by dpa-sse")
     for index in members(group, size, count):
         yield f"{name}-{index:03d}"
 

@@ -41,7 +41,7 @@ class ArgoPlatform:
         the bucket before the workflow is submitted. By default all inputs are inside.
     """
 
-    command = ("python3", "-m", "dpa_sse.pipeline.engines.launcher")
+    command = ("python3", "-P", "-m", "dpa_sse.pipeline.engines.launcher")
     util_command = ("python3", "-S", "-E")
 
     def __init__(

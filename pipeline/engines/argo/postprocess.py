@@ -116,6 +116,7 @@ def _rules(preset: ClusterPreset, labels: Mapping[str, str]) -> dict[str, object
     secrets = [{"name": name} for name in preset.images.pull_secrets]
     return {
         "serviceAccountName": preset.service_account,
+        **_executor(preset),
         "artifactRepositoryRef": {
             "configMap": preset.artifact_repository.config_map, "key": preset.artifact_repository.key,
         },
@@ -132,6 +133,13 @@ def _rules(preset: ClusterPreset, labels: Mapping[str, str]) -> dict[str, object
         },
         **({"imagePullSecrets": secrets} if secrets else {}),
     }
+
+
+def _executor(preset: ClusterPreset) -> dict[str, object]:
+    """Return an account for Argo's own containers; the main container, which runs foreign models, gets no token."""
+    if preset.executor_account is None:
+        return {}
+    return {"automountServiceAccountToken": False, "executor": {"serviceAccountName": preset.executor_account}}
 
 
 def _pod_patch(preset: ClusterPreset) -> str:

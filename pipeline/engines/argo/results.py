@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.core.foreign import inside, printable
+from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.runtime.events import LOG, Event
 from dpa_sse.ops.runtime.store import S3Bucket
 from dpa_sse.pipeline.engines.argo.bucket import download_artifact
@@ -89,7 +90,7 @@ def download(
         key = _artifact_key(pods)
         if key is None:
             continue
-        stage = run.folder / "tasks" / stages[pods.step]
+        stage = inside(run.folder / "tasks", stages[pods.step])
         for task, folder in _download_pods(bucket, key, pods, stage, print_line).items():
             folders[task] = folder.relative_to(run.folder).as_posix()
     _write_events(workflow, run, folders)
@@ -125,22 +126,24 @@ def _download_pods(
     bucket: S3Bucket, key: str, pods: Pods, stage: Path, print_line: Callable[[str], None]
 ) -> dict[str, Path]:
     """Return the folders of the tasks of one step or group."""
-    targets = {task: stage / f"{task}--{_tag(pods)}" for task in pods.tasks}
+    targets = {task: inside(stage, f"{task}--{_tag(pods)}") for task in pods.tasks}
     if not all((target / DOWNLOADED).exists() for target in targets.values()):
-        print_line(f"{pods.key} ...")
-        work = stage / f".{pods.key}"
-        shutil.rmtree(work, ignore_errors=True)
-        grouped = "group_size" in {item["name"] for item in pods.node["inputs"]["parameters"]}
-        group = next((item["value"] for item in pods.node["inputs"]["parameters"] if item["name"] == "group"), "0")
-        place = f"{key}/group.{int(group):03d}" if grouped else key
+        print_line(f"{printable(pods.key)} ...")
+        work = inside(stage, f".{pods.key}")
+        remove_tree(work, stage)
+        values = pods.values
+        grouped = "group_size" in values
+        place = f"{key}/group.{int(values.get('group', 0)):03d}" if grouped else key
         if not download_artifact(bucket, place, work):
             raise InputError(f"{pods.key}: no object {place} in the bucket: deleted, or not this bucket")
         for task, target in targets.items():
-            shutil.rmtree(target, ignore_errors=True)
+            remove_tree(target, stage)
             source = work / f"task.{task.rpartition('-')[2]}" if grouped else work / "out"
+            if source.is_symlink() or not source.is_dir():
+                raise InputError(f"{pods.key}: its artifact has no folder {source.name}: not a result of this step")
             source.rename(target)
             (target / DOWNLOADED).touch()
-        shutil.rmtree(work, ignore_errors=True)
+        remove_tree(work, stage)
     return targets
 
 

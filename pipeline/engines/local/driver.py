@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import PipelineError
+from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.plan import PlannedStep, compare_plans
@@ -34,7 +34,7 @@ def main() -> int:
     from dpa_sse.pipeline.engines.local import dflow_debug
 
     run, build = Run(Path(sys.argv[1])), sys.argv[2]
-    shutil.rmtree(run.engine / "dflow", ignore_errors=True)
+    remove_tree(run.engine / "dflow", run.folder)
     module, _, function = build.partition(":")
     try:
         dflow_debug.configure(run.engine / "dflow", workers=env.WORKERS.read())

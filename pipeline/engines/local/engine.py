@@ -88,7 +88,7 @@ def execute(
             **dict([
                 env.RUN.entry(run.folder),
                 env.WORKERS.entry(max(resources.cores, len(resources.gpus) * resources.tasks_per_gpu)),
-                env.LOCK.entry(lock),
+                env.LOCK.entry(lock.descriptor),
                 env.GPUS.entry(resources.gpus),
                 env.TASKS_PER_GPU.entry(resources.tasks_per_gpu),
             ]),
@@ -98,14 +98,14 @@ def execute(
         events.emit("run-start", cores=resources.cores, gpus=list(resources.gpus))
         with (run.engine / "dflow.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "dpa_sse.pipeline.engines.local.driver", str(run.folder), build],
+                [sys.executable, "-P", "-m", "dpa_sse.pipeline.engines.local.driver", str(run.folder), build],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=run.folder,
                 start_new_session=True,
-                pass_fds=(lock,),
+                pass_fds=(lock.descriptor,),
                 preexec_fn=die_with_parent,  # noqa: PLW1509  (this process has no threads)
             )
         code = supervise(driver, on_tick)
@@ -113,7 +113,7 @@ def execute(
         return code
     finally:
         os.environ.pop(env.RUN.name, None)
-        os.close(lock)
+        lock.release()
 
 
 def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | None) -> int:

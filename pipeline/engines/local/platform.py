@@ -20,8 +20,8 @@ LOW_PRIORITY = 10
 class LocalPlatform:
     """The machine that the command runs on."""
 
-    command = (sys.executable, "-m", "dpa_sse.pipeline.engines.launcher")
-    util_command = (sys.executable, "-S", "-E")
+    command = (sys.executable, "-P", "-m", "dpa_sse.pipeline.engines.launcher")
+    util_command = (sys.executable, "-S", "-E", "-P")
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources

@@ -21,6 +21,7 @@ from dpa_sse.pipeline.report.page import (
 )
 from dpa_sse.pipeline.report.plots.run import plot_stage_times
 
+OTHER_VERSIONS = "made with other versions"
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -72,6 +73,12 @@ def _stages(data: ReportData, section: PageSection) -> None:
         "during which its tasks were running, summed over all starts; stages may overlap.",
         "stage|status",
     )
+    column = "results of an earlier start that were " + OTHER_VERSIONS
+    mixed = [
+        [stage.title or stage.name, remark.removeprefix(OTHER_VERSIONS).lstrip(": ")]
+        for stage in data.stages for remark in stage.other_versions
+    ]
+    section.table(("stage", column), mixed, "", f"stage|{column}")
 
 
 def dataset_rows(dataset: DatasetInfo | None) -> list[list[str]]:

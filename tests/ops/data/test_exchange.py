@@ -15,7 +15,8 @@ from dpa_sse.ops.data.exchange import convert_data, split_data
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.data.settings import SplitSettings
-from dpa_sse.ops.data.writing import write_data
+from dpa_sse.ops.data.writing import check_target, write_data
+from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.data.mock_frames import labelled
 
@@ -178,7 +179,10 @@ def test_nothing_is_overwritten_unasked(dataset, tmp_path):
     (tmp_path / "out/precious").write_text("x")
     with pytest.raises(InputError, match="already exists"):
         convert_data(dataset, tmp_path / "out")
+    with pytest.raises(InputError, match="precious is not a file of a data set"):
+        convert_data(dataset, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out/precious").read_text() == "x"
+    (tmp_path / "out/precious").rename(tmp_path / "out/type.raw")
     convert_data(dataset, tmp_path / "out", overwrite=True)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset.json", "train"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
@@ -312,3 +316,33 @@ def test_results_of_a_step_are_data(dataset, tmp_path):
     (task / "status.json").write_text(json.dumps({"status": "ok"}))
     assert sum(map(len, read_data(task).blocks)) == 2
     assert read_frames(task / "frames.extxyz")[0].info["trajectory"] == "a"
+
+
+@pytest.mark.parametrize(
+    "name", ["thesis.tex", "sub/photo.png", "train/notes.txt", ".git/HEAD", ".hidden", "weights.npy", "energy.raw"]
+)
+def test_overwriting_removes_nothing_but_a_data_set(tmp_path, name):
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("precious")
+    with pytest.raises(InputError, match=f"not overwritten, because {name} is not a file of a data set"):
+        check_target(tmp_path / "out", overwrite=True)
+    mine.unlink()
+    (tmp_path / "out" / "type.raw").write_text("0")
+    check_target(tmp_path / "out", overwrite=True)
+
+
+def test_overwriting_does_not_remove_links_of_the_user(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/linked").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="linked is not a file of a data set"):
+        check_target(tmp_path / "out", overwrite=True)
+
+
+def test_what_was_written_can_be_overwritten(blocks, tmp_path):
+    for form in ("npy", "mixed"):
+        write_data(tmp_path / form, form, TYPE_MAP, blocks, level=LevelOfTheory(code="vasp"))
+        before = (tmp_path / form).stat().st_ino
+        write_data(tmp_path / form, form, TYPE_MAP, blocks, overwrite=True, level=LevelOfTheory(code="vasp"))
+        assert (tmp_path / form).stat().st_ino != before
+    assert (tmp_path / "mixed/level_of_theory.json").is_file()

@@ -27,9 +27,13 @@ def cells(tmp_path: Path) -> str:
         (b'{"seed": 1,\n "perturb": ', r"settings\.json:2: JSON syntax"),
         (b"[1]", r"settings\.json: the file must contain keys and values"),
         (b'{"name": "m\xe9tal"}', r"settings\.json: the file is not UTF-8"),
-        (json.dumps({"seed": 1}).encode(), r"settings\.json: the key 'perturb' is missing"),
-        (json.dumps({**SETTINGS, "perturb": {"cuont": 1}}).encode(), r"settings\.json: perturb\.cuont: "),
-        (json.dumps({**SETTINGS, "perturb": {"count": -1}}).encode(), r"settings\.json: perturb\.count: "),
+        (json.dumps({"seed": 1}).encode(), r"settings\.json: perturb: is missing"),
+        (json.dumps({**SETTINGS, "perturb": {"cuont": 1}}).encode(),
+         r"settings\.json: perturb\.cuont: unknown key - did you mean 'count'"),
+        (json.dumps({**SETTINGS, "perturb": {"count": -1}}).encode(),
+         r"settings\.json: perturb\.count: must be at least 1, not -1"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", r"settings\.json: cannot be read as JSON"),
+        (b"[" * 100_000, r"settings\.json: cannot be read as JSON"),
     ],
 )
 def test_mistakes_in_the_settings_are_named(tmp_path: Path, cells: str, content: bytes, message: str) -> None:
@@ -75,6 +79,33 @@ def test_one_task_of_a_fan_out_by_hand(tmp_path: Path) -> None:
         run_op(*arguments, [], tmp_path / "out")
     assert run_op(*arguments, ["index=0"], tmp_path / "out") == 0
     assert (tmp_path / "out" / "status.json").is_file()
+
+
+def test_an_op_without_a_task_in_its_inputs_is_not_done(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text('{"type_map": ["Li", "Cl"]}')
+    file = tmp_path / "wrong.txt"
+    file.write_text("not the result of a step")
+    given = ["iteration=0", "index=0"]
+    with pytest.raises(InputError, match="nothing was computed, because the inputs hold no task with index 0"):
+        run_op("explore", settings, [f"assembled={file}"], given, tmp_path / "out")
+
+
+def test_an_op_that_failed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from dpa_sse.ops.exploration import op
+    from dpa_sse.ops.results.status import TaskStatus
+
+    def fail(_task: Path, _models: object, _type_map: object, out: Path) -> None:
+        TaskStatus(status="failed", reason="LAMMPS \x1b[2J ended").write(out)
+
+    monkeypatch.setattr(op, "explore", fail)
+    arguments = ("explore", None, [f"assembled={tmp_path}"], ["iteration=0", "index=0"], tmp_path / "out")
+    assert run_op(*arguments) == 1
+    shown = capsys.readouterr()
+    assert "done" not in shown.out
+    assert r"explore: failed: LAMMPS \x1b[2J ended" in shown.err
+    monkeypatch.setattr(op, "explore", lambda *_: None)  # the status of the first attempt is not that of the second
+    assert run_op(*arguments) == 0
 
 
 NEW_STAGE = '''

@@ -12,6 +12,7 @@ import pytest
 import report_inputs as made
 
 from dpa_sse.ops.conductivity.arrhenius import ArrheniusPoint, analyse_arrhenius
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, RunTransport
 from dpa_sse.ops.results.evaluation import Evaluation
@@ -19,7 +20,7 @@ from dpa_sse.pipeline.report import page, transport
 from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.comparison import compare, not_converged
-from dpa_sse.pipeline.report.figures import plain, slug
+from dpa_sse.pipeline.report.figures import copy_report, plain, replace_listed, slug
 from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
 from dpa_sse.pipeline.report.records import StageRecord, StageState
@@ -106,13 +107,29 @@ def test_arrhenius_band_is_that_of_the_analysis(tmp_path: Path) -> None:
 
 
 def test_figures_of_an_earlier_report_go(tmp_path: Path) -> None:
-    (tmp_path / "figures").mkdir(parents=True)
-    (tmp_path / "figures" / "md_X_400K.svg").write_text("old")
+    figures = tmp_path / "figures"
+    figures.mkdir(parents=True)
+    for name in ("md_X_400K.svg", "mine.svg", "measured.csv"):
+        (figures / name).write_text("old")
+    replace_listed(figures, {"md_X_400K.svg"})  # as the earlier report has left it
     folder = made.conductivity(tmp_path, {800.0: "diffusive"})
     build_report(ReportInputs(conductivity=folder), tmp_path)
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert "arrhenius.svg" in names
+    names = {path.name for path in figures.iterdir()}
+    assert {"arrhenius.svg", "mine.svg", "measured.csv"} <= names
     assert "md_X_400K.svg" not in names
+
+
+def test_a_linked_folder_of_figures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "photo.png").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "figures").symlink_to(tmp_path / "elsewhere")
+    folder = made.conductivity(tmp_path, {800.0: "diffusive"})
+    with pytest.raises(InputError, match="is a link"):
+        build_report(ReportInputs(conductivity=folder), tmp_path / "out")
+    with pytest.raises(InputError, match="is a link"):
+        copy_report(tmp_path / "report", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["photo.png"]
 
 
 def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:

@@ -247,6 +247,8 @@ def test_results_stay_and_the_rest_is_tidied(workflow: dict[str, Any]) -> None:
     assert spec["archiveLogs"] is True
     assert spec["ttlStrategy"]["secondsAfterCompletion"] > 86400
     assert spec["serviceAccountName"] == "dpa-sse-workflow"
+    assert spec["automountServiceAccountToken"] is False  # of the main container, which runs foreign models
+    assert spec["executor"] == {"serviceAccountName": "dpa-sse-executor"}
     assert spec["artifactRepositoryRef"] == {"configMap": "artifact-repositories", "key": "dpa-sse"}
     assert workflow["metadata"].keys() == {"generateName", "labels", "annotations"}
     assert "status" not in workflow

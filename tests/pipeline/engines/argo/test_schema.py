@@ -25,7 +25,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
 }
 SPEC = {  # fields of a workflow's spec that we use, and their types
-    "entrypoint": str, "serviceAccountName": str, "artifactRepositoryRef": dict, "archiveLogs": bool,
+    "entrypoint": str, "serviceAccountName": str, "automountServiceAccountToken": bool,
+    "executor": dict, "artifactRepositoryRef": dict, "archiveLogs": bool,
     "artifactGC": dict, "podGC": dict, "ttlStrategy": dict, "parallelism": int, "podMetadata": dict,
     "podSpecPatch": str, "securityContext": dict, "imagePullSecrets": list, "templates": list, "arguments": dict,
     "workflowMetadata": dict,

@@ -170,7 +170,7 @@ def test_second_driver_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RunBusyError, match=f"pid {os.getpid()}"):
             go(run)
     finally:
-        run.unlock(lock)
+        lock.release()
     assert run.holder() is None
 
 
