@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 LEVEL_KEY = "level_of_theory"
 
 
-def read_extxyz(path: Path, trajectory: str) -> DataPart:
-    """Read the labelled frames of an extxyz file.
+def read_extxyz(path: Path, trajectory: str) -> list[DataPart]:
+    """Read the labelled frames of an extxyz file, those of each level of theory as a part.
 
     Parameters
     ----------
@@ -77,6 +77,20 @@ def read_extxyz(path: Path, trajectory: str) -> DataPart:
         raise InputError(problem or f"{path}: no complete frame in it")
     if problem:
         account.note(problem.removeprefix(f"{path}: "))
+    levels: dict[str, list[Atoms]] = {}
+    for atoms in taken:
+        levels.setdefault(str(atoms.info.get(LEVEL_KEY)), []).append(atoms)
+    account.taken = 0
+    parts = []
+    for own in levels.values():
+        account.taken += len(own)
+        parts.append(_part(own, path, account))
+        account = Account(path, "extxyz")  # what was left out counts once
+    return parts
+
+
+def _part(taken: list[Atoms], path: Path, account: Account) -> DataPart:
+    """Return frames of one level of theory as blocks."""
     elements = _named_elements(taken)
     groups: dict[Split, list[Atoms]] = {}
     for atoms in taken:
