@@ -192,8 +192,13 @@ class _Pass:
         last = Snapshot(np.array(self.previous), self.last_cell)
         return Ends(
             tuple(self.symbols), self.first_frame, self.early_frame, last, self.usual_A, self.species,
-            float(stamps[0]), float(stamps[-1]), spacing, self.count,
+            float(stamps[0]), float(stamps[-1]), spacing, self.count, self._moved(),
         )
+
+    def _moved(self) -> np.ndarray:
+        """Return how far all atoms of the first mobile species together move from frame to frame, (T - 1, 3), A."""
+        kind = self.species[self.mobile[0]]
+        return np.diff(np.concatenate([sums[kind] for sums in self.sums], axis=1), axis=1).T @ self.last_cell
 
     def _grow_to(self, n_frames: int) -> None:
         """Make room for a number of frames."""
@@ -311,8 +316,8 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
         )
     elif state.trusted and most > 0.8 and (state.inside or np.quantile(steps, 0.1) < 0.25):
         problems.append(
-            f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all; --wrapped "
-            "undoes the jumps"
+            f"positions that should be unwrapped jump by {most:.2f} of a cell at frame {int(steps.argmax())}: they are "
+            "wrapped after all (--wrapped undoes the jumps), or another run starts there"
         )
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(
