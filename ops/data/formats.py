@@ -35,7 +35,7 @@ FORMATS = (
 _BY_NAME = {name: form for form in FORMATS for name in (form.name, *form.aliases)}
 EXTXYZ_SUFFIXES = (".extxyz", ".xyz")
 HDF5_SUFFIXES = (".h5", ".hdf5")
-OTHER_SUFFIXES = (".npy", ".json", ".yaml", ".yml", ".py", ".png", ".pdf", ".inp", ".cif", ".vasp", ".pt", ".pth", ".md")
+OTHER_SUFFIXES = (".npy", ".json", ".yaml", ".yml", ".py", ".png", ".pdf", ".inp", ".cif", ".vasp", ".pt", ".pth")
 
 
 def find_format(name: str, *, writable: bool = False) -> DataFormat:

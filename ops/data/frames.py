@@ -189,7 +189,8 @@ def label_conflict(one: SystemData, k: int, other: SystemData, j: int) -> str:
 
 def _points(block: SystemData) -> np.ndarray:
     inputs = [block.extra[name] for name in INPUTS if name in block.extra]
-    return np.concatenate([part.reshape(len(block), int(np.prod(part.shape[1:]))) for part in (block.coord, block.box, *inputs)], axis=1)
+    parts = (block.coord, block.box, *inputs)
+    return np.concatenate([one.reshape(len(block), int(np.prod(one.shape[1:]))) for one in parts], axis=1)
 
 
 def equal_rows(points: np.ndarray, tolerance: float) -> Iterator[tuple[int, int]]:

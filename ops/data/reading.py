@@ -92,10 +92,7 @@ def read_data(
     else:
         sources = [Source(detect_format(path).name, path)]
     parts = _read_parts(sources, path, type_map if unnamed is None else unnamed, notes, check_numbers=check_numbers)
-    data = _joined(parts, path, type_map, notes, mix_levels=mix_levels)
-    if check_numbers:
-        _check_numbers(data.blocks, path)
-    return data
+    return _joined(parts, path, type_map, notes, mix_levels=mix_levels)
 
 
 def _read_parts(
@@ -106,7 +103,10 @@ def _read_parts(
     problems: list[str] = []
     for source in sources:
         try:
-            parts += _read_source(source, root, type_map, check_numbers=check_numbers)
+            found = _read_source(source, root, type_map, check_numbers=check_numbers)
+            if check_numbers:
+                _check_numbers([block for part in found for block in part.blocks], source.path)
+            parts += found
         except InputError as error:
             problems += str(error).splitlines()
     if not any(len(block) for part in parts for block in part.blocks):
@@ -136,7 +136,7 @@ def _read_source(
         return [read_hdf5(source.path, type_map, check_numbers=check_numbers)]
     if source.form == "extxyz":
         plain = name.removesuffix(".gz").removesuffix(".extxyz").removesuffix(".xyz")
-        parts = read_extxyz(source.path, plain)
+        parts = read_extxyz(source.path, plain, check_numbers=check_numbers)
         status = TaskStatus.read_if_there(source.path.parent) if any(one.level is None for one in parts) else None
         return [one if status is None or one.level is not None else replace(one, level=status.level) for one in parts]
     return read_output(source, name)

@@ -66,8 +66,8 @@ def copy_notes(parts: Sequence[DataPart]) -> list[str]:
 
 def _digest(names: str, block: SystemData, frame: int) -> bytes:
     """Return a hash of the structure of a frame and of the further inputs, rounded to what outputs print."""
-    parts = [block.coord[frame], block.box[frame], *(block.extra[name][frame] for name in INPUTS if name in block.extra)]
-    rounded = [np.round(one, 5) + 0.0 for one in parts]
+    inputs = [block.extra[name][frame] for name in INPUTS if name in block.extra]
+    rounded = [np.round(one, 5) + 0.0 for one in (block.coord[frame], block.box[frame], *inputs)]
     return hashlib.sha256(names.encode() + b"".join(one.tobytes() for one in rounded)).digest()
 
 

@@ -115,3 +115,62 @@ def test_extxyz_of_ase_has_no_level_and_says_so_beside_others(tmp_path):
     (tmp_path / "a.extxyz").write_text(extxyz(Run()))
     (tmp_path / "OUTCAR").write_text(outcar(Run(seed=2)))
     assert "1 of 2 sources do not state their level of theory" in read_data(tmp_path).notes
+
+
+BROKEN = {
+    "nan": lambda lines: [*lines[:11], lines[11].replace(lines[11].split()[4], "nan"), *lines[12:]],
+    "short": lambda lines: [*lines[:12], " ".join(lines[12].split()[:3]) + "\n", *lines[13:]],
+    "lost": lambda lines: [*lines[:12], *lines[13:]],
+    "word": lambda lines: [*lines[:12], lines[12].replace(lines[12].split()[2], "****"), *lines[13:]],
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_broken_frame_of_an_extxyz_file_costs_itself(tmp_path, damage):
+    run = Run(steps=4)
+    lines = extxyz(run).splitlines(keepends=True)
+    assert lines[10].split() != [] and "Lattice" in lines[11 - 5]  # frames of three atoms
+    (tmp_path / "a.extxyz").write_text("".join(BROKEN[damage](lines)))
+    (tmp_path / "OUTCAR").write_text(outcar(Run(seed=2)))
+    data = read_data(tmp_path)
+    (count,) = [one for one in data.sources if one.form == "extxyz"]
+    assert (count.found, count.taken, sum(count.left_out.values())) == (4, 3, 1)
+    assert frames(data) == 6
+
+
+def test_a_set_with_bad_numbers_takes_no_other_along(tmp_path):
+    (tmp_path / "calc").mkdir()
+    (tmp_path / "calc/OUTCAR").write_text(outcar(Run()))
+    convert_data(tmp_path / "calc", tmp_path / "all/own")
+    for name in ("force", "energy"):
+        file = next((tmp_path / "all/own").rglob(f"{name}.npy"))
+        np.save(file, np.load(file) * np.inf)
+    (tmp_path / "all/OUTCAR").write_text(outcar(Run(seed=2)))
+    data = read_data(tmp_path / "all")
+    assert frames(data) == 3
+    assert any("contains NaN" in note and note.startswith("left out") for note in data.notes)
+
+
+@pytest.mark.parametrize(("key", "known"), [
+    ("units=kcal/mol", False), ("length_unit=bohr", False), ("units=metal", True), ("forces-units=eV/Angstrom", True),
+])
+def test_units_that_are_declared_are_understood_or_refused(tmp_path, key, known):
+    text = extxyz(Run()).replace("Lattice", f"{key} Lattice")
+    (tmp_path / "a.extxyz").write_text(text)
+    if known:
+        assert frames(read_data(tmp_path / "a.extxyz")) == 3
+    else:
+        with pytest.raises(InputError, match=key.split("=")[0]):
+            read_data(tmp_path / "a.extxyz")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.55, 0.8])
+def test_a_cut_extxyz_file_gives_whole_frames_and_says_so(tmp_path, share):
+    run = Run(steps=4)
+    text = extxyz(run)
+    (tmp_path / "a.extxyz").write_text(text[: int(share * len(text))])
+    data = read_data(tmp_path / "a.extxyz")
+    (count,) = data.sources
+    assert count.taken == int(share * 4)
+    assert count.left_out == {"cut off": 1}
+    assert np.concatenate([block.force for block in data.blocks]) == pytest.approx(run.forces[: count.taken], abs=1e-6)

@@ -3,8 +3,8 @@
 import pytest
 
 from dpa_sse.ops.data.exchange import convert_data
-from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.commands.project import check_config
+from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.check import mixed_levels
 from tests.ops.data.vasp_text import Run, outcar
 
