@@ -20,6 +20,7 @@ from dpa_sse.ops.core.errors import InputError
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
 _LEAP_A = 5.0  # two atoms do not go that far at once between two frames in which the others hardly move
+_ABSURD = 1e6
 _NO_FRAMEWORK = (
     "every atom is mobile: there is no framework to measure displacements against; choose the reference "
     "`barycentre` (if the file holds all ions) or `laboratory`"
@@ -134,6 +135,8 @@ class _Pass:
         from dpa_sse.ops.conductivity import kernels
 
         count, end = len(chunk.positions), self.count + len(chunk.positions)
+        if not np.abs(chunk.cells).max() < _ABSURD:
+            raise InputError(f"a cell beyond {_ABSURD:g} A between frames {self.count} and {end}: the file is damaged")
         try:
             inverses = np.linalg.inv(chunk.cells)
         except np.linalg.LinAlgError as error:
@@ -155,6 +158,9 @@ class _Pass:
             kernels.Kept(self.displacements[:, :, self.count : end], sums, samples, picked),
             self.trusted, self.leap,
         )
+        if steps.largest.max() > _ABSURD:
+            raise InputError(f"an atom crosses {steps.largest.max():.0e} cells at frame "
+                             f"{self.count + int(steps.largest.argmax())}: the file is damaged")
         if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
             raise InputError(f"positions that are not numbers between frames {self.count} and {end}")
         drift = steps.drift @ chunk.cells[0]
