@@ -80,7 +80,7 @@ def analyse(
             progress(_progress_line(runs[-1]))
     for chain in find_chains(found, runs):
         joined = analyse_source(chain, settings, options)
-        if joined.bad_input:  # they stay runs of their own
+        if joined.bad_input:  # they remain separate runs
             if progress:
                 progress(f"{chain.label}: {len(chain.parts)} files seem to be one run, but {joined.reasons[0]}")
             continue

@@ -128,7 +128,7 @@ def _dcd_reader(path: Path) -> Any:
 
 
 def _read_xtc(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
-    """Open an XTC file; the frames come from a process of its own, which a damaged file may end."""
+    """Open an XTC file; the frames come from a separate process, which a damaged file may end."""
     places = xtc_frames(path)
     if not len(places):
         raise InputError(f"{path}: cannot be read as XTC (no complete frame)")

@@ -1,4 +1,4 @@
-"""XTC files: the headers of their frames, and their positions from a process of its own.
+"""XTC files: the headers of their frames, and their positions from a separate process.
 
 The library that decompresses XTC ends the whole program on some damaged files; here it only ends its own process.
 """
@@ -81,7 +81,7 @@ def xtc_frames(path: Path) -> XtcFrames:
 def decoded(path: Path, frames: XtcFrames) -> Iterator[tuple[np.ndarray, float, float, np.ndarray]]:
     """Yield cell (3, 3), A, time (ps), step and positions (N, 3), A, of each frame that can be decompressed."""
     bytes_each = 4 * (9 + 3 * frames.n_atoms)
-    with subprocess.Popen(  # noqa: S603  (this interpreter, no shell)
+    with subprocess.Popen(
         [sys.executable, "-c", _CHILD, str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     ) as child:
         assert child.stdout is not None  # noqa: S101  (for the type checker)
