@@ -175,3 +175,14 @@ def test_taken_and_left_out_are_the_whole_file(files, tmp_path, name):
             assert found.n_frames + sum(found.left_out.values()) == FRAMES
             checked += 1
     assert checked > 5
+
+
+def test_a_damaged_last_header_does_not_lead_back(files, tmp_path):
+    """Without `ITEM: TIMESTEP` of its own, the last frame is left out; the frames before are read once."""
+    data = (files / "a.lammpstrj").read_bytes()
+    start = data.rfind(b"ITEM: TIMESTEP")
+    for last in (b"ITEM: TIME\n", b"0\n", b"\n\nITEM: NUMBER\n"):
+        path = tmp_path / "a.lammpstrj"
+        path.write_bytes(data[:start] + last + data[start + 15 :])
+        found = attempt(path, files)
+        assert found is None or found.n_frames <= FRAMES - 1
