@@ -178,7 +178,7 @@ def test_taken_and_left_out_are_the_whole_file(files, tmp_path, name):
 
 
 def test_a_damaged_last_header_does_not_lead_back(files, tmp_path):
-    """Without `ITEM: TIMESTEP` of its own, the last frame is left out; the frames before are read once."""
+    """Where it lacks `ITEM: TIMESTEP`, the last frame is left out; the frames before are read once."""
     data = (files / "a.lammpstrj").read_bytes()
     start = data.rfind(b"ITEM: TIMESTEP")
     for last in (b"ITEM: TIME\n", b"0\n", b"\n\nITEM: NUMBER\n"):
