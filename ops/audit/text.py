@@ -13,7 +13,7 @@ VERDICTS: dict[Verdict, str] = {
     "sound": "OK: nothing found", "warnings": "usable, with the warnings above",
     "unusable": "UNUSABLE: fix what is listed above first",
 }
-SHOWN_SETTINGS = ("GGA", "METAGGA", "ENCUT", "functional")
+SHOWN_SETTINGS = ("GGA", "METAGGA", "ENCUT", "functional", "codes")
 MOST_MODULI = 6
 
 

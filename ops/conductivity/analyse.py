@@ -79,10 +79,14 @@ def analyse(
     found = find_sources([path for path in sources if path not in tables], options)
     for source in found:
         runs.append(analyse_source(source, settings, options))
-        if progress:
+        if progress and not _is_single_frame(runs[-1]):
             progress(_progress_line(runs[-1]))
     for chain in find_chains(found, runs):
         joined = analyse_source(chain, settings, options)
+        if joined.bad_input:  # they remain separate runs
+            if progress:
+                progress(f"{chain.label}: {len(chain.parts)} files seem to be one run, but {joined.reasons[0]}")
+            continue
         parts = {*chain.parts}
         runs = [joined if one.path == chain.path else run
                 for one, run in zip(found, runs, strict=True) if one.path == chain.path or one.path not in parts]
@@ -90,7 +94,16 @@ def analyse(
                  for one in found if one.path == chain.path or one.path not in parts]
         if progress:
             progress(_progress_line(joined))
+    single = [run for run in runs if _is_single_frame(run)]
+    if progress and single:
+        more = f" (and {len(single) - 1} more files with one frame)" if len(single) > 1 else ""
+        progress(_progress_line(single[0]) + more)
     return Analysis(tuple(runs), summarise_runs(runs, settings, points))
+
+
+def _is_single_frame(run: AnalysedRun) -> bool:
+    """Return whether a file holds one frame: it may be a part of a run."""
+    return run.ends is not None and run.ends.n_frames == 1
 
 
 def _progress_line(run: AnalysedRun) -> str:

@@ -12,7 +12,10 @@ import numpy as np
 
 _ROUNDING_A = 0.02
 _USUAL = 1.4
+_FEW = 3.0
 _NEARER = 0.9
+_WINDOW = 12  # frames
+_ALIKE = 0.02  # of the squares: rounded positions differ by less, other runs by 2
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Ends:
         (N,) index of the element of each atom.
     first_stamp, last_stamp, spacing : float
         Step numbers, or times where there are none; NaN where there are neither.
+    moved_A : numpy.ndarray
+        (frames - 1, 3), A: how far all atoms of the first mobile species together move from frame to frame.
     """
 
     symbols: tuple[str, ...]
@@ -49,6 +54,7 @@ class Ends:
     last_stamp: float
     spacing: float
     n_frames: int
+    moved_A: np.ndarray
 
 
 def moves(one: Snapshot, other: Snapshot) -> np.ndarray:
@@ -70,11 +76,15 @@ def same_frame(one: Snapshot, other: Snapshot) -> bool:
     return one.reduced.shape == other.reduced.shape and bool(np.abs(moves(one, other)).max() < _ROUNDING_A)
 
 
-def follows(before: Snapshot, after: Snapshot, usual_A: np.ndarray, species: np.ndarray) -> bool:
-    """Return whether a frame is about one step after another."""
+def follows(
+    before: Snapshot, after: Snapshot, usual_A: np.ndarray, species: np.ndarray, *, ordered: bool = False
+) -> bool:
+    """Return whether a frame is about one step after another; more is allowed where the file orders the two."""
     if before.reduced.shape != after.reduced.shape or not len(usual_A):
         return False
-    return bool((rms_by_species(before, after, species) <= _USUAL * usual_A + _ROUNDING_A / 2).all())
+    # of few ions two may jump at once
+    few = _FEW / np.sqrt(np.maximum(np.bincount(species), 1)) if ordered else 0.0
+    return bool((rms_by_species(before, after, species) <= (_USUAL + few) * usual_A + _ROUNDING_A / 2).all())
 
 
 def nearer_to_end(ends_first: Snapshot, ends_last: Snapshot, frame: Snapshot) -> bool:
@@ -87,11 +97,21 @@ def nearer_to_end(ends_first: Snapshot, ends_last: Snapshot, frame: Snapshot) ->
     return bool(to_last < _NEARER * to_first)
 
 
+def _starts_inside(one: Ends, other: Ends) -> bool:
+    """Return whether the second trajectory starts within the first one and ends after it, by positions and steps."""
+    if not one.first_stamp < other.first_stamp <= one.last_stamp < other.last_stamp:
+        return False
+    frame = overlap(one, other)
+    return frame is not None and abs(one.first_stamp + frame * one.spacing - other.first_stamp) < 0.01 * one.spacing
+
+
 def continues(one: Ends, other: Ends) -> bool:
     """Return whether the second trajectory continues the first one."""
     if one.symbols != other.symbols or one is other:
         return False
     usual = one.usual_A if len(one.usual_A) else other.usual_A
+    if _starts_inside(one, other):
+        return True
     stamped = other.first_stamp - one.last_stamp
     spacing = one.spacing if np.isfinite(one.spacing) else other.spacing
     on_time = bool(np.isfinite(stamped) and 0 <= stamped <= 1.01 * spacing)
@@ -100,6 +120,26 @@ def continues(one: Ends, other: Ends) -> bool:
     if not follows(one.last, other.first, usual, one.species):
         return False
     return on_time or nearer_to_end(one.first, one.last, other.first)
+
+
+def overlap(one: Ends, other: Ends) -> int | None:
+    """Return the frame of the first trajectory at which the second one starts, if both show the same run there.
+
+    The way of all mobile atoms together is that of a single series: two runs never agree in it over many frames.
+    """
+    window = min(_WINDOW, len(other.moved_A))
+    if one.symbols != other.symbols or window < _WINDOW or len(one.moved_A) < window:
+        return None
+    start = other.moved_A[:window]
+    size = float((start**2).sum())
+    if size < window * _ROUNDING_A**2:  # nothing moves
+        return None
+    windows = np.lib.stride_tricks.sliding_window_view(one.moved_A, window, axis=0)  # (K, 3, window)
+    distance = ((windows - start.T) ** 2).sum(axis=(1, 2))
+    place = int(distance.argmin())
+    shared = min(len(one.moved_A) - place, len(other.moved_A))
+    ours, theirs = one.moved_A[place : place + shared], other.moved_A[:shared]
+    return place if ((ours - theirs) ** 2).sum() < _ALIKE * (theirs**2).sum() else None
 
 
 def same_run(one: Ends, other: Ends) -> bool:

@@ -20,6 +20,7 @@ from dpa_sse.ops.core.errors import InputError
 _SAMPLES = 256
 _JUMP = 0.45  # of a cell between two frames: the nearest image is no longer certain
 _LEAP_A = 5.0  # two atoms do not go that far at once between two frames in which the others hardly move
+_ABSURD = 1e6
 _NO_FRAMEWORK = (
     "every atom is mobile: there is no framework to measure displacements against; choose the reference "
     "`barycentre` (if the file holds all ions) or `laboratory`"
@@ -134,6 +135,8 @@ class _Pass:
         from dpa_sse.ops.conductivity import kernels
 
         count, end = len(chunk.positions), self.count + len(chunk.positions)
+        if not np.abs(chunk.cells).max() < _ABSURD:
+            raise InputError(f"a cell beyond {_ABSURD:g} A between frames {self.count} and {end}: the file is damaged")
         try:
             inverses = np.linalg.inv(chunk.cells)
         except np.linalg.LinAlgError as error:
@@ -155,6 +158,9 @@ class _Pass:
             kernels.Kept(self.displacements[:, :, self.count : end], sums, samples, picked),
             self.trusted, self.leap,
         )
+        if steps.largest.max() > _ABSURD:
+            raise InputError(f"an atom crosses {steps.largest.max():.0e} cells at frame "
+                             f"{self.count + int(steps.largest.argmax())}: the file is damaged")
         if not np.isfinite(self.unwrapped).all():  # one bad value stays in the running sum
             raise InputError(f"positions that are not numbers between frames {self.count} and {end}")
         drift = steps.drift @ chunk.cells[0]
@@ -192,8 +198,13 @@ class _Pass:
         last = Snapshot(np.array(self.previous), self.last_cell)
         return Ends(
             tuple(self.symbols), self.first_frame, self.early_frame, last, self.usual_A, self.species,
-            float(stamps[0]), float(stamps[-1]), spacing, self.count,
+            float(stamps[0]), float(stamps[-1]), spacing, self.count, self._moved(),
         )
+
+    def _moved(self) -> np.ndarray:
+        """Return how far all atoms of the first mobile species together move from frame to frame, (T - 1, 3), A."""
+        kind = self.species[self.mobile[0]]
+        return np.diff(np.concatenate([sums[kind] for sums in self.sums], axis=1), axis=1).T @ self.last_cell
 
     def _grow_to(self, n_frames: int) -> None:
         """Make room for a number of frames."""
@@ -311,8 +322,8 @@ def _problems(state: _Pass, cells: np.ndarray, volume: float) -> list[str]:
         )
     elif state.trusted and most > 0.8 and (state.inside or np.quantile(steps, 0.1) < 0.25):
         problems.append(
-            f"positions that should be unwrapped jump by {most:.2f} of a cell: they are wrapped after all; --wrapped "
-            "undoes the jumps"
+            f"positions that should be unwrapped jump by {most:.2f} of a cell at frame {int(steps.argmax())}: they are "
+            "wrapped after all (--wrapped undoes the jumps), or another run starts there"
         )
     elif leaps.max() >= 2 and state.leap > 4 * usual:
         problems.append(

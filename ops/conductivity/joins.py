@@ -118,10 +118,10 @@ def _place(
     if same_frame(frames[kept[-1]], new):
         return len(kept) - 1, float(at[-1] - time)
     before = np.flatnonzero(np.abs(at + dt - time) < 0.01 * dt)
-    if len(before) and before[0] > 0 and follows(frames[kept[before[0]]], new, usual, species):
+    if len(before) and before[0] > 0 and follows(frames[kept[before[0]]], new, usual, species, ordered=True):
         return int(before[0]) + 1, 0.0
     last = frames[kept[-1]]
-    if follows(last, new, usual, species) and nearer_to_end(frames[kept[0]], last, new):
+    if follows(last, new, usual, species, ordered=True) and nearer_to_end(frames[kept[0]], last, new):
         return len(kept), float(at[-1] + dt - time)
     return None
 

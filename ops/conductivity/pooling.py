@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dpa_sse.ops.conductivity.continuation import same_run
+from dpa_sse.ops.conductivity.continuation import overlap, same_run
 from dpa_sse.ops.conductivity.estimate import estimate_self
 from dpa_sse.ops.conductivity.run import AnalysedRun, RunData
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
@@ -68,23 +68,29 @@ def _comparable(runs: Sequence[_Measured]) -> tuple[list[_Measured], list[str]]:
     same = [(run, data) for run, data in even if data.counts == even[0][1].counts]
     reasons = []
     if len(same) < len(runs):
-        reasons.append(f"{len(runs) - len(same)} replicas with another frame spacing or composition left out")
+        count = len(runs) - len(same)
+        reasons.append(f"{count} replica{'s' * (count > 1)} with another frame spacing or composition left out")
     distinct: list[_Measured] = []
-    for run, data in same:
+    for run, data in sorted(same, key=lambda one: -one[1].n_frames):  # of two that overlap the longer one
         if not any(_copies(data, other) for _, other in distinct):
             distinct.append((run, data))
     if len(distinct) < len(same):
-        reasons.append(f"{len(same) - len(distinct)} copies of the same run left out")
-    return distinct, reasons
+        count = len(same) - len(distinct)
+        reasons.append(f"{count} {'copies' if count > 1 else 'copy'} of the same run left out")
+    kept = {id(run) for run, _ in distinct}
+    return [one for one in same if id(one[0]) in kept], reasons
 
 
 def _copies(one: RunData, other: RunData) -> bool:
-    """Return True if two runs move alike.
+    """Return True if two runs move alike, or one shows a part of the other.
 
     The collective displacement decides: it is that of a single series, so two runs never agree in it to a per cent at
     all lags unless they are the same, while formats that round positions keep it.
     """
-    if one.ends is not None and other.ends is not None and same_run(one.ends, other.ends):
-        return True
+    if one.ends is not None and other.ends is not None:
+        if same_run(one.ends, other.ends):
+            return True
+        if overlap(one.ends, other.ends) is not None or overlap(other.ends, one.ends) is not None:
+            return True
     first, second = one.charge_msd["total"], other.charge_msd["total"]
     return len(first) == len(second) and bool(np.allclose(first[1:], second[1:], rtol=0.01))

@@ -25,6 +25,7 @@ def _temperature_line(entry: PooledTransport) -> str:
         text += f", D < {entry.D_upper95_cm2_s:.1e} cm2/s"
     if not entry.D_cm2_s and entry.reasons and entry.reasons[0] not in text:
         text += f": {entry.reasons[0]}"
+    text += "".join(f"; {one}" for one in entry.reasons if one.endswith("left out") and one not in text)
     return f"{entry.system} {entry.temperature_K:g} K: {text}"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 HARD_STOP = "hard stop encountered"
 """VASP's words when STOPCAR (LABORT) ends it inside a self-consistency cycle."""
+NOT_REACHED = "EDIFF was not reached"
+"""VASP 6's words at the end of a step without self-consistency."""
 MANY_EDIFF = 10.0  # the change of the energy in the last cycle of a step that was stopped is larger than this x EDIFF
 
 CP2K_ENERGY_LINE = "ENERGY| Total FORCE_EVAL"

@@ -166,7 +166,7 @@ def read_dynamics(positions: Path, logs: list[Path]) -> OutputFrames:
             continue
         made = log.made[number]
         _take(frames, made, frame.numbers, cell, made.forces if made.forces is not None else forces.get(frame.step))
-    account.leave_out("cut off", rest)
+    account.leave_out("cut off or broken", rest)
     return frames
 
 
@@ -209,24 +209,34 @@ def _fitting_logs(positions: Path, project: str, logs: list[_Log], found: list[_
 
 
 def _xyz_frames(path: Path) -> tuple[list[_Frame], int]:
-    """Return the complete frames of an xyz file of CP2K, and 1 if something incomplete follows."""
+    """Return the complete frames of an xyz file of CP2K, and the number of broken ones, the last one included."""
     text, _ = read_text(path)
     lines = text.split("\n")
     frames: list[_Frame] = []
-    place = 0
+    broken, place = 0, 0
     while place < len(lines) and lines[place].strip():
-        try:
-            count = int(lines[place])
-            rows = [line.split() for line in lines[place + 2: place + 2 + count]]
-            step, energy = _STEP.search(lines[place + 1]), _ENERGY.search(lines[place + 1])
-            if len(rows) < count or place + 2 + count >= len(lines) or step is None or energy is None:
-                return frames, 1
-            numbers = np.array([[float(word) for word in row[1:4]] for row in rows]).reshape(count, 3)
-        except (ValueError, IndexError):
-            return frames, 1
-        frames.append(_Frame(int(step[1]), float(energy[1]), [row[0] for row in rows], numbers))
-        place += count + 2
-    return frames, 0
+        frame = _xyz_frame(lines, place)
+        if frame is None:
+            broken += 1
+            place = next((k - 1 for k in range(place + 2, len(lines)) if _STEP.search(lines[k])), len(lines))
+            continue
+        frames.append(frame)
+        place += len(frame.symbols) + 2
+    return frames, broken
+
+
+def _xyz_frame(lines: list[str], place: int) -> _Frame | None:
+    """Return the frame that starts at a line; None if it is incomplete or damaged."""
+    try:
+        count = int(lines[place])
+        rows = [line.split() for line in lines[place + 2: place + 2 + count]]
+        step, energy = _STEP.search(lines[place + 1]), _ENERGY.search(lines[place + 1])
+        if len(rows) < count or place + 2 + count >= len(lines) or step is None or energy is None:
+            return None
+        numbers = np.array([[float(word) for word in row[1:4]] for row in rows]).reshape(count, 3)
+        return _Frame(int(step[1]), float(energy[1]), [row[0] for row in rows], numbers)
+    except (ValueError, IndexError):
+        return None
 
 
 def _force_file(positions: Path, project: str) -> dict[int, NDArray[np.float64]]:

@@ -6,6 +6,7 @@ methods: they are never combined.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ def labels_of(atoms: Atoms, where: str) -> FrameLabels:
     InputError
         Two families with different labels, an unknown unit, a wrong shape, or a stress that contradicts the virial.
     """
+    _check_units(atoms, where)
     found = _labels_by_family(atoms)
     complete = [
         name for name, own in found.items()
@@ -173,9 +175,31 @@ def _virial(
     return (given, False) if given is not None else (expected, expected is not None)
 
 
+_UNIT_KEY = re.compile(r"(?:^|[_-])units?$", re.IGNORECASE)
+_UNIT_NAMES = {f"{name}{end}" for name in ("energy", "force", "forces", "stress") for end in (
+    "-unit", "_unit", "-units", "_units")}
+_OWN_UNITS = ("ev", "angstrom", "a", "metal", "evandangstrom", "ev,angstrom", "ev/angstrom")
+
+
+def _check_units(atoms: Atoms, where: str) -> None:
+    """Refuse a declared unit that is not read.
+
+    Raises
+    ------
+    InputError
+        A key about units says something else than eV and Angstrom.
+    """
+    for key, value in atoms.info.items():
+        other = "".join(str(value).split()).lower() not in _OWN_UNITS
+        if other and _UNIT_KEY.search(str(key)) and key not in _UNIT_NAMES:
+            raise InputError(f"{where}: {key}={value}: not clear what has this unit; write energy-unit, force-unit "
+                             "and stress-unit, or remove it")
+
+
 def _factor(atoms: Atoms, quantity: str, where: str) -> float:
     """Return the factor of the unit that a frame declares, 1 if it declares none."""
-    for key in (f"{quantity}-unit", f"{quantity}_unit", f"{quantity}s_unit", f"{quantity}-units", f"{quantity}_units"):
+    names = (quantity, f"{quantity}s")
+    for key in (f"{name}{end}" for name in names for end in ("-unit", "_unit", "-units", "_units")):
         if key in atoms.info:
             unit = "".join(str(atoms.info[key]).split()).lower()
             if unit not in UNITS[quantity]:

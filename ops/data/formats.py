@@ -35,7 +35,7 @@ FORMATS = (
 _BY_NAME = {name: form for form in FORMATS for name in (form.name, *form.aliases)}
 EXTXYZ_SUFFIXES = (".extxyz", ".xyz")
 HDF5_SUFFIXES = (".h5", ".hdf5")
-TEXT_SUFFIXES = (".out", ".log", ".xml", "")
+OTHER_SUFFIXES = (".npy", ".json", ".yaml", ".yml", ".py", ".png", ".pdf", ".inp", ".cif", ".vasp", ".pt", ".pth")
 
 
 def find_format(name: str, *, writable: bool = False) -> DataFormat:
@@ -100,15 +100,15 @@ def format_of_file(path: Path, *, name_alone: bool = False) -> str | None:
     """
     name = plain_name(path)
     suffix = Path(name).suffix.lower()
-    if name.startswith("vasprun") and ".xml" in name:
+    if "vasprun" in name and ".xml" in name:
         return "vasprun"
-    if name.startswith("OUTCAR"):
+    if name.startswith("OUTCAR") or name.endswith("OUTCAR"):
         return "outcar"
     if suffix in HDF5_SUFFIXES:
         return "hdf5"
     if suffix in EXTXYZ_SUFFIXES and name_alone:
         return "extxyz"
-    if not name_alone and suffix not in (*TEXT_SUFFIXES, *EXTXYZ_SUFFIXES):
+    if not name_alone and suffix in OTHER_SUFFIXES:
         return None
     return _of_content(head_of(path, HEAD_BYTES))
 

@@ -158,6 +158,8 @@ def drop_duplicates(blocks: Sequence[SystemData]) -> Deduplicated:
         inputs = tuple(sorted((name, blocks[k].extra[name].shape[1:]) for name in INPUTS if name in blocks[k].extra))
         groups.setdefault((tuple(blocks[k].types.tolist()), inputs), []).append(k)
     for members in groups.values():
+        if not any(len(blocks[k]) for k in members):
+            continue
         owner = [(k, frame) for k in members for frame in range(len(blocks[k]))]
         points = np.concatenate([_points(blocks[k]) for k in members])
         copy = np.zeros(len(points), bool)
@@ -187,7 +189,8 @@ def label_conflict(one: SystemData, k: int, other: SystemData, j: int) -> str:
 
 def _points(block: SystemData) -> np.ndarray:
     inputs = [block.extra[name] for name in INPUTS if name in block.extra]
-    return np.concatenate([part.reshape(len(block), -1) for part in (block.coord, block.box, *inputs)], axis=1)
+    parts = (block.coord, block.box, *inputs)
+    return np.concatenate([one.reshape(len(block), int(np.prod(one.shape[1:]))) for one in parts], axis=1)
 
 
 def equal_rows(points: np.ndarray, tolerance: float) -> Iterator[tuple[int, int]]:

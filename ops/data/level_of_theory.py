@@ -10,6 +10,33 @@ from dpa_sse.ops.data.vasp_level import effective
 from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
 
 LARGEST_RATIO = 2.05
+MIXED = "mixed"
+"""The code of labels of several levels that were mixed on request: any further level is refused again."""
+
+
+def mixed_level(levels: Iterable[LevelOfTheory]) -> LevelOfTheory:
+    """Return the level of labels of several levels that were mixed on request."""
+    codes = [one.settings.get("codes", "") if one.code == MIXED else one.code for one in levels]
+    return LevelOfTheory(code=MIXED, settings={"codes": ", ".join(dict.fromkeys(", ".join(codes).split(", ")))})
+
+
+def merged_level(levels: Iterable[LevelOfTheory | None], *, mix: bool = False) -> LevelOfTheory | None:
+    """Return the common level of data sets that are merged; what was mixed on request stays mixed.
+
+    Raises
+    ------
+    FatalError
+        They differ, and were not to be mixed.
+    """
+    known = [one for one in levels if one is not None]
+    if any(one.code == MIXED for one in known):
+        return mixed_level(known)
+    try:
+        return join_levels(known)
+    except FatalError:
+        if not mix:
+            raise
+        return mixed_level(known)
 
 
 def join_levels(levels: Iterable[LevelOfTheory | None]) -> LevelOfTheory | None:

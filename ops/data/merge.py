@@ -9,7 +9,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import level_of, read_dataset, write_dataset
 from dpa_sse.ops.data.frames import drop_duplicates
-from dpa_sse.ops.data.level_of_theory import join_levels
+from dpa_sse.ops.data.level_of_theory import merged_level
 from dpa_sse.ops.data.near import keep_apart, keep_new_apart
 from dpa_sse.ops.data.results import gather_frames
 from dpa_sse.ops.results.dataset import DatasetInfo
@@ -49,17 +49,27 @@ def merge_labelled(
     return write_dataset(
         out, type_map, blocks, duplicates_dropped=dropped, labelled=len(found.frames),
         added=sum(map(len, blocks)) - sum(map(len, old)), failed=found.failed,
-        notes=(*distinct.notes(), *apart.notes()), level=join_levels([level_of(dataset), found.level]),
+        notes=(*distinct.notes(), *apart.notes()), level=merged_level([level_of(dataset), found.level]),
     )
 
 
-def merge_datasets(datasets: Sequence[Path], out: Path) -> DatasetInfo:
+def merge_datasets(datasets: Sequence[Path], out: Path, *, mix_levels: bool = False) -> DatasetInfo:
     """Write the union of several data sets with the same type map; splits are kept, duplicates dropped.
+
+    Parameters
+    ----------
+    datasets : sequence of Path
+    out : Path
+        The new data set folder.
+    mix_levels : bool
+        Accept labels of different levels of theory.
 
     Raises
     ------
     InputError
         No data set, or different type maps.
+    FatalError
+        Different levels of theory.
     """
     loaded = [read_dataset(path) for path in datasets]
     if not loaded:
@@ -71,5 +81,5 @@ def merge_datasets(datasets: Sequence[Path], out: Path) -> DatasetInfo:
     apart = keep_apart(blocks)
     return write_dataset(
         out, loaded[0][0], apart.blocks, duplicates_dropped=dropped, notes=(*distinct.notes(), *apart.notes()),
-        level=join_levels(map(level_of, datasets)),
+        level=merged_level(map(level_of, datasets), mix=mix_levels),
     )

@@ -225,14 +225,20 @@ def _kinds_of_frames(
         if count:
             yield system, types, slice(None)
         return
-    if real is not None and real.shape != (count, len(types)):
+    if real is not None and (real.shape != (count, len(types)) or not _whole(real)):
         raise InputError(
-            f"{store.where}/{part}/real_atom_types.npy: shape {real.shape}, expected {(count, len(types))}"
+            f"{store.where}/{part}/real_atom_types.npy: {real.dtype} of shape {real.shape}, expected whole "
+            f"numbers of shape {(count, len(types))}"
         )
     per_frame = np.tile(types, (count, 1)) if real is None else real.astype(int)
     names = np.array([system] * count) if systems is None else systems
     for row, name in dict.fromkeys(zip(map(tuple, per_frame.tolist()), names.tolist(), strict=True)):
         yield name, np.array(row, int), np.flatnonzero((per_frame == row).all(axis=1) & (names == name))
+
+
+def _whole(values: np.ndarray) -> bool:
+    """Return whether an array holds whole numbers of a sensible size."""
+    return values.dtype.kind in "iuf" and bool((np.abs(values) < 10**6).all() and (values == np.rint(values)).all())
 
 
 def _side_arrays(store: Store, part: str, count: int) -> dict[str, np.ndarray]:
@@ -242,7 +248,11 @@ def _side_arrays(store: Store, part: str, count: int) -> dict[str, np.ndarray]:
         if values is None or values.size != count:
             continue
         flat = values.reshape(count)
-        found[name] = np.char.decode(flat, "utf-8") if flat.dtype.kind == "S" else flat
+        if flat.dtype.kind == "O":
+            flat = np.array([one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in flat])
+        flat = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat
+        if (flat.dtype.kind == "U") == (name != "temperature_K"):
+            found[name] = flat
     return found
 
 

@@ -19,10 +19,13 @@ class AddUserDataSettings(TaskSettings):
     """Settings of :class:`AddUserData`."""
 
     split: SplitSettings
+    mix_levels: bool = False
 
 
-class CollectTrajectoriesSettings(AddUserDataSettings, FanInSettings):
+class CollectTrajectoriesSettings(FanInSettings):
     """Settings of :class:`CollectTrajectories`."""
+
+    split: SplitSettings
 
 
 class CollectTrajectories(TaskOP):
@@ -53,9 +56,11 @@ class AddUserData(TaskOP):
         found = inputs["data"]
         for folder in [found] if is_dataset(found) else sorted(found.iterdir()):
             target = out / ".imported" / folder.name
-            import_user_dataset(folder, settings.type_map, settings.split, settings.seed, target)
+            import_user_dataset(
+                folder, settings.type_map, settings.split, settings.seed, target, mix_levels=settings.mix_levels
+            )
             sets.append(target)
-        merge_datasets(sets, out / DATASET)
+        merge_datasets(sets, out / DATASET, mix_levels=settings.mix_levels)
 
 
 def is_dataset(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from dpa_sse.ops.data.dataset import level_of, read_dataset
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.npy import load_system
 from dpa_sse.ops.data.part import DataPart
-from dpa_sse.ops.data.stores import FolderStore, GroupStore, Store, own_type_map, walk_groups
+from dpa_sse.ops.data.stores import FolderStore, GroupStore, Store, own_type_map, readable, walk_groups
 from dpa_sse.ops.results.level import LevelOfTheory
 
 LEVEL_FILE, LEVEL_ATTRIBUTE = "level_of_theory.json", "level_of_theory"
@@ -49,7 +49,7 @@ def read_folder(
     mixed = any((path / part / "real_atom_types.npy").is_file() for part in store.sets())
     level = next((one for one in (path, *path.parents) if (one / LEVEL_FILE).is_file()), None)
     form = "mixed" if mixed else "npy"
-    text = None if level is None else (level / LEVEL_FILE).read_text(encoding="utf-8")
+    text = None if level is None else (level / LEVEL_FILE).read_text(encoding="utf-8", errors="replace")
     return _part([store], path, form, root.resolve().name, type_map, level_from(text), check_numbers=check_numbers)
 
 
@@ -68,10 +68,11 @@ def read_hdf5(path: Path, type_map: Sequence[str] | None, *, check_numbers: bool
     except OSError as error:
         raise InputError(f"{path}: not readable as HDF5: {str(error).splitlines()[0]}") from error
     with root:
-        stores = [GroupStore(path, group) for group in walk_groups(root)]
+        with readable(str(path)):
+            stores = [GroupStore(path, group) for group in walk_groups(root)]
+            level = level_from(root.attrs.get(LEVEL_ATTRIBUTE))
         if not stores:
             raise InputError(f"{path}: no deepmd system found (no type.raw in or below it)")
-        level = level_from(root.attrs.get(LEVEL_ATTRIBUTE))
         return _part(stores, path, "hdf5", path.resolve().stem, type_map, level, check_numbers=check_numbers)
 
 

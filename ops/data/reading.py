@@ -13,13 +13,13 @@ from dpa_sse.ops.data.account import NOT_CONVERGED, SourceCount
 from dpa_sse.ops.data.elements import check_elements
 from dpa_sse.ops.data.formats import detect_format, find_format
 from dpa_sse.ops.data.frames import SystemData
-from dpa_sse.ops.data.level_of_theory import join_levels, level_notes
+from dpa_sse.ops.data.level_of_theory import join_levels, level_notes, mixed_level
 from dpa_sse.ops.data.npy import renumber_types
 from dpa_sse.ops.data.part import DataPart
 from dpa_sse.ops.data.read_extxyz import read_extxyz
 from dpa_sse.ops.data.read_outputs import read_output
 from dpa_sse.ops.data.read_sets import read_folder, read_hdf5, read_own_dataset
-from dpa_sse.ops.data.repeated import drop_repeated_runs
+from dpa_sse.ops.data.repeated import copy_notes, drop_repeated_runs
 from dpa_sse.ops.data.sources import Source, find_sources
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.status import TaskStatus
@@ -42,7 +42,7 @@ class LabelledData:
     levels : list of (str, LevelOfTheory)
         The level of each source that states one.
     level : LevelOfTheory, optional
-        Common level of all labels; None if it is not known or if they were mixed on request.
+        Common level of all labels; None if it is not known.
     """
 
     type_map: list[str]
@@ -92,10 +92,7 @@ def read_data(
     else:
         sources = [Source(detect_format(path).name, path)]
     parts = _read_parts(sources, path, type_map if unnamed is None else unnamed, notes, check_numbers=check_numbers)
-    data = _joined(parts, path, type_map, notes, mix_levels=mix_levels)
-    if check_numbers:
-        _check_numbers(data.blocks, path)
-    return data
+    return _joined(parts, path, type_map, notes, mix_levels=mix_levels)
 
 
 def _read_parts(
@@ -106,7 +103,10 @@ def _read_parts(
     problems: list[str] = []
     for source in sources:
         try:
-            parts += _read_source(source, root, type_map, check_numbers=check_numbers)
+            found = _read_source(source, root, type_map, check_numbers=check_numbers)
+            if check_numbers:
+                _check_numbers([block for part in found for block in part.blocks], source.path)
+            parts += found
         except InputError as error:
             problems += str(error).splitlines()
     if not any(len(block) for part in parts for block in part.blocks):
@@ -136,9 +136,9 @@ def _read_source(
         return [read_hdf5(source.path, type_map, check_numbers=check_numbers)]
     if source.form == "extxyz":
         plain = name.removesuffix(".gz").removesuffix(".extxyz").removesuffix(".xyz")
-        part = read_extxyz(source.path, plain)
-        status = TaskStatus.read_if_there(source.path.parent) if part.level is None else None
-        return [part if status is None else replace(part, level=status.level)]
+        parts = read_extxyz(source.path, plain, check_numbers=check_numbers)
+        status = TaskStatus.read_if_there(source.path.parent) if any(one.level is None for one in parts) else None
+        return [one if status is None or one.level is not None else replace(one, level=status.level) for one in parts]
     return read_output(source, name)
 
 
@@ -167,6 +167,7 @@ def _joined(
     if levels and len(levels) < len(used_parts):
         silent = len(used_parts) - len(levels)
         remarks.append(f"{silent} of {len(used_parts)} sources do not state their level of theory")
+    remarks += copy_notes(parts) if len(parts) > 1 else []
     lines = [line for part in parts for line in part.count.lines()]
     counts = [part.count for part in parts]
     form = "+".join(dict.fromkeys("npy" if one.form == "dataset" else one.form for one in counts))
@@ -190,7 +191,7 @@ def _common_level(
         except FatalError as error:
             if not mix_levels:
                 raise InputError(f"{error} ({levels[0][0]} and {name}){MIX_HINT}") from error
-            return None, [f"mixed on request: {error} ({levels[0][0]} and {name})"]
+            return mixed_level(one for _, one in levels), [f"mixed on request: {error} ({levels[0][0]} and {name})"]
     return joined, level_notes(level for _, level in levels)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.data.frames import INPUTS, SystemData
 from dpa_sse.ops.data.part import DataPart
 
 SETS = ("npy", "mixed", "dataset", "hdf5", "extxyz")
@@ -44,6 +45,30 @@ def drop_repeated_runs(parts: Sequence[DataPart]) -> list[DataPart]:
         else:
             result.append(part)
     return result
+
+
+def copy_notes(parts: Sequence[DataPart]) -> list[str]:
+    """Return one note for each source with frames that an earlier source holds, too: two copies of one run."""
+    seen: dict[bytes, str] = {}
+    notes = []
+    for part in parts:
+        earlier: dict[str, int] = {}
+        for block in part.blocks:
+            names = "".join(part.type_map[kind] for kind in block.types)
+            for k in range(len(block)):
+                digest = _digest(names, block, k)
+                first = seen.setdefault(digest, part.count.path)
+                if first != part.count.path:
+                    earlier[first] = earlier.get(first, 0) + 1
+        notes += [f"{part.count.path}: {count} frames are also in {path}" for path, count in earlier.items()]
+    return notes
+
+
+def _digest(names: str, block: SystemData, frame: int) -> bytes:
+    """Return a hash of the structure of a frame and of the further inputs, rounded to what outputs print."""
+    inputs = [block.extra[name][frame] for name in INPUTS if name in block.extra]
+    rounded = [np.round(one, 5) + 0.0 for one in (block.coord[frame], block.box[frame], *inputs)]
+    return hashlib.sha256(names.encode() + b"".join(one.tobytes() for one in rounded)).digest()
 
 
 def _key(part: DataPart, block: SystemData) -> tuple[str, ...]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import find_files
+
+DAMAGE = (
+    ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError, TypeError, KeyError, AttributeError, RuntimeError,
+    OverflowError, MemoryError, IndexError,
+)
+"""What NumPy and h5py raise on damaged files."""
 
 
 class Store(Protocol):
@@ -26,12 +36,35 @@ class Store(Protocol):
         ...
 
     def array(self, part: str, name: str) -> np.ndarray | None:
-        """Return an array of a set, None if it is missing; ValueError or OSError if it is unreadable."""
+        """Return an array of a set, None if it is missing; InputError if it is unreadable."""
         ...
 
     def arrays(self, part: str) -> list[str]:
         """Return the names of the arrays of a set, sorted."""
         ...
+
+
+@contextlib.contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Make an ``InputError`` that names the place of what is raised on damaged files."""
+    try:
+        yield
+    except DAMAGE as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{where}: unreadable: {lines[0][:120]!a}") from error
+
+
+def _load(path: Path) -> np.ndarray:
+    """Return the content of an npy file, which must be as long as its header says."""
+    with path.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(stream)
+        if math.prod(shape) * dtype.itemsize != path.stat().st_size - stream.tell() or min(shape, default=0) < 0:
+            raise ValueError("the file is not as long as its header says")
+        stream.seek(0)
+        values: np.ndarray = np.load(stream, allow_pickle=False)
+    return values
 
 
 class FolderStore:
@@ -43,7 +76,8 @@ class FolderStore:
     def names(self, file: str) -> list[str] | None:
         """Return the words of a text file."""
         path = self.folder / file
-        return path.read_text(encoding="utf-8").split() if path.exists() else None
+        with readable(str(path)):
+            return path.read_text(encoding="utf-8").split() if path.exists() else None
 
     def sets(self) -> list[str]:
         """Return the set.* folders."""
@@ -52,7 +86,8 @@ class FolderStore:
     def array(self, part: str, name: str) -> np.ndarray | None:
         """Return the content of an npy file."""
         path = self.folder / part / f"{name}.npy"
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        with readable(f"{self.where}/{part}/{name}.npy"):
+            return _load(path) if path.is_file() else None
 
     def arrays(self, part: str) -> list[str]:
         """Return the names of the npy files of a set."""
@@ -68,23 +103,27 @@ class GroupStore:
 
     def names(self, file: str) -> list[str] | None:
         """Return the words of a data set of text or numbers."""
-        if file not in self.group:
-            return None
-        values = np.atleast_1d(self.group[file][()])
-        return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
+        with readable(f"{self.where}/{file}"):
+            if file not in self.group:
+                return None
+            values = np.atleast_1d(self.group[file][()])
+            return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()]
 
     def sets(self) -> list[str]:
         """Return the set.* groups."""
-        return sorted(name for name in self.group if name.startswith("set."))
+        with readable(self.where):
+            return sorted(name for name in self.group if name.startswith("set."))
 
     def array(self, part: str, name: str) -> np.ndarray | None:
         """Return a data set of a set."""
-        found = self.group[part].get(f"{name}.npy")
-        return None if found is None else np.asarray(found[()])
+        with readable(f"{self.where}/{part}/{name}.npy"):
+            found = self.group[part].get(f"{name}.npy")
+            return None if found is None else np.asarray(found[()])
 
     def arrays(self, part: str) -> list[str]:
         """Return the names of the data sets of a set."""
-        return sorted(name.removesuffix(".npy") for name in self.group[part] if name.endswith(".npy"))
+        with readable(f"{self.where}/{part}"):
+            return sorted(name.removesuffix(".npy") for name in self.group[part] if name.endswith(".npy"))
 
 
 def folder_stores(root: Path) -> list[FolderStore]:

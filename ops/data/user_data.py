@@ -36,19 +36,20 @@ def load_user_dataset(path: Path, type_map: Sequence[str]) -> list[SystemData]:
     return _load(path, type_map).blocks
 
 
-def _load(path: Path, type_map: Sequence[str]) -> LabelledData:
+def _load(path: Path, type_map: Sequence[str], *, mix_levels: bool = False) -> LabelledData:
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")
     if not (path / DatasetInfo.FILE).is_file() and not folder_stores(path):
         raise InputError(f"{path}: no deepmd/npy system found (no type.raw in or below it)")
-    return read_data(path, "npy", type_map, unnamed=())  # types without names are never guessed from the project
+    # types without names are never guessed from the project
+    return read_data(path, "npy", type_map, unnamed=(), mix_levels=mix_levels)
 
 
 def import_user_dataset(
-    path: Path, type_map: Sequence[str], split: SplitSettings, seed: int, out: Path
+    path: Path, type_map: Sequence[str], split: SplitSettings, seed: int, out: Path, *, mix_levels: bool = False
 ) -> DatasetInfo:
     """Write a user's data as a data set of this pipeline; data without splits are split by set."""
-    data = _load(path, type_map)
+    data = _load(path, type_map, mix_levels=mix_levels)
     blocks, notes = data.blocks, list(data.notes)
     if {block.split for block in blocks} == {"train"}:
         blocks, remarks = split_by_trajectory(blocks, split, seed)

@@ -12,7 +12,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.account import NOT_CONVERGED, Account
-from dpa_sse.ops.data.convergence import HARD_STOP, vasp_fault
+from dpa_sse.ops.data.convergence import HARD_STOP, NOT_REACHED, vasp_fault
 from dpa_sse.ops.data.elements import check_elements
 from dpa_sse.ops.data.output_frames import LabelledStep, OutputFrames
 from dpa_sse.ops.data.plain_text import read_text
@@ -98,7 +98,7 @@ def _take(frames: OutputFrames, block: str, count: int, nelm: int, *, first: boo
     except (ValueError, IndexError, AssertionError, TypeError):
         account.leave_out("incomplete or damaged")
         return
-    stopped = HARD_STOP in block
+    stopped = HARD_STOP in block or NOT_REACHED in block
     if vasp_fault(cycles[-1] if cycles else 0, nelm, stopped_inside=stopped):
         account.leave_out(NOT_CONVERGED)
         return

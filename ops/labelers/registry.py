@@ -19,6 +19,8 @@ LABELERS = {
     "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
 }
 """Kind -> ``module:Class``; the class declares settings, image, and what `doctor`, `check` and `plan` show."""
+CODES = {"mock": "mock", "ase": "ASE", "deepmd": "DeePMD-kit", "cp2k": "CP2K", "vasp": "VASP"}
+"""Kind -> the code in the level of theory of its labels."""
 _made: dict[str, Labeler[Any]] = {}
 
 

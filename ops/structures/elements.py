@@ -62,7 +62,7 @@ def element_of_label(text: str, others: Collection[str] = ()) -> str | None:
     pair = letters.capitalize()
     if not _is_element(pair):  # SA1 is a sulfur site, OH1 may stand for two atoms
         return first if _is_element(first) and not _is_element(letters[1]) and letters[1] not in ISOTOPES else None
-    if {first, letters[1]} <= set(others):
+    if {first, letters[1]} <= set(others) or (first == "H" and letters[1] in others):  # HO1 is a hydrogen on O1, too
         return None
     return pair if len(text.strip()) > 2 or not _is_element(first) or not _is_element(letters[1]) else None
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 MASS_TOLERANCE, ISOTOPE_TOLERANCE = 0.3, 1.5  # atomic mass units
+CLEARLY_NEARER = 0.1  # than to the second nearest element: 58.8 may be nickel or cobalt
 NOT_ANGSTROM = ("lj", "si", "cgs", "electron", "micro", "nano")
 
 
@@ -126,6 +127,13 @@ def _section(text: str, name: str) -> list[list[str]]:
     return [row for row in rows if len(row) >= 2]
 
 
+def _second_distance(mass: float) -> float:
+    """Return how far a mass is from that of the second nearest element."""
+    from ase.data import atomic_masses
+
+    return float(np.sort(np.abs(atomic_masses[1:] - mass))[1])
+
+
 def _numbers_of_types(text: str) -> dict[int, int]:
     """Return the atomic number of every atom type."""
     from ase.data import atomic_masses, atomic_numbers
@@ -155,6 +163,8 @@ def _numbers_of_types(text: str) -> dict[int, int]:
             nearest = atomic_numbers[stated]
         elif not abs(atomic_masses[nearest] - mass) <= MASS_TOLERANCE:
             raise ValueError(f"no element has the mass {mass:g}")
+        elif not stated and _second_distance(mass) < abs(atomic_masses[nearest] - mass) + CLEARLY_NEARER:
+            raise ValueError(f"the mass {mass:g} is that of several elements: name the types (Atom Type Labels)")
         elif stated:
             raise ValueError(f"atom type {kind} is named {stated}, but has the mass {mass:g} ({stated}: {own:.4g})")
         numbers[kind] = nearest

@@ -43,6 +43,7 @@ def starter(name: str) -> str:
 def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
     """Print all problems of a configuration; return 0 if there are none, else 2."""
     from dpa_sse.pipeline.config import ConfigError, load_checked
+    from dpa_sse.pipeline.config.check import mixed_levels
 
     try:
         located = load_checked(config, overrides)
@@ -57,6 +58,9 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
     else:
         project = located.project
         print_remarks(located)
+        if project.mix_levels:
+            print(f"{config}: `mix_levels`: labels of different levels of theory may be mixed: "
+                  f"{', '.join(mixed_levels(project, located.base_dir)) or 'none is recorded in the data'}")
         print(f"{config}: OK. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
     return DONE
 

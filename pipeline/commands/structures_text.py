@@ -86,28 +86,68 @@ def _measured(one: MeasuredConductivity) -> str:
 def description(entry: Entry) -> list[str]:
     """Return an entry as lines: lattice, sites, distances, measurements, source."""
     data = entry.data
-    lines = [
-        f"{entry.name}: {entry.formula}, {entry.space_group} (No. {entry.space_group_number}), {entry.tier}",
-        f"  lattice      {_lattice(entry.lattice)}",
-    ]
-    if entry.experimental_lattice:
-        note = "" if entry.experimental_lattice_trusted else "  (not verified, not used)"
-        lines.append(f"  experiment   {_lattice(entry.experimental_lattice)}{note}")
+    lines = [f"{entry.name}: {entry.formula}, {entry.space_group} (No. {entry.space_group_number}), {entry.tier}"]
+    if entry.experimental_lattice and entry.experimental_lattice_used:
+        lines.append(f"  lattice      {_lattice(entry.experimental_lattice)}  (experiment; all below and all cells)")
+        if entry.experimental_lattice != entry.lattice:
+            lines.append(f"  calculated   {_lattice(entry.lattice)}  (not used)")
+    else:
+        lines.append(f"  lattice      {_lattice(entry.lattice)}  (all below and all cells)")
+        if entry.experimental_lattice:
+            lines.append(f"  experiment   {_lattice(entry.experimental_lattice)}  (not verified, not used)")
     lines += [
         f"  {site.element:2s} {site.wyckoff:4s} {site.position[0]:9.5f} {site.position[1]:9.5f} {site.position[2]:9.5f}"
         f"  occupancy {site.occupancy:.3f}"
         for site in entry.sites
     ]
-    checked = data.get("verification", {})
-    distances = checked.get("min_distances") or checked.get("min_distances_partial_sites") or {}
-    lines.append("  shortest     " + ", ".join(f"{pair} {value:.2f} A" for pair, value in distances.items()))
-    lines.append(f"  density      {checked.get('density_g_cm3')} g/cm3")
+    shortest, density = used_distances(entry), used_density(entry)
+    if shortest:
+        lines.append("  shortest     " + ", ".join(f"{pair} {value:.2f} A" for pair, value in shortest.items()))
+    if density is not None:
+        lines.append(f"  density      {density:.3f} g/cm3")
     source = data.get("source") or {}
     lines += [f"  measured     {_measured(one)}" for one in data.get("conductivity", [])]
     facts = {"used for": ", ".join(data.get("used_for", [])),
              "source": source.get("id") or source.get("kind"), "reference": data.get("reference"),
             "confidence": entry.confidence, "note": data.get("note")}
     return lines + [f"  {key:12s} {value}" for key, value in facts.items() if value]
+
+
+def used_density(entry: Entry) -> float | None:
+    """Return the density in the lattice that cells use, g/cm3; the library states that of the other one."""
+    import numpy as np
+
+    from dpa_sse.ops.structures.library import lattice_of
+
+    stated = entry.data.get("verification", {}).get("density_g_cm3")
+    if stated is None:
+        return None
+    calculated, used = (
+        abs(np.linalg.det(lattice_of(entry, use_experimental_lattice=one)[0])) for one in (False, True)
+    )
+    return float(stated) * float(calculated / used)
+
+
+def used_distances(entry: Entry) -> dict[str, float]:
+    """Return the shortest distance of each pair of elements that the library lists, in the lattice that cells use, A.
+
+    Those of partly occupied sites belong to the lattice of the library; where cells use another one, there are none.
+    """
+    import numpy as np
+
+    from dpa_sse.ops.structures.library import cell_from_entry
+
+    checked = entry.data.get("verification", {})
+    stated: dict[str, float] = checked.get("min_distances") or checked.get("min_distances_partial_sites") or {}
+    if not (entry.experimental_lattice_used and entry.experimental_lattice != entry.lattice):
+        return stated
+    if not entry.ordered:
+        return {}
+    cell = cell_from_entry(entry).repeat(2)  # of an element there may be one atom in the cell
+    distances, symbols = cell.get_all_distances(mic=True), np.array(cell.get_chemical_symbols())
+    np.fill_diagonal(distances, np.inf)
+    pairs = {pair: pair.split("-") for pair in stated}
+    return {pair: float(distances[np.ix_(symbols == a, symbols == b)].min()) for pair, (a, b) in pairs.items()}
 
 
 def _lattice(values: tuple[float, ...]) -> str:

@@ -102,6 +102,7 @@ def _all_findings(project: Project, base_dir: Path) -> list[KeyMessage]:
     findings += _presets(project, base_dir)
     findings += _model(project, base_dir)
     findings += _data(project, base_dir)
+    findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
     return findings
@@ -260,6 +261,31 @@ def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
             yield where, f"{name} is a file; give the folder of a data set in deepmd/npy format"
         else:
             yield from ((where, problem) for problem in _data_problems(folder, name, project.type_map))
+
+
+def _levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield data folders with labels of another level of theory, unless they are to be mixed."""
+    from dpa_sse.ops.data.recorded_levels import level_conflict
+
+    found = None if project.mix_levels else level_conflict(*_labels(project, base_dir))
+    if found is not None:
+        name, why = found
+        yield ("data", project.data.index(name)), f"{why}; `mix_levels: true` mixes them anyway"
+
+
+def mixed_levels(project: Project, base_dir: Path) -> list[str]:
+    """Return the codes whose labels a project mixes in its training data."""
+    from dpa_sse.ops.data.recorded_levels import mixed_codes
+
+    return mixed_codes(*_labels(project, base_dir))
+
+
+def _labels(project: Project, base_dir: Path) -> tuple[dict[str, Path], str | None]:
+    """Return the data folders on this machine, and the code of the labels that they are added to."""
+    from dpa_sse.ops.labelers.registry import CODES
+
+    folders = {name: _absolute(name, base_dir) for name in project.data if not is_remote(name)}
+    return folders, CODES[project.labeler.kind] if project.systems else None
 
 
 def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:

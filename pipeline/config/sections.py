@@ -107,6 +107,9 @@ class ProjectSections(Settings):
     data: Annotated[list[str], AfterValidator(unique)] = Field(
         default=[], description="Folders with your own data (deepmd/npy), added to what the project labels."
     )
+    mix_levels: bool = Field(
+        default=False, description="Accept labels of different levels of theory (functional, cutoff, ...) in `data`."
+    )
     concurrent_learning: ConcurrentLearningSettings | None = Field(
         None, description="Concurrent learning (DP-GEN); omitted by default."
     )

@@ -43,7 +43,7 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
         flow.stage("02-seed")
         training_data = flow.step(
             "user-data" if number == len(sources) - 1 else f"user-data-{number + 1}", AddUserData,
-            flow.settings(split=project.split), title="Add your own data",
+            flow.settings(split=project.split, mix_levels=project.mix_levels), title="Add your own data",
             artifacts={"training_data": training_data, "data": source},
         )
     if project.concurrent_learning:

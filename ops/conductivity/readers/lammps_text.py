@@ -265,7 +265,8 @@ class _Reading:
                     header = parse_header(stream.buffer, stream.start, stream.end)
                 except DamagedHeaderError:
                     position = -2
-                    after = stream.buffer.find(b"ITEM: TIMESTEP", stream.start, stream.end) + 1
+                    found = stream.buffer.find(b"ITEM: TIMESTEP", stream.start, stream.end)
+                    after = max(found, stream.start) + 1  # never back to a frame that was read
                 if header is not None:
                     position, after = self._parse(header), header.body
                 if position == -2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from dpa_sse.ops.conductivity.readers.lines import usable_cell
 from dpa_sse.ops.conductivity.readers.time_axis import TimeFacts
 from dpa_sse.ops.conductivity.readers.topology import read_elements
 from dpa_sse.ops.conductivity.readers.trajectory import CUT, Frame, Trajectory, chunked, leave_out
+from dpa_sse.ops.conductivity.readers.xtc import decoded, xtc_frames
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
 
@@ -28,9 +29,9 @@ def read_traj(path: Path, options: SourceOptions, timestep_fs: float | None) -> 
     try:
         file: Any = AseFile(str(path))
         first, count = file[0], len(file)
+        symbols = list(first.get_chemical_symbols())
     except Exception as error:  # a foreign reader raises anything
         raise InputError(f"{path}: cannot be read as an ASE .traj file ({_short(error)})") from error
-    symbols = list(first.get_chemical_symbols())
     numbered = "time_ps" not in first.info and "step" not in first.info
     facts = TimeFacts(timestep_fs, options.frame_every, counts=numbered, hint=_TRAJ_HINT)
     trajectory = Trajectory(symbols, iter(()), options.wrapped is False, facts, count)
@@ -60,11 +61,12 @@ def read_mdanalysis(kind: str, path: Path, options: SourceOptions, timestep_fs: 
     program that wrote it, and steps between frames; both count where the time step is the one that is given, in AKMA
     units, ps or fs.
     """
-    reader = _mda_reader(kind, path)
+    if kind == "xtc":
+        return _read_xtc(path, options, timestep_fs)
+    reader = _dcd_reader(path)
     symbols, cell = read_elements(path, options, int(reader.n_atoms))
     facts = TimeFacts(timestep_fs, options.frame_every, counts=True)
-    if kind == "dcd":
-        _dcd_facts(reader, facts)
+    _dcd_facts(reader, facts)
     trajectory = Trajectory(symbols, iter(()), options.wrapped is False, facts, int(reader.n_frames))
 
     def frames() -> Iterator[Frame]:
@@ -73,9 +75,8 @@ def read_mdanalysis(kind: str, path: Path, options: SourceOptions, timestep_fs: 
             for ts in reader:
                 box = ts.triclinic_dimensions
                 own = cell if box is None else np.array(box, dtype=float)
-                time, step = (float(ts.time), float(ts.data.get("step", "nan"))) if kind == "xtc" else (np.nan, np.nan)
                 positions = np.array(ts.positions, dtype=float)
-                yield Frame(positions, np.asarray(usable_cell(own, options, path)), time, step)
+                yield Frame(positions, np.asarray(usable_cell(own, options, path)))
                 done += 1
         except (OSError, EOFError, ValueError, RuntimeError):
             leave_out(trajectory.left_out, CUT, int(reader.n_frames) - done)
@@ -114,15 +115,35 @@ def _short(error: Exception) -> str:
     return lines[0][:100] if lines else type(error).__name__
 
 
-def _mda_reader(kind: str, path: Path) -> Any:
-    """Return the MDAnalysis reader of a file."""
+def _dcd_reader(path: Path) -> Any:
+    """Return the MDAnalysis reader of a DCD file."""
     from MDAnalysis.coordinates.DCD import DCDReader
-    from MDAnalysis.coordinates.XTC import XTCReader
 
-    readers: dict[str, Callable[..., Any]] = {"dcd": DCDReader, "xtc": XTCReader}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about its own future, nothing that a user could act on
-            return readers[kind](str(path))
+            return DCDReader(str(path))
     except Exception as error:  # a foreign reader raises anything
-        raise InputError(f"{path}: cannot be read as {kind.upper()} ({_short(error)})") from error
+        raise InputError(f"{path}: cannot be read as DCD ({_short(error)})") from error
+
+
+def _read_xtc(path: Path, options: SourceOptions, timestep_fs: float | None) -> Trajectory:
+    """Open an XTC file; the frames come from a separate process, which a damaged file may end."""
+    places = xtc_frames(path)
+    if not len(places):
+        raise InputError(f"{path}: cannot be read as XTC (no complete frame)")
+    symbols, cell = read_elements(path, options, places.n_atoms)
+    facts = TimeFacts(timestep_fs, options.frame_every, counts=True)
+    trajectory = Trajectory(symbols, iter(()), options.wrapped is False, facts, len(places))
+
+    def frames() -> Iterator[Frame]:
+        done = 0
+        for box, time, step, positions in decoded(path, places):
+            own = np.array(box, dtype=float) if np.abs(box).max() > 0 else cell
+            yield Frame(positions, np.asarray(usable_cell(own, options, path)), time, step)
+            done += 1
+        if rest := len(places) - done + places.rest:
+            leave_out(trajectory.left_out, CUT, rest)
+
+    trajectory.chunks = chunked(frames())
+    return trajectory

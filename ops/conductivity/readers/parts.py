@@ -36,22 +36,32 @@ def open_parts(paths: Sequence[Path], options: SourceOptions, timestep_fs: float
         return open_trajectory(paths[0], options, timestep_fs)
     first = open_trajectory(paths[0], options, timestep_fs)
     whole = dataclasses.replace(
-        first, n_frames_hint=None, notes=[f"{len(paths)} files joined, {paths[0].name} to {paths[-1].name}"],
+        first, n_frames_hint=None, notes=[f"{len(paths)} files joined, {_short(paths[0])} to {_short(paths[-1])}"],
         left_out={}, again=lambda: open_parts(paths, options, timestep_fs),
     )
 
     def chunks() -> Iterator[Chunk]:
+        alone = True
         for k, path in enumerate(paths):
             part = open_trajectory(path, options, timestep_fs) if k else first
             if part.symbols != first.symbols:
                 raise InputError(f"{path}: other atoms than in {paths[0].name}")
-            yield from part.chunks
+            for chunk in part.chunks:
+                alone = alone and len(chunk.positions) == 1 and chunk.steps is not None
+                if alone and part.facts.counts:  # files of one frame each: all are number 1
+                    chunk = dataclasses.replace(chunk, steps=np.array([k + 1.0]))  # noqa: PLW2901
+                yield chunk
             whole.notes += [note for note in part.notes if note not in whole.notes]
             for reason, count in part.left_out.items():
                 leave_out(whole.left_out, reason, count)
 
     whole.chunks = chunks()
     return whole
+
+
+def _short(path: Path) -> str:
+    """Return the name of a file with that of its folder."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def find_chains(sources: Sequence[Source], runs: Sequence[AnalysedRun]) -> list[Source]:
@@ -94,15 +104,28 @@ def _linked(group: Sequence[tuple[Source, Ends]]) -> list[list[Source]]:
     return chains
 
 
+def _number(source: Source) -> float:
+    """Return the last number in the name of a file."""
+    found = re.findall(r"\d+", source.path.name.partition(".gz")[0]) if source.path is not None else []
+    return float(found[-1]) if found else float("nan")
+
+
 def _single_frames(group: Sequence[tuple[Source, Ends]]) -> list[list[Source]]:
-    """Return the chain of files with one frame each, by their step numbers, if they are evenly spaced."""
-    single = sorted(
-        (one for one in group if one[1].n_frames == 1 and np.isfinite(one[1].first_stamp)),
-        key=lambda one: one[1].first_stamp,
-    )
+    """Return the chain of files with one frame each, if they are evenly spaced.
+
+    The order is that of their step numbers, or of the numbers in their names where they have none.
+    """
+    alone = [one for one in group if one[1].n_frames == 1]
+    if len(alone) < 10:
+        return []
+    stamps = [ends.first_stamp for _, ends in alone]
+    if len(set(stamps)) == 1 or not np.isfinite(stamps).any():
+        stamps = [_number(source) for source, _ in alone]
+    order = [int(k) for k in np.argsort(stamps, kind="stable") if np.isfinite(stamps[k])]
+    single = [alone[k] for k in order]
     if len(single) < 10:
         return []
-    gaps = np.diff([ends.first_stamp for _, ends in single])
+    gaps = np.diff([stamps[k] for k in order])
     steps = [
         float(np.sqrt((rms_by_species(a.last, b.first, a.species) ** 2).mean()))
         for (_, a), (_, b) in pairwise(single)

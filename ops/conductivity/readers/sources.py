@@ -93,10 +93,11 @@ def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
     return sources
 
 
-def _expand(path: Path, options: SourceOptions) -> list[Source]:
-    """Return the sources of one path."""
+def _expand(path: Path, options: SourceOptions, above: tuple[str, ...] = ()) -> list[Source]:
+    """Return the sources of one path; ``above`` are the names of the folders around it, the nearest first."""
     if path.is_file():
-        return [_file_source(path, options)]
+        return [_file_source(path, options, above or (path.resolve().parent.name,))]
+    above = (path.resolve().name, *above)
     if (path / "run.json").is_file() or (path / "status.json").is_file():
         source = _md_source(path, options)
         return [source] if source else []
@@ -105,9 +106,9 @@ def _expand(path: Path, options: SourceOptions) -> list[Source]:
         if child.name.startswith("."):
             continue
         if child.is_dir():
-            found += _expand(child, options)
+            found += _expand(child, options, above)
         elif is_trajectory(child):
-            found.append(_file_source(child, options))
+            found.append(_file_source(child, options, above))
     return found
 
 
@@ -155,12 +156,12 @@ def is_trajectory(path: Path) -> bool:
     return kind is not None or (named and not plain.lower().endswith((".npz", ".bin")))
 
 
-def _file_source(path: Path, options: SourceOptions) -> Source:
-    """Return the source of a single trajectory file; the temperature may be part of its name or its folder's."""
-    parent = path.resolve().parent.name
-    of_name, of_folder = temperatures_in(path.name), temperatures_in(parent)
+def _file_source(path: Path, options: SourceOptions, above: tuple[str, ...]) -> Source:
+    """Return the source of a single trajectory file; its temperature may be in its name or in that of a folder."""
+    parent = above[0]
+    of_name = temperatures_in(path.name)
     failure = ""
-    stated = of_name or of_folder
+    stated = of_name or next((found for name in above if (found := temperatures_in(name))), [])
     if options.temperature_K is None and len(stated) > 1:
         several = ", ".join(f"{one:g}" for one in stated)
         failure = f"several temperatures in the name ({several} K); give --temperature-K"

@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"\s*i =\s+(\d+)")
 
 
 @dataclass(frozen=True)
-class Step:
+class TrajectoryStep:
     """One step of the trajectory: positions and cell in A, and their evaluation."""
 
     number: int
@@ -53,7 +53,7 @@ def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Pa
         CP2K was killed; another call resumes the run.
     """
     parts = sorted(work.glob("part.*"))
-    steps: dict[int, Step] = {}
+    steps: dict[int, TrajectoryStep] = {}
     done, restart = 0, None
     for part in parts:
         steps |= {step.number: step for step in _read_part(part, len(run.atoms), partial=True)}
@@ -79,7 +79,7 @@ def continue_dynamics(settings: Cp2kSettings, run: AimdRun, work: Path, data: Pa
     return _result(run, steps, reason)
 
 
-def _result(run: AimdRun, steps: dict[int, Step], reason: str) -> AimdResult:
+def _result(run: AimdRun, steps: dict[int, TrajectoryStep], reason: str) -> AimdResult:
     """Pick the sampled steps; those without a converged SCF are dropped."""
     frames: list[Atoms] = []
     dropped: list[DroppedStep] = []
@@ -105,7 +105,7 @@ def _result(run: AimdRun, steps: dict[int, Step], reason: str) -> AimdResult:
     return AimdResult(frames, reason, tuple(dropped))
 
 
-def _read_part(folder: Path, n_atoms: int, *, partial: bool) -> list[Step]:
+def _read_part(folder: Path, n_atoms: int, *, partial: bool) -> list[TrajectoryStep]:
     """Return the steps of one part.
 
     A part that resumes from a restart file evaluates the forces of the previous step again, without writing that step.
@@ -122,7 +122,7 @@ def _read_part(folder: Path, n_atoms: int, *, partial: bool) -> list[Step]:
         raise FatalError(f"labeler cp2k: {error}") from error
     first = min(positions) - 1 if RESTARTED in text else min(positions)
     return [
-        Step(number, positions[number], cells[number], evaluation)
+        TrajectoryStep(number, positions[number], cells[number], evaluation)
         for number, evaluation in enumerate(made, start=first) if number in positions and number in cells
     ]
 

@@ -17,9 +17,9 @@ from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.data.incar import Value
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun
 from dpa_sse.ops.labelers.settings import VaspSettings
-from dpa_sse.ops.labelers.vasp.job import Outcome, last_words, run_vasp, species_order, tidy, write_inputs
+from dpa_sse.ops.labelers.vasp.job import VaspOutcome, last_words, run_vasp, species_order, tidy, write_inputs
 from dpa_sse.ops.labelers.vasp.potcar import Potcar
-from dpa_sse.ops.labelers.vasp.results import Step, label_of, read_steps
+from dpa_sse.ops.labelers.vasp.results import IonicStep, label_of, read_steps
 from dpa_sse.ops.results.status import DroppedStep
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ KEPT_CORRECTIONS = ("ALGO", "ISEARCH", "AMIX", "BMIX", "AMIN", "NELMDL", "NCORE"
 class _Progress:
     """Steps of all segments so far, by number, and the corrections of the INCAR."""
 
-    steps: dict[int, Step] = field(default_factory=dict)
+    steps: dict[int, IonicStep] = field(default_factory=dict)
     corrections: dict[str, Value] = field(default_factory=dict)
     segments: int = 0
     problem: str = ""
@@ -87,7 +87,7 @@ def frames_so_far(run: AimdRun, work: Path, tags: Mapping[str, Value]) -> list[A
 
 
 def _end(
-    run: AimdRun, folder: Path, settings: VaspSettings, outcome: Outcome, progress: _Progress, fruitless: int
+    run: AimdRun, folder: Path, settings: VaspSettings, outcome: VaspOutcome, progress: _Progress, fruitless: int
 ) -> str:
     """Return why the run ends before its last step; empty if it is complete, or another segment may continue it."""
     if progress.following > run.settings.steps:
@@ -204,7 +204,7 @@ def nose_mass(run: AimdRun) -> float:
     return float(2 * freedom * units.kB * run.temperature_K * period**2 / length**2)
 
 
-def _usable_contcar(work: Path, run: AimdRun, last: Step, segments: int) -> tuple[Path | None, bool]:
+def _usable_contcar(work: Path, run: AimdRun, last: IonicStep, segments: int) -> tuple[Path | None, bool]:
     """Return the last valid CONTCAR of the segments, and whether it is a step ahead of ``last``."""
     import warnings
 
@@ -228,7 +228,7 @@ def _usable_contcar(work: Path, run: AimdRun, last: Step, segments: int) -> tupl
     return None, False
 
 
-def _difference(run: AimdRun, earlier: Step, later: Step) -> NDArray[np.float64]:
+def _difference(run: AimdRun, earlier: IonicStep, later: IonicStep) -> NDArray[np.float64]:
     """Return velocities, A/fs, in the order of the atoms, from two consecutive steps."""
     _, order = species_order(run.atoms)
     shift = later.fractional - earlier.fractional
@@ -237,7 +237,7 @@ def _difference(run: AimdRun, earlier: Step, later: Step) -> NDArray[np.float64]
     return velocities
 
 
-def _atoms_of(run: AimdRun, step: Step) -> Atoms:
+def _atoms_of(run: AimdRun, step: IonicStep) -> Atoms:
     """Return the cell of a step, atoms in the order of the run."""
     _, order = species_order(run.atoms)
     atoms = run.atoms.copy()
@@ -248,7 +248,7 @@ def _atoms_of(run: AimdRun, step: Step) -> Atoms:
     return atoms
 
 
-def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[DroppedStep]]:
+def _frames(run: AimdRun, steps: Mapping[int, IonicStep]) -> tuple[list[Atoms], list[DroppedStep]]:
     """Return every ``sample_every``-th frame with its label, and the sampled steps without one."""
     _, order = species_order(run.atoms)
     frames: list[Atoms] = []
@@ -270,7 +270,7 @@ def _frames(run: AimdRun, steps: Mapping[int, Step]) -> tuple[list[Atoms], list[
     return frames, dropped
 
 
-def _labelled(run: AimdRun, order: NDArray[np.int_], step: Step) -> Atoms:
+def _labelled(run: AimdRun, order: NDArray[np.int_], step: IonicStep) -> Atoms:
     forces = np.empty_like(step.forces)
     forces[order] = step.forces
     return with_results(_atoms_of(run, step), step.energy, forces, step.stress)

@@ -46,7 +46,7 @@ REMOVED = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VaspOutcome:
     """How a calculation ended.
 
     Attributes
@@ -148,7 +148,7 @@ def kpoints_of(atoms: Atoms, tags: Mapping[str, Value]) -> str:
     return kpoints_text(mesh, gamma=tag_boolean(tags, "KGAMMA", default=True))
 
 
-def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome:
+def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> VaspOutcome:
     """Run VASP in a folder with its input.
 
     Parameters
@@ -197,7 +197,7 @@ def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> Outcome
     stopped = limit.reached or "Walltime reached" in errors
     errors = [name for name in errors if name not in ("Walltime reached", _LIMIT)]
     process = job.process
-    return Outcome(None if process is None else process.returncode, stopped, errors, problem)
+    return VaspOutcome(None if process is None else process.returncode, stopped, errors, problem)
 
 
 _LIMIT = "ignored STOPCAR"

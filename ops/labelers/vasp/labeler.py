@@ -16,7 +16,7 @@ from dpa_sse.ops.labelers.settings import AimdSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
 from dpa_sse.ops.labelers.vasp.installation import installation_findings
 from dpa_sse.ops.labelers.vasp.job import (
-    Outcome,
+    VaspOutcome,
     command_of,
     command_problem,
     kpoints_of,
@@ -115,7 +115,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
         finally:
             tidy(folder)
 
-    def _verdict(self, atoms: Atoms, folder: Path, outcome: Outcome, reading: Reading) -> LabelResult:
+    def _verdict(self, atoms: Atoms, folder: Path, outcome: VaspOutcome, reading: Reading) -> LabelResult:
         """Return the label, or why there is none and what was tried."""
         if outcome.killed_by:
             times = f" in each of {self.settings.attempts} attempts" if self.settings.attempts > 1 else ""
@@ -184,7 +184,7 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
         return installation_findings()
 
 
-def _joined(stopped: str, reason: str, outcome: Outcome) -> str:
+def _joined(stopped: str, reason: str, outcome: VaspOutcome) -> str:
     tried = outcome.problem if outcome.stumbled else ""
     if outcome.corrected:
         tried = f"errors handled by custodian: {', '.join(dict.fromkeys(outcome.corrected))}"

@@ -28,7 +28,7 @@ INCAR_USED, KPOINTS_ASKED, KPOINTS_USED = "INCAR.used", "KPOINTS.asked", "KPOINT
 
 
 @dataclass(frozen=True)
-class Step:
+class IonicStep:
     """One ionic step, atoms in the order of the POSCAR.
 
     Attributes
@@ -68,7 +68,7 @@ class Reading:
         The settings are not those that were requested; another attempt would not help.
     """
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[IonicStep] = field(default_factory=list)
     problem: str = ""
     usable: bool = True
     other_settings: bool = False
@@ -159,7 +159,7 @@ def changed_tag(tags: Mapping[str, Value], used: Mapping[str, Value], *, both: b
     return ""
 
 
-def _step(data: Mapping[str, Any], count: int, nelm: int, *, stopped_inside: bool) -> Step:
+def _step(data: Mapping[str, Any], count: int, nelm: int, *, stopped_inside: bool) -> IonicStep:
     """Return one ionic step with its verdict."""
     structure = data.get("structure")
     empty = np.full((count, 3), np.nan)
@@ -178,7 +178,7 @@ def _step(data: Mapping[str, Any], count: int, nelm: int, *, stopped_inside: boo
         status, reason = "failed", "vasprun.xml has no stress (ISIF)"
     elif not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(kilobar).all()):
         status, reason = "failed", "energy, forces or stress are not finite numbers"
-    return Step(
+    return IonicStep(
         cell, fractional, energy, empty if forces is None else forces,
         np.full((3, 3), np.nan) if kilobar is None else -kilobar * KB_IN_EV_A3, status, reason,
     )
@@ -195,7 +195,7 @@ def _text(path: Path, *, compressed: bool = False) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def label_of(atoms: Atoms, order: NDArray[np.int_], step: Step) -> LabelResult:
+def label_of(atoms: Atoms, order: NDArray[np.int_], step: IonicStep) -> LabelResult:
     """Return the label of a frame; the positions are those of the frame, to the last bit.
 
     Parameters
@@ -204,7 +204,7 @@ def label_of(atoms: Atoms, order: NDArray[np.int_], step: Step) -> LabelResult:
         The frame.
     order : ndarray of int, shape (n,)
         Order of its atoms in the POSCAR.
-    step : Step
+    step : IonicStep
         The result of VASP.
     """
     if step.status != "ok":

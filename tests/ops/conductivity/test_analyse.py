@@ -330,7 +330,7 @@ def test_copies_of_a_run_count_once(makers, tmp_path):
     entry = two.temperatures[0]
     assert (entry.n_runs, entry.n_runs_refused) == (1, 0)
     assert entry.D_ci95_cm2_s == pytest.approx(one.temperatures[0].D_ci95_cm2_s, rel=1e-6)
-    assert "1 copies of the same run left out" in entry.reasons
+    assert "1 copy of the same run left out" in entry.reasons
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])

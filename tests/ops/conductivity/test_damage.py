@@ -13,9 +13,9 @@ from dpa_sse.ops.conductivity.readers.formats import open_trajectory
 from dpa_sse.ops.conductivity.settings import SourceOptions
 from dpa_sse.ops.core.errors import InputError
 
-FRAMES, FEW = 16, 40
+FRAMES, FEW = 16, 50
 KINDS = ("a.lammpstrj", "a.lammpstrj.gz", "a.bin", "a.extxyz", "x-pos-1.xyz", "XDATCAR", "vasprun.xml", "a.traj",
-         "a.npz", "a.dcd")
+         "a.npz", "a.dcd", "a.xtc")
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +50,25 @@ def files(makers, tmp_path_factory):
         text += f'<calculation><structure><crystal><varray name="basis">{cell}</varray></crystal>\n'
         text += f'<varray name="positions">\n{rows}\n</varray></structure></calculation>\n'
     (folder / "vasprun.xml").write_text(text + "</modeling>\n")
-    _write_dcd(run, folder / "a.dcd")
+    for name in ("a.dcd", "a.xtc"):
+        _write_binary(run, folder / name)
     return folder
 
 
-def _write_dcd(run, path):
+def _write_binary(run, path):
     import MDAnalysis
 
     universe = MDAnalysis.Universe.empty(len(run.symbols), trajectory=True)
     with MDAnalysis.Writer(str(path), len(run.symbols), dt=0.1) as writer:
         for frame in run.positions:
+            universe.trajectory.ts.time = 0.1 * universe.trajectory.ts.frame
             universe.atoms.positions = frame
             universe.dimensions = [14.0, 13.0, 15.0, 90.0, 90.0, 90.0]
             writer.write(universe.atoms)
 
 
 def read(path, folder):
-    every = 50 if path.name in {"XDATCAR", "a.dcd"} else None
+    every = 50 if path.name in {"XDATCAR", "a.dcd", "a.xtc"} else None
     step = None if path.name == "vasprun.xml" else 2.0
     options = SourceOptions(
         elements=["Li", "P", "S"] if path.name == "a.bin" else None, frame_every=every,
@@ -113,6 +115,7 @@ def changed(data, rng):
 
 
 def cut_anywhere(files, tmp_path, name, count):
+    count = count // 10 if name == "a.xtc" else count  # each takes a process
     data, whole = (files / name).read_bytes(), read(files / name, files)
     path = tmp_path / name
     rng = np.random.default_rng(1)
@@ -126,6 +129,7 @@ def cut_anywhere(files, tmp_path, name, count):
 
 
 def damaged_anywhere(files, tmp_path, name, count):
+    count = count // 10 if name == "a.xtc" else count
     data, path = (files / name).read_bytes(), tmp_path / name
     rng = np.random.default_rng(2)
     for _ in range(count):
@@ -171,3 +175,14 @@ def test_taken_and_left_out_are_the_whole_file(files, tmp_path, name):
             assert found.n_frames + sum(found.left_out.values()) == FRAMES
             checked += 1
     assert checked > 5
+
+
+def test_a_damaged_last_header_does_not_lead_back(files, tmp_path):
+    """Where it lacks `ITEM: TIMESTEP`, the last frame is left out; the frames before are read once."""
+    data = (files / "a.lammpstrj").read_bytes()
+    start = data.rfind(b"ITEM: TIMESTEP")
+    for last in (b"ITEM: TIME\n", b"0\n", b"\n\nITEM: NUMBER\n"):
+        path = tmp_path / "a.lammpstrj"
+        path.write_bytes(data[:start] + last + data[start + 15 :])
+        found = attempt(path, files)
+        assert found is None or found.n_frames <= FRAMES - 1

@@ -244,7 +244,7 @@ def test_one_run_in_two_formats_counts_once(makers, run, tmp_path):
     (folder / "XDATCAR").write_text(xdatcar(run, range(0, 100000, 50), frames=range(110)))
     found = analyse([folder], PLAIN, SourceOptions(timestep_fs=2.0)).result.temperatures[0]
     assert found.n_runs == 1
-    assert any("copies of the same run" in reason for reason in found.reasons)
+    assert any("copy of the same run" in reason for reason in found.reasons)
 
 
 def test_sparse_cells_of_cp2k_are_interpolated(run, tmp_path):

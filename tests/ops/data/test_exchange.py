@@ -246,7 +246,7 @@ BAD = {
     "cut hdf5": (lambda t: cut(t / "x.h5", 0.5) or t / "x.h5", "not readable as HDF5"),
     "text as hdf5": (lambda t: (t / "y.h5").write_text("hello") and t / "y.h5", "not readable as HDF5"),
     "hdf5 of something else": (lambda t: h5py.File(t / "y.h5", "w").close() or t / "y.h5", "no deepmd system"),
-    "cut extxyz": (lambda t: cut(t / "x.extxyz", 0.47) or t / "x.extxyz", "not readable as extxyz"),
+    "cut extxyz": (lambda t: cut(t / "x.extxyz", 0.01) or t / "x.extxyz", "not readable as extxyz"),
     "extxyz without energy": (lambda t: in_text(t / "x.extxyz", " energy=", " energie=") or t / "x.extxyz",
                               "frame 0: no energy"),
     "extxyz without forces": (lambda t: in_text(t / "x.extxyz", "forces:R:3", "kraft:R:3") or t / "x.extxyz",

@@ -1,6 +1,7 @@
 """Outputs of VASP: every step is taken or counted, enthalpies are not energies, levels of theory are not mixed."""
 
 import gzip
+import shutil
 
 import numpy as np
 import pytest
@@ -103,7 +104,13 @@ def test_levels_of_theory_are_mixed_on_request_only(tmp_path, name, change, word
     done = convert_data(tmp_path / "calc", tmp_path / "out", mix_levels=True)
     assert done.n_frames == 6
     assert any("mixed on request" in note for note in done.notes)
-    assert done.level is None
+    assert done.level.code == "mixed"
+    assert read_data(tmp_path / "out").level == done.level
+    shutil.rmtree(tmp_path / "calc/b")
+    with pytest.raises(InputError, match=r"mixed and VASP|VASP and mixed"):  # any further level is refused again
+        read_data(tmp_path)
+    shutil.copytree(tmp_path / "calc/a", tmp_path / "calc/b")
+    write(tmp_path / "calc/b", name, Run(seed=2, **change))
     assert audit_data([tmp_path / "calc"]).verdict == "unusable"
 
 

@@ -97,7 +97,8 @@ def test_labels(text, element):
 
 def test_a_label_is_refused_if_other_sites_make_it_ambiguous():
     assert labels_with_elements(["HO1", "H1", "O1"]) == [None, "H", "O"]
-    assert labels_with_elements(["HO1", "O1"]) == ["Ho", "O"]
+    assert labels_with_elements(["HO1", "O1"]) == [None, "O"]  # a hydroxide, or an oxide of holmium
+    assert labels_with_elements(["HO1", "S1"]) == ["Ho", "S"]
 
 
 def test_elements_of_a_cif(tmp_path):
@@ -202,6 +203,8 @@ LABELLED = ("x\n\n3 atoms\n2 atom types\n0 5 xlo xhi\n0 5 ylo yhi\n0 5 zlo zhi\n
     (("Li", "S"), "", "Li2S"), (("Li+", "S2-"), "", "Li2S"), (("Li1", "S1"), "", "not element symbols"),
     (("Li1", "S1"), "Masses\n\n1 6.94\n2 32.06\n\n", "Li2S"), (("Li", "S"), "Masses\n\nLi 6.94\nS 32.06\n\n", "Li2S"),
     (("Li", "S"), "Masses\n\n1 32.06\n2 6.94\n\n", "named Li, but has the mass"),
+    (("A", "Q"), "Masses\n\n1 58.8\n2 32.06\n\n", "is that of several elements"),
+    (("A", "Q"), "Masses\n\n1 58.71\n2 32.06\n\n", "Ni2S"), (("A", "Co"), "Masses\n\n1 6.9\n2 58.8\n\n", "CoLi2"),
     (("Li1", "S1"), "Masses\n\n1 1.008 # Li\n2 32.06\n\n", "named Li, but has the mass"),
 ])
 def test_elements_of_lammps_data(tmp_path, labels, masses, result):

@@ -36,6 +36,19 @@ def test_show():
     assert json.loads(call("show", "Li2S", "--json"))["formula"] == "Li2S"
 
 
+def test_show_has_one_lattice():
+    """Density and distances are those of the cells that are built, not of the other lattice."""
+    shown = call("show", "Li6PS5Cl")
+    cell = cell_from_entry(load_entry("Li6PS5Cl"))
+    density = cell.get_masses().sum() / cell.get_volume() * 1.66053907
+    assert f"density      {density:.3f} g/cm3" in shown
+    distances = cell.get_all_distances(mic=True)
+    nearest = distances[cell.symbols == "Li"][:, cell.symbols == "S"].min()
+    assert f"Li-S {nearest:.2f} A" in shown
+    assert "lattice      9.8590 9.8590 9.8590 A, 90.00 90.00 90.00 degrees  (experiment; all below" in shown
+    assert "calculated   10.2795" in shown
+
+
 def test_build_and_perturb(tmp_path):
     out = tmp_path / "cells.extxyz"
     shown = call("build", "Li6PS5Cl", "--site-disorder", 0.5, "--count", 2, "--seed", 3, "-o", out)
