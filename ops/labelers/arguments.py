@@ -44,7 +44,7 @@ def argument_problems(name: str, kwargs: Mapping[str, Any]) -> Iterator[tuple[st
 def constructor_arguments(name: str) -> set[str] | None:
     """Return the keyword arguments of a class, from its source; None where they cannot be told.
 
-    That is so for a class that takes any (``**kwargs``), that has no constructor of its own, or that its module imports
+    That is so for a class that takes any (``**kwargs``), that inherits its constructor, or that its module imports
     from elsewhere.
     """
     module, _, wanted = name.partition(":")

@@ -1,4 +1,4 @@
-"""``self_check.json``: errors of the model against the labeler on frames of its own production runs."""
+"""``self_check.json``: errors of the model against the labeler on frames of the production runs."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def any_beyond(points: Iterable[CheckedPoint]) -> bool:
 
 
 class SelfCheck(Result):
-    """The model against the labeler, on frames of its own production runs.
+    """The model against the labeler, on frames of the production runs.
 
     Attributes
     ----------

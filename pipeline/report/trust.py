@@ -60,7 +60,7 @@ def _advice(system: CheckedSystem) -> str:
         )
     return (
         f"Its teacher is off by only {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}: train the student for "
-        "longer, or on more frames of its own MD."
+        "longer, or on more frames of the production MD."
     )
 
 

@@ -1,4 +1,4 @@
-"""Section on the self-check: the model against the labeler on frames of its own production runs."""
+"""Section on the self-check: the model against the labeler on frames of the production runs."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dpa_sse.ops.core.intervals import blocks_of, difference_with_interval, mean
 def correlated(
     rng: np.random.Generator, trajectories: int, frames: int, memory: float, spread: float
 ) -> tuple[np.ndarray, list[str]]:
-    """Return absolute errors of frames: correlated in time, each trajectory with an offset of its own."""
+    """Return absolute errors of frames: correlated in time, each trajectory with another offset."""
     keep, values, names = float(np.exp(-1 / memory)), [], []
     for number in range(trajectories):
         x = np.empty(frames)
