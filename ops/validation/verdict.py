@@ -96,7 +96,7 @@ def judge_mean(estimate: ErrorEstimate, bar: float) -> Judgement:
 
 
 def judge_overall(estimate: ErrorEstimate, bar: float) -> Judgement:
-    """Return the same for the mean over all runs, which is also beyond the bar at twice its size unless that may be chance."""
+    """Return the same for the mean over all runs; twice the bar is beyond it, too, unless that may be chance."""
     half = estimate.half_width
     if half is not None and abs(estimate.mean) > max(half, TOLERATED * bar):
         return "beyond"
