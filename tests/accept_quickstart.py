@@ -14,6 +14,7 @@ from dpa_sse.ops.results.summary import Summary
 from dpa_sse.pipeline.runs.folder import Run
 
 MAX_MINUTES = 15.0
+MAX_BIAS = 8.0
 
 
 def promises(summary: Summary, run: Path) -> Iterator[tuple[str, bool, str]]:
@@ -41,6 +42,21 @@ def promises(summary: Summary, run: Path) -> Iterator[tuple[str, bool, str]]:
     found = summary.conductivity
     verdicts = ", ".join(f"{point.temperature_K:.0f} K {point.verdict} {point.sigma_mS_cm}" for point in found)
     yield "diffusive at two temperatures or more", sum(p.verdict == "diffusive" for p in found) >= 2, verdicts
+    states = [point.state for point in found if point.state]
+    text = ", ".join(sorted({state.text for state in states}))
+    there = len(states) == len(found) > 0
+    yield "at 0 GPa, with state points", there and all(state.pressure_GPa == 0 for state in states), text
+    for line in summary.arrhenius:
+        ends = line.Ea_ci95_eV or (0.0, 0.0)
+        figure = f"{line.Ea_eV and round(line.Ea_eV, 3)} eV (95 %: {ends[0]:.3f} to {ends[1]:.3f})"
+        yield "an activation energy that is not zero", line.Ea_eV is not None and ends[0] > 0, figure
+    for system in summary.self_check:
+        bias = system.errors.energy_bias_meV_atom if system.errors else None
+        figure = "none" if bias is None else f"{bias.mean:.1f} meV/atom ({bias.ci95}), {system.labels} labels, " \
+            f"{summary.self_check_rounds} rounds: {system.verdict}"
+        name = f"energy error in production at most {MAX_BIAS:g} meV/atom"
+        yield name, bias is not None and abs(bias.mean) <= MAX_BIAS, figure
+    yield "the production was checked", bool(summary.self_check), ""
     report = run / "report.html"
     page = report.read_text(encoding="utf-8") if report.exists() else ""
     outside = [mark for mark in ('src="http', "src='http", "<link", "@import", "url(http") if mark in page]
