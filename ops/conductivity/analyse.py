@@ -180,7 +180,10 @@ def state_of(source: RunSource) -> StatePoint | None:
 
 def _with_state(entry: PooledTransport, runs: Sequence[AnalysedRun]) -> PooledTransport:
     """Return pooled numbers with the state point of their runs, if they all have the same."""
-    states = [state_of(run.source) for run in runs if run.source.label in entry.sources]
+    states = [
+        state_of(run.source) for run in runs
+        if run.source.system == entry.system and round(run.source.temperature_K) == round(entry.temperature_K)
+    ]
     common = states[0] if len({_conditions(state) for state in states}) == 1 else None
     return entry.model_copy(update={"state": common})
 

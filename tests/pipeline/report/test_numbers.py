@@ -16,6 +16,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_json
 from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, RunTransport
 from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.ops.results.md import MdRun
 from dpa_sse.pipeline.report import page, transport
 from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
@@ -385,3 +386,19 @@ def test_a_training_without_enough_steps_is_said(tmp_path: Path) -> None:
     data = load_data(ReportInputs(evaluations=evaluations))
     assert not_converged(data) == {"from_scratch"}
     assert any("not converged" in text for text in assess(data).unsure)
+
+
+def test_state_points_are_in_the_analysis_also_of_refused_runs(tmp_path: Path) -> None:
+    """From run.json: what is printed is what was simulated; replicas at different pressures have no common one."""
+    folders = [made.md_run(tmp_path, 1000.0), made.md_run(tmp_path, 1200.0, "melted", reason="P left its site")]
+    found = ConductivityResult.read(made.analyse(tmp_path, folders))
+    for entry in (*found.runs, *found.temperatures):
+        assert entry.state is not None
+        assert (entry.state.pressure_GPa, entry.state.ensemble, entry.state.n_atoms) == (0.0, "nvt", 52)
+        assert entry.state.width_A == pytest.approx(made.EDGE)
+    squeezed = made.md_run(tmp_path / "other", 1000.0, replica=1)
+    record = MdRun.read(squeezed).model_copy(update={"pressure_GPa": 2.0})
+    record.write(squeezed)
+    mixed = ConductivityResult.read(made.analyse(tmp_path / "mixed", [folders[0], squeezed]))
+    assert [run.state and run.state.pressure_GPa for run in mixed.runs] == [0.0, 2.0]
+    assert [entry.state for entry in mixed.temperatures] == [None]
