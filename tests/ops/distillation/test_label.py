@@ -101,6 +101,19 @@ def test_frames_are_perturbed_within_the_limits(tmp_path: Path) -> None:
     assert 0 < moved.max() <= 0.05 * 1.02
 
 
+def test_how_the_teacher_runs_ended_is_kept(tmp_path: Path) -> None:
+    runs = [md_folder(tmp_path / f"task.{k:03d}", f"Li2S.p{k:03d}") for k in range(2)]
+    atoms = Atoms(SYMBOLS, SITES * EDGE, cell=[EDGE] * 3, pbc=True)
+    write_run(
+        runs[1], atoms, system="Li2S", trajectory="Li2S.p001", temperature_K=900.0, status="melted", partial=True,
+        reason="step 60: only 70 % of the polyhedra", steps=100, dump_every=5,
+    )
+    found = label_with_teacher(Path("t.pth"), runs, TYPE_MAP, settings(), 1, tmp_path / "out")
+    assert [(run.status, run.reason) for run in found.trajectories] == [
+        ("ok", ""), ("melted", "step 60: only 70 % of the polyhedra"),
+    ]
+
+
 def test_large_forces_are_dropped_and_counted(tmp_path: Path) -> None:
     run = md_folder(tmp_path / "task.000", "Li2S.p000", far=(20, 50))
     found = label_with_teacher(Path("t.pth"), [run], TYPE_MAP, settings(), 1, tmp_path / "out")

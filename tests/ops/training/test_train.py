@@ -20,6 +20,7 @@ import pytest
 from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.tools import run_tool
+from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.model import ChosenFrames
@@ -133,6 +134,40 @@ def test_evaluation_agrees_with_the_labels(student: Path, dataset: Path, tmp_pat
     assert errors.energy_rmse_meV_atom >= errors.energy_mae_meV_atom
     assert set(errors.force_mae_per_element_meV_A) == {"Li", "S"}
     assert errors == Evaluation.read(tmp_path / "student")
+
+
+def test_errors_of_trajectories_add_up_and_know_the_nearest_training_frame(
+    student: Path, dataset: Path, tmp_path: Path
+) -> None:
+    errors = evaluate(student / "model_compressed.pth", dataset, "test", tmp_path, "student")
+    parts = errors.trajectories
+    assert sum(part.n_frames for part in parts) == errors.n_frames
+    mean = sum(part.n_frames * part.energy_mae_meV_atom for part in parts) / errors.n_frames
+    assert errors.energy_mae_meV_atom == pytest.approx(mean)
+    components = sum(part.force_components for part in parts)
+    mean = sum(part.force_components * part.force_mae_meV_A for part in parts) / components
+    assert errors.force_mae_meV_A == pytest.approx(mean)
+    assert errors.force_mae_ci95_meV_A is not None
+    assert errors.force_mae_ci95_meV_A[0] < errors.force_mae_meV_A < errors.force_mae_ci95_meV_A[1]
+    _, blocks = read_dataset(dataset)
+    for part in parts:
+        own = [
+            (block.coord[k], block.box[k]) for block in blocks if block.split == "test" for k in range(len(block))
+            if block.trajectories[k] == part.trajectory
+        ]
+        training = [
+            (block.coord[k], block.box[k]) for block in blocks if block.split == "train" for k in range(len(block))
+        ]
+        nearest = min(_rms(*one, *other) for one in own for other in training)
+        assert part.distance_to_training_A == pytest.approx(nearest, abs=1e-6)
+
+
+def _rms(one: np.ndarray, box: np.ndarray, other: np.ndarray, other_box: np.ndarray) -> float:
+    """Return the distance of two frames; strains and a common shift do not count."""
+    change = one @ np.linalg.inv(box) - other @ np.linalg.inv(other_box)
+    change = (change - change[0] + 0.5) % 1 - 0.5
+    change = (change - change.mean(axis=0)) @ box
+    return float(np.sqrt((change**2).sum(axis=1).mean()))
 
 
 def test_evaluation_refuses_unknown_elements(
