@@ -24,7 +24,7 @@ def promises(summary: Summary, run: Path) -> Iterator[tuple[str, bool, str]]:
     stages = ", ".join(f"{s.name} {s.status}" for s in summary.stages)
     yield "every stage is done", bool(summary.stages) and done, stages
     attempt = Run(run).latest_attempt()
-    minutes = (attempt[-1]["time"] - attempt[0]["time"]) / 60
+    minutes = (attempt[-1].time - attempt[0].time) / 60
     yield f"within {MAX_MINUTES:.0f} min from start to report", minutes <= MAX_MINUTES, f"{minutes:.1f} min"
     loop = summary.concurrent_learning
     yield "at least two iterations", len(loop) >= 2, f"{len(loop)} iterations"
