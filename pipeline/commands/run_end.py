@@ -57,9 +57,9 @@ def show_failures(run: Run) -> None:
         print(printable(f"\nFAILED {event.task}: {event.reason or ''}\n  folder: {folder}"), file=sys.stderr)
         for log in sorted(folder.glob("*.log"))[:2]:
             print(printable(f"  last lines of {log.name}:\n{tail(log, LOG_LINES)}"), file=sys.stderr)
-    errors = [event.reason for event in events if event.kind == "error"]
+    errors = list(dict.fromkeys(event.reason or "" for event in events if event.kind == "error"))
     for reason in errors:
-        print(printable(reason or ""), file=sys.stderr)
+        print(printable(reason), file=sys.stderr)
     if not failed and not errors and not killed:
         log = run.engine / "dflow.log"
         text = printable(f"The engine stopped although no task failed; last lines of {log}:\n{tail(log, 20)}")

@@ -103,6 +103,7 @@ class Progress:
         self._drawn = 0.0
         self._cached: dict[str, int] = {}
         self._remarks: dict[str, set[str]] = {}
+        self._errors: set[str] = set()
 
     def __enter__(self) -> Self:
         """Start the live display where there is a terminal."""
@@ -149,6 +150,10 @@ class Progress:
         text = event_line(event)
         if text is None or (self.live is not None and event.kind == "done"):
             return
+        if event.kind == "error":  # several tasks may report the same
+            if text in self._errors:
+                return
+            self._errors.add(text)
         if self.live is not None:
             self.live.console.print(text, markup=False, highlight=False)
         else:
