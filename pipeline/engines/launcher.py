@@ -78,7 +78,7 @@ def enter_working_folder() -> None:
 
 
 def check_version() -> None:
-    """Exit with the fatal code if this is not the version that made the workflow: an image, or an upgrade during a run."""
+    """Exit with the fatal code if another version made the workflow: a foreign image, or an upgrade during a run."""
     from dpa_sse import __version__
     from dpa_sse.ops.core.errors import FatalError
     from dpa_sse.ops.runtime import events
@@ -91,8 +91,8 @@ def check_version() -> None:
         message = f"rendered by version {wanted} of the pipeline, but the image holds {__version__}: use one for both"
     else:
         message = (
-            f"the installed pipeline was changed from version {wanted} to {__version__} during this run; finished tasks "
-            f"are kept; continue with version {__version__}: dpa-sse resume {run}"
+            f"the installed pipeline was changed from version {wanted} to {__version__} during this run; finished "
+            f"tasks are kept; continue with version {__version__}: dpa-sse resume {run}"
         )
         events.emit("error", reason=message)
     write_termination_message(FatalError(message))
