@@ -111,7 +111,11 @@ def acquire(folder: Path) -> RunLock:
         what = "is a link, which is not followed; remove it" if error.errno == errno.ELOOP else error.strerror
         raise InputError(f"{path}: {what}") from error
     try:
-        held = _nobody_holds(folder) if _flock(descriptor, fcntl.LOCK_EX) else _hold(folder)
+        held = None
+        if _flock(descriptor, fcntl.LOCK_EX):
+            _require_free(folder)
+        else:
+            held = _hold(folder)
     except BlockingIOError as error:
         holder = Holder.parse(os.read(descriptor, MAX_BYTES))
         os.close(descriptor)
@@ -161,7 +165,7 @@ def _flock(descriptor: int, kind: int, patience_s: float = PATIENCE_S) -> bool:
         time.sleep(0.02)
 
 
-def _nobody_holds(folder: Path) -> None:
+def _require_free(folder: Path) -> None:
     """Refuse a run that a machine holds which cannot lock this file system, though this one can."""
     path = folder / HELD
     found = _read_held(path)
