@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -137,12 +138,12 @@ def _file_fault(path: Path) -> str:
     if printable(str(path), keep="") != str(path):
         return f"{str(path)!r}: the name has control characters; rename the file"
     try:
-        size = path.stat().st_size if path.is_file() else None
+        size = regular(path).stat().st_size
         with path.open("rb") as stream:
-            first = stream.readline(100).strip() if size is not None else b""
+            first = stream.readline(100).strip()
     except (OSError, ValueError):  # a name of the library, or reported by the reader
         return ""
-    if size is None or not first.isdigit():
+    if not first.isdigit():
         return ""
     if len(first) > 18 or int(first) > size:
         return f"{path}: its first line claims {first.decode()[:20]} atoms, but the file has {size} bytes"

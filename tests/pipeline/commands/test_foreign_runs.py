@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.pipeline.commands.conductivity import production_runs
 from dpa_sse.pipeline.commands.monitor import rebuild_report, show_logs, show_status
 from dpa_sse.pipeline.engines.local.engine import execute
 from dpa_sse.pipeline.engines.local.platform import LocalPlatform
@@ -138,3 +139,15 @@ def test_commands_of_children_do_not_import_from_the_working_folder(tmp_path: Pa
         assert command[0] == sys.executable
         done = subprocess.run([*command, "-c", "import json"], cwd=tmp_path, check=False)
         assert done.returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["../..", "..", "/etc", "tasks/../..", "out/md", "tasks/\x1b[2J"])
+def test_trajectories_outside_the_run_are_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "elsewhere" / "md").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "md" / "run.json").write_text("{}")
+    run = received(tmp_path / "evil", {"event": "done", "time": 1.0, "stage": "07-md", "task": "md-000",
+                                       "folder": folder})
+    (run.folder / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"log\.jsonl: .*refused the name") as caught:
+        production_runs(run.folder)
+    assert "\x1b" not in str(caught.value)
