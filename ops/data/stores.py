@@ -43,7 +43,7 @@ class FolderStore:
     def names(self, file: str) -> list[str] | None:
         """Return the words of a text file."""
         path = self.folder / file
-        return path.read_text(encoding="utf-8").split() if path.exists() else None
+        return path.read_text(encoding="utf-8").split() if path.is_file() else None
 
     def sets(self) -> list[str]:
         """Return the set.* folders."""

@@ -24,7 +24,7 @@ FULL_BYTES = 20 * 2**20
 def finish_run(run: Run, code: int) -> int:
     """Link the results, print failures and the path of the report; return the exit code of the command."""
     if code == INTERRUPTED:
-        print(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}")
+        print(printable(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}"))
         return code
     free = shutil.disk_usage(run.folder).free
     if code != DONE and free < FULL_BYTES:
@@ -39,7 +39,7 @@ def finish_run(run: Run, code: int) -> int:
     publish(run)
     report = write_report(run, "done" if code == DONE else "failed")
     if report is not None:
-        print(f"Report: {report}")
+        print(printable(f"Report: {report}"))
     return code
 
 
@@ -90,7 +90,7 @@ def place_link(link: Path, target: Path) -> None:
     Only a link is replaced, and no link is placed in a folder that is a link itself: that belongs to somebody else.
     """
     if link.parent.is_symlink() or (link.exists() and not link.is_symlink()):
-        print(f"{link}: not linked to {target.name}, because something else is there", file=sys.stderr)
+        print(printable(f"{link}: not linked to {target.name}, because something else is there"), file=sys.stderr)
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     temporary = link.with_name(f".{link.name}.new")

@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.commands.conductivity import production_runs
-from dpa_sse.pipeline.commands.monitor import rebuild_report, show_logs, show_status
+from dpa_sse.pipeline.commands.monitor import rebuild_report, show_logs, show_status, stop_run, watch_run
+from dpa_sse.pipeline.commands.run_end import finish_run
 from dpa_sse.pipeline.engines.local.engine import execute
 from dpa_sse.pipeline.engines.local.platform import LocalPlatform
 from dpa_sse.pipeline.engines.platform import Resources
@@ -89,6 +91,28 @@ def test_nothing_printed_controls_the_terminal(tmp_path: Path, capsys: pytest.Ca
     shown = capsys.readouterr().out + "".join(event_line(event) or "" for event in run.events())
     assert not {"\x1b", "\x07", "\r"} & set(shown)
     assert r"\x1b]52;c;ZXZpbA==" in shown
+
+
+def test_nothing_printed_by_watch_and_at_the_end_controls_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remarks = [{"event": kind, "time": 2.0, "reason": ESCAPES} for kind in ("error", "note")]
+    run = received(tmp_path / f"evil{ESCAPES.replace('/', '')}", failed(reason=ESCAPES, folder="tasks/x"), *remarks,
+                   {"event": "cached", "time": 2.0, "stage": ESCAPES, "task": "a", "folder": "tasks/x"})
+    (run.folder / "tasks" / "x").mkdir(parents=True)
+    (run.folder / "tasks" / "x" / "error.log").write_text(ESCAPES)
+    (run.folder / "data").mkdir()
+    (run.folder / "data" / "base").write_text("mine")
+    holders = iter([True, True, None, None, None])
+    monkeypatch.setattr(Run, "holder", lambda _run: next(holders))
+    assert watch_run(str(run.folder)) == 1
+    assert finish_run(run, 1) == 1
+    assert finish_run(run, 130) == 130
+    with suppress(InputError):
+        stop_run(str(run.folder))
+    shown = "".join(capsys.readouterr())
+    assert shown.count(r"\x1b]52;c;ZXZpbA==") >= 5
+    assert not {"\x1b", "\x07", "\r"} & set(shown)
 
 
 def test_a_folder_outside_the_run_is_refused(tmp_path: Path) -> None:

@@ -111,6 +111,24 @@ def a_deep_network(folder: Path) -> str:
     return json.dumps({**PLAIN, "pretrain": {"preset": "deep.json"}})
 
 
+def with_labeler(key: str, target: str) -> Callable[[Path], str]:
+    def case(folder: Path) -> str:
+        if target == "pipe":
+            os.mkfifo(folder / "file")
+        else:
+            (folder / "file").symlink_to(target)
+        kind = {"incar": "vasp", "template": "cp2k"}[key]
+        return json.dumps({**PLAIN, "labeler": {"kind": kind, key: "file"}})
+
+    case.__name__ = f"{key}_is_{target.rpartition('/')[2]}"
+    return case
+
+
+def a_pipe_as_structure(folder: Path) -> str:
+    os.mkfifo(folder / "x.cif")
+    return json.dumps({**PLAIN, "systems": [{"name": "a", "structure": "x.cif"}]})
+
+
 CASES: dict[Callable[[Path], str], str] = {
     links_to_itself: "contains no data in deepmd/npy format",
     atoms_that_are_not_there: "claims 999999999999 atoms, but the file has",
@@ -125,6 +143,11 @@ CASES: dict[Callable[[Path], str], str] = {
     half_a_character: "is not a character",
     a_deep_cluster_preset: "deep.yaml",
     a_deep_network: "cannot be read as a training input",
+    with_labeler("incar", "pipe"): "file",
+    with_labeler("incar", "/dev/zero"): "file",
+    with_labeler("template", "pipe"): "file cannot be read (not a file but a pipe or a device)",
+    with_labeler("template", "/dev/full"): "file cannot be read (not a file but a pipe or a device)",
+    a_pipe_as_structure: "x.cif: no such file",
 }
 
 
