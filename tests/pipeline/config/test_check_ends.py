@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -248,6 +249,61 @@ def fuzz(folder: Path, first: int, count: int) -> None:
         path.write_bytes(mutated(random.Random(seed), good))
         spent, _ = check(path)
         assert spent <= LIMIT_S, f"seed {seed}: {spent:.1f} s"
+
+
+def named_files(folder: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """Return files that a configuration may name: a good content, and what of the configuration names it."""
+    from ase.build import bulk
+    from ase.io import write
+
+    from dpa_sse.ops.training.presets import load_preset
+
+    atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
+    found: dict[str, tuple[bytes, dict[str, Any]]] = {}
+    for name, kind in (("x.cif", "cif"), ("POSCAR", "vasp"), ("x.extxyz", "extxyz"), ("x.data", "lammps-data")):
+        write(folder / name, atoms, format=kind, **({"masses": True} if kind == "lammps-data" else {}))
+        found[name] = (folder / name).read_bytes(), {"systems": [{"name": "a", "structure": name}]}
+    network = json.dumps(load_preset("se_e2_a-tiny").copy().data).encode()
+    found["net.json"] = network, {"pretrain": {"preset": "net.json", "steps": 10}}
+    found["site.yaml"] = b"namespace: mine\nparallelism: 3\n", {"cluster": {"preset": "site.yaml"}}
+    template = b"&FORCE_EVAL\n  METHOD QUICKSTEP\n  &DFT\n  &END DFT\n&END FORCE_EVAL\n"
+    found["cp2k.inp"] = template, {"labeler": {"kind": "cp2k", "template": "cp2k.inp"}}
+    found["INCAR"] = b"ENCUT = 400\nISMEAR = 0\nSIGMA = 0.05\n", {"labeler": {"kind": "vasp", "incar": "INCAR"}}
+    system = folder / "data" / "s"
+    (system / "set.000").mkdir(parents=True)
+    (system / "type.raw").write_text("0\n1\n")
+    (system / "type_map.raw").write_text("Li\nCl\n")
+    for name, width in (("coord", 6), ("box", 9), ("energy", 1), ("force", 6)):
+        np.save(system / "set.000" / f"{name}.npy", np.ones((3, width)))
+    for name in ("type.raw", "type_map.raw", "set.000/coord.npy", "set.000/box.npy"):
+        found[f"data/s/{name}"] = (system / name).read_bytes(), {"systems": [], "data": ["data"]}
+    for name, (good, _) in found.items():
+        (folder / name).write_bytes(good)
+    return found
+
+
+def fuzz_named(folder: Path, first: int, count: int) -> None:
+    files = named_files(folder)
+    path = folder / "c.yaml"
+    for seed in range(first, first + count):
+        source = random.Random(seed)
+        name = source.choice(sorted(files))
+        good, config = files[name]
+        path.write_text(json.dumps({**PLAIN, **config}))
+        (folder / name).write_bytes(mutated(source, good.decode("latin-1")))
+        spent, _ = check(path)
+        (folder / name).write_bytes(good)
+        assert spent <= LIMIT_S, f"seed {seed}, {name}: {spent:.1f} s"
+
+
+def test_hundred_broken_files_that_a_configuration_names_end_in_time(tmp_path: Path) -> None:
+    fuzz_named(tmp_path, 0, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_thousand_broken_files_that_a_configuration_names_end_in_time(tmp_path: Path) -> None:
+    fuzz_named(tmp_path, 100, 2000)
 
 
 def test_hundred_broken_files_end_in_time(tmp_path: Path) -> None:
