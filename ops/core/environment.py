@@ -166,8 +166,9 @@ EVENTS = Variable(
     "`stdout`: print events, since there is no run folder with a log.",
 )
 VERSION: Variable[str | None] = Variable(
-    "DPA_SSE_VERSION", _optional_text, None, ("pipeline/engines/argo",), ("pipeline/engines/launcher",),
-    "Version of the pipeline that rendered the workflow.",
+    "DPA_SSE_VERSION", _optional_text, None, ("pipeline/engines/local", "pipeline/engines/argo"),
+    ("pipeline/engines/launcher",),
+    "Version of the pipeline that made the workflow.",
 )
 PAGE: Variable[Path | None] = Variable(
     "DPA_SSE_PAGE", _optional_path, None, ("pipeline/engines/argo",), ("ops/runtime/task",),

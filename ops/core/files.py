@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def walk_folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield each folder below ``folder``, itself included, and the sorted names of its files.
 
     It is the walker of all readers. Links to folders are followed; a folder that is reached several times, e.g. through
-    a link to one of its parents, is visited once. Hidden folders are left out.
+    a link to one of its parents, is visited once. Hidden folders are left out, and so are pipes and devices, which may
+    have no end.
     """
     seen: set[tuple[int, int]] = set()
     if not _is_new(Path(folder), seen):
@@ -109,7 +111,14 @@ def walk_folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
     for root, folders, files in os.walk(folder, followlinks=True):
         visible = [name for name in sorted(folders) if not name.startswith(".")]
         folders[:] = [name for name in visible if _is_new(Path(root, name), seen)]
-        yield root, sorted(files)
+        yield root, sorted(name for name in files if not _is_special(os.path.join(root, name)))
+
+
+def _is_special(path: str) -> bool:
+    try:
+        return not stat.S_ISREG(Path(path).stat().st_mode)
+    except OSError:  # reported by whoever reads it
+        return False
 
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:

@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import errno
+import stat
+import zlib
 from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 50
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file that can be read to its end.
+
+    Raises
+    ------
+    OSError
+        It is missing, or a pipe, a device or a socket, which may have no end.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "not a file but a pipe or a device", str(path))
+    return path
+
+
+def gunzip(data: bytes, most: int) -> bytes:
+    """Return the content of a gzip file in memory.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or larger than ``most`` bytes when unpacked.
+    """
+    found = bytearray()
+    try:
+        while data:
+            unpacker = zlib.decompressobj(wbits=31)
+            found += unpacker.decompress(data, most + 1 - len(found))
+            if len(found) > most:
+                raise ValueError(f"larger than {most / 1e6:g} MB when unpacked")
+            if not unpacker.eof:
+                raise ValueError("the gzip file is cut")
+            data = unpacker.unused_data.lstrip(b"\0")  # several members; padding
+    except zlib.error as error:
+        raise ValueError(f"damaged gzip file ({error})") from error
+    return bytes(found)
 
 
 def read_small(path: Path, most: int = MAX_BYTES) -> str:
@@ -20,7 +60,7 @@ def read_small(path: Path, most: int = MAX_BYTES) -> str:
     OSError
         It cannot be read.
     """
-    with path.open("rb") as stream:
+    with regular(path).open("rb") as stream:
         data = stream.read(most + 1)
     if len(data) > most:
         raise ValueError(f"larger than {most // 1000} kB")

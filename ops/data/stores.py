@@ -77,7 +77,7 @@ class FolderStore:
         """Return the words of a text file."""
         path = self.folder / file
         with readable(str(path)):
-            return path.read_text(encoding="utf-8").split() if path.exists() else None
+            return path.read_text(encoding="utf-8").split() if path.is_file() else None
 
     def sets(self) -> list[str]:
         """Return the set.* folders."""
@@ -141,11 +141,15 @@ def own_type_map(stores: Sequence[Store]) -> list[str]:
     return list(dict.fromkeys(name for store in stores for name in store.names("type_map.raw") or []))
 
 
-def walk_groups(group: Any) -> Iterator[Any]:
-    """Yield all groups of an HDF5 file that hold a system, sorted by name."""
+def walk_groups(group: Any, seen: set[Any] | None = None) -> Iterator[Any]:
+    """Yield all groups of an HDF5 file that hold a system, sorted by name; one with several names is visited once."""
+    seen = set() if seen is None else seen
+    if group in seen:
+        return
+    seen.add(group)
     if "type.raw" in group:
         yield group
         return
     for name in sorted(group):
-        if hasattr(group[name], "keys"):
-            yield from walk_groups(group[name])
+        if hasattr(group.get(name), "keys"):  # None for a link to nothing
+            yield from walk_groups(group[name], seen)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.settings import Settings
 
 
@@ -163,7 +164,8 @@ def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings
     for key in labeler.text_files:
         value = getattr(labeler, key)
         if value is not None and "\n" not in value:
-            texts[key] = (base_dir / Path(value).expanduser()).read_text(encoding="utf-8").rstrip("\n") + "\n"
+            path = regular(base_dir / Path(value).expanduser())
+            texts[key] = path.read_text(encoding="utf-8").rstrip("\n") + "\n"
     return labeler.model_copy(update=texts)
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from dpa_sse.ops.core.files import atomic_path, walk_files
 from dpa_sse.ops.core.foreign import unpack
+from dpa_sse.ops.core.limits import gunzip
 
+MAX_TEXT_BYTES = 100_000_000
 FILE_MARK = "dpa-sse file gzip+base64\n"
 FOLDER_MARK = "dpa-sse folder tar+gzip+base64\n"
 PATH_MARK = "dpa-sse path\n"  # the input is on a volume of the pod
@@ -61,7 +63,7 @@ def decode_text(text: str) -> str:
     """Return the original text of a file from the result of :func:`encode`."""
     if not text.startswith(FILE_MARK):
         return text
-    return gzip.decompress(base64.b64decode(text[len(FILE_MARK) :])).decode("utf-8")
+    return gunzip(base64.b64decode(text[len(FILE_MARK) :]), MAX_TEXT_BYTES).decode("utf-8")
 
 
 def _pack(data: bytes) -> str:

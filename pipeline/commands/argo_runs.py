@@ -138,7 +138,7 @@ def resume(run: ArgoRun, cluster: Cluster) -> int:
     state = cluster.get(run).state
     if state == "suspended":
         opened = cluster.open_gates(run)
-        print(f"{run.name}: resumed ({', '.join(opened)})")
+        print(printable(f"{run.name}: resumed ({', '.join(opened)})"))
         return DONE
     if state not in ("failed", "stopped"):
         print(f"{run.name}: {state}; nothing to resume")

@@ -43,7 +43,7 @@ def show_status(name: str, *, as_json: bool) -> int:
     run = open_run(name)
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
-    print_status(run.folder.name, state, stages, as_json=as_json)
+    print_status(run.name, state, stages, as_json=as_json)
     return DONE
 
 
@@ -74,7 +74,7 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
 def watch_run(name: str) -> int:
     """Show the progress of a run that another process executes, until it ends."""
     run = open_run(name)
-    with Progress(run, run.folder.name, live=sys.stdout.isatty()) as progress:
+    with Progress(run, run.name, live=sys.stdout.isatty()) as progress:
         if run.holder():  # also show what has happened so far
             progress.offset, progress.events = 0, []
         try:
@@ -84,7 +84,7 @@ def watch_run(name: str) -> int:
         except KeyboardInterrupt:
             return DONE  # the run itself continues
     state = run_state(run)
-    print(f"{run.folder.name}: {state}")
+    print(f"{run.name}: {state}")
     return DONE if state == "done" else FAILED
 
 
@@ -104,7 +104,7 @@ def show_logs(name: str, task: str | None, lines: int) -> int:
         if one not in folders:
             near = [known for known in folders if known.startswith(one)]
             hint = printable(f"; tasks that start with it: {', '.join(near[:8])}" if near else "")
-            raise InputError(f"{one}: no such task in {run.folder.name}{hint}")
+            raise InputError(f"{one}: no such task in {run.name}{hint}")
         print_logs(run.place(folders[one]), lines)
     return DONE
 
@@ -163,16 +163,16 @@ def stop_run(name: str) -> int:
     run = open_run(name)
     holder = run.holder()
     if holder is None:
-        print(f"{run.folder.name}: nothing is running")
+        print(f"{run.name}: nothing is running")
         return DONE
     signal_holder(run, holder)
     deadline = time.monotonic() + STOP_SECONDS
     while run.holder() is not None:
         if time.monotonic() > deadline:
-            print(f"{run.folder.name}: process {holder.pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
+            print(f"{run.name}: process {holder.pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
             return FAILED
         time.sleep(0.1)
-    print(f"{run.folder.name}: stopped; continue it with: dpa-sse resume {name}")
+    print(f"{run.name}: stopped; continue it with: dpa-sse resume {name}")
     return DONE
 
 
@@ -185,10 +185,10 @@ def signal_holder(run: Run, holder: Holder) -> None:
         It is on another machine, or the process of that number on this machine is another one.
     """
     if holder.host and not holder.here:
-        raise InputError(f"{run.folder.name}: runs on {printable(holder.host)} (pid {holder.pid}): stop it there")
+        raise InputError(f"{run.name}: runs on {printable(holder.host)} (pid {holder.pid}): stop it there")
     if not holder.alive:
         raise InputError(
-            f"{run.folder.name}: locked by a process ({printable(str(holder))}) that cannot be found on this machine; "
+            f"{run.name}: locked by a process ({printable(str(holder))}) that cannot be found on this machine; "
             f"nothing was stopped; `lsof {run.folder / LOCK}` may show who holds it"
         )
     os.kill(holder.pid, signal.SIGTERM)

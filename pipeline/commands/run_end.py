@@ -25,7 +25,7 @@ FULL_BYTES = 20 * 2**20
 def finish_run(run: Run, code: int) -> int:
     """Link the results, print failures and the path of the report; return the exit code of the command."""
     if code == INTERRUPTED:
-        print(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}")
+        print(printable(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}"))
         return code
     free = shutil.disk_usage(run.folder).free
     if code != DONE and free < FULL_BYTES:
@@ -40,7 +40,7 @@ def finish_run(run: Run, code: int) -> int:
     publish(run)
     report = write_report(run, "done" if code == DONE else "failed")
     if report is not None:
-        print(f"Report: {report}")
+        print(printable(f"Report: {report}"))
     return code
 
 
@@ -58,9 +58,9 @@ def show_failures(run: Run) -> None:
         print(printable(f"\nFAILED {event.task}: {event.reason or ''}\n  folder: {folder}"), file=sys.stderr)
         for log in sorted(folder.glob("*.log"))[:2]:
             print(printable(f"  last lines of {log.name}:\n{tail(log, LOG_LINES)}"), file=sys.stderr)
-    errors = [event.reason for event in events if event.kind == "error"]
+    errors = list(dict.fromkeys(event.reason or "" for event in events if event.kind == "error"))
     for reason in errors:
-        print(printable(reason or ""), file=sys.stderr)
+        print(printable(reason), file=sys.stderr)
     if not failed and not errors and not killed:
         log = run.engine / "dflow.log"
         text = printable(f"The engine stopped although no task failed; last lines of {log}:\n{tail(log, 20)}")
@@ -91,7 +91,7 @@ def place_link(link: Path, target: Path) -> None:
     Only a link is replaced, and no link is placed in a folder that is a link itself: that belongs to somebody else.
     """
     if link.parent.is_symlink() or (link.exists() and not link.is_symlink()):
-        print(f"{link}: not linked to {target.name}, because something else is there", file=sys.stderr)
+        print(printable(f"{link}: not linked to {target.name}, because something else is there"), file=sys.stderr)
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     temporary = link.with_name(f".{link.name}.new")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -138,12 +139,12 @@ def _file_fault(path: Path) -> str:
     if printable(str(path), keep="") != str(path):
         return f"{str(path)!r}: the name has control characters; rename the file"
     try:
-        size = path.stat().st_size if path.is_file() else None
+        size = regular(path).stat().st_size
         with path.open("rb") as stream:
-            first = stream.readline(100).strip() if size is not None else b""
+            first = stream.readline(100).strip()
     except (OSError, ValueError):  # a name of the library, or reported by the reader
         return ""
-    if size is None or not first.isdigit():
+    if not first.isdigit():
         return ""
     if len(first) > 18 or int(first) > size:
         return f"{path}: its first line claims {first.decode()[:20]} atoms, but the file has {size} bytes"
@@ -285,7 +286,7 @@ def _labels(project: Project, base_dir: Path) -> tuple[dict[str, Path], str | No
     from dpa_sse.ops.labelers.registry import CODES
 
     folders = {name: _absolute(name, base_dir) for name in project.data if not is_remote(name)}
-    return folders, CODES[project.labeler.kind] if project.systems else None
+    return folders, CODES.get(project.labeler.kind) if project.systems else None
 
 
 def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:

@@ -14,6 +14,9 @@ from dpa_sse.pipeline.config.cluster import ClusterPreset, ClusterSettings
 from dpa_sse.pipeline.config.cluster_faults import OVERRIDES, PRESET, PresetError, preset_faults
 from dpa_sse.pipeline.config.problems import KeyPath
 
+MAX_PRESET_BYTES = 100_000
+"""YAML of 600 kB takes four seconds to read."""
+
 
 def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPreset:
     """Return the preset with the overrides applied.
@@ -32,7 +35,7 @@ def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPre
             [(PRESET, f"{settings.preset!r} is neither a file nor one of the presets {', '.join(known)}")]
         )
     try:
-        data = require_bounded(yaml.safe_load(read_small(path)) or {})
+        data = require_bounded(yaml.safe_load(read_small(path, MAX_PRESET_BYTES)) or {})
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise PresetError([(PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
     if not isinstance(data, dict):

@@ -164,9 +164,10 @@ def read_yaml(path: Path) -> YamlContent:
     """
     file = str(path)
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
             raise ConfigError([Problem(file, None, "", f"larger than {MAX_BYTES // 1000} kB; not a configuration")])
-        raw = path.read_bytes()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise ConfigError([Problem(file, None, "", f"{reason}; {STARTER}")]) from error

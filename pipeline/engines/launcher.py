@@ -78,17 +78,26 @@ def enter_working_folder() -> None:
 
 
 def check_version() -> None:
-    """Exit with the fatal code if the workflow was rendered by a version other than that of this image."""
+    """Exit with the fatal code if another version made the workflow: a foreign image, or an upgrade during a run."""
     from dpa_sse import __version__
     from dpa_sse.ops.core.errors import FatalError
+    from dpa_sse.ops.runtime import events
     from dpa_sse.ops.runtime.task import write_termination_message
 
-    wanted = env.VERSION.read() or __version__
-    if wanted != __version__:
+    wanted, run = env.VERSION.read() or __version__, env.RUN.read()
+    if wanted == __version__:
+        return
+    if run is None:
         message = f"rendered by version {wanted} of the pipeline, but the image holds {__version__}: use one for both"
-        write_termination_message(FatalError(message))
-        sys.stderr.write(f"{message}\n")
-        sys.exit(2)
+    else:
+        message = (
+            f"the installed pipeline was changed from version {wanted} to {__version__} during this run; finished "
+            f"tasks are kept; continue with version {__version__}: dpa-sse resume {run}"
+        )
+        events.emit("error", reason=message)
+    write_termination_message(FatalError(message))
+    sys.stderr.write(f"{message}\n")
+    sys.exit(2)
 
 
 def main() -> None:

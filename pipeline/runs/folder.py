@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import read_json, write_json
-from dpa_sse.ops.core.foreign import inside
+from dpa_sse.ops.core.foreign import inside, printable
 from dpa_sse.ops.runtime.events import LOG, Event
 from dpa_sse.pipeline.runs.lock import LOCK, Holder, RunBusyError, RunLock, acquire, holder_of
 from dpa_sse.pipeline.runs.plan import PlannedStep, read_plan, write_plan
@@ -29,6 +29,11 @@ class Run:
     """A run folder ``runs/<name>/``."""
 
     folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, fit for a terminal."""
+        return printable(self.folder.name, keep="")
 
     @property
     def log(self) -> Path:

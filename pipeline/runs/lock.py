@@ -21,7 +21,6 @@ HELD = ".lock.held"
 PATIENCE_S = 0.3
 """`status` holds a shared lock for a moment."""
 MAX_BYTES = 1000
-_HELD_BY_OTHERS = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 class RunBusyError(InputError):
@@ -112,7 +111,11 @@ def acquire(folder: Path) -> RunLock:
         what = "is a link, which is not followed; remove it" if error.errno == errno.ELOOP else error.strerror
         raise InputError(f"{path}: {what}") from error
     try:
-        held = None if _flock(descriptor, fcntl.LOCK_EX) else _hold(folder)
+        held = None
+        if _flock(descriptor, fcntl.LOCK_EX):
+            _require_free(folder)
+        else:
+            held = _hold(folder)
     except BlockingIOError as error:
         holder = Holder.parse(os.read(descriptor, MAX_BYTES))
         os.close(descriptor)
@@ -132,8 +135,7 @@ def holder_of(folder: Path) -> Holder | None:
     except OSError:  # missing, a link, or not readable for this user
         return None
     try:
-        if _flock(descriptor, fcntl.LOCK_SH, patience_s=0.0):
-            return None
+        _flock(descriptor, fcntl.LOCK_SH, patience_s=0.0)
         found = _read_held(folder / HELD)
         return found if found is not None and (found.alive or not found.here) else None
     except BlockingIOError:
@@ -156,11 +158,22 @@ def _flock(descriptor: int, kind: int, patience_s: float = PATIENCE_S) -> bool:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return True
         except OSError as error:
-            if error.errno not in _HELD_BY_OTHERS:
+            if error.errno != errno.EWOULDBLOCK:
                 return False
             if time.monotonic() >= deadline:
                 raise BlockingIOError(errno.EWOULDBLOCK, "held") from error
         time.sleep(0.02)
+
+
+def _require_free(folder: Path) -> None:
+    """Refuse a run that a machine holds which cannot lock this file system, though this one can."""
+    path = folder / HELD
+    found = _read_held(path)
+    if found is None:
+        return
+    if found.alive or not found.here:
+        raise _busy(folder, found, f"; if that process has ended, remove {path}")
+    _set_aside(path, found)
 
 
 def _hold(folder: Path) -> Path:

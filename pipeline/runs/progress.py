@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -56,7 +57,7 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    stages = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+    stages = Table(title=escape(printable(title, keep="")), title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "what", "tasks", "elapsed", "left", "status"):
         stages.add_column(name, justify="right" if name in ("tasks", "elapsed", "left") else "left")
     colours = {"done": "green", "running": "cyan", "FAILED": "red"}
@@ -102,7 +103,8 @@ class Progress:
         self._wants_live = live
         self._drawn = 0.0
         self._cached: dict[str, int] = {}
-        self._remarks: dict[str, set[str]] = {}
+        self._remarks: dict[str, Counter[str]] = {}
+        self._errors: set[str] = set()
 
     def __enter__(self) -> Self:
         """Start the live display where there is a terminal."""
@@ -142,13 +144,17 @@ class Progress:
         if event.kind == "cached":  # one line per stage, not one per task
             self._cached[event.stage] = self._cached.get(event.stage, 0) + 1
             if event.reason:
-                self._remarks.setdefault(event.stage, set()).add(printable(event.reason, keep=""))
+                self._remarks.setdefault(event.stage, Counter())[printable(event.reason, keep="")] += 1
             return
         if event.kind in ("start", "run-end"):
             self._flush_cached()
         text = event_line(event)
         if text is None or (self.live is not None and event.kind == "done"):
             return
+        if event.kind == "error":  # several tasks may report the same
+            if text in self._errors:
+                return
+            self._errors.add(text)
         if self.live is not None:
             self.live.console.print(text, markup=False, highlight=False)
         else:
@@ -157,7 +163,8 @@ class Progress:
     def _flush_cached(self) -> None:
         for stage, count in self._cached.items():
             text = f"{printable(stage)}  {count} task{'' if count == 1 else 's'} finished earlier"
-            text = "; ".join([text, *sorted(self._remarks.pop(stage, set()))])
+            remarks = sorted(self._remarks.pop(stage, Counter()).items())
+            text = "; ".join([text, *(one if times == count else f"{times} of them {one}" for one, times in remarks)])
             if self.live is not None:
                 self.live.console.print(text, markup=False, highlight=False)
             else:

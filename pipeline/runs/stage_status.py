@@ -73,7 +73,7 @@ class StageStatus:
     def elapsed(self, at: float) -> float:
         """Return the seconds in which tasks of this stage were at work until the time ``at``."""
         end = self.last if self.stopped else at
-        return self.seconds + (end - self.since if self.since is not None else 0.0)
+        return self.seconds + (max(0.0, end - self.since) if self.since is not None else 0.0)  # the clock may be set
 
     @property
     def status(self) -> str:

@@ -23,20 +23,23 @@ LIMIT_S = float(os.environ.get("DPA_SSE_TEST_LIMIT_S", "2400"))
 ONE_THREAD = ("-s", "resources.threads_per_task=1")
 
 
-def call(*command: str | Path, cwd: Path | None = None, check: bool = True, timeout: float = 300) -> str:
+def call(
+    *command: str | Path, cwd: Path | None = None, check: bool = True, timeout: float = 300, input: str | None = None
+) -> str:
     """Run a program and return what it printed; its errors are part of the failure."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    environment.pop("OPENBLAS_CORETYPE", None)  # pods do not have it: the last bits of sums depend on it
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout,
-        check=False,
+        check=False, input=input,
     )
     if check and done.returncode:
         pytest.fail(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
-def kubectl(*arguments: str | Path, check: bool = True, timeout: float = 300) -> str:
-    return call("kubectl", "-n", NAMESPACE, *arguments, check=check, timeout=timeout)
+def kubectl(*arguments: str | Path, check: bool = True, timeout: float = 300, input: str | None = None) -> str:
+    return call("kubectl", "-n", NAMESPACE, *arguments, check=check, timeout=timeout, input=input)
 
 
 def dpa_sse(*arguments: str | Path, cwd: Path, check: bool = True, timeout: float = 600) -> str:

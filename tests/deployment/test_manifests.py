@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +132,29 @@ def test_main_containers_get_no_token() -> None:
     assert trial["executor"] == {"serviceAccountName": "dpa-sse-executor"}
 
 
+def test_pods_of_workflows_see_the_account_and_the_secrets_that_they_need() -> None:
+    """What the policy refuses is tried on a cluster, in tests/cluster/test_admission.py."""
+    policy, binding = (document for _, document in documents("base/admission.yaml"))
+    lists = {one["name"]: yaml.safe_load(one["expression"]) for one in policy["spec"]["variables"][:2]}
+    assert lists == {
+        "accounts": ["dpa-sse-workflow"], "secrets": ["dpa-sse-s3", "dpa-sse-executor.service-account-token"]
+    }
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"]["validationActions"] == ["Deny"]
+    infrastructure = {"dpa-sse-minio-root", "dpa-sse-postgres"}
+    named = re.findall(r"dpa-sse-[\w.-]+", " ".join(path.read_text() for path in K8S.glob("components/*/*.yaml")))
+    assert infrastructure <= set(named)
+    assert not infrastructure & set(lists["secrets"])
+
+
+def test_the_trial_workflow_imports_what_there_is() -> None:
+    templates = yaml.safe_load((K8S / "trial.yaml").read_text())["spec"]["templates"]
+    [script] = next(one for one in templates if one["name"] == "write")["container"]["args"]
+    imports = re.findall(r"^import \S+$", script, re.MULTILINE)
+    assert "import dpa_sse.ops.runtime.task" in imports
+    subprocess.run([sys.executable, "-c", "\n".join(imports)], check=True)
+
+
 def fake_kubectl(folder: Path, context: str) -> dict[str, str]:
     folder.mkdir()
     program = folder / "kubectl"
@@ -213,6 +240,33 @@ def test_all_images_are_built_in_an_order_that_works(tmp_path: Path) -> None:
     unknown = build("nonsense", CONTAINER_TOOL=str(tool))
     assert unknown.returncode == 2
     assert "no image nonsense; there are: runtime" in unknown.stderr
+
+
+@pytest.mark.parametrize("name", ["docker", "podman", "buildah"])
+def test_a_bill_of_materials_lists_what_the_python_of_the_image_has(tmp_path: Path, name: str) -> None:
+    """The tool runs the script here instead of in an image, so that the list can be compared with this installation."""
+    tool = tmp_path / name
+    tool.write_text(f"""#!/bin/sh
+case "$1 $2" in
+  *inspect*) echo sha256:1234 ;;
+  from*) echo container ;;
+  run*) while [ "$1" != python3 ]; do shift; done; shift; exec {sys.executable} "$@" ;;
+esac
+""")
+    tool.chmod(0o755)
+    made = build("base", CONTAINER_TOOL=str(tool), VARIANT="cpu", TAG="1", SBOM=str(tmp_path / "bills"))
+    assert made.returncode == 0, made.stderr
+    [file] = (tmp_path / "bills").iterdir()
+    assert file.name == "dpa-sse-base-1.cdx.json"
+    bill = json.loads(file.read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    assert bill["metadata"]["component"]["version"] == "sha256:1234"
+    urls = {part["purl"] for part in bill["components"]}
+    assert len(urls) == len(bill["components"])
+    for package in ("numpy", "torch", "dpdata"):
+        assert f"pkg:pypi/{package}@{version(package)}".replace("+", "%2B") in urls
+    if shutil.which("dpkg-query"):
+        assert any(url.startswith("pkg:deb/debian/libc6@") for url in urls)
 
 
 def test_base_image_is_pinned() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 POTENTIAL_FILE = "GTH_POTENTIALS"
@@ -111,7 +112,7 @@ def _entries(path: Path) -> dict[str, dict[str, tuple[str, ...]]]:
     symbols = set(chemical_symbols)
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = regular(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"{path.name} cannot be read in {path.parent} ({error.strerror})") from error
     for line in lines:

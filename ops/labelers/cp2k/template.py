@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.labelers.cp2k.sections import Section, bare, parse
 from dpa_sse.ops.labelers.settings import Cp2kSettings
 
@@ -37,7 +38,7 @@ def template_problems(
         path = base_dir / Path(template).expanduser()
         name = path.name
         try:
-            text = path.read_text(encoding="utf-8")
+            text = regular(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             yield f"{template} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'})"
             return

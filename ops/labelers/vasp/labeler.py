@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.data.incar import LABEL_TAGS, incar_text, tag_number, value_text
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, ProgramFinding, SettingsProblem
 from dpa_sse.ops.labelers.native import NativeLabeler
@@ -197,7 +198,7 @@ def _user_incar(name: str, base_dir: Path) -> tuple[str | None, str]:
         return name, "INCAR"
     path = base_dir / Path(name).expanduser()
     try:
-        return path.read_text(encoding="utf-8", errors="replace"), str(path)
+        return regular(path).read_text(encoding="utf-8", errors="replace"), str(path)
     except OSError:
         return None, str(path)
 

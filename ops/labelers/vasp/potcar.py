@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.limits import gunzip, regular
 
 VARIANTS = {"Ga": "Ga_d", "Ge": "Ge_d", "Sn": "Sn_d"}
 """Usual choice for elements whose plain data set is not the recommended one."""
@@ -103,9 +103,9 @@ def _others(folder: Path, element: str) -> str:
 
 def _read(path: Path, element: str, symbol: str) -> Potcar:
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("latin-1")
-    except (OSError, EOFError) as error:
+        raw = regular(path).read_bytes()
+        text = (gunzip(raw, MAX_POTCAR_BYTES) if path.suffix == ".gz" else raw).decode("latin-1")
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     fields = {name: match[1].strip() for name, pattern in _FIELDS.items() if (match := re.search(pattern, text))}
     missing = sorted(set(_FIELDS) - set(fields))
@@ -126,6 +126,7 @@ def _read(path: Path, element: str, symbol: str) -> Potcar:
     )
 
 
+MAX_POTCAR_BYTES = 50_000_000
 _FIELDS = {
     "TITEL": r"TITEL\s*=\s*([^\n]+)", "LEXCH": r"LEXCH\s*=\s*(\S+)", "ENMAX": r"ENMAX\s*=\s*([\d.]+)",
     "POMASS": r"POMASS\s*=\s*([\d.]+)",

@@ -5,6 +5,7 @@ It is started, watched and stopped by :mod:`.engine`; its output is that of dflo
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -18,6 +19,9 @@ from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.plan import PlannedStep, compare_plans
 
+PROBED_LOCKS = 32
+"""More than a pool of processes needs: others may have made some room in the meantime."""
+
 
 def announce_changes(run: Run, plan: Sequence[PlannedStep]) -> None:
     """Report which steps a changed configuration invalidates, before anything starts."""
@@ -27,6 +31,22 @@ def announce_changes(run: Run, plan: Sequence[PlannedStep]) -> None:
     change = compare_plans(old, plan)
     if change.changed:
         events.emit("changed", changed=change.changed, again=change.invalidated, kept=change.kept)
+
+
+def shared_memory_fault() -> str | None:
+    """Return why processes cannot share locks, which dflow and PyTorch need; None if they can."""
+    import multiprocessing
+
+    try:
+        _ = [multiprocessing.get_context("fork").Lock() for _ in range(PROBED_LOCKS)]
+    except (OSError, ImportError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        what = "is full" if full else f"cannot be used ({error})"
+        return (
+            f"the shared memory of this machine, /dev/shm, {what}, but processes share locks there; make room "
+            "(df -h /dev/shm) and resume the run"
+        )
+    return None
 
 
 def main() -> int:
@@ -42,6 +62,9 @@ def main() -> int:
     except PipelineError as error:
         events.emit("error", reason=str(error))
         return 2
+    if fault := shared_memory_fault():
+        events.emit("error", reason=fault)
+        return 1
     announce_changes(run, flow.plan)
     run.write_plan(flow.plan)
     events.emit("planned")
@@ -52,6 +75,8 @@ def main() -> int:
     if flow.workflow.query_status() == "Succeeded":
         return 0
     dflow_debug.wait_for_branches()
+    if fault := shared_memory_fault():
+        events.emit("error", reason=fault)
     return 1
 
 

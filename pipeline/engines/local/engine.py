@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpa_sse import __version__
 from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.resources import import_root
 from dpa_sse.ops.core.tools import die_with_parent, thread_environment
@@ -89,6 +90,7 @@ def execute(
                 env.RUN.entry(run.folder),
                 env.WORKERS.entry(max(resources.cores, len(resources.gpus) * resources.tasks_per_gpu)),
                 env.LOCK.entry(lock.descriptor),
+                env.VERSION.entry(__version__),
                 env.GPUS.entry(resources.gpus),
                 env.TASKS_PER_GPU.entry(resources.tasks_per_gpu),
             ]),

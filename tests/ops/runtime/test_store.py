@@ -173,6 +173,7 @@ def test_a_terminated_pod_stores_its_state_and_the_next_one_resumes(tmp_path: Pa
     lines = []
     while not any("starts at" in line for line in lines):
         lines.append(first.stdout.readline())
+        assert lines[-1], "the pod has ended"
     time.sleep(1)
     first.send_signal(signal.SIGTERM)
     assert first.wait(60) == 128 + signal.SIGTERM

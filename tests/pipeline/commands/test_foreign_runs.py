@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.pipeline.commands.monitor import rebuild_report, show_logs, show_status
+from dpa_sse.pipeline.commands.conductivity import production_runs
+from dpa_sse.pipeline.commands.monitor import rebuild_report, show_logs, show_status, stop_run, watch_run
+from dpa_sse.pipeline.commands.run_end import finish_run
 from dpa_sse.pipeline.engines.local.engine import execute
 from dpa_sse.pipeline.engines.local.platform import LocalPlatform
 from dpa_sse.pipeline.engines.platform import Resources
@@ -90,6 +93,28 @@ def test_nothing_printed_controls_the_terminal(tmp_path: Path, capsys: pytest.Ca
     assert r"\x1b]52;c;ZXZpbA==" in shown
 
 
+def test_nothing_printed_by_watch_and_at_the_end_controls_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remarks = [{"event": kind, "time": 2.0, "reason": ESCAPES} for kind in ("error", "note")]
+    run = received(tmp_path / f"evil{ESCAPES.replace('/', '')}", failed(reason=ESCAPES, folder="tasks/x"), *remarks,
+                   {"event": "cached", "time": 2.0, "stage": ESCAPES, "task": "a", "folder": "tasks/x"})
+    (run.folder / "tasks" / "x").mkdir(parents=True)
+    (run.folder / "tasks" / "x" / "error.log").write_text(ESCAPES)
+    (run.folder / "data").mkdir()
+    (run.folder / "data" / "base").write_text("mine")
+    holders = iter([True, True, None, None, None])
+    monkeypatch.setattr(Run, "holder", lambda _run: next(holders))
+    assert watch_run(str(run.folder)) == 1
+    assert finish_run(run, 1) == 1
+    assert finish_run(run, 130) == 130
+    with suppress(InputError):
+        stop_run(str(run.folder))
+    shown = "".join(capsys.readouterr())
+    assert shown.count(r"\x1b]52;c;ZXZpbA==") >= 5
+    assert not {"\x1b", "\x07", "\r"} & set(shown)
+
+
 def test_a_folder_outside_the_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.log").write_text("secret")
     run = received(tmp_path / "evil", failed(folder="../"), failed(folder="../..", task="other"))
@@ -138,3 +163,15 @@ def test_commands_of_children_do_not_import_from_the_working_folder(tmp_path: Pa
         assert command[0] == sys.executable
         done = subprocess.run([*command, "-c", "import json"], cwd=tmp_path, check=False)
         assert done.returncode == 0
+
+
+@pytest.mark.parametrize("folder", ["../..", "..", "/etc", "tasks/../..", "out/md", "tasks/\x1b[2J"])
+def test_trajectories_outside_the_run_are_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "elsewhere" / "md").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "md" / "run.json").write_text("{}")
+    run = received(tmp_path / "evil", {"event": "done", "time": 1.0, "stage": "07-md", "task": "md-000",
+                                       "folder": folder})
+    (run.folder / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"log\.jsonl: .*refused the name") as caught:
+        production_runs(run.folder)
+    assert "\x1b" not in str(caught.value)

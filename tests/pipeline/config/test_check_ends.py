@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,24 @@ def a_deep_network(folder: Path) -> str:
     return json.dumps({**PLAIN, "pretrain": {"preset": "deep.json"}})
 
 
+def with_labeler(key: str, target: str) -> Callable[[Path], str]:
+    def case(folder: Path) -> str:
+        if target == "pipe":
+            os.mkfifo(folder / "file")
+        else:
+            (folder / "file").symlink_to(target)
+        kind = {"incar": "vasp", "template": "cp2k"}[key]
+        return json.dumps({**PLAIN, "labeler": {"kind": kind, key: "file"}})
+
+    case.__name__ = f"{key}_is_{target.rpartition('/')[2]}"
+    return case
+
+
+def a_pipe_as_structure(folder: Path) -> str:
+    os.mkfifo(folder / "x.cif")
+    return json.dumps({**PLAIN, "systems": [{"name": "a", "structure": "x.cif"}]})
+
+
 CASES: dict[Callable[[Path], str], str] = {
     links_to_itself: "contains no data in deepmd/npy format",
     atoms_that_are_not_there: "claims 999999999999 atoms, but the file has",
@@ -125,6 +144,11 @@ CASES: dict[Callable[[Path], str], str] = {
     half_a_character: "is not a character",
     a_deep_cluster_preset: "deep.yaml",
     a_deep_network: "cannot be read as a training input",
+    with_labeler("incar", "pipe"): "file",
+    with_labeler("incar", "/dev/zero"): "file",
+    with_labeler("template", "pipe"): "file cannot be read (not a file but a pipe or a device)",
+    with_labeler("template", "/dev/full"): "file cannot be read (not a file but a pipe or a device)",
+    a_pipe_as_structure: "x.cif: no such file",
 }
 
 
@@ -225,6 +249,61 @@ def fuzz(folder: Path, first: int, count: int) -> None:
         path.write_bytes(mutated(random.Random(seed), good))
         spent, _ = check(path)
         assert spent <= LIMIT_S, f"seed {seed}: {spent:.1f} s"
+
+
+def named_files(folder: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
+    """Return files that a configuration may name: a good content, and what of the configuration names it."""
+    from ase.build import bulk
+    from ase.io import write
+
+    from dpa_sse.ops.training.presets import load_preset
+
+    atoms = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
+    found: dict[str, tuple[bytes, dict[str, Any]]] = {}
+    for name, kind in (("x.cif", "cif"), ("POSCAR", "vasp"), ("x.extxyz", "extxyz"), ("x.data", "lammps-data")):
+        write(folder / name, atoms, format=kind, **({"masses": True} if kind == "lammps-data" else {}))
+        found[name] = (folder / name).read_bytes(), {"systems": [{"name": "a", "structure": name}]}
+    network = json.dumps(load_preset("se_e2_a-tiny").copy().data).encode()
+    found["net.json"] = network, {"pretrain": {"preset": "net.json", "steps": 10}}
+    found["site.yaml"] = b"namespace: mine\nparallelism: 3\n", {"cluster": {"preset": "site.yaml"}}
+    template = b"&FORCE_EVAL\n  METHOD QUICKSTEP\n  &DFT\n  &END DFT\n&END FORCE_EVAL\n"
+    found["cp2k.inp"] = template, {"labeler": {"kind": "cp2k", "template": "cp2k.inp"}}
+    found["INCAR"] = b"ENCUT = 400\nISMEAR = 0\nSIGMA = 0.05\n", {"labeler": {"kind": "vasp", "incar": "INCAR"}}
+    system = folder / "data" / "s"
+    (system / "set.000").mkdir(parents=True)
+    (system / "type.raw").write_text("0\n1\n")
+    (system / "type_map.raw").write_text("Li\nCl\n")
+    for name, width in (("coord", 6), ("box", 9), ("energy", 1), ("force", 6)):
+        np.save(system / "set.000" / f"{name}.npy", np.ones((3, width)))
+    for name in ("type.raw", "type_map.raw", "set.000/coord.npy", "set.000/box.npy"):
+        found[f"data/s/{name}"] = (system / name).read_bytes(), {"systems": [], "data": ["data"]}
+    for name, (good, _) in found.items():
+        (folder / name).write_bytes(good)
+    return found
+
+
+def fuzz_named(folder: Path, first: int, count: int) -> None:
+    files = named_files(folder)
+    path = folder / "c.yaml"
+    for seed in range(first, first + count):
+        source = random.Random(seed)
+        name = source.choice(sorted(files))
+        good, config = files[name]
+        path.write_text(json.dumps({**PLAIN, **config}))
+        (folder / name).write_bytes(mutated(source, good.decode("latin-1")))
+        spent, _ = check(path)
+        (folder / name).write_bytes(good)
+        assert spent <= LIMIT_S, f"seed {seed}, {name}: {spent:.1f} s"
+
+
+def test_hundred_broken_files_that_a_configuration_names_end_in_time(tmp_path: Path) -> None:
+    fuzz_named(tmp_path, 0, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_thousand_broken_files_that_a_configuration_names_end_in_time(tmp_path: Path) -> None:
+    fuzz_named(tmp_path, 100, 2000)
 
 
 def test_hundred_broken_files_end_in_time(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(
     run.lock().release()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EACCES])
 def test_a_file_system_without_locks_is_not_taken_for_a_held_lock(
     run: Run, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -119,6 +119,20 @@ def test_without_locks_a_process_of_another_machine_is_believed(run: Run, monkey
     with pytest.raises(RunBusyError, match=rf"pid 1234 on node-a.*remove .*{HELD}"):
         run.lock()
     assert run.holder() == other
+
+
+def test_a_machine_that_can_lock_sees_one_that_cannot(run: Run) -> None:
+    other = Holder(pid=1234, host="node-a", started=5.0, boot_id="x")
+    (run.folder / HELD).write_text(other.model_dump_json())
+    with pytest.raises(RunBusyError, match=rf"pid 1234 on node-a.*remove .*{HELD}"):
+        run.lock()
+    (run.folder / LOCK).touch()
+    assert run.holder() == other
+    ended = Holder(pid=2**22 + 1, host=socket.gethostname(), started=1.0, boot_id="earlier")
+    (run.folder / HELD).write_text(ended.model_dump_json())
+    assert run.holder() is None
+    run.lock().release()
+    assert not (run.folder / HELD).exists()
 
 
 def test_two_starts_without_locks_leave_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,79 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from dpa_sse.pipeline.engines.local.engine import execute
-from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.runs.folder import Run, RunBusyError, open_run
 from dpa_sse.pipeline.runs.stage_status import split_task, stage_status
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[3]
-RUN_SCRIPT = """
-import sys
-from pathlib import Path
-from dpa_sse.pipeline.engines.local.engine import execute
-from dpa_sse.pipeline.runs.folder import Run
-from dpa_sse.pipeline.engines.platform import Resources
-sys.exit(execute(Run(Path(sys.argv[1])), Resources(cores=2), build="toy:" + sys.argv[2]))
-"""
+from tests.toy_runs import TOYS, computed, go, kill, make, result, start, wait_for, workers_of
 
 
 @pytest.fixture(autouse=True)
 def _toy_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
-
-
-def make(tmp_path: Path, options: dict[str, Any]) -> Run:
-    run = Run(tmp_path / "run")
-    run.create()
-    (run.folder / "toy.json").write_text(json.dumps(options))
-    return run
-
-
-def go(run: Run, build: str = "build_sum") -> int:
-    return execute(run, Resources(cores=2, retries=1), build=f"toy:{build}")
-
-
-def result(run: Run, task: str, name: str) -> Any:
-    folder = run.task_folder(task)
-    assert folder is not None, (run.engine / "dflow.log").read_text()
-    return json.loads((folder / name).read_text())
-
-
-def computed(run: Run) -> Counter[str]:
-    path = run.folder / "computed.txt"
-    return Counter(path.read_text().split("\n")[:-1]) if path.exists() else Counter()
-
-
-def start(run: Run, build: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}"}
-    return subprocess.Popen([sys.executable, "-c", RUN_SCRIPT, str(run.folder), build], env=environment)
-
-
-def workers_of(run: Run) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("DPA_SSE_RUN") == str(run.folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess):
-            continue
-    return found
+    monkeypatch.setenv("PYTHONPATH", str(TOYS))
 
 
 def test_fan_out_is_gathered_in_order(tmp_path: Path) -> None:
@@ -207,18 +153,6 @@ def test_killed_at_ten_moments_gives_the_same_result_and_repeats_nothing(tmp_pat
     done = Counter(event.task for event in run.events() if event.kind == "done")
     assert set(done.values()) == {1}, "a finished task was computed again"
     assert time.monotonic() - begun < 120
-
-
-def kill(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
-
-
-def wait_for(condition: Any, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_overhead_of_many_tiny_tasks(tmp_path: Path) -> None:
