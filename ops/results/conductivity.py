@@ -5,6 +5,7 @@ Units are in the names of the fields; absent numbers are null; intervals are [lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field, JsonValue
@@ -34,6 +35,14 @@ def unreliable(why: str) -> str:
 def is_usable(verdict: str) -> bool:
     """Return whether a run was evaluated at all: a negative outcome counts, an error does not."""
     return not verdict.startswith(_UNRELIABLE) and verdict != MELTED
+
+
+def explained(verdict: str, reasons: Sequence[str]) -> str:
+    """Return a verdict with what decided: ``unreliable: exploded: step 80: ...``, no word of it twice."""
+    if not reasons:
+        return verdict
+    reason = reasons[0].removeprefix(f"{verdict.removeprefix(f'{_UNRELIABLE}: ')}: ")
+    return verdict if reason in verdict else f"{verdict}: {reason}"
 
 
 class PlateauPoint(ResultPart):

@@ -21,21 +21,12 @@ from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.lock import LOCK, Holder
+from dpa_sse.pipeline.runs.outcome import exit_code, run_state
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 STOP_SECONDS = 10
 MIN_WIDTH = 72
-
-
-def run_state(run: Run) -> str:
-    """Return one word for the whole run: running, done, failed, or interrupted."""
-    if run.holder() is not None:
-        return "running"
-    ends = [event for event in run.latest_attempt() if event.kind == "run-end"]
-    if not ends:
-        return "interrupted"
-    return {0: "done", 130: "interrupted"}.get(ends[-1].code or 0, "failed")
 
 
 def show_status(name: str, *, as_json: bool) -> int:
@@ -85,7 +76,7 @@ def watch_run(name: str) -> int:
             return DONE  # the run itself continues
     state = run_state(run)
     print(f"{run.folder.name}: {state}")
-    return DONE if state == "done" else FAILED
+    return exit_code(state)
 
 
 def show_logs(name: str, task: str | None, lines: int) -> int:
@@ -208,7 +199,8 @@ def rebuild_report(name: str, out: Path | None = None) -> int:
     InputError
         That folder cannot be written to.
     """
-    from dpa_sse.pipeline.commands.run_end import write_report
+    from dpa_sse.pipeline.commands.run_end import results_of, write_report
+    from dpa_sse.pipeline.report.result_lines import result_lines
 
     run = open_run(name)
     try:
@@ -217,6 +209,8 @@ def rebuild_report(name: str, out: Path | None = None) -> int:
         hint = "" if out else "; dpa-sse report RUN --out FOLDER writes it elsewhere"
         raise InputError(f"{error.filename or out or run.folder}: {error.strerror}{hint}") from error
     print(f"Report: {path}")
+    for line in result_lines(results_of(run)):
+        print(line)
     return DONE
 
 

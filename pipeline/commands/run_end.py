@@ -6,25 +6,26 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
-from dpa_sse.pipeline.report.gather import final_student
+from dpa_sse.pipeline.report.gather import final_student, inputs_of_run
+from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
+from dpa_sse.pipeline.report.result_lines import result_lines
 from dpa_sse.pipeline.runs.folder import Run
-
-if TYPE_CHECKING:
-    from dpa_sse.pipeline.report.inputs import ReportInputs
+from dpa_sse.pipeline.runs.outcome import ended_word, exit_code
 
 LOG_LINES = 15
 FULL_BYTES = 20 * 2**20
 
 
 def finish_run(run: Run, code: int) -> int:
-    """Link the results, print failures and the path of the report; return the exit code of the command."""
+    """Link the results, print failures, the path of the report and the outcome; return the exit code of the command."""
     if code == INTERRUPTED:
+        publish(run)
         print(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}")
         return code
     free = shutil.disk_usage(run.folder).free
@@ -41,7 +42,17 @@ def finish_run(run: Run, code: int) -> int:
     report = write_report(run, "done" if code == DONE else "failed")
     if report is not None:
         print(f"Report: {report}")
-    return code
+    data = results_of(run)
+    for line in result_lines(data):
+        print(line)
+    return code if code != DONE else exit_code(ended_word(data.conductivity))
+
+
+def results_of(run: Run) -> ReportData:
+    """Return the results that decide how a run has ended, without models and figures."""
+    with tempfile.TemporaryDirectory() as work:
+        inputs = inputs_of_run(run, Path(work))
+        return load_data(replace(inputs, models={}, evaluations={}, parity=None, teacher_filter=None))
 
 
 def show_failures(run: Run) -> None:
@@ -108,7 +119,7 @@ def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | Non
     run : Run
         The run folder.
     state : str
-        State of the whole run, for ``summary.json``.
+        State of the whole run, for the page and ``summary.json``.
     rebuild : bool
         Write the report again, even if the workflow has already written that of a finished run.
     out : Path, optional
@@ -121,27 +132,22 @@ def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | Non
     """
     from dpa_sse.pipeline.report.build import build_report
     from dpa_sse.pipeline.report.figures import copy_report
-    from dpa_sse.pipeline.report.gather import inputs_of_run
 
     made = run.finished().get("report")
-    if made is not None and state == "done" and not rebuild:
+    if made is not None and state in ("done", "inconclusive") and not rebuild:
         copy_report(made, run.folder)
         return run.folder / "report.html"
     target = out or run.folder
     with tempfile.TemporaryDirectory() as work:
-        inputs = inputs_of_run(run, Path(work))
+        inputs = replace(inputs_of_run(run, Path(work)), state=state if state != "inconclusive" else "done")
         if rebuild:
             _keep_report_with_more(target, inputs)
-        summary = build_report(inputs, target)
-    if state != "done":
-        summary.model_copy(update={"status": state}).write(target)
+        build_report(inputs, target)
     return target / "report.html"
 
 
 def _keep_report_with_more(folder: Path, inputs: ReportInputs) -> None:
     """Keep the present report under another name if some results can no longer be read, and print which ones."""
-    from dpa_sse.pipeline.report.inputs import load_data
-
     notes = load_data(inputs).notes
     if not notes or not (folder / "report.html").is_file():
         return
