@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dpa_sse.ops.conductivity.arrhenius import ASSUMPTION
 from dpa_sse.ops.conductivity.digits import with_interval
+from dpa_sse.ops.conductivity.estimate import TOO_FAST
 from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, PooledTransport, explained
 
 
@@ -26,6 +27,7 @@ def _temperature_line(entry: PooledTransport) -> str:
     if not entry.D_cm2_s:
         text += explained(entry.verdict, entry.reasons).removeprefix(entry.verdict)
     text += "".join(f"; {one}" for one in entry.reasons if one.endswith("left out") and one not in text)
+    text += "".join(f"; {one}" for one in entry.reasons if one.startswith(TOO_FAST))
     return f"{entry.system} {entry.temperature_K:g} K: {text}"
 
 

@@ -179,7 +179,7 @@ class AimdSettings(Settings):
         "ramp; constant temperature by default.",
     )
     steps: int = Field(30, ge=1, description="MD steps of each trajectory.")
-    timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step, fs.")
+    timestep_fs: float = Field(2.0, ge=0.05, le=5, description="Time step, fs.")
     sample_every: int = Field(3, ge=1, description="Sampling interval in MD steps.")
     ensemble: Literal["nvt", "npt"] = Field("nvt", description="Constant volume (nvt) or constant pressure (npt).")
     thermostat: Literal["langevin", "nose-hoover", "csvr"] = Field(

@@ -61,7 +61,8 @@ def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, f
     from dpa_sse.ops.labelers.registry import labeler_class, parse_labeler
     from dpa_sse.ops.structures.extxyz import read_frames
 
-    settings = next((json.loads(node.settings) for node in nodes if '"labeler"' in node.settings), None)
+    found = (json.loads(node.settings) for node in nodes)
+    settings = next((one for one in found if "labeler" in one), None)  # the report holds it as a part of the project
     if settings is None:
         return
     labeler = parse_labeler(settings["labeler"])  # with the texts of the user's files

@@ -67,7 +67,7 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
 
 def print_remarks(located: Located) -> None:
     """Print what is worth knowing about a configuration that can start."""
-    from dpa_sse.pipeline.config.check import remarks
+    from dpa_sse.pipeline.config.remarks import remarks
 
     for remark in remarks(located):
         print(remark, file=sys.stderr)

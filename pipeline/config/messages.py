@@ -16,6 +16,8 @@ from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME, ProjectSec
 
 MAX_FAULTS = 200
 """Faults of one file that are examined: explaining thousands takes longer than correcting the first ones."""
+SHARES = ("strain", "frame_strain", "test", "validation", "site_disorder", "conv_accuracy", "min_success_ratio")
+"""Keys whose values are shares, for people who write per cent."""
 BOOLEAN_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 
 
@@ -153,7 +155,21 @@ def _limit(detail: ErrorDetails, path: KeyPath) -> str:
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     unit = unit_of(key)
     unit_text = f" {unit}" if unit else ""
-    return f"must be {comparison} {detail['ctx'][name]:g}{unit_text}, not {show(detail['input'])}"
+    text = f"must be {comparison} {detail['ctx'][name]:g}{unit_text}, not {show(detail['input'])}"
+    return text + _slip(key, detail["type"], detail["input"])
+
+
+def _slip(key: str, kind: str, value: Any) -> str:
+    """Return what a value outside its limits was probably meant to be: another unit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    if key.startswith("timestep") and kind == "greater_than_equal" and value >= 1e-4:
+        return f"; LAMMPS (units metal) counts in ps: {value:g} ps = {1000 * value:g} fs"
+    if key == "extrapolate_to_K" and kind == "greater_than_equal":
+        return f"; {value:g} degrees Celsius are {value + 273.15:g} K" if value > -100 else ""
+    if kind in ("less_than", "less_than_equal") and key in SHARES and 1 < value <= 100:
+        return f"; it is a share: {value:g} % is {value / 100:g}"
+    return ""
 
 
 _LIMITS = {

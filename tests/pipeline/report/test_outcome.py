@@ -118,7 +118,8 @@ def test_physical_ends_of_all_runs_do_not_fail_the_run(tmp_path: Path) -> None:
 def test_a_conductivity_is_printed_with_what_it_holds_for(tmp_path: Path) -> None:
     first, *others = result_lines(data_of(tmp_path, {1000.0: "diffusive", 1200.0: "exploded"}))
     for words in (
-        "Li6PS5Br, 1000 K, 0 GPa, NVT, 52 atoms", "sigma = ", " mS/cm (95 %: ", "; labels of unknown level; not checked",
+        "Li6PS5Br, 1000 K, 0 GPa, NVT, 52 atoms", "sigma = ", " mS/cm (95 %: ",
+        "; labels of unknown level; not checked",
     ):
         assert words in first
     assert others[0] == "No conductivity at 1200 K: exploded"
