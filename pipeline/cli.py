@@ -11,6 +11,7 @@ import typer
 
 from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED
 from dpa_sse.pipeline.commands.options import (
+    AnyRunArgument,
     ConfigArgument,
     Json,
     Kubeconfig,
@@ -86,7 +87,10 @@ def plan(
 def run(
     config: ConfigArgument,
     overrides: Overrides = None,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = None,
+    other_project: Annotated[
+        bool, typer.Option("--other-project", help="Take over the run folder of another project of the same name.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run folder (default: name of the project).")
     ] = None,
@@ -94,7 +98,7 @@ def run(
     """Run a configuration on this machine, or resume its run."""
     from dpa_sse.pipeline.commands.project import run_config
 
-    raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
+    raise typer.Exit(run_config(config, overrides or [], runs_dir, name, other_project=other_project))
 
 
 @app.command(short_help="Write a configuration as an Argo workflow.")
@@ -122,7 +126,7 @@ def render(
 def submit(
     config: ConfigArgument,
     overrides: Overrides = None,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
@@ -142,9 +146,13 @@ def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubec
 
 @app.command()
 def status(
-    run_name: RunArgument, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
+    run_name: AnyRunArgument = None, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
 ) -> None:
-    """Show the stages of a run and their progress."""
+    """Show the stages of a run and their progress, or list the runs."""
+    if run_name is None:
+        from dpa_sse.pipeline.commands.monitor import list_runs
+
+        raise typer.Exit(list_runs(as_json=as_json))
     from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_status(as_json=as_json))

@@ -22,6 +22,7 @@ from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.lock import LOCK, Holder
 from dpa_sse.pipeline.runs.outcome import exit_code, run_state
+from dpa_sse.pipeline.runs.places import known_runs, runs_folders
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
@@ -35,6 +36,29 @@ def show_status(name: str, *, as_json: bool) -> int:
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
     print_status(run.folder.name, state, stages, as_json=as_json)
+    return DONE
+
+
+def list_runs(*, as_json: bool) -> int:
+    """Print the runs in ``runs/`` here and in the folders above, the nearest first."""
+    rows = []
+    for runs in runs_folders():
+        for folder in known_runs(runs):
+            run = Run(folder.resolve())
+            events = run.events()
+            rows.append({
+                "run": folder.name, "status": run_state(run), "folder": str(folder),
+                "last": time.strftime("%Y-%m-%d %H:%M", time.localtime(events[-1].time)) if events else "",
+            })
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return DONE
+    if not rows:
+        print("No runs here or in the folders above; start one with `dpa-sse run CONFIG`.")
+        return DONE
+    width = max(len(row["run"]) for row in rows)
+    for row in rows:
+        print(printable(f"{row['run']:{width}s}  {row['status']:12s}  {row['last']:16s}  {row['folder']}"))
     return DONE
 
 

@@ -103,18 +103,23 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     return DONE
 
 
-def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
+def run_config(
+    config: Path, overrides: Sequence[str], runs_dir: Path | None, name: str | None, *, other_project: bool = False
+) -> int:
     """Check a configuration, write it to its run folder and execute it.
 
     Raises
     ------
     InputError
-        ``name`` cannot be the name of a run folder, or it cannot be written.
+        ``name`` cannot be the name of a run folder, the folder cannot be written, or another project has it
+        (``other_project`` takes it over).
     """
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
     from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
+    from dpa_sse.pipeline.runs.configuration import require_same_project
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.places import default_runs_folder
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
     if name is not None and not re.fullmatch(PROJECT_NAME, name):
@@ -126,7 +131,9 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return BAD_INPUT
     print_remarks(located)
-    run = Run((runs_dir / (name or located.project.name)).resolve())
+    run = Run(((runs_dir or default_runs_folder()) / (name or located.project.name)).resolve())
+    if not other_project:
+        require_same_project(run, located.project)
     run.create()
     lock = run.lock()  # only while the files are written: a second driver must not change them
     try:
@@ -166,6 +173,7 @@ def resume_run(name: str) -> int:
 def run_to_end(run: Run, located: Located) -> int:
     """Execute a run and show its progress until it ends; return the exit code of the command."""
     from dpa_sse.pipeline.commands.run_end import finish_run
+    from dpa_sse.pipeline.commands.run_links import Publisher
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
     from dpa_sse.pipeline.runs.progress import Progress
 
@@ -176,7 +184,13 @@ def run_to_end(run: Run, located: Located) -> int:
     print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
-        code = execute(run, machine_resources(located.project), build=BUILD, on_tick=progress.tick)
+        publisher = Publisher(run)
+
+        def tick() -> None:
+            progress.tick()
+            publisher.tick(progress.events)
+
+        code = execute(run, machine_resources(located.project), build=BUILD, on_tick=tick)
     return finish_run(run, code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -12,7 +11,8 @@ from pathlib import Path
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
-from dpa_sse.pipeline.report.gather import final_student, inputs_of_run
+from dpa_sse.pipeline.commands.run_links import publish
+from dpa_sse.pipeline.report.gather import inputs_of_run
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.result_lines import result_lines
 from dpa_sse.pipeline.runs.folder import Run
@@ -76,39 +76,6 @@ def show_failures(run: Run) -> None:
         log = run.engine / "dflow.log"
         text = printable(f"The engine stopped although no task failed; last lines of {log}:\n{tail(log, 20)}")
         print(text, file=sys.stderr)
-
-
-def publish(run: Run) -> None:
-    """Link models and data in ``models/`` and ``data/`` of the run folder, under plain names."""
-    finished = run.finished()
-    links = {
-        "models/pretrained": finished.get("pretrain"),
-        "models/finetuned": finished.get("finetune-000"),
-        "models/student": final_student(finished),
-        "data/downstream": finished.get("collect-new"),
-        "data/distilled": finished.get("teacher-labels"),
-        "conductivity": finished.get("conductivity"),
-    }
-    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
-    links["data/base"] = merged[-1] if merged else finished.get("user-data") or finished.get("collect")
-    for name, target in links.items():
-        if target is not None:
-            place_link(run.folder / name, target)
-
-
-def place_link(link: Path, target: Path) -> None:
-    """Make ``link`` point to ``target`` by a relative path, which survives moving the run folder.
-
-    Only a link is replaced, and no link is placed in a folder that is a link itself: that belongs to somebody else.
-    """
-    if link.parent.is_symlink() or (link.exists() and not link.is_symlink()):
-        print(f"{link}: not linked to {target.name}, because something else is there", file=sys.stderr)
-        return
-    link.parent.mkdir(parents=True, exist_ok=True)
-    temporary = link.with_name(f".{link.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent))
-    temporary.replace(link)
 
 
 def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | None = None) -> Path | None:

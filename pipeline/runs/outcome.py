@@ -9,6 +9,7 @@ from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
 from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.stage_status import stage_status
 
 RunWord = Literal["running", "done", "inconclusive", "failed", "interrupted"]
 EXIT_CODES: dict[str, int] = {"done": DONE, "inconclusive": REFUSED, "interrupted": INTERRUPTED}
@@ -32,15 +33,21 @@ def run_state(run: Run) -> RunWord:
     if run.holder() is not None:
         return "running"
     ends = [event for event in run.latest_attempt() if event.kind == "run-end"]
-    if not ends:
+    if not ends and not (not run.log.exists() and _complete(run)):
         return "interrupted"
-    code = ends[-1].code or DONE
+    code = (ends[-1].code if ends else None) or DONE
     if code != DONE:
         return "interrupted" if code == INTERRUPTED else "failed"
     found = None
     with suppress(FatalError):  # of another version of the program
         found = ConductivityResult.read_if_there(run.finished().get("conductivity"))
     return ended_word(found)
+
+
+def _complete(run: Run) -> bool:
+    """Return whether every step of a run whose log is lost has its results."""
+    stages = stage_status(run.plan(), run.events(), "ended")
+    return bool(stages) and all(stage.done >= stage.tasks for stage in stages)
 
 
 def exit_code(word: str) -> int:
