@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.suggest import did_you_mean
-from dpa_sse.pipeline.config.data_check import data_findings
+from dpa_sse.pipeline.config.data_check import data_findings, data_systems
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
@@ -303,13 +302,6 @@ def _system_elements(system: Path) -> tuple[str, set[str]]:
         return "", set(elements_of(system))
     except (InputError, OSError, ValueError, MemoryError) as error:  # a header may claim any number of atoms
         return f"cannot be read: {error}", set()
-
-
-def data_systems(folder: Path) -> Iterator[Path]:
-    """Yield the deepmd systems below a folder."""
-    for root, files in walk_folders(folder):
-        if "type.raw" in files and any(one.is_dir() for one in Path(root).glob("set.*")):
-            yield Path(root)
 
 
 def _labeler(project: Project, base_dir: Path) -> Iterator[KeyMessage]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.remote import is_remote
@@ -57,10 +58,15 @@ def _tests_on_data(project: Project) -> bool:
     return project.pretrain is not None and not project.systems and not project.finetune
 
 
+def data_systems(folder: Path) -> Iterator[Path]:
+    """Yield the deepmd systems below a folder."""
+    for root, files in walk_folders(folder):
+        if "type.raw" in files and any(one.is_dir() for one in Path(root).glob("set.*")):
+            yield Path(root)
+
+
 def _first_systems(folder: Path) -> tuple[list[Path], int]:
     """Return the systems of a data set up to :data:`MAX_BYTES`, at least one, and the number of the others."""
-    from dpa_sse.pipeline.config.check import data_systems
-
     chosen: list[Path] = []
     size = rest = 0
     for system in data_systems(folder):
