@@ -40,6 +40,14 @@ class MockSettings(LabelerSettings):
     delay_s: float = Field(0.0, ge=0, description="Pause before each frame, s, to test progress and interruption.")
 
 
+CALCULATORS = {
+    "chgnet": "chgnet", "mace": "mace.calculators:mace_mp", "mace_mp": "mace.calculators:mace_mp",
+    "sevennet": "sevenn.calculator:SevenNetCalculator", "sevenn": "sevenn.calculator:SevenNetCalculator",
+    "emt": "ase.calculators.emt:EMT",
+}
+"""What to write for calculators that people call by a short name."""
+
+
 class AseSettings(LabelerSettings):
     """Any ASE calculator: `chgnet`, or `module:Class` with keyword arguments."""
 

@@ -46,3 +46,8 @@ def renamed_options(arguments: list[str]) -> list[str]:
     """Return a message for each argument that is an option of an earlier version."""
     given = [argument.partition("=")[0] for argument in arguments]
     return [f"{name} was renamed to {RENAMED_OPTIONS[name]}" for name in given if name in RENAMED_OPTIONS]
+
+
+def examples(*lines: str) -> str:
+    """Return the examples at the end of a help text, one line each."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

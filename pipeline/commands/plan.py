@@ -14,20 +14,30 @@ from dpa_sse.pipeline.config.schema import Project
 if TYPE_CHECKING:
     from dpa_sse.pipeline.runs.plan import PlannedStep
 
+NARROW = 120
+"""Columns of a terminal below which the table has no room for what each step needs."""
+
 
 def print_plan(name: str, nodes: Sequence[PlannedStep], folder: Path) -> None:
-    """Print the steps as a table."""
+    """Print the steps as a table; a narrow terminal gets it without the column of what a step needs."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
-    for column in ("stage", "step", "tasks", "what", "needs"):
-        table.add_column(column, justify="right" if column == "tasks" else "left", no_wrap=column in ("stage", "step"))
-    for node in nodes:
-        tasks = f"{node.tasks}" + (" / iteration" if node.loop else "")
-        table.add_row(node.stage, node.name, tasks, node.title, ", ".join(node.depends))
     console = Console(highlight=False)
+    narrow = console.width < NARROW
+    table = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
+    for column in ("stage", "step", "tasks", "what", *(() if narrow else ("needs",))):
+        table.add_column(
+            column, justify="right" if column == "tasks" else "left", no_wrap=narrow or column != "needs",
+            min_width={"step": max(len(node.name) for node in nodes), "tasks": 7}.get(column),
+        )
+    for node in nodes:
+        tasks = f"{node.tasks}" + ("" if not node.loop else "/it." if narrow else " / iteration")
+        row = (node.stage, node.name, tasks, node.title, ", ".join(node.depends))
+        table.add_row(*row[:4] if narrow else row)
     console.print(table)
+    if narrow:
+        console.print("A wider terminal also shows what each step needs; --json has everything.", markup=False)
     console.print(f"Input files: {folder}", markup=False)
 
 

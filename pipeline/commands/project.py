@@ -23,6 +23,13 @@ BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 """Function that the driver process calls; given by name, since importing it here would load dflow."""
 
 
+def starters() -> dict[str, Path]:
+    """Return the starter configurations by name."""
+    configs = configs_folder()
+    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+    return known | {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
+
+
 def starter(name: str) -> str:
     """Return the text of a starter configuration.
 
@@ -31,9 +38,7 @@ def starter(name: str) -> str:
     InputError
         There is no configuration of this name; the message lists the names.
     """
-    configs = configs_folder()
-    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
-    known |= {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
+    known = starters()
     if name not in known:
         wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
         raise InputError(f"{wrong}{did_you_mean(name, known)} (known: {', '.join(known)})")

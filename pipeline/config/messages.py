@@ -115,6 +115,10 @@ def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
     message = f"must be {wanted}, not {show(value)}"
     if wanted == "text" and isinstance(value, (bool, int, float)):
         return f'must be text; put it in quotes: "{show(value)}"'
+    if wanted == "a list" and path[-1:] == ("supercell",):
+        counts = re.findall(r"\d+", str(value))
+        return f"{message}; write {[int(one) for one in counts] if len(counts) == 3 else [int(counts[0])] * 3}" \
+            if len(counts) in (1, 3) else message
     if wanted == "a list" and re.fullmatch(r"[\w.+-]{1,20}", str(value)):
         return f"{message}; write [{value if isinstance(value, str) else show(value)}]"
     if wanted.endswith("number") and isinstance(value, str):
@@ -192,6 +196,14 @@ def _choice(expected: str, value: Any) -> str:
     return f"must be {_either(choices)}, not {show(value)}{did_you_mean(str(value), choices)}"
 
 
+def _calculator_kind(path: KeyPath, word: object) -> str:
+    """Return how to write a calculator that was taken for a kind of labeler."""
+    from dpa_sse.ops.labelers.settings import CALCULATORS
+
+    found = CALCULATORS.get(str(word).lower())
+    return f"; write {{kind: ase, calculator: {found}}}" if found and path[-1:] == ("kind",) else ""
+
+
 def _either(choices: list[str]) -> str:
     """Return ``'a', 'b' or 'c'``."""
     quoted = [repr(one) for one in choices]
@@ -221,7 +233,7 @@ def _message(detail: ErrorDetails, path: KeyPath, data: Any, root: type[BaseMode
     elif kind == "literal_error":
         message = _choice(context["expected"], detail["input"])
     elif kind == "union_tag_invalid":
-        message = _choice(context["expected_tags"], context["tag"])
+        message = _choice(context["expected_tags"], context["tag"]) + _calculator_kind(path, context["tag"])
     elif kind == "union_tag_not_found":
         kinds = [model.model_fields["kind"].default for model in section_models(path[:-1], data, root)]
         message = f"is missing: one of {', '.join(map(repr, kinds))}"

@@ -70,7 +70,7 @@ class Cluster:
         try:
             config.load_config(config_file=chosen)
         except config.ConfigException as error:
-            raise InputError(f"no cluster: {error}; set KUBECONFIG or give --kubeconfig") from error
+            raise InputError(f"no cluster: {str(error).rstrip('.')}; set KUBECONFIG or give --kubeconfig") from error
         except FileNotFoundError as error:
             raise InputError(f"{error.filename}: no such kubeconfig") from error
         self.core: Any = client.CoreV1Api()
