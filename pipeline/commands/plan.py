@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.files import write_json, write_text
+from dpa_sse.pipeline.commands.plan_counts import Amounts, amount_rows
 from dpa_sse.pipeline.config.schema import Project
 
 if TYPE_CHECKING:
@@ -39,6 +40,23 @@ def print_plan(name: str, nodes: Sequence[PlannedStep], folder: Path) -> None:
     if narrow:
         console.print("A wider terminal also shows what each step needs; --json has everything.", markup=False)
     console.print(f"Input files: {folder}", markup=False)
+
+
+def print_amounts(found: list[Amounts], labeler: str) -> None:
+    """Print how many labels, training steps and ns of MD the stages ask for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not found:
+        return
+    rows = amount_rows(found)
+    title = f"At most, in all iterations and rounds (labels by {labeler}: MD steps and single points)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(highlight=False).print(table)
 
 
 def write_inputs(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:

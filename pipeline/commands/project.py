@@ -85,10 +85,13 @@ def _count(error: ConfigError) -> str:
 
 
 def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
-    """Build the DAG without running it; print its steps and write the input files."""
+    """Build the DAG without running it; print its steps and what they ask for, and write the input files."""
     import tempfile
 
-    from dpa_sse.pipeline.commands.plan import print_plan, write_inputs
+    from dpa_sse.ops.core.files import write_json
+    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, write_inputs
+    from dpa_sse.pipeline.commands.plan_counts import amounts
+    from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
     from dpa_sse.pipeline.engines.local.dflow_debug import configure
     from dpa_sse.pipeline.engines.local.engine import machine_resources
@@ -101,10 +104,13 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
         nodes = flow.plan
         target = out or Path("plan") / located.project.name
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
+    counts = amounts(located.project, located.base_dir)
+    write_json(target / "counts.json", counts_json(counts))
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
         print_plan(located.project.name, nodes, target)
+        print_amounts(counts, located.project.labeler.kind)
     return DONE
 
 
