@@ -95,7 +95,7 @@ def test_every_section_is_there(full: tuple[Path, Summary, Page]) -> None:
         "88 labelled frames of Li2S and Li6PS5Cl",
         "2 iterations of concurrent learning, 7 frames selected and labelled",
         "base systems: Li6PS5Cl, Li2S · downstream system: Li6PS5Br · production: 0 GPa, NVT, 52 atoms · "
-            "CHGNet (0.4.2) labels · status: ok · seed: 20240618",
+            "CHGNet (0.4.2) labels · status: done · seed: 20240618",
             "Self-check of the production runs",
             "Labels that failed (1)",
         "Training",
