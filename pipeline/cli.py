@@ -11,6 +11,7 @@ import typer
 
 from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED
 from dpa_sse.pipeline.commands.options import (
+    AnyRunArgument,
     ConfigArgument,
     Json,
     Kubeconfig,
@@ -18,6 +19,7 @@ from dpa_sse.pipeline.commands.options import (
     Overrides,
     RunArgument,
     RunsDir,
+    examples,
     renamed_options,
 )
 
@@ -49,17 +51,20 @@ def _common(
     """Do nothing before the command."""
 
 
-@app.command(short_help="Print a starter configuration.")
+@app.command(short_help="Print a starter configuration.", epilog=examples("dpa-sse init quickstart > my.yaml"))
 def init(
     template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
 ) -> None:
-    """Print a starter configuration, e.g. dpa-sse init quickstart > my.yaml."""
+    """Print a starter configuration.
+
+    Templates: quickstart, quickstart_cp2k, electrolytes, paper/dpa-sse, paper/labeling_vasp.
+    """
     from dpa_sse.pipeline.commands.project import starter
 
     typer.echo(starter(template), nl=False)
 
 
-@app.command()
+@app.command(epilog=examples("dpa-sse check my.yaml", "dpa-sse check my.yaml -s md.replicas=3"))
 def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
     """Check a configuration and list all problems at once."""
     from dpa_sse.pipeline.commands.project import check_config
@@ -67,7 +72,7 @@ def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = F
     raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
 
 
-@app.command()
+@app.command(epilog=examples("dpa-sse plan my.yaml", "dpa-sse plan my.yaml --out inputs/"))
 def plan(
     config: ConfigArgument,
     overrides: Overrides = None,
@@ -82,11 +87,14 @@ def plan(
     raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
 
 
-@app.command()
+@app.command(epilog=examples("dpa-sse run my.yaml", "dpa-sse run my.yaml -s md.production_ps=200 --name longer"))
 def run(
     config: ConfigArgument,
     overrides: Overrides = None,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = None,
+    other_project: Annotated[
+        bool, typer.Option("--other-project", help="Take over the run folder of another project of the same name.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the run folder (default: name of the project).")
     ] = None,
@@ -94,7 +102,7 @@ def run(
     """Run a configuration on this machine, or resume its run."""
     from dpa_sse.pipeline.commands.project import run_config
 
-    raise typer.Exit(run_config(config, overrides or [], runs_dir, name))
+    raise typer.Exit(run_config(config, overrides or [], runs_dir, name, other_project=other_project))
 
 
 @app.command(short_help="Write a configuration as an Argo workflow.")
@@ -122,7 +130,7 @@ def render(
 def submit(
     config: ConfigArgument,
     overrides: Overrides = None,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = None,
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
@@ -140,11 +148,17 @@ def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubec
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).resume())
 
 
-@app.command()
+@app.command(epilog=examples(
+    "dpa-sse status", "dpa-sse status my-electrolyte", "dpa-sse status argo:my-workflow-x7k2p",
+))
 def status(
-    run_name: RunArgument, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
+    run_name: AnyRunArgument = None, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
 ) -> None:
-    """Show the stages of a run and their progress."""
+    """Show the progress of a run, or list the runs."""
+    if run_name is None:
+        from dpa_sse.pipeline.commands.monitor import list_runs
+
+        raise typer.Exit(list_runs(as_json=as_json))
     from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_status(as_json=as_json))
@@ -158,7 +172,9 @@ def watch(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubeco
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).watch())
 
 
-@app.command(short_help="Show the logs of a task, or of all failed ones.")
+@app.command(short_help="Show the logs of a task, or of all failed ones.", epilog=examples(
+    "dpa-sse logs my-electrolyte", "dpa-sse logs my-electrolyte md-000 -n 50",
+))
 def logs(
     run_name: RunArgument,
     task: Annotated[
@@ -201,7 +217,9 @@ def download(
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).download(steps or [], out))
 
 
-@app.command()
+@app.command(short_help="Rebuild the report of a run.", epilog=examples(
+    "dpa-sse report my-electrolyte", "dpa-sse report /shared/runs/theirs --out mine/",
+))
 def report(
     run_name: RunArgument,
     out: Annotated[
@@ -210,23 +228,27 @@ def report(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Rebuild the report; works for unfinished runs, too."""
+    """Rebuild report.html, summary.json and figures/ from the results so far; works for unfinished runs, too."""
     from dpa_sse.pipeline.commands.dispatch import find_target
 
     raise typer.Exit(find_target(run_name, namespace, kubeconfig).rebuild_report(out))
 
 
-@app.command()
+@app.command(epilog=examples(
+    "dpa-sse op", "dpa-sse op perturb-cells --settings settings.json -i cells=cells.extxyz",
+))
 def op(
     name: Annotated[
         str | None, typer.Argument(help="OP to run; omit it to list all OPs.", show_default=False)
     ] = None,
     settings: Annotated[Path | None, typer.Option("--settings", help="JSON file with the settings of the OP.")] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", "-i", metavar="NAME=PATH", help="Input file or folder of the OP.")
+        list[str] | None, typer.Option("--input", "-i", metavar="NAME=PATH",
+                                         help="Input file or folder of the OP; `dpa-sse op` names them.")
     ] = None,
     parameters: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=INTEGER", help="Parameter of the OP.")
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=INTEGER",
+                                         help="Parameter of the OP: iteration, or index of the task of a fan-out.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")] = Path("op-result"),
 ) -> None:
@@ -255,7 +277,14 @@ def _register_groups() -> None:
     from dpa_sse.pipeline.commands.data import app as data
     from dpa_sse.pipeline.commands.structures import app as structures
 
-    app.command(short_help="Diffusion and conductivity from trajectories.")(conductivity)
+    app.command(
+        short_help="Diffusion and conductivity from trajectories.",
+        epilog=examples(
+            "dpa-sse conductivity run_600K.lammpstrj run_700K.lammpstrj --timestep-fs 2",
+            "dpa-sse conductivity XDATCAR --temperature-K 800 --timestep-fs 2 --out xdatcar/",
+            "dpa-sse conductivity runs/my-electrolyte --compare measured.csv",
+        ),
+    )(conductivity)
     app.add_typer(data, name="data", short_help="Audit, convert and split labelled data.")
     app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 

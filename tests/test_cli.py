@@ -136,3 +136,37 @@ def test_packages_are_ours(name: str) -> None:
     """PyPI has an unrelated package called `ops`."""
     module = __import__(name)
     assert Path(module.__file__ or "").resolve().parent == ROOT / name
+
+
+def test_help_of_init_lists_the_templates() -> None:
+    from dpa_sse.pipeline.commands.project import starters
+
+    text = " ".join(dpa_sse("init", "--help").stdout.split())
+    assert f"Templates: {', '.join(sorted(starters(), key=text.index))}." in text
+
+
+def test_examples_in_help_texts_are_valid(tmp_path: Path) -> None:
+    """Their commands exist, and so do their options."""
+    commands = {**get_command(cli.app).commands}
+    found = [(name, command.epilog) for name, command in commands.items() if command.epilog]
+    assert {name for name, _ in found} >= {"init", "check", "plan", "run", "status", "logs", "report", "op"}
+    for name, epilog in found:
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        for line in epilog.splitlines()[2:]:
+            assert line.startswith(f"  dpa-sse {name}"), line
+            assert len(line) <= 80
+            assert set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", line)) <= known, line
+    text = dpa_sse("run", "--help").stdout
+    assert "  Examples:\n    dpa-sse run my.yaml\n" in text  # not joined into a paragraph
+
+
+def test_tables_fit_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = dpa_sse("plan", ROOT / "tests/pipeline/flows/mock.yaml", "--out", tmp_path / "plan").stdout.splitlines()
+    rows = [line for line in lines if re.match(r"\d\d-", line)]
+    assert len(rows) == 30
+    assert all(len(line.rstrip()) <= 80 for line in rows)
+    steps = [row.split()[1] for row in rows]
+    assert "self-exploration-labels" in steps
+    assert not any("…" in step for step in steps)
+    assert any(" 2/it. " in row for row in rows)

@@ -29,6 +29,7 @@ from dpa_sse.ops.results.conductivity import (
     ConductivityResult,
     PooledTransport,
     RunTransport,
+    unread,
     unreliable,
 )
 from dpa_sse.ops.results.md import MdRun
@@ -118,7 +119,8 @@ def analyse_source(source: Source, settings: ConductivitySettings, options: Sour
     if source.melted:
         return AnalysedRun(origin, MELTED, (source.failure,))
     if source.failure or source.path is None:
-        return AnalysedRun(origin, unreliable(source.failure.split(":")[0]), (source.failure,), bad_input=source.bad)
+        verdict = unread(source.failure) if source.bad else unreliable(source.failure.split(":")[0])
+        return AnalysedRun(origin, verdict, (source.failure,), bad_input=source.bad)
     try:
         trajectory = open_parts(source.parts or (source.path,), options, source.timestep_fs)
         temperature, about = run_temperature(source, trajectory.temperature_K)
@@ -129,7 +131,7 @@ def analyse_source(source: Source, settings: ConductivitySettings, options: Sour
     except (InputError, OSError) as error:
         message = str(error).replace(f"{source.path}: ", "").replace(str(source.path), source.label)
         ends = getattr(error, "ends", None)
-        return AnalysedRun(origin, unreliable(message), (message,), bad_input=True, ends=ends)
+        return AnalysedRun(origin, unread(message), (message,), bad_input=True, ends=ends)
     return dataclasses.replace(run, reasons=(*run.reasons, *_off_target(origin)))
 
 

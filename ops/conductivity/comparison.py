@@ -40,6 +40,18 @@ def extrapolated_systems(result: ConductivityResult) -> dict[str, ExtrapolatedSy
     return found
 
 
+def unmatched(result: ConductivityResult, measured: Sequence[MeasuredValue]) -> list[str]:
+    """Return a note on the measured systems that were not calculated: they are compared with nothing."""
+    calculated = list(result.arrhenius_by_system)
+    missing = dict.fromkeys(one.system for one in measured if one.system not in calculated)
+    if not missing:
+        return []
+    return [
+        f"not calculated, so compared with nothing: {', '.join(missing)} (calculated: "
+        f"{', '.join(calculated) or 'none'}; --system names the system of your trajectories)"
+    ]
+
+
 def compare(result: ConductivityResult, measured: Sequence[MeasuredValue]) -> list[ComparedSystem]:
     """Return every measured system that was calculated."""
     calculated = extrapolated_systems(result)

@@ -16,6 +16,9 @@ A2_PS_TO_CM2_S = 1e-4
 TOO_FEW = unreliable("too few frames")
 _MIN_HOPS = 50
 WARN_HOPS = 200
+FASTEST_CM2_S = 1e-3
+"""No ion moves faster; a liquid has 1e-5 to 1e-4."""
+TOO_FAST = "D is larger than"
 _MAX_RELATIVE = 1 / 3  # error of D
 _BENT, _BENT_SIGMAS = 0.7, -2.0  # rise over that of the line, and difference in standard errors
 _SAG_SIGMAS = -1.0  # below, a smaller rise is part of the error
@@ -269,6 +272,9 @@ def _pooled_scatter(known: Sequence[tuple[float, int]]) -> tuple[float, int]:
 def _warnings(replicas: Sequence[ReplicaMsd], line: Line, hops: float) -> list[str]:
     """Return warnings that do not change the verdict."""
     found = []
+    if line.slope / 6 * A2_PS_TO_CM2_S > FASTEST_CM2_S:
+        found.append(f"{TOO_FAST} {FASTEST_CM2_S:g} cm2/s, more than ions move in any liquid: check the time step and "
+                     "the time between frames")
     if hops < WARN_HOPS:
         found.append(f"only {hops:.0f} hops in total: the error exceeds about 20 %")
     if line.chi2_red > 4:

@@ -15,6 +15,15 @@ FORMAL_CHARGES = {
 }
 
 
+def unusual_charges(charges: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the species with a charge that is not their formal one, with a remark for each."""
+    return [
+        (species, f"{charge:+g} e, but the formal charge of {species} is {FORMAL_CHARGES[species]:+g} e; "
+         f"conductivities are {(charge / FORMAL_CHARGES[species]) ** 2:.3g} times those with it")
+        for species, charge in charges.items() if species in FORMAL_CHARGES and charge != FORMAL_CHARGES[species]
+    ]
+
+
 def nernst_einstein(D_cm2_s: float, count: float, charge: float, volume_A3: float, temperature_K: float) -> float:
     """Return N (z e)^2 D / (V kB T) in mS/cm for one species.
 

@@ -39,7 +39,7 @@ class Conductivity(TaskOP):
 
         runs = results(inputs["trajectories"])
         if any(TaskStatus.path_in(run).is_file() for run in runs):  # not trajectories from elsewhere
-            require_success(runs, settings.min_success_ratio, "production MD", usable=False)
+            require_success(runs, settings.min_success_ratio, "production MD", usable=False, some=True)
         analysis = analyse(runs or inputs["trajectories"], settings.conductivity)
         if inputs.get("labels"):
             level = level_of(dataset_of(inputs["labels"]))

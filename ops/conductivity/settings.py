@@ -17,7 +17,7 @@ class ConductivitySettings(Settings):
     mobile: list[str] = Field(default=["Li"], min_length=1, description="Mobile species, by element.")
     charges: dict[str, float] = Field(default_factory=lambda: {"Li": 1.0}, description="Charge of each species, e.")
     hop_distance_A: float = Field(3.0, gt=0, description="Distance between neighbouring sites of the mobile ion, A.")
-    extrapolate_to_K: list[Annotated[float, Field(gt=0)]] = Field(
+    extrapolate_to_K: list[Annotated[float, Field(ge=100)]] = Field(
         default=[300.0], description="Temperatures to extrapolate the conductivity to, K."
     )
     reference: Literal["framework", "barycentre", "laboratory"] = Field(
@@ -45,7 +45,7 @@ class SourceOptions(Settings):
     model_config = ConfigDict(allow_inf_nan=False)
 
     temperature_K: float | None = Field(None, gt=0, description="Temperature of the run, K.")
-    timestep_fs: float | None = Field(None, gt=0, description="MD time step, fs; converts step numbers to time.")
+    timestep_fs: float | None = Field(None, ge=0.05, description="MD time step, fs; converts step numbers to time.")
     frame_every: int | None = Field(None, ge=1, description="MD steps between frames, for files without step numbers.")
     elements: list[str] | None = Field(None, description="Elements of the atom types 1, 2, ..., for files with types.")
     system: str | None = Field(None, description="Name of the system.")

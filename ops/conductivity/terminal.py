@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dpa_sse.ops.conductivity.arrhenius import ASSUMPTION
 from dpa_sse.ops.conductivity.digits import with_interval
-from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, PooledTransport
+from dpa_sse.ops.conductivity.estimate import TOO_FAST
+from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult, PooledTransport, explained
 
 
 def result_lines(result: ConductivityResult) -> list[str]:
@@ -23,9 +24,10 @@ def _temperature_line(entry: PooledTransport) -> str:
             text += f", sigma(NE) = {with_interval(entry.sigma_NE_mS_cm, entry.sigma_NE_ci95_mS_cm, 'mS/cm')}"
     elif entry.D_upper95_cm2_s:
         text += f", D < {entry.D_upper95_cm2_s:.1e} cm2/s"
-    if not entry.D_cm2_s and entry.reasons and entry.reasons[0] not in text:
-        text += f": {entry.reasons[0]}"
+    if not entry.D_cm2_s:
+        text += explained(entry.verdict, entry.reasons).removeprefix(entry.verdict)
     text += "".join(f"; {one}" for one in entry.reasons if one.endswith("left out") and one not in text)
+    text += "".join(f"; {one}" for one in entry.reasons if one.startswith(TOO_FAST))
     return f"{entry.system} {entry.temperature_K:g} K: {text}"
 
 

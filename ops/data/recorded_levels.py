@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.data.level_of_theory import MIXED, join_levels
 from dpa_sse.ops.data.read_sets import LEVEL_FILE, level_from
 from dpa_sse.ops.results.dataset import DatasetInfo
@@ -48,7 +48,7 @@ def mixed_codes(folders: Mapping[str, Path], code: str | None) -> list[str]:
 
 def _recorded(folder: Path) -> Iterator[LevelOfTheory]:
     """Yield the levels that a folder and those below it record."""
-    for here, _, files in os.walk(folder, followlinks=True):
+    for here, files in walk_folders(folder):
         level = None
         if DatasetInfo.FILE in files:
             try:

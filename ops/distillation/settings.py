@@ -32,7 +32,7 @@ class DistillSettings(Settings):
     )
     pressure_GPa: float = Field(0.0, ge=-10, le=200, description="Pressure of the teacher MD, GPa.")
     steps: int = Field(2000, ge=1, description="Steps of the teacher MD from each perturbed cell.")
-    timestep_fs: float = Field(2.0, gt=0, le=5, description="MD time step, fs.")
+    timestep_fs: float = Field(2.0, ge=0.05, le=5, description="MD time step, fs.")
     sample_every: int = Field(10, ge=1, description="MD steps between sampled frames.")
     frame_displacement_A: float = Field(
         0.05, ge=0, le=1, description="Largest displacement of the atoms of a sampled frame before labelling, A."

@@ -95,7 +95,7 @@ class SelectCandidates(TaskOP):
         """Write ``tasks/`` with the frames, ``report.json`` and ``state.json``."""
         learning = settings.concurrent_learning
         explored = results(inputs["explored"])
-        require_success(explored, settings.min_success_ratio, "exploration", usable=False)
+        require_success(explored, settings.min_success_ratio, "exploration", usable=False, some=True)
         report = select_candidates(
             read_state(inputs["training_data"], learning),
             learning,

@@ -60,7 +60,7 @@ class ConcurrentLearningSettings(Settings):
     reuse_steps: int | None = Field(
         None, ge=1, description="Training steps when starting from the previous models; `train.steps` by default."
     )
-    timestep_fs: float = Field(2.0, gt=0, le=5, description="MD time step, fs.")
+    timestep_fs: float = Field(2.0, ge=0.05, le=5, description="MD time step, fs.")
     sample_every: int = Field(10, ge=1, description="MD steps between evaluations of the model deviation.")
     sanity_steps: int = Field(
         100, ge=0, description="Steps of the short sanity MD of every new model; 0: no sanity MD."

@@ -18,7 +18,7 @@ from dpa_sse.ops.labelers.arguments import CHGNET_MODELS, argument_problems
 from dpa_sse.ops.labelers.base import LabelResult, SettingsProblem, label_with_calculator, one_line
 from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.model_level import calculator_level
-from dpa_sse.ops.labelers.settings import AseSettings
+from dpa_sse.ops.labelers.settings import CALCULATORS, AseSettings
 from dpa_sse.ops.results.level import LevelOfTheory
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
             if PathFinder.find_spec("chgnet") is None:
                 yield where, "the package 'chgnet' is not installed (run `dpa-sse doctor`)"
         elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name):
-            hint = question("chgnet") if name.lower() == "chgnet" else ""
+            meant = CALCULATORS.get(name.lower())
+            hint = question(meant) if meant else ""
             wanted = "'chgnet' nor of the form module:Class, e.g. ase.calculators.emt:EMT"
             yield where, f"'{name}' is neither {wanted}{hint}"
         else:

@@ -41,6 +41,14 @@ class MockSettings(LabelerSettings):
     delay_s: float = Field(0.0, ge=0, description="Pause before each frame, s, to test progress and interruption.")
 
 
+CALCULATORS = {
+    "chgnet": "chgnet", "mace": "mace.calculators:mace_mp", "mace_mp": "mace.calculators:mace_mp",
+    "sevennet": "sevenn.calculator:SevenNetCalculator", "sevenn": "sevenn.calculator:SevenNetCalculator",
+    "emt": "ase.calculators.emt:EMT",
+}
+"""What to write for calculators that people call by a short name."""
+
+
 class AseSettings(LabelerSettings):
     """Any ASE calculator: `chgnet`, or `module:Class` with keyword arguments."""
 
@@ -181,7 +189,7 @@ class AimdSettings(Settings):
         "ramp; constant temperature by default.",
     )
     steps: int = Field(30, ge=1, description="MD steps of each trajectory.")
-    timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step, fs.")
+    timestep_fs: float = Field(2.0, ge=0.05, le=5, description="Time step, fs.")
     sample_every: int = Field(3, ge=1, description="Sampling interval in MD steps.")
     ensemble: Literal["nvt", "npt"] = Field("nvt", description="Constant volume (nvt) or constant pressure (npt).")
     thermostat: Literal["langevin", "nose-hoover", "csvr"] = Field(

@@ -21,7 +21,7 @@ class MdSettings(Settings):
     )
     replicas: int = Field(1, ge=1, le=1000, description="Independent runs at each temperature.")
     pressure_GPa: float = Field(0.0, ge=-10, le=200, description="Pressure of the equilibration, GPa.")
-    timestep_fs: float = Field(2.0, gt=0, le=5, description="Time step, fs.")
+    timestep_fs: float = Field(2.0, ge=0.05, le=5, description="Time step, fs.")
     equilibration_ps: float = Field(2.0, ge=0, description="Length of the NPT equilibration, ps.")
     production_ps: float = Field(10.0, gt=0, description="Length of the NVT production run, ps.")
     dump_every_fs: float = Field(20.0, gt=0, description="Time between frames of the trajectory, fs.")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import FatalError
 
+REPAIR = "if files of a finished task were deleted, delete its whole folder in tasks/ and run the same command again"
+
 
 def model_file(model: Path) -> Path:
     """Return the model file for LAMMPS: the compressed one of a model folder, else the frozen one.
@@ -19,7 +21,7 @@ def model_file(model: Path) -> Path:
         for name in ("model_compressed.pth", "model.pth"):
             if (model / name).exists():
                 return model / name
-        raise FatalError(f"no frozen model (model.pth) in {model}")
+        raise FatalError(f"no frozen model (model.pth) in {model}; {REPAIR}")
     if not model.exists():
-        raise FatalError(f"model file not found: {model}")
+        raise FatalError(f"model file not found: {model}; {REPAIR}")
     return model

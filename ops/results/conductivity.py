@@ -5,6 +5,7 @@ Units are in the names of the fields; absent numbers are null; intervals are [lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field, JsonValue
@@ -16,7 +17,7 @@ from dpa_sse.ops.results.state_point import StatePoint
 from dpa_sse.ops.results.trajectory import FrameworkState, KineticState
 
 DIFFUSIVE = "diffusive"
-_CAGED, _TOO_SHORT, _UNRELIABLE = "not diffusive", "too short", "unreliable"
+_CAGED, _TOO_SHORT, _UNRELIABLE, _NOT_ANALYSED = "not diffusive", "too short", "unreliable", "not analysed"
 NOT_DIFFUSIVE = f"{_CAGED} (upper limit)"
 MELTED = "melted"
 
@@ -31,9 +32,22 @@ def unreliable(why: str) -> str:
     return f"{_UNRELIABLE}: {why}"
 
 
+def unread(why: str) -> str:
+    """Return the verdict on a trajectory that was not read; an option that is missing says nothing about the run."""
+    return f"{_NOT_ANALYSED}: {why}" if "--" in why else unreliable(why)
+
+
 def is_usable(verdict: str) -> bool:
     """Return whether a run was evaluated at all: a negative outcome counts, an error does not."""
-    return not verdict.startswith(_UNRELIABLE) and verdict != MELTED
+    return not verdict.startswith((_UNRELIABLE, _NOT_ANALYSED)) and verdict != MELTED
+
+
+def explained(verdict: str, reasons: Sequence[str]) -> str:
+    """Return a verdict with what decided: ``unreliable: exploded: step 80: ...``, no word of it twice."""
+    if not reasons:
+        return verdict
+    reason = reasons[0].removeprefix(f"{verdict.removeprefix(f'{_UNRELIABLE}: ')}: ")
+    return verdict if reason in verdict else f"{verdict}: {reason}"
 
 
 class PlateauPoint(ResultPart):
@@ -144,7 +158,7 @@ class TransportEntry(TransportNumbers):
     ----------
     verdict : str
         ``diffusive``, ``not diffusive (upper limit)``, ``too short (N more ps needed)``, ``melted``,
-        ``unreliable: why``, or, for a row of a table, ``from a table``.
+        ``unreliable: why``, ``not analysed: why`` (an option is missing), or, for a row of a table, ``from a table``.
     reasons : tuple of str
         What decided comes first; warnings follow.
     more_ps_needed : float

@@ -132,7 +132,8 @@ def is_finished(folder: Path) -> bool:
 
 
 def require_success(
-    folders: Sequence[Path], ratio: float, what: str, *, usable: bool = True, count_final: bool = True
+    folders: Sequence[Path], ratio: float, what: str, *, usable: bool = True, count_final: bool = True,
+    some: bool = False,
 ) -> list[tuple[Path, TaskStatus]]:
     """Apply the failure policy to the results of a fan-out.
 
@@ -149,6 +150,9 @@ def require_success(
     count_final : bool
         A run that ended for a physical reason and left nothing usable counts as a success. False where later steps
         need its frames.
+    some : bool
+        At least one task must have succeeded, whatever the ratio: with ``count_final``, runs that ended for a physical
+        reason are enough, tasks that failed for technical reasons are not.
 
     Returns
     -------
@@ -165,10 +169,12 @@ def require_success(
     counts = [status.successes(weight, count_final=count_final) for _, status in found]
     good, total = sum(one for one, _ in counts), sum(one for _, one in counts)
     none_usable = usable and found and not any(status.usable for _, status in found)
-    if good < ratio * total - 1e-9 or none_usable:
+    none_good = some and total > 0 and good == 0
+    if good < ratio * total - 1e-9 or none_usable or none_good:
         failed = [f"  {_name(folder)}: {status.reason}" for folder, status in found if status.status != "ok"]
         more = [f"  and {len(failed) - LISTED} more"] if len(failed) > LISTED else []
         why = "none with a usable result" if none_usable else f"fewer than min_success_ratio = {ratio:g}"
+        why = "at least one is needed" if none_good and ratio == 0 else why
         raise FatalError(f"{what}: {good} of {total} succeeded, {why}\n" + "\n".join([*failed[:LISTED], *more]))
     return found
 

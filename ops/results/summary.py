@@ -108,8 +108,8 @@ class Summary(Result):
     name : str
         Name of the project.
     status : str or None
-        ``ok``, ``partial`` (a task was lost or a stage was not reached) or ``failed``; the state of the run where it
-        has not finished; None where the stages are not recorded.
+        ``done``, ``inconclusive`` (no temperature has a conductivity), ``failed``, ``interrupted`` or ``running``, as
+        `dpa-sse status` says; the stages show what was lost. None where the stages are not recorded.
     stages : tuple of StageSummary
         In the order of the workflow.
     errors : dict of str to ErrorSummary

@@ -8,6 +8,8 @@ uniquely.
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.resources import configs_folder
-from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.ops.core.suggest import did_you_mean, question
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -92,8 +94,25 @@ def load_entry(name: str) -> Entry:
         entry = _read_entry(structures_dir() / f"{variant}.yaml")
         if entry.system == name and entry.primary:
             return entry
-    hint = did_you_mean(name, known, most=3, cutoff=0.5)
+    hint = question(*_polymorphs(name, known)) or did_you_mean(name, known, most=3, cutoff=0.5)
     raise InputError(f"no structure {name!r} in the library{hint} (`dpa-sse structures list` shows all)")
+
+
+def _polymorphs(name: str, known: Sequence[str]) -> list[str]:
+    """Return the entries of the longest formula in ``name``, those that share most of its other words first.
+
+    ``beta-Li3PS4`` means one of the polymorphs ``Li3PS4_beta_b`` and ``Li3PS4_beta_c``, rather than ``Li3SbS4``.
+    """
+    formulas = {entry.partition("_")[0] for entry in known}
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
+    found = max((word for word in words if word in formulas), key=len, default=None)
+    if found is None:
+        return []
+    others = {word.lower() for word in words if word != found}
+    entries = [entry for entry in known if entry.partition("_")[0] == found]
+    shared = {entry: len(others & set(entry.lower().split("_"))) for entry in entries}
+    best = max(shared.values())
+    return [entry for entry in entries if shared[entry] == best][:3]
 
 
 def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> Atoms:

@@ -80,7 +80,25 @@ def _first_fault(preset: DeepmdInput, overrides: Mapping[str, Any]) -> str:
         problems = validate_input(data)
     except ImportError:  # planning and rendering work without DeePMD-kit
         problems = []
-    return next(iter([*problems, *_cutoff_faults(data.section("model"), "model")]), "")
+    model = data.section("model")
+    faults = [*_cutoff_faults(model, "model"), *_selection_faults(model, "model", len(model.get("type_map") or ()))]
+    return next(iter([*problems, *faults]), "")
+
+
+def _selection_faults(node: Any, place: str, elements: int) -> Iterator[str]:
+    """Yield lists of neighbours per element that have not one entry for each element."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _selection_faults(item, f"{place}.{index}", elements)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if key == "sel" and isinstance(value, list) and len(value) > 1 and len(value) != elements:
+            yield (
+                f"{place}.sel has {len(value)} entries, but type_map has {elements} elements: give the neighbours of "
+                "each of them, in this order, or 'auto:1.1'"
+            )
+        yield from _selection_faults(value, f"{place}.{key}", elements)
 
 
 def _cutoff_faults(node: Any, place: str) -> Iterator[str]:

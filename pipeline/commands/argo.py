@@ -50,7 +50,7 @@ def render_config(
 
 
 def submit_config(
-    config: Path, overrides: Sequence[str], runs_dir: Path, namespace: str | None, kubeconfig: Path | None
+    config: Path, overrides: Sequence[str], runs_dir: Path | None, namespace: str | None, kubeconfig: Path | None
 ) -> int:
     """Upload the large inputs of a configuration, submit it as a workflow and create its local run folder."""
     from dpa_sse.ops.core.files import write_text
@@ -60,6 +60,7 @@ def submit_config(
     from dpa_sse.pipeline.engines.argo.yaml_text import dump
     from dpa_sse.pipeline.flows.render import render
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.places import default_runs_folder
     from dpa_sse.pipeline.runs.provenance import provenance
 
     located = load_checked(config, overrides, runs_here=False)
@@ -75,14 +76,14 @@ def submit_config(
                 print(f"uploading to the bucket: {key} ({len(content) // 1024} KiB)")
                 bucket.put(key, content.encode())
     name = cluster.create(made.workflow, space)
-    run = Run((runs_dir / name).resolve())
+    run = Run(((runs_dir or default_runs_folder()) / name).resolve())
     run.create()
     write_text(run.folder / CONFIG, resolved_yaml(located.project))
     write_text(run.folder / "workflow.yaml", dump(made.workflow))
     provenance(located.project.seed, f"dpa-sse submit {config.name}").write(run.folder / "manifest.json")
     ArgoRun(name, space, run.folder).record()
     print(f"Submitted: {space}/{name}   Run folder: {run.folder}")
-    print(f"Follow it: dpa-sse watch {name if runs_dir == Path('runs') else run.folder}")
+    print(f"Follow it: dpa-sse watch {name if runs_dir is None else run.folder}")
     print(f"User interface: {interface(made.preset.ui, space, name)}")
     return DONE
 

@@ -155,9 +155,10 @@ def _download(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | 
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
     from dpa_sse.pipeline.engines.argo.results import download
     from dpa_sse.pipeline.runs.folder import Run
+    from dpa_sse.pipeline.runs.places import default_runs_folder
 
     workflow = cluster.get(run)
-    target = Run((out or run.folder or Path("runs") / run.name).resolve())
+    target = Run((out or run.folder or default_runs_folder() / run.name).resolve())
     count = download(workflow, open_bucket(cluster, run.namespace), target, steps, print)
     dataclasses.replace(run, folder=target.folder).record()
     print(f"{target.folder}: {count} task{'s' * (count != 1)}")
@@ -166,7 +167,8 @@ def _download(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | 
 
 def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: Path | None) -> int:
     """Download results and complete the run folder: links to models and data, report."""
-    from dpa_sse.pipeline.commands.run_end import publish, write_report
+    from dpa_sse.pipeline.commands.run_end import write_report
+    from dpa_sse.pipeline.commands.run_links import publish
 
     target = _download(run, cluster, steps, out)
     publish(target)
@@ -177,7 +179,8 @@ def download_results(run: ArgoRun, cluster: Cluster, steps: Sequence[str], out: 
 
 def report(run: ArgoRun, cluster: Cluster, out: Path | None) -> int:
     """Download the main results and the report; for an unfinished workflow, write the report of what there is."""
-    from dpa_sse.pipeline.commands.run_end import publish, write_report
+    from dpa_sse.pipeline.commands.run_end import write_report
+    from dpa_sse.pipeline.commands.run_links import publish
 
     target = _download(run, cluster, [], out)
     publish(target)

@@ -24,7 +24,7 @@ def conductivity(
         typer.Argument(help="Trajectories, MD or run folders, or a CSV table of D.", show_default=False),
     ],
     temperature: Annotated[
-        float | None, typer.Option("--temperature-K", help="MD temperature (default: from the file or folder name).")
+        float | None, typer.Option("--temperature-K", help="MD temperature, if no name, folder or input file says it.")
     ] = None,
     mobile: Annotated[str, typer.Option(help="Mobile species, e.g. Li or Li,Na.")] = "Li",
     charges: Annotated[
@@ -61,7 +61,10 @@ def conductivity(
     arrhenius_exponent: Annotated[float, typer.Option(help="m in sigma = sigma0 T^m exp(-Ea/kT).")] = -1.0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("conductivity"),
     compare: Annotated[
-        Path | None, typer.Option(help="CSV table of measured values to draw next to the results.")
+        Path | None, typer.Option(
+            help="CSV table of measured values to draw beside the results: columns system (as in the results) and any "
+                 "of temperature_K, sigma_mS_cm, sigma_low_mS_cm, sigma_high_mS_cm, D_cm2_s, Ea_eV, x, source.",
+        ),
     ] = None,
     figures: Annotated[bool, typer.Option(help="Draw figures.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print conductivity.json.")] = False,
@@ -71,7 +74,9 @@ def conductivity(
     Exit code 0: at least one temperature is diffusive; 3: none is; 2: bad input.
     """
     from dpa_sse.ops.conductivity.analyse import analyse
-    from dpa_sse.ops.conductivity.output import write_analysis
+    from dpa_sse.ops.conductivity.comparison import unmatched
+    from dpa_sse.ops.conductivity.nernst_einstein import unusual_charges
+    from dpa_sse.ops.conductivity.output import only_new_files, write_analysis
     from dpa_sse.ops.conductivity.readers.points_table import read_measured
     from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
     from dpa_sse.ops.conductivity.terminal import result_lines
@@ -87,12 +92,17 @@ def conductivity(
         skip_ps=skip, start_ps=start, extrapolate_to_K=_numbers(extrapolate_to, "--extrapolate-to-K"),
         reference=reference, arrhenius_exponent=arrhenius_exponent, figures=figures,
     )
+    for species_name, message in unusual_charges(settings.charges):
+        typer.echo(f"--charge {species_name}: {message}", err=True)
     progress = None if as_json else lambda line: typer.echo(line, err=True)
     paths = [path for source in sources for path in production_runs(source)]
     measured = read_measured(compare) if compare else []
     out.mkdir(parents=True, exist_ok=True)  # fail before the analysis, not after it
     analysis = analyse(paths, settings, options, progress)
-    write_analysis(analysis, settings, out, measured)
+    with only_new_files(out):
+        write_analysis(analysis, settings, out, measured)
+    for note in unmatched(analysis.result, measured):
+        typer.echo(f"--compare {compare}: {note}", err=True)
     if as_json:
         typer.echo((out / analysis.result.FILE).read_text(encoding="utf-8").rstrip())
     else:
@@ -180,6 +190,10 @@ def _charges(pairs: list[str], species: list[str]) -> dict[str, float]:
             raise InputError(f"--charge {pair}: '{name}' is not an element")
         if name in species and charges[name] == 0:
             raise InputError(f"--charge {pair}: a mobile ion without charge carries no current")
+    for name in species:
+        symbol = name.strip("+-0123456789")
+        if symbol != name and symbol in atomic_numbers:
+            raise InputError(f"--mobile {name}: write the element, {symbol}; --charge {symbol}=1 gives its charge")
     unknown = [name for name in species if name not in charges and name not in FORMAL_CHARGES]
     if unknown:
         raise InputError(f"--charge: the charge of {unknown[0]} is unknown; give it, e.g. --charge {unknown[0]}=2")

@@ -21,21 +21,13 @@ from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.lock import LOCK, Holder
+from dpa_sse.pipeline.runs.outcome import exit_code, run_state
+from dpa_sse.pipeline.runs.places import known_runs, runs_folders
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 STOP_SECONDS = 10
 MIN_WIDTH = 72
-
-
-def run_state(run: Run) -> str:
-    """Return one word for the whole run: running, done, failed, or interrupted."""
-    if run.holder() is not None:
-        return "running"
-    ends = [event for event in run.latest_attempt() if event.kind == "run-end"]
-    if not ends:
-        return "interrupted"
-    return {0: "done", 130: "interrupted"}.get(ends[-1].code or 0, "failed")
 
 
 def show_status(name: str, *, as_json: bool) -> int:
@@ -44,6 +36,29 @@ def show_status(name: str, *, as_json: bool) -> int:
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
     print_status(run.name, state, stages, as_json=as_json)
+    return DONE
+
+
+def list_runs(*, as_json: bool) -> int:
+    """Print the runs in ``runs/`` here and in the folders above, the nearest first."""
+    rows = []
+    for runs in runs_folders():
+        for folder in known_runs(runs):
+            run = Run(folder.resolve())
+            events = run.events()
+            rows.append({
+                "run": folder.name, "status": run_state(run), "folder": str(folder),
+                "last": time.strftime("%Y-%m-%d %H:%M", time.localtime(events[-1].time)) if events else "",
+            })
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return DONE
+    if not rows:
+        print("No runs here or in the folders above; start one with `dpa-sse run CONFIG`.")
+        return DONE
+    width = max(len(row["run"]) for row in rows)
+    for row in rows:
+        print(printable(f"{row['run']:{width}s}  {row['status']:12s}  {row['last']:16s}  {row['folder']}"))
     return DONE
 
 
@@ -85,7 +100,7 @@ def watch_run(name: str) -> int:
             return DONE  # the run itself continues
     state = run_state(run)
     print(f"{run.name}: {state}")
-    return DONE if state == "done" else FAILED
+    return exit_code(state)
 
 
 def show_logs(name: str, task: str | None, lines: int) -> int:
@@ -208,7 +223,8 @@ def rebuild_report(name: str, out: Path | None = None) -> int:
     InputError
         That folder cannot be written to.
     """
-    from dpa_sse.pipeline.commands.run_end import write_report
+    from dpa_sse.pipeline.commands.run_end import results_of, write_report
+    from dpa_sse.pipeline.report.result_lines import result_lines
 
     run = open_run(name)
     try:
@@ -217,6 +233,8 @@ def rebuild_report(name: str, out: Path | None = None) -> int:
         hint = "" if out else "; dpa-sse report RUN --out FOLDER writes it elsewhere"
         raise InputError(f"{error.filename or out or run.folder}: {error.strerror}{hint}") from error
     print(f"Report: {path}")
+    for line in result_lines(results_of(run)):
+        print(line)
     return DONE
 
 

@@ -11,6 +11,10 @@ ConfigArgument = Annotated[Path, typer.Argument(help="Configuration file (YAML).
 RunArgument = Annotated[
     str, typer.Argument(help="Run folder, its name in runs/, or argo:NAME for a workflow.", show_default=False)
 ]
+AnyRunArgument = Annotated[
+    str | None,
+    typer.Argument(help="Run folder, its name in runs/, or argo:NAME; omit it to list the runs.", show_default=False),
+]
 Namespace = Annotated[
     str | None,
     typer.Option("--namespace", help="Kubernetes namespace (default: that of the run or preset).", show_default=False),
@@ -24,7 +28,11 @@ Overrides = Annotated[
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Replace a value of the configuration, e.g. md.replicas=2."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to standard output, for programs.")]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Parent folder of the run folders.")]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option("--runs-dir", "--runs", help="Parent folder of the run folders (default: the nearest runs/, here or "
+                 "in a folder above).", show_default=False),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
 
 RENAMED_OPTIONS = {
@@ -38,3 +46,8 @@ def renamed_options(arguments: list[str]) -> list[str]:
     """Return a message for each argument that is an option of an earlier version."""
     given = [argument.partition("=")[0] for argument in arguments]
     return [f"{name} was renamed to {RENAMED_OPTIONS[name]}" for name in given if name in RENAMED_OPTIONS]
+
+
+def examples(*lines: str) -> str:
+    """Return the examples at the end of a help text, one line each."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -9,26 +9,54 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.files import write_json, write_text
+from dpa_sse.pipeline.commands.plan_counts import Amounts, amount_rows
 from dpa_sse.pipeline.config.schema import Project
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.runs.plan import PlannedStep
 
+NARROW = 120
+"""Columns of a terminal below which the table has no room for what each step needs."""
+
 
 def print_plan(name: str, nodes: Sequence[PlannedStep], folder: Path) -> None:
-    """Print the steps as a table."""
+    """Print the steps as a table; a narrow terminal gets it without the column of what a step needs."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
-    for column in ("stage", "step", "tasks", "what", "needs"):
-        table.add_column(column, justify="right" if column == "tasks" else "left", no_wrap=column in ("stage", "step"))
-    for node in nodes:
-        tasks = f"{node.tasks}" + (" / iteration" if node.loop else "")
-        table.add_row(node.stage, node.name, tasks, node.title, ", ".join(node.depends))
     console = Console(highlight=False)
+    narrow = console.width < NARROW
+    table = Table(title=f"{name}: {len(nodes)} steps", title_justify="left", box=None, pad_edge=False)
+    for column in ("stage", "step", "tasks", "what", *(() if narrow else ("needs",))):
+        table.add_column(
+            column, justify="right" if column == "tasks" else "left", no_wrap=narrow or column != "needs",
+            min_width={"step": max(len(node.name) for node in nodes), "tasks": 7}.get(column),
+        )
+    for node in nodes:
+        tasks = f"{node.tasks}" + ("" if not node.loop else "/it." if narrow else " / iteration")
+        row = (node.stage, node.name, tasks, node.title, ", ".join(node.depends))
+        table.add_row(*row[:4] if narrow else row)
     console.print(table)
+    if narrow:
+        console.print("A wider terminal also shows what each step needs; --json has everything.", markup=False)
     console.print(f"Input files: {folder}", markup=False)
+
+
+def print_amounts(found: list[Amounts], labeler: str) -> None:
+    """Print how many labels, training steps and ns of MD the stages ask for."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not found:
+        return
+    rows = amount_rows(found)
+    title = f"At most, in all iterations and rounds (labels by {labeler}: MD steps and single points)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "stage" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(highlight=False).print(table)
 
 
 def write_inputs(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:
@@ -61,7 +89,8 @@ def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, f
     from dpa_sse.ops.labelers.registry import labeler_class, parse_labeler
     from dpa_sse.ops.structures.extxyz import read_frames
 
-    settings = next((json.loads(node.settings) for node in nodes if '"labeler"' in node.settings), None)
+    found = (json.loads(node.settings) for node in nodes)
+    settings = next((one for one in found if "labeler" in one), None)  # the report holds it as a part of the project
     if settings is None:
         return
     labeler = parse_labeler(settings["labeler"])  # with the texts of the user's files

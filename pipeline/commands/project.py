@@ -23,6 +23,13 @@ BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 """Function that the driver process calls; given by name, since importing it here would load dflow."""
 
 
+def starters() -> dict[str, Path]:
+    """Return the starter configurations by name."""
+    configs = configs_folder()
+    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+    return known | {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
+
+
 def starter(name: str) -> str:
     """Return the text of a starter configuration.
 
@@ -31,9 +38,7 @@ def starter(name: str) -> str:
     InputError
         There is no configuration of this name; the message lists the names.
     """
-    configs = configs_folder()
-    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
-    known |= {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
+    known = starters()
     if name not in known:
         wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
         raise InputError(f"{wrong}{did_you_mean(name, known)} (known: {', '.join(known)})")
@@ -67,7 +72,7 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
 
 def print_remarks(located: Located) -> None:
     """Print what is worth knowing about a configuration that can start."""
-    from dpa_sse.pipeline.config.check import remarks
+    from dpa_sse.pipeline.config.remarks import remarks
 
     for remark in remarks(located):
         print(remark, file=sys.stderr)
@@ -80,10 +85,13 @@ def _count(error: ConfigError) -> str:
 
 
 def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
-    """Build the DAG without running it; print its steps and write the input files."""
+    """Build the DAG without running it; print its steps and what they ask for, and write the input files."""
     import tempfile
 
-    from dpa_sse.pipeline.commands.plan import print_plan, write_inputs
+    from dpa_sse.ops.core.files import write_json
+    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, write_inputs
+    from dpa_sse.pipeline.commands.plan_counts import amounts
+    from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
     from dpa_sse.pipeline.engines.local.dflow_debug import configure
     from dpa_sse.pipeline.engines.local.engine import machine_resources
@@ -96,25 +104,33 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
         nodes = flow.plan
         target = out or Path("plan") / located.project.name
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
+    counts = amounts(located.project, located.base_dir)
+    write_json(target / "counts.json", counts_json(counts))
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
         print_plan(located.project.name, nodes, target)
+        print_amounts(counts, located.project.labeler.kind)
     return DONE
 
 
-def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str | None) -> int:
+def run_config(
+    config: Path, overrides: Sequence[str], runs_dir: Path | None, name: str | None, *, other_project: bool = False
+) -> int:
     """Check a configuration, write it to its run folder and execute it.
 
     Raises
     ------
     InputError
-        ``name`` cannot be the name of a run folder, or it cannot be written.
+        ``name`` cannot be the name of a run folder, the folder cannot be written, or another project has it
+        (``other_project`` takes it over).
     """
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
     from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
+    from dpa_sse.pipeline.runs.configuration import require_same_project
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.places import default_runs_folder
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
     if name is not None and not re.fullmatch(PROJECT_NAME, name):
@@ -126,7 +142,9 @@ def run_config(config: Path, overrides: Sequence[str], runs_dir: Path, name: str
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return BAD_INPUT
     print_remarks(located)
-    run = Run((runs_dir / (name or located.project.name)).resolve())
+    run = Run(((runs_dir or default_runs_folder()) / (name or located.project.name)).resolve())
+    if not other_project:
+        require_same_project(run, located.project)
     run.create()
     lock = run.lock()  # only while the files are written: a second driver must not change them
     try:
@@ -166,6 +184,7 @@ def resume_run(name: str) -> int:
 def run_to_end(run: Run, located: Located) -> int:
     """Execute a run and show its progress until it ends; return the exit code of the command."""
     from dpa_sse.pipeline.commands.run_end import finish_run
+    from dpa_sse.pipeline.commands.run_links import Publisher
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
     from dpa_sse.pipeline.runs.progress import Progress
 
@@ -176,7 +195,13 @@ def run_to_end(run: Run, located: Located) -> int:
     print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
-        code = execute(run, machine_resources(located.project), build=BUILD, on_tick=progress.tick)
+        publisher = Publisher(run)
+
+        def tick() -> None:
+            progress.tick()
+            publisher.tick(progress.events)
+
+        code = execute(run, machine_resources(located.project), build=BUILD, on_tick=tick)
     return finish_run(run, code)
 
 

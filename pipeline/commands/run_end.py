@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
-from dpa_sse.pipeline.report.gather import final_student
+from dpa_sse.pipeline.commands.run_links import publish
+from dpa_sse.pipeline.report.gather import inputs_of_run
+from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
+from dpa_sse.pipeline.report.result_lines import result_lines
 from dpa_sse.pipeline.runs.folder import Run
-
-if TYPE_CHECKING:
-    from dpa_sse.pipeline.report.inputs import ReportInputs
+from dpa_sse.pipeline.runs.outcome import ended_word, exit_code
 
 LOG_LINES = 15
 FULL_BYTES = 20 * 2**20
 
 
 def finish_run(run: Run, code: int) -> int:
-    """Link the results, print failures and the path of the report; return the exit code of the command."""
+    """Link the results, print failures, the path of the report and the outcome; return the exit code of the command."""
     if code == INTERRUPTED:
+        publish(run)
         print(printable(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}"))
         return code
     free = shutil.disk_usage(run.folder).free
@@ -41,7 +42,17 @@ def finish_run(run: Run, code: int) -> int:
     report = write_report(run, "done" if code == DONE else "failed")
     if report is not None:
         print(printable(f"Report: {report}"))
-    return code
+    data = results_of(run)
+    for line in result_lines(data):
+        print(printable(line))
+    return code if code != DONE else exit_code(ended_word(data.conductivity))
+
+
+def results_of(run: Run) -> ReportData:
+    """Return the results that decide how a run has ended, without models and figures."""
+    with tempfile.TemporaryDirectory() as work:
+        inputs = inputs_of_run(run, Path(work))
+        return load_data(replace(inputs, models={}, evaluations={}, parity=None, teacher_filter=None))
 
 
 def show_failures(run: Run) -> None:
@@ -67,39 +78,6 @@ def show_failures(run: Run) -> None:
         print(text, file=sys.stderr)
 
 
-def publish(run: Run) -> None:
-    """Link models and data in ``models/`` and ``data/`` of the run folder, under plain names."""
-    finished = run.finished()
-    links = {
-        "models/pretrained": finished.get("pretrain"),
-        "models/finetuned": finished.get("finetune-000"),
-        "models/student": final_student(finished),
-        "data/downstream": finished.get("collect-new"),
-        "data/distilled": finished.get("teacher-labels"),
-        "conductivity": finished.get("conductivity"),
-    }
-    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
-    links["data/base"] = merged[-1] if merged else finished.get("user-data") or finished.get("collect")
-    for name, target in links.items():
-        if target is not None:
-            place_link(run.folder / name, target)
-
-
-def place_link(link: Path, target: Path) -> None:
-    """Make ``link`` point to ``target`` by a relative path, which survives moving the run folder.
-
-    Only a link is replaced, and no link is placed in a folder that is a link itself: that belongs to somebody else.
-    """
-    if link.parent.is_symlink() or (link.exists() and not link.is_symlink()):
-        print(printable(f"{link}: not linked to {target.name}, because something else is there"), file=sys.stderr)
-        return
-    link.parent.mkdir(parents=True, exist_ok=True)
-    temporary = link.with_name(f".{link.name}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent))
-    temporary.replace(link)
-
-
 def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | None = None) -> Path | None:
     """Write the report of the tasks that have finished into the run folder.
 
@@ -108,7 +86,7 @@ def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | Non
     run : Run
         The run folder.
     state : str
-        State of the whole run, for ``summary.json``.
+        State of the whole run, for the page and ``summary.json``.
     rebuild : bool
         Write the report again, even if the workflow has already written that of a finished run.
     out : Path, optional
@@ -121,27 +99,22 @@ def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | Non
     """
     from dpa_sse.pipeline.report.build import build_report
     from dpa_sse.pipeline.report.figures import copy_report
-    from dpa_sse.pipeline.report.gather import inputs_of_run
 
     made = run.finished().get("report")
-    if made is not None and state == "done" and not rebuild:
+    if made is not None and state in ("done", "inconclusive") and not rebuild:
         copy_report(made, run.folder)
         return run.folder / "report.html"
     target = out or run.folder
     with tempfile.TemporaryDirectory() as work:
-        inputs = inputs_of_run(run, Path(work))
+        inputs = replace(inputs_of_run(run, Path(work)), state=state if state != "inconclusive" else "done")
         if rebuild:
             _keep_report_with_more(target, inputs)
-        summary = build_report(inputs, target)
-    if state != "done":
-        summary.model_copy(update={"status": state}).write(target)
+        build_report(inputs, target)
     return target / "report.html"
 
 
 def _keep_report_with_more(folder: Path, inputs: ReportInputs) -> None:
     """Keep the present report under another name if some results can no longer be read, and print which ones."""
-    from dpa_sse.pipeline.report.inputs import load_data
-
     notes = load_data(inputs).notes
     if not notes or not (folder / "report.html").is_file():
         return

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.pipeline.config.data_check import data_findings, data_systems
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
@@ -57,7 +57,7 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
         located = attempt.located
         found = [
             (attempt.reduced.place(where), message)
-            for where, message in _all_findings(located.project, located.base_dir)
+            for where, message in _all_findings(located.project, located.base_dir, located.cells)
             if runs_here or where[:1] != ("labeler",) or where[1:2] not in INSTALLATION
         ]
         problems += [
@@ -96,13 +96,17 @@ def check_project(project: Project, path: Path | str, marks: Marks | None = None
     return sort_problems(locate(marks, where, message, path) for where, message in findings)
 
 
-def _all_findings(project: Project, base_dir: Path) -> list[KeyMessage]:
+def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | None = None) -> list[KeyMessage]:
+    """Return everything that is wrong; the cells of the systems are added to ``built``."""
     findings: list[KeyMessage] = []
     cells = _cells(project, base_dir, findings)
+    if built is not None:
+        built.update(cells)
     findings += _mobile_ions(project, cells)
     findings += _presets(project, base_dir)
     findings += _model(project, base_dir)
-    findings += _data(project, base_dir)
+    faults = list(_data(project, base_dir))
+    findings += faults or data_findings(project, base_dir)
     findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
@@ -162,29 +166,7 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[KeyMessa
             yield ("conductivity", "mobile", index), f"'{symbol}' does not occur in the simulated systems ({names})"
 
 
-def remarks(located: Located) -> list[Problem]:
-    """Return what `check` says about a configuration that can start: keys and numbers that are not used as they are."""
-    from dpa_sse.ops.training.presets import ignored_keys
-
-    found = [located.problem(where, message) for where, message in _machine(located.project)]
-    for where, settings in _trainings(located.project):
-        if keys := ignored_keys(settings, located.base_dir):
-            message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
-            found.append(located.problem((*where, "preset"), message))
-    return found
-
-
-def _machine(project: Project) -> Iterator[KeyMessage]:
-    """Yield numbers of cores and threads that this machine does not have."""
-    here = len(os.sched_getaffinity(0))
-    cores, threads = project.resources.cores, project.resources.threads_per_task
-    if cores is not None and cores > here:
-        yield ("resources", "cores"), f"this machine has {here} cores; more tasks at a time will share them"
-    elif threads is not None and threads > here:
-        yield ("resources", "threads_per_task"), f"this machine has {here} cores: a task gets {here} threads"
-
-
-def _trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:
+def trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:
     """Return the trainings of a project and their places in the configuration."""
     found: list[tuple[KeyPath, TrainSettings]] = []
     if project.concurrent_learning:
@@ -201,7 +183,7 @@ def _presets(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     from dpa_sse.ops.training.input_check import input_faults
     from dpa_sse.ops.training.presets import check_preset
 
-    for where, settings in _trainings(project):
+    for where, settings in trainings(project):
         for message in check_preset(settings, project.type_map, base_dir):
             if message.startswith("overrides:"):
                 continue  # reported below, for each key
@@ -291,7 +273,7 @@ def _labels(project: Project, base_dir: Path) -> tuple[dict[str, Path], str | No
 
 def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:
     """Yield what is wrong with a data folder: the first faulty system, or elements that are not in type_map."""
-    systems = list(islice(_data_systems(folder), MAX_DATA_SYSTEMS))
+    systems = list(islice(data_systems(folder), MAX_DATA_SYSTEMS))
     if not systems:
         yield f"{name} contains no data in deepmd/npy format (no type.raw next to a folder set.000)"
     unknown: set[str] = set()
@@ -321,12 +303,6 @@ def _system_elements(system: Path) -> tuple[str, set[str]]:
         return "", set(elements_of(system))
     except (InputError, OSError, ValueError, MemoryError) as error:  # a header may claim any number of atoms
         return f"cannot be read: {error}", set()
-
-
-def _data_systems(folder: Path) -> Iterator[Path]:
-    for root, files in walk_folders(folder):
-        if "type.raw" in files and any(one.is_dir() for one in Path(root).glob("set.*")):
-            yield Path(root)
 
 
 def _labeler(project: Project, base_dir: Path) -> Iterator[KeyMessage]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dpa_sse.ops.core.suggest import closest
+from dpa_sse.ops.core.suggest import closest, question
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.sections import ProjectSections
 
@@ -86,6 +86,10 @@ def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections
     plain = key.lower().replace("-", "_")
     meant = names.get(plain) or _same_base(SYNONYMS.get(_split(plain)[0], _split(plain)[0]), keys)
     if meant is None:
+        top = root is ProjectSections and not path[:-1]
+        places = _elsewhere(plain) if top and key not in key_homes() else []
+        if places and closest(plain, keys, cutoff=0.85) is None:
+            return question(*places[:3]).removeprefix(" - ")
         meant = closest(plain, keys)
     if meant:
         return f"did you mean '{meant}'?"
@@ -94,6 +98,16 @@ def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections
     if homes:
         return f"it belongs to {' or '.join(homes[:3])}" + (" ..." if len(homes) > 3 else "")
     return "possible keys: " + ", ".join(keys)
+
+
+def _elsewhere(key: str) -> list[str]:
+    """Return the keys below the top level that have this name but for their unit, as ``md.temperatures_K``."""
+    base = SYNONYMS.get(_split(key)[0], _split(key)[0]).rstrip("s")
+    found = [
+        f"{place}.{name}" for name, places in key_homes().items() if _split(name)[0].rstrip("s") == base
+        for place in places if "." not in place and " " not in place
+    ]
+    return sorted(found, key=lambda place: not place.startswith("md."))
 
 
 @functools.cache

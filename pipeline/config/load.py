@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -27,6 +27,9 @@ from dpa_sse.pipeline.config.renamed import take_renamed
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.yaml_file import YamlContent, parse_yaml, read_yaml
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 
 @dataclass(frozen=True)
 class Located:
@@ -35,6 +38,8 @@ class Located:
     project: Project
     path: Path
     marks: Marks
+    cells: dict[str, Atoms] = field(default_factory=dict, compare=False)
+    """Cells of the systems by name, where they have been built and checked."""
 
     @property
     def base_dir(self) -> Path:

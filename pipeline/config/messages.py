@@ -16,6 +16,8 @@ from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME, ProjectSec
 
 MAX_FAULTS = 200
 """Faults of one file that are examined: explaining thousands takes longer than correcting the first ones."""
+SHARES = ("strain", "frame_strain", "test", "validation", "site_disorder", "conv_accuracy", "min_success_ratio")
+"""Keys whose values are shares, for people who write per cent."""
 BOOLEAN_WORDS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
 
 
@@ -113,6 +115,10 @@ def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
     message = f"must be {wanted}, not {show(value)}"
     if wanted == "text" and isinstance(value, (bool, int, float)):
         return f'must be text; put it in quotes: "{show(value)}"'
+    if wanted == "a list" and path[-1:] == ("supercell",):
+        counts = re.findall(r"\d+", str(value))
+        return f"{message}; write {[int(one) for one in counts] if len(counts) == 3 else [int(counts[0])] * 3}" \
+            if len(counts) in (1, 3) else message
     if wanted == "a list" and re.fullmatch(r"[\w.+-]{1,20}", str(value)):
         return f"{message}; write [{value if isinstance(value, str) else show(value)}]"
     if wanted.endswith("number") and isinstance(value, str):
@@ -153,7 +159,21 @@ def _limit(detail: ErrorDetails, path: KeyPath) -> str:
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
     unit = unit_of(key)
     unit_text = f" {unit}" if unit else ""
-    return f"must be {comparison} {detail['ctx'][name]:g}{unit_text}, not {show(detail['input'])}"
+    text = f"must be {comparison} {detail['ctx'][name]:g}{unit_text}, not {show(detail['input'])}"
+    return text + _slip(key, detail["type"], detail["input"])
+
+
+def _slip(key: str, kind: str, value: Any) -> str:
+    """Return what a value outside its limits was probably meant to be: another unit."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    if key.startswith("timestep") and kind == "greater_than_equal" and value >= 1e-4:
+        return f"; LAMMPS (units metal) counts in ps: {value:g} ps = {1000 * value:g} fs"
+    if key == "extrapolate_to_K" and kind == "greater_than_equal":
+        return f"; {value:g} degrees Celsius are {value + 273.15:g} K" if value > -100 else ""
+    if kind in ("less_than", "less_than_equal") and key in SHARES and 1 < value <= 100:
+        return f"; it is a share: {value:g} % is {value / 100:g}"
+    return ""
 
 
 _LIMITS = {
@@ -174,6 +194,14 @@ def _length(detail: ErrorDetails) -> str:
 def _choice(expected: str, value: Any) -> str:
     choices = re.findall(r"'([^']*)'", expected)
     return f"must be {_either(choices)}, not {show(value)}{did_you_mean(str(value), choices)}"
+
+
+def _calculator_kind(path: KeyPath, word: object) -> str:
+    """Return how to write a calculator that was taken for a kind of labeler."""
+    from dpa_sse.ops.labelers.settings import CALCULATORS
+
+    found = CALCULATORS.get(str(word).lower())
+    return f"; write {{kind: ase, calculator: {found}}}" if found and path[-1:] == ("kind",) else ""
 
 
 def _either(choices: list[str]) -> str:
@@ -205,7 +233,7 @@ def _message(detail: ErrorDetails, path: KeyPath, data: Any, root: type[BaseMode
     elif kind == "literal_error":
         message = _choice(context["expected"], detail["input"])
     elif kind == "union_tag_invalid":
-        message = _choice(context["expected_tags"], context["tag"])
+        message = _choice(context["expected_tags"], context["tag"]) + _calculator_kind(path, context["tag"])
     elif kind == "union_tag_not_found":
         kinds = [model.model_fields["kind"].default for model in section_models(path[:-1], data, root)]
         message = f"is missing: one of {', '.join(map(repr, kinds))}"

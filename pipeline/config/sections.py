@@ -110,6 +110,9 @@ class ProjectSections(Settings):
     mix_levels: bool = Field(
         default=False, description="Accept labels of different levels of theory (functional, cutoff, ...) in `data`."
     )
+    audit_data: bool = Field(
+        default=True, description="Refuse `data` whose labels the audit calls unusable (wrong units, NaN, ...)."
+    )
     concurrent_learning: ConcurrentLearningSettings | None = Field(
         None, description="Concurrent learning (DP-GEN); omitted by default."
     )

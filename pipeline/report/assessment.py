@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from dpa_sse.ops.conductivity.arrhenius import ADVISED_TEMPERATURES
 from dpa_sse.ops.conductivity.estimate import WARN_HOPS as MIN_HOPS
+from dpa_sse.ops.results.conductivity import explained
 from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.pipeline.report.advice import advice
 from dpa_sse.pipeline.report.comparison import BETTER, compare, not_converged
 from dpa_sse.pipeline.report.context import (
     common_conditions,
@@ -19,7 +21,7 @@ from dpa_sse.pipeline.report.context import (
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
 from dpa_sse.pipeline.report.records import evaluation_label
-from dpa_sse.pipeline.report.summary import overall_status
+from dpa_sse.pipeline.report.summary import OPEN
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
 from dpa_sse.pipeline.report.trust import self_check_sentences, trust_headline
 
@@ -42,6 +44,7 @@ class Assessment:
     good: list[str] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
     bad: list[str] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def assess(data: ReportData) -> Assessment:
             "Concurrent learning stopped before it converged: the models may be wrong for configurations that were not "
             "explored."
         )
+    found.next += advice(data)
     return found
 
 
@@ -124,9 +128,9 @@ def _names(values: Iterable[str]) -> str:
 
 
 def _failures(data: ReportData, found: Assessment) -> None:
-    if overall_status(data.stages) == "partial":
+    if not any(stage.status == "failed" for stage in data.stages):
         lost = sum(stage.tasks_failed for stage in data.stages)
-        open_stages = [stage.title or stage.name for stage in data.stages if stage.status not in {"ok", "partial"}]
+        open_stages = [stage.title or stage.name for stage in data.stages if stage.status in OPEN]
         if lost:
             found.bad.append(f"{plural(lost, 'task')} failed; see Failures.")
         if open_stages:
@@ -233,9 +237,7 @@ def _transport(data: ReportData, points: Sequence[Point], found: Assessment) -> 
     for p in points:
         if p.sigma_mS_cm is None:
             found.unsure.append(
-                f"{_where(data, p)}: inconclusive, {clip(p.verdict or 'no verdict', 120)}"
-                + (f": {clip(p.reasons[0], 160)}" if p.reasons else "")
-                + "."
+                f"{_where(data, p)}: inconclusive, {clip(explained(p.verdict or 'no verdict', p.reasons), 280)}."
             )
             continue
         sigma = measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm)

@@ -17,7 +17,7 @@ from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
 from dpa_sse.pipeline.report.sections.self_check import self_check
-from dpa_sse.pipeline.report.summary import make_summary, overall_status
+from dpa_sse.pipeline.report.summary import make_summary, run_word
 
 __all__ = ["ReportInputs", "build_report"]
 
@@ -101,7 +101,7 @@ def _subtitle(data: ReportData) -> str:
         parts.append(f"production: {common_conditions(data)}")
     if label_level(data) is not None:
         parts.append(label_source(data))
-    parts.append(f"status: {overall_status(data.stages) or 'not recorded'}")
+    parts.append(f"status: {run_word(data) or 'not recorded'}")
     if data.config.seed is not None:
         parts.append(f"seed: {data.config.seed}")
     return "  ·  ".join(parts)

@@ -43,6 +43,8 @@ class ReportInputs:
 
     title: str = ""
     """Name of the run; the project name of the configuration by default."""
+    state: str = ""
+    """State of the whole run, where it is known (``running``, ``failed``, ...); else it follows from the stages."""
     config: Path | None = None
     """Resolved configuration (YAML)."""
     provenance: Path | None = None
@@ -108,6 +110,7 @@ class ReportData:
     """Everything the report shows, in memory."""
 
     title: str
+    state: str = ""
     config_text: str = ""
     config: ConfigExcerpt = field(default_factory=ConfigExcerpt)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -137,7 +140,7 @@ def load_data(inputs: ReportInputs) -> ReportData:
     """Read all results; a missing or damaged one becomes a line in ``notes``."""
     notes: list[str] = []
     reader = _Reader(notes)
-    data = ReportData(title=inputs.title, stages=inputs.stages, notes=notes)
+    data = ReportData(title=inputs.title, state=inputs.state, stages=inputs.stages, notes=notes)
     if inputs.config:
         data.config_text = reader.text(inputs.config)
         data.config = reader.config(data.config_text, inputs.config)

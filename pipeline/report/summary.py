@@ -15,20 +15,30 @@ from dpa_sse.ops.results.summary import (
 )
 from dpa_sse.pipeline.report.context import label_level
 from dpa_sse.pipeline.report.inputs import ReportData
-from dpa_sse.pipeline.report.records import StageRecord
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, transport_points
+from dpa_sse.pipeline.runs.outcome import ended_word
 
 ROOM_TEMPERATURE_K = 300.0
+OPEN = {"unfinished", "skipped"}
+"""States of stages that have not ended."""
 
 
-def overall_status(stages: Sequence[StageRecord]) -> str | None:
-    """Return ``failed``, ``partial`` (a task was lost or a stage was not reached) or ``ok``; None without stages."""
-    if not stages:
-        return None
-    states = {stage.status for stage in stages}
-    if "failed" in states:
-        return "failed"
-    return "partial" if states != {"ok"} or any(stage.tasks_failed for stage in stages) else "ok"
+def run_word(data: ReportData) -> str | None:
+    """Return the word for the run that all commands use, see :mod:`dpa_sse.pipeline.runs.outcome`.
+
+    None where neither the state of the run nor its stages are known.
+    """
+    if data.state not in ("", "done"):
+        return data.state
+    if not data.state:
+        if not data.stages:
+            return None
+        states = {stage.status for stage in data.stages}
+        if "failed" in states:
+            return "failed"
+        if states & OPEN:
+            return "interrupted"
+    return ended_word(data.conductivity)
 
 
 def make_summary(data: ReportData) -> Summary:
@@ -37,7 +47,7 @@ def make_summary(data: ReportData) -> Summary:
     labels = level.name if level else None
     return Summary(
         name=data.title,
-        status=overall_status(data.stages),
+        status=run_word(data),
         stages=tuple(
             StageSummary(
                 name=stage.name, status=stage.status, seconds=stage.seconds, tasks=stage.tasks,

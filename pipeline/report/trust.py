@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dpa_sse.ops.results.self_check import CheckedSystem, ErrorEstimate
+from dpa_sse.pipeline.report.advice import trust_advice
 from dpa_sse.pipeline.report.context import common_conditions, estimate_text, label_source
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import Level, clip, listed, plural
@@ -29,7 +30,7 @@ def self_check_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
         if system.verdict == "trusted":
             yield "good", text
         elif system.verdict == "not trusted":
-            yield "bad", f"{text} {_advice(system)}"
+            yield "bad", f"{text} {trust_advice(system)}"
         else:
             yield "warn", f"{text} {'; '.join(system.reasons)}."
 
@@ -46,22 +47,6 @@ def _errors(system: CheckedSystem) -> str:
 
 def _part(estimate: ErrorEstimate | None, words: str) -> list[str]:
     return [] if estimate is None else [estimate_text(estimate, words)]
-
-
-def _advice(system: CheckedSystem) -> str:
-    """Return what would mend a model that is not trusted: labels where the teacher is wrong, too, else training."""
-    teacher, own = system.teacher, system.errors
-    if teacher is None or own is None or teacher.energy_bias_meV_atom is None or own.energy_bias_meV_atom is None:
-        return "More labels of configurations like these are needed (validate.rounds)."
-    if abs(teacher.energy_bias_meV_atom.mean) > abs(own.energy_bias_meV_atom.mean) / 2:
-        return (
-            f"Its teacher is off by {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}, too: labels of "
-            "configurations like these are missing (validate.rounds)."
-        )
-    return (
-        f"Its teacher is off by only {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}: train the student for "
-        "longer, or on more frames of the production MD."
-    )
 
 
 def trust_headline(points: Sequence[Point]) -> str:

@@ -11,12 +11,13 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.foreign import inside, printable
+from dpa_sse.ops.results.task_record import TaskRecord
 from dpa_sse.ops.runtime.events import LOG, Event
 from dpa_sse.pipeline.runs.lock import LOCK, Holder, RunBusyError, RunLock, acquire, holder_of
+from dpa_sse.pipeline.runs.places import CONFIG, RUNS, candidates, known_runs, runs_folders
 from dpa_sse.pipeline.runs.plan import PlannedStep, read_plan, write_plan
 from dpa_sse.pipeline.runs.stage_times import split_starts
 
-CONFIG = "config.resolved.yaml"
 SOURCE = ".source.json"
 NEVER_LINKS = (LOCK, LOG, ".engine", ".engine/dflow.log")
 """Files that are appended to or removed: in a run folder of somebody else, links would lead out of it."""
@@ -91,8 +92,20 @@ class Run:
         return holder_of(self.folder)
 
     def events(self) -> list[Event]:
-        """Return all events, without a last line that a crash has cut."""
-        return list(read_events(self.log))
+        """Return all events, without a last line that a crash has cut; if the log is lost, those of finished tasks."""
+        return list(read_events(self.log)) if self.log.exists() else self._remembered()
+
+    def _remembered(self) -> list[Event]:
+        """Return an event for each result in the folders of the tasks, the oldest first."""
+        found = []
+        for path in self.folder.glob(f"tasks/*/*--*/{TaskRecord.FILE}"):
+            folder = path.parent
+            task, _, _ = folder.name.rpartition("--")
+            found.append(Event(
+                kind="cached", time=round(path.stat().st_mtime, 3), stage=folder.parent.name, task=task,
+                folder=str(folder.relative_to(self.folder)),
+            ))
+        return sorted(found, key=lambda event: event.time)
 
     def plan(self) -> list[PlannedStep]:
         """Return the steps of the DAG as they were planned, an empty list before the first start."""
@@ -148,21 +161,21 @@ def read_events(path: Path, offset: int = 0) -> Iterator[Event]:
 
 
 def open_run(name: str | Path) -> Run:
-    """Return the run that a user names: a folder, or the name of one below ``runs/``.
+    """Return the run that a user names: a folder, or the name of one in ``runs/`` here or in a folder above.
 
     Raises
     ------
     InputError
         There is no such run; lists those that exist.
     """
-    for candidate in (Path(name), Path("runs") / name):
+    for candidate in candidates(name):
         if (candidate / CONFIG).is_file():
             return Run(candidate.resolve())
-    known = sorted(path.parent.name for path in Path("runs").glob(f"*/{CONFIG}"))
+    known = list(dict.fromkeys(path.name for runs in runs_folders() for path in known_runs(runs)))
     if Path(name).is_file():
         raise InputError(f"{name}: a file; give a run folder, or the name of one in runs/")
     hint = f"; runs here: {', '.join(known)}" if known else "; start one with `dpa-sse run CONFIG`"
-    raise InputError(f"{name}: no such run here (neither {name} nor {Path('runs') / name}){hint}")
+    raise InputError(f"{name}: no such run here (neither {name} nor {Path(RUNS) / name}){hint}")
 
 
 def now() -> float:

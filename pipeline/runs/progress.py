@@ -16,6 +16,8 @@ from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 if TYPE_CHECKING:
     from rich.table import Table
 
+MIN_WIDTHS = {"stage": 14, "what": 12, "tasks": 5, "elapsed": 7, "left": 5, "status": 7}
+"""Least widths of the columns; what a narrow terminal has no room for ends in an ellipsis, not on a new line."""
 SYMBOLS = {"done": "done", "running": "running", "interrupted": "interrupted", "failed": "FAILED", "waiting": ""}
 
 
@@ -59,7 +61,8 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
 
     stages = Table(title=escape(printable(title, keep="")), title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "what", "tasks", "elapsed", "left", "status"):
-        stages.add_column(name, justify="right" if name in ("tasks", "elapsed", "left") else "left")
+        right = name in ("tasks", "elapsed", "left")
+        stages.add_column(name, justify="right" if right else "left", no_wrap=True, min_width=MIN_WIDTHS.get(name))
     colours = {"done": "green", "running": "cyan", "FAILED": "red"}
     for row in rows:
         stages.add_row(*(escape(printable(value, keep="")) for value in row.values()), style=colours.get(row["status"]))

@@ -51,7 +51,7 @@ def test_deleted_pods_went_on_from_their_checkpoint(disturbed: Run) -> None:
 
 def test_numbers_are_those_of_an_undisturbed_run(disturbed: Run, tmp_path: Path) -> None:
     settings = [part for item in LONGER for part in ("-s", item)]
-    dpa_sse("run", MOCK, *ONE_THREAD, *settings, cwd=tmp_path, timeout=1800)
+    dpa_sse("run", MOCK, *ONE_THREAD, *settings, cwd=tmp_path, timeout=1800, code=3)
     dpa_sse("download", disturbed.reference, cwd=tmp_path)
     assert numbers(tmp_path / "runs" / disturbed.name) == numbers(tmp_path / "runs" / "mock")
 

@@ -18,7 +18,8 @@ from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.runtime import inline
 from dpa_sse.ops.runtime.store import TaskStore
 from dpa_sse.pipeline.commands.monitor import show_logs
-from dpa_sse.pipeline.commands.run_end import publish, show_failures
+from dpa_sse.pipeline.commands.run_end import show_failures
+from dpa_sse.pipeline.commands.run_links import publish
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.engines.argo.bucket import download_artifact
 from dpa_sse.pipeline.engines.argo.nodes import ArgoWorkflow

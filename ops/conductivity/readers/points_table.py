@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.results.conductivity import PooledTransport
 
 _NEEDED = ("temperature_K", "D_cm2_s", "sigma_D_cm2_s")
+_VALUES = ("sigma_mS_cm", "D_cm2_s", "Ea_eV")
 _MEASURED = ("x", "sigma_mS_cm", "sigma_low_mS_cm", "sigma_high_mS_cm", "D_cm2_s", "Ea_eV")
 
 
@@ -67,18 +69,28 @@ def read_measured(path: Path) -> list[MeasuredValue]:
     Raises
     ------
     InputError
-        There is no such file or no ``system`` column, or a field is not a number.
+        There is no such file, a column is missing or unknown, a field is not a number, or no row has a value.
     """
     columns, rows = _rows(path)
-    if "system" not in columns:
-        raise InputError(f"{path}: no column `system`")
-    return [
+    known = ("system", "temperature_K", "source", *_MEASURED)
+    faults = ["no column `system`"] if "system" not in columns else []
+    for name in columns:
+        if name not in known:
+            faults.append(f"unknown column `{name}`{did_you_mean(name, known)}")
+    if not faults and not set(columns) & set(_VALUES):
+        faults.append("no column with a value to compare")
+    if faults:
+        raise InputError(f"{path}: {'; '.join(faults)}; the table has `system` and any of {', '.join(known[1:])}")
+    measured = [
         MeasuredValue(
             row["system"], _number(row, "temperature_K", f"{path}:{line}") or 300.0, row.get("source") or "",
             *(_number(row, name, f"{path}:{line}") for name in _MEASURED),
         )
         for line, row in rows
     ]
+    if not any(getattr(one, name) is not None for one in measured for name in _VALUES):
+        raise InputError(f"{path}: no row has a value ({', '.join(_VALUES)})")
+    return measured
 
 
 def read_points(path: Path) -> list[PooledTransport]:

@@ -25,6 +25,8 @@ _ENDINGS = (
     ".lammpstrj", ".dump", ".lammpsdump", ".dcd", ".xtc", ".extxyz", ".traj", ".xyz", ".npz", ".bin", ".lmpbin", ".xml",
 )
 MD_TRAJECTORY = "traj.lammpstrj"
+SAME_TEMPERATURE = 0.03
+"""Relative difference of two statements about a temperature that still mean the same."""
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Source:
         By option or name; zero where neither says it.
     folder : Path or None
         The MD folder, if the trajectory is in one.
+    contradiction : str
+        What says another temperature than the options; empty if nothing does.
     bad : bool
         The failure is one of the input, not of the run.
     parts : tuple of Path
@@ -59,6 +63,7 @@ class Source:
     folder: Path | None = None
     bad: bool = False
     parts: tuple[Path, ...] = ()
+    contradiction: str = ""
 
 
 def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
@@ -74,7 +79,7 @@ def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
     Raises
     ------
     InputError
-        A path does not exist, or a folder has no trajectory.
+        A path does not exist, a folder has no trajectory, or the temperature of the options is not that of a run.
     """
     sources: list[Source] = []
     for path in paths:
@@ -84,6 +89,13 @@ def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
         if not found:
             raise InputError(f"{path}: no trajectory in this folder")
         sources += found
+    contradicted = [source.contradiction for source in sources if source.contradiction]
+    if contradicted:
+        more = f" (and {len(contradicted) - 3} more)" if len(contradicted) > 3 else ""
+        raise InputError(
+            f"--temperature-K {options.temperature_K:g}: {'; '.join(contradicted[:3])}{more}; leave the option out, "
+            "analyse the runs one by one, or correct the names"
+        )
     seen: dict[str, int] = {}
     for source in sources:
         source.label = re.sub(r"[^A-Za-z0-9._+-]+", "_", source.label).strip("._") or "run"
@@ -135,7 +147,16 @@ def _md_source(folder: Path, options: SourceOptions) -> Source | None:
     return Source(
         path, f"{system}_{temperature:g}K_{run.replica}", system, temperature, options.timestep_fs or run.timestep_fs,
         failure, run.status == MELTED, folder,
+        contradiction=_contradiction(folder.name, [run.temperature_K], options),
     )
+
+
+def _contradiction(name: str, stated: Sequence[float], options: SourceOptions) -> str:
+    """Return that a run has another temperature than the options say; empty if one of those stated agrees."""
+    given = options.temperature_K
+    if given is None or not stated or any(abs(one / given - 1) <= SAME_TEMPERATURE for one in stated):
+        return ""
+    return f"{name} says {' or '.join(f'{one:g}' for one in stated)} K"
 
 
 def is_trajectory(path: Path) -> bool:
@@ -168,7 +189,10 @@ def _file_source(path: Path, options: SourceOptions, above: tuple[str, ...]) -> 
     temperature = options.temperature_K or (stated[0] if len(stated) == 1 else 0.0)
     stem = path.name.split(".")[0]
     label = stem if of_name else f"{parent}_{stem}"
-    return Source(path, label, options.system or "system", temperature, options.timestep_fs, failure, bad=bool(failure))
+    return Source(
+        path, label, options.system or "system", temperature, options.timestep_fs, failure, bad=bool(failure),
+        contradiction=_contradiction(path.name if of_name else f"{parent}/{path.name}", stated, options),
+    )
 
 
 def temperatures_in(name: str) -> list[float]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from dpa_sse.ops.conductivity.readers.packed import open_text
+from dpa_sse.ops.conductivity.readers.sources import SAME_TEMPERATURE as _SAME
 from dpa_sse.ops.conductivity.readers.sources import Source
 from dpa_sse.ops.core.errors import InputError
 
-_SAME = 0.03
 _UNKNOWN = "the temperature is unknown; give --temperature-K, or name the file or folder like ..._700K"
 
 

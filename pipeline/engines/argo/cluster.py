@@ -16,6 +16,7 @@ from typing import Any
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.pipeline.engines.argo.nodes import ArgoWorkflow
+from dpa_sse.pipeline.runs.places import candidates
 
 GROUP, VERSION, PLURAL = "argoproj.io", "v1alpha1", "workflows"
 PREFIX = "argo:"
@@ -52,7 +53,7 @@ def find_run(name: str, namespace: str | None = None) -> ArgoRun | None:
     if name.startswith(PREFIX):
         given, _, workflow = name[len(PREFIX) :].rpartition("/")
         return ArgoRun(workflow, namespace or given or NAMESPACE)
-    for folder in (Path(name), Path("runs") / name):
+    for folder in candidates(name):
         if (folder / RECORD).is_file():
             known = read_json(folder / RECORD)
             return ArgoRun(known["workflow"], namespace or known["namespace"], folder.resolve())
@@ -69,7 +70,7 @@ class Cluster:
         try:
             config.load_config(config_file=chosen)
         except config.ConfigException as error:
-            raise InputError(f"no cluster: {error}; set KUBECONFIG or give --kubeconfig") from error
+            raise InputError(f"no cluster: {str(error).rstrip('.')}; set KUBECONFIG or give --kubeconfig") from error
         except FileNotFoundError as error:
             raise InputError(f"{error.filename}: no such kubeconfig") from error
         self.core: Any = client.CoreV1Api()

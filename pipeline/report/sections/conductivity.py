@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpa_sse.ops.results.conductivity import ArrheniusResult
+from dpa_sse.pipeline.report.advice import advice, why_none
 from dpa_sse.pipeline.report.assessment import (
     MAX_RELATIVE_CI,
     MIN_EDGE_A,
@@ -66,8 +67,7 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
         return section
     if not any(p.conclusive for p in points):
         section.text(
-            "No run was diffusive: every temperature is inconclusive and no conductivity is reported. Longer runs, "
-            "higher temperatures or a larger cell are needed.",
+            f"No temperature gave a conductivity ({why_none(points)}). {' '.join(advice(data))}",
             "warn",
         )
     section.table(

@@ -92,3 +92,73 @@ def test_a_run_folder_gives_its_production_runs(tmp_path):
     (tmp_path / "log.jsonl").write_text(json.dumps(events[0]) + "\n")
     with pytest.raises(InputError, match="no production MD"):
         production_runs(tmp_path)
+
+
+@pytest.mark.parametrize("option", [700, 640])
+def test_a_temperature_that_the_name_contradicts_is_refused(app, makers, tmp_path, option):
+    paths = [
+        makers.text(makers.sample(n_frames=60, seed=T), tmp_path / f"run_{T}K.lammpstrj") for T in (600, 700, 800)
+    ]
+    result = call(app, *paths, "--timestep-fs", 2, "--temperature-K", option, "--out", tmp_path / "out", "--no-figures")
+    assert isinstance(result.exception, InputError)
+    assert f"--temperature-K {option}: run_600K.lammpstrj says 600 K" in str(result.exception)
+    assert not list(tmp_path.glob("out/*.json"))
+
+
+def test_a_temperature_that_agrees_with_the_name_is_used(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=60), tmp_path / "run_300K_298K.lammpstrj")
+    call(app, path, "--timestep-fs", 2, "--temperature-K", 298.15, "--out", tmp_path / "out", "--no-figures")
+    run = json.loads((tmp_path / "out" / "conductivity.json").read_text())["runs"][0]
+    assert run["temperature_K"] == 298.15
+
+
+def test_a_missing_option_says_nothing_about_the_run(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=60), tmp_path / "a_700K.lammpstrj")
+    result = call(app, path, "--out", tmp_path / "out", "--no-figures")
+    assert result.exit_code == 2
+    assert "not analysed: the time between frames is unknown" in result.output
+    assert "unreliable" not in result.output
+
+
+def test_files_of_an_earlier_analysis_do_not_stay(app, makers, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    for name in ("first_900K", "second_1000K"):
+        path = makers.text(makers.sample(n_frames=600, n_li=16), tmp_path / f"{name}.lammpstrj")
+        assert call(app, path, "--timestep-fs", 2, "--out", out).exit_code in (0, 3)
+        files = [*out.glob("msd_*"), *out.glob("figures/m*_*"), *out.glob("figures/health_*")]
+        assert len(files) > 5
+        assert all(name in one.name for one in files)
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "figures" / "arrhenius.svg").is_file()
+
+
+def test_measured_values_that_meet_nothing_are_named(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=600, n_li=16), tmp_path / "a_900K.lammpstrj")
+    table = tmp_path / "m.csv"
+    table.write_text("system,sigma_mS_cm\nLGPS,12\n")
+    words = (path, "--timestep-fs", 2, "--out", tmp_path / "out", "--no-figures", "--compare", table)
+    assert "compared with nothing: LGPS (calculated: system; --system names" in call(app, *words).output
+    for text, message in (
+        ("system,T,sigma\nsystem,300,12\n", "unknown column `T`; unknown column `sigma` - did you mean"),
+        ("name\nx\n", "no column `system`; unknown column `name`"),
+        ("system,x\nsystem,0.5\n", "no column with a value to compare"),
+        ("system,sigma_mS_cm\nsystem,\n", "no row has a value"),
+    ):
+        table.write_text(text)
+        found = call(app, *words).exception
+        assert isinstance(found, InputError)
+        assert message in str(found)
+
+
+def test_an_ion_is_named_by_its_element(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=30), tmp_path / "a_700K.lammpstrj")
+    result = call(app, path, "--out", tmp_path / "out", "--mobile", "Li+")
+    assert str(result.exception).startswith("--mobile Li+: write the element, Li")
+
+
+def test_another_charge_than_the_formal_one_is_remarked_on(app, makers, tmp_path):
+    path = makers.text(makers.sample(n_frames=60), tmp_path / "a_700K.lammpstrj")
+    result = call(app, path, "--timestep-fs", 2, "--out", tmp_path / "out", "--no-figures", "--charge", "Li=3")
+    assert "--charge Li: +3 e, but the formal charge of Li is +1 e; conductivities are 9 times" in result.output

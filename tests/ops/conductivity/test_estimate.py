@@ -47,6 +47,14 @@ def test_bars_of_the_estimators(name, runs, rmse, collective):
         assert found.collective_rmse <= collective
 
 
+@pytest.mark.parametrize(("D", "too_fast"), [(20.0, True), (1.0, False)])
+def test_diffusion_faster_than_in_any_liquid_is_remarked_on(D, too_fast):
+    estimate = estimate_self([measure_synthetic(HopModel(n_frames=1200, D_A2_ps=D, hop_A=3.0), 1)], 3.0)
+    assert estimate.verdict == DIFFUSIVE
+    assert (estimate.D_cm2_s > 1e-3) == too_fast
+    assert any(reason.startswith("D is larger than 0.001 cm2/s") for reason in estimate.reasons) == too_fast
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(caged_models()))
 def test_no_caged_run_of_150_is_called_diffusive(name):

@@ -5,7 +5,9 @@ import pytest
 from ase.build import bulk
 from ase.io import read
 
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.data.results import gather_frames
+from dpa_sse.ops.exploration.op import SelectCandidates
 from dpa_sse.ops.exploration.page import learning_page
 from dpa_sse.ops.exploration.select import select_candidates, static_label_count
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
@@ -205,3 +207,14 @@ def test_the_page_shows_every_iteration(tmp_path):
     assert [f"width:{share}%" in page for share in ("25.0", "50.0")] == [True, True]
     assert report.message in page
     assert "no iteration yet" in learning_page([])
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.0])
+def test_technical_failures_of_all_explorations_fail_the_step(tmp_path, ratio):
+    """What explodes tells about the models; what fails for another reason tells nothing, whatever the ratio."""
+    group = tmp_path / "group.000"
+    for number in range(2):
+        TaskStatus(status="failed", reason="no such program").write(group / f"task.{number:03d}")
+    settings = SelectCandidates.settings_class(concurrent_learning=SETTINGS, min_success_ratio=ratio)
+    with pytest.raises(FatalError, match=r"exploration: 0 of 2 succeeded(.|\n)*no such program"):
+        SelectCandidates().run(tmp_path / "out", settings, explored=[group], training_data=None, assembled=None)

@@ -21,7 +21,7 @@ RAW = re.compile(r"Input should|pydantic|valid \w+|NoneType|type=")
     ({"reference": "framewrok"}, "did you mean 'framework'?"),
     ({"hop_distance_A": -1.0}, "--hop-distance-A -1.0: must be larger than 0 A"),
     ({"arrhenius_exponent": float("nan")}, "--arrhenius-exponent nan: must be a finite number"),
-    ({"extrapolate_to_K": [-3.0]}, "--extrapolate-to-K -3.0: must be larger than 0 K"),
+    ({"extrapolate_to_K": [-3.0]}, "--extrapolate-to-K -3.0: must be at least 100 K"),
 ])
 def test_settings_of_the_analysis(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as caught:

@@ -15,7 +15,7 @@ import pytest
 
 from dpa_sse.ops.core.files import find_files, walk_files
 from dpa_sse.pipeline.config import ConfigError, load_checked
-from dpa_sse.pipeline.config.check import remarks
+from dpa_sse.pipeline.config.remarks import remarks
 
 LIMIT_S = 2.0
 """CPU time of a check."""

@@ -12,6 +12,7 @@ CONFIG = """\
 name: levels
 type_map: [Li, S]
 data: [a, b]
+audit_data: false  # the labels are random numbers
 pretrain: null
 """
 LABELLED = """\

@@ -223,8 +223,12 @@ def data_project(tmp_path: Path) -> Path:
     part.mkdir(parents=True)
     (part.parent / "type.raw").write_text("0\n0\n1\n")
     (part.parent / "type_map.raw").write_text("Li\nS\nO\n")
-    for name in ("coord", "box", "energy", "force"):
-        np.save(part / f"{name}.npy", np.zeros((2, 9)))
+    rng = np.random.default_rng(1)
+    for name, values in (
+        ("coord", 3.0 * np.arange(9) + rng.normal(0, 0.1, (2, 9))), ("box", np.tile(30 * np.eye(3).ravel(), (2, 1))),
+        ("energy", rng.normal(-12, 0.01, 2)), ("force", np.tile([0.1, 0.0, 0.0, -0.1, 0, 0, 0, 0, 0], (2, 1))),
+    ):
+        np.save(part / f"{name}.npy", values)
     return write(tmp_path, "name: x\ntype_map: [Li, S]\nsystems: [{name: A, structure: Li2S}]\ndata: [data]\n")
 
 

@@ -38,14 +38,14 @@ def numbers(run: Path) -> dict[str, Any]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("undisturbed")
     done = subprocess.run(COMMAND, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr  # every run is too short for a conductivity
     return numbers(folder / "runs" / "mock")
 
 
 @pytest.mark.timeout(1800)
 def test_two_runs_agree_bit_for_bit(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     done = subprocess.run(COMMAND, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr  # every run is too short for a conductivity
     assert numbers(tmp_path / "runs" / "mock") == undisturbed
 
 
@@ -67,7 +67,7 @@ def test_killed_ten_times_gives_the_same_numbers(undisturbed: dict[str, Any], tm
             assert time.monotonic() < deadline, f"left behind: {orphans(run)}"
             time.sleep(0.1)
     done = subprocess.run(COMMAND, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr  # every run is too short for a conductivity
     assert numbers(run) == undisturbed
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     repeated = Counter(event["task"] for event in events if event["event"] == "done" and event["task"] != "report")

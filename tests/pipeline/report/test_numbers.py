@@ -26,7 +26,7 @@ from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
 from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.report.sections.conductivity import conductivity_checks
-from dpa_sse.pipeline.report.summary import overall_status
+from dpa_sse.pipeline.report.summary import run_word
 from dpa_sse.pipeline.report.transport import transport_points
 from tests.md_folders import write_run
 
@@ -69,20 +69,22 @@ def test_names_are_harmless() -> None:
     ("stages", "status"),
     [
         ([], None),
-        (["ok", "skipped"], "partial"),
-        (["ok"], "ok"),
-        (["ok", "partial"], "partial"),
-        (["ok", "unfinished"], "partial"),
+        (["ok", "skipped"], "interrupted"),
+        (["ok"], "done"),
+        (["ok", "partial"], "done"),  # what was lost is in the stages
+        (["ok", "unfinished"], "interrupted"),
         (["partial", "failed"], "failed"),
     ],
 )
-def test_overall_status(stages: list[StageState], status: str | None) -> None:
+def test_the_word_for_a_run(stages: list[StageState], status: str | None) -> None:
     records = [StageRecord("x", "X", state, 1.0, 1.0, tasks=2) for state in stages]
-    assert overall_status(records) == status
+    assert run_word(ReportData("x", stages=records)) == status
 
 
-def test_a_lost_task_makes_a_run_partial() -> None:
-    assert overall_status([StageRecord("x", "X", "ok", 1.0, 1.0, tasks=2, tasks_failed=1)]) == "partial"
+def test_the_state_of_the_run_comes_before_its_stages() -> None:
+    records = [StageRecord("x", "X", "ok", 1.0, 1.0, tasks=2)]
+    for state in ("running", "failed", "interrupted"):
+        assert run_word(ReportData("x", state=state, stages=records)) == state
 
 
 def test_table_columns(tmp_path: Path) -> None:

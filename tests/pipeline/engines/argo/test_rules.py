@@ -168,7 +168,7 @@ def test_too_large_inputs_are_refused_with_an_explanation(tmp_path: Path) -> Non
     np.save(folder / "box.npy", np.tile(10 * np.eye(3).ravel(), (100, 1)))
     np.save(folder / "energy.npy", random.random(100))
     np.save(folder / "force.npy", random.random((100, 120)))
-    config.write_text(MOCK.read_text() + "data: [data]\n")
+    config.write_text(MOCK.read_text() + "data: [data]\naudit_data: false\n")
     with pytest.raises(InputError, match=r"step user-data: \d+ KiB, more than the 128 KiB .*dpa-sse submit"):
         rendered(config)
     located = load_checked(config)

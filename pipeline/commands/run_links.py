@@ -1,0 +1,97 @@
+"""Links to the results of a run under plain names: ``models/``, ``data/`` and ``conductivity`` of the run folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.report.gather import final_student
+from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.stage_status import split_task
+
+STEPS = {
+    "models/pretrained": ("pretrain",),
+    "models/finetuned": ("finetune",),
+    "models/student": ("student", "correct-student"),
+    "data/base": ("collect", "user-data", "merge"),
+    "data/downstream": ("collect-new",),
+    "data/distilled": ("teacher-labels",),
+    "conductivity": ("conductivity",),
+}
+"""Links, and the steps of the DAG whose results they lead to."""
+
+
+def publish(run: Run) -> None:
+    """Set the links to the results that there are, and remove those that lead to results of another configuration."""
+    finished = run.finished()
+    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
+    targets = {
+        "models/pretrained": finished.get("pretrain"),
+        "models/finetuned": finished.get("finetune-000"),
+        "models/student": final_student(finished),
+        "data/base": merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
+        "data/downstream": finished.get("collect-new"),
+        "data/distilled": finished.get("teacher-labels"),
+        "conductivity": finished.get("conductivity"),
+    }
+    stale = _stale_steps(run)
+    for name, target in targets.items():
+        if target is not None:
+            place_link(run.folder / name, target)
+        elif stale is not None and all(stale(step) for step in STEPS[name]):
+            remove_link(run.folder / name)
+
+
+def _stale_steps(run: Run) -> Callable[[str], bool] | None:
+    """Return whether the result of a step, if there is one, was made with another configuration.
+
+    That is so for steps that the DAG does not have, and for those that the latest start computes again. None where the
+    DAG is not known.
+    """
+    known = {step.name for step in run.plan()}
+    again = {step for event in run.latest_attempt() if event.kind == "changed" for step in event.again or ()}
+    return (lambda step: step not in known or step in again) if known else None
+
+
+def place_link(link: Path, target: Path) -> None:
+    """Make ``link`` point to ``target`` by a relative path, which survives moving the run folder.
+
+    Only a link is replaced, and no link is placed in a folder that is a link itself: that belongs to somebody else.
+    """
+    if link.parent.is_symlink() or (link.exists() and not link.is_symlink()):
+        print(printable(f"{link}: not linked to {target.name}, because something else is there"), file=sys.stderr)
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{link.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    temporary.replace(link)
+
+
+def remove_link(link: Path) -> None:
+    """Remove a link that :func:`place_link` has made; anything else stays."""
+    if link.is_symlink() and not link.parent.is_symlink():
+        link.unlink()
+
+
+class Publisher:
+    """Sets the links while a run is in progress, whenever one of their steps has a result."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.seen = len(run.events())
+
+    def tick(self, events: Sequence[Event]) -> None:
+        """Look at the events that are new."""
+        fresh, self.seen = events[self.seen :], len(events)
+        steps = {step for names in STEPS.values() for step in names}
+        if any(event.kind in ("done", "cached") and split_task(event.task)[0] in steps for event in fresh):
+            try:
+                publish(self.run)
+            except (InputError, OSError):  # reported at the end
+                return

@@ -1,0 +1,104 @@
+"""The quick audit of the user's data sets: labels in another unit, no frames to test on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import walk_folders
+from dpa_sse.ops.core.foreign import printable
+from dpa_sse.pipeline.config.problems import KeyPath
+from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.config.schema import Project
+
+MAX_BYTES = 16 * 2**20
+"""Force labels that `check` reads, in all: larger sets are audited by their first systems (wrong units are in all)."""
+OTHERS = {"duplicates", "levels", "elements", "reading"}
+"""Checks of the audit that have their own rules here: duplicates are dropped, levels and elements are checked."""
+
+
+def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Yield data sets that the audit calls unusable, and a project that would test its model on nothing.
+
+    The data sets are known to be readable.
+    """
+    complete, tested = True, False
+    for index, name in enumerate(project.data):
+        if is_remote(name):
+            complete = False
+            continue
+        folder = Path(name).expanduser()
+        folder = folder if folder.is_absolute() else base_dir / folder
+        systems, rest = _first_systems(folder)
+        complete = complete and not rest
+        if project.audit_data:
+            try:
+                found = _unusable(systems, project.type_map)
+            except (InputError, OSError, ValueError, MemoryError) as error:
+                text = str(error).splitlines()[0].replace(f"{folder}/", "")
+                yield ("data", index), f"{name} cannot be read: {printable(text, keep='')}"
+                return
+            for message in found:
+                part = f" (the first {len(systems)} of {len(systems) + rest} systems were read)" if rest else ""
+                yield ("data", index), (
+                    f"{name}: {message}{part}; `dpa-sse data audit {name}` shows the frames, `audit_data: false` uses "
+                    "the data anyway"
+                )
+        tested = tested or (not rest and _has_test_frames(folder, project))
+    if project.data and complete and not tested and _tests_on_data(project):
+        yield ("data", 0), (
+            "no frames to test the model on: each system has one trajectory (set.*) only, or split.test is 0; give a "
+            "folder `test` beside `train`, or several sets (`dpa-sse data split` makes them by trajectory)"
+        )
+
+
+def _tests_on_data(project: Project) -> bool:
+    """Return whether the errors of the pre-trained model are computed on the user's data alone."""
+    return project.pretrain is not None and not project.systems and not project.finetune
+
+
+def data_systems(folder: Path) -> Iterator[Path]:
+    """Yield the deepmd systems below a folder."""
+    for root, files in walk_folders(folder):
+        if "type.raw" in files and any(one.is_dir() for one in Path(root).glob("set.*")):
+            yield Path(root)
+
+
+def _first_systems(folder: Path) -> tuple[list[Path], int]:
+    """Return the systems of a data set up to :data:`MAX_BYTES`, at least one, and the number of the others."""
+    chosen: list[Path] = []
+    size = rest = 0
+    for system in data_systems(folder):
+        size += sum(path.stat().st_size for path in system.glob("set.*/force.npy"))
+        if chosen and size > MAX_BYTES:
+            rest += 1
+        else:
+            chosen.append(system)
+    return chosen, rest
+
+
+def _unusable(systems: Sequence[Path], type_map: Sequence[str]) -> list[str]:
+    """Return what the audit says about unusable labels, one sentence for each check."""
+    from dpa_sse.ops.audit.run import audit_data
+
+    found = audit_data(systems, type_map=type_map)
+    return [
+        f"{finding.check}: {printable(finding.message, keep='')}"
+        for entry in found.data_sets for finding in entry.findings
+        if finding.level == "unusable" and finding.check not in OTHERS
+    ]
+
+
+def _has_test_frames(folder: Path, project: Project) -> bool:
+    """Return whether a data set has test frames, or gets some when it is split by trajectory."""
+    from dpa_sse.ops.data.collect import split_by_trajectory
+    from dpa_sse.ops.data.user_data import load_user_dataset
+
+    try:
+        blocks = load_user_dataset(folder, project.type_map)
+    except (InputError, OSError, ValueError, MemoryError):
+        return True  # reported elsewhere
+    if {block.split for block in blocks} == {"train"}:
+        blocks, _ = split_by_trajectory(blocks, project.split, project.seed)
+    return any(block.split == "test" for block in blocks)

@@ -1,0 +1,152 @@
+"""What `check` says about a configuration that can start: what is not used as it is, or doubtful."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.pipeline.config.check import trainings
+from dpa_sse.pipeline.config.load import Located
+from dpa_sse.pipeline.config.problems import KeyPath, Problem
+from dpa_sse.pipeline.config.schema import Project
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MIN_EDGE_A = 15.0
+"""Smallest advisable width of a production cell; the report asks for more."""
+LONG_MD_PS = 50.0
+"""Production runs longer than this deserve more than a network for trials."""
+COMPOSITION_STEP = 0.1
+"""Atoms by which a cell may differ from the composition asked for without a remark."""
+
+
+def remarks(located: Located) -> list[Problem]:
+    """Return what is worth knowing about a configuration that can start, with the key of each remark."""
+    from dpa_sse.ops.training.presets import ignored_keys
+
+    project = located.project
+    found = [*_machine(project), *_charges(project), *_compositions(located), *_production(located)]
+    for where, settings in trainings(project):
+        if keys := ignored_keys(settings, located.base_dir):
+            message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
+            found.append(((*where, "preset"), message))
+    return [located.problem(where, message) for where, message in found]
+
+
+def _machine(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield numbers of cores and threads that this machine does not have."""
+    here = len(os.sched_getaffinity(0))
+    cores, threads = project.resources.cores, project.resources.threads_per_task
+    if cores is not None and cores > here:
+        yield ("resources", "cores"), f"this machine has {here} cores; more tasks at a time will share them"
+    elif threads is not None and threads > here:
+        yield ("resources", "threads_per_task"), f"this machine has {here} cores: a task gets {here} threads"
+
+
+def _charges(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield charges of mobile ions that are not the formal ones: conductivities go with their square."""
+    from dpa_sse.ops.conductivity.nernst_einstein import unusual_charges
+
+    for species, message in unusual_charges(project.conductivity.charges):
+        yield ("conductivity", "charges", species), message
+
+
+def _compositions(located: Located) -> Iterator[tuple[KeyPath, str]]:
+    """Yield systems whose cell has not the composition that was asked for, and what was noted about their structure."""
+    project = located.project
+    places: list[tuple[KeyPath, str]] = [(("systems", i), one.name) for i, one in enumerate(project.systems)]
+    if project.downstream:
+        places.append((("downstream", "system"), project.downstream.system.name))
+    for where, name in places:
+        cell = located.cells.get(name)
+        if cell is None:
+            continue
+        if cell.info.get("composition_error", 0.0) >= COMPOSITION_STEP:
+            yield (*where, "structure"), (
+                f"the cell has {cell.get_chemical_formula('hill')}, but the structure asks for "
+                f"{cell.info['composition_target']}: whole atoms and zero charge allow no more in this cell; a larger "
+                "`supercell` comes closer, other occupancies are a matter of the file"
+            )
+        if (asked := cell.info.get("site_disorder_target")) is not None:
+            yield (*where, "site_disorder"), (
+                f"the cell has {float(cell.info['site_disorder']):.3f}, {float(asked):.3f} was asked for: its number "
+                "of sites allows no more; a larger `supercell` comes closer"
+            )
+        if note := cell.info.get("notes"):
+            yield (*where, "structure"), str(note)
+
+
+def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
+    """Yield production runs in small cells, and long ones with a network that is meant for trials."""
+    project, md = located.project, located.project.md
+    if md is None or project.distill is None:
+        return
+    student = project.distill.student
+    if student.preset.endswith("-tiny") and md.production_ps > LONG_MD_PS:
+        yield ("distill", "student", "preset"), (
+            f"'{student.preset}' is a network for trials, and md.production_ps is {md.production_ps:g}; for results to "
+            f"publish take '{student.preset.removesuffix('-tiny')}' and more `steps`"
+        )
+    cutoff = _cutoff(located)
+    for system in project.target_systems:
+        cell = located.cells.get(system.name)
+        if cell is None:
+            continue
+        width = _width(cell, md.supercell)
+        size = f"the production cell of {system.name} is {width:.1f} A wide"
+        if cutoff is not None and width < 2 * cutoff:
+            yield ("md", "supercell"), (
+                f"{size}, less than twice the cut-off of the student ({cutoff:g} A): ions see their own images; e.g. "
+                f"md.supercell: {_larger(cell, 2 * cutoff)}"
+            )
+        elif width < MIN_EDGE_A:
+            yield ("md", "supercell"), (
+                f"{size}; {MIN_EDGE_A:g} A or more are advised, e.g. md.supercell: {_larger(cell, MIN_EDGE_A)}"
+            )
+
+
+def _widths(cell: Atoms) -> list[float]:
+    """Return the distances between opposite faces of a cell, A."""
+    import numpy as np
+
+    return [float(value) for value in 1 / np.linalg.norm(np.linalg.inv(cell.cell.array), axis=0)]
+
+
+def _width(cell: Atoms, repeat: tuple[int, int, int]) -> float:
+    return min(width * count for width, count in zip(_widths(cell), repeat, strict=True))
+
+
+def _larger(cell: Atoms, least: float) -> list[int]:
+    """Return the repetitions along a, b, c that make a cell at least this wide."""
+    import math
+
+    return [math.ceil(least / width) for width in _widths(cell)]
+
+
+def _cutoff(located: Located) -> float | None:
+    """Return the largest cut-off radius of the student's network, A; None where it is not stated."""
+    from dpa_sse.ops.training.presets import load_preset
+
+    distill = located.project.distill
+    assert distill is not None  # noqa: S101  (for the type checker)
+    try:
+        data = load_preset(distill.student.preset, located.base_dir).with_overrides(distill.student.overrides)
+    except InputError:
+        return None
+    return max(_radii(data.section("model").get("descriptor")), default=None)
+
+
+def _radii(node: object) -> Iterator[float]:
+    """Yield all values of ``rcut`` in a part of a training input."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _radii(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == "rcut" and isinstance(value, (int, float)):
+                yield float(value)
+            else:
+                yield from _radii(value)

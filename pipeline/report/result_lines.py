@@ -1,0 +1,56 @@
+"""The outcome of a run in a few plain lines: every conductivity with what it holds for, or why none, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dpa_sse.ops.conductivity.digits import with_interval
+from dpa_sse.ops.core.foreign import printable
+from dpa_sse.pipeline.report.advice import advice, why_none
+from dpa_sse.pipeline.report.context import conditions, label_source
+from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.page import plural
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, transport_points
+
+
+def result_lines(data: ReportData) -> list[str]:
+    """Return the outcome for a terminal.
+
+    Returns
+    -------
+    list of str
+        A line for each conductivity, for each Arrhenius line, for what is inconclusive, and for what to do next; empty
+        for a project without conductivities.
+    """
+    points = transport_points(data)
+    if not points:
+        return []
+    lines = [_conductivity_line(data, point) for point in points if point.sigma_mS_cm is not None]
+    lines += _arrhenius_lines(data, points)
+    without = [point for point in points if point.sigma_mS_cm is None]
+    if len(without) == len(points):
+        lines.append(f"No conductivity at any of {plural(len(points), 'state point')}: {why_none(points)}")
+    elif without:
+        lines.append(f"No conductivity at {why_none(without)}")
+    lines += [f"Next: {one}" for one in advice(data)[:1]]
+    return [printable(line) for line in lines]
+
+
+def _conductivity_line(data: ReportData, point: Point) -> str:
+    sigma = with_interval(point.sigma_mS_cm or 0.0, point.sigma_ci95_mS_cm, "mS/cm")
+    reasons = f" ({'; '.join(point.check.reasons)})" if point.check and point.check.reasons else ""
+    return f"{point.system}, {conditions(point)}: sigma = {sigma}; {label_source(data)}; {point.trust}{reasons}"
+
+
+def _arrhenius_lines(data: ReportData, points: list[Point]) -> Iterator[str]:
+    for system, line, own in arrhenius_parts(data, points):
+        if line.Ea_eV is None or not line.determined:
+            continue
+        count = len(line.points_used)
+        yield f"{system}: Ea = {with_interval(line.Ea_eV, line.Ea_ci95_eV, 'eV')} from {plural(count, 'temperature')}"
+        trust = {point.trust for point in own if point.sigma_mS_cm is not None}
+        for found in line.extrapolated:
+            if found.sigma_mS_cm is not None:
+                sigma = with_interval(found.sigma_mS_cm, found.sigma_ci95_mS_cm, "mS/cm")
+                worst = "" if trust <= {"trusted"} else "; as trustworthy as the values above"
+                yield f"{system}: sigma({found.temperature_K:g} K) = {sigma}, extrapolated{worst}"

@@ -1,0 +1,55 @@
+"""How a run has ended, in one word: the same for `run`, `status`, `watch`, the report and ``summary.json``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Literal
+
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
+from dpa_sse.ops.results.conductivity import ConductivityResult
+from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.stage_status import stage_status
+
+RunWord = Literal["running", "done", "inconclusive", "failed", "interrupted"]
+EXIT_CODES: dict[str, int] = {"done": DONE, "inconclusive": REFUSED, "interrupted": INTERRUPTED}
+"""Exit codes of the commands that follow a run to its end; 1 for all other words."""
+
+
+def ended_word(found: ConductivityResult | None) -> RunWord:
+    """Return the word for a run whose steps have all ended well.
+
+    Parameters
+    ----------
+    found : ConductivityResult or None
+        None for a project without conductivities. Where they were asked for and no temperature has one (every run
+        exploded, melted, was too short or showed no diffusion), the run is inconclusive.
+    """
+    return "inconclusive" if found is not None and not found.has_values else "done"
+
+
+def run_state(run: Run) -> RunWord:
+    """Return the word for a run folder."""
+    if run.holder() is not None:
+        return "running"
+    ends = [event for event in run.latest_attempt() if event.kind == "run-end"]
+    if not ends and not (not run.log.exists() and _complete(run)):
+        return "interrupted"
+    code = (ends[-1].code if ends else None) or DONE
+    if code != DONE:
+        return "interrupted" if code == INTERRUPTED else "failed"
+    found = None
+    with suppress(FatalError):  # of another version of the program
+        found = ConductivityResult.read_if_there(run.finished().get("conductivity"))
+    return ended_word(found)
+
+
+def _complete(run: Run) -> bool:
+    """Return whether every step of a run whose log is lost has its results."""
+    stages = stage_status(run.plan(), run.events(), "ended")
+    return bool(stages) and all(stage.done >= stage.tasks for stage in stages)
+
+
+def exit_code(word: str) -> int:
+    """Return the exit code of a command that has followed a run to its end."""
+    return EXIT_CODES.get(word, FAILED)
