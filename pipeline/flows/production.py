@@ -103,9 +103,9 @@ def _add_rounds(
     teacher = teacher_training(flow)
 
     def one_round(inputs: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
-        flow.stage(CHECK_STAGE)
+        flow.stage(MD_STAGE)
         corrected = flow.step(
-            "correct-teacher", CorrectTeacher, flow.settings(train=teacher), title="Self-check of production",
+            "correct-teacher", CorrectTeacher, flow.settings(train=teacher), title="Production MD",
             artifacts={name: inputs.get(name) for name in ("state", "variants", "pretrained", "training_data")},
             gpu=True,
         )
@@ -118,7 +118,6 @@ def _add_rounds(
             },
             gpu=True,
         )
-        flow.stage(MD_STAGE)
         tasks = flow.step(
             "prepare-md", PrepareMdOfRound,
             flow.settings(md=md, check=flow.subset(project.validate, "production_labels", "rounds", "round_ps")),

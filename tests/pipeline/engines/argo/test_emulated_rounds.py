@@ -73,7 +73,7 @@ def test_a_bad_model_triggers_all_rounds(local: Path) -> None:
 
 
 def test_each_round_trains_on_the_frames_of_all_rounds_before(local: Path) -> None:
-    folders = sorted(local.glob("tasks/07-self-check/correct-teacher-i*"))
+    folders = sorted(local.glob("tasks/07-md/correct-teacher-i*"))
     counts = [
         sum(len(np.load(path)) for path in folder.glob("data/production/*/set.*/energy.npy")) for folder in folders
     ]
@@ -91,7 +91,7 @@ def test_the_report_is_on_the_last_round(local: Path) -> None:
     summary = json.loads((local / "summary.json").read_text())
     assert summary["self_check_rounds"] == ROUNDS
     assert {entry["trust"] for entry in summary["conductivity"]} == {"not trusted"}
-    last = next(local.glob(f"tasks/07-self-check/correct-student-i{ROUNDS:03d}--*"))
+    last = next(local.glob(f"tasks/07-md/correct-student-i{ROUNDS:03d}--*"))
     assert (local / "models" / "student").resolve() == last.resolve()
     done = subprocess.run(
         [sys.executable, "-m", "dpa_sse.pipeline", "report", str(local)], env=ENVIRONMENT, cwd=local.parents[1],
