@@ -99,9 +99,9 @@ def correct_teacher(job: Correction, out: Path) -> None:
 def _weigh_energies(loss: dict[str, Any]) -> None:  # foreign: a section of DeePMD-kit's input
     """Let energies count from the first step, at constant weights relative to the final one of the forces.
 
-    Production frames show energies that are wrong by some ten meV/atom while their forces are as good as elsewhere. With
-    the usual schedule, in which forces dominate, 500 steps left the difference between them and the earlier frames as it
-    was (-12.6 meV/atom); with these weights they took it to -3 to -6, for 10 to 20 meV/A in the forces.
+    On production frames energies are wrong by some ten meV/atom, while forces are as good as elsewhere. With the usual
+    schedule, in which forces dominate, 500 steps left the energies of new production frames, relative to the earlier
+    ones, as they were (-12.6 meV/atom); with these weights they took them to -3.5, for 20 meV/A in the forces.
     """
     if loss.get("type", "ener") != "ener" or not loss.get("limit_pref_f"):
         return
