@@ -63,10 +63,11 @@ def test_a_step_depends_on_the_producers_of_its_artifacts(flow: Flow, tmp_path: 
 def test_dependencies_pass_through_loops_and_branches(flow: Flow) -> None:
     source = flow.step("source", Source, {}, title="Source")
 
-    def body(inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
-        return flow.step("use", Use, {}, title="Use", artifacts={"one": inputs["state"], "other": inputs["absent"]})
+    def body(inputs: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+        artifacts = {"one": inputs["state"], "other": inputs["absent"]}
+        return {"state": flow.step("use", Use, {}, title="Use", artifacts=artifacts)}
 
-    state = flow.loop("learn", {"state": source, "absent": None}, body, feeds_back="state")
+    state = flow.loop("learn", {"state": source, "absent": None}, body, feeds_back="state")["state"]
     with flow.side_by_side():
         flow.step("long", Many, {}, title="Long", artifacts={"one": state})
         side = flow.branch("chain", lambda: flow.step("short", Source, {}, title="Short"))
@@ -83,8 +84,8 @@ def test_a_loop_in_a_parallel_group_adds_its_steps_to_itself(flow: Flow) -> None
     with flow.side_by_side():
         flow.step("long", Source, {}, title="Long")
         flow.loop(
-            "learn", {"state": source}, lambda inputs: flow.step("use", Use, {}, title="Use", artifacts={
-                "one": inputs["state"]}), feeds_back="state",
+            "learn", {"state": source}, lambda inputs: {"state": flow.step("use", Use, {}, title="Use", artifacts={
+                "one": inputs["state"]})}, feeds_back="state",
         )
     assert names(flow.workflow.entrypoint.steps) == [["source"], ["long", "learn"]]
 
@@ -117,4 +118,7 @@ def test_mistakes_are_refused(flow: Flow) -> None:
     with pytest.raises(ValueError, match="chain: a branch needs a step to run next to"):
         flow.branch("chain", lambda: source)
     with pytest.raises(ValueError, match="must take the parameter `iteration`"):
-        flow.loop("learn", {"state": source}, lambda _: flow.step("plain", Source, {}, title=""), feeds_back="state")
+        flow.loop(
+            "learn", {"state": source}, lambda _: {"state": flow.step("plain", Source, {}, title="")},
+            feeds_back="state",
+        )

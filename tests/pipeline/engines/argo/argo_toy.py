@@ -102,14 +102,15 @@ def build(folder: Path, text: Path, options: dict[str, Any], platform: Platform 
     state = flow.step("start", Start, {"word": options.get("word", "word")}, title="Start",
                       artifacts={"text": flow.upload(text)})
 
-    def body(inputs: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    def body(inputs: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
         squares = flow.fan_out("square", Square, {"fail": options.get("fail", [])}, options.get("count", 5),
                                title="Squares", artifacts={"state": inputs["state"]})
-        return flow.step("gather", Gather, {"last": options.get("last", 2), "ratio": options.get("ratio", 0.5)},
+        last = flow.step("gather", Gather, {"last": options.get("last", 2), "ratio": options.get("ratio", 0.5)},
                          title="Gather", artifacts={"state": inputs["state"], "squares": squares})
+        return {"state": last}
 
     flow.stage("02-loop")
-    state = flow.loop("concurrent-learning", {"state": state}, body, feeds_back="state")
+    state = flow.loop("concurrent-learning", {"state": state}, body, feeds_back="state")["state"]
     flow.stage("03-end")
     flow.step("end", End, {"fatal": options.get("fatal", False)}, title="End", artifacts={"state": state})
     return flow

@@ -148,12 +148,13 @@ def build_loop(run: Run) -> Flow:
     numbers = made.step("numbers", Numbers, {"count": 2}, title="Numbers")
     made.stage("02-loop")
 
-    def body(artifacts: Mapping[str, ArtifactRef]) -> ArtifactRef:
+    def body(artifacts: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
         squares = made.fan_out("square", LoopSquare, {}, 2, title="Squares", artifacts={"numbers": artifacts["state"]})
         made.step("total", LoopTotal, {}, title="Total", artifacts={"squares": squares})
-        return made.step("add", Add, {"last": data["last"]}, title="Add", artifacts={"state": artifacts["state"]})
+        added = made.step("add", Add, {"last": data["last"]}, title="Add", artifacts={"state": artifacts["state"]})
+        return {"state": added}
 
-    state = made.loop("learn", {"state": numbers}, body, feeds_back="state")
+    state = made.loop("learn", {"state": numbers}, body, feeds_back="state")["state"]
     made.stage("03-after")
     made.step("after", Numbers2, {}, title="After", artifacts={"state": state})
     return made
