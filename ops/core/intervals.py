@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 BLOCKS_OF_ONE = 5
 """A single trajectory is cut into this many consecutive blocks."""
-MIN_BLOCKS = 2
+MIN_BLOCKS = 1.9
+"""Effective number of blocks that a difference needs."""
+MIN_TRAJECTORIES = 2.5
+"""The same for a mean of errors: with two, the interval would span decades."""
 
 
 def mean_with_interval(
@@ -34,14 +37,14 @@ def mean_with_interval(
     Returns
     -------
     tuple of float and tuple, or None
-        The mean of all values; None for the interval of fewer than two blocks, or of a mean that is not positive.
+        The mean of all values; None for the interval of fewer than three blocks, or of a mean that is not positive.
     """
     from scipy.stats import t
 
     total, count = np.asarray(sums, float), np.asarray(weights, float)
     mean = float(total.sum() / count.sum())
-    blocks = len(total)
-    if blocks < MIN_BLOCKS or mean <= 0:
+    blocks = _effective_blocks(count)
+    if blocks < MIN_TRAJECTORIES or mean <= 0:
         return mean, None
     error = _error(total - mean * count, count)
     factor = float(np.exp(t.ppf(0.975, blocks - 1) * error / mean))
@@ -64,9 +67,10 @@ def difference_with_interval(
 
     change, count = np.asarray(first, float) - np.asarray(second, float), np.asarray(weights, float)
     mean = float(change.sum() / count.sum())
-    if len(change) < MIN_BLOCKS:
+    blocks = _effective_blocks(count)
+    if blocks < MIN_BLOCKS:
         return mean, None
-    half = float(t.ppf(0.975, len(change) - 1)) * _error(change - mean * count, count)
+    half = float(t.ppf(0.975, blocks - 1)) * _error(change - mean * count, count)
     return mean, (mean - half, mean + half)
 
 
@@ -81,5 +85,10 @@ def blocks_of(names: Sequence[str]) -> NDArray[np.int_]:
 
 def _error(residuals: NDArray[np.float64], count: NDArray[np.float64]) -> float:
     """Return the standard error of a ratio of sums over blocks."""
-    blocks = len(residuals)
+    blocks = _effective_blocks(count)
     return float(np.sqrt(blocks / (blocks - 1) * (residuals**2).sum()) / count.sum())
+
+
+def _effective_blocks(count: NDArray[np.float64]) -> float:
+    """Return the number of equally long blocks that determine a mean as well: one long block counts as one."""
+    return float(count.sum() ** 2 / (count**2).sum()) if len(count) else 0.0

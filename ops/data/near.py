@@ -50,7 +50,7 @@ def nearest_copy(box: NDArray[np.float64], own: NDArray[np.float64], others: Fra
         Its number, and the largest displacement of an atom, A; a shift of the whole cell does not count. None if none
         is nearer than 0.1 A.
     """
-    candidates = np.flatnonzero(np.abs(others.boxes @ np.linalg.inv(box) - np.eye(3)).max(axis=(1, 2)) < NEAR_STRAIN)
+    candidates = np.flatnonzero(np.abs(np.linalg.inv(box) @ others.boxes - np.eye(3)).max(axis=(1, 2)) < NEAR_STRAIN)
     few = min(FIRST_ATOMS, len(own))
     if few < len(own) and len(candidates):
         size = _largest(others.fractional[candidates, :few] - own[:few], box, centred=False)

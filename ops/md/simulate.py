@@ -332,7 +332,7 @@ def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *
         steps_per_s=outcome.steps_per_s,
         seconds=round(outcome.seconds, 2),
         threads=outcome.threads,
-        equilibration=judge_equilibration(out, task.pressure_GPa, len(atoms)) if task.equilibration_steps else None,
+        equilibration=judge_equilibration(out, task.pressure_GPa, len(atoms)) if task.ensemble == "nvt" else None,
         width_A=_width(out / "traj.lammpstrj"),
         **dict(outcome.thermo),
         **dict(outcome.host),

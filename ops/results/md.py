@@ -71,9 +71,9 @@ class EquilibrationSummary(ResultPart):
 
     Attributes
     ----------
-    volume_drift : Drift
-        Relative change of the volume over the averaging window.
-    energy_drift_eV_atom : Drift
+    volume_drift : Drift or None
+        Relative change of the volume over the averaging window; None without equilibration.
+    energy_drift_eV_atom : Drift or None
         Change of the potential energy.
     pressure_GPa : Drift or None
         Mean pressure of the run that follows; None if it has no rows.
@@ -81,8 +81,8 @@ class EquilibrationSummary(ResultPart):
         Why the mean cell is doubtful; empty if it is not.
     """
 
-    volume_drift: Drift
-    energy_drift_eV_atom: Drift
+    volume_drift: Drift | None
+    energy_drift_eV_atom: Drift | None
     pressure_GPa: Drift | None
     reasons: tuple[str, ...]
 

@@ -68,6 +68,9 @@ class EnergyShift(ResultPart):
         Reduced formula.
     model_meV_atom, teacher_meV_atom : float
         Of the model of the MD, and of its teacher.
+    half95_meV_atom : float or None
+        Half of the 95 % interval of the model's, over training trajectories; None for a single one. It is part of the
+        intervals of the energy errors.
     n_frames : int
         Training frames.
     """
@@ -75,6 +78,7 @@ class EnergyShift(ResultPart):
     composition: str
     model_meV_atom: float
     teacher_meV_atom: float
+    half95_meV_atom: float | None
     n_frames: int
 
 
@@ -161,8 +165,9 @@ class RoundSummary(ResultPart):
 
 
 def any_beyond(points: Iterable[CheckedPoint]) -> bool:
-    """Return whether labels of one of the state points make it untrusted."""
-    return any(point.verdict == "not trusted" and point.labels for point in points)
+    """Return whether one of the state points is not trusted, and there are labels to learn from."""
+    found = list(points)
+    return any(point.verdict == "not trusted" for point in found) and any(point.labels for point in found)
 
 
 class SelfCheck(Result):

@@ -27,7 +27,8 @@ MAX_ROWS = 5000
 
 
 def evaluate(
-    model_file: Path, dataset: Path | Sequence[Path], split: str, out: Path, name: str, *, parity: bool = True
+    model_file: Path, dataset: Path | Sequence[Path], split: str, out: Path, name: str, *, parity: bool = True,
+    level: LevelOfTheory | None = None,
 ) -> Evaluation:
     """Compute the errors of one model on one split of a data set.
 
@@ -46,6 +47,8 @@ def evaluate(
         Label of the model in the result, e.g. ``zero_shot``.
     parity : bool
         Write the tables.
+    level : LevelOfTheory, optional
+        Of the labels in individual folders; a data set records its own.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def evaluate(
     for frames in _named_blocks(dataset, split, type_map):
         sums.add(frames, *predict(model, frames.types, frames.coord, frames.box))
         sums.distance.append(_distances(frames, training))
-    result = sums.evaluation(name, split, level_of(dataset) if isinstance(dataset, Path) else None)
+    result = sums.evaluation(name, split, level_of(dataset) if isinstance(dataset, Path) else level)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     if parity:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.dataset import level_of
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
 from dpa_sse.ops.results.model import Variant
@@ -176,7 +177,7 @@ class EvaluateVariants(TaskOP):
         for variant, folder in folders.items():
             systems = split_systems(folder / "data" / "new")
             name = EVALUATION_NAMES[variant] + TRAINING_FRAMES
-            evaluate(folder / "model.pt", systems, "train", out, name, parity=False)
+            evaluate(folder / "model.pt", systems, "train", out, name, parity=False, level=level_of(new))
         return {"force_mae_meV_A": errors[0].force_mae_meV_A}
 
 

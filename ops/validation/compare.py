@@ -61,7 +61,7 @@ def errors_of_block(model: Any, block: SystemData, type_map: Sequence[str]) -> F
         raise FatalError(f"the model does not know {', '.join(unknown)} of {block.system}")
     types = np.array([own.index(symbol) for symbol in symbols])
     energy, force, virial = predict(model, types, block.coord, block.box)
-    if not (np.isfinite(energy).all() and np.isfinite(force).all()):
+    if not all(np.isfinite(values).all() for values in (energy, force, virial)):
         raise FatalError(f"the model predicts NaN or infinity on {block.system}")
     pressure = None
     if block.virial is not None:
@@ -107,9 +107,18 @@ def blocks_of(datasets: Sequence[Path], split: Split, type_map: Sequence[str]) -
     return dict(found)
 
 
-def mean_energy_error(model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]) -> float:
-    """Return the mean of model minus label over frames, meV/atom."""
-    return float(np.concatenate([errors_of_block(model, block, type_map).energy_meV_atom for block in blocks]).mean())
+def mean_energy_error(
+    model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]
+) -> tuple[float, float | None]:
+    """Return the mean of model minus label over frames, meV/atom, and half of its 95 % interval over trajectories."""
+    from dpa_sse.ops.core.intervals import blocks_of as numbers_of
+    from dpa_sse.ops.core.intervals import difference_with_interval
+
+    values = np.concatenate([errors_of_block(model, block, type_map).energy_meV_atom for block in blocks])
+    number = numbers_of([f"{block.system}/{name}" for block in blocks for name in block.trajectories])
+    sums, counts = np.bincount(number, values), np.bincount(number)
+    mean, ends = difference_with_interval(sums.tolist(), [0.0] * len(sums), counts.tolist())
+    return mean, None if ends is None else (ends[1] - ends[0]) / 2
 
 
 def mean_force_error(model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]) -> float:

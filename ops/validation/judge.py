@@ -45,6 +45,8 @@ from dpa_sse.ops.validation.verdict import (
     model_errors,
     overall_estimate,
     relative,
+    widened,
+    worst,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def self_check(
     for name in dict.fromkeys(run.info.system for run in runs):
         own = [run for run in runs if run.info.system == name]
         composition = composition_of(_symbols(own[0].info))
-        found = _errors(evidence, name, _shift(evidence, composition, training))
+        found = _errors(evidence, name, _shift(evidence, name, composition, training))
         limit = _held_out_error(evidence, composition, held_out) if found.frames else None
         if found.shift is not None:
             shifts.append(found.shift)
@@ -160,16 +162,19 @@ def _symbols(info: MdRun) -> list[str]:
 
 
 def _shift(
-    evidence: Evidence, composition: str, training: dict[str, list[SystemData]]
+    evidence: Evidence, system: str, composition: str, training: dict[str, list[SystemData]]
 ) -> EnergyShift | None:
-    blocks = training.get(composition)
+    """Return the shift from the training frames of the system itself, else of all with its composition."""
+    every = training.get(composition, [])
+    blocks = [block for block in every if block.system == system] or every
     if not blocks:
         return None
-    model, teacher = (
+    (model, half), (teacher, _) = (
         mean_energy_error(one, blocks, evidence.type_map) for one in (evidence.model, evidence.teacher)
     )
     return EnergyShift(
-        composition=composition, model_meV_atom=model, teacher_meV_atom=teacher, n_frames=sum(map(len, blocks))
+        composition=composition, model_meV_atom=model, teacher_meV_atom=teacher, half95_meV_atom=half,
+        n_frames=sum(map(len, blocks)),
     )
 
 
@@ -212,11 +217,15 @@ def _judge(
         why: tuple[str, ...] = ()
         if found.frames:
             mine, why = judge_point(_metrics(overall, local.get(temperature), held_out, settings))
-            if verdict == "to be taken with care" and mine == "trusted":
-                mine, why = verdict, reasons
-        caution = (*general, *(reason for info in own for reason in run_reasons(info)))
+            if verdict != "trusted" and mine == "trusted":
+                mine, why = "to be taken with care", reasons
+        caution = [*general, *(reason for info in own for reason in run_reasons(info))]
+        if found.frames and temperature not in local:
+            caution.append("no labelled frame at this temperature")
         if caution and mine == "trusted":
             mine = "to be taken with care"
+        if all(info.status in ("exploded", "melted") for info in own):
+            mine = "not trusted"
         first = own[0]
         points.append(CheckedPoint(
             system=system, composition=composition, temperature_K=temperature, pressure_GPa=first.pressure_GPa,
@@ -226,6 +235,12 @@ def _judge(
         ))
     if general and verdict == "trusted":
         verdict = "to be taken with care"
+    if found.frames and (lowest := worst(verdict, *(point.verdict for point in points))) != verdict:
+        reasons = (*reasons, *(
+            f"{point.temperature_K:g} K: {reason}" for point in points if point.verdict == lowest
+            for reason in point.reasons
+        ))
+        verdict = lowest
     ratio = overall.force_mae_meV_A.mean / held_out if overall and held_out else None
     return CheckedSystem(
         system=system, labels=len(found.frames), errors=overall, teacher=teacher, held_out_force_mae_meV_A=held_out,
@@ -242,6 +257,8 @@ def _means(found: _Frames, *, teacher: bool) -> tuple[dict[float, ModelErrors], 
     force, energy, pressure = (
         _grouped(at, values) for values in (errors.force_mae_meV_A, energies, errors.pressure_GPa)
     )
+    half = found.shift.half95_meV_atom if found.shift else None
+    energy = {key: widened(one, half) for key, one in energy.items()}
     local = {
         temperature: model_errors(
             energy.get(temperature), [] if energies is None else energies[np.array(at) == temperature].tolist(),
@@ -252,7 +269,7 @@ def _means(found: _Frames, *, teacher: bool) -> tuple[dict[float, ModelErrors], 
     total_force = overall_estimate(errors.force_mae_meV_A.tolist())
     assert total_force is not None  # noqa: S101  (there are frames)
     overall = model_errors(
-        None if energies is None else overall_estimate(energies.tolist()),
+        None if energies is None or (every := overall_estimate(energies.tolist())) is None else widened(every, half),
         [] if energies is None else energies.tolist(), total_force,
         None if errors.pressure_GPa is None else overall_estimate(errors.pressure_GPa.tolist()),
     )

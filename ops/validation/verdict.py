@@ -78,6 +78,14 @@ def _estimate(values: np.ndarray, sd: float | None, half: float | None) -> Error
     )
 
 
+def widened(estimate: ErrorEstimate, half: float | None) -> ErrorEstimate:
+    """Return an estimate whose interval also holds an independent uncertainty (half of its 95 % interval)."""
+    if estimate.half_width is None or half is None:
+        return estimate
+    both = float(np.hypot(estimate.half_width, half))
+    return estimate.model_copy(update={"ci95": (estimate.mean - both, estimate.mean + both)})
+
+
 def relative(estimate: ErrorEstimate, unit: float) -> ErrorEstimate:
     """Return an estimate in other units."""
     ends = estimate.ci95
@@ -137,6 +145,8 @@ def judge_point(metrics: Sequence[Metric]) -> tuple[Trust, tuple[str, ...]]:
             bad.append(f"{_words(metric, metric.overall)} over all temperatures; at most {metric.bar:g} is allowed")
         elif abs(found.mean) > TOLERATED * metric.bar or (judgement == "unclear" and common != "within"):
             unsure.append(f"{_words(metric, found)}; it should be at most {metric.bar:g}")
+        elif half is None or half > EXCLUDED * metric.bar:
+            unsure.append(f"{_words(metric, found)}: too few labels to tell")
     return _verdict(bad, unsure)
 
 

@@ -262,6 +262,9 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
         return
     if not check.rounds:
         yield Breach(("validate", "round_ps"), "has no effect without rounds", (("validate", "rounds"),))
+    if md and check.round_ps >= md.production_ps:
+        yield Breach(("validate", "round_ps"), f"must be shorter than md.production_ps ({md.production_ps:g})",
+                     (("md", "production_ps"),))
     if md and check.round_ps * 1000 < 10 * md.dump_every_fs:
         yield Breach(
             ("validate", "round_ps"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from dpa_sse.ops.results.learning import IterationReport
-from dpa_sse.ops.results.self_check import CheckedSystem
+from dpa_sse.ops.results.self_check import CheckBars, CheckedSystem
 from dpa_sse.pipeline.report.context import estimate_text
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import kelvin, listed, plural
@@ -67,13 +67,18 @@ def _of_conductivities(data: ReportData, points: Sequence[Point]) -> Iterator[st
         )
     if unread := found.get("not read"):
         yield (
-            f"No run at {_temperatures(unread)} could be analysed ({unread[0].verdict}): see Failures, and the logs of "
-            "these tasks (`dpa-sse logs`)."
+            f"No run at {_temperatures(unread)} could be analysed ({unread[0].verdict}): "
+            + (
+                "increase `md.production_ps`, or decrease `md.dump_every_fs`."
+                if "too few frames" in unread[0].verdict
+                else "see Failures, and the logs of these tasks (`dpa-sse logs`)."
+            )
         )
     if data.self_check:
         for system in data.self_check.systems:
             if system.verdict == "not trusted":
-                yield f"The model of {system.system} errs in its own production runs. {trust_advice(system)}"
+                advised = trust_advice(system, data.self_check.bars)
+                yield f"The model of {system.system} errs in its own production runs. {advised}"
 
 
 def _temperatures(points: Sequence[Point]) -> str:
@@ -100,19 +105,32 @@ def _round_up(value: float) -> float:
     return round(math.ceil(value / unit - 1e-9) * unit, 9)
 
 
-def trust_advice(system: CheckedSystem) -> str:
-    """Return what would mend a model that is not trusted: labels where the teacher is wrong, too, else training."""
+def trust_advice(system: CheckedSystem, bars: CheckBars) -> str:
+    """Return what would mend a model that is not trusted: labels where the teacher is wrong, too, else training.
+
+    The energy or the pressure decides, whichever of the student is further beyond its bar.
+    """
     teacher, own = system.teacher, system.errors
-    if teacher is None or own is None or teacher.energy_bias_meV_atom is None or own.energy_bias_meV_atom is None:
-        return "More labels of configurations like these are needed (validate.rounds)."
-    if abs(teacher.energy_bias_meV_atom.mean) > abs(own.energy_bias_meV_atom.mean) / 2:
+    if teacher is None or own is None:
+        return "More labels of configurations like these are needed (`validate: {rounds: 1}`)."
+    found = [
+        (abs(mine.mean) / bar, abs(other.mean) > abs(mine.mean) / 2, estimate_text(other, unit))
+        for mine, other, bar, unit in (
+            (own.energy_bias_meV_atom, teacher.energy_bias_meV_atom, bars.max_energy_bias_meV_atom, "meV/atom"),
+            (own.pressure_error_GPa, teacher.pressure_error_GPa, bars.max_pressure_error_GPa, "GPa"),
+        )
+        if mine is not None and other is not None
+    ]
+    size, teacher_too, text = max(found, default=(0.0, True, ""))
+    if size <= 1:  # the forces, or a single temperature
+        return "More labels of configurations like these are needed (`validate: {rounds: 1}`)."
+    if teacher_too:
         return (
-            f"Its teacher is off by {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}, too: labels of "
-            "configurations like these are missing (validate.rounds)."
+            f"Its teacher is off by {text}, too: labels of configurations like these are missing "
+            "(`validate: {rounds: 1}`)."
         )
     return (
-        f"Its teacher is off by only {estimate_text(teacher.energy_bias_meV_atom, 'meV/atom')}: train the student for "
-        "longer, or on more frames of the production MD."
+        f"Its teacher is off by only {text}: train the student for longer, or on more frames of the production MD."
     )
 
 

@@ -305,7 +305,8 @@ def key_figures(data: ReportData) -> list[KeyFigure]:
     if data.self_check:
         for system in data.self_check.systems:
             if system.errors and (bias := system.errors.energy_bias_meV_atom):
-                note = f"95 %: {interval(bias.ci95, 2)}; {common_conditions(data)}; {label_source(data)}"
+                note = f"95 %: {interval(bias.ci95, 2)}; {common_conditions(data, system.system)}; " \
+                    f"{label_source(data)}"
                 found.append(KeyFigure(show(bias.mean, 2), "meV/atom", "energy error in production", note))
                 break
     if data.md:

@@ -40,17 +40,18 @@ def conditions(point: Point) -> str:
     return f"{temperature}, {state.text}" if state else f"{temperature}, state point not recorded"
 
 
-def common_conditions(data: ReportData) -> str:
-    """Return the state points of all production runs: ``0 GPa, NVT, 52 atoms``."""
+def common_conditions(data: ReportData, system: str | None = None) -> str:
+    """Return the state points of the production runs, of one system or of all: ``0 GPa, NVT, 52 atoms``."""
     found = dict.fromkeys(
         f"{run.info.pressure_GPa:g} GPa, {run.info.ensemble.upper()}, {run.info.n_atoms} atoms" for run in data.md
+        if system in (None, run.info.system)
     )
     return "; ".join(found)
 
 
 def with_interval(value: float | None, ends: Interval, unit: str) -> str:
     """Return a number with its 95 % interval: ``3.4 meV/atom (95 %: 2.1 to 5.6)``."""
-    spread = f"95 %: {interval(ends, 2)}" if ends else "no interval: too few trajectories"
+    spread = f"95 %: {interval(ends, 2)}" if ends else "no 95 % interval: too few trajectories"
     return f"{show(value)} {unit} ({spread})"
 
 

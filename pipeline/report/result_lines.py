@@ -32,8 +32,16 @@ def result_lines(data: ReportData) -> list[str]:
         lines.append(f"No conductivity at any of {plural(len(points), 'state point')}: {why_none(points)}")
     elif without:
         lines.append(f"No conductivity at {why_none(without)}")
+    lines += _self_check_lines(data)
     lines += [f"Next: {one}" for one in advice(data)[:1]]
     return [printable(line) for line in lines]
+
+
+def _self_check_lines(data: ReportData) -> Iterator[str]:
+    """Yield what the self-check found of systems that are not trusted, also where there is no conductivity."""
+    for system in data.self_check.systems if data.self_check else ():
+        if system.verdict == "not trusted":
+            yield f"Self-check of {system.system}: not trusted ({'; '.join(system.reasons[:3])}; {label_source(data)})"
 
 
 def _conductivity_line(data: ReportData, point: Point) -> str:

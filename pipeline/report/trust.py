@@ -24,13 +24,14 @@ def self_check_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
         if system.errors is None:
             continue
         text = (
-            f"Self-check of {clip(system.system, 40)} ({common_conditions(data)}): on {plural(system.labels, 'frame')} "
-            f"of its production runs ({label_source(data)}) the model is off by {_errors(system)}."
+            f"Self-check of {clip(system.system, 40)} ({common_conditions(data, system.system)}): on "
+            f"{plural(system.labels, 'frame')} of its production runs ({label_source(data)}) the model is off by "
+            f"{_errors(system)}."
         )
         if system.verdict == "trusted":
             yield "good", text
         elif system.verdict == "not trusted":
-            yield "bad", f"{text} {trust_advice(system)}"
+            yield "bad", f"{text} {trust_advice(system, data.self_check.bars)}"
         else:
             yield "warn", f"{text} {'; '.join(system.reasons)}."
 

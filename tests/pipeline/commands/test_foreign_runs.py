@@ -105,7 +105,7 @@ def test_nothing_printed_by_watch_and_at_the_end_controls_the_terminal(
     (run.folder / "data" / "base").write_text("mine")
     holders = iter([True, True, None, None, None])
     monkeypatch.setattr(Run, "holder", lambda _run: next(holders))
-    assert watch_run(str(run.folder)) == 1
+    assert watch_run(str(run.folder)) == 130  # interrupted: the driver is gone
     assert finish_run(run, 1) == 1
     assert finish_run(run, 130) == 130
     with suppress(InputError):

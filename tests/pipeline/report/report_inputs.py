@@ -336,7 +336,7 @@ def self_check(root: Path, folders: Sequence[Path], bias_meV_atom: float = 0.0) 
     for split in ("train", "test"):
         own = labels(chosen(folders, root / f"chosen.{split}", 8), rng, energy=2, force=60, pressure=0.05)
         for number, atoms in enumerate(own):
-            atoms.info.update(trajectory=f"{split}{number // 4}")
+            atoms.info.update(trajectory=f"{split}{number // 2}")
         blocks += frames_to_blocks(own, TYPE_MAP, split)
     write_dataset(root / "springs", TYPE_MAP, blocks)
     failed = (FailedTask(task="label-production/task.003", reason="not converged"),)
