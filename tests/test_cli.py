@@ -164,9 +164,9 @@ def test_tables_fit_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "80")
     lines = dpa_sse("plan", ROOT / "tests/pipeline/flows/mock.yaml", "--out", tmp_path / "plan").stdout.splitlines()
     rows = [line for line in lines if re.match(r"\d\d-", line)]
-    assert len(rows) == 30
+    assert len(rows) >= 33
     assert all(len(line.rstrip()) <= 80 for line in rows)
     steps = [row.split()[1] for row in rows]
-    assert "self-exploration-labels" in steps
+    assert {"self-exploration-labels", "label-production"} <= {*steps}
     assert not any("…" in step for step in steps)
     assert any(" 2/it. " in row for row in rows)

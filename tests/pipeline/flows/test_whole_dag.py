@@ -40,7 +40,7 @@ def test_every_stage_leaves_its_result(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     assert [stage["name"] for stage in summary["stages"]] == [
         "01-perturb", "02-seed", "03-concurrent-learning", "04-pretrain", "05-finetune", "06-distill", "07-md",
-        "08-conductivity",
+        "07-self-check", "08-conductivity",
     ]
     assert all(stage["tasks"] >= 1 for stage in summary["stages"])
     loop = summary["concurrent_learning"]
