@@ -100,7 +100,8 @@ def test_one_temperature_more_keeps_the_others(finished: Path) -> None:
     done = dpa_sse("run", HERE / "mock.yaml", "-s", "md.temperatures_K=[50, 80, 90]", cwd=folder)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "prepare-md" in done.stdout
-    assert computed_tasks(finished) == {"prepare-md", "md-002", "conductivity", "report"}
+    computed = {task for task in computed_tasks(finished) if not task.startswith(("choose-", "label-", "self-check"))}
+    assert computed == {"prepare-md", "md-002", "conductivity", "report"}
     summary = json.loads((finished / "summary.json").read_text())
     assert [entry["temperature_K"] for entry in summary["conductivity"]] == [50, 80, 90]
 
