@@ -47,8 +47,9 @@ def add_production(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
     assert md is not None  # noqa: S101  (for the type checker)
     flow.stage(MD_STAGE)
     cells = flow.cells("md-cells", project.target_systems)
+    checked = artifacts.get("pretrained") is not None and project.validate.production_labels > 0  # has a teacher
     found: dict[str, ArtifactRef | None]
-    if checked(artifacts) and project.validate.production_labels and project.validate.rounds:
+    if checked and project.validate.rounds:
         found = _add_rounds(flow, artifacts, cells)
     else:
         tasks = flow.step(
@@ -59,14 +60,9 @@ def add_production(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
             artifacts={"tasks": tasks, "student": artifacts["student"]}, gpu=True, grouped=False,
         )
         found = {"trajectories": runs}
-        if checked(artifacts) and project.validate.production_labels:
+        if checked:
             found["self_check"] = _add_self_check(flow, {**artifacts, **found})
     return {**found, "conductivity": add_analysis(flow, {**artifacts, **found})}
-
-
-def checked(artifacts: Artifacts) -> bool:
-    """Return whether the results hold what the self-check needs: the teacher."""
-    return artifacts.get("pretrained") is not None
 
 
 def _add_self_check(flow: ProjectFlow, artifacts: Artifacts) -> ArtifactRef:
@@ -79,8 +75,7 @@ def _add_self_check(flow: ProjectFlow, artifacts: Artifacts) -> ArtifactRef:
     )
     labelled = flow.fan_out(
         "label-production", LabelFrames, flow.settings(labeler=project.labeler), project.validate.production_labels,
-        title="Labels on production frames", artifacts={"selected": chosen, "model": artifacts.get("labeler_model")},
-        gpu=True,
+        title="Labels on production frames", artifacts={"selected": chosen, "model": flow.labeler_model()}, gpu=True,
     )
     given = ("trajectories", "student", "variants", "pretrained", "teacher", "downstream", "training_data", "earlier")
     return flow.step(

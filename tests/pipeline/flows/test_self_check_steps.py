@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dpa_sse.pipeline.config.load import load_project
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.flows import main
+from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.runs.plan import PlannedStep
 
 HERE = Path(__file__).parent
@@ -66,3 +68,19 @@ def test_labels_cost_nothing_twice(tmp_path: Path) -> None:
     before, after = plan(tmp_path / "a"), plan(tmp_path / "b", "validate.production_labels=4")
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"choose-frames", "label-production", "self-check", "report"}
+
+
+def test_labels_of_production_get_the_model_of_the_labeler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all other labels do: a labeler with a model file cannot work without it."""
+    given: dict[str, bool] = {}
+
+    class Recorder(ProjectFlow):
+        def fan_out(self, name: str, op: Any, settings: Any, count: int, **more: Any) -> Any:
+            given[name] = more["artifacts"].get("model") is not None
+            return super().fan_out(name, op, settings, count, **more)
+
+    monkeypatch.setattr(main, "ProjectFlow", Recorder)
+    (tmp_path / "teacher.pth").write_bytes(b"model")
+    project = load_project(HERE / "mock.yaml", ["labeler={kind: deepmd, model: teacher.pth}"])
+    main.build(project, tmp_path, tmp_path / "flow", Resources(cores=2))
+    assert {name for name, there in given.items() if there} == {"aimd", "label", "aimd-new", "label-production"}
