@@ -250,7 +250,8 @@ class Flow:
             key=f"{name}-next-{iteration}",
         )
         inner.add([again])
-        for output, ref in {"out": last, **{key: found[key] for key in also}}.items():
+        results = {"out": last, **{key: found[key] for key in also}}
+        for output, ref in results.items():
             inner.outputs.artifacts[output].from_expression = if_expression(
                 _if=(last.parameters["finished"] == True),  # noqa: E712  (an expression, not a comparison)
                 _then=ref.artifact,
@@ -259,11 +260,8 @@ class Flow:
         first = {key: ref.artifact for key, ref in given.items()}
         start = Step(name=name, template=inner, parameters={"iteration": 0}, artifacts=first, key=name)
         self._scope.target.add([start])
-        outputs = start.outputs.artifacts
-        return {
-            feeds_back: ArtifactRef(outputs["out"], last.producer),
-            **{key: ArtifactRef(outputs[key], found[key].producer) for key in also},
-        }
+        made = {key: ArtifactRef(start.outputs.artifacts[key], ref.producer) for key, ref in results.items()}
+        return {feeds_back: made.pop("out"), **made}
 
     @contextmanager
     def side_by_side(self) -> Iterator[None]:

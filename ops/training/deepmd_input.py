@@ -153,6 +153,18 @@ class DeepmdInput:
         rate["start_lr"] = max(rate.get("stop_lr") or 0.0, share * rate["start_lr"])
         return result
 
+    def with_halves(self, first: int, total: int) -> DeepmdInput:
+        """Return a copy that draws half of the steps from the first folders, the other half from the rest.
+
+        Parameters
+        ----------
+        first, total : int
+            Number of the first folders, and of all.
+        """
+        result = self.copy()
+        result.section("training")["training_data"]["auto_prob"] = f"prob_sys_size;0:{first}:0.5;{first}:{total}:0.5"
+        return result
+
     def with_data(
         self, train: Sequence[Path | str], validation: Sequence[Path | str], batch_size: int | str | None
     ) -> DeepmdInput:

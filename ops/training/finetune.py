@@ -103,8 +103,7 @@ def fine_tune(job: Adaptation, out: Path, *, replay_from: Path | None = None) ->
     data = job.input(variant, [*new, *replay])
     _set_rates(data.section("learning_rate"), job.settings)
     if replay:
-        n_new, n_all = len(new), len(new) + len(replay)
-        data.section("training")["training_data"]["auto_prob"] = f"prob_sys_size;0:{n_new}:0.5;{n_new}:{n_all}:0.5"
+        data = data.with_halves(len(new), len(new) + len(replay))
     return _train(job, variant, data, FineTune(job.pretrained, job.branch), (new, replay), out)
 
 

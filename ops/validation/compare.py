@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.audit.frames import EV_A3_IN_GPA
 from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.intervals import blocks_of, difference_with_interval
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.frames import SystemData
@@ -92,7 +93,7 @@ def composition_of(symbols: Iterable[str]) -> str:
     return "".join(f"{name}{count // unit if count > unit else ''}" for name, count in sorted(counts.items()))
 
 
-def blocks_of(datasets: Sequence[Path], split: Split, type_map: Sequence[str]) -> dict[str, list[SystemData]]:
+def by_composition(datasets: Sequence[Path], split: Split, type_map: Sequence[str]) -> dict[str, list[SystemData]]:
     """Return the frames of one split by composition, at most ``MAX_FRAMES`` of each folder, evenly spaced.
 
     Data sets whose type map differs from the project's are not expected: all steps write the same one.
@@ -111,11 +112,8 @@ def mean_energy_error(
     model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]
 ) -> tuple[float, float | None]:
     """Return the mean of model minus label over frames, meV/atom, and half of its 95 % interval over trajectories."""
-    from dpa_sse.ops.core.intervals import blocks_of as numbers_of
-    from dpa_sse.ops.core.intervals import difference_with_interval
-
     values = np.concatenate([errors_of_block(model, block, type_map).energy_meV_atom for block in blocks])
-    number = numbers_of([f"{block.system}/{name}" for block in blocks for name in block.trajectories])
+    number = blocks_of([f"{block.system}/{name}" for block in blocks for name in block.trajectories])
     sums, counts = np.bincount(number, values), np.bincount(number)
     mean, ends = difference_with_interval(sums.tolist(), [0.0] * len(sums), counts.tolist())
     return mean, None if ends is None else (ends[1] - ends[0]) / 2

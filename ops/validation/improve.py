@@ -13,7 +13,7 @@ import numpy as np
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
-from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.data.frames import SystemData, type_indices
 from dpa_sse.ops.data.merge import merge_datasets
 from dpa_sse.ops.data.npy import split_systems, write_system
 from dpa_sse.ops.data.paths import DATASET
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production.extxyz"
 """Labelled production frames of all rounds so far, next to ``self_check.json``."""
-PRODUCTION_SHARE = 0.5
-"""Share of the training steps that see production frames: there are few of them, and the model is wrong there."""
-
-
 ENERGY_WEIGHT, VIRIAL_WEIGHT = 3.0, 0.1
 """Prefactors in the loss of a correction, relative to that of the forces."""
 
@@ -70,7 +66,7 @@ class Correction:
 
 
 def correct_teacher(job: Correction, out: Path) -> None:
-    """Train the teacher on, with the production frames in half of the steps.
+    """Train the teacher on, with the production frames, which are few and on which it is wrong, in half of the steps.
 
     Raises
     ------
@@ -84,11 +80,7 @@ def correct_teacher(job: Correction, out: Path) -> None:
     old, new = split_systems(data / "earlier"), split_systems(data / "production")
     given = training_input(job.train, job.type_map, [*old, *new], [], job.seed).with_lower_start_rate()
     if old:
-        n_old, n_all = len(old), len(old) + len(new)
-        share = 1 - PRODUCTION_SHARE
-        given.section("training")["training_data"]["auto_prob"] = (
-            f"prob_sys_size;0:{n_old}:{share};{n_old}:{n_all}:{PRODUCTION_SHARE}"
-        )
+        given = given.with_halves(len(old), len(old) + len(new))
     _weigh_energies(given.section("loss"))
     checkpoint = job.teacher / "model.pt"
     branch = branch_of(checkpoint)
@@ -171,10 +163,10 @@ def _perturbed(frames: Sequence[Atoms], settings: DistillSettings, seed: int) ->
 def relabel(teacher: Path, dataset: Path, type_map: Sequence[str], out: Path) -> None:
     """Write a data set with the same frames, labelled by another model."""
     model = open_model(teacher)
-    own = list(model.get_type_map())
+    own = model.get_type_map()
     blocks: list[SystemData] = []
     for block in read_dataset(dataset)[1]:
-        types = np.array([own.index(type_map[k]) for k in block.types])
+        types = type_indices([type_map[k] for k in block.types], own, block.system)
         energy, force, virial = predict(model, types, block.coord, block.box)
         blocks.append(replace(block, energy=energy, force=force, virial=virial))
     write_dataset(out, type_map, blocks, level=model_level(teacher, None))

@@ -29,7 +29,7 @@ from dpa_sse.ops.results.self_check import (
 from dpa_sse.ops.validation.choose import Production, production_runs
 from dpa_sse.ops.validation.compare import (
     FrameErrors,
-    blocks_of,
+    by_composition,
     composition_of,
     errors_of_frames,
     mean_energy_error,
@@ -122,8 +122,8 @@ def self_check(
     FatalError
         A model does not know an element, or predicts NaN or infinity.
     """
-    training = blocks_of(evidence.datasets, "train", evidence.type_map)
-    held_out = blocks_of(evidence.datasets, "test", evidence.type_map)
+    training = by_composition(evidence.datasets, "train", evidence.type_map)
+    held_out = by_composition(evidence.datasets, "test", evidence.type_map)
     runs = production_runs(folders)
     shifts, points, systems, frames = [], [], [], []
     for name in dict.fromkeys(run.info.system for run in runs):

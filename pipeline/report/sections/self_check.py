@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpa_sse.ops.results.self_check import CheckedPoint, CheckedSystem, SelfCheck, Trust
+from dpa_sse.ops.results.self_check import CheckedPoint, CheckedSystem, ModelErrors, SelfCheck, Trust
 from dpa_sse.pipeline.report.context import estimate_text, label_source
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ReportData
@@ -63,7 +63,7 @@ def self_check(data: ReportData, book: FigureBook) -> PageSection:
     )
     if len(found.rounds) > 1:
         rows = [
-            [str(one.round), system.system, count(one.labels), *_numbers(system)]
+            [str(one.round), system.system, count(one.labels), *_numbers(system.errors)]
             for one in found.rounds for system in one.systems
         ]
         section.table(
@@ -98,24 +98,15 @@ def _shift_text(found: SelfCheck) -> str:
 
 
 def _row(point: CheckedPoint) -> list[str | Cell]:
-    errors = point.errors
-    numbers = [ABSENT] * 3
-    if errors:
-        numbers = [
-            estimate_text(errors.energy_bias_meV_atom, "") if errors.energy_bias_meV_atom else ABSENT,
-            estimate_text(errors.pressure_error_GPa, "") if errors.pressure_error_GPa else ABSENT,
-            estimate_text(errors.force_mae_meV_A, ""),
-        ]
     conditions = f"{point.pressure_GPa:g} GPa, {point.ensemble.upper()}, {point.n_atoms} atoms"
     return [
         f"{point.system} ({point.composition})", kelvin(point.temperature_K),
-        f"{conditions}, {plural(point.runs, 'run')}", count(point.labels), *numbers, trust_cell(point.verdict),
-        "; ".join(point.reasons) or ABSENT,
+        f"{conditions}, {plural(point.runs, 'run')}", count(point.labels), *_numbers(point.errors),
+        trust_cell(point.verdict), "; ".join(point.reasons) or ABSENT,
     ]
 
 
-def _numbers(system: CheckedSystem, *, teacher: bool = False) -> list[str]:
-    errors = system.teacher if teacher else system.errors
+def _numbers(errors: ModelErrors | None) -> list[str]:
     if errors is None:
         return [ABSENT] * 3
     return [
@@ -130,8 +121,8 @@ def _system_rows(system: CheckedSystem) -> list[list[str]]:
         return []
     return [
         [
-            system.system, "student", *_numbers(system), show(system.held_out_force_mae_meV_A),
+            system.system, "student", *_numbers(system.errors), show(system.held_out_force_mae_meV_A),
             show(system.force_mae_ratio),
         ],
-        [system.system, "teacher", *_numbers(system, teacher=True), ABSENT, ABSENT],
+        [system.system, "teacher", *_numbers(system.teacher), ABSENT, ABSENT],
     ]

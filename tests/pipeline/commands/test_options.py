@@ -40,7 +40,7 @@ def test_settings_of_a_structure() -> None:
     assert not RAW.search(str(caught.value))
 
 
-@pytest.mark.parametrize("name", ["a b", "../x", "/root/x", "", ".", "..", "-rf", "a\n", "a.",
+@pytest.mark.parametrize("name", ["a b", "../x", "/x", "", ".", "..", "-rf", "a\n", "a.",
                                    "\x1b[2J", "a" * 51, "ä"])
 def test_a_run_folder_has_a_plain_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
