@@ -281,7 +281,7 @@ def _register_groups() -> None:
         short_help="Diffusion and conductivity from trajectories.",
         epilog=examples(
             "dpa-sse conductivity run_600K.lammpstrj run_700K.lammpstrj --timestep-fs 2",
-            "dpa-sse conductivity XDATCAR --temperature-K 800 --timestep-fs 2 --out xdatcar/",
+            "dpa-sse conductivity XDATCAR --temperature-K 800 --timestep-fs 2",
             "dpa-sse conductivity runs/my-electrolyte --compare measured.csv",
         ),
     )(conductivity)
