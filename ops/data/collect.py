@@ -18,6 +18,7 @@ from dpa_sse.ops.data.near import keep_apart
 from dpa_sse.ops.data.results import gather_frames
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.results.dataset import DatasetInfo, Split
+from dpa_sse.ops.structures.trajectory_names import arrangement_of
 
 
 def collect_trajectories(
@@ -108,8 +109,14 @@ def assign_splits(
 
     Held-out trajectories are drawn from the temperatures in turn, each time from one with the most that are left, so
     that the test set covers the range; the last trajectory of a temperature is held out only if no other is left to
-    draw, so that the model is trained at every temperature at which it is tested.
+    draw, so that the model is trained at every temperature at which it is tested. Where the trajectories started from
+    several arrangements of the atoms, whole arrangements are held out: trajectories from one arrangement are more alike
+    than those of the model's later use.
     """
+    started = [arrangement_of(name) for name in names]
+    arrangements = sorted({k for k in started if k is not None})
+    if None not in started and len(arrangements) > 1:
+        return dict(zip(names, map(_part_of_arrangement(arrangements, split, seed).__getitem__, started), strict=True))
     count = len(names)
     test, validation = split.held_out_of(count)
     order = np.random.default_rng(seed).permutation(count)
@@ -123,3 +130,13 @@ def assign_splits(
         **dict.fromkeys(drawn[:test], "test"), **dict.fromkeys(drawn[test:], "validation"),
     }
     return {name: held_out.get(name, "train") for name in names}
+
+
+def _part_of_arrangement(arrangements: Sequence[int], split: SplitSettings, seed: int) -> dict[int | None, Split]:
+    """Return the split of each arrangement; the best one, with which production starts, is trained on."""
+    test, validation = split.held_out_of(len(arrangements))
+    best, *others = arrangements
+    drawn = [others[k] for k in np.random.default_rng(seed).permutation(len(others))]
+    parts: dict[int | None, Split] = dict.fromkeys([best, *drawn], "train")
+    parts |= dict.fromkeys(drawn[:test], "test") | dict.fromkeys(drawn[test:test + validation], "validation")
+    return parts

@@ -7,6 +7,7 @@ is quenched), and lithium by the Ewald energy.
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -71,6 +72,19 @@ def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
             "supercell or a smaller count"
         )
     return ensemble[arrangement]
+
+
+def build_arrangements(system: SystemSettings, base_dir: Path, seed: int, wanted: int) -> list[Atoms]:
+    """Return the cell of a system and up to ``wanted - 1`` other arrangements of its atoms, best first.
+
+    The first one is that of :func:`build_cell`. An ordered structure has a single one, and so has a system that is
+    itself one of several arrangements (``count``).
+    """
+    cell = build_cell(system, base_dir, seed)
+    if wanted == 1 or system.arrangement is not None:
+        return [cell]
+    others = (one for one in build_ensemble(system, base_dir, seed, wanted + 1) if not _equivalent(cell, one))
+    return [cell, *itertools.islice(others, wanted - 1)]
 
 
 def build_ensemble(

@@ -14,7 +14,8 @@ larger displacements of single elements (``element_displacement_A: {Li: 0.4}``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +29,7 @@ from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.neighbour_list import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.rounding import round_cell
 from dpa_sse.ops.structures.settings import PerturbSettings
+from dpa_sse.ops.structures.trajectory_names import trajectory_name
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -148,18 +150,22 @@ def find_contacts(atoms: Atoms, displacement_A: float, min_distance_A: float = 0
     return Contacts(i, j, atoms.positions[j] + shift - atoms.positions[i], floor)
 
 
-def perturb_copies(cell: Atoms, settings: PerturbSettings, seed: int) -> Iterator[Atoms]:
-    """Yield ``settings.count`` perturbed copies of a cell, their mean strains stratified over the whole range.
+def perturb_copies(arrangements: Sequence[Atoms], settings: PerturbSettings, seed: int) -> Iterator[Atoms]:
+    """Yield ``settings.count`` perturbed copies of a system, their mean strains stratified over the whole range.
 
-    ``info`` of each: system, parent (the structure), operation, perturbation (index), trajectory (``Li2S.p003``),
-    composition, seed (of this copy).
+    The copies are divided evenly among the arrangements of the system, the best one first. ``info`` of each: system,
+    parent (the structure), operation, perturbation (index), trajectory (``Li2S.p003``; ``Li6PS5Br.a1.p003`` where there
+    are several arrangements), composition, seed (of this copy).
     """
-    system = str(cell.info.get("system", ""))
+    system = str(arrangements[0].info.get("system", ""))
     amplitudes = settings.element_displacement_A
-    radius = np.array([amplitudes.get(symbol, settings.displacement_A) for symbol in cell.get_chemical_symbols()])
-    contacts = find_contacts(cell, float(radius.max(initial=0.0)), settings.min_distance_A)
+    start = -1
     order = np.random.default_rng(derive_seed(seed, "perturb", system, "order")).permutation(settings.count)
     for index in range(settings.count):
+        if (arrangement := settings.arrangement_of(index, len(arrangements))) != start:
+            start, cell = arrangement, arrangements[arrangement]
+            radius = np.array([amplitudes.get(one, settings.displacement_A) for one in cell.get_chemical_symbols()])
+            contacts = find_contacts(cell, float(radius.max(initial=0.0)), settings.min_distance_A)
         own_seed = derive_seed(seed, "perturb", system, index)
         rng = np.random.default_rng(own_seed)
         mean = settings.strain * (2 * (int(order[index]) + rng.random()) / settings.count - 1)
@@ -169,7 +175,8 @@ def perturb_copies(cell: Atoms, settings: PerturbSettings, seed: int) -> Iterato
         )
         atoms.info["parent"] = cell.info.get("structure", system)
         atoms.info.update(
-            operation="perturb", perturbation=index, trajectory=f"{system}.p{index:03d}", seed=own_seed,
+            operation="perturb", perturbation=index, seed=own_seed,
+            trajectory=trajectory_name(system, arrangement if len(arrangements) > 1 else None, index),
             composition=cell.get_chemical_formula("hill"),
         )
         yield atoms
@@ -181,7 +188,7 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
     Parameters
     ----------
     cells_file : Path
-        extxyz with one cell per system, ``info["system"]`` naming it.
+        extxyz with the cell of each system, ``info["system"]`` naming it, or its arrangements one after the other.
     settings : PerturbSettings
         Count per system and amplitudes.
     seed : int
@@ -198,17 +205,20 @@ def perturb_cells(cells_file: Path, settings: PerturbSettings, seed: int, out: P
     cells = read_frames(cells_file)
     if not cells:
         raise InputError(f"{cells_file}: no cell in it")
-    systems = [str(cell.info.get("system", "")) for cell in cells]
-    if "" in systems or len(set(systems)) < len(systems):
-        listed = ", ".join(map(repr, systems[:5])) + (" ..." if len(systems) > 5 else "")
+    grouped = [list(group) for _, group in itertools.groupby(cells, lambda cell: str(cell.info.get("system", "")))]
+    systems = [str(group[0].info.get("system", "")) for group in grouped]
+    most = max(map(len, grouped))
+    if "" in systems or len(set(systems)) < len(systems) or most > settings.arrangements:
+        found = [str(cell.info.get("system", "")) for cell in cells]
+        listed = ", ".join(map(repr, found[:5])) + (" ..." if len(found) > 5 else "")
         raise InputError(
             f"{cells_file}: every cell needs its own info['system'], found {listed} (`dpa-sse structures build FILE` "
             "names the cell of a file)"
         )
     _check_elements(cells, settings)
     number = 0
-    for cell in cells:
-        for atoms in perturb_copies(cell, settings, seed):
+    for arrangements in grouped:
+        for atoms in perturb_copies(arrangements, settings, seed):
             write_frames(out / f"task.{number:03d}" / "cell.extxyz", [atoms])
             number += 1
     write_json(out / "perturb.json", {"systems": systems, "count": settings.count, "tasks": number})

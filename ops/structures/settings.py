@@ -80,6 +80,11 @@ class PerturbSettings(Settings):
     """Random, seeded strain of the cell and displacement of the atoms."""
 
     count: int = Field(4, ge=1, le=10_000, description="Perturbed cells per system.")
+    arrangements: int = Field(
+        1, ge=1, le=100, description="Distinct arrangements of partly occupied or mixed sites from which the cells of "
+        "a system are made, each an equal share. With two or more, whole arrangements are held out for testing; the "
+        "best one, with which production starts, is always trained on."
+    )
     strain: float = Field(0.03, ge=0, le=0.3, description="Largest absolute component of the strain tensor.")
     volume_preserving: bool = Field(False, description="Strain changes only the shape of the cell.")
     displacement_A: float = Field(0.1, ge=0, le=1.0, description="Largest displacement of an atom, A.")
@@ -93,6 +98,10 @@ class PerturbSettings(Settings):
     element_displacement_A: dict[str, float] = Field(
         default={}, description="Largest displacement by element, A, e.g. {Li: 0.3}; displacement_A for the others."
     )
+
+    def arrangement_of(self, index: int, found: int) -> int:
+        """Return the arrangement, of ``found``, from which the perturbed cell ``index`` is made."""
+        return index * min(found, self.count) // self.count
 
     @field_validator("element_displacement_A")
     @classmethod

@@ -15,6 +15,8 @@ from dpa_sse.pipeline.config.schema import Project
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
+
 MIN_EDGE_A = 15.0
 """Smallest advisable width of a production cell; the report asks for more."""
 LONG_MD_PS = 50.0
@@ -28,7 +30,8 @@ def remarks(located: Located) -> list[Problem]:
     from dpa_sse.ops.training.presets import ignored_keys
 
     project = located.project
-    found = [*_machine(project), *_charges(project), *_compositions(located), *_production(located)]
+    found = [*_machine(project), *_charges(project), *_compositions(located), *_arrangements(located),
+             *_production(located)]
     for where, settings in trainings(project):
         if keys := ignored_keys(settings, located.base_dir):
             message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
@@ -77,6 +80,35 @@ def _compositions(located: Located) -> Iterator[tuple[KeyPath, str]]:
             )
         if note := cell.info.get("notes"):
             yield (*where, "structure"), str(note)
+
+
+def _arrangements(located: Located) -> Iterator[tuple[KeyPath, str]]:
+    """Yield systems with fewer arrangements than asked for, and arrangements that do not see every temperature."""
+    from dpa_sse.ops.structures.build import build_arrangements
+
+    project = located.project
+    places: list[tuple[KeyPath, list[SystemSettings], PerturbSettings, int]] = [
+        (("perturb",), list(project.systems), project.perturb, len(project.aimd.temperatures_K))
+    ]
+    if new := project.downstream:
+        places.append((("downstream", "perturb"), [new.system], new.perturb, len(new.aimd.temperatures_K)))
+    for where, systems, perturb, temperatures in places:
+        if perturb.arrangements == 1 or not systems:
+            continue
+        each = perturb.count // perturb.arrangements
+        if each < temperatures:
+            yield (*where, "count"), (
+                f"each arrangement sees only {each} of the {temperatures} temperatures: the test set has some that "
+                f"training lacks; {perturb.arrangements * temperatures} cells would cover all"
+            )
+        for system in systems:
+            if system.name not in located.cells:
+                continue
+            found = len(build_arrangements(system, located.base_dir, project.seed, perturb.arrangements))
+            if found < perturb.arrangements:
+                yield (*where, "arrangements"), (
+                    f"{system.name} has {found}" + (": its trajectories are held out one by one" if found == 1 else "")
+                )
 
 
 def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dpa_sse.ops.labelers.settings import AimdSettings
     from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
     from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
-    from dpa_sse.pipeline.config.sections import ProjectSections
+    from dpa_sse.pipeline.config.sections import DownstreamSettings, ProjectSections
 
 MAX_ITERATIONS = 90
 """A longer recursive loop overloads the Argo controller."""
@@ -160,6 +160,18 @@ def _dynamics(project: ProjectSections) -> Iterator[Breach]:
                          "it", ((*path, "ensemble"),))
 
 
+def _arrangements(project: ProjectSections) -> Iterator[Breach]:
+    sections: list[tuple[KeyPath, PerturbSettings]] = [(("perturb",), project.perturb)]
+    if project.downstream:
+        sections.append((("downstream", "perturb"), project.downstream.perturb))
+    if project.distill:
+        sections.append((("distill", "perturb"), project.distill.perturb))
+    for path, perturb in sections:
+        if perturb.count % perturb.arrangements:
+            yield Breach((*path, "count"), f"must be a multiple of arrangements ({perturb.arrangements}), not "
+                         f"{perturb.count}", ((*path, "arrangements"),))
+
+
 def _held_out(path: KeyPath, split: SplitSettings, perturb: PerturbSettings) -> Iterator[Breach]:
     if split.validation + split.test >= 1:
         yield Breach((*path, "split"), f"validation ({split.validation:g}) and test ({split.test:g}) leave nothing to "
@@ -182,9 +194,9 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
     if project.downstream.split.test == 0:
         yield Breach(("downstream", "split", "test"), "must be larger than 0: fine-tuning is tested on held-out frames")
     aimd = project.downstream.aimd
-    count, split = project.downstream.perturb.count, project.downstream.split
+    count = project.downstream.perturb.count
     each = aimd.steps // aimd.sample_every + 1
-    training = count - sum(split.held_out_of(count))
+    training = _training_trajectories(project.downstream)
     if project.finetune.frames > training * each:
         yield Breach(
             ("finetune", "frames"),
@@ -193,6 +205,15 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
             f"aimd.steps / aimd.sample_every + 1 = {each} frames",
             (("downstream", "perturb", "count"), ("downstream", "aimd"), ("downstream", "split")),
         )
+
+
+def _training_trajectories(downstream: DownstreamSettings) -> int:
+    """Return the number of trajectories to train on, if the structure has the arrangements that are asked for."""
+    perturb, split = downstream.perturb, downstream.split
+    if perturb.arrangements == 1:
+        return perturb.count - sum(split.held_out_of(perturb.count))
+    kept = perturb.arrangements - sum(split.held_out_of(perturb.arrangements))
+    return kept * (perturb.count // perturb.arrangements)
 
 
 def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
@@ -274,6 +295,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _stages, _threads, _iterations, _sampling, _dynamics, _splits,
-    _learning_rates, _mobile, _production, _self_check,
+    _names, _series, _supercells, _sources, _stages, _threads, _iterations, _sampling, _dynamics, _arrangements,
+    _splits, _learning_rates, _mobile, _production, _self_check,
 )

@@ -24,7 +24,7 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
         flow.stage("01-perturb")
         cells = flow.step(
             "perturb", PerturbCells, flow.settings(perturb=project.perturb), title="Perturb the base cells",
-            artifacts={"cells": flow.cells("base-cells", project.systems)},
+            artifacts={"cells": flow.cells("base-cells", project.systems, project.perturb.arrangements)},
         )
         flow.stage("02-seed")
         runs = flow.fan_out(
@@ -111,7 +111,9 @@ def add_downstream(flow: ProjectFlow) -> ArtifactRef:
     flow.stage("05-finetune")
     cells = flow.step(
         "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",
-        artifacts={"cells": flow.cells("downstream-cells", [downstream.system])},
+        artifacts={
+            "cells": flow.cells("downstream-cells", [downstream.system], downstream.perturb.arrangements)
+        },
     )
     runs = flow.fan_out(
         "aimd-new", RunAimd, flow.settings(labeler=project.labeler, aimd=downstream.aimd), downstream.perturb.count,

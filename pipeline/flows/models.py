@@ -125,7 +125,7 @@ def _prepare_teacher(flow: ProjectFlow, distill: DistillSettings, artifacts: Art
                 "self_exploration",
             )
         ),
-        title="Distillation", artifacts={"cells": flow.cells("target-cells", systems)},
+        title="Distillation", artifacts={"cells": flow.cells("target-cells", systems, distill.perturb.arrangements)},
     )
     models = {"pretrained": artifacts["pretrained"], "variants": artifacts.get("variants")}
     return Teacher(models, tasks, distill.n_teacher_runs(len(systems)))

@@ -60,12 +60,15 @@ class ProjectFlow(Flow):
             data[value.model_file] = Path(data[value.model_file]).name
         return data
 
-    def cells(self, name: str, systems: Sequence[SystemSettings]) -> ArtifactRef:
-        """Return an artifact with the ordered, unperturbed cell of each system (extxyz)."""
-        from dpa_sse.ops.structures.build import build_cell
+    def cells(self, name: str, systems: Sequence[SystemSettings], arrangements: int = 1) -> ArtifactRef:
+        """Return an artifact with the ordered, unperturbed cell of each system, or its best arrangements (extxyz)."""
+        from dpa_sse.ops.structures.build import build_arrangements
         from dpa_sse.ops.structures.extxyz import write_frames
 
-        frames = [build_cell(system, self.base_dir, self.project.seed) for system in systems]
+        frames = [
+            cell for system in systems
+            for cell in build_arrangements(system, self.base_dir, self.project.seed, arrangements)
+        ]
         path = self.folder / f"{name}.extxyz"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_frames(path, frames)

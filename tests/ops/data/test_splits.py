@@ -82,6 +82,22 @@ def test_which_trajectories_are_tested_depends_on_the_seed() -> None:
     assert len(chosen) > 5
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("count", "split", "parts"), [
+    (2, SplitSettings(test=0.5), "train test"),
+    (2, SplitSettings(test=0.25), "train test"),
+    (4, SplitSettings(test=0.25, validation=0.25), "test train train validation"),
+    (4, SplitSettings(test=0.0), "train train train train"),
+])
+def test_whole_arrangements_are_held_out(count: int, split: SplitSettings, parts: str, seed: int) -> None:
+    names = [f"LiCl.a{k // 4}.p{k:03d}" for k in range(4 * count)]
+    found = assign_splits(names, split, seed, [TEMPERATURES[k % 4] for k in range(4 * count)])
+    of_each = [{found[name] for name in names if f".a{k}." in name} for k in range(count)]
+    assert all(len(one) == 1 for one in of_each)
+    assert sorted(part for one in of_each for part in one) == sorted(parts.split())
+    assert of_each[0] == {"train"}  # production starts from it
+
+
 def near_pairs(dataset: Path) -> int:
     _, blocks = read_dataset(dataset)
     parts = {part: [x for b in blocks if b.split == part for x in b.coord] for part in ("train", "test")}

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.structures.build import build_cell, write_cells
-from dpa_sse.ops.structures.extxyz import read_frames
+from dpa_sse.ops.structures.build import build_arrangements, build_cell, write_cells
+from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.neighbour_list import nearest_distances, neighbour_pairs
 from dpa_sse.ops.structures.perturb import perturb_atoms, perturb_cells, perturb_copies
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
@@ -53,11 +53,11 @@ def test_the_given_floor_is_kept(cell, floor):
     shortest = float(nearest_distances(cell).min())
     assert floor < shortest < 2.06
     settings = PerturbSettings(count=20, strain=0.03, displacement_A=0.1, min_distance_A=floor)
-    assert min(nearest_distances(copy).min() for copy in perturb_copies(cell, settings, 1)) >= floor
+    assert min(nearest_distances(copy).min() for copy in perturb_copies([cell], settings, 1)) >= floor
     loose = settings.model_copy(update={"min_distance_A": 0.0})
-    assert min(nearest_distances(copy).min() for copy in perturb_copies(cell, loose, 1)) < floor
+    assert min(nearest_distances(copy).min() for copy in perturb_copies([cell], loose, 1)) < floor
     with pytest.raises(InputError, match="of the cell itself are"):
-        list(perturb_copies(cell, PerturbSettings(min_distance_A=2.2), 1))
+        list(perturb_copies([cell], PerturbSettings(min_distance_A=2.2), 1))
 
 
 def test_zero_amplitudes_change_nothing(cell):
@@ -104,6 +104,28 @@ def test_unnamed_or_doubled_systems_are_refused(tmp_path):
         perturb_cells(tmp_path / "none.extxyz", PerturbSettings(), 1, tmp_path / "out")
 
 
+def test_cells_are_divided_among_the_arrangements(tmp_path):
+    arrangements = build_arrangements(SYSTEMS[1], tmp_path, 1, 2)
+    assert np.array_equal(arrangements[0].positions, build_cell(SYSTEMS[1], tmp_path, 1).positions)
+    assert pair_distances(arrangements[0]) != pytest.approx(pair_distances(arrangements[1]), abs=1e-3)
+    assert len(build_arrangements(SYSTEMS[0], tmp_path, 1, 2)) == 1  # an ordered structure has no other
+    write_frames(tmp_path / "cells.extxyz", [*arrangements, build_cell(SYSTEMS[0], tmp_path, 1)])
+    settings = PerturbSettings(count=4, arrangements=2, strain=0.0, displacement_A=0.0)
+    assert perturb_cells(tmp_path / "cells.extxyz", settings, 7, tmp_path / "out") == 8
+    made = [read_frames(tmp_path / f"out/task.{k:03d}/cell.extxyz")[0] for k in range(8)]
+    assert [one.info["trajectory"] for one in made] == [
+        "arg.a0.p000", "arg.a0.p001", "arg.a1.p002", "arg.a1.p003", *(f"Li2S.p00{k}" for k in range(4))
+    ]
+    for one, start in zip(made, [arrangements[0]] * 2 + [arrangements[1]] * 2, strict=False):
+        assert np.allclose(one.positions, start.positions, atol=1e-6)
+    with pytest.raises(InputError, match="own info"):
+        perturb_cells(tmp_path / "cells.extxyz", PerturbSettings(count=4), 7, tmp_path / "one")
+
+
+def pair_distances(atoms):
+    return np.sort(atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)])
+
+
 def test_thousand_cells_are_quick():
     import time
 
@@ -120,7 +142,7 @@ def test_thousand_cells_are_quick():
 def test_volumes_of_the_copies_are_stratified(tmp_path):
     write_cells(SYSTEMS[:1], tmp_path, 1, tmp_path / "cells.extxyz")
     (cell,) = read_frames(tmp_path / "cells.extxyz")
-    copies = list(perturb_copies(cell, PerturbSettings(count=8), 3))
+    copies = list(perturb_copies([cell], PerturbSettings(count=8), 3))
     means = sorted(
         float(np.trace(np.linalg.inv(cell.cell.array) @ copy.cell.array) / 3 - 1) for copy in copies
     )
@@ -134,7 +156,7 @@ def test_volumes_of_the_copies_are_stratified(tmp_path):
 
 def test_shape_only_strain_keeps_the_volume(cell):
     settings = PerturbSettings(count=3, strain=0.1, displacement_A=0.0, volume_preserving=True)
-    copies = list(perturb_copies(cell, settings, 1))
+    copies = list(perturb_copies([cell], settings, 1))
     assert len(copies) == 3
     for copy in copies:
         assert copy.get_volume() == pytest.approx(cell.get_volume(), rel=1e-8)  # rounded to 1e-8 A
@@ -144,7 +166,7 @@ def test_shape_only_strain_keeps_the_volume(cell):
 @pytest.mark.parametrize("strain", [0.03, 0.1])
 def test_shape_only_strain_is_bounded_whatever_the_mean(cell, strain):
     settings = PerturbSettings(count=200, strain=strain, displacement_A=0.0, volume_preserving=True)
-    copies = perturb_copies(cell, settings, 1)
+    copies = perturb_copies([cell], settings, 1)
     tensors = [np.linalg.solve(cell.cell.array, one.cell.array) - np.eye(3) for one in copies]
     assert max(np.abs(tensor).max() for tensor in tensors) <= strain + 1e-8
     assert min(np.linalg.eigvalsh(tensor)[0] for tensor in tensors) > -0.15
@@ -157,7 +179,7 @@ def test_normal_displacements_of_single_elements(cell):
     settings = PerturbSettings(
         count=60, strain=0.0, displacement_A=0.03, distribution="normal", element_displacement_A={"Li": 0.15, "P": 0.0}
     )
-    moved = np.array([copy.positions - cell.positions for copy in perturb_copies(cell, settings, 1)])
+    moved = np.array([copy.positions - cell.positions for copy in perturb_copies([cell], settings, 1)])
     symbols = np.array(cell.get_chemical_symbols())
     assert np.abs(moved[:, symbols == "P"]).max() < 1e-12
     lithium = moved[:, symbols == "Li"]

@@ -41,9 +41,9 @@ def made_cells() -> dict[str, str]:
     hashes = {}
     for name, settings in SYSTEMS.items():
         cells = build_ensemble(SystemSettings(name="a", **settings), Path(), 1, 2)
-        copies = list(perturb_copies(cells[0], PerturbSettings(count=2), 5))
+        copies = list(perturb_copies(cells[:1], PerturbSettings(count=2), 5))
         copies += perturb_copies(
-            cells[0], PerturbSettings(count=1, volume_preserving=True, distribution="normal", strain=0.05), 5
+            cells[:1], PerturbSettings(count=1, volume_preserving=True, distribution="normal", strain=0.05), 5
         )
         text = "".join(map(frame_text, cells + copies))
         hashes[name] = hashlib.sha256(text.encode()).hexdigest()[:12]

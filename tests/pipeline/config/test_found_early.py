@@ -214,3 +214,15 @@ def test_plan_of_a_model_only(tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(b"model")
     path = config(tmp_path, {"name": "x", "type_map": ["Li"], "pretrain": {"model": "m.pt"}})
     assert plan_config(path, [], tmp_path / "plan", as_json=False) == 0
+
+
+def test_arrangements_that_are_not_there_or_miss_temperatures(tmp_path: Path) -> None:
+    aimd = {"temperatures_K": [300, 600]}
+    perturb = {"count": 2, "arrangements": 2}
+    assert remarked(config(tmp_path, {**PLAIN, "perturb": perturb, "aimd": aimd})) == [
+        "perturb.count: each arrangement sees only 1 of the 2 temperatures: the test set has some that training lacks; "
+        "4 cells would cover all",
+        "perturb.arrangements: a has 1: its trajectories are held out one by one",
+    ]
+    with pytest.raises(ConfigError, match=r"must be a multiple of arrangements \(2\), not 3"):
+        load_checked(config(tmp_path, {**PLAIN, "perturb": {**perturb, "count": 3}}))
