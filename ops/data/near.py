@@ -84,13 +84,16 @@ class Apart(NamedTuple):
     held_out, train : int
         Number of held-out and of training frames that were left out.
     stuck : int
-        Held-out frames that are near copies but stay, because nothing else would remain.
+        Held-out frames that are near copies but stay, because nothing else of their system would remain.
+    stuck_systems : tuple of str
+        Their systems.
     """
 
     blocks: list[SystemData]
     held_out: int = 0
     train: int = 0
     stuck: int = 0
+    stuck_systems: tuple[str, ...] = ()
 
     def notes(self) -> tuple[str, ...]:
         """Return what a reader should know."""
@@ -100,8 +103,9 @@ class Apart(NamedTuple):
                 found.append(f"{count} {kind} frames left out: within {NEAR_A:g} A of a {other} frame")
         if self.stuck:
             found.append(
-                f"all {self.stuck} held-out frames are within {NEAR_A:g} A of a training frame: errors on them say "
-                "little; use longer runs, higher temperatures or larger displacements"
+                f"all {self.stuck} held-out frames of {', '.join(self.stuck_systems)} are within {NEAR_A:g} A of a "
+                "training frame: errors on them say little; use longer runs, higher temperatures or larger "
+                "displacements"
             )
         return tuple(found)
 
@@ -109,14 +113,34 @@ class Apart(NamedTuple):
 def keep_apart(blocks: Sequence[SystemData]) -> Apart:
     """Leave out held-out frames that are near copies of training frames.
 
-    If no held-out frame remained, the training frames near them are left out instead; if none of these remained either,
-    all stay.
+    Each system is treated on its own (together with those of the same atoms), so that none loses its test set
+    unnoticed: if no held-out frame of it remained, the training frames near them are left out instead; if none of these
+    remained either, all stay.
     """
+    found = [_keep_one_apart(members) for members in _same_atoms(blocks)]
+    return Apart(
+        [block for one in found for block in one.blocks], sum(one.held_out for one in found),
+        sum(one.train for one in found), sum(one.stuck for one in found),
+        tuple(name for one in found for name in one.stuck_systems),
+    )
+
+
+def _keep_one_apart(blocks: Sequence[SystemData]) -> Apart:
     kept, dropped, rest = _without_copies(blocks, train=False)
     if rest or not dropped:
         return Apart(kept, held_out=dropped)
     kept, others, rest = _without_copies(blocks, train=True)
-    return Apart(kept, train=others) if rest else Apart(list(blocks), stuck=dropped)
+    if rest:
+        return Apart(kept, train=others)
+    return Apart(list(blocks), stuck=dropped, stuck_systems=tuple(dict.fromkeys(block.system for block in blocks)))
+
+
+def _same_atoms(blocks: Sequence[SystemData]) -> list[list[SystemData]]:
+    """Return the blocks with the same atoms in the same order, in groups."""
+    groups: dict[bytes, list[SystemData]] = defaultdict(list)
+    for block in blocks:
+        groups[block.types.astype(np.int32).tobytes()].append(block)
+    return list(groups.values())
 
 
 def keep_new_apart(held_out: Sequence[SystemData], new: Sequence[SystemData]) -> Apart:

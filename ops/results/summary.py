@@ -89,11 +89,15 @@ class ConductivitySummary(ResultPart):
 
 
 class ArrheniusSummary(ResultPart):
-    """The Arrhenius line of one system; None where it is not determined. Intervals are 95 %."""
+    """The Arrhenius line of one system; None where it is not determined. Intervals are 95 %.
+
+    ``trust`` is the lowest verdict of the self-check among the temperatures of the line.
+    """
 
     system: str
     state: StatePoint | None
     labels: str | None
+    trust: Trust
     Ea_eV: float | None
     Ea_ci95_eV: tuple[float, float] | None
     sigma_300K_mS_cm: float | None

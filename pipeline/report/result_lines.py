@@ -10,7 +10,7 @@ from dpa_sse.pipeline.report.advice import advice, why_none
 from dpa_sse.pipeline.report.context import conditions, label_source
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import plural
-from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, transport_points
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, line_trust, transport_points
 
 
 def result_lines(data: ReportData) -> list[str]:
@@ -55,10 +55,9 @@ def _arrhenius_lines(data: ReportData, points: list[Point]) -> Iterator[str]:
         if line.Ea_eV is None or not line.determined:
             continue
         count = len(line.points_used)
-        yield f"{system}: Ea = {with_interval(line.Ea_eV, line.Ea_ci95_eV, 'eV')} from {plural(count, 'temperature')}"
-        trust = {point.trust for point in own if point.sigma_mS_cm is not None}
+        Ea, trust = with_interval(line.Ea_eV, line.Ea_ci95_eV, "eV"), line_trust(line, own)
+        yield f"{system}: Ea = {Ea} from {plural(count, 'temperature')}; {trust}"
         for found in line.extrapolated:
             if found.sigma_mS_cm is not None:
                 sigma = with_interval(found.sigma_mS_cm, found.sigma_ci95_mS_cm, "mS/cm")
-                worst = "" if trust <= {"trusted"} else "; as trustworthy as the values above"
-                yield f"{system}: sigma({found.temperature_K:g} K) = {sigma}, extrapolated{worst}"
+                yield f"{system}: sigma({found.temperature_K:g} K) = {sigma}, extrapolated; {trust}"

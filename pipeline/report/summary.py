@@ -15,7 +15,7 @@ from dpa_sse.ops.results.summary import (
 )
 from dpa_sse.pipeline.report.context import label_level
 from dpa_sse.pipeline.report.inputs import ReportData
-from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, transport_points
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, line_trust, transport_points
 from dpa_sse.pipeline.runs.outcome import ended_word
 
 ROOM_TEMPERATURE_K = 300.0
@@ -112,6 +112,7 @@ def _arrhenius(data: ReportData, points: Sequence[Point], labels: str | None) ->
         room = line.at(ROOM_TEMPERATURE_K) if determined else None
         yield ArrheniusSummary(
             system=system, state=next((point.numbers.state for point in own), None), labels=labels,
+            trust=line_trust(line, own),
             Ea_eV=line.Ea_eV if determined else None, Ea_ci95_eV=line.Ea_ci95_eV,
             sigma_300K_mS_cm=room.sigma_mS_cm if room else None,
             sigma_300K_ci95_mS_cm=room.sigma_ci95_mS_cm if room else None,

@@ -20,6 +20,7 @@ from dpa_sse.ops.results.conductivity import (
     RunTransport,
 )
 from dpa_sse.ops.results.self_check import CheckedPoint, Trust
+from dpa_sse.ops.validation.verdict import worst
 from dpa_sse.pipeline.report.figures import slug
 from dpa_sse.pipeline.report.inputs import ReportData, Table
 from dpa_sse.pipeline.report.page import clip, interval, kelvin, show
@@ -245,6 +246,13 @@ def arrhenius_parts(data: ReportData, points: Sequence[Point]) -> list[tuple[str
     if len(lines) > 1:
         return [(name, line, [p for p in points if p.system == name]) for name, line in lines.items()]
     return [(points[0].system if points else "", found.arrhenius, list(points))]
+
+
+def line_trust(line: ArrheniusResult, points: Sequence[Point]) -> Trust:
+    """Return the lowest verdict of the self-check among the temperatures to which an Arrhenius line is fitted."""
+    used = {round(temperature, 6) for temperature in line.points_used}
+    found = [p.trust for p in points if p.temperature_K and round(p.temperature_K, 6) in used]
+    return worst(*found) if found else "not checked"
 
 
 def arrhenius_line(found: ArrheniusResult, points: Sequence[Point]) -> ArrheniusLine | None:

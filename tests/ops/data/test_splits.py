@@ -26,7 +26,7 @@ CELL = bulk("LiCl", "rocksalt", a=5.1, cubic=True)
 
 def labelled(atoms: Atoms, **info: object) -> Atoms:
     frame = with_results(atoms, float((atoms.positions**2).sum()), -atoms.positions, np.zeros((3, 3)))
-    frame.info.update(system="LiCl", **info)
+    frame.info.update({"system": "LiCl", **info})
     return frame
 
 
@@ -37,18 +37,21 @@ def task(folder: Path, frames: list[Atoms]) -> Path:
     return folder
 
 
-def trajectories(root: Path, rng: np.random.Generator, count: int, move: float) -> list[Path]:
+def trajectories(
+    root: Path, rng: np.random.Generator, count: int, move: float, cell: Atoms = CELL, system: str = "LiCl"
+) -> list[Path]:
     """Write trajectories of five frames, the temperatures in turn; consecutive frames differ by a tenth of ``move``."""
     found = []
     for number in range(count):
-        start = CELL.positions + rng.normal(0, move, CELL.positions.shape)
+        start = cell.positions + rng.normal(0, move, cell.positions.shape)
         frames = []
         for _ in range(5):
-            atoms = CELL.copy()
+            atoms = cell.copy()
             start = start + rng.normal(0, move / 10, start.shape)
             atoms.positions = start
             frames.append(labelled(
-                atoms, trajectory=f"LiCl.p{number:03d}", temperature_K=TEMPERATURES[number % len(TEMPERATURES)]
+                atoms, system=system, trajectory=f"{system}.p{number:03d}",
+                temperature_K=TEMPERATURES[number % len(TEMPERATURES)],
             ))
         found.append(task(root / f"task.{number:03d}", frames))
     return found
@@ -149,3 +152,13 @@ def test_a_test_set_of_near_copies_only_is_kept_and_said(tmp_path: Path) -> None
     info = collect_trajectories(folders, ["Li", "Cl"], SplitSettings(test=0.5), 1, 1.0, tmp_path / "out")
     assert info.n_frames["test"] == 5
     assert any("say little" in note for note in info.notes)
+
+
+def test_one_of_two_systems_does_not_lose_its_test_set(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    folders = trajectories(tmp_path / "near", rng, 2, 0.005)
+    folders += trajectories(tmp_path / "far", rng, 2, 1.0, CELL.repeat((1, 1, 2)), "long")
+    info = collect_trajectories(folders, ["Li", "Cl"], SplitSettings(test=0.5), 1, 1.0, tmp_path / "out")
+    _, blocks = read_dataset(tmp_path / "out")
+    assert {block.system: len(block) for block in blocks if block.split == "test"} == {"LiCl": 5, "long": 5}
+    assert any("all 5 held-out frames of LiCl are" in note for note in info.notes)

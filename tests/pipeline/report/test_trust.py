@@ -17,6 +17,8 @@ from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.build import ReportInputs
 from dpa_sse.pipeline.report.comparison import compare, not_converged
 from dpa_sse.pipeline.report.inputs import load_data
+from dpa_sse.pipeline.report.result_lines import result_lines
+from dpa_sse.pipeline.report.summary import make_summary
 from dpa_sse.pipeline.report.transport import transport_points
 
 QUANTITY = re.compile(r"[0-9](?: [^0-9()]{0,12})? ?(?:mS/cm|meV/atom|meV/Å|GPa in)")
@@ -61,6 +63,16 @@ def test_a_model_that_errs_in_production_is_not_trusted(tmp_path: Path) -> None:
     unchecked = load_data(replace(inputs, self_check=None))
     assert any("not compared with the labeler" in text for text in assess(unchecked).unsure)
     assert "not checked against the labeler" in assess(unchecked).headline
+
+
+@pytest.mark.parametrize(("bias", "word"), [(0.0, "trusted"), (25.0, "not trusted")])
+def test_an_arrhenius_line_has_the_verdict_of_its_temperatures(bias: float, word: str, tmp_path: Path) -> None:
+    inputs = made.everything(tmp_path / "in")
+    data = load_data(replace(inputs, self_check=made.self_check(tmp_path / "again", inputs.md, bias)))
+    assert [line.trust for line in make_summary(data).arrhenius] == [word]
+    lines = [line for line in result_lines(data) if "Ea = " in line or "extrapolated" in line]
+    assert len(lines) >= 1
+    assert all(line.endswith(f"; {word}") for line in lines)
 
 
 def test_better_needs_an_interval_that_excludes_zero(tmp_path: Path) -> None:
