@@ -38,6 +38,7 @@ SURE = 0.15  # standard error of a slope, for a verdict
 # data of dynamics (300 to 1200 K, 3 to 30 steps apart): 0.95 to 1.01 for forces where 97 % are explained; for
 # virials up to 1.73 +- 0.10, with few strained pairs.
 SHARP_EXPLAINED, SHARP_SLOPE, SHARP_ERRORS = 0.97, 0.25, 10.0
+BOHR_PER_A, BOHR_SLOPE = 1.8897261, 0.05  # forces and energies in atomic units have this slope, within this share
 CALCULATOR_SLOPE, SHARP_CORRELATION = (0.6, 1.7), 0.95  # potentials are too soft by up to 30 %
 VOLUME_SPREAD, SURE_T = 0.01, 5.0
 BULK_MODULUS_GPA = (0.3, 1500.0)
@@ -86,6 +87,11 @@ def _judge_slope(name: str, found: Slope, pairs: int, explained: float) -> Findi
     )
     if SLOPE[name][0] <= found.slope <= SLOPE[name][1]:
         if explained > SHARP_EXPLAINED and abs(found.slope - 1) > SHARP_SLOPE + SHARP_ERRORS * found.error:
+            if name == "forces" and abs(found.slope / BOHR_PER_A - 1) < BOHR_SLOPE:
+                return _finding(
+                    "unusable", "energies and forces seem to be in atomic units (hartree or rydberg, per bohr) with "
+                    f"positions in Angstrom: {measured}, which is the number of bohr in an Angstrom"
+                )
             return _finding(
                 "warning", f"the {name} seem to be {1 / found.slope:.2f} times what the energies imply: {measured}"
             )

@@ -88,6 +88,11 @@ class _Frames:
     def temperatures(self) -> list[float]:
         return [float(atoms.info["temperature_K"]) for atoms in self.frames]
 
+    @property
+    def runs(self) -> list[tuple[float, int]]:
+        """Temperature and replica of each frame."""
+        return [(float(atoms.info["temperature_K"]), int(atoms.info["replica"])) for atoms in self.frames]
+
     def energies(self, *, teacher: bool = False) -> np.ndarray | None:
         """Errors of the energies after the shift, meV/atom."""
         if self.shift is None:
@@ -266,12 +271,14 @@ def _means(found: _Frames, *, teacher: bool) -> tuple[dict[float, ModelErrors], 
         )
         for temperature in dict.fromkeys(at)
     }
-    total_force = overall_estimate(errors.force_mae_meV_A.tolist())
+    runs = found.runs
+    total_force = overall_estimate(errors.force_mae_meV_A.tolist(), runs)
     assert total_force is not None  # noqa: S101  (there are frames)
     overall = model_errors(
-        None if energies is None or (every := overall_estimate(energies.tolist())) is None else widened(every, half),
+        None if energies is None or (total := overall_estimate(energies.tolist(), runs)) is None
+        else widened(total, half),
         [] if energies is None else energies.tolist(), total_force,
-        None if errors.pressure_GPa is None else overall_estimate(errors.pressure_GPa.tolist()),
+        None if errors.pressure_GPa is None else overall_estimate(errors.pressure_GPa.tolist(), runs),
     )
     return local, overall
 

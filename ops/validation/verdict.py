@@ -66,9 +66,47 @@ def estimates(values: Mapping[Key, Sequence[float]]) -> dict[Key, ErrorEstimate]
     }
 
 
-def overall_estimate(values: Sequence[float]) -> ErrorEstimate | None:
-    """Return the mean of all values with its interval, from their whole scatter; None without values."""
-    return estimates({"": values}).get("") if len(values) else None
+def overall_estimate(values: Sequence[float], runs: Sequence[Hashable]) -> ErrorEstimate | None:
+    """Return the mean of all values with its interval; None without values.
+
+    Frames of one run are more alike than those of several: the number of independent values is that of the values over
+    the design effect 1 + (m - 1) rho (Kish, Survey Sampling, 1965), rho the intraclass correlation from the analysis of
+    variance, at least zero.
+
+    Parameters
+    ----------
+    values : sequence of float
+    runs : sequence
+        The run of each value.
+    """
+    if not len(values):
+        return None
+    found = estimates({"": values})[""]
+    if found.sd is None:
+        return found
+    from scipy.stats import t
+
+    effective = len(values) / _design_effect(np.asarray(values, float), runs)
+    half = float(t.ppf(0.975, max(effective - 1, 1.0))) * found.sd / effective**0.5
+    return found.model_copy(update={"ci95": (found.mean - half, found.mean + half)})
+
+
+def _design_effect(values: np.ndarray, runs: Sequence[Hashable]) -> float:
+    """Return by how much the correlation within runs raises the variance of the mean; 1 where it cannot be seen."""
+    groups: dict[Hashable, list[float]] = {}
+    for run, value in zip(runs, values.tolist(), strict=True):
+        groups.setdefault(run, []).append(value)
+    sizes = np.array([len(own) for own in groups.values()])
+    total, count = len(values), len(sizes)
+    if count < 2 or total == count:
+        return 1.0
+    means = np.array([np.mean(own) for own in groups.values()])
+    between = float((sizes * (means - values.mean()) ** 2).sum()) / (count - 1)
+    within = sum(float(((np.array(own) - np.mean(own)) ** 2).sum()) for own in groups.values()) / (total - count)
+    size = (total - float((sizes**2).sum()) / total) / (count - 1)
+    all_of_it = between + (size - 1) * within
+    rho = max(0.0, (between - within) / all_of_it) if all_of_it > 0 else 0.0
+    return 1 + (size - 1) * rho
 
 
 def _estimate(values: np.ndarray, sd: float | None, half: float | None) -> ErrorEstimate:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import walk_folders
 from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.results.audit import Finding, Severity
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.schema import Project
@@ -34,7 +36,7 @@ def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
         complete = complete and not rest
         if project.audit_data:
             try:
-                found = _unusable(systems, project.type_map)
+                found = _findings(systems, project.type_map, "unusable")
             except (InputError, OSError, ValueError, MemoryError) as error:
                 text = str(error).splitlines()[0].replace(f"{folder}/", "")
                 yield ("data", index), f"{name} cannot be read: {printable(text, keep='')}"
@@ -51,6 +53,17 @@ def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
             "no frames to test the model on: each system has one trajectory (set.*) only, or split.test is 0; give a "
             "folder `test` beside `train`, or several sets (`dpa-sse data split` makes them by trajectory)"
         )
+
+
+def data_remarks(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what the audit of usable data sets warns about."""
+    for index, name in enumerate(project.data):
+        if is_remote(name) or not project.audit_data:
+            continue
+        folder = Path(name).expanduser()
+        systems, _ = _first_systems(folder if folder.is_absolute() else base_dir / folder)
+        for message in _findings(systems, project.type_map, "warning"):
+            yield ("data", index), f"{name}: {message}; `dpa-sse data audit {name}` shows the frames"
 
 
 def _tests_on_data(project: Project) -> bool:
@@ -78,16 +91,23 @@ def _first_systems(folder: Path) -> tuple[list[Path], int]:
     return chosen, rest
 
 
-def _unusable(systems: Sequence[Path], type_map: Sequence[str]) -> list[str]:
-    """Return what the audit says about unusable labels, one sentence for each check."""
-    from dpa_sse.ops.audit.run import audit_data
-
-    found = audit_data(systems, type_map=type_map)
+def _findings(systems: Sequence[Path], type_map: Sequence[str], level: Severity) -> list[str]:
+    """Return what the audit found of one severity, one sentence for each check."""
+    files = [file for system in systems for file in sorted(system.rglob("*.npy"))]
+    state = tuple((file, file.stat().st_mtime_ns) for file in files)
     return [
         f"{finding.check}: {printable(finding.message, keep='')}"
-        for entry in found.data_sets for finding in entry.findings
-        if finding.level == "unusable" and finding.check not in OTHERS
+        for finding in _audited(tuple(systems), tuple(type_map), state)
+        if finding.level == level and finding.check not in OTHERS
     ]
+
+
+@lru_cache(maxsize=16)
+def _audited(systems: tuple[Path, ...], type_map: tuple[str, ...], state: Hashable) -> list[Finding]:
+    """Return all findings; ``state`` makes the files a part of the key."""
+    from dpa_sse.ops.audit.run import audit_data
+
+    return [finding for entry in audit_data(systems, type_map=type_map).data_sets for finding in entry.findings]
 
 
 def _has_test_frames(folder: Path, project: Project) -> bool:

@@ -144,6 +144,13 @@ def divided(blocks):
     blocks[-1].trajectories = ["LiCl.p000"] * len(blocks[-1])
 
 
+def in_hartree(blocks):
+    for block in blocks:
+        block.energy /= 27.2114
+        block.force /= 51.4221
+        block.virial /= 27.2114
+
+
 def close_atoms(blocks):
     blocks[0].coord[2, 0] = blocks[0].coord[2, 9] + 0.2
 
@@ -170,6 +177,7 @@ FAULTS = {
     "trajectory in two splits": (divided, "warning", "split", "1 trajectories are split"),
     "forces reversed": (scaled("force", -1), "unusable", "signs", "forces have the wrong sign"),
     "forces in hartree per bohr": (scaled("force", 1 / 51.42), "unusable", "signs", "not in the unit of the energies"),
+    "atomic units": (in_hartree, "unusable", "signs", "number of bohr in an Angstrom"),
     "energies in hartree": (scaled("energy", 1 / 27.2114), "unusable", "signs", "not in the unit of the energies"),
     "virial reversed": (scaled("virial", -1), "unusable", "signs", "virials have the wrong sign"),
     "virial twice": (scaled("virial", 2), "warning", "signs", "virials seem to be 2.01 times"),

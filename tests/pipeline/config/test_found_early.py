@@ -103,6 +103,17 @@ def test_energies_in_hartree(tmp_path: Path) -> None:
     assert problems(path, "audit_data=false") == []
 
 
+def test_warnings_of_the_audit_are_remarks(tmp_path: Path) -> None:
+    path = own_data(tmp_path)
+    assert remarked(path) == []
+    for file in (tmp_path / "mine").rglob("force.npy"):
+        np.save(file, np.load(file) * 1.7)
+    (found,) = remarked(path)
+    assert "data.0: mine: signs: the forces seem to be 1.7" in found
+    assert "`dpa-sse data audit mine` shows the frames" in found
+    assert problems(path) == []
+
+
 def test_sound_data(tmp_path: Path) -> None:
     assert problems(own_data(tmp_path)) == []
 
