@@ -28,11 +28,14 @@ def merged_level(levels: Iterable[LevelOfTheory | None], *, mix: bool = False) -
     FatalError
         They differ, and were not to be mixed.
     """
-    known = [one for one in levels if one is not None]
+    every = list(levels)
+    known = [one for one in every if one is not None]
     if any(one.code == MIXED for one in known):
         return mixed_level(known)
     try:
-        return join_levels(known)
+        joined = join_levels(known)
+        unstated = len(known) < len(every) or any(one.incomplete for one in known)
+        return joined.model_copy(update={"incomplete": True}) if joined and unstated else joined
     except FatalError:
         if not mix:
             raise

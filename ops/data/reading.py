@@ -167,6 +167,7 @@ def _joined(
     if levels and len(levels) < len(used_parts):
         silent = len(used_parts) - len(levels)
         remarks.append(f"{silent} of {len(used_parts)} sources do not state their level of theory")
+        level = level and level.model_copy(update={"incomplete": True})
     remarks += copy_notes(parts) if len(parts) > 1 else []
     lines = [line for part in parts for line in part.count.lines()]
     counts = [part.count for part in parts]

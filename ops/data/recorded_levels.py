@@ -26,7 +26,7 @@ def level_conflict(folders: Mapping[str, Path], code: str | None) -> tuple[str, 
     joined: LevelOfTheory | None = None
     before = ""
     for name, folder in folders.items():
-        for level in _recorded(folder):
+        for level in recorded_levels(folder):
             if code is not None and level.code not in (code, MIXED):
                 return name, f"labels by {level.code} cannot be mixed with labels by {code}, the labeler"
             try:
@@ -41,12 +41,12 @@ def mixed_codes(folders: Mapping[str, Path], code: str | None) -> list[str]:
     """Return the codes of all labels, in the order of the folders; the code that they are added to comes first."""
     found = [code] if code else []
     for folder in folders.values():
-        for level in _recorded(folder):
+        for level in recorded_levels(folder):
             found += level.settings.get("codes", level.code).split(", ")
     return list(dict.fromkeys(found))
 
 
-def _recorded(folder: Path) -> Iterator[LevelOfTheory]:
+def recorded_levels(folder: Path) -> Iterator[LevelOfTheory]:
     """Yield the levels that a folder and those below it record."""
     for here, files in walk_folders(folder):
         level = None

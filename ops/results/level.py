@@ -39,15 +39,22 @@ class LevelOfTheory(ResultPart):
         Name and value of each setting that changes the labels (functional, cutoff, ...).
     potentials : dict
         Potential of each element: the file, or only a name where nothing more is known.
+    incomplete : bool
+        Some of the labels do not state their level; they were taken to be of this one.
     """
 
     code: str
     settings: dict[str, str] = Field(default_factory=dict)
     potentials: dict[str, PotentialFile | str] = Field(default_factory=dict)
+    incomplete: bool = False
 
     @property
     def name(self) -> str:
         """A few words that tell a potential from a density functional: ``CHGNet 0.4.2``, ``VASP PE, ENCUT 520``."""
+        return f"{self._stated} and unstated" if self.incomplete else self._stated
+
+    @property
+    def _stated(self) -> str:
         if calculator := self.settings.get("calculator"):
             short = calculator.rpartition(":")[2].removesuffix("Calculator")
             variant = [self.settings.get(key, "").strip('"') for key in VARIANTS]

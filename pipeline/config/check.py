@@ -256,6 +256,21 @@ def _levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
         yield ("data", project.data.index(name)), f"{why}; `mix_levels: true` mixes them anyway"
 
 
+def unstated_levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield data folders that do not state the level of theory of their labels, beside labels that do."""
+    from dpa_sse.ops.data.recorded_levels import recorded_levels
+
+    folders, code = _labels(project, base_dir)
+    stated = {name: any(recorded_levels(folder)) for name, folder in folders.items() if folder.is_dir()}
+    if code is None and not any(stated.values()):
+        return
+    for index, name in enumerate(project.data):
+        if not stated.get(name, True):
+            others = f"those of {code}, the labeler" if code else "those of the other data"
+            message = f"{name} does not state its level of theory: its labels are taken to be like {others}"
+            yield ("data", index), message
+
+
 def mixed_levels(project: Project, base_dir: Path) -> list[str]:
     """Return the codes whose labels a project mixes in its training data."""
     from dpa_sse.ops.data.recorded_levels import mixed_codes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.pipeline.config.check import trainings
+from dpa_sse.pipeline.config.check import trainings, unstated_levels
 from dpa_sse.pipeline.config.data_check import data_remarks
 from dpa_sse.pipeline.config.load import Located
 from dpa_sse.pipeline.config.problems import KeyPath, Problem
@@ -32,7 +32,8 @@ def remarks(located: Located) -> list[Problem]:
 
     project = located.project
     found = [*_machine(project), *_charges(project), *_compositions(located), *_arrangements(located),
-             *_production(located), *data_remarks(project, located.base_dir)]
+             *_production(located), *data_remarks(project, located.base_dir),
+             *unstated_levels(project, located.base_dir)]
     for where, settings in trainings(project):
         if keys := ignored_keys(settings, located.base_dir):
             message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"

@@ -3,6 +3,9 @@
 import pytest
 
 from dpa_sse.ops.data.exchange import convert_data
+from dpa_sse.ops.data.merge import merge_datasets
+from dpa_sse.ops.data.settings import SplitSettings
+from dpa_sse.ops.data.user_data import import_user_dataset
 from dpa_sse.pipeline.commands.project import check_config
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.check import mixed_levels
@@ -55,3 +58,23 @@ def test_data_of_one_level_pass(tmp_path, capsys):
     path = write(tmp_path, CONFIG, Run(seed=2))
     assert check_config(path, [], as_json=False) == 0
     assert "mix_levels" not in capsys.readouterr().out
+
+
+def test_data_that_do_not_state_their_level(tmp_path, capsys):
+    path = write(tmp_path, CONFIG, Run(seed=2))
+    for file in [*(tmp_path / "b").rglob("level*"), *(tmp_path / "b").rglob("dataset.json")]:
+        file.unlink()
+    assert check_config(path, [], as_json=False) == 0
+    assert "data.1: b does not state its level of theory: its labels are taken to be like those of the other data" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+    folders = [tmp_path / "imported" / name for name in "ab"]
+    for name, folder in zip("ab", folders, strict=True):
+        import_user_dataset(tmp_path / name, ["Li", "S"], SplitSettings(test=0.0), 1, folder)
+    level = merge_datasets(folders, tmp_path / "merged").level
+    assert level is not None
+    assert level.name.startswith("VASP")
+    assert level.name.endswith(" and unstated")
+    assert not merge_datasets(folders[:1], tmp_path / "one").level.incomplete
+    again = merge_datasets([tmp_path / "merged", folders[0]], tmp_path / "again").level
+    assert again == level
