@@ -192,6 +192,7 @@ S3_BUCKET_ENDPOINT = _stored_at("endpoint", "host:port of the S3 server as pods 
 S3_BUCKET = _stored_at("bucket", "Name of the bucket (dpa-sse).")
 S3_SECURE = _stored_at("secure", "`true` for TLS.")
 S3_REGION = _stored_at("region", "Region of the bucket (us-east-1).")
+S3_CA = _stored_at("ca", "Certificate (PEM) of the private authority behind the server's; absent: public authorities.")
 S3_ACCESS_KEY = _stored_at("accesskey", "Access key.")
 S3_SECRET_KEY = _stored_at("secretkey", "Secret key.")
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -28,6 +28,9 @@ from dpa_sse.ops.core.errors import InputError, TransientError
 from dpa_sse.ops.core.foreign import inside
 from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.results.task_record import OutputValue
+
+if TYPE_CHECKING:
+    import ssl
 
 BLOCK = 8 * 2**20
 INDEX = "index.json"
@@ -305,8 +308,39 @@ def s3_bucket(endpoint: str) -> S3Bucket:
         secret_key=env.S3_SECRET_KEY.read(),
         secure=env.S3_SECURE.read() == "true",
         region=env.S3_REGION.read() or "us-east-1",  # without one, each client would send a request for it
+        http_client=trusting_client(env.S3_CA.read()),
     )
     return S3Bucket(client, env.S3_BUCKET.read() or "dpa-sse")
+
+
+def trusting_client(authority: str | None) -> Any:
+    """Return an HTTP client that trusts one private certificate authority (PEM), None for the default client."""
+    if not authority:
+        return None
+    from urllib3 import PoolManager, Retry, Timeout
+
+    return PoolManager(
+        ssl_context=trusting_context(authority), maxsize=10, timeout=Timeout(300),
+        retries=Retry(total=5, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),  # those of the library
+    )
+
+
+def trusting_context(authority: str) -> ssl.SSLContext:
+    """Return the TLS settings of a client that trusts one certificate authority (PEM).
+
+    Raises
+    ------
+    InputError
+        It is not a certificate.
+    """
+    import ssl
+
+    try:
+        return ssl.create_default_context(cadata=authority)
+    except ssl.SSLError as error:
+        raise InputError(
+            f"the entry `ca` of the S3 server's secret is not a certificate in PEM format ({error.reason})"
+        ) from error
 
 
 def _files(folder: Path, *, hidden: bool) -> list[tuple[str, int]]:

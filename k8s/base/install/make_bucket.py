@@ -1,10 +1,11 @@
 """Creates the bucket, its lifecycle rule, and a user that may use this bucket and nothing else.
 
-Environment variables: S3_ENDPOINT, S3_BUCKET, ROOT_ACCESS_KEY, ROOT_SECRET_KEY, ACCESS_KEY, SECRET_KEY.
-Running it again changes nothing.
+Environment variables: S3_ENDPOINT, S3_BUCKET, S3_SECURE (`true` for TLS), S3_CA (certificate of its authority),
+ROOT_ACCESS_KEY, ROOT_SECRET_KEY, ACCESS_KEY, SECRET_KEY. Running it again changes nothing.
 """
 
 import os
+import ssl
 import time
 
 import urllib3
@@ -37,9 +38,12 @@ def main() -> None:
     env = os.environ
     endpoint, bucket = env["S3_ENDPOINT"], env["S3_BUCKET"]
     root = StaticProvider(env["ROOT_ACCESS_KEY"], env["ROOT_SECRET_KEY"])
-    patience = urllib3.PoolManager(retries=False, timeout=10)
-    await_server(Minio(endpoint, credentials=root, secure=False, http_client=patience))
-    client = Minio(endpoint, credentials=root, secure=False)
+    secure = env.get("S3_SECURE") == "true"
+    tls = {"ssl_context": ssl.create_default_context(cadata=env["S3_CA"])} if secure and env.get("S3_CA") else {}
+    patience = urllib3.PoolManager(retries=False, timeout=10, **tls)
+    await_server(Minio(endpoint, credentials=root, secure=secure, http_client=patience))
+    http = urllib3.PoolManager(retries=3, timeout=60, **tls)
+    client = Minio(endpoint, credentials=root, secure=secure, http_client=http)
     if not client.bucket_exists(bucket):
         client.make_bucket(bucket)
     # The store holds finished tasks for reuse, and checkpoints; results and logs of workflows are never removed.
@@ -50,7 +54,7 @@ def main() -> None:
         expiration=Expiration(days=STORE_DAYS),
     )
     client.set_bucket_lifecycle(bucket, LifecycleConfig([rule]))
-    admin = MinioAdmin(endpoint=endpoint, credentials=root, secure=False)
+    admin = MinioAdmin(endpoint=endpoint, credentials=root, secure=secure, http_client=http)
     arn = f"arn:aws:s3:::{bucket}"
     policy = {
         "Version": "2012-10-17",
@@ -59,7 +63,7 @@ def main() -> None:
     admin.policy_add(POLICY, policy=policy)
     admin.user_add(env["ACCESS_KEY"], env["SECRET_KEY"])
     admin.policy_set(POLICY, user=env["ACCESS_KEY"])
-    Minio(endpoint, env["ACCESS_KEY"], env["SECRET_KEY"], secure=False).list_objects(bucket)
+    Minio(endpoint, env["ACCESS_KEY"], env["SECRET_KEY"], secure=secure, http_client=http).list_objects(bucket)
     print(f"bucket {bucket}: ready")
 
 

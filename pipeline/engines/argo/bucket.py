@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dpa_sse.ops.core.environment import S3_ENDPOINT
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.foreign import inside, printable, unpack
-from dpa_sse.ops.runtime.store import S3Bucket
+from dpa_sse.ops.runtime.store import S3Bucket, trusting_client, trusting_context
 from dpa_sse.pipeline.engines.argo.pod_templates import STORE_CONFIG, STORE_SECRET
 
 if TYPE_CHECKING:
@@ -37,11 +37,14 @@ def open_bucket(cluster: Cluster, namespace: str) -> S3Bucket:
     options: dict[str, Any] = {}
     if not _reachable(endpoint):
         service = re.fullmatch(r"([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]+)?:(\d+)", endpoint)
-        if service is None or secure:
+        if service is None:
             raise InputError(
                 f"the S3 server {endpoint} cannot be reached from here: set {S3_ENDPOINT.name} to host:port"
             )
-        options["http_client"] = _through_pod(cluster, service[1], service[2], int(service[3]))
+        authority = values.get("ca") if secure else None
+        options["http_client"] = _through_pod(cluster, service[1], service[2], int(service[3]), authority)
+    elif secure:
+        options["http_client"] = trusting_client(values.get("ca"))
     client = Minio(
         endpoint, access_key=values["accesskey"], secret_key=values["secretkey"], secure=secure,
         region=values.get("region") or "us-east-1", **options,
@@ -89,11 +92,9 @@ def _reachable(endpoint: str) -> bool:
     return True
 
 
-def _through_pod(cluster: Cluster, service: str, namespace: str, port: int) -> Any:
+def _through_pod(cluster: Cluster, service: str, namespace: str, port: int, authority: str | None) -> Any:
     """Return an HTTP client whose connections are forwarded by the API server to a pod of the service."""
     from kubernetes.stream import portforward
-    from urllib3 import HTTPConnectionPool, PoolManager, Retry, Timeout
-    from urllib3.connection import HTTPConnection
 
     from dpa_sse.pipeline.engines.argo.cluster import explained
 
@@ -116,8 +117,7 @@ def _through_pod(cluster: Cluster, service: str, namespace: str, port: int) -> A
         connection.setblocking(True)
         return connection
 
-    patience = Retry(total=3), Timeout(connect=10, read=120)
-    return _pool(connect, HTTPConnection, HTTPConnectionPool, PoolManager, *patience)
+    return forwarded_client(connect, authority)
 
 
 def _port_number(pod: Any, port: Any) -> int:
@@ -128,16 +128,26 @@ def _port_number(pod: Any, port: Any) -> int:
     return int(named[port])
 
 
-def _pool(
-    connect: Callable[[], socket.socket], connection: Any, pool: Any, manager: Any, retries: Any, timeout: Any
-) -> Any:
-    class ForwardedConnection(connection):  # type: ignore[misc]
+def forwarded_client(connect: Callable[[], socket.socket], authority: str | None) -> Any:
+    """Return an HTTP client with connections from ``connect``; https trusts the authority (PEM), or public ones."""
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Retry, Timeout
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+
+    class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return connect()
 
-    class ForwardedPool(pool):  # type: ignore[misc]
-        ConnectionCls = ForwardedConnection
+    class Encrypted(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return connect()
 
-    manager_of_pools = manager(retries=retries, timeout=timeout, maxsize=2)
-    manager_of_pools.pool_classes_by_scheme = {"http": ForwardedPool, "https": ForwardedPool}
-    return manager_of_pools
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    options: dict[str, Any] = {"ssl_context": trusting_context(authority)} if authority else {}
+    manager = PoolManager(retries=Retry(total=3), timeout=Timeout(connect=10, read=120), maxsize=2, **options)
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
+    return manager
