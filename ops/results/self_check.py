@@ -62,6 +62,8 @@ class ModelErrors(ResultPart):
 class EnergyShift(ResultPart):
     """Mean of model minus label on the labelled training frames of one composition.
 
+    Production frames of earlier rounds are training frames, too; together they count as much as the others.
+
     Attributes
     ----------
     composition : str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
 from dpa_sse.ops.data.frames import SystemData, type_indices
 from dpa_sse.ops.data.merge import merge_datasets
-from dpa_sse.ops.data.npy import split_systems, write_system
+from dpa_sse.ops.data.npy import read_system, split_systems, write_system
 from dpa_sse.ops.data.paths import DATASET
 from dpa_sse.ops.distillation.label import TeacherRun, label_runs
 from dpa_sse.ops.distillation.settings import DistillSettings
@@ -35,8 +36,16 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production.extxyz"
 """Labelled production frames of all rounds so far, next to ``self_check.json``."""
+LEARNED = "data/production"
+"""Labelled production frames of a corrected teacher, in its model folder."""
 ENERGY_WEIGHT, VIRIAL_WEIGHT = 3.0, 0.1
 """Prefactors in the loss of a correction, relative to that of the forces."""
+RATE_SHARE, STOP_SHARE = 0.1, 0.2
+"""First learning rate of a correction over that of the training before, and last rate over the first one.
+
+Measured on the quickstart's teacher, 500 steps with 48 production frames: with 0.3 of the rate the energy error on
+new production went from -14 to -10 meV/atom and the force error rose from 83 to 93 meV/A; with 0.1 to -7.6 and 84.
+"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,9 @@ def correct_teacher(job: Correction, out: Path) -> None:
         _write_systems(job, out / ".data")
         (out / ".data").rename(data)
     old, new = split_systems(data / "earlier"), split_systems(data / "production")
-    given = training_input(job.train, job.type_map, [*old, *new], [], job.seed).with_lower_start_rate()
+    given = training_input(job.train, job.type_map, [*old, *new], [], job.seed).with_lower_start_rate(RATE_SHARE)
+    rate = given.section("learning_rate")
+    rate["stop_lr"] = min(rate.get("stop_lr") or math.inf, STOP_SHARE * rate["start_lr"])
     if old:
         given = given.with_halves(len(old), len(old) + len(new))
     _weigh_energies(given.section("loss"))
@@ -86,6 +97,13 @@ def correct_teacher(job: Correction, out: Path) -> None:
     branch = branch_of(checkpoint)
     start: Start = FineTune(checkpoint, branch) if branch else InitModel(checkpoint)
     train_model(TrainJob(given, start, preset=job.train.preset, seed=job.seed, compress=False), out)
+
+
+def learned_frames(teacher: Path, type_map: Sequence[str]) -> list[SystemData]:
+    """Return the labelled production frames on which a teacher was trained; none if it was not corrected."""
+    folder = teacher / LEARNED
+    systems = split_systems(folder) if folder.is_dir() else []
+    return [block for system in systems for block in read_system(system, type_map)]
 
 
 def _weigh_energies(loss: dict[str, Any]) -> None:  # foreign: a section of DeePMD-kit's input

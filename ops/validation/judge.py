@@ -66,6 +66,8 @@ class Evidence:
     datasets : sequence of Path
         Labelled data sets of the teacher.
     type_map : sequence of str
+    learned : sequence of SystemData
+        Labelled production frames of earlier rounds, on which the teacher was trained.
     """
 
     model: Any
@@ -73,6 +75,7 @@ class Evidence:
     labelled: GatheredFrames
     datasets: Sequence[Path]
     type_map: Sequence[str]
+    learned: Sequence[SystemData] = ()
 
 
 @dataclass(frozen=True)
@@ -169,17 +172,26 @@ def _symbols(info: MdRun) -> list[str]:
 def _shift(
     evidence: Evidence, system: str, composition: str, training: dict[str, list[SystemData]]
 ) -> EnergyShift | None:
-    """Return the shift from the training frames of the system itself, else of all with its composition."""
+    """Return the shift from the training frames of the system itself, else of all with its composition.
+
+    Once production frames were learned, they are training frames, too, and count for half, as in that training.
+    """
     every = training.get(composition, [])
-    blocks = [block for block in every if block.system == system] or every
-    if not blocks:
+    first = [block for block in every if block.system == system] or every
+    later = [block for block in evidence.learned if block.system == system]
+    parts = [blocks for blocks in (first, later) if blocks]
+    if not parts:
         return None
-    (model, half), (teacher, _) = (
-        mean_energy_error(one, blocks, evidence.type_map) for one in (evidence.model, evidence.teacher)
+    model, teacher = (
+        [mean_energy_error(one, blocks, evidence.type_map) for blocks in parts]
+        for one in (evidence.model, evidence.teacher)
     )
+    halves = [half for _, half in model if half is not None]
     return EnergyShift(
-        composition=composition, model_meV_atom=model, teacher_meV_atom=teacher, half95_meV_atom=half,
-        n_frames=sum(map(len, blocks)),
+        composition=composition, model_meV_atom=float(np.mean([mean for mean, _ in model])),
+        teacher_meV_atom=float(np.mean([mean for mean, _ in teacher])),
+        half95_meV_atom=float(np.linalg.norm(halves)) / len(parts) if len(halves) == len(parts) else None,
+        n_frames=sum(len(block) for blocks in parts for block in blocks),
     )
 
 

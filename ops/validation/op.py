@@ -30,6 +30,7 @@ from dpa_sse.ops.validation.improve import (
     copy_model,
     correct_teacher,
     label_for_student,
+    learned_frames,
     train_next_student,
     visited_frames,
 )
@@ -133,7 +134,7 @@ class CheckProduction(TaskOP):
                 model=open_model(model_file(inputs["student"])), teacher=open_model(teacher / "model.pth"),
                 labelled=labelled,
                 datasets=[dataset_of(inputs[name]) for name in ("downstream", "training_data") if inputs[name]],
-                type_map=settings.type_map,
+                type_map=settings.type_map, learned=learned_frames(teacher, settings.type_map),
             ),
             folders, check, iteration, SelfCheck.read_if_there(inputs["earlier"]) if iteration else None,
         )

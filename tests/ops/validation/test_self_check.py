@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
 from dpa_sse.ops.results.self_check import SelfCheck
+from dpa_sse.ops.validation.verdict import overall_estimate
 from tests.ops.validation import known_errors as made
 
 NOISE = {"energy": 6.0, "force": 100.0, "pressure": 0.1}
@@ -70,6 +72,12 @@ def test_a_biased_model_is_never_trusted(
     assert certain >= 90  # to be taken with care in the others
 
 
+def half_width(values: list[float]) -> float:
+    """Student's t with 11 degrees of freedom for twelve frames, with 3 for the means of four runs: the wider one."""
+    means = np.reshape(values, (4, 3)).mean(axis=1)
+    return max(2.200985 * np.std(values, ddof=1) / np.sqrt(12), 3.182446 * np.std(means, ddof=1) / np.sqrt(4))
+
+
 def test_numbers_are_those_of_the_frames(folders: list[Path], datasets: list[Path], frames: list[made.Atoms]) -> None:
     """Recomputed from positions, labels and cells with a few lines of numpy."""
     labelled = made.labels(frames, np.random.default_rng(3), **NOISE)
@@ -90,12 +98,11 @@ def test_numbers_are_those_of_the_frames(folders: list[Path], datasets: list[Pat
     assert system.errors.force_mae_meV_A.mean == pytest.approx(np.mean(forces), rel=1e-9)
     assert system.errors.pressure_error_GPa is not None
     assert system.errors.pressure_error_GPa.mean == pytest.approx(np.mean(pressures), abs=1e-9)
-    half = 2.200985 * np.std(pressures, ddof=1) / np.sqrt(12)  # Student's t, 11 degrees of freedom
-    assert system.errors.pressure_error_GPa.half_width == pytest.approx(half, rel=1e-5)
-    own = 2.200985 * np.std(energies, ddof=1) / np.sqrt(12)
+    assert system.errors.pressure_error_GPa.half_width == pytest.approx(half_width(pressures), rel=1e-5)
     of_shift = found.shifts[0].half95_meV_atom  # of four training trajectories
     assert of_shift is not None
-    assert system.errors.energy_bias_meV_atom.half_width == pytest.approx(np.hypot(own, of_shift), rel=1e-5)
+    half = np.hypot(half_width(energies), of_shift)
+    assert system.errors.energy_bias_meV_atom.half_width == pytest.approx(half, rel=1e-5)
     assert [point.labels for point in found.points] == [3, 3, 3, 3]
 
 
@@ -104,6 +111,57 @@ def test_a_constant_of_the_composition_is_no_error(
 ) -> None:
     labelled = made.labels(frames, np.random.default_rng(4), energy=1, force=100, pressure=0.1)
     assert verdicts(made.check(made.Model(energy_eV_atom=0.3), labelled, folders, datasets)) == {"trusted"}
+
+
+def test_production_frames_that_were_learned_count_for_half_of_the_shift(
+    folders: list[Path], datasets: list[Path], frames: list[made.Atoms]
+) -> None:
+    """The model is right on its first training frames and 8 meV/atom too high on all of production, learned or not."""
+    labelled = made.labels(frames, np.random.default_rng(4))
+    for atoms in labelled:
+        atoms.calc.results["energy"] -= 0.008 * len(atoms)
+    learned = made.labels([atoms.copy() for atoms in frames[:6]], np.random.default_rng(5))
+    for atoms in learned:
+        atoms.calc.results["energy"] -= 0.008 * len(atoms)
+    before, after = (
+        made.check(made.Model(), labelled, folders, datasets, learned=one) for one in ([], learned)
+    )
+    right = before.shifts[0].model_meV_atom
+    assert after.shifts[0].model_meV_atom == pytest.approx((right + 8) / 2)
+    assert (before.shifts[0].n_frames, after.shifts[0].n_frames) == (20, 26)
+    for found, error in ((before, 8 - right), (after, (8 - right) / 2)):
+        assert found.systems[0].errors is not None
+        assert found.systems[0].errors.energy_bias_meV_atom.mean == pytest.approx(error)
+
+
+def test_correlation_within_runs_widens_the_interval() -> None:
+    runs = [k // 3 for k in range(12)]
+    alike = np.repeat([1.0, 2.0, 3.0, 4.0], 3)
+    independent = np.tile([1.0, 2.0, 3.0], 4)
+    for values, own, n in ((alike, alike[::3], 4), (independent, independent, 12)):
+        found = overall_estimate(values.tolist(), runs)
+        assert found is not None
+        assert found.half_width == pytest.approx(student_t.ppf(0.975, n - 1) * own.std(ddof=1) / np.sqrt(n))
+    two = overall_estimate([1.0, 2.0, 3.0, 11.0, 12.0, 13.0], [0, 0, 0, 1, 1, 1])
+    assert two is not None
+    effect = 1 + 2 * (150 - 1) / (150 + 2)  # mean squares 150 between and 1 within
+    sd = np.std([1, 2, 3, 11, 12, 13], ddof=1)
+    assert two.half_width == pytest.approx(student_t.ppf(0.975, 5) * sd * np.sqrt(effect / 6))
+
+
+@pytest.mark.parametrize(("runs", "frames"), [(4, 3), (3, 4), (6, 4), (4, 12)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+def test_intervals_of_correlated_frames_hold_the_mean(runs: int, frames: int, share: float) -> None:
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(500):
+        common = np.repeat(rng.normal(size=runs), frames)
+        values = np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=runs * frames)
+        found = overall_estimate(values.tolist(), np.repeat(np.arange(runs), frames).tolist())
+        assert found is not None
+        assert found.ci95 is not None
+        inside += found.ci95[0] < 0 < found.ci95[1]
+    assert 0.92 <= inside / 500 <= 0.995
 
 
 def test_without_training_frames_of_the_composition_energies_are_not_judged(
