@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from dpa_sse.ops.core.limits import regular
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Mark, Problem, dotted
 
 STARTER = "`dpa-sse init quickstart` prints a configuration to start from"
@@ -164,6 +165,8 @@ def read_yaml(path: Path) -> YamlContent:
     """
     file = str(path)
     try:
+        if not file.startswith(("/dev/fd/", "/proc/")):  # a pipe of the shell's <(...) is written to; others may not be
+            regular(path)
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:

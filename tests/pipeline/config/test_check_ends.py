@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from dpa_sse.ops.core.files import find_files, walk_files
-from dpa_sse.pipeline.config import ConfigError, load_checked
+from dpa_sse.pipeline.config import ConfigError, load_checked, load_project
 from dpa_sse.pipeline.config.remarks import remarks
 
 LIMIT_S = 2.0
@@ -313,3 +314,13 @@ def test_hundred_broken_files_end_in_time(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_thousand_broken_files_end_in_time(tmp_path: Path) -> None:
     fuzz(tmp_path, 100, 2000)
+
+
+def test_a_named_pipe_as_configuration_is_refused_and_that_of_a_shell_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.yaml")
+    _, problems = check(tmp_path / "c.yaml")
+    assert any("not a file but a pipe or a device" in problem for problem in problems)
+    (tmp_path / "real.yaml").write_text(json.dumps(PLAIN))
+    with subprocess.Popen(["cat", tmp_path / "real.yaml"], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert load_project(Path(f"/dev/fd/{writer.stdout.fileno()}")).name == PLAIN["name"]
