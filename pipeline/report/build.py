@@ -17,6 +17,7 @@ from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
 from dpa_sse.pipeline.report.sections.self_check import self_check
+from dpa_sse.pipeline.report.sections.structure import structure
 from dpa_sse.pipeline.report.summary import make_summary, run_word
 
 __all__ = ["ReportInputs", "build_report"]
@@ -56,6 +57,7 @@ def build_sections(data: ReportData, book: FigureBook) -> list[PageSection]:
     found = [
         conductivity(data, book),
         self_check(data, book),
+        structure(data, book),
         dynamics(data, book),
         accuracy(data, book),
         distillation(data),
