@@ -39,7 +39,7 @@ class RadialDistribution:
         Mean number of neighbours up to the end of each bin.
     """
 
-    r_A: NDArray[np.float64]  # noqa: N815
+    r_A: NDArray[np.float64]
     g: NDArray[np.float64]
     neighbours: NDArray[np.float64]
 

@@ -31,8 +31,8 @@ WIDE = (7.2, 3.6)
 
 EDGE, GRID = "#444444", "#E4E6EA"
 PAGE_COLOURS = {
-    "#ffffff": "fig-paper", BLACK: "fig-ink", EDGE: "fig-edge", GRID: "fig-grid", GREY: "fig-grey", BLUE: "fig-blue", ORANGE: "fig-orange",
-    GREEN: "fig-green", RED: "fig-red", PURPLE: "fig-purple", SKY: "fig-sky",
+    "#ffffff": "fig-paper", BLACK: "fig-ink", EDGE: "fig-edge", GRID: "fig-grid", GREY: "fig-grey", BLUE: "fig-blue",
+    ORANGE: "fig-orange", GREEN: "fig-green", RED: "fig-red", PURPLE: "fig-purple", SKY: "fig-sky",
 }
 """Colours of figures that the page replaces in dark mode, and the names of their variables in its style sheet."""
 
@@ -200,7 +200,8 @@ def inline_svg(text: str, prefix: str) -> str:
     body = re.sub(r"url\(#", f"url(#{prefix}.", body)
     body = re.sub(r"\n\s*\n+", "\n", body)
     for colour, variable in PAGE_COLOURS.items():
-        body = re.sub(rf"(fill|stroke): {colour}\b", rf"\1: var(--{variable}, {colour.lower()})", body, flags=re.IGNORECASE)
+        shown = rf"\1: var(--{variable}, {colour.lower()})"
+        body = re.sub(rf"(fill|stroke): {colour}\b", shown, body, flags=re.IGNORECASE)
     return body.replace("<svg", '<svg role="img" focusable="false"', 1).strip()
 
 
@@ -208,5 +209,6 @@ def legend(axes: Axes, place: str = "upper center", **options: Any) -> None:
     """Add a legend outside of the axes, where it hides no curve, if there is anything to label."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        shown = {"handlelength": 1.6, "columnspacing": 1.2, "ncols": min(3, len(labels)), **options}
-        axes.figure.legend(handles, labels, loc=f"outside {place}", **shown)
+        shown: dict[str, Any] = {"handlelength": 1.6, "columnspacing": 1.2, "ncols": min(3, len(labels)), **options}
+        where: Any = f"outside {place}"
+        axes.figure.legend(handles, labels, loc=where, **shown)

@@ -140,9 +140,11 @@ def sampled_frames(path: Path, count: int) -> Iterator[Frame]:
                 continue
             end = text.find(mark, start + 1)
             last = start
-            if end == -1 and not text[size - 1 : size] == b"\n":
-                continue  # the last frame is not complete
-            yield parse_frame(text[start : end if end != -1 else size])
+            try:
+                yield parse_frame(text[start : end if end != -1 else size])
+            except ValueError:
+                if end != -1:
+                    raise  # else: the last frame, which is not complete
 
 
 def first_frame(run: ProductionRun) -> Frame | None:
@@ -188,12 +190,12 @@ def cell_at(runs: Sequence[ProductionRun], known: MeasuredCell | None) -> CellAt
     if not densities:
         return None
     info, mean = runs[0].info, float(np.mean(densities))
-    frame = first_frame(runs[0])
+    frame = None if known is None else first_frame(runs[0])
     mass = _mass(info.composition)
     return CellAt(
         system=info.system, temperature_K=info.temperature_K, pressure_GPa=info.pressure_GPa, runs=len(densities),
         density_g_cm3=mean, spread=(max(densities) - min(densities)) / 2 if len(densities) > 1 else None,
-        lattice_A=unit_lattice(frame.cell, known, info.mean_volume_A3) if frame is not None and known is not None else None,
+        lattice_A=None if frame is None or known is None else unit_lattice(frame.cell, known, info.mean_volume_A3),
         measured=known,
         measured_density_g_cm3=None if known is None else G_CM3 * mass / info.n_atoms / known.volume_A3_atom,
     )

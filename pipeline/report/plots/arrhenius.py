@@ -99,7 +99,8 @@ def _caption(subject: ArrheniusSubject, line: ArrheniusLine | None) -> str:
 def _draw_line(axes: Any, line: ArrheniusLine) -> None:
     x, low, middle, high = line.inverse_1000K, *_line_logs(line)
     for part, style, label in (
-        (x <= line.coldest_1000K + 1e-9, "-", line.label), (x >= line.coldest_1000K - 1e-9, "--", "extrapolated, 95 % band")
+        (x <= line.coldest_1000K + 1e-9, "-", line.label),
+        (x >= line.coldest_1000K - 1e-9, "--", "extrapolated, 95 % band"),
     ):
         if part.sum() > 1:
             axes.fill_between(x[part], low[part], high[part], color=BLUE, alpha=0.16 if style == "-" else 0.08, lw=0)

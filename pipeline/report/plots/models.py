@@ -61,7 +61,8 @@ def plot_training(book: FigureBook, group: str, title: str, models: Mapping[str,
 
 
 PARTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "val": ("validation", {"linestyle": "-", "linewidth": 1.7}), "trn": ("training", {"linestyle": ":", "linewidth": 1.5}),
+    "val": ("validation", {"linestyle": "-", "linewidth": 1.7}),
+    "trn": ("training", {"linestyle": ":", "linewidth": 1.5}),
 }
 """Name and style of the two curves of a model."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from dpa_sse.ops.core.palette import BLACK, COLOURS, GREY
 from dpa_sse.ops.md.trajectory import Frame
 from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
-from dpa_sse.pipeline.report.figures import LINES, SMALL, FigureBook, PageFigure, Row, legend, panel, plain
+from dpa_sse.pipeline.report.figures import LINES, FigureBook, PageFigure, Row, legend, panel, plain
 from dpa_sse.pipeline.report.structure import Pair, Roles, StructureAt
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def plot_structure(
         return None
     kinds = list(dict.fromkeys(f"{symbols[a]}–{symbols[b]}" for a, b in bonds))
     if kinds:
-        caption += f" Sticks: {', '.join(kinds)} below {BOND_FACTOR:g} times the sum of the covalent radii; polyhedra at the "
-        caption += "faces are completed with atoms of the neighbouring cells."
+        caption += f" Sticks: {', '.join(kinds)} below {BOND_FACTOR:g} times the sum of the covalent radii; polyhedra at "
+        caption += "the faces are completed with atoms of the neighbouring cells."
     turn = rotate(VIEW)
     centre = frame.cell.sum(axis=0) / 2
     seen = (positions - centre) @ turn
@@ -148,9 +148,10 @@ def _axis_arrows(axes: Axes, cell: np.ndarray, turn: np.ndarray, seen: np.ndarra
     corner = np.array([left + 0.2 * size, bottom - 0.4 * size])
     for label, vector in zip("abc", cell, strict=True):
         arrow = size * (vector / np.linalg.norm(vector) @ turn)[:2]
+        tip, name = corner + arrow, corner + 1.25 * arrow
         options: Any = {"arrowstyle": "-|>", "color": BLACK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate("", corner + arrow, corner, arrowprops=options, annotation_clip=False)
-        axes.annotate(label, corner + 1.25 * arrow, fontsize=9, fontstyle="italic", ha="center", va="center",
+        axes.annotate("", (tip[0], tip[1]), (corner[0], corner[1]), arrowprops=options, annotation_clip=False)
+        axes.annotate(label, (name[0], name[1]), fontsize=9, fontstyle="italic", ha="center", va="center",
                       annotation_clip=False)
     axes.set(xlim=(left - 0.6 * size, right), ylim=(bottom - 1.1 * size, top))
 

@@ -80,7 +80,8 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
         COLUMNS,
         [_row(p, several=not _same_state(points)) for p in points],
         f"σ from tracer diffusion (Nernst–Einstein), with a model of {label_source(data)}. Runs that were refused have "
-        f"no value; a collective σ and a Haven ratio are given only if their interval is meaningful.{_same_state(points)}",
+        "no value; a collective σ and a Haven ratio are given only if their interval is meaningful."
+        + _same_state(points),
         "conditions|verdict|self-check",
         "conditions|σ collective (mS/cm)|95 % interval |Haven ratio",
     )

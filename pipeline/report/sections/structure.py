@@ -38,7 +38,7 @@ def structure(data: ReportData, book: FigureBook) -> PageSection | None:
     systems = list(dict.fromkeys(system for system, _ in groups))
     mobile = mobile_elements(data)
     known = {system: next(iter(measured_of(data, system).cells), None) for system in systems}
-    cells = [found for runs in groups.values() if (found := cell_at(runs, known[runs[0].info.system])) is not None]
+    cells = [one for runs in groups.values() if (one := cell_at(runs, known[runs[0].info.system])) is not None]
     found: list[StructureAt] = []
     pictures: list[PageFigure | None] = []
     rdfs: list[PageFigure | None] = []
@@ -46,13 +46,15 @@ def structure(data: ReportData, book: FigureBook) -> PageSection | None:
         own = {T: runs for (name, T), runs in groups.items() if name == system}
         elements = roles(next(iter(own.values()))[0].info.composition, mobile)
         pictures.append(_picture(book, system, own, elements))
-        at = [one for runs in own.values() if (one := structure_at(data, runs, elements.pairs)) is not None]
+        at = [g for runs in own.values() if (g := structure_at(data, runs, elements.pairs)) is not None]
         rdfs += [plot_rdf(book, pair, at, len(systems) > 1) for pair in elements.pairs]
         found += at
     section.figures(pictures)
     section.table(
-        ("system", "T (K)", "runs", "density (g/cm³)", "a, b, c (Å)", "measured density", "measured a, b, c", "at T (K)",
-         "ΔV"),
+        (
+            "system", "T (K)", "runs", "density (g/cm³)", "a, b, c (Å)", "measured density", "measured a, b, c",
+            "at T (K)", "ΔV",
+        ),
         [_cell_row(one) for one in cells],
         _cell_caption(data, cells, known.values()),
         "system",
@@ -74,8 +76,8 @@ def _picture(
             frame = first_frame(run)
             if frame is not None:
                 caption = (
-                    f"{plural(run.info.n_atoms, 'atom')}, first frame of the production run at {kelvin(temperature)} K, "
-                    "so with the thermal motion of that temperature. Grey: edges of the cell."
+                    f"{plural(run.info.n_atoms, 'atom')}, first frame of the production run at {kelvin(temperature)} "
+                    "K, so with the thermal motion of that temperature. Grey: edges of the cell."
                 )
                 name = f"structure_{system}"
                 return plot_structure(book, name, f"Simulated cell of {clip(system, 40)}", frame, elements, caption)
@@ -109,7 +111,7 @@ def _cell_caption(data: ReportData, cells: Sequence[CellAt], known: Iterable[Mea
     text += "; the barostat is isotropic, so the shape of the cell is that of the start."
     references = dict.fromkeys(f"{one.entry}: {one.reference}" for one in known if one is not None)
     if references:
-        text += f" ΔV: volume relative to the measured one; crystals expand on heating, so compare the temperatures. "
+        text += " ΔV: volume relative to the measured one; crystals expand on heating, so compare the temperatures. "
         text += f"More than {100 * MAX_EXCESS:.0f} % is marked. Measured: {'; '.join(references)}."
     else:
         text += " The library has no measured cell of this composition."
@@ -133,7 +135,7 @@ def _shells(section: PageSection, found: Sequence[StructureAt]) -> None:
         kept = columns if several else columns[1:]
         table = TableBlock(
             kept, [row if several else row[1:] for row in rows],
-            "Neighbours of the first element up to the first minimum of g(r); a dash where it has no minimum within half "
-            "the cell.", words=("system", "pair"),
+            "Neighbours of the first element up to the first minimum of g(r); a dash where it has no minimum within "
+            "half the cell.", words=("system", "pair"),
         )
         section.blocks.append(DetailsBlock("First shells and coordination numbers", blocks=[table]))
