@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MplFigure
 
+FOLDERS = ("figures", "si")
+"""Folders of a report."""
 LIST = ".figures.json"
 """Names of the files that the report has written into the folder."""
 LINES = ("-", "--", "-.", ":")
@@ -139,21 +141,27 @@ def replace_listed(folder: Path, names: set[str]) -> None:
 
 
 def copy_report(source: Path, target: Path) -> None:
-    """Copy a report with its figures; files in ``target`` that no report has written stay.
+    """Copy a report with its folders; files in ``target`` that no report has written stay.
 
     Raises
     ------
     InputError
-        The folder of figures in ``target`` is a link.
+        A folder in ``target`` is a link.
     """
     import shutil
 
-    remove_listed(target / "figures", frozenset())
-    names = sorted(path.name for path in (source / "figures").glob("*") if path.is_file() and path.name != LIST)
-    for name in [*(f"figures/{name}" for name in names), "report.html", "summary.json"]:
+    for folder in FOLDERS:
+        remove_listed(target / folder, frozenset())
+    names = {
+        folder: {path.name for path in (source / folder).glob("*") if path.is_file() and path.name != LIST}
+        for folder in FOLDERS
+    }
+    files = [f"{folder}/{name}" for folder in FOLDERS for name in sorted(names[folder])]
+    for name in [*files, "report.html", "summary.json"]:
         with atomic_path(target / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    replace_listed(target / "figures", set(names))
+    for folder in FOLDERS:
+        replace_listed(target / folder, names[folder])
 
 
 @contextmanager

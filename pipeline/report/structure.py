@@ -24,7 +24,7 @@ G_CM3 = 1.66053907
 CUTOFF_A = 8.0
 ATOMS_READ = 20_000
 """Atoms, over all frames, that a radial distribution function is averaged over."""
-MIN_FRAMES, MAX_FRAMES = 5, 60
+MIN_FRAMES, MAX_FRAMES = 5, 200
 SAME_EDGE, SAME_ANGLE = 0.08, 3.0
 """Largest relative difference of a cell edge from a multiple of the measured one, and of an angle (degrees)."""
 Pair = tuple[str, str]

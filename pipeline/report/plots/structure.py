@@ -38,8 +38,8 @@ def plot_structure(
         return None
     kinds = list(dict.fromkeys(f"{symbols[a]}–{symbols[b]}" for a, b in bonds))
     if kinds:
-        caption += f" Sticks: {', '.join(kinds)} below {BOND_FACTOR:g} times the sum of the covalent radii; polyhedra at "
-        caption += "the faces are completed with atoms of the neighbouring cells."
+        caption += f" Sticks: {', '.join(kinds)} below {BOND_FACTOR:g} times the sum of the covalent radii; polyhedra"
+        caption += " at the faces are completed with atoms of the neighbouring cells."
     turn = rotate(VIEW)
     centre = frame.cell.sum(axis=0) / 2
     seen = (positions - centre) @ turn
