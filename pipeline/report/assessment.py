@@ -303,9 +303,10 @@ def measured_differences(data: ReportData, points: Sequence[Point]) -> list[str]
                 continue
             side = "above" if one.sigma_mS_cm > high else "below"
             ends = " to ".join(dict.fromkeys((as_published(low), as_published(high))))
+            value = measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm)
             sentences.append(
-                f"{clip(name, 40)}: σ({one.temperature_K:g} K) = {measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm)} mS/cm "
-                f"(95 %: {interval(one.sigma_ci95_mS_cm, 2)}; extrapolated, {label_source(data)}) is {side} all measured "
+                f"{clip(name, 40)}: σ({one.temperature_K:g} K) = {value} mS/cm (95 %: "
+                f"{interval(one.sigma_ci95_mS_cm, 2)}; extrapolated, {label_source(data)}) is {side} all measured "
                 f"values of the library ({ends} mS/cm)."
             )
     return sentences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ def measured_values(composition: Mapping[str, int], structure: str = "") -> Meas
     conductivities: list[MeasuredTransport] = []
     diffusion: list[MeasuredTransport] = []
     cells: list[MeasuredCell] = []
-    for entry in map(load_entry, names()):
+    for entry in _library():
         if own is not None and _another_phase(own, entry):
             continue
         conductivities += _transport(entry, "conductivity", "sigma_mS_cm", composition)
@@ -115,6 +116,11 @@ def same_composition(first: Mapping[str, float], second: Mapping[str, float]) ->
     elements = {*first, *second}
     shares = [abs(first.get(one, 0) / totals[0] - second.get(one, 0) / totals[1]) for one in elements]
     return max(shares) <= SAME_SHARE and all((first.get(one, 0) > 0) == (second.get(one, 0) > 0) for one in elements)
+
+
+@functools.cache
+def _library() -> tuple[Entry, ...]:
+    return tuple(map(load_entry, names()))
 
 
 def _entry(structure: str) -> Entry | None:

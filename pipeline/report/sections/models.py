@@ -90,7 +90,8 @@ def accuracy(data: ReportData, book: FigureBook) -> PageSection:
     section.table(
         ("model", "split", "labels", "frames", *ERROR_COLUMNS),
         [[evaluation_label(name), *_error_cells(data.evaluations[name].errors, same)] for name in names],
-        f"{f'All relative to {same}. ' if same else ''}Shifted: after subtracting one constant per composition, since the absolute energy of a new compound is "
+        (f"All relative to {same}. " if same else "")
+        + "Shifted: after subtracting one constant per composition, since the absolute energy of a new compound is "
         "arbitrary. Intervals are over trajectories, whose frames are correlated. These are errors on short runs with "
         "the labeler; the errors in production are in the self-check.",
         "model|split|labels",
@@ -121,7 +122,8 @@ def _error_cells(errors: Evaluation, same: str) -> list[str]:
     cells = [show(value) for value in values]
     cells.insert(4, interval(errors.force_mae_ci95_meV_A, 2))
     cells.insert(1, interval(errors.energy_mae_ci95_meV_atom, 2))
-    return [errors.split, ABSENT if same else evaluation_source(errors), count(errors.n_frames), *cells]
+    labels = ABSENT if same else evaluation_source(errors).removesuffix(" labels")
+    return [errors.split, labels, count(errors.n_frames), *cells]
 
 
 def _error_bars(book: FigureBook, errors: Mapping[str, Evaluation]) -> list[PageFigure | None]:
