@@ -22,8 +22,13 @@ MODEL_COLOURS = {"zero_shot": GREY, "zero_shot_bias": SKY, "from_scratch": ORANG
 UNITS = {"energy": "meV/atom", "force": "eV/Å", "virial": "meV/atom"}
 
 
-def plot_training(book: FigureBook, group: str, title: str, models: Mapping[str, TrainedModel]) -> PageFigure | None:
-    """Draw smoothed RMSE of energy and force against the step for the models of one group, on logarithmic axes."""
+def plot_training(
+    book: FigureBook, group: str, title: str, models: Mapping[str, TrainedModel], tested: Mapping[str, Evaluation]
+) -> PageFigure | None:
+    """Draw smoothed RMSE of energy and force against the step for the models of one group, on logarithmic axes.
+
+    ``tested`` holds the errors of models on held-out frames, which are drawn as squares at the end.
+    """
     curves = {name: model.curve for name, model in models.items() if _steps(model.curve)}
     quantities = [
         (k, label)
@@ -38,9 +43,11 @@ def plot_training(book: FigureBook, group: str, title: str, models: Mapping[str,
         for i, (name, curve) in enumerate(curves.items()):
             for part in ("trn", "val"):
                 rows += _draw_curve(axes, curve, key, part, COLOURS[i % 7], name)
+            if name in tested:
+                rows.append(_draw_test(axes, curve, key, tested[name], COLOURS[i % 7], name))
         axes.set_yscale("log")
         axes.set_ylabel(label)
-    parts = [part for part in ("val", "trn") if any(row["part"] == part for row in rows)]
+    parts = [part for part in PARTS if any(row["part"] == part for row in rows)]
     if len(curves) > 1:
         for i, name in enumerate(curves):
             grid[0, 0].plot([], [], color=COLOURS[i % 7], label=plain(name, 22))
@@ -53,8 +60,9 @@ def plot_training(book: FigureBook, group: str, title: str, models: Mapping[str,
         figure,
         f"training_{group}",
         title,
-        "Lines: running mean (root mean square) over a twelfth of the training; faint: the batches themselves. "
-        + ("Validation frames are held out." if "val" in parts else "There are no validation frames."),
+        "Lines: running mean (root mean square) over a twelfth of the training; faint: the training batches. "
+        + ("Validation and test frames are held out." if "val" in parts else "There are no validation frames.")
+        + (" Squares: held-out test frames, after the training." if "test" in parts else ""),
         rows=rows,
         columns=("model", "quantity", "part", "step", "rmse_meV", "smoothed_meV"),
     )
@@ -63,8 +71,15 @@ def plot_training(book: FigureBook, group: str, title: str, models: Mapping[str,
 PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "val": ("validation", {"linestyle": "-", "linewidth": 1.7}),
     "trn": ("training", {"linestyle": ":", "linewidth": 1.5}),
+    "test": ("test", {"linestyle": "", "marker": "s", "markersize": 5, "markerfacecolor": "white"}),
 }
-"""Name and style of the two curves of a model."""
+"""Name and style of the curves and of the final errors of a model."""
+
+
+def _draw_test(axes: Axes, curve: Table, key: str, found: Evaluation, colour: str, name: str) -> Row:
+    value = found.energy_rmse_meV_atom if key == "e" else found.force_rmse_meV_A
+    axes.plot([curve["step"][-1]], [value], color=colour, clip_on=False, zorder=3, **PARTS["test"][1])
+    return {"model": name, "quantity": key, "part": "test", "step": curve["step"][-1], "rmse_meV": value}
 
 
 def _draw_curve(axes: Axes, curve: Table, key: str, part: str, colour: str, name: str) -> list[Row]:
@@ -87,7 +102,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
     The window shrinks at both ends, and skips values that are missing.
     """
-    half = max(1, len(values) // 24)
+    half = max(1, round(len(values) / 24))
     result = np.full(len(values), np.nan)
     for i in range(len(values)):
         reach = min(half, i, len(values) - 1 - i)

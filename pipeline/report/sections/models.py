@@ -35,6 +35,10 @@ ERROR_COLUMNS = (
     "virial MAE (meV/atom)",
 )
 DOWNSTREAM = ("zero_shot", "zero_shot_bias", "from_scratch", "fine_tuned")
+TESTED = {
+    "pretrain": "pretrain", "finetune": "fine_tuned", "from_scratch": "from_scratch", "student": "student",
+}
+"""The evaluation of each model on held-out frames of its labeler."""
 GROUPS = {"ensemble": "Ensemble", "pretrain": "Pre-training", "finetune": "Fine-tuning", "student": "Student"}
 
 
@@ -54,7 +58,8 @@ def training(data: ReportData, book: FigureBook) -> PageSection:
     if not data.models:
         section.absent = "no model was trained"
         return section
-    section.figures([plot_training(book, key, *group) for key, group in model_groups(data.models).items()])
+    tested = {name: data.evaluations[own].errors for name, own in TESTED.items() if own in data.evaluations}
+    section.figures([plot_training(book, key, *group, tested) for key, group in model_groups(data.models).items()])
     rows = [
         [
             name,
