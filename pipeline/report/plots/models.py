@@ -39,10 +39,12 @@ def plot_training(
         return None
     figure, grid = panel((SMALL[0], 1.2 + 1.35 * len(quantities)), len(quantities), sharex=True, squeeze=False)
     rows: list[Row] = []
+    validated = any(f"rmse_{key}_val" in curve for curve in curves.values() for key in "ef")
+    styles = PARTS if validated else {**PARTS, "trn": ("training", PARTS["val"][1])}
     for axes, (key, label) in zip(grid[:, 0], quantities, strict=True):
         for i, (name, curve) in enumerate(curves.items()):
             for part in ("trn", "val"):
-                rows += _draw_curve(axes, curve, key, part, COLOURS[i % 7], name)
+                rows += _draw_curve(axes, curve, key, part, {"color": COLOURS[i % 7], **styles[part][1]}, name)
             if name in tested:
                 rows.append(_draw_test(axes, curve, key, tested[name], COLOURS[i % 7], name))
         axes.set_yscale("log")
@@ -52,7 +54,7 @@ def plot_training(
         for i, name in enumerate(curves):
             grid[0, 0].plot([], [], color=COLOURS[i % 7], label=plain(name, 22))
     for part in parts:
-        grid[0, 0].plot([], [], color=GREY, label=PARTS[part][0], **PARTS[part][1])
+        grid[0, 0].plot([], [], color=GREY, label=styles[part][0], **styles[part][1])
     legend(grid[0, 0], ncols=2)
     grid[-1, 0].set_xlabel("training step")
     figure.align_ylabels(grid[:, 0])
@@ -82,15 +84,18 @@ def _draw_test(axes: Axes, curve: Table, key: str, found: Evaluation, colour: st
     return {"model": name, "quantity": key, "part": "test", "step": curve["step"][-1], "rmse_meV": value}
 
 
-def _draw_curve(axes: Axes, curve: Table, key: str, part: str, colour: str, name: str) -> list[Row]:
+def _draw_curve(
+    axes: Axes, curve: Table, key: str, part: str, style: Mapping[str, Any], name: str
+) -> list[Row]:
     """Draw one curve and return its rows; nothing if the file has no such numbers."""
     values = 1000 * np.array(curve.get(f"rmse_{key}_{part}", []), dtype=float)
     if not np.isfinite(values).any():
         return []
     smooth = smoothed(values)
     if part == "trn":
-        axes.plot(curve["step"], np.where(values > 0, values, np.nan), color=colour, alpha=0.22, linewidth=0.7)
-    axes.plot(curve["step"], np.where(smooth > 0, smooth, np.nan), color=colour, **PARTS[part][1])
+        batches = np.where(values > 0, values, np.nan)
+        axes.plot(curve["step"], batches, color=style["color"], alpha=0.22, linewidth=0.7)
+    axes.plot(curve["step"], np.where(smooth > 0, smooth, np.nan), **style)
     return [
         {"model": name, "quantity": key, "part": part, "step": step, "rmse_meV": value, "smoothed_meV": mean}
         for step, value, mean in zip(curve["step"], values, smooth, strict=True)

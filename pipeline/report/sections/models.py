@@ -36,9 +36,9 @@ ERROR_COLUMNS = (
 )
 DOWNSTREAM = ("zero_shot", "zero_shot_bias", "from_scratch", "fine_tuned")
 TESTED = {
-    "pretrain": "pretrain", "finetune": "fine_tuned", "from_scratch": "from_scratch", "student": "student",
+    "pretrain": "pretrain", "finetune": "fine_tuned", "from_scratch": "from_scratch", "student": "student_vs_teacher",
 }
-"""The evaluation of each model on held-out frames of its labeler."""
+"""The evaluation of each model on held-out frames with labels of the kind that it is trained on."""
 GROUPS = {"ensemble": "Ensemble", "pretrain": "Pre-training", "finetune": "Fine-tuning", "student": "Student"}
 
 

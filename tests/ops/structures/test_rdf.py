@@ -58,6 +58,20 @@ def _with_cell(step, dimensions):  # type: ignore[no-untyped-def]
     return step
 
 
+def test_a_thin_cell_is_the_same_crystal_as_a_thick_one() -> None:
+    """The thin cell needs several images of a pair, and takes the neighbour list."""
+    thin = bulk("LiCl", "rocksalt", a=5.1, cubic=True).repeat((1, 3, 3))
+    thin.positions += np.random.default_rng(7).normal(0, 0.2, thin.positions.shape)
+    pairs = [("Li", "Cl"), ("Cl", "Cl")]
+    both = [
+        radial_distributions([Snapshot(one.cell.array, one.get_chemical_symbols(), one.positions)], pairs, 5.0, 0.1)
+        for one in (thin, thin.repeat((3, 1, 1)))
+    ]
+    for pair in pairs:
+        assert both[0][pair].g == pytest.approx(both[1][pair].g)
+        assert both[0][pair].neighbours == pytest.approx(both[1][pair].neighbours)
+
+
 def test_an_ideal_gas_is_flat_and_counts_its_density() -> None:
     rng = np.random.default_rng(5)
     cell = 12.0 * np.eye(3)

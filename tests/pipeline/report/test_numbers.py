@@ -19,6 +19,7 @@ from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.figures import copy_report, plain, replace_listed, slug
 from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
+from dpa_sse.pipeline.report.plots.models import smoothed
 from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.report.sections.conductivity import conductivity_checks
 from dpa_sse.pipeline.report.summary import run_word
@@ -134,6 +135,17 @@ def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
     data = load_data(ReportInputs(conductivity=folder))
     points = transport.transport_points(data)
     assert transport.arrhenius_line(data.conductivity.arrhenius.model_copy(update={"Ea_eV": 0.9}), points) is None
+
+
+def test_training_curves_are_running_root_mean_squares() -> None:
+    assert smoothed(np.full(100, 3.0)) == pytest.approx(3.0)
+    noisy = np.where(np.arange(96) % 2, 2.0, 4.0)  # a window of nine: four or five of each
+    middle = smoothed(noisy)[10:-10]
+    expected = {math.sqrt((4 * 4 + 5 * 16) / 9), math.sqrt((5 * 4 + 4 * 16) / 9)}
+    assert {round(value, 9) for value in middle.tolist()} == {round(value, 9) for value in expected}
+    gaps = np.array([1.0, math.nan, 1.0, 5.0])
+    assert smoothed(gaps) == pytest.approx([1.0, 1.0, math.sqrt(13), 5.0])
+    assert np.isnan(smoothed(np.full(3, math.nan))).all()
 
 
 def one_run(entry: RunTransport) -> ReportData:

@@ -278,7 +278,10 @@ def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
         learning_state=made.learning_state(root),
         models={name: root / "model", "pretrain": made.model(root, "m", rng)},
         evaluations={name: evaluation},
-        md=[made.md_run(root / "more", 800.0, "exploded", system=name, reason=name)],
+        md=[
+            made.md_run(root / "more", 800.0, "exploded", system=name, reason=name),
+            made.md_run(root / "good", 900.0, system=name),
+        ],
         conductivity=made.conductivity(root, kinds, HOSTILE[:-1] + "Li10GeP2S12" * 6, name),
     )
     build_report(inputs, tmp_path / "out")
@@ -287,10 +290,38 @@ def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
     assert "<script" not in page.source
     assert '<script>alert("x")</script>' in page.text
     assert not page.open
-    for path in (tmp_path / "out" / "figures").iterdir():
+    for path in [*(tmp_path / "out" / "figures").iterdir(), *(tmp_path / "out" / "si").iterdir()]:
         assert re.fullmatch(r"[A-Za-z0-9._-]+", path.name), path.name
         if path.suffix == ".svg":
             assert "<script" not in path.read_text(encoding="utf-8")
+
+
+def test_a_dark_screen_changes_the_colours_of_the_figures(full: tuple[Path, Summary, Page]) -> None:
+    """Each colour that a figure takes from the page has a value for dark screens; the files keep their own colours."""
+    out, _, page = full
+    used = set(re.findall(r"var\(--(fig-[a-z]+), #[0-9a-f]{6}\)", page.source))
+    assert {"fig-paper", "fig-ink", "fig-grid", "fig-blue"} <= used
+    dark = page.source.split("@media screen and (prefers-color-scheme: dark) {")[1].split("@media")[0]
+    assert used <= set(re.findall(r"--(fig-[a-z]+):", dark))
+    inline = page.source.split("<main>")[1]
+    assert not re.search(r"(fill|stroke): #(ffffff|000000)\b", inline)
+    assert "var(" not in (out / "figures" / "arrhenius.svg").read_text(encoding="utf-8")
+
+
+def test_no_legend_covers_a_curve(full: tuple[Path, Summary, Page], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Legends belong to the figures, outside of the axes."""
+    from matplotlib.axes import Axes
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a legend inside the axes")
+
+    monkeypatch.setattr(Axes, "legend", refuse)
+    root = full[0].parent
+    build_report(ReportInputs(models={"student": root / "in" / "models" / "student"},
+                              md=sorted((root / "in" / "md").iterdir()), conductivity=root / "in" / "conductivity",
+                              self_check=root / "in" / "self-check",
+                              evaluations={"student": root / "in" / "evaluations" / "student"}), root / "again")
+    assert len(list((root / "again" / "figures").glob("*.svg"))) > 12
 
 
 def test_damaged_inputs_are_named_not_fatal(tmp_path: Path) -> None:
