@@ -148,12 +148,13 @@ def _distilled(data: ReportData) -> Iterator[str]:
     if data.teacher_filter is None or student is None:
         return
     found = data.teacher_filter
+    teacher = "fine-tuned" if "finetune" in data.models else "pre-trained"
     rounds = len(data.self_check.rounds) - 1 if data.self_check else 0
     last = " in the last round of the self-check" if rounds > 0 and _steps([student.info]) else ""
     yield (
-        f"It was distilled{cite('wang2025dpasse')} into {_network(student.info)}{_steps([student.info])}{last}: "
-        f"{found.n_kept} configurations of molecular dynamics, which it labelled, are the training and test data "
-        f"({found.n_train} and {found.n_test})."
+        f"The {teacher} potential was distilled{cite('wang2025dpasse')} into {_network(student.info)}"
+        f"{_steps([student.info])}{last}: {found.n_kept} configurations of molecular dynamics, which it labelled, are the training and "
+        f"test data ({found.n_train} and {found.n_test})."
     )
     if student.info.compressed:
         yield f"The student was compressed{cite('lu2022compress')}."
@@ -231,7 +232,7 @@ def _conductivity(data: ReportData) -> Iterator[str]:
     of = (f" of {listed(mobile)}" if mobile else "") + (f" {frame}" if frame else "")
     yield (
         f"Tracer diffusion coefficients are slopes of the mean squared displacement{of} by "
-        f"least squares{cite('bullerjahn2020')}, averaged over possible starts of the diffusive "
+        f"generalised least squares{cite('bullerjahn2020')}, averaged over possible starts of the diffusive "
         f"regime{cite('jay2021')}; intervals are 95 %."
     )
     valued = [p for p in points if p.sigma_mS_cm is not None]

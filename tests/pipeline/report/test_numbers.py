@@ -130,6 +130,22 @@ def test_a_linked_folder_of_figures_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["photo.png"]
 
 
+def test_a_copied_report_is_complete_and_replaces_the_one_before(tmp_path: Path) -> None:
+    both = [
+        made.conductivity(tmp_path / name, {800.0: "diffusive", T: "diffusive"})
+        for name, T in (("a", 900.0), ("b", 1000.0))
+    ]
+    (tmp_path / "run" / "si").mkdir(parents=True)
+    (tmp_path / "run" / "si" / "mine.tex").write_text("mine")
+    for folder in both:
+        build_report(ReportInputs(conductivity=folder), folder / "out")
+        copy_report(folder / "out", tmp_path / "run")
+    copied = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    made_now = {str(path.relative_to(both[1] / "out")) for path in (both[1] / "out").rglob("*") if path.is_file()}
+    assert {"si/methods.txt", "si/table_conductivity.csv", "figures/msd_1000-K.svg"} <= made_now
+    assert copied == made_now | {"si/mine.tex"}
+
+
 def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
     folder = made.conductivity(tmp_path, {800.0: "diffusive", 1000.0: "diffusive"})
     data = load_data(ReportInputs(conductivity=folder))
