@@ -145,7 +145,9 @@ def _subject(data: ReportData, system: str, part: ArrheniusResult, points: Seque
         else "it is not that of the conductivity of several mobile species"
     )
     line = arrhenius_line(part, points) if part.determined and len(mobile_elements(data)) <= 1 else None
+    verdicts = " or ".join(dict.fromkeys(point.trust for point in points if point.sigma_mS_cm is not None))
     holds = f"{name}, {common_conditions(data, name) or 'state point not recorded'}; {label_source(data)}"
+    holds += f"; self-check: {verdicts}" if verdicts else ""
     return ArrheniusSubject(system, points, line, measured_of(data, name).conductivities, holds, why)
 
 

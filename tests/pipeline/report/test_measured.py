@@ -125,6 +125,7 @@ def test_the_arrhenius_figure_holds_both(compared: tuple[Path, ReportData]) -> N
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Kraft et al., JACS 139, 10909 (2017)" in page
     assert "0.7 to 2.6" in page
+    assert "(Li6PS5Br, 0 GPa, NVT, 52 atoms; labels of unknown level; self-check: not checked)" in page
 
 
 def test_the_line_of_the_figure_ends_at_the_extrapolated_conductivity(compared: tuple[Path, ReportData]) -> None:
