@@ -153,8 +153,8 @@ def _distilled(data: ReportData) -> Iterator[str]:
     last = " in the last round of the self-check" if rounds > 0 and _steps([student.info]) else ""
     yield (
         f"The {teacher} potential was distilled{cite('wang2025dpasse')} into {_network(student.info)}"
-        f"{_steps([student.info])}{last}: {found.n_kept} configurations of molecular dynamics, which it labelled, are the "
-        f"training and test data ({found.n_train} and {found.n_test})."
+        f"{_steps([student.info])}{last}: {found.n_kept} configurations of molecular dynamics, which it labelled, are "
+        f"the training and test data ({found.n_train} and {found.n_test})."
     )
     if student.info.compressed:
         yield f"The student was compressed{cite('lu2022compress')}."
