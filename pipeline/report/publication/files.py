@@ -10,6 +10,7 @@ from dpa_sse.ops.core.files import write_csv, write_text
 from dpa_sse.ops.core.removal import remove_listed
 from dpa_sse.pipeline.report.figures import replace_listed
 from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.page import ABSENT
 from dpa_sse.pipeline.report.publication import latex
 from dpa_sse.pipeline.report.publication.citations import bibtex, cited, numbered, reference
 from dpa_sse.pipeline.report.publication.methods import Paragraph, methods
@@ -79,12 +80,37 @@ def write_publication(found: Publication | None, folder: Path) -> None:
         for table in found.tables:
             texts[f"table_{table.name}.tex"] = _table(table)
             names.add(f"table_{table.name}.csv")
-            rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-            write_csv(folder / f"table_{table.name}.csv", rows, table.columns)
+            columns, rows = for_programs(table)
+            write_csv(folder / f"table_{table.name}.csv", rows, columns)
         for name, text in texts.items():
             write_text(folder / name, text)
         names |= texts.keys()
     replace_listed(folder, names)
+
+
+def for_programs(table: SiTable) -> tuple[list[str], list[dict[str, str]]]:
+    """Return columns and rows of a table with plain numbers: intervals in two columns, 1.2e-5, nothing for a dash."""
+    rows: list[dict[str, str]] = []
+    columns: dict[str, None] = {}
+    for row in table.rows:
+        cells: dict[str, str] = {}
+        for name, text in zip(table.columns, row, strict=True):
+            if name.startswith("95 %"):
+                ends = [plain_number(end) for end in text.split(" to ")]
+                cells |= {f"{name}, low": ends[0], f"{name}, high": ends[-1]}
+            else:
+                cells[name] = text if name in table.words else plain_number(text)
+        columns |= dict.fromkeys(cells)
+        rows.append(cells)
+    return list(columns), rows
+
+
+def plain_number(text: str) -> str:
+    """Return the text of a number as programs read it: ``6.3×10⁻⁵`` becomes ``6.3e-5``, a dash becomes nothing."""
+    if text == ABSENT:
+        return ""
+    mantissa, _, power = text.partition("×10")
+    return f"{mantissa}e{power.translate(latex.POWERS)}" if power else text
 
 
 def _table(table: SiTable) -> str:

@@ -16,7 +16,7 @@ _SPECIAL = {
     "–": "--", "—": "---", "…": r"\dots{}", "²": r"$^2$", "³": r"$^3$", "μ": r"$\mu$", "→": r"$\rightarrow$",
     "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "∝": r"$\propto$",
 }
-_POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _POWER = re.compile("10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u200b-\u200f\u2028-\u202f\u2060-\u2069]+")
 
@@ -27,7 +27,7 @@ def escaped(text: str) -> str:
     shown = []
     for k, part in enumerate(parts):
         shown.append(
-            f"$10^{{{part.translate(_POWERS)}}}$" if k % 2 else "".join(_SPECIAL.get(letter, letter) for letter in part)
+            f"$10^{{{part.translate(POWERS)}}}$" if k % 2 else "".join(_SPECIAL.get(letter, letter) for letter in part)
         )
     return "".join(shown)
 

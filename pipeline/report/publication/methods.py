@@ -230,10 +230,13 @@ def _conductivity(data: ReportData) -> Iterator[str]:
     mobile = [str(name) for name in names] if isinstance(names, list) else []
     frame = FRAMES_OF_REFERENCE.get(str(settings.get("reference")), "")
     of = (f" of {listed(mobile)}" if mobile else "") + (f" {frame}" if frame else "")
+    start = number(settings.get("start_ps"))
+    since = f"averaged over possible starts of the diffusive regime{cite('jay2021')}" if start is None else (
+        f"from {start:g} ps on"
+    )
     yield (
-        f"Tracer diffusion coefficients are slopes of the mean squared displacement{of} by "
-        f"generalised least squares{cite('bullerjahn2020')}, averaged over possible starts of the diffusive "
-        f"regime{cite('jay2021')}; intervals are 95 %."
+        f"Tracer diffusion coefficients are slopes of the mean squared displacement{of} by generalised least "
+        f"squares{cite('bullerjahn2020')}, {since}; intervals are 95 %."
     )
     valued = [p for p in points if p.sigma_mS_cm is not None]
     text = f"A value was obtained at {len(valued)} of {plural(len(points), 'temperature')}"

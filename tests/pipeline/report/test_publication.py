@@ -26,7 +26,7 @@ from dpa_sse.ops.results.model import LearningRates, ModelInfo
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.inputs import load_data
 from dpa_sse.pipeline.report.publication import citations, latex
-from dpa_sse.pipeline.report.publication.files import publication, write_publication
+from dpa_sse.pipeline.report.publication.files import plain_number, publication, write_publication
 from dpa_sse.pipeline.report.publication.level_words import level_words
 from dpa_sse.pipeline.report.publication.methods import methods
 from tests.fake_vasp import write_library
@@ -264,6 +264,23 @@ def test_every_entry_of_the_library_of_citations_is_complete() -> None:
         citations.cite("unknown")
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("6.3×10⁻⁵", "6.3e-5"), ("1×10¹²", "1e12"), ("–", ""), ("12.5", "12.5"), ("dpa2", "dpa2")]
+)
+def test_numbers_for_programs(text: str, number: str) -> None:
+    assert plain_number(text) == number
+
+
+def test_a_given_start_of_the_diffusive_regime_is_said(tmp_path: Path) -> None:
+    folder = made.conductivity(tmp_path, {800.0: "diffusive"})
+    content = read(folder / "conductivity.json")
+    content["settings"]["start_ps"] = 2.5
+    (folder / "conductivity.json").write_text(json.dumps(content))
+    text = by_title(ReportInputs(conductivity=folder))["Conductivity"]
+    assert "least squares [@bullerjahn2020], from 2.5 ps on; intervals" in text
+    assert "jay2021" not in text
+
+
 def test_the_files_next_to_the_page(tmp_path: Path) -> None:
     folder = made.conductivity(tmp_path / "in", {800.0: "diffusive", 1000.0: "diffusive"}, system="A_1 & <b>")
     out = tmp_path / "out"
@@ -282,8 +299,9 @@ def test_the_files_next_to_the_page(tmp_path: Path) -> None:
     for row, entry in zip(rows, stored, strict=True):
         assert float(row["T (K)"]) == entry["temperature_K"]
         assert float(row["σ (mS/cm)"]) == pytest.approx(entry["sigma_NE_mS_cm"], rel=0.06)
-        low, high = map(float, row["95 %"].split(" to "))
-        assert [low, high] == pytest.approx(entry["sigma_NE_ci95_mS_cm"], rel=0.006)
+        ends = [float(row["95 %, low"]), float(row["95 %, high"])]
+        assert ends == pytest.approx(entry["sigma_NE_ci95_mS_cm"], rel=0.006)
+        assert float(row["D (cm²/s)"]) == pytest.approx(entry["D_cm2_s"], rel=0.06)
     assert r"A\_1 \& \textless{}b\textgreater{}" in (out / "si" / "table_conductivity.tex").read_text(encoding="utf-8")
     keys = re.findall(r"^@\w+\{(\w+),", (out / "si" / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
     cited = re.findall(r"\\cite\{([^}]+)\}", (out / "si" / "methods.tex").read_text(encoding="utf-8"))
