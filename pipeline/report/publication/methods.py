@@ -239,8 +239,10 @@ def _conductivity(data: ReportData) -> Iterator[str]:
         f"squares{cite('bullerjahn2020')}, {since}; intervals are 95 %."
     )
     valued = [p for p in points if p.sigma_mS_cm is not None]
-    text = f"A value was obtained at {len(valued)} of {plural(len(points), 'temperature')}"
-    yield text + (f" ({listed([p.title for p in valued])})." if valued else ".")
+    several = len({p.system for p in points}) > 1
+    text = f"A value was obtained at {len(valued)} of {plural(len(points), 'state point' if several else 'temperature')}"
+    titles = [p.title for p in valued]
+    yield text + (f" ({'; '.join(titles) if several else listed(titles)})." if valued else ".")
     if valued:
         charges = settings.get("charges")
         given = {one: number(value) for one, value in charges.items()} if isinstance(charges, dict) else {}

@@ -44,7 +44,7 @@ def structure(data: ReportData, book: FigureBook) -> PageSection | None:
     rdfs: list[PageFigure | None] = []
     for system in systems:
         own = {T: runs for (name, T), runs in groups.items() if name == system}
-        elements = roles(next(iter(own.values()))[0].info.composition, mobile)
+        elements = roles(next(iter(own.values()))[0].info.composition, mobile or ["Li"])
         pictures.append(_picture(book, system, own, elements))
         at = [g for runs in own.values() if (g := structure_at(data, runs, elements.pairs)) is not None]
         rdfs += [plot_rdf(book, pair, at, len(systems) > 1) for pair in elements.pairs]
@@ -94,7 +94,7 @@ def _cell_row(one: CellAt) -> list[str | Cell]:
     density = f"{one.density_g_cm3:.3f}" + (f" ± {one.spread:.3f}" if one.spread is not None else "")
     excess: str | Cell = ABSENT
     if one.excess is not None:
-        excess = Cell(f"{100 * one.excess:+.1f} %", "good" if abs(one.excess) <= MAX_EXCESS else "warn")
+        excess = Cell(f"{round(100 * one.excess, 1) + 0.0:+.1f} %", "good" if abs(one.excess) <= MAX_EXCESS else "warn")
     known = one.measured
     return [
         one.system, kelvin(one.temperature_K), str(one.runs), density,

@@ -264,6 +264,15 @@ def test_every_entry_of_the_library_of_citations_is_complete() -> None:
         citations.cite("unknown")
 
 
+def test_several_systems_are_told_apart(tmp_path: Path) -> None:
+    runs = [made.md_run(tmp_path / name, T, system=name) for name in ("One", "Two") for T in (800.0, 1000.0)]
+    found = by_title(ReportInputs(md=runs, conductivity=made.analyse(tmp_path, runs)))
+    assert "at 4 of 4 state points (One, 800 K; Two, 800 K; One, 1000 K; Two, 1000 K)." in found["Conductivity"]
+    for name in ("One", "Two"):
+        assert f"For {name}, a line through" in found["Conductivity"]
+        assert f"Cells of {name} with 52 atoms" in found["Molecular dynamics"]
+
+
 @pytest.mark.parametrize(
     ("text", "number"), [("6.3×10⁻⁵", "6.3e-5"), ("1×10¹²", "1e12"), ("–", ""), ("12.5", "12.5"), ("dpa2", "dpa2")]
 )
