@@ -240,7 +240,8 @@ def _conductivity(data: ReportData) -> Iterator[str]:
     )
     valued = [p for p in points if p.sigma_mS_cm is not None]
     several = len({p.system for p in points}) > 1
-    text = f"A value was obtained at {len(valued)} of {plural(len(points), 'state point' if several else 'temperature')}"
+    of = plural(len(points), "state point" if several else "temperature")
+    text = f"A value was obtained at {len(valued)} of {of}"
     titles = [p.title for p in valued]
     yield text + (f" ({'; '.join(titles) if several else listed(titles)})." if valued else ".")
     if valued:
