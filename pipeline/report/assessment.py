@@ -16,10 +16,11 @@ from dpa_sse.pipeline.report.context import (
     conditions,
     evaluation_source,
     label_source,
+    measured_of,
     with_interval,
 )
 from dpa_sse.pipeline.report.inputs import ReportData
-from dpa_sse.pipeline.report.page import Level, clip, interval, listed, measured, plural, show
+from dpa_sse.pipeline.report.page import Level, as_published, clip, interval, listed, measured, plural, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.summary import OPEN
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
@@ -28,6 +29,8 @@ from dpa_sse.pipeline.report.trust import self_check_sentences, trust_headline
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = ADVISED_TEMPERATURES
 MIN_EDGE_A = 20.0
+NEAR_K = 10.0
+"""Temperatures of a measurement and of an extrapolation that are compared."""
 MAX_ENERGY_MAE = 5.0
 """meV/atom; the report warns above this value and above the next."""
 MAX_FORCE_MAE = 100.0
@@ -254,6 +257,7 @@ def _transport(data: ReportData, points: Sequence[Point], found: Assessment) -> 
             found.good.append(text)
     if any(p.sigma_mS_cm is not None for p in points):
         _extrapolation(data, points, found)
+        found.unsure += measured_differences(data, points)
 
 
 def _extrapolation(data: ReportData, points: Sequence[Point], found: Assessment) -> None:
@@ -277,6 +281,35 @@ def _extrapolation(data: ReportData, points: Sequence[Point], found: Assessment)
             f"The cell is small ({edge:.0f} Å at its narrowest): use {MIN_EDGE_A:.0f} Å or more, or check the effect "
             "of size."
         )
+
+
+def measured_differences(data: ReportData, points: Sequence[Point]) -> list[str]:
+    """Return a sentence for each system whose extrapolated conductivity does not agree with any measured one.
+
+    It agrees where its 95 % interval reaches the range of the measured values at temperatures within ``NEAR_K``.
+    """
+    sentences = []
+    for system, part, own in arrhenius_parts(data, points):
+        name = system or (own[0].system if own else "")
+        for one in part.extrapolated:
+            known = [
+                found for found in measured_of(data, name).conductivities
+                if abs(found.temperature_K - one.temperature_K) <= NEAR_K
+            ]
+            if not known or one.sigma_mS_cm is None or one.sigma_ci95_mS_cm is None:
+                continue
+            low, high = min(found.low for found in known), max(found.high for found in known)
+            if one.sigma_ci95_mS_cm[0] <= high and one.sigma_ci95_mS_cm[1] >= low:
+                continue
+            side = "above" if one.sigma_mS_cm > high else "below"
+            ends = " to ".join(dict.fromkeys((as_published(low), as_published(high))))
+            value = measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm)
+            sentences.append(
+                f"{clip(name, 40)}: σ({one.temperature_K:g} K) = {value} mS/cm (95 %: "
+                f"{interval(one.sigma_ci95_mS_cm, 2)}; extrapolated, {label_source(data)}) is {side} all measured "
+                f"values of the library ({ends} mS/cm)."
+            )
+    return sentences
 
 
 def relative_width(point: Point) -> float | None:

@@ -11,12 +11,15 @@ from dpa_sse.pipeline.report.context import common_conditions, label_level, labe
 from dpa_sse.pipeline.report.figures import FigureBook, styled
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.page import PageSection
+from dpa_sse.pipeline.report.publication.files import Publication, publication, write_publication
 from dpa_sse.pipeline.report.sections.conductivity import conductivity
 from dpa_sse.pipeline.report.sections.dynamics import dynamics
 from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
+from dpa_sse.pipeline.report.sections.publication import for_a_paper
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
 from dpa_sse.pipeline.report.sections.self_check import self_check
+from dpa_sse.pipeline.report.sections.structure import structure
 from dpa_sse.pipeline.report.summary import make_summary, run_word
 
 __all__ = ["ReportInputs", "build_report"]
@@ -25,7 +28,7 @@ HERE = Path(__file__).parent
 
 
 def build_report(inputs: ReportInputs, out: Path) -> Summary:
-    """Write ``report.html``, ``summary.json`` and ``figures/`` into ``out``.
+    """Write ``report.html``, ``summary.json``, ``figures/`` and ``si/`` into ``out``.
 
     Parameters
     ----------
@@ -41,9 +44,10 @@ def build_report(inputs: ReportInputs, out: Path) -> Summary:
     """
     data = load_data(inputs)
     out.mkdir(parents=True, exist_ok=True)
-    book = FigureBook(out / "figures")
+    book, paper = FigureBook(out / "figures"), publication(data)
+    write_publication(paper, out / "si")
     with styled():
-        parts = build_sections(data, book)
+        parts = build_sections(data, book, paper)
     book.drop_others()
     summary = make_summary(data)
     write_text(out / "report.html", render_page(data, parts))
@@ -51,17 +55,19 @@ def build_report(inputs: ReportInputs, out: Path) -> Summary:
     return summary
 
 
-def build_sections(data: ReportData, book: FigureBook) -> list[PageSection]:
+def build_sections(data: ReportData, book: FigureBook, paper: Publication | None) -> list[PageSection]:
     """Return the sections of the page in reading order; writes their figures."""
     found = [
         conductivity(data, book),
         self_check(data, book),
+        structure(data, book),
         dynamics(data, book),
         accuracy(data, book),
         distillation(data),
         training(data, book),
         learning(data, book),
         what_was_run(data, book),
+        for_a_paper(paper),
         failures(data),
         reproduce(data, book),
     ]

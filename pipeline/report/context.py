@@ -6,8 +6,9 @@ from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.self_check import ErrorEstimate
 from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.measured import Measured, measured_values
 from dpa_sse.pipeline.report.page import Interval, interval, kelvin, show
-from dpa_sse.pipeline.report.transport import Point
+from dpa_sse.pipeline.report.transport import Point, species_columns
 
 UNKNOWN = "labels of unknown level"
 
@@ -47,6 +48,23 @@ def common_conditions(data: ReportData, system: str | None = None) -> str:
         if system in (None, run.info.system)
     )
     return "; ".join(found)
+
+
+def mobile_elements(data: ReportData) -> list[str]:
+    """Return the mobile species, as the configuration names them; lithium where it has none but diffuses."""
+    if data.config.conductivity.mobile:
+        return list(data.config.conductivity.mobile)
+    return ["Li"] if any("Li" in species_columns(table) for table in data.msd.values()) else []
+
+
+def measured_of(data: ReportData, system: str) -> Measured:
+    """Return the measured values of the library for the composition of a system; nothing where it was not simulated."""
+    composition = next((run.info.composition for run in data.md if run.info.system == system), None)
+    if not composition:
+        return Measured()
+    known = [*data.config.systems, *([data.config.downstream.system] if data.config.downstream else [])]
+    structure = next((one.structure for one in known if one.name == system), "")
+    return measured_values(composition, structure)
 
 
 def with_interval(value: float | None, ends: Interval, unit: str) -> str:

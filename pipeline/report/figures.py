@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.files import atomic_path, jsonable, read_json, write_csv, write_json, write_text
-from dpa_sse.ops.core.palette import BASE_STYLE
+from dpa_sse.ops.core.palette import BASE_STYLE, BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 from dpa_sse.ops.core.removal import remove_listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as MplFigure
 
+FOLDERS = ("figures", "si")
+"""Folders of a report."""
 LIST = ".figures.json"
 """Names of the files that the report has written into the folder."""
 LINES = ("-", "--", "-.", ":")
@@ -26,6 +28,15 @@ Row = Mapping[str, float | str | None]
 
 SMALL = (3.6, 2.9)
 """Size in inches of a panel that is one cell of a grid on the page and fills the width of a phone."""
+WIDE = (7.2, 3.6)
+"""Size in inches of a figure that has a row of the page to itself."""
+
+EDGE, GRID = "#444444", "#E4E6EA"
+PAGE_COLOURS = {
+    "#ffffff": "fig-paper", BLACK: "fig-ink", EDGE: "fig-edge", GRID: "fig-grid", GREY: "fig-grey", BLUE: "fig-blue",
+    ORANGE: "fig-orange", GREEN: "fig-green", RED: "fig-red", PURPLE: "fig-purple", SKY: "fig-sky",
+}
+"""Colours of figures that the page replaces in dark mode, and the names of their variables in its style sheet."""
 
 _STYLE: Any = {
     **BASE_STYLE,
@@ -34,9 +45,9 @@ _STYLE: Any = {
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.labelsize": 8.5,
-    "axes.edgecolor": "#444444",
+    "axes.edgecolor": EDGE,
     "axes.grid": True,
-    "grid.color": "#E4E6EA",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": True,
@@ -130,21 +141,27 @@ def replace_listed(folder: Path, names: set[str]) -> None:
 
 
 def copy_report(source: Path, target: Path) -> None:
-    """Copy a report with its figures; files in ``target`` that no report has written stay.
+    """Copy a report with its folders; files in ``target`` that no report has written stay.
 
     Raises
     ------
     InputError
-        The folder of figures in ``target`` is a link.
+        A folder in ``target`` is a link.
     """
     import shutil
 
-    remove_listed(target / "figures", frozenset())
-    names = sorted(path.name for path in (source / "figures").glob("*") if path.is_file() and path.name != LIST)
-    for name in [*(f"figures/{name}" for name in names), "report.html", "summary.json"]:
+    for folder in FOLDERS:
+        remove_listed(target / folder, frozenset())
+    names = {
+        folder: {path.name for path in (source / folder).glob("*") if path.is_file() and path.name != LIST}
+        for folder in FOLDERS
+    }
+    files = [f"{folder}/{name}" for folder in FOLDERS for name in sorted(names[folder])]
+    for name in [*files, "report.html", "summary.json"]:
         with atomic_path(target / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    replace_listed(target / "figures", set(names))
+    for folder in FOLDERS:
+        replace_listed(target / folder, names[folder])
 
 
 @contextmanager
@@ -190,10 +207,16 @@ def inline_svg(text: str, prefix: str) -> str:
     body = re.sub(r'xlink:href="#', f'xlink:href="#{prefix}.', body)
     body = re.sub(r"url\(#", f"url(#{prefix}.", body)
     body = re.sub(r"\n\s*\n+", "\n", body)
+    for colour, variable in PAGE_COLOURS.items():
+        shown = rf"\1: var(--{variable}, {colour.lower()})"
+        body = re.sub(rf"(fill|stroke): {colour}\b", shown, body, flags=re.IGNORECASE)
     return body.replace("<svg", '<svg role="img" focusable="false"', 1).strip()
 
 
-def legend(axes: Axes, **options: Any) -> None:
-    """Add a legend if there is anything to label."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(**{"loc": "best", "handlelength": 1.6, **options})
+def legend(axes: Axes, place: str = "upper center", **options: Any) -> None:
+    """Add a legend outside of the axes, where it hides no curve, if there is anything to label."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        shown: dict[str, Any] = {"handlelength": 1.6, "columnspacing": 1.2, "ncols": min(3, len(labels)), **options}
+        where: Any = f"outside {place}"
+        axes.figure.legend(handles, labels, loc=where, **shown)

@@ -103,6 +103,8 @@ class ProductionRun:
     name: str
     info: MdRun
     thermo: Table
+    trajectory: Path | None = None
+    """Dump of the run; read by the sections that show structures."""
 
 
 @dataclass
@@ -173,7 +175,8 @@ def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[ProductionRun]:
     for folder in folders:
         if info := reader.result(MdRun, folder):
             name = f"{info.temperature_K:g} K, replica {info.replica}"
-            found.append(ProductionRun(name, info, reader.table(folder / "thermo.csv", required=False)))
+            thermo, path = reader.table(folder / "thermo.csv", required=False), folder / "traj.lammpstrj"
+            found.append(ProductionRun(name, info, thermo, path if path.is_file() else None))
     return sorted(found, key=lambda run: (run.info.system, run.info.temperature_K, run.name))
 
 

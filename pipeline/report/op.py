@@ -32,7 +32,7 @@ class Report(TaskOP):
     settings_class = ReportSettings
 
     def run(self, out: Path, settings: ReportSettings, **inputs: Any) -> None:
-        """Write ``report.html``, ``summary.json`` and ``figures/``."""
+        """Write ``report.html``, ``summary.json``, ``figures/`` and ``si/``."""
         from dpa_sse.pipeline.config.load import resolved_yaml
         from dpa_sse.pipeline.report.build import build_report
 

@@ -142,6 +142,12 @@ def show(value: Any, digits: int = 3) -> str:
     return f"{mantissa}×10{_superscript(int(power))}"
 
 
+def as_published(value: float) -> str:
+    """Return a number of the library with the digits that it is written with there: 0.7, 12, 3×10⁻⁴."""
+    digits = f"{value:.12g}".partition("e")[0].replace(".", "").lstrip("-0")
+    return show(value, max(1, len(digits.rstrip("0")) if value < 1 else len(digits)))
+
+
 def _superscript(power: int) -> str:
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 

@@ -73,6 +73,7 @@ class SystemExcerpt(Excerpt):
     """A system of the configuration."""
 
     name: str
+    structure: str = ""
 
 
 class DownstreamExcerpt(Excerpt):

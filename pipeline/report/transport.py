@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dpa_sse.ops.conductivity.arrhenius import ArrheniusFit, ArrheniusPoint, fit_arrhenius
+from dpa_sse.ops.conductivity.arrhenius import ArrheniusFit, ArrheniusPoint, density_at, fit_arrhenius
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.conductivity import (
     ArrheniusResult,
@@ -122,6 +122,11 @@ class Point:
         return self.numbers.sigma_NE_ci95_mS_cm if self.conclusive else None
 
     @property
+    def sigma_upper95_mS_cm(self) -> float | None:  # noqa: N802
+        """Upper limit of the Nernst-Einstein conductivity, where it means something."""
+        return self.numbers.sigma_NE_upper95_mS_cm if self.numbers.limited else None
+
+    @property
     def collective_mS_cm(self) -> float | None:  # noqa: N802
         """Collective conductivity."""
         return self.numbers.sigma_collective_mS_cm if self.conclusive else None
@@ -165,15 +170,29 @@ class Point:
 
 @dataclass(frozen=True)
 class ArrheniusLine:
-    """The fitted line with its 95 % band on a grid of inverse temperatures."""
+    """The fitted line with its 95 % band on a grid of inverse temperatures.
+
+    Attributes
+    ----------
+    inverse_1000K : ndarray, shape (n,)
+        1000 / T, 1/K.
+    D, low, high : ndarray, shape (n,)
+        Diffusion coefficient and its band, cm2/s.
+    sigma_T : ndarray, shape (n,), or None
+        sigma T / D on the grid, (S K / cm) / (cm2/s), from the carrier densities of the points; None without
+        conductivities.
+    coldest_1000K : float
+        1000 / T of the coldest fitted temperature; beyond it the line is an extrapolation.
+    """
 
     inverse_1000K: np.ndarray
     D: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    sigma_T: np.ndarray | None
+    coldest_1000K: float
     label: str
     caption: str
-    extrapolated: tuple[float, float, list[list[float]] | None] | None
 
 
 def transport_points(data: ReportData) -> list[Point]:
@@ -267,10 +286,11 @@ def arrhenius_line(found: ArrheniusResult, points: Sequence[Point]) -> Arrhenius
     fitted = _refit(points, found)
     if fitted is None or abs(fitted.activation_eV[0] - Ea) > 0.02 * abs(Ea) + 1e-4:
         return None
-    extrapolated = _extrapolated(found)
-    temperatures = [p.temperature_K for p in points if p.temperature_K]
-    ends = [1000 / min(temperatures), 1000 / max(temperatures)] + ([extrapolated[0]] if extrapolated else [])
-    inverse = np.linspace(min(ends), max(ends), 81)
+    used = [T for T in found.points_used if T]
+    reached = [one.temperature_K for one in extrapolations(found)]
+    ends = [1000 / T for T in (*(p.temperature_K for p in points if p.temperature_K), *reached)]
+    # every end of the fit and of the extrapolation is on the grid
+    inverse = np.unique(np.concatenate([np.linspace(min(ends), max(ends), 81), [1000 / min(used)]]))
     curve = np.array([fitted.ln_D(1000 / x) for x in inverse])
     D, spread = np.exp(curve[:, 0]), np.exp(Z95 * curve[:, 1])
     ci = found.Ea_ci95_eV
@@ -278,7 +298,22 @@ def arrhenius_line(found: ArrheniusResult, points: Sequence[Point]) -> Arrhenius
     caption = f"Activation energy {Ea:.3f}{half} eV (95 %), from {len(found.points_used)} temperatures."
     if found.notes:
         caption += f" Note: {'; '.join(found.notes)}."
-    return ArrheniusLine(inverse, D, D / spread, D * spread, f"fit, Ea = {Ea:.3f}{half} eV", caption, extrapolated)
+    label = f"fit, Ea = {Ea:.3f}{half} eV"
+    return ArrheniusLine(
+        inverse, D, D / spread, D * spread, _sigma_T(points, inverse), 1000 / min(used), label, caption
+    )
+
+
+def _sigma_T(points: Sequence[Point], inverse_1000K: np.ndarray) -> np.ndarray | None:  # noqa: N802
+    """Return sigma T / D at each 1000 / T, with the carrier densities as the analysis takes them for extrapolations."""
+    known = [
+        ArrheniusPoint(p.temperature_K, p.D_cm2_s, density_A3=1e-3 * p.sigma_mS_cm * p.temperature_K / p.D_cm2_s)
+        for p in points
+        if p.temperature_K and p.D_cm2_s and p.sigma_mS_cm
+    ]
+    if not known:
+        return None
+    return np.array([density_at(known, 1000 / x) for x in inverse_1000K], dtype=float)
 
 
 def _refit(points: Sequence[Point], found: ArrheniusResult) -> ArrheniusFit | None:
@@ -304,15 +339,6 @@ def _refit(points: Sequence[Point], found: ArrheniusResult) -> ArrheniusFit | No
 def extrapolations(found: ArrheniusResult) -> list[Extrapolation]:
     """Return the extrapolated numbers, coldest first."""
     return sorted((one for one in found.extrapolated if one.D_cm2_s is not None), key=lambda one: one.temperature_K)
-
-
-def _extrapolated(found: ArrheniusResult) -> tuple[float, float, list[list[float]] | None] | None:
-    entries = extrapolations(found)
-    if not entries or entries[0].D_cm2_s is None:
-        return None
-    D, ci = entries[0].D_cm2_s, entries[0].D_ci95_cm2_s
-    error = None if ci is None else [[max(D - ci[0], 0.0)], [max(ci[1] - D, 0.0)]]
-    return 1000 / entries[0].temperature_K, D, error
 
 
 def combined_verdict(points: Sequence[Point]) -> str:

@@ -17,7 +17,10 @@ _STRIPS = (("temperature_K", "T (K)"), ("potential_eV", "E (eV)"), ("volume_A3",
 def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[ProductionRun]) -> PageFigure | None:
     """Draw temperature, potential energy and volume against time for the replicas of one temperature."""
     drawn = [run for run in runs if _numeric(run.thermo, "time_ps")]
-    strips = [(k, label) for k, label in _STRIPS if any(_numeric(run.thermo, k) for run in drawn)]
+    strips = [
+        (k, label) for k, label in _STRIPS
+        if any(_numeric(run.thermo, k) and (k != "volume_A3" or _changes(run.thermo[k])) for run in drawn)
+    ]
     if not drawn or not strips:
         return None
     figure, grid = panel((SMALL[0], 0.7 + 0.85 * len(strips)), len(strips), sharex=True, squeeze=False)
@@ -63,6 +66,11 @@ def plot_health(book: FigureBook, name: str, title: str, runs: Sequence[Producti
 
 def _short_name(run: ProductionRun) -> str:
     return run.name.rsplit(", ", 1)[-1]
+
+
+def _changes(values: Sequence[float]) -> bool:
+    """Return whether the volume is not constant."""
+    return bool(np.nanmax(values) - np.nanmin(values) > 1e-6 * np.nanmax(values))
 
 
 def _numeric(table: Table, column: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dpa_sse.ops.core.palette import BLUE, ORANGE, RED
 from dpa_sse.ops.results.learning import IterationReport
-from dpa_sse.pipeline.report.figures import SMALL, FigureBook, PageFigure, panel, plain
+from dpa_sse.pipeline.report.figures import SMALL, FigureBook, PageFigure, legend, panel, plain
 
 _LEVELS = (("accurate", BLUE, ""), ("candidate", ORANGE, "///"), ("failed", RED, "xxx"))
 
@@ -48,7 +48,7 @@ def plot_learning(book: FigureBook, history: Sequence[IterationReport]) -> PageF
         bottom += share
     axes.set_xticks(range(len(history)), [plain(str(report.iteration), 6) for report in history])
     axes.set(xlabel="iteration", ylabel="share of explored frames (%)", ylim=(0, 100))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    legend(axes)
     return book.add(
         figure,
         "concurrent_learning",

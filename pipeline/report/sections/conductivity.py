@@ -15,15 +15,17 @@ from dpa_sse.pipeline.report.assessment import (
     relative_width,
     smallest_edge,
 )
-from dpa_sse.pipeline.report.context import common_conditions, label_source
+from dpa_sse.pipeline.report.context import common_conditions, label_source, measured_of, mobile_elements
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.measured import MeasuredTransport
 from dpa_sse.pipeline.report.page import (
     ABSENT,
     Cell,
     DetailsBlock,
     PageSection,
     TableBlock,
+    as_published,
     count,
     interval,
     kelvin,
@@ -31,6 +33,7 @@ from dpa_sse.pipeline.report.page import (
     show,
 )
 from dpa_sse.pipeline.report.plots import conductivity as plots
+from dpa_sse.pipeline.report.plots.arrhenius import ArrheniusSubject, plot_arrhenius
 from dpa_sse.pipeline.report.sections.self_check import trust_cell
 from dpa_sse.pipeline.report.transport import (
     Point,
@@ -38,7 +41,6 @@ from dpa_sse.pipeline.report.transport import (
     arrhenius_parts,
     extrapolations,
     msd_curves,
-    species_columns,
     transport_points,
 )
 
@@ -70,26 +72,25 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
             f"No temperature gave a conductivity ({why_none(points)}). {' '.join(advice(data))}",
             "warn",
         )
-    section.table(
-        COLUMNS,
-        [_row(p) for p in points],
-        f"σ from tracer diffusion (Nernst–Einstein), with a model of {label_source(data)}. Runs that were refused have "
-        "no value; a collective σ and a Haven ratio are given only if their interval is meaningful.",
-        "conditions|verdict|self-check",
-        "σ collective (mS/cm)|95 % interval |Haven ratio",
-    )
     found = arrhenius_parts(data, points)
     several = len(found) > 1
-    drawn = [
-        plots.plot_arrhenius(book, own, arrhenius_line(part, own), system if several else "")
-        for system, part, own in found
-    ]
-    section.figures([*drawn, plots.plot_sigma(book, points)])
+    for system, part, own in found:
+        section.figures([plot_arrhenius(book, _subject(data, system if several else "", part, own))])
+    section.table(
+        COLUMNS,
+        [_row(p, several=not _same_state(points)) for p in points],
+        f"σ from tracer diffusion (Nernst–Einstein), with a model of {label_source(data)}. Runs that were refused have "
+        "no value; a collective σ and a Haven ratio are given only if their interval is meaningful."
+        + _same_state(points),
+        "conditions|verdict|self-check",
+        "conditions|σ collective (mS/cm)|95 % interval |Haven ratio",
+    )
     section.text(f"Figures and numbers hold for {common_conditions(data) or 'runs whose state point is not recorded'}; "
                  f"{label_source(data)}.")
-    for system, part, _ in found:
+    for system, part, own in found:
         _arrhenius_text(part, f"{system}: " if several else "", section)
-    mobile = _mobile(data)
+        section.table(*measured_table(data, part, own))
+    mobile = mobile_elements(data)
     curves = msd_curves(data)
     overview = [plots.plot_msd_overview(book, curves, mobile)] if len(curves) > 1 else []
     section.figures([*overview, *(plots.plot_msd(book, point, table, mobile) for point, table in curves)], most=6)
@@ -102,12 +103,26 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     return section
 
 
-def _row(p: Point) -> list[str | Cell]:
+def _same_state(points: Sequence[Point]) -> str:
+    """Return the state point that all values share, as a sentence; empty if they do not, or if one is not recorded.
+
+    The width of the cell, which grows with the temperature, is given as a range.
+    """
+    states = [p.numbers.state for p in points]
+    known = [state for state in states if state is not None]
+    if len(known) < len(states) or len({(s.pressure_GPa, s.ensemble, s.n_atoms) for s in known}) != 1:
+        return ""
+    widths = sorted({f"{state.width_A:.1f}" for state in known if state.width_A}, key=float)
+    wide = f", {' to '.join(dict.fromkeys((widths[0], widths[-1])))} Å wide" if widths else ""
+    return f" All at {known[0].pressure_GPa:g} GPa, {known[0].ensemble.upper()}, {known[0].n_atoms} atoms{wide}."
+
+
+def _row(p: Point, *, several: bool) -> list[str | Cell]:
     verdict = Cell("diffusive", "good") if p.conclusive else Cell(p.verdict_word, "warn")
     limit = f"< {show(p.D_upper95_cm2_s, 2)}" if p.D_upper95_cm2_s is not None else ABSENT
     return [
         p.title.removesuffix(" K"),
-        p.numbers.state.text if p.numbers.state else ABSENT,
+        p.numbers.state.text if p.numbers.state and several else ABSENT,
         str(p.replicas),
         verdict,
         trust_cell(p.trust),
@@ -121,10 +136,54 @@ def _row(p: Point) -> list[str | Cell]:
     ]
 
 
-def _mobile(data: ReportData) -> list[str]:
-    if data.config.conductivity.mobile:
-        return list(data.config.conductivity.mobile)
-    return ["Li"] if any("Li" in species_columns(table) for table in data.msd.values()) else []
+def _subject(data: ReportData, system: str, part: ArrheniusResult, points: Sequence[Point]) -> ArrheniusSubject:
+    """Return what the Arrhenius figure of a system shows; a line only where its slope is known."""
+    name = system or (points[0].system if points else "")
+    why = (
+        "it needs values at two temperatures" if part.Ea_eV is None
+        else "the activation energy is not determined" if not part.determined
+        else "it is not that of the conductivity of several mobile species"
+    )
+    line = arrhenius_line(part, points) if part.determined and len(mobile_elements(data)) <= 1 else None
+    verdicts = " or ".join(dict.fromkeys(point.trust for point in points if point.sigma_mS_cm is not None))
+    holds = f"{name}, {common_conditions(data, name) or 'state point not recorded'}; {label_source(data)}"
+    holds += f"; self-check: {verdicts}" if verdicts else ""
+    return ArrheniusSubject(system, points, line, measured_of(data, name).conductivities, holds, why)
+
+
+def measured_table(
+    data: ReportData, part: ArrheniusResult, points: Sequence[Point]
+) -> tuple[Sequence[str], list[list[str | Cell]], str, str, str]:
+    """Return columns, rows, caption, words and optional columns of the calculated values beside the measured ones."""
+    system = points[0].system if points else ""
+    found = measured_of(data, system)
+    rows: list[list[str | Cell]] = []
+    if found.conductivities or found.diffusion:
+        rows = [
+            [
+                f"this work, extrapolated ({label_source(data)})", system, kelvin(one.temperature_K),
+                measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm), measured(one.D_cm2_s, one.D_ci95_cm2_s),
+                f"{measured(part.Ea_eV, part.Ea_ci95_eV)} ({interval(part.Ea_ci95_eV, 2)})", ABSENT,
+            ]
+            for one in extrapolations(part)
+        ]
+        rows += [_measured_row(one, sigma=True) for one in found.conductivities]
+        rows += [_measured_row(one, sigma=False) for one in found.diffusion]
+    caption = "Measured values of the library, with the confidence in their digits. Grain boundaries, density and "
+    caption += "disorder of the samples differ from those of a perfect crystal."
+    if not extrapolations(part):
+        caption += " The values of this run are not extrapolated to the temperatures of the measurements."
+    columns = ("source", "material", "T (K)", "σ (mS/cm)", "D (cm²/s)", "Ea (eV)", "confidence")
+    return columns, rows, caption, "source|material|confidence", "D (cm²/s)|Ea (eV)|confidence"
+
+
+def _measured_row(one: MeasuredTransport, *, sigma: bool) -> list[str | Cell]:
+    value = as_published(one.low) if one.low == one.high else f"{as_published(one.low)} to {as_published(one.high)}"
+    material = f"{one.material}, {one.remark}" if one.remark else one.material
+    return [
+        one.reference, material, kelvin(one.temperature_K), value if sigma else ABSENT, ABSENT if sigma else value,
+        ABSENT if one.Ea_eV is None else as_published(one.Ea_eV), one.confidence or ABSENT,
+    ]
 
 
 def _arrhenius_text(found: ArrheniusResult, head: str, section: PageSection) -> None:

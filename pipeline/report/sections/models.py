@@ -35,6 +35,10 @@ ERROR_COLUMNS = (
     "virial MAE (meV/atom)",
 )
 DOWNSTREAM = ("zero_shot", "zero_shot_bias", "from_scratch", "fine_tuned")
+TESTED = {
+    "pretrain": "pretrain", "finetune": "fine_tuned", "from_scratch": "from_scratch", "student": "student_vs_teacher",
+}
+"""The evaluation of each model on held-out frames with labels of the kind that it is trained on."""
 GROUPS = {"ensemble": "Ensemble", "pretrain": "Pre-training", "finetune": "Fine-tuning", "student": "Student"}
 
 
@@ -54,7 +58,8 @@ def training(data: ReportData, book: FigureBook) -> PageSection:
     if not data.models:
         section.absent = "no model was trained"
         return section
-    section.figures([plot_training(book, key, *group) for key, group in model_groups(data.models).items()])
+    tested = {name: data.evaluations[own].errors for name, own in TESTED.items() if own in data.evaluations}
+    section.figures([plot_training(book, key, *group, tested) for key, group in model_groups(data.models).items()])
     rows = [
         [
             name,
@@ -85,14 +90,17 @@ def accuracy(data: ReportData, book: FigureBook) -> PageSection:
     if not names:
         section.absent = "no model was evaluated"
         return section
+    sources = {evaluation_source(data.evaluations[name].errors) for name in names}
+    same = sources.pop() if len(sources) == 1 else ""
     section.table(
         ("model", "split", "labels", "frames", *ERROR_COLUMNS),
-        [[evaluation_label(name), *_error_cells(data.evaluations[name].errors)] for name in names],
-        "Shifted: after subtracting one constant per composition, since the absolute energy of a new compound is "
+        [[evaluation_label(name), *_error_cells(data.evaluations[name].errors, same)] for name in names],
+        (f"All relative to {same}. " if same else "")
+        + "Shifted: after subtracting one constant per composition, since the absolute energy of a new compound is "
         "arbitrary. Intervals are over trajectories, whose frames are correlated. These are errors on short runs with "
         "the labeler; the errors in production are in the self-check.",
         "model|split|labels",
-        "virial MAE (meV/atom)|E MAE, shifted",
+        "labels|virial MAE (meV/atom)|E MAE, shifted",
     )
     bars = {name: data.evaluations[name].errors for name in DOWNSTREAM if name in data.evaluations}
     section.figures(_error_bars(book, bars))
@@ -110,7 +118,8 @@ def accuracy(data: ReportData, book: FigureBook) -> PageSection:
     return section
 
 
-def _error_cells(errors: Evaluation) -> list[str]:
+def _error_cells(errors: Evaluation, same: str) -> list[str]:
+    """Return the cells of a model; its labels are left out where all models have the ``same``."""
     values = (
         errors.energy_mae_meV_atom, errors.energy_mae_shifted_meV_atom, errors.energy_rmse_meV_atom,
         errors.force_mae_meV_A, errors.force_rmse_meV_A, errors.virial_mae_meV_atom,
@@ -118,7 +127,8 @@ def _error_cells(errors: Evaluation) -> list[str]:
     cells = [show(value) for value in values]
     cells.insert(4, interval(errors.force_mae_ci95_meV_A, 2))
     cells.insert(1, interval(errors.energy_mae_ci95_meV_atom, 2))
-    return [errors.split, evaluation_source(errors), count(errors.n_frames), *cells]
+    labels = ABSENT if same else evaluation_source(errors).removesuffix(" labels")
+    return [errors.split, labels, count(errors.n_frames), *cells]
 
 
 def _error_bars(book: FigureBook, errors: Mapping[str, Evaluation]) -> list[PageFigure | None]:

@@ -151,7 +151,7 @@ def reproduce(data: ReportData, book: FigureBook) -> PageSection:
     ]
     section.text(
         "Next to this page: summary.json, its numbers for programs"
-        + ("; and figures/, every figure as SVG, PNG and CSV." if rows else ".")
+        + ("; figures/, every figure as SVG, PNG and CSV; and si/, see For a paper." if rows else ".")
     )
     if rows:
         columns = ("figure", "SVG", "PNG", "data")

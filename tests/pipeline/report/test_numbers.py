@@ -19,6 +19,7 @@ from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.figures import copy_report, plain, replace_listed, slug
 from dpa_sse.pipeline.report.gather import FinishedSteps, report_inputs
 from dpa_sse.pipeline.report.inputs import ReportData, load_data, read_table
+from dpa_sse.pipeline.report.plots.models import smoothed
 from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.report.sections.conductivity import conductivity_checks
 from dpa_sse.pipeline.report.summary import run_word
@@ -129,11 +130,38 @@ def test_a_linked_folder_of_figures_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["photo.png"]
 
 
+def test_a_copied_report_is_complete_and_replaces_the_one_before(tmp_path: Path) -> None:
+    both = [
+        made.conductivity(tmp_path / name, {800.0: "diffusive", T: "diffusive"})
+        for name, T in (("a", 900.0), ("b", 1000.0))
+    ]
+    (tmp_path / "run" / "si").mkdir(parents=True)
+    (tmp_path / "run" / "si" / "mine.tex").write_text("mine")
+    for folder in both:
+        build_report(ReportInputs(conductivity=folder), folder / "out")
+        copy_report(folder / "out", tmp_path / "run")
+    copied = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    made_now = {str(path.relative_to(both[1] / "out")) for path in (both[1] / "out").rglob("*") if path.is_file()}
+    assert {"si/methods.txt", "si/table_conductivity.csv", "figures/msd_1000-K.svg"} <= made_now
+    assert copied == made_now | {"si/mine.tex"}
+
+
 def test_no_line_when_the_points_do_not_give_its_energy(tmp_path: Path) -> None:
     folder = made.conductivity(tmp_path, {800.0: "diffusive", 1000.0: "diffusive"})
     data = load_data(ReportInputs(conductivity=folder))
     points = transport.transport_points(data)
     assert transport.arrhenius_line(data.conductivity.arrhenius.model_copy(update={"Ea_eV": 0.9}), points) is None
+
+
+def test_training_curves_are_running_root_mean_squares() -> None:
+    assert smoothed(np.full(100, 3.0)) == pytest.approx(3.0)
+    noisy = np.where(np.arange(96) % 2, 2.0, 4.0)  # a window of nine: four or five of each
+    middle = smoothed(noisy)[10:-10]
+    expected = {math.sqrt((4 * 4 + 5 * 16) / 9), math.sqrt((5 * 4 + 4 * 16) / 9)}
+    assert {round(value, 9) for value in middle.tolist()} == {round(value, 9) for value in expected}
+    gaps = np.array([1.0, math.nan, 1.0, 5.0])
+    assert smoothed(gaps) == pytest.approx([1.0, 1.0, math.sqrt(13), 5.0])
+    assert np.isnan(smoothed(np.full(3, math.nan))).all()
 
 
 def one_run(entry: RunTransport) -> ReportData:

@@ -118,7 +118,8 @@ def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, Summa
     stems = {path.stem for path in (out / "figures").glob("*.svg")}
     assert stems == {
         "arrhenius",
-        "conductivity",
+        "structure_Li6PS5Br",
+        *(f"rdf_Li6PS5Br_{pair}" for pair in ("Li-S", "Li-Br", "P-S", "P-Br", "Li-Li")),
         "stage_times",
         "concurrent_learning",
         "msd_overview",
@@ -146,16 +147,17 @@ def test_refused_temperature_has_no_value_anywhere(full: tuple[Path, Summary, Pa
     assert cold.sigma_ci95_mS_cm is None
     assert len(others) == 2
     assert all(entry.sigma_mS_cm > 0 for entry in others)
-    with (out / "figures" / "conductivity.csv").open(encoding="utf-8") as stream:
-        sigma = {row["temperature_K"]: row["sigma_mS_cm"] for row in csv.DictReader(stream)}
-    assert sigma["800.0"] == ""
     assert cold.verdict.startswith("too short (")
     place = "800 K, 0 GPa, NVT, 52 atoms, 10.2 Å wide, CHGNet (0.4.2) labels"
     assert f"{place}: inconclusive, {cold.verdict}" in page.text
     with (out / "figures" / "arrhenius.csv").open(encoding="utf-8") as stream:
-        arrhenius = {row["temperature_K"]: row for row in csv.DictReader(stream)}
-    assert arrhenius["800.0"]["D_cm2_s"] == ""
-    assert float(arrhenius["800.0"]["D_upper95_cm2_s"]) > 0
+        arrhenius = {row["temperature_K"]: row for row in csv.DictReader(stream) if row["source"] == "this work"}
+    for column in ("D_cm2_s", "sigma_mS_cm", "log10_sigma_T_S_K_cm"):
+        assert arrhenius["800.0"][column] == ""
+        assert arrhenius["1000.0"][column] != ""
+    for column in ("D_upper95_cm2_s", "sigma_upper95_mS_cm"):
+        assert float(arrhenius["800.0"][column]) > 0
+        assert arrhenius["1000.0"][column] == ""
 
 
 def test_summary_follows_its_schema(full: tuple[Path, Summary, Page]) -> None:
@@ -232,7 +234,6 @@ def test_only_conductivities_none_diffusive(tmp_path: Path) -> None:
     assert "mS/cm (95 %" not in page.text
     assert [entry.sigma_mS_cm for entry in summary.conductivity] == [None, None]
     assert [entry.verdict.split(" (")[0] for entry in summary.conductivity] == ["too short", "not diffusive"]
-    assert not (tmp_path / "out" / "figures" / "conductivity.svg").exists()
     assert (tmp_path / "out" / "figures" / "arrhenius.svg").exists()
 
 
@@ -277,7 +278,10 @@ def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
         learning_state=made.learning_state(root),
         models={name: root / "model", "pretrain": made.model(root, "m", rng)},
         evaluations={name: evaluation},
-        md=[made.md_run(root / "more", 800.0, "exploded", system=name, reason=name)],
+        md=[
+            made.md_run(root / "more", 800.0, "exploded", system=name, reason=name),
+            made.md_run(root / "good", 900.0, system=name),
+        ],
         conductivity=made.conductivity(root, kinds, HOSTILE[:-1] + "Li10GeP2S12" * 6, name),
     )
     build_report(inputs, tmp_path / "out")
@@ -286,10 +290,38 @@ def test_hostile_and_long_names_are_only_text(tmp_path: Path) -> None:
     assert "<script" not in page.source
     assert '<script>alert("x")</script>' in page.text
     assert not page.open
-    for path in (tmp_path / "out" / "figures").iterdir():
+    for path in [*(tmp_path / "out" / "figures").iterdir(), *(tmp_path / "out" / "si").iterdir()]:
         assert re.fullmatch(r"[A-Za-z0-9._-]+", path.name), path.name
         if path.suffix == ".svg":
             assert "<script" not in path.read_text(encoding="utf-8")
+
+
+def test_a_dark_screen_changes_the_colours_of_the_figures(full: tuple[Path, Summary, Page]) -> None:
+    """Each colour that a figure takes from the page has a value for dark screens; the files keep their own colours."""
+    out, _, page = full
+    used = set(re.findall(r"var\(--(fig-[a-z]+), #[0-9a-f]{6}\)", page.source))
+    assert {"fig-paper", "fig-ink", "fig-grid", "fig-blue"} <= used
+    dark = page.source.split("@media screen and (prefers-color-scheme: dark) {")[1].split("@media")[0]
+    assert used <= set(re.findall(r"--(fig-[a-z]+):", dark))
+    inline = page.source.split("<main>")[1]
+    assert not re.search(r"(fill|stroke): #(ffffff|000000)\b", inline)
+    assert "var(" not in (out / "figures" / "arrhenius.svg").read_text(encoding="utf-8")
+
+
+def test_no_legend_covers_a_curve(full: tuple[Path, Summary, Page], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Legends belong to the figures, outside of the axes."""
+    from matplotlib.axes import Axes
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a legend inside the axes")
+
+    monkeypatch.setattr(Axes, "legend", refuse)
+    root = full[0].parent
+    build_report(ReportInputs(models={"student": root / "in" / "models" / "student"},
+                              md=sorted((root / "in" / "md").iterdir()), conductivity=root / "in" / "conductivity",
+                              self_check=root / "in" / "self-check",
+                              evaluations={"student": root / "in" / "evaluations" / "student"}), root / "again")
+    assert len(list((root / "again" / "figures").glob("*.svg"))) > 12
 
 
 def test_damaged_inputs_are_named_not_fatal(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What a paper needs of a run: methods paragraph, citations, tables of the supporting information."""
