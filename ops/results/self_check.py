@@ -157,6 +157,19 @@ class CheckBars(ResultPart):
     max_pressure_error_GPa: float
     max_force_mae_ratio: float
 
+    def exceeded_by(self, system: CheckedSystem) -> bool:
+        """Return whether a mean error over all runs of a system is beyond its bar."""
+        if system.errors is None:
+            return False
+        pairs = (
+            (system.errors.energy_bias_meV_atom, self.max_energy_bias_meV_atom),
+            (system.errors.pressure_error_GPa, self.max_pressure_error_GPa),
+        )
+        ratio = system.force_mae_ratio
+        return any(found is not None and abs(found.mean) > bar for found, bar in pairs) or (
+            ratio is not None and ratio > self.max_force_mae_ratio
+        )
+
 
 class RoundSummary(ResultPart):
     """One round of the loop back to labels: the errors of its production, by system."""
@@ -166,10 +179,16 @@ class RoundSummary(ResultPart):
     systems: tuple[CheckedSystem, ...]
 
 
-def any_beyond(points: Iterable[CheckedPoint]) -> bool:
-    """Return whether one of the state points is not trusted, and there are labels to learn from."""
+def needs_correction(points: Iterable[CheckedPoint], systems: Iterable[CheckedSystem], bars: CheckBars) -> bool:
+    """Return whether the model is not good enough, and there are labels to learn from.
+
+    A mean error beyond its bar is enough, whether or not it could be chance: the labels exist, and a model that learned
+    from them is not worse.
+    """
     found = list(points)
-    return any(point.verdict == "not trusted" for point in found) and any(point.labels for point in found)
+    if not any(point.labels for point in found):
+        return False
+    return any(point.verdict == "not trusted" for point in found) or any(bars.exceeded_by(one) for one in systems)
 
 
 class SelfCheck(Result):
@@ -211,7 +230,7 @@ class SelfCheck(Result):
     @property
     def beyond(self) -> bool:
         """Whether the labels show that the model is not good enough at one temperature or more."""
-        return any_beyond(self.points)
+        return needs_correction(self.points, self.systems, self.bars)
 
     def point(self, system: str, temperature_K: float | None) -> CheckedPoint | None:
         """Return the self-check of a system at a temperature; None if there is none."""

@@ -24,7 +24,7 @@ from dpa_sse.ops.results.self_check import (
     RoundSummary,
     SelfCheck,
     Trust,
-    any_beyond,
+    needs_correction,
 )
 from dpa_sse.ops.validation.choose import Production, production_runs
 from dpa_sse.ops.validation.compare import (
@@ -145,15 +145,16 @@ def self_check(
         systems.append(system)
         points += of_system
         frames += _frame_rows(name, found)
-    full, beyond = is_full(settings, iteration, earlier), any_beyond(points)
+    bars = CheckBars(
+        max_energy_bias_meV_atom=settings.max_energy_bias_meV_atom,
+        max_pressure_error_GPa=settings.max_pressure_error_GPa,
+        max_force_mae_ratio=settings.max_force_mae_ratio,
+    )
+    full, beyond = is_full(settings, iteration, earlier), needs_correction(points, systems, bars)
     latest = RoundSummary(round=iteration, labels=len(frames), systems=tuple(systems))
     return SelfCheck(
         level=evidence.labelled.level,
-        bars=CheckBars(
-            max_energy_bias_meV_atom=settings.max_energy_bias_meV_atom,
-            max_pressure_error_GPa=settings.max_pressure_error_GPa,
-            max_force_mae_ratio=settings.max_force_mae_ratio,
-        ),
+        bars=bars,
         shifts=tuple(shifts),
         points=tuple(points),
         systems=tuple(systems),
