@@ -62,7 +62,8 @@ class ModelErrors(ResultPart):
 class EnergyShift(ResultPart):
     """Mean of model minus label on the labelled training frames of one composition.
 
-    Production frames of earlier rounds are training frames, too; together they count as much as the others.
+    The training frames are a fixed reference, but there are few of them: the interval is that of their scatter within
+    each trajectory. Differences between trajectories (of another temperature) belong to the reference.
 
     Attributes
     ----------
@@ -70,9 +71,8 @@ class EnergyShift(ResultPart):
         Reduced formula.
     model_meV_atom, teacher_meV_atom : float
         Of the model of the MD, and of its teacher.
-    half95_meV_atom : float or None
-        Half of the 95 % interval of the model's, over training trajectories; None for a single one. It is part of the
-        intervals of the energy errors.
+    half95_meV_atom, teacher_half95_meV_atom : float or None
+        Half of their 95 % intervals; None for a single frame. They are part of the intervals of the energy errors.
     n_frames : int
         Training frames.
     """
@@ -81,6 +81,7 @@ class EnergyShift(ResultPart):
     model_meV_atom: float
     teacher_meV_atom: float
     half95_meV_atom: float | None
+    teacher_half95_meV_atom: float | None
     n_frames: int
 
 
@@ -172,9 +173,14 @@ class CheckBars(ResultPart):
 
 
 class RoundSummary(ResultPart):
-    """One round of the loop back to labels: the errors of its production, by system."""
+    """One round of the loop back to labels: the errors of its production, by system.
+
+    ``corrected``: its models were trained on the labelled frames of the rounds before; else they are those of the round
+    before.
+    """
 
     round: int
+    corrected: bool
     labels: int
     systems: tuple[CheckedSystem, ...]
 
@@ -182,8 +188,7 @@ class RoundSummary(ResultPart):
 def needs_correction(points: Iterable[CheckedPoint], systems: Iterable[CheckedSystem], bars: CheckBars) -> bool:
     """Return whether the model is not good enough, and there are labels to learn from.
 
-    A mean error beyond its bar is enough, whether or not it could be chance: the labels exist, and a model that learned
-    from them is not worse.
+    A mean error beyond its bar is enough, whether or not it could be chance: the labels exist already.
     """
     found = list(points)
     if not any(point.labels for point in found):
@@ -226,6 +231,11 @@ class SelfCheck(Result):
     rounds: tuple[RoundSummary, ...]
     full: bool
     finished: bool
+
+    @property
+    def corrections(self) -> int:
+        """How often the models were trained on labelled production frames."""
+        return sum(one.corrected for one in self.rounds)
 
     @property
     def beyond(self) -> bool:

@@ -7,7 +7,6 @@ is quenched), and lithium by the Ewald energy.
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 WARMEST_EV = 1.0
+FAR_A = 9.0  # pairs of shared sites of one kind in an argyrodite are 7.1 A apart
+MOBILE = "Li"
+POOL = 6
+"""Cells among which each other arrangement of the framework is looked for."""
 MOST_ATOMS = 100_000
 OPERATIONS = {
     "read": "cell", "all": "ordering of lowest Ewald energy", "search": "ordering of low Ewald energy",
@@ -77,14 +80,36 @@ def build_cell(system: SystemSettings, base_dir: Path, seed: int) -> Atoms:
 def build_arrangements(system: SystemSettings, base_dir: Path, seed: int, wanted: int) -> list[Atoms]:
     """Return the cell of a system and up to ``wanted - 1`` other arrangements of its atoms, best first.
 
-    The first one is that of :func:`build_cell`. An ordered structure has a single one, and so has a system that is
-    itself one of several arrangements (``count``).
+    The first one is that of :func:`build_cell`. The others differ in the sites of the framework where it is disordered,
+    not only in those of the lithium, which moves anyway. An ordered structure has a single one, and so has a system
+    that is itself one of several arrangements (``count``).
     """
     cell = build_cell(system, base_dir, seed)
     if wanted == 1 or system.arrangement is not None:
         return [cell]
-    others = (one for one in build_ensemble(system, base_dir, seed, wanted + 1) if not _equivalent(cell, one))
-    return [cell, *itertools.islice(others, wanted - 1)]
+    pool = build_ensemble(system, base_dir, seed, POOL * wanted)
+    kept = [cell]
+    for without in (MOBILE, None):  # lithium alone counts only where the framework has too few arrangements
+        for other in pool:
+            alike = (_same_arrangement(_framework(other, without), _framework(one, without)) for one in kept)
+            if len(kept) < wanted and not any(alike):
+                kept.append(other)
+    return kept
+
+
+def _same_arrangement(first: Atoms, second: Atoms) -> bool:
+    """Return whether two cells are equivalent: by distances of pairs, and by space group where these do not tell."""
+    return _equivalent(first, second, FAR_A) and _space_group(first) == _space_group(second)
+
+
+def _space_group(atoms: Atoms) -> str | None:
+    import spglib
+
+    return spglib.get_spacegroup((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=0.01)
+
+
+def _framework(atoms: Atoms, without: str | None) -> Atoms:
+    return atoms if without is None else atoms[[symbol != without for symbol in atoms.symbols]]
 
 
 def build_ensemble(
@@ -189,18 +214,18 @@ def _argyrodites(entry: Entry, system: SystemSettings, seed: int, count: int) ->
     return rank_by_ewald(kept)
 
 
-def _equivalent(first: Atoms, second: Atoms) -> bool:
+def _equivalent(first: Atoms, second: Atoms, within_A: float = 6.0) -> bool:
     if first.get_chemical_formula() != second.get_chemical_formula():
         return False
     if np.array_equal(first.numbers, second.numbers) and np.allclose(first.positions, second.positions, atol=1e-9):
         return True
     # sorted distances of all pairs, by kind: equal for equivalent cells, and practically never for others
-    (kinds, distances), (other_kinds, other_distances) = _pair_distances(first), _pair_distances(second)
+    (kinds, distances), (other_kinds, other_distances) = (_pair_distances(one, within_A) for one in (first, second))
     return np.array_equal(kinds, other_kinds) and np.allclose(distances, other_distances, atol=1e-4)
 
 
-def _pair_distances(atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
-    i, j, _, distance = neighbour_pairs(atoms, 6.0)
+def _pair_distances(atoms: Atoms, within_A: float) -> tuple[np.ndarray, np.ndarray]:
+    i, j, _, distance = neighbour_pairs(atoms, within_A)
     kind = np.minimum(atoms.numbers[i], atoms.numbers[j]) * 1000 + np.maximum(atoms.numbers[i], atoms.numbers[j])
     order = np.lexsort([distance, kind])
     return kind[order], distance[order]

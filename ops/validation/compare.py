@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from dpa_sse.ops.audit.frames import EV_A3_IN_GPA
 from dpa_sse.ops.core.errors import FatalError
-from dpa_sse.ops.core.intervals import blocks_of, difference_with_interval
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.potential.inference import predict
 from dpa_sse.ops.results.dataset import Split
+from dpa_sse.ops.results.self_check import ErrorEstimate
+from dpa_sse.ops.validation.verdict import mean_of_groups
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -108,15 +109,14 @@ def by_composition(datasets: Sequence[Path], split: Split, type_map: Sequence[st
     return dict(found)
 
 
-def mean_energy_error(
-    model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]
-) -> tuple[float, float | None]:
-    """Return the mean of model minus label over frames, meV/atom, and half of its 95 % interval over trajectories."""
-    values = np.concatenate([errors_of_block(model, block, type_map).energy_meV_atom for block in blocks])
-    number = blocks_of([f"{block.system}/{name}" for block in blocks for name in block.trajectories])
-    sums, counts = np.bincount(number, values), np.bincount(number)
-    mean, ends = difference_with_interval(sums.tolist(), [0.0] * len(sums), counts.tolist())
-    return mean, None if ends is None else (ends[1] - ends[0]) / 2
+def mean_energy_error(model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]) -> ErrorEstimate:
+    """Return the mean of model minus label over frames, meV/atom; its interval is from the scatter in trajectories."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for block in blocks:
+        errors = errors_of_block(model, block, type_map).energy_meV_atom
+        for name, value in zip(block.trajectories, errors.tolist(), strict=True):
+            groups[f"{block.system}/{name}"].append(value)
+    return mean_of_groups(list(groups.values()))
 
 
 def mean_force_error(model: Any, blocks: Sequence[SystemData], type_map: Sequence[str]) -> float:

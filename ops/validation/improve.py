@@ -16,7 +16,7 @@ from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
 from dpa_sse.ops.data.frames import SystemData, type_indices
 from dpa_sse.ops.data.merge import merge_datasets
-from dpa_sse.ops.data.npy import read_system, split_systems, write_system
+from dpa_sse.ops.data.npy import split_systems, write_system
 from dpa_sse.ops.data.paths import DATASET
 from dpa_sse.ops.distillation.label import TeacherRun, label_runs
 from dpa_sse.ops.distillation.settings import DistillSettings
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production.extxyz"
 """Labelled production frames of all rounds so far, next to ``self_check.json``."""
-LEARNED = "data/production"
-"""Labelled production frames of a corrected teacher, in its model folder."""
 ENERGY_WEIGHT, VIRIAL_WEIGHT = 3.0, 0.1
 """Prefactors in the loss of a correction, relative to that of the forces."""
 RATE_SHARE, STOP_SHARE = 0.1, 0.2
@@ -97,13 +95,6 @@ def correct_teacher(job: Correction, out: Path) -> None:
     branch = branch_of(checkpoint)
     start: Start = FineTune(checkpoint, branch) if branch else InitModel(checkpoint)
     train_model(TrainJob(given, start, preset=job.train.preset, seed=job.seed, compress=False), out)
-
-
-def learned_frames(teacher: Path, type_map: Sequence[str]) -> list[SystemData]:
-    """Return the labelled production frames on which a teacher was trained; none if it was not corrected."""
-    folder = teacher / LEARNED
-    systems = split_systems(folder) if folder.is_dir() else []
-    return [block for system in systems for block in read_system(system, type_map)]
 
 
 def _weigh_energies(loss: dict[str, Any]) -> None:  # foreign: a section of DeePMD-kit's input

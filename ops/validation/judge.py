@@ -66,8 +66,6 @@ class Evidence:
     datasets : sequence of Path
         Labelled data sets of the teacher.
     type_map : sequence of str
-    learned : sequence of SystemData
-        Labelled production frames of earlier rounds, on which the teacher was trained.
     """
 
     model: Any
@@ -75,7 +73,6 @@ class Evidence:
     labelled: GatheredFrames
     datasets: Sequence[Path]
     type_map: Sequence[str]
-    learned: Sequence[SystemData] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,9 @@ def self_check(
         max_force_mae_ratio=settings.max_force_mae_ratio,
     )
     full, beyond = is_full(settings, iteration, earlier), needs_correction(points, systems, bars)
-    latest = RoundSummary(round=iteration, labels=len(frames), systems=tuple(systems))
+    latest = RoundSummary(
+        round=iteration, corrected=earlier is not None and earlier.beyond, labels=len(frames), systems=tuple(systems)
+    )
     return SelfCheck(
         level=evidence.labelled.level,
         bars=bars,
@@ -175,24 +174,16 @@ def _shift(
 ) -> EnergyShift | None:
     """Return the shift from the training frames of the system itself, else of all with its composition.
 
-    Once production frames were learned, they are training frames, too, and count for half, as in that training.
+    Production frames that later rounds learned do not count: the errors of all rounds are relative to the same frames.
     """
     every = training.get(composition, [])
-    first = [block for block in every if block.system == system] or every
-    later = [block for block in evidence.learned if block.system == system]
-    parts = [blocks for blocks in (first, later) if blocks]
-    if not parts:
+    blocks = [block for block in every if block.system == system] or every
+    if not blocks:
         return None
-    model, teacher = (
-        [mean_energy_error(one, blocks, evidence.type_map) for blocks in parts]
-        for one in (evidence.model, evidence.teacher)
-    )
-    halves = [half for _, half in model if half is not None]
+    model, teacher = (mean_energy_error(one, blocks, evidence.type_map) for one in (evidence.model, evidence.teacher))
     return EnergyShift(
-        composition=composition, model_meV_atom=float(np.mean([mean for mean, _ in model])),
-        teacher_meV_atom=float(np.mean([mean for mean, _ in teacher])),
-        half95_meV_atom=float(np.linalg.norm(halves)) / len(parts) if len(halves) == len(parts) else None,
-        n_frames=sum(len(block) for blocks in parts for block in blocks),
+        composition=composition, model_meV_atom=model.mean, teacher_meV_atom=teacher.mean,
+        half95_meV_atom=model.half_width, teacher_half95_meV_atom=teacher.half_width, n_frames=model.n,
     )
 
 
@@ -275,7 +266,9 @@ def _means(found: _Frames, *, teacher: bool) -> tuple[dict[float, ModelErrors], 
     force, energy, pressure = (
         _grouped(at, values) for values in (errors.force_mae_meV_A, energies, errors.pressure_GPa)
     )
-    half = found.shift.half95_meV_atom if found.shift else None
+    half = None
+    if found.shift:
+        half = found.shift.teacher_half95_meV_atom if teacher else found.shift.half95_meV_atom
     energy = {key: widened(one, half) for key, one in energy.items()}
     local = {
         temperature: model_errors(

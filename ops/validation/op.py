@@ -30,7 +30,6 @@ from dpa_sse.ops.validation.improve import (
     copy_model,
     correct_teacher,
     label_for_student,
-    learned_frames,
     train_next_student,
     visited_frames,
 )
@@ -84,7 +83,10 @@ class PrepareMdOfRound(TaskOP):
         iteration = inputs["iteration"]
         earlier = SelfCheck.read(inputs["state"]) if iteration else None
         md = md_of_round(settings.md, settings.check, iteration, earlier)
-        prepare_md(inputs["cells"], md, settings.seed, out)
+        corrections = earlier.corrections + earlier.beyond if earlier else 0
+        # Other models get other velocities, or their first frames would be those that they have learned.
+        seed = derive_seed(settings.seed, "corrected", corrections) if corrections else settings.seed
+        prepare_md(inputs["cells"], md, seed, out)
 
 
 class RunMdOfRound(RunMd):
@@ -134,7 +136,7 @@ class CheckProduction(TaskOP):
                 model=open_model(model_file(inputs["student"])), teacher=open_model(teacher / "model.pth"),
                 labelled=labelled,
                 datasets=[dataset_of(inputs[name]) for name in ("downstream", "training_data") if inputs[name]],
-                type_map=settings.type_map, learned=learned_frames(teacher, settings.type_map),
+                type_map=settings.type_map,
             ),
             folders, check, iteration, SelfCheck.read_if_there(inputs["earlier"]) if iteration else None,
         )
@@ -181,7 +183,7 @@ class CorrectStudent(TaskOP):
 
     image = "deepmd"
     resource_class = "train"
-    artifacts = ("state", "teacher", "student", "teacher_data")
+    artifacts = ("state", "teacher", "student", "student_data")
     parameters = ("iteration",)
     settings_class = CorrectStudentSettings
 
@@ -190,7 +192,7 @@ class CorrectStudent(TaskOP):
         iteration = inputs["iteration"]
         if not iteration:
             copy_model(inputs["student"], out)
-            shutil.copytree(dataset_of(inputs["teacher_data"]), out / DATASET, dirs_exist_ok=True)
+            shutil.copytree(dataset_of(inputs["student_data"]), out / DATASET, dirs_exist_ok=True)
             return
         before = inputs["state"] / STUDENT
         if not SelfCheck.read(inputs["state"]).beyond:

@@ -101,6 +101,19 @@ def overall_estimate(values: Sequence[float], runs: Sequence[Hashable]) -> Error
     return found.model_copy(update={"ci95": (found.mean - half, found.mean + half)})
 
 
+def mean_of_groups(groups: Sequence[Sequence[float]]) -> ErrorEstimate:
+    """Return the mean of all values; its interval is from the scatter within the groups, which are given, not drawn."""
+    from scipy.stats import t
+
+    values = np.array([value for own in groups for value in own], float)
+    squares = sum(float(((np.asarray(own) - np.mean(own)) ** 2).sum()) for own in groups)
+    freedom = len(values) - len(groups)
+    if freedom < 1:  # one frame each: their scatter is all that is known
+        return estimates({"": values.tolist()})[""]
+    sd = float(np.sqrt(squares / freedom))
+    return _estimate(values, sd, float(t.ppf(0.975, freedom)) * sd / len(values) ** 0.5)
+
+
 def _design_effect(groups: Sequence[Sequence[float]]) -> float:
     """Return by how much the correlation within groups raises the variance of the mean: 1 + (m - 1) rho.
 

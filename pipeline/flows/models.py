@@ -77,8 +77,8 @@ class Teacher(NamedTuple):
     n_runs: int
 
 
-def add_distillation(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef, ArtifactRef]:
-    """Add teacher MD, teacher labels and the student; returns the data and the student."""
+def add_distillation(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef, ArtifactRef, ArtifactRef]:
+    """Add teacher MD, teacher labels and the student; returns the teacher's data, all data and the student."""
     distill = flow.project.distill
     assert distill is not None  # noqa: S101  (for the type checker)
     flow.stage("06-distill")
@@ -91,14 +91,14 @@ def add_distillation(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactR
         "student", TrainStudent, flow.settings(student=distill.student), title="Student",
         artifacts={"teacher_data": data, "first_student": first_student}, gpu=True,
     )
-    return teacher_data, student
+    return teacher_data, data, student
 
 
 def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRef | None]:
-    """Add distillation and the errors of the student; returns the data, the student and its errors."""
-    teacher_data, student = add_distillation(flow, artifacts)
+    """Add distillation and the errors of the student; returns its data, the student and its errors."""
+    teacher_data, data, student = add_distillation(flow, artifacts)
     errors = add_student_errors(flow, artifacts, "evaluate-student", student, teacher_data)
-    return {"teacher_data": teacher_data, "student": student, "student_errors": errors}
+    return {"teacher_data": teacher_data, "student_data": data, "student": student, "student_errors": errors}
 
 
 def add_student_errors(

@@ -90,7 +90,7 @@ def _add_rounds(
     """Add the loop: correct teacher and student (not in the first round), MD, self-check."""
     project, md, distill = flow.project, flow.project.md, flow.project.distill
     assert md is not None and distill is not None  # noqa: S101  (for the type checker)
-    names = ("pretrained", "variants", "downstream", "training_data", "student", "teacher_data")
+    names = ("pretrained", "variants", "downstream", "training_data", "student", "student_data")
     given = {name: ref for name in names if (ref := artifacts.get(name)) is not None}
     student = distill.student.model_copy(
         update={"steps": project.validate.student_steps or distill.student.steps}
@@ -109,7 +109,7 @@ def _add_rounds(
             flow.settings(distill=flow.subset(distill, *FRAME_SAMPLING), student=student), title="Corrected student",
             artifacts={
                 "state": inputs["state"], "teacher": corrected, "student": inputs["student"],
-                "teacher_data": inputs["teacher_data"],
+                "student_data": inputs["student_data"],
             },
             gpu=True,
         )

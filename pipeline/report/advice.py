@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from dpa_sse.ops.results.learning import IterationReport
-from dpa_sse.ops.results.self_check import CheckBars, CheckedSystem
+from dpa_sse.ops.results.self_check import CheckedSystem, SelfCheck
 from dpa_sse.pipeline.report.context import estimate_text
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import kelvin, listed, plural
@@ -77,7 +77,7 @@ def _of_conductivities(data: ReportData, points: Sequence[Point]) -> Iterator[st
     if data.self_check:
         for system in data.self_check.systems:
             if system.verdict == "not trusted":
-                advised = trust_advice(system, data.self_check.bars)
+                advised = trust_advice(system, data.self_check)
                 yield f"The model of {system.system} errs in its own production runs. {advised}"
 
 
@@ -105,14 +105,15 @@ def _round_up(value: float) -> float:
     return round(math.ceil(value / unit - 1e-9) * unit, 9)
 
 
-def trust_advice(system: CheckedSystem, bars: CheckBars) -> str:
+def trust_advice(system: CheckedSystem, check: SelfCheck) -> str:
     """Return what would mend a model that is not trusted: labels where the teacher is wrong, too, else training.
 
     The energy or the pressure decides, whichever of the student is further beyond its bar.
     """
-    teacher, own = system.teacher, system.errors
+    teacher, own, bars = system.teacher, system.errors, check.bars
+    more = f"(`validate: {{rounds: {len(check.rounds)}}}`)"  # one more than were made
     if teacher is None or own is None:
-        return "More labels of configurations like these are needed (`validate: {rounds: 1}`)."
+        return f"More labels of configurations like these are needed {more}."
     found = [
         (abs(mine.mean) / bar, abs(other.mean) > abs(mine.mean) / 2, estimate_text(other, unit))
         for mine, other, bar, unit in (
@@ -123,12 +124,9 @@ def trust_advice(system: CheckedSystem, bars: CheckBars) -> str:
     ]
     size, teacher_too, text = max(found, default=(0.0, True, ""))
     if size <= 1:  # the forces, or a single temperature
-        return "More labels of configurations like these are needed (`validate: {rounds: 1}`)."
+        return f"More labels of configurations like these are needed {more}."
     if teacher_too:
-        return (
-            f"Its teacher is off by {text}, too: labels of configurations like these are missing "
-            "(`validate: {rounds: 1}`)."
-        )
+        return f"Its teacher is off by {text}, too: labels of configurations like these are missing {more}."
     return (
         f"Its teacher is off by only {text}: train the student for longer, or on more frames of the production MD."
     )

@@ -23,7 +23,7 @@ from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import Level, as_published, clip, interval, listed, measured, plural, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.summary import OPEN
-from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, transport_points
+from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, line_trust, transport_points
 from dpa_sse.pipeline.report.trust import self_check_sentences, trust_headline
 
 MAX_RELATIVE_CI = 0.25
@@ -363,10 +363,10 @@ def _transport_figures(data: ReportData) -> list[KeyFigure]:
     elif points:
         found.append(KeyFigure("none", "", "conductivity", "inconclusive at every temperature"))
     parts = arrhenius_parts(data, points)
-    for system, part, _ in parts[:2]:
+    for system, part, own in parts[:2]:
         if part.Ea_eV is not None:
             of = f", {clip(system, 30)}" if len(parts) > 1 else ""
-            holds = f"{common_conditions(data)}; {label_source(data)}"
+            holds = f"{common_conditions(data)}; {label_source(data)}; {line_trust(part, own)}"
             note = f"95 %: {interval(part.Ea_ci95_eV)} eV; {holds}"
             if not part.determined:
                 found.append(KeyFigure("undetermined", "", f"activation energy{of}", note))

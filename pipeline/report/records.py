@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -88,6 +88,12 @@ class ConductivityExcerpt(Excerpt):
     mobile: tuple[str, ...] = ()
 
 
+class DistillExcerpt(Excerpt):
+    """The distillation: only whether a first student explored."""
+
+    self_exploration: dict[str, Any] | None = None  # foreign: a section of the configuration
+
+
 class ConfigExcerpt(Excerpt):
     """The resolved configuration."""
 
@@ -95,4 +101,5 @@ class ConfigExcerpt(Excerpt):
     seed: int | None = None
     systems: tuple[SystemExcerpt, ...] = ()
     downstream: DownstreamExcerpt | None = None
+    distill: DistillExcerpt | None = None
     conductivity: ConductivityExcerpt = ConductivityExcerpt()

@@ -149,13 +149,18 @@ def _distilled(data: ReportData) -> Iterator[str]:
         return
     found = data.teacher_filter
     teacher = "fine-tuned" if "finetune" in data.models else "pre-trained"
-    rounds = len(data.self_check.rounds) - 1 if data.self_check else 0
-    last = " in the last round of the self-check" if rounds > 0 and _steps([student.info]) else ""
+    corrections = data.self_check.corrections if data.self_check else 0
+    last = " in the last correction" if corrections and _steps([student.info]) else ""
     yield (
         f"The {teacher} potential was distilled{cite('wang2025dpasse')} into {_network(student.info)}"
-        f"{_steps([student.info])}{last}: {found.n_kept} configurations of molecular dynamics, which it labelled, are "
-        f"the training and test data ({found.n_train} and {found.n_test})."
+        f"{_steps([student.info])}{last}. {found.n_kept} configurations of its own molecular dynamics, which it "
+        f"labelled, are training and test data ({found.n_train} and {found.n_test})."
     )
+    if data.config.distill and data.config.distill.self_exploration:
+        yield (
+            "A first student, trained on these, ran molecular dynamics as well; the configurations that it visited "
+            "were labelled in the same way and added."
+        )
     if student.info.compressed:
         yield f"The student was compressed{cite('lu2022compress')}."
 
@@ -271,11 +276,18 @@ def _self_check(data: ReportData) -> Iterator[str]:
     found = data.self_check
     if found is None or not found.frames:
         return
-    rounds, bars = len(found.rounds) - 1, found.bars
-    again = f" after {plural(rounds, 'round')} of training with such configurations" if rounds > 0 else ""
+    bars = found.bars
+    if found.corrections:
+        learned = sum(one.labels for one in found.rounds[:-1])
+        yield (
+            f"{learned} configurations of earlier production runs were labelled ({label_source(data)}); the potential "
+            f"was trained on with them ({plural(found.corrections, 'correction')}), the student on its new labels, and "
+            "the molecular dynamics started again."
+        )
     yield (
         f"{len(found.frames)} configurations of the production runs were labelled ({label_source(data)}) and compared "
-        f"with the potential that ran them{again}."
+        "with the potential that ran them; the mean energy error on its training configurations of the composition is "
+        "subtracted."
     )
     for system in found.systems:
         if system.errors is None:

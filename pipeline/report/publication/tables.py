@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dpa_sse.pipeline.report.context import evaluation_source, label_source, measured_of
+from dpa_sse.pipeline.report.context import common_conditions, evaluation_source, label_source, measured_of
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import ABSENT, as_published, interval, kelvin, measured, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.sections.run import dataset_rows
 from dpa_sse.pipeline.report.structure import density_g_cm3
-from dpa_sse.pipeline.report.transport import arrhenius_parts, transport_points
+from dpa_sse.pipeline.report.transport import arrhenius_parts, line_trust, transport_points
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,24 @@ def _conductivities(data: ReportData) -> SiTable:
 
 def _arrhenius(data: ReportData) -> SiTable:
     rows: list[tuple[str, ...]] = []
-    for system, line, _ in arrhenius_parts(data, transport_points(data)):
+    for system, line, own in arrhenius_parts(data, transport_points(data)):
         if line.Ea_eV is None or not line.determined:
             continue
+        trust = line_trust(line, own)
         used = ", ".join(kelvin(T) for T in line.points_used)
         first = (system, used, measured(line.Ea_eV, line.Ea_ci95_eV), interval(line.Ea_ci95_eV))
         rows += [
             (
                 *first, kelvin(one.temperature_K), measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm),
-                interval(one.sigma_ci95_mS_cm),
+                interval(one.sigma_ci95_mS_cm), trust,
             )
             for one in line.extrapolated
-        ] or [(*first, ABSENT, ABSENT, ABSENT)]
+        ] or [(*first, ABSENT, ABSENT, ABSENT, trust)]
     return SiTable(
-        "arrhenius", f"Arrhenius lines and extrapolated conductivities (95 % intervals), {label_source(data)}.",
-        ("system", "fitted T (K)", "Ea (eV)", "95 %", "extrapolated to (K)", "σ (mS/cm)", "95 % of σ"), rows,
-        ("system", "fitted T (K)"),
+        "arrhenius", f"Arrhenius lines and extrapolated conductivities (95 % intervals), {common_conditions(data)}, "
+        f"{label_source(data)}.",
+        ("system", "fitted T (K)", "Ea (eV)", "95 %", "extrapolated to (K)", "σ (mS/cm)", "95 % of σ", "self-check"),
+        rows, ("system", "fitted T (K)", "self-check"),
     )
 
 

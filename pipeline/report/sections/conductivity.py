@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dpa_sse.ops.results.conductivity import ArrheniusResult
+from dpa_sse.ops.results.self_check import Trust
 from dpa_sse.pipeline.report.advice import advice, why_none
 from dpa_sse.pipeline.report.assessment import (
     MAX_RELATIVE_CI,
@@ -40,6 +41,7 @@ from dpa_sse.pipeline.report.transport import (
     arrhenius_line,
     arrhenius_parts,
     extrapolations,
+    line_trust,
     msd_curves,
     transport_points,
 )
@@ -88,7 +90,7 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     section.text(f"Figures and numbers hold for {common_conditions(data) or 'runs whose state point is not recorded'}; "
                  f"{label_source(data)}.")
     for system, part, own in found:
-        _arrhenius_text(part, f"{system}: " if several else "", section)
+        _arrhenius_text(part, f"{system}: " if several else "", line_trust(part, own), section)
         section.table(*measured_table(data, part, own))
     mobile = mobile_elements(data)
     curves = msd_curves(data)
@@ -186,7 +188,7 @@ def _measured_row(one: MeasuredTransport, *, sigma: bool) -> list[str | Cell]:
     ]
 
 
-def _arrhenius_text(found: ArrheniusResult, head: str, section: PageSection) -> None:
+def _arrhenius_text(found: ArrheniusResult, head: str, trust: Trust, section: PageSection) -> None:
     if found.Ea_eV is None:
         section.text(
             f"{head}No Arrhenius line: it needs values at two temperatures. Nothing is extrapolated.", "info"
@@ -214,7 +216,7 @@ def _arrhenius_text(found: ArrheniusResult, head: str, section: PageSection) -> 
         ("T (K)", "D (cm²/s)", "95 % interval", "σ (mS/cm)", "95 % interval "),
         rows,
         f"{head}Extrapolated along the line with Ea = {measured(found.Ea_eV, found.Ea_ci95_eV)} eV (95 %: {ends}), "
-        "assuming that no phase transition occurs on the way.",
+        f"assuming that no phase transition occurs on the way; {trust} by the self-check of its temperatures.",
     )
 
 

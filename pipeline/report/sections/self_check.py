@@ -63,13 +63,23 @@ def self_check(data: ReportData, book: FigureBook) -> PageSection:
     )
     if len(found.rounds) > 1:
         rows = [
-            [str(one.round), system.system, count(one.labels), *_numbers(system.errors)]
+            [
+                str(one.round), "corrected" if one.corrected else "as before", system.system, count(one.labels),
+                *_numbers(system.errors),
+            ]
             for one in found.rounds for system in one.systems
         ]
         section.table(
-            ("round", "system", "labels", "energy error (meV/atom)", "pressure error (GPa)", "force MAE (meV/Å)"), rows,
-            "Each round trains teacher and student on with the labelled production frames, and starts the MD again.",
-            "system",
+            (
+                "round", "models", "system", "labels", "energy error (meV/atom)", "pressure error (GPa)",
+                "force MAE (meV/Å)",
+            ),
+            rows,
+            "Where the errors of a round are beyond the bars, the next one trains teacher and student on with the "
+            "labelled production frames, and starts the MD again. All energy errors are relative to those on the first "
+            "training frames. Errors on held-out frames in the other tables are those of the teacher before it was "
+            "corrected.",
+            "models|system",
         )
     if found.failed:
         rows = [[one.task, one.reason] for one in found.failed]

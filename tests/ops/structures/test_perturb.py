@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.structures.build import build_arrangements, build_cell, write_cells
@@ -108,6 +110,8 @@ def test_cells_are_divided_among_the_arrangements(tmp_path):
     arrangements = build_arrangements(SYSTEMS[1], tmp_path, 1, 2)
     assert np.array_equal(arrangements[0].positions, build_cell(SYSTEMS[1], tmp_path, 1).positions)
     assert pair_distances(arrangements[0]) != pytest.approx(pair_distances(arrangements[1]), abs=1e-3)
+    without = [one[one.numbers != 3] for one in arrangements]  # not only lithium differs
+    assert not StructureMatcher().fit(*map(AseAtomsAdaptor.get_structure, without))
     assert len(build_arrangements(SYSTEMS[0], tmp_path, 1, 2)) == 1  # an ordered structure has no other
     write_frames(tmp_path / "cells.extxyz", [*arrangements, build_cell(SYSTEMS[0], tmp_path, 1)])
     settings = PerturbSettings(count=4, arrangements=2, strain=0.0, displacement_A=0.0)

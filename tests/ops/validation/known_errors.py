@@ -113,9 +113,9 @@ def data(root: Path, rng: np.random.Generator, **noise: float) -> Path:
 
 def check(
     model: Any, labelled: Sequence[Atoms], folders: Sequence[Path], datasets: Sequence[Path], *, teacher: Any = None,
-    iteration: int = 0, earlier: SelfCheck | None = None, learned: Sequence[Atoms] = (), **settings: Any,
+    iteration: int = 0, earlier: SelfCheck | None = None, **settings: Any,
 ) -> SelfCheck:
     """Return the self-check of a model."""
     gathered = GatheredFrames(list(labelled), (), LevelOfTheory(code="springs"))
-    evidence = Evidence(model, teacher or model, gathered, datasets, TYPE_MAP, frames_to_blocks(learned, TYPE_MAP))
+    evidence = Evidence(model, teacher or model, gathered, datasets, TYPE_MAP)
     return self_check(evidence, folders, ValidateSettings(**settings), iteration, earlier)

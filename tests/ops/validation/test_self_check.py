@@ -113,27 +113,6 @@ def test_a_constant_of_the_composition_is_no_error(
     assert verdicts(made.check(made.Model(energy_eV_atom=0.3), labelled, folders, datasets)) == {"trusted"}
 
 
-def test_production_frames_that_were_learned_count_for_half_of_the_shift(
-    folders: list[Path], datasets: list[Path], frames: list[made.Atoms]
-) -> None:
-    """The model is right on its first training frames and 8 meV/atom too high on all of production, learned or not."""
-    labelled = made.labels(frames, np.random.default_rng(4))
-    for atoms in labelled:
-        atoms.calc.results["energy"] -= 0.008 * len(atoms)
-    learned = made.labels([atoms.copy() for atoms in frames[:6]], np.random.default_rng(5))
-    for atoms in learned:
-        atoms.calc.results["energy"] -= 0.008 * len(atoms)
-    before, after = (
-        made.check(made.Model(), labelled, folders, datasets, learned=one) for one in ([], learned)
-    )
-    right = before.shifts[0].model_meV_atom
-    assert after.shifts[0].model_meV_atom == pytest.approx((right + 8) / 2)
-    assert (before.shifts[0].n_frames, after.shifts[0].n_frames) == (20, 26)
-    for found, error in ((before, 8 - right), (after, (8 - right) / 2)):
-        assert found.systems[0].errors is not None
-        assert found.systems[0].errors.energy_bias_meV_atom.mean == pytest.approx(error)
-
-
 def test_correlation_within_runs_widens_the_interval() -> None:
     runs = [k // 3 for k in range(12)]
     alike = np.repeat([1.0, 2.0, 3.0, 4.0], 3)

@@ -106,9 +106,9 @@ def test_a_whole_run_with_an_ase_calculator(tmp_path: Path) -> None:
     filtered = read(inputs.teacher_filter / "filter.json")  # type: ignore[operator]
     assert "The fine-tuned potential was distilled [@wang2025dpasse] into a network" in found["Potentials"]
     assert (
-        f"trained for {read(inputs.models['student'] / 'model.json')['steps']} steps in the last round of the "
-        f"self-check: {filtered['n_kept']} configurations of molecular dynamics, which it labelled, are the training "
-        f"and test data ({filtered['n_train']} and {filtered['n_test']})."
+        f"trained for {read(inputs.models['student'] / 'model.json')['steps']} steps in the last correction. "
+        f"{filtered['n_kept']} configurations of its own molecular dynamics, which it labelled, are training and test "
+        f"data ({filtered['n_train']} and {filtered['n_test']})."
     ) in found["Potentials"]
     words = f"DeePMD-kit {pretrained['deepmd_version']} [@wang2018deepmd;zeng2023deepmd;zeng2025deepmd]"
     assert f"trained with {words}" in found["Potentials"]
@@ -143,8 +143,10 @@ def test_a_whole_run_with_an_ase_calculator(tmp_path: Path) -> None:
     assert "at 800, 1000 and 1200 K gives" in found["Conductivity"]
 
     check = read(inputs.self_check / "self_check.json")  # type: ignore[operator]
-    assert found["Self-check"].startswith(f"{len(check['frames'])} configurations of the production runs were labelled")
-    assert "after 1 round of training" in found["Self-check"]
+    learned = check["rounds"][0]["labels"]
+    assert found["Self-check"].startswith(f"{learned} configurations of earlier production runs were labelled")
+    assert "trained on with them (1 correction)" in found["Self-check"]
+    assert f"{len(check['frames'])} configurations of the production runs were labelled" in found["Self-check"]
     assert f"the verdict is “{check['systems'][0]['verdict']}”" in found["Self-check"]
 
 
