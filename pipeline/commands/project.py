@@ -23,15 +23,20 @@ BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 """Function that the driver process calls; given by name, since importing it here would load dflow."""
 
 
+TEMPLATES = ("compound", "research", "finetune", "vasp", "md")
+"""Starter configurations by what a user has in mind, in ``configs/templates``."""
+
+
 def starters() -> dict[str, Path]:
-    """Return the starter configurations by name."""
+    """Return the starter configurations by name: those for a project of your own, then complete examples."""
     configs = configs_folder()
-    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+    known = {name: configs / "templates" / f"{name}.yaml" for name in TEMPLATES}
+    known |= {path.stem: path for path in sorted(configs.glob("*.yaml"))}
     return known | {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
 
 
-def starter(name: str) -> str:
-    """Return the text of a starter configuration.
+def starter(name: str, *, all_keys: bool = False) -> str:
+    """Return the text of a starter configuration; with ``all_keys``, its values and all defaults, each explained.
 
     Raises
     ------
@@ -42,6 +47,11 @@ def starter(name: str) -> str:
     if name not in known:
         wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
         raise InputError(f"{wrong}{did_you_mean(name, known)} (known: {', '.join(known)})")
+    if all_keys:
+        from dpa_sse.pipeline.config import load_located
+        from dpa_sse.pipeline.config.all_keys import all_keys_yaml
+
+        return all_keys_yaml(load_located(known[name]).project)
     return known[name].read_text(encoding="utf-8")
 
 

@@ -82,10 +82,10 @@ def _compositions(located: Located) -> Iterator[tuple[KeyPath, str]]:
 def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
     """Yield production runs in small cells, and long ones with a network that is meant for trials."""
     project, md = located.project, located.project.md
-    if md is None or project.distill is None:
+    if md is None:
         return
-    student = project.distill.student
-    if student.preset.endswith("-tiny") and md.production_ps > LONG_MD_PS:
+    student = project.distill.student if project.distill else None
+    if student and student.preset.endswith("-tiny") and md.production_ps > LONG_MD_PS:
         yield ("distill", "student", "preset"), (
             f"'{student.preset}' is a network for trials, and md.production_ps is {md.production_ps:g}; for results to "
             f"publish take '{student.preset.removesuffix('-tiny')}' and more `steps`"
@@ -127,11 +127,12 @@ def _larger(cell: Atoms, least: float) -> list[int]:
 
 
 def _cutoff(located: Located) -> float | None:
-    """Return the largest cut-off radius of the student's network, A; None where it is not stated."""
+    """Return the largest cut-off radius of the student's network, A; None where it is not known."""
     from dpa_sse.ops.training.presets import load_preset
 
     distill = located.project.distill
-    assert distill is not None  # noqa: S101  (for the type checker)
+    if distill is None:
+        return None
     try:
         data = load_preset(distill.student.preset, located.base_dir).with_overrides(distill.student.overrides)
     except InputError:

@@ -54,6 +54,10 @@ class DownstreamSettings(Settings):
     split: SplitSettings = Field(
         SplitSettings(test=0.5), description="Shares of its trajectories for validation and test."
     )
+    data: Annotated[list[str], AfterValidator(unique)] = Field(
+        default=[], description="Folders with your own labelled frames of the compound (deepmd/npy), which replace "
+        "perturbation and short MD."
+    )
 
 
 class FailureSettings(Settings):
@@ -136,6 +140,21 @@ class ProjectSections(Settings):
     failure: FailureSettings = Field(FailureSettings(), description="How failed tasks are treated.")
     resources: ResourcesSettings = Field(ResourcesSettings(), description="Limits on the use of this machine.")
     cluster: ClusterSettings = Field(ClusterSettings(), description="How the project runs on Kubernetes.")
+
+    @property
+    def simulates_only(self) -> bool:
+        """Whether the MD runs with the user's model, so that nothing is labelled or trained."""
+        return self.md is not None and self.md.model is not None
+
+    @property
+    def labelled_systems(self) -> list[SystemSettings]:
+        """Base systems that are perturbed and labelled."""
+        return [] if self.simulates_only else list(self.systems)
+
+    @property
+    def labels_downstream(self) -> bool:
+        """Whether the new compound is labelled by the project, not by the user."""
+        return self.downstream is not None and not self.downstream.data
 
     @property
     def target_systems(self) -> list[SystemSettings]:
