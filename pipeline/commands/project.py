@@ -17,6 +17,7 @@ from dpa_sse.ops.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.config import ConfigError, Located
+    from dpa_sse.pipeline.runs.estimate import Estimate
     from dpa_sse.pipeline.runs.folder import Run
 
 BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
@@ -99,13 +100,14 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     import tempfile
 
     from dpa_sse.ops.core.files import write_json
-    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, write_inputs
+    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, print_times, write_inputs
     from dpa_sse.pipeline.commands.plan_counts import amounts
     from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
     from dpa_sse.pipeline.engines.local.dflow_debug import configure
     from dpa_sse.pipeline.engines.local.engine import machine_resources
     from dpa_sse.pipeline.flows.main import build
+    from dpa_sse.pipeline.runs.places import default_runs_folder
 
     located = load_checked(config, overrides, runs_here=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,12 +118,26 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
     counts = amounts(located.project, located.base_dir)
     write_json(target / "counts.json", counts_json(counts))
+    found = estimate_of(located, default_runs_folder())
+    found.write(target)
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
         print_plan(located.project.name, nodes, target)
-        print_amounts(counts, located.project.labeler.kind)
+        print_amounts(counts, located.project.labeler.kind, found)
+        print_times(found, machine_resources(located.project).cores)
     return DONE
+
+
+def estimate_of(located: Located, runs: Path) -> Estimate:
+    """Return a rough time for each stage of a project on this machine, from the runs in a folder."""
+    from dpa_sse.pipeline.engines.local.engine import machine_resources
+    from dpa_sse.pipeline.runs.estimate import Machine, atoms_of, estimate
+
+    project, base_dir = located.project, located.base_dir
+    atoms = {name: len(cell) for name, cell in located.cells.items()} or atoms_of(project, base_dir)
+    machine = Machine(machine_resources(project).cores, project.resources.threads_per_task)
+    return estimate(project, base_dir, atoms, machine, runs)
 
 
 def run_config(
@@ -196,12 +212,15 @@ def run_to_end(run: Run, located: Located) -> int:
     from dpa_sse.pipeline.commands.run_end import finish_run
     from dpa_sse.pipeline.commands.run_links import Publisher
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
-    from dpa_sse.pipeline.runs.progress import Progress
+    from dpa_sse.pipeline.runs.progress import Progress, rough
 
     project = located.project
     title = f"{project.name}   {run.folder}"
     live = sys.stdout.isatty()
+    found = estimate_of(located, run.folder.parent)
+    found.write(run.folder)
     print(f"Run folder: {run.folder}")
+    print(f"Rough time on this machine: {rough(found.total_s)} (`dpa-sse plan` shows how it is made up)")
     print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
