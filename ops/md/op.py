@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.md.extension import KEPT
 from dpa_sse.ops.md.prepare import prepare_md
 from dpa_sse.ops.md.production import run_md
@@ -52,4 +51,4 @@ class RunMd(FanOutOP):
         )
         if earlier is not None:
             text = f"{out.name} continued the run in {earlier.name}; its equilibration and its steps were not repeated"
-            events.emit("note", env.STAGE.read(), out.name, reason=text)
+            events.emit("note", reason=text)

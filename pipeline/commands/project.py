@@ -231,7 +231,7 @@ def run_to_end(run: Run, located: Located) -> int:
             publisher.tick(progress.events)
 
         code = execute(run, machine_resources(located.project), build=BUILD, on_tick=tick)
-    return finish_run(run, code)
+    return finish_run(run, code, located)
 
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:

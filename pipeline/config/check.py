@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from itertools import islice
@@ -36,7 +37,10 @@ MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
 FROZEN_SUFFIXES = (".pth", ".pt2")
 RUNNABLE_SUFFIXES = (".pth", ".pt")
 """A frozen model, and a checkpoint that is frozen for LAMMPS."""
-INSTALLATION = (("command",), ("potcar_dir",), ("data_dir",))  # keys of a labeler that name installed programs and data
+ON_THIS_MACHINE: tuple[KeyPath, ...] = (
+    ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("on_end", 0), ("on_end_url",),
+)
+"""Keys that name programs and data of the machine that runs the project: not needed for a plan or a cluster."""
 
 
 def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: bool = True) -> Located:
@@ -61,7 +65,7 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
         found = [
             (attempt.reduced.place(where), message)
             for where, message in _all_findings(located.project, located.base_dir, located.cells)
-            if runs_here or where[:1] != ("labeler",) or where[1:2] not in INSTALLATION
+            if runs_here or where not in ON_THIS_MACHINE
         ]
         problems += [
             located.problem(where, message) for where, message in found
@@ -113,7 +117,20 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
+    findings += _end(project, base_dir)
     return findings
+
+
+def _end(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield a command for the end of the run that cannot be started, and an unset variable with its address."""
+    if project.on_end:
+        program = project.on_end[0]
+        path = _absolute(program, base_dir) if "/" in program else shutil.which(program)
+        if path is None or not os.access(path, os.X_OK) or Path(path).is_dir():
+            yield ("on_end", 0), f"{program}: not a program that can be started (a list: program and its arguments)"
+    address = project.on_end_url or ""
+    if address.startswith("$") and not os.environ.get(address[1:]):
+        yield ("on_end_url",), f"the environment variable {address[1:]} is not set"
 
 
 def _cells(project: Project, base_dir: Path, findings: list[KeyMessage]) -> dict[str, Atoms]:

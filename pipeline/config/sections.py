@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.settings import Settings, unique
 from dpa_sse.ops.core.suggest import question
 from dpa_sse.ops.data.settings import SplitSettings
@@ -40,6 +42,16 @@ def _element(symbol: str) -> str:
 
 PROJECT_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$"
 NAME_RULE = "at most 50 letters, digits and . _ -, starting and ending with a letter or digit"
+def _variable(text: str) -> str:
+    if not re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(
+            "write $NAME, an environment variable that holds the address: such addresses are secrets, and this file is "
+            "copied into the run folder"
+        )
+    return text
+
+
+NonEmpty = Annotated[str, Field(min_length=1)]
 ProjectName = Annotated[str, Field(pattern=PROJECT_NAME)]
 """At most 50 letters and digits, with ``_.-`` in between: it becomes part of Kubernetes names and labels."""
 Element = Annotated[str, AfterValidator(_element)]
@@ -139,6 +151,15 @@ class ProjectSections(Settings):
     )
     failure: FailureSettings = Field(FailureSettings(), description="How failed tasks are treated.")
     resources: ResourcesSettings = Field(ResourcesSettings(), description="Limits on the use of this machine.")
+    on_end: list[NonEmpty] = Field(
+        default=[], description="Command at the end of a run on this machine, as a list: program and arguments, "
+        f"without a shell. It finds the result in {env.END_STATUS.name} and {env.END_RESULT.name}, and as JSON in its "
+        "standard input."
+    )
+    on_end_url: Annotated[str, AfterValidator(_variable)] | None = Field(
+        None, description="Environment variable, as $NAME, with a web address that gets the result as JSON (POST) at "
+        "the end of a run on this machine."
+    )
     cluster: ClusterSettings = Field(ClusterSettings(), description="How the project runs on Kubernetes.")
 
     @property

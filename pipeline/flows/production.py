@@ -178,6 +178,7 @@ def add_report(flow: ProjectFlow, artifacts: Artifacts) -> None:
     """Add the report on all results that the project has."""
     flow.stage("09-report")
     flow.step(
-        "report", Report, flow.settings(config=flow.project), title="Report",
+        "report", Report,
+        flow.settings(config=flow.project.model_copy(update={"on_end": [], "on_end_url": None})), title="Report",
         artifacts={name: artifacts[name] for name in REPORTED if artifacts.get(name) is not None},
     )
