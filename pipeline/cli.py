@@ -301,7 +301,7 @@ def _register_groups() -> None:
             "dpa-sse conductivity runs/my-electrolyte --compare measured.csv",
         ),
     )(conductivity)
-    app.add_typer(data, name="data", short_help="Audit, convert and split labelled data.")
+    app.add_typer(data, name="data", short_help="Audit, convert, merge and split labelled data.")
     app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 
 

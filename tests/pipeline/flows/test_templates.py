@@ -17,6 +17,8 @@ import yaml
 from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.data.exchange import write_data
 from dpa_sse.ops.labelers.mock import mock_energy
+from dpa_sse.ops.md.trajectory import read_dump
+from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.job import TrainJob
@@ -34,7 +36,7 @@ MISSING = {
 """What each template lacks on a machine without the user's files and without VASP."""
 TINY_NETWORK = {"model.descriptor.rcut": 5.0, "model.descriptor.neuron": [4, 8], "model.fitting_net.neuron": [8, 8]}
 TINY_MD = ["md.temperatures_K=[50]", "md.timestep_fs=1.0", "md.equilibration_ps=0.02", "md.production_ps=0.1",
-           "md.dump_every_fs=5"]
+           "md.dump_every_fs=5", "md.restart_every_ps=0.05"]
 LICL = ["type_map=[Li, Cl]"]
 
 
@@ -54,6 +56,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Own:
     for number in range(4):
         atoms = build_cell(SystemSettings(name="LiCl", structure="LiCl"), folder, 1)
         atoms.info = {"system": "LiCl", "trajectory": f"t{number}"}
+        atoms.positions += rng.normal(size=(len(atoms), 3)) * 0.1  # near copies would not be tested on
         for _ in range(10):
             atoms.positions += rng.normal(size=(len(atoms), 3)) * 0.03
             frames.append(with_results(atoms, *mock_energy(atoms)))
@@ -80,6 +83,12 @@ def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "dpa_sse.pipeline", "run", "my.yaml", *arguments], cwd=folder, capture_output=True,
         text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
     )
+
+
+def longest(folder: Path) -> str:
+    """Return the name of the longest production run of a run folder."""
+    runs = {path.parent.name: MdRun.read(path.parent).steps for path in folder.glob("tasks/07-md/*/run.json")}
+    return max(runs, key=lambda name: runs[name])
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -119,6 +128,13 @@ def test_own_model_runs_without_a_label_or_a_training(tmp_path: Path, own: Own) 
     assert (folder / "models" / "student" / "model.pth").read_bytes() == own.frozen.read_bytes()
     summary = json.loads((folder / "summary.json").read_text())
     assert [(one["temperature_K"], one["status"]) for one in summary["md"]] == [(50, "ok")]
+    longer = run(
+        tmp_path, *LICL, "systems=[{name: LiCl, structure: LiCl}]", *TINY_MD, "md.production_ps=0.2",
+    )
+    assert longer.returncode == 3, longer.stdout + longer.stderr
+    assert "its equilibration and its steps were not repeated" in longer.stdout
+    assert sorted(MdRun.read(path.parent).steps for path in folder.glob("tasks/07-md/*/run.json")) == [100, 200]
+    assert len(list(read_dump(folder / "tasks" / "07-md" / longest(folder) / "traj.lammpstrj"))) == 41
     wrong = run(tmp_path, "type_map=[Li, Cl, K]", "systems=[{name: LiCl, structure: LiCl}]", *TINY_MD)
     assert wrong.returncode == 1
     assert "the model does not know K; it knows Li, Cl" in wrong.stdout
