@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,6 +157,7 @@ def run_config(
     from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
     from dpa_sse.pipeline.runs.configuration import require_same_project
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.inputs import store_inputs, with_own_inputs
     from dpa_sse.pipeline.runs.places import default_runs_folder
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
@@ -169,17 +171,19 @@ def run_config(
         return BAD_INPUT
     print_remarks(located)
     run = Run(((runs_dir or default_runs_folder()) / (name or located.project.name)).resolve())
+    project, places = with_own_inputs(located.project, located.base_dir)
     if not other_project:
-        require_same_project(run, located.project)
+        require_same_project(run, project)
     run.create()
     lock = run.lock()  # only while the files are written: a second driver must not change them
     try:
-        write_text(run.folder / CONFIG, resolved_yaml(located.project))
-        run.write_base_dir(located.base_dir)
+        store_inputs(places, run.folder)
+        write_text(run.folder / CONFIG, resolved_yaml(project))
+        run.write_base_dir(run.folder)
         record_provenance(run.folder / "manifest.json", located.project.seed)
     finally:
         lock.release()
-    return run_to_end(run, located)
+    return run_to_end(run, replace(located, project=project, path=run.folder / CONFIG))
 
 
 def resume_run(name: str) -> int:

@@ -33,9 +33,11 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, training_data
             "pretrain", Pretrain, flow.settings(pretrain=pretrain), title="Pre-training",
             artifacts={"training_data": training_data}, gpu=True,
         )
+    model = _model_artifact(flow, pretrain.model)
+    name = Path(pretrain.model).name if model else pretrain.model
     return flow.step(
-        "pretrain", AdoptModel, flow.settings(model=pretrain.model, branch=pretrain.branch),
-        title="Your pre-trained model", artifacts={"model": _model_artifact(flow, pretrain.model)},
+        "pretrain", AdoptModel, flow.settings(model=name, branch=pretrain.branch), title="Your pre-trained model",
+        artifacts={"model": model},
     )
 
 
