@@ -269,7 +269,10 @@ def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
         if not folder.exists():
             yield where, f"no such folder: {folder}"
         elif not folder.is_dir():
-            yield where, f"{name} is a file; give the folder of a data set in deepmd/npy format"
+            yield where, (
+                f"{name} is a file; give the folder of a data set in deepmd/npy format: `dpa-sse data convert {name} "
+                "FOLDER` makes one"
+            )
         else:
             yield from ((where, problem) for problem in _data_problems(folder, name, project.type_map))
 

@@ -42,6 +42,10 @@ SYNONYMS = {
 }
 
 
+LENGTHS = ("steps", "nsteps", "n_steps", "numb_steps", "run", "nvt_steps")
+"""Keys by which people give the length of a production run."""
+
+
 def section_keys(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections) -> Keys | None:
     """Return the keys that the section at ``path`` may hold; None if any key is allowed or there is no section."""
     merged: Keys = {}
@@ -79,6 +83,8 @@ def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections
     key, keys = str(path[-1]), section_keys(path[:-1], data, root)
     if keys is None:
         return ""
+    if _split(key.lower())[0] in LENGTHS and "production_ps" in keys:
+        return "the length of the runs is 'production_ps', of the equilibration 'equilibration_ps'"
     wrong_unit = _wrong_unit(key, keys, _at(data, path))
     if wrong_unit:
         return wrong_unit
@@ -88,6 +94,8 @@ def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections
     if meant is None:
         top = root is ProjectSections and not path[:-1]
         places = _elsewhere(plain) if top and key not in key_homes() else []
+        if top and key in key_homes() and closest(plain, keys, cutoff=0.9) is None:
+            return f"it belongs to {' or '.join(key_homes()[key][:3])}"
         if places and closest(plain, keys, cutoff=0.85) is None:
             return question(*places[:3]).removeprefix(" - ")
         meant = closest(plain, keys)

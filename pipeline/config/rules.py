@@ -117,9 +117,11 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
     if project.pretrain is None:
         for name in ("finetune", "distill"):
             if getattr(project, name):
-                yield Breach((name,), "needs a model, but `pretrain` is null", (("pretrain",),))
+                yield Breach((name,), "needs a model, but `pretrain` is null; remove one of them (without the line "
+                             "`pretrain`, the model has its defaults)", (("pretrain",),))
     if project.finetune and not project.downstream:
-        yield Breach(("finetune",), "needs a `downstream` section with the new compound", (("downstream",),))
+        yield Breach(("finetune",), "needs a `downstream` section with the new compound, e.g. downstream: "
+                     "{system: {name: mine, structure: my.cif}}", (("downstream",),))
     replay = project.finetune and project.finetune.strategy == "replay"
     if replay and not project.systems and not project.data:
         yield Breach(("finetune", "strategy"), "'replay' needs base data: give `systems` or `data`",
@@ -245,7 +247,9 @@ def _mobile(project: ProjectSections) -> Iterator[Breach]:
         if symbol in settings.mobile[:index]:
             yield Breach(path, f"'{symbol}' is a duplicate")
         elif symbol not in project.type_map:
-            yield Breach(path, f"'{symbol}' {where}", (("type_map",),))
+            plain = symbol.strip("+-0123456789")
+            hint = f"; write the element, {plain}" if plain != symbol and plain in project.type_map else ""
+            yield Breach(path, f"'{symbol}' {where}{hint}", (("type_map",),))
         elif not settings.charges.get(symbol):
             yield Breach(("conductivity", "charges"), f"the charge of the mobile ion '{symbol}' is missing or zero, "
                          f"e.g. charges: {{{symbol}: 1}}", (("conductivity", "charges"), path))

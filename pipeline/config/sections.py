@@ -32,10 +32,20 @@ _SYMBOLS = (
 ELEMENTS = tuple(_SYMBOLS.split())
 
 
+def _symbol_of(name: str) -> str:
+    """Return the symbol of an element by its English name, an empty text if there is none."""
+    from ase.data import atomic_names, chemical_symbols
+
+    names = [one.lower() for one in atomic_names]
+    found = {"sulphur": "sulfur", "aluminium": "aluminum"}.get(name.lower(), name.lower())
+    return chemical_symbols[names.index(found)] if found in names[1:] else ""
+
+
 def _element(symbol: str) -> str:
     if symbol not in ELEMENTS:
         meant = symbol.strip().capitalize()
-        hint = question(meant) if meant in ELEMENTS else ""
+        meant = meant if meant in ELEMENTS else _symbol_of(meant)
+        hint = question(meant) if meant else ""
         raise ValueError(f"'{symbol}' is not a chemical element{hint}")
     return symbol
 
