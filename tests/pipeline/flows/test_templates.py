@@ -18,6 +18,7 @@ from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.data.exchange import write_data
 from dpa_sse.ops.labelers.mock import mock_energy
 from dpa_sse.ops.md.trajectory import read_dump
+from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.structures.build import build_cell
 from dpa_sse.ops.structures.settings import SystemSettings
@@ -27,6 +28,7 @@ from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.ops.training.train import train_model
 from dpa_sse.pipeline.commands.project import TEMPLATES, plan_config, starter, starters
 from dpa_sse.pipeline.config import ConfigError, Project, load_checked, load_located, load_project
+from tests.fake_vasp import FAKE, write_library
 
 ROOT = Path(__file__).parents[3]
 MISSING = {
@@ -138,6 +140,23 @@ def test_own_model_runs_without_a_label_or_a_training(tmp_path: Path, own: Own) 
     wrong = run(tmp_path, "type_map=[Li, Cl, K]", "systems=[{name: LiCl, structure: LiCl}]", *TINY_MD)
     assert wrong.returncode == 1
     assert "the model does not know K; it knows Li, Cl" in wrong.stdout
+
+
+def test_labels_by_vasp_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for VASP; the stages after the labels are those of `compound`."""
+    monkeypatch.setenv("VASP_POTCAR_DIR", str(write_library(tmp_path / "potcars")))
+    monkeypatch.setenv("VASP_COMMAND", f"{sys.executable} {FAKE}")
+    put("vasp", tmp_path)
+    done = run(
+        tmp_path, *LICL, "systems=[{name: LiCl, structure: LiCl}]", "perturb.count=2", "aimd.steps=4",
+        "aimd.sample_every=2", "split.test=0.5", "concurrent_learning=null", "pretrain=null", "distill=null", "md=null",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "validate: has no effect without a section `md`" in done.stderr
+    data = DatasetInfo.read(tmp_path / "runs" / "my-compound" / "data" / "base" / "dataset")
+    assert sum(system.n_frames for system in data.systems) == 2 * 3
+    assert data.level is not None
+    assert data.level.code == "VASP"
 
 
 @pytest.mark.slow
