@@ -21,7 +21,7 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
     """Add the stages that collect the base data; returns their result, None if the project has none."""
     project = flow.project
     training_data, cells = None, None
-    if project.systems:
+    if project.labelled_systems:
         flow.stage("01-perturb")
         cells = flow.step(
             "perturb", PerturbCells, flow.settings(perturb=project.perturb), title="Perturb the base cells",

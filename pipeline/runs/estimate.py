@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.results.base import Result
 from dpa_sse.pipeline.runs.folder import Run
@@ -42,6 +44,8 @@ class Estimate(Result):
         Kinds of steps whose rate is from earlier runs.
     runs : tuple of str
         Names of those runs.
+    atoms : dict
+        Number of atoms in the cell of each system.
     """
 
     FILE: ClassVar[str] = "estimate.json"
@@ -51,6 +55,7 @@ class Estimate(Result):
     unknown: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    atoms: dict[str, int] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def estimate(project: Project, base_dir: Path, atoms: Mapping[str, int], machine
     used = tuple(sorted(kind for kind in factors if kind in {step.kind for step in work}))
     return Estimate(
         stages={name: round(seconds, 1) for name, seconds in sorted(stages.items())}, total_s=round(total, 1),
-        unknown=tuple(sorted(unknown)), earlier=used, runs=sources if used else (),
+        unknown=tuple(sorted(unknown)), earlier=used, runs=sources if used else (), atoms=dict(atoms),
     )
 
 
@@ -145,8 +150,9 @@ def _measured(run: Run) -> list[tuple[StepWork, float, float]]:
     for event in events:
         if event.kind == "done" and event.seconds is not None and event.seconds >= MIN_SECONDS:
             seconds.setdefault(split_task(event.task)[0], []).append(event.seconds)
-    found = []
-    for step in project_work(project, run.base_dir, atoms_of(project, run.base_dir)):
+    before, found = read_estimate(run.folder), []
+    atoms = before.atoms if before else atoms_of(project, run.base_dir)  # building cells takes seconds
+    for step in project_work(project, run.base_dir, atoms):
         taken = seconds.get(step.step)
         if taken:
             nominal = step.mean_task_s(machine.cores) / machine.speedup(step)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,14 @@ from ase import Atoms
 from ase.io import write
 
 from dpa_sse.ops.core.files import read_json
-from dpa_sse.ops.md.extension import KEPT, find_shorter
+from dpa_sse.ops.md.extension import KEPT, find_shorter, steps_done
 from dpa_sse.ops.md.prepare import prepare_md
 from dpa_sse.ops.md.production import run_md
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.md.trajectory import read_thermo
 from dpa_sse.ops.results.md import MdRun
 from tests.ops.md.lennard_jones import lennard_jones
+from tests.ops.md.test_run import ROOT, call_in_a_child
 
 SETTINGS = MdSettings(
     temperatures_K=[20], equilibration_ps=2, production_ps=10, dump_every_fs=40, restart_every_ps=1, timestep_fs=4.0,
@@ -37,7 +41,7 @@ def produce(
     return folder / name
 
 
-def steps_done(out: Path) -> list[list[int]]:
+def runs_done(out: Path) -> list[list[int]]:
     """Return first and last step of each table in the log, without the warm-up of the model."""
     tables = [[int(row["step"]) for row in table] for table in read_thermo(out / "log.lammps")]
     return [[table[0], table[-1]] for table in tables if table[0] != table[-1]]
@@ -60,7 +64,7 @@ def test_ten_ps_become_twelve(
     log = (long / "log.lammps").read_text()
     resumed = log[log.index("read_restart part.001.state") :]
     assert "equilibration" not in resumed  # 0 steps of it are repeated
-    assert [steps for steps in steps_done(long) if steps[0] >= 2500] == [[2500, 2750], [2750, 3000]]
+    assert [steps for steps in runs_done(long) if steps[0] >= 2500] == [[2500, 2750], [2750, 3000]]
     assert not (long / "work").exists()
     again = produce(tmp_path / "grown", "c", atoms, dummy_model, production_ps=13)  # from 12 ps, not from 10
     assert MdRun.read(again).continued_from == 3000
@@ -93,7 +97,9 @@ def test_runs_of_other_inputs_are_not_continued(
 def test_another_model_a_shorter_length_or_a_lost_file(tmp_path: Path, argon: Atoms, dummy_model: Path) -> None:
     short = produce(tmp_path, "a", argon, dummy_model, production_ps=2)
     same = read_json(short / KEPT / "continuation.json")["same"]
-    assert find_shorter(tmp_path / "b", same, 501) == (short, 500)
+    found = find_shorter(tmp_path / "b", same, 501)
+    assert found is not None
+    assert (found.folder, found.steps) == (short, 500)
     assert find_shorter(tmp_path / "b", same, 500) is None
     assert find_shorter(tmp_path / "b", "0" * 64, 501) is None
     other = tmp_path / "other.pth"
@@ -125,3 +131,29 @@ def test_an_interrupted_extension_resumes(
     run_md(task, dummy_model, ["Ar"], tmp_path / "grown" / "b", potential=lennard_jones)
     for name in SAME_BITS:
         assert (tmp_path / "grown" / "b" / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+def test_an_interrupted_shorter_run_is_continued(
+    kills: int, tmp_path: Path, argon: Atoms, dummy_model: Path
+) -> None:
+    whole = produce(tmp_path / "whole", "a", argon, dummy_model, production_ps=24)
+    tasks = tmp_path / "grown" / "a.tasks"
+    tasks.mkdir(parents=True)
+    write(tasks / "cells.extxyz", argon)
+    prepare_md(tasks / "cells.extxyz", SETTINGS.model_copy(update={"production_ps": 20}), 7, tasks)
+    short = tmp_path / "grown" / "a"
+    for part in range(kills):
+        child = subprocess.Popen(call_in_a_child(tasks / "task.000", dummy_model, short), cwd=ROOT)
+        log, wanted = short / "work" / f"part.{part:03d}.log", 1000 * (part + 1)
+        while not (log.exists() and steps_done(short / "work") > wanted) and child.poll() is None:
+            time.sleep(0.005)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        time.sleep(0.3)
+    assert not (short / "status.json").exists()
+    long = produce(tmp_path / "grown", "b", argon, dummy_model, production_ps=24)
+    for name in SAME_BITS:
+        assert (long / name).read_bytes() == (whole / name).read_bytes(), name
+    assert (MdRun.read(long).continued_from or 0) > 1000
+    assert len(list(long.glob("restart/part.*.log"))) == kills + 1

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.data.exchange import write_data
 from dpa_sse.ops.labelers.mock import mock_energy
@@ -28,6 +29,7 @@ from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.ops.training.train import train_model
 from dpa_sse.pipeline.commands.project import TEMPLATES, plan_config, starter, starters
 from dpa_sse.pipeline.config import ConfigError, Project, load_checked, load_located, load_project
+from dpa_sse.pipeline.flows.render import render
 from tests.fake_vasp import FAKE, write_library
 
 ROOT = Path(__file__).parents[3]
@@ -222,6 +224,9 @@ def test_an_unmade_model_has_no_use_for_sections_of_training(tmp_path: Path, own
         load_checked(path, ["distill={}", "data=[my-frames]", "pretrain={}", *LICL])
     assert {one.path for one in caught.value.problems} >= {"distill", "data", "pretrain"}
     assert "since `md.model` is the model of the MD" in str(caught.value)
+    located = load_checked(path, ["type_map=[Li, Cl]", "systems=[{name: LiCl, structure: LiCl}]"])
+    with pytest.raises(InputError, match="stage data: nothing is labelled in this project"):
+        render(located.project, located.base_dir, stage="data")
     with pytest.raises(ConfigError, match="nothing to simulate"):
         load_checked(path, ["systems=[]"])
 

@@ -94,6 +94,17 @@ def test_rates_of_an_earlier_run_on_this_machine_count(tmp_path: Path) -> None:
     assert "training of dpa2-paper" not in other.earlier  # of another kind
 
 
+def test_cells_of_earlier_runs_are_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dpa_sse.pipeline.runs import estimate as module
+
+    folder = finished_run(tmp_path, 3.0)
+    found = of(QUICKSTART, tmp_path)
+    found.write(folder)
+    monkeypatch.setattr(module, "atoms_of", lambda *_: pytest.fail("built"))
+    assert of(QUICKSTART, tmp_path).stages == found.stages
+    assert found.atoms == {"Li6PS5Cl": 52, "Li2S": 12, "Li6PS5Br": 52}
+
+
 def test_a_damaged_earlier_run_is_passed_over(tmp_path: Path) -> None:
     folder = finished_run(tmp_path, 3.0)
     (folder / "config.resolved.yaml").write_text("name: [")
