@@ -44,10 +44,10 @@ def with_own_inputs(project: Project, base_dir: Path) -> tuple[Project, dict[str
     """
     places: dict[str, Path] = {}
 
-    def rename(name: str) -> str:
+    def rename(name: str, *, folder: bool) -> str:
         path = Path(name).expanduser()
         source = path if path.is_absolute() else base_dir / path
-        if is_remote(name) or not source.exists():
+        if is_remote(name) or not (source.is_dir() if folder else source.is_file()):
             return name  # a composition, a built-in model; files were checked before
         plain = source.name or source.resolve().name
         for number in range(len(places) + 1):
@@ -60,7 +60,7 @@ def with_own_inputs(project: Project, base_dir: Path) -> tuple[Project, dict[str
     data = project.model_dump(mode="json")
     for holder, key, built_in in _file_keys(project, data):
         if not built_in(holder[key]):
-            holder[key] = rename(holder[key])
+            holder[key] = rename(holder[key], folder=isinstance(key, int) and holder is not data["on_end"])
     return Project.model_validate_json(to_json(data, inf_nan_mode="constants")), places
 
 

@@ -84,6 +84,18 @@ def test_every_file_is_in_the_run_folder_and_no_path_leads_out(mine: Path, tmp_p
     )
 
 
+def test_a_composition_is_not_taken_for_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "Li5.5PS4.5Cl1.5").mkdir()
+    (tmp_path / "Li2S").write_text("a file with the name of a structure of the library")
+    config = {"name": "x", "type_map": ["Li", "P", "S", "Cl"], "systems": [
+        {"name": "a", "structure": "Li5.5PS4.5Cl1.5"}, {"name": "b", "structure": "Li2S"},
+    ]}
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    located = stored(tmp_path / "c.yaml", tmp_path / "runs" / "x")
+    assert [one.structure for one in located.project.systems] == ["Li5.5PS4.5Cl1.5", "Li2S"]
+    assert not (tmp_path / "runs" / "x" / "inputs").exists()
+
+
 def test_it_can_be_moved_and_repeated_without_the_originals(mine: Path, tmp_path: Path) -> None:
     before = stored(mine, tmp_path / "runs" / "x")
     (tmp_path / "elsewhere").mkdir()
