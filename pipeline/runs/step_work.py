@@ -5,6 +5,7 @@ The rates were measured on one core of a desktop processor, one thread per task,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,15 +38,15 @@ LABELS = {
 UNKNOWN_LABELS = Rate(1.0, 0.0, 1.0, measured=False)
 TRAINING = {
     "se_e2_a-tiny": Rate(7.0, 0.02, 0.00025), "dpa2-tiny": Rate(8.0, 0.04, 0.0009),
-    "se_e2_a": Rate(9.0, 0.03, 0.0012), "dpa2-paper": Rate(15.0, 0.2, 0.02), "dpa2-paper-b": Rate(15.0, 0.2, 0.02),
+    "se_e2_a": Rate(9.0, 0.02, 0.001), "dpa2-paper": Rate(15.0, 0.2, 0.035), "dpa2-paper-b": Rate(15.0, 0.2, 0.035),
 }
 """Per training step, by the preset; atoms are those of a batch."""
 UNKNOWN_TRAINING = Rate(9.0, 0.03, 0.0012, measured=False)
 DYNAMICS = {
     "se_e2_a-tiny": Rate(3.0, 0.001, 0.0001), "dpa2-tiny": Rate(4.0, 0.01, 0.0004), "se_e2_a": Rate(4.0, 0.002, 0.0004),
-    "dpa2-paper": Rate(10.0, 0.05, 0.008), "dpa2-paper-b": Rate(10.0, 0.05, 0.008),
+    "dpa2-paper": Rate(10.0, 0.1, 0.016), "dpa2-paper-b": Rate(10.0, 0.1, 0.016),
 }
-"""Per MD step, by the network."""
+"""Per MD step, by the network; that of the paper from its training, in the ratio of `dpa2-tiny`."""
 UNKNOWN_DYNAMICS = Rate(4.0, 0.002, 0.0004, measured=False)
 STEP_S = 1.5
 """The engine, between two steps."""
@@ -176,7 +177,7 @@ class _Rates:
             batch = (data.get("training_data") or {}).get("batch_size", 1)
         if isinstance(batch, str):
             wanted = batch.partition(":")[2] or "32"
-            return max(atoms, float(wanted)) if wanted.isdigit() else atoms
+            return atoms * math.ceil(float(wanted) / atoms) if wanted.isdigit() else atoms  # whole frames
         return atoms * batch if isinstance(batch, int) else atoms
 
 

@@ -138,7 +138,16 @@ def test_own_model_runs_without_a_label_or_a_training(tmp_path: Path, own: Own) 
     assert longer.returncode == 3, longer.stdout + longer.stderr
     assert "its equilibration and its steps were not repeated" in longer.stdout
     assert sorted(MdRun.read(path.parent).steps for path in folder.glob("tasks/07-md/*/run.json")) == [100, 200]
-    assert len(list(read_dump(folder / "tasks" / "07-md" / longest(folder) / "traj.lammpstrj"))) == 41
+    grown = folder / "tasks" / "07-md" / longest(folder)
+    assert MdRun.read(grown).continued_from == 100
+    assert len(list(read_dump(grown / "traj.lammpstrj"))) == 41
+    whole = run(
+        tmp_path, *LICL, "systems=[{name: LiCl, structure: LiCl}]", *TINY_MD, "md.production_ps=0.2", "name=whole",
+    )
+    assert "not repeated" not in whole.stdout
+    (uninterrupted,) = tmp_path.glob("runs/whole/tasks/07-md/md-000--*")
+    for name in ("traj.lammpstrj", "thermo.csv", "equilibration.csv"):
+        assert (grown / name).read_bytes() == (uninterrupted / name).read_bytes(), name
     wrong = run(tmp_path, "type_map=[Li, Cl, K]", "systems=[{name: LiCl, structure: LiCl}]", *TINY_MD)
     assert wrong.returncode == 1
     assert "the model does not know K; it knows Li, Cl" in wrong.stdout
