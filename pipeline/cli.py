@@ -51,17 +51,33 @@ def _common(
     """Do nothing before the command."""
 
 
-@app.command(short_help="Print a starter configuration.", epilog=examples("dpa-sse init quickstart > my.yaml"))
+INIT_HELP = """Print a starter configuration.
+
+\b
+compound   one compound on a laptop, up to 40 minutes: a trial
+research   the same with settings for results to publish
+finetune   your own labelled frames and a pre-trained model
+vasp       labels by VASP, with or without Slurm
+md         a finished model: MD and conductivity only
+
+Templates: compound, research, finetune, vasp, md, electrolytes, quickstart, quickstart_cp2k, paper/dpa-sse,
+paper/labeling_vasp.
+"""
+
+
+@app.command(short_help="Print a starter configuration.", help=INIT_HELP, epilog=examples(
+    "dpa-sse init compound > my.yaml", "dpa-sse init compound --all | less",
+))
 def init(
     template: Annotated[str, typer.Argument(help="Name of a starter configuration.")] = "",
+    all_keys: Annotated[
+        bool, typer.Option("--all", help="Write out all keys, with their defaults and meanings.")
+    ] = False,
 ) -> None:
-    """Print a starter configuration.
-
-    Templates: quickstart, quickstart_cp2k, electrolytes, paper/dpa-sse, paper/labeling_vasp.
-    """
+    """Print a starter configuration."""
     from dpa_sse.pipeline.commands.project import starter
 
-    typer.echo(starter(template), nl=False)
+    typer.echo(starter(template, all_keys=all_keys), nl=False)
 
 
 @app.command(epilog=examples("dpa-sse check my.yaml", "dpa-sse check my.yaml -s md.replicas=3"))
@@ -285,7 +301,7 @@ def _register_groups() -> None:
             "dpa-sse conductivity runs/my-electrolyte --compare measured.csv",
         ),
     )(conductivity)
-    app.add_typer(data, name="data", short_help="Audit, convert and split labelled data.")
+    app.add_typer(data, name="data", short_help="Audit, convert, merge and split labelled data.")
     app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 
 

@@ -12,20 +12,38 @@ from typer.main import get_command
 
 from dpa_sse.pipeline import cli
 from dpa_sse.pipeline.commands import data, structures
+from dpa_sse.pipeline.commands.project import TEMPLATES, plan_config
 from dpa_sse.pipeline.config import ConfigError, load_checked
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_configuration_in_ten_lines(tmp_path: Path) -> None:
-    block = re.search(r"## A configuration in ten lines\n\n((?:    .*\n)+)", README)
+@pytest.mark.parametrize(("heading", "missing"), [
+    ("In short, a trial:", set()), ("and for results to publish:", {"labeler.command", "labeler.potcar_dir"}),
+])
+def test_configurations_in_ten_lines(
+    heading: str, missing: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("VASP_COMMAND", "VASP_POTCAR_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    block = re.search(rf"{heading}\n\n((?:    .*\n)+)", README)
     assert block
+    assert len(block[1].splitlines()) == 10
     path = tmp_path / "my.yaml"
     path.write_text(block[1], encoding="utf-8")
-    with pytest.raises(ConfigError) as caught:
+    try:
         load_checked(path)
-    assert [(one.path, "my.cif" in one.message) for one in caught.value.problems] == [("systems.1.structure", True)]
+        found = set()
+    except ConfigError as error:
+        found = {one.path for one in error.problems}
+    assert found == missing
+    assert plan_config(path, [], tmp_path / "plan", as_json=True) == 0
+
+
+def test_every_template_is_explained() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [a-z]", README, re.MULTILINE)
+    assert tuple(rows) == TEMPLATES
 
 
 def test_labelers_of_the_table(tmp_path: Path) -> None:

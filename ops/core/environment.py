@@ -155,6 +155,19 @@ NICE = Variable(
     "Added to the niceness of a task that runs next to a more important one.",
 )
 
+END_STATUS = Variable(
+    "DPA_SSE_END_STATUS", str, "", ("pipeline/commands",), (USER, "pipeline/config"),
+    "For the command `on_end`: the word for how the run has ended, as in summary.json.",
+)
+END_RESULT = Variable(
+    "DPA_SSE_END_RESULT", str, "", ("pipeline/commands",), (USER, "pipeline/config"),
+    "For the command `on_end`: name and status of the run, and its results, one per line.",
+)
+END_FOLDER: Variable[Path | None] = Variable(
+    "DPA_SSE_END_FOLDER", _optional_path, None, ("pipeline/commands",), (USER,),
+    "For the command `on_end`: the run folder.",
+)
+
 # A pod
 
 WORKDIR: Variable[Path | None] = Variable(

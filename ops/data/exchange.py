@@ -70,7 +70,7 @@ def convert_data(
         The source, a format, the type map or the target is not valid.
     """
     form = find_format(to_format, writable=True) if to_format else format_of_target(out)
-    _check_places(source, out)
+    check_places(source, out)
     check_target(out, overwrite=overwrite)
     data = read_data(source, from_format, check_type_map(type_map), mix_levels=mix_levels)
     notes = (*data.notes, *drop_duplicates(data.blocks).notes())  # of conflicting labels: nothing is dropped here
@@ -112,7 +112,7 @@ def split_data(
     InputError
         No system has two trajectories; a split by frame would put neighbouring time steps into training and test set.
     """
-    _check_places(source, out)
+    check_places(source, out)
     check_target(out, overwrite=overwrite)
     if split.test == 0 and split.validation == 0:
         raise InputError("the test and validation shares are both zero: there is nothing to split")
@@ -162,7 +162,14 @@ def check_type_map(type_map: Sequence[str] | None) -> list[str] | None:
     return list(type_map)
 
 
-def _check_places(source: Path, out: Path) -> None:
+def check_places(source: Path, out: Path) -> None:
+    """Refuse an output that is the source, or in it, or around it.
+
+    Raises
+    ------
+    InputError
+        It is.
+    """
     here, there = source.resolve(), out.resolve()
     if here == there or there in here.parents or here in there.parents:
         raise InputError(f"{out}: output and source must not contain each other; choose another output path")

@@ -163,7 +163,7 @@ def _joined(
                 replace(block, types=renumber_types(block.types, part.type_map, elements, part.count.path))
             )
     levels = [(_name(Path(part.count.path), path), part.level) for part in used_parts if part.level is not None]
-    level, remarks = _common_level(levels, mix_levels=mix_levels)
+    level, remarks = common_level(levels, mix_levels=mix_levels)
     if levels and len(levels) < len(used_parts):
         silent = len(used_parts) - len(levels)
         remarks.append(f"{silent} of {len(used_parts)} sources do not state their level of theory")
@@ -175,7 +175,7 @@ def _joined(
     return LabelledData(elements, blocks, form, notes + lines + remarks, counts, levels, level)
 
 
-def _common_level(
+def common_level(
     levels: Sequence[tuple[str, LevelOfTheory]], *, mix_levels: bool
 ) -> tuple[LevelOfTheory | None, list[str]]:
     """Return the level of all labels, and notes.

@@ -71,4 +71,5 @@ class ConcurrentLearningSettings(Settings):
         0.95, gt=0, le=1, description="Share of accurate frames at which a stage has converged."
     )
     frames_per_task: int = Field(10, ge=1, description="Frames per labelling task.")
-    stages: list[ExplorationStage] = Field(min_length=1, description="Stages of the exploration, in order.")
+    stages: list[ExplorationStage] = Field(min_length=1, description="Stages of the exploration, in order, e.g. "
+        "[{temperatures_K: [300, 600], steps: 2000}].")

@@ -122,7 +122,7 @@ def write_thermo(
     run: list[list[Row]] = []
     equilibration: list[Row] = []
     for part in range(last + 1):
-        tables = read_thermo(part_file(work, part, "log"))[WARM_UP if part else 0 :]
+        tables = run_tables(work, part)
         if part == 0 and equilibration_end is not None and tables:
             equilibration = [row for row in tables.pop(0) if row["step"] < equilibration_end]
         run.append([row for table in tables for row in table])
@@ -132,6 +132,11 @@ def write_thermo(
     rows = [row for row in join_rows(run, "step") if row["step"] < end and row["step"] % every == 0]
     write_csv(out / "thermo.csv", _plain(rows), columns)
     return rows
+
+
+def run_tables(work: Path, part: int) -> list[list[Row]]:
+    """Return the tables in the log of a part, without those of the warm-up of the model."""
+    return read_thermo(part_file(work, part, "log"))[WARM_UP if part else 0 :]
 
 
 def write_deviations(out: Path, work: Path, last: int, end: float) -> None:

@@ -29,6 +29,10 @@ class MdSettings(Settings):
         (1, 1, 1), description="Repetitions of the cell of the system along a, b, c."
     )
     restart_every_ps: float = Field(1.0, gt=0, description="Time between restart files, ps.")
+    model: str | None = Field(
+        None, description="Your own Deep Potential: a frozen model (.pth) or a checkpoint (.pt), relative to the "
+        "configuration file. Nothing is then labelled or trained; `systems` are simulated with it."
+    )
 
     def state_points(self) -> list[tuple[float, int]]:
         """Return temperature (K) and replica of each run of a system."""

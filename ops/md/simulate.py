@@ -292,25 +292,41 @@ def _prepare(job: Job, work: Path) -> int:
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     part = parts.next_part(work)
-    write_lammps_data(work / "cell.data", job.atoms, job.type_map)
-    links = [f"model_{index}.pth" for index in range(len(job.models))]
-    for name, model in zip(links, job.models, strict=True):
+    for name, model in zip(_links(job), job.models, strict=True):
         (work / name).unlink(missing_ok=True)
         (work / name).symlink_to(model_file(Path(model)).resolve())
     start: FreshStart | Restart = FreshStart(job.equilibration_steps)
     if state is not None:  # a copy, because the run overwrites the two alternating files
         start = Restart(parts.part_file(work, part, "state").name)
         shutil.copyfile(state, work / start.file)
-    triclinic = " xy xz yz" in (work / "cell.data").read_text(encoding="utf-8")
-    text = input_text(
-        job.simulation, job.type_map, links, start=start, box="triclinic" if triclinic else "orthogonal",
-        names=parts.part_names(part), potential=job.potential,
-    )
-    write_text(parts.part_file(work, part, "in"), text)
+    write_text(parts.part_file(work, part, "in"), _part_input(job, work, part, start))
     return part
 
 
-def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *, usable: bool = False) -> None:
+def _links(job: Job) -> list[str]:
+    """Return the names of the models in the working folder."""
+    return [f"model_{index}.pth" for index in range(len(job.models))]
+
+
+def _part_input(job: Job, work: Path, part: int, start: FreshStart | Restart) -> str:
+    """Write the data file into a folder; return the LAMMPS input of one part."""
+    write_lammps_data(work / "cell.data", job.atoms, job.type_map)
+    triclinic = " xy xz yz" in (work / "cell.data").read_text(encoding="utf-8")
+    return input_text(
+        job.simulation, job.type_map, _links(job), start=start, box="triclinic" if triclinic else "orthogonal",
+        names=parts.part_names(part), potential=job.potential,
+    )
+
+
+def first_input(job: Job, out: Path) -> str:
+    """Return the LAMMPS input of the first part of a run; ``out`` receives its data file."""
+    return _part_input(job, out, 0, FreshStart(job.equilibration_steps))
+
+
+def record_outcome(
+    out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *, usable: bool = False,
+    continued_from: int | None = None,
+) -> None:
     """Write ``run.json`` and, last, ``status.json``; remove the working folder.
 
     Parameters
@@ -322,6 +338,8 @@ def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *
         Initial cell.
     usable : bool
         The frames before the end of a run that is not ``ok`` can be used: the task is partial, not failed.
+    continued_from : int, optional
+        Steps of the finished run that this one has continued.
     """
     task.record(
         n_atoms=len(atoms),
@@ -334,6 +352,7 @@ def record_outcome(out: Path, outcome: RunOutcome, task: MdTask, atoms: Atoms, *
         threads=outcome.threads,
         equilibration=judge_equilibration(out, task.pressure_GPa, len(atoms)) if task.ensemble == "nvt" else None,
         width_A=_width(out / "traj.lammpstrj"),
+        continued_from=continued_from,
         **dict(outcome.thermo),
         **dict(outcome.host),
     ).write(out)

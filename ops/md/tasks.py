@@ -52,7 +52,15 @@ def open_task(folder: Path, kind: type[Task], out: Path) -> tuple[Atoms, Task] |
     return found
 
 
-def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[RunOutcome], bool]) -> None:
+def run_job(
+    job: Job,
+    task: MdTask,
+    out: Path,
+    *,
+    usable: Callable[[RunOutcome], bool],
+    continued_from: int | None = None,
+    keep: Callable[[RunOutcome], None] | None = None,
+) -> None:
     """Run LAMMPS and write ``run.json`` and ``status.json``.
 
     Parameters
@@ -63,6 +71,10 @@ def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[RunOutcome],
     out : Path
     usable : callable
         Whether the frames before the end of a run that is not ``ok`` can be used.
+    continued_from : int, optional
+        Steps of the finished run that this one continues.
+    keep : callable, optional
+        Called before the working folder is removed.
 
     Raises
     ------
@@ -70,7 +82,9 @@ def run_job(job: Job, task: MdTask, out: Path, *, usable: Callable[[RunOutcome],
         LAMMPS was killed by a signal; the same call resumes the run.
     """
     outcome = run_lammps(job, out)
-    record_outcome(out, outcome, task, job.atoms, usable=usable(outcome))
+    if keep is not None:
+        keep(outcome)
+    record_outcome(out, outcome, task, job.atoms, usable=usable(outcome), continued_from=continued_from)
 
 
 def read_cells(path: Path) -> list[Atoms]:

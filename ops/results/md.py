@@ -123,6 +123,8 @@ class MdRun(ThermoSummary, HostSummary, Result):
         None for a run without equilibration.
     width_A : float or None
         Smallest distance between opposite faces of the cell of the first frame; None without frames.
+    continued_from : int or None
+        Steps of the finished, shorter run that this one has continued; None for a run from its start.
     """
 
     FILE: ClassVar[str] = "run.json"
@@ -148,6 +150,7 @@ class MdRun(ThermoSummary, HostSummary, Result):
     threads: int
     equilibration: EquilibrationSummary | None = None
     width_A: float | None = None
+    continued_from: int | None = None
 
 
 class ExplorationRun(MdRun):

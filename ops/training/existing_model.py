@@ -17,12 +17,13 @@ from dpa_sse.ops.training.train import WORK, child_environment, deepmd_version
 
 
 def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: str = "") -> ModelInfo:
-    """Make a model folder from a checkpoint, or from DeePMD-kit's built-in model of that name.
+    """Make a model folder from a checkpoint, a frozen model, or DeePMD-kit's built-in model of that name.
 
     Parameters
     ----------
     model : Path or str
-        Checkpoint (.pt), or a built-in name such as ``DPA-3.1-3M``.
+        Checkpoint (.pt), frozen model (.pth; the folder is then without a checkpoint), or a built-in name such as
+        ``DPA-3.1-3M``.
     type_map : sequence of str
         Elements of the project; the model must know all of them. Fine-tuning rearranges them if the order or number
         of its elements differs.
@@ -38,7 +39,7 @@ def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: s
     Raises
     ------
     InputError
-        The file is missing, is not a PyTorch checkpoint of DeePMD-kit, or does not know one of the elements.
+        The file is missing, is not a PyTorch model of DeePMD-kit, or does not know one of the elements.
     """
     if (done := ModelInfo.read_if_there(out)) is not None:
         return done
@@ -85,26 +86,50 @@ def _describe(state: dict[str, Any], branch: str) -> ModelInfo:
     )
 
 
+def _describe_checkpoint(model: str, branch: str) -> ModelInfo:
+    """Return the description of a checkpoint file."""
+    import torch
+
+    try:
+        state = torch.load(model, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch errors alike: not a checkpoint
+        raise InputError(f"cannot be read as a PyTorch checkpoint ({type(error).__name__})") from error
+    return _describe(state.get("model", state) if isinstance(state, dict) else {}, branch)
+
+
+def _describe_frozen(model: str) -> ModelInfo:
+    """Return the description of a frozen model (TorchScript)."""
+    import deepmd.pt.model.model  # noqa: F401  (registers the operators that a compressed model calls)
+    import torch
+
+    try:
+        script = torch.jit.load(model, map_location="cpu")
+        type_map, rcut = script.get_type_map(), float(script.get_rcut())
+    except Exception as error:  # zip and torch errors, and scripts of other programs
+        raise InputError(f"cannot be read as a frozen model of DeePMD-kit ({type(error).__name__})") from error
+    return ModelInfo(
+        type_map=tuple(type_map), rcut_A=rcut, n_parameters=sum(one.numel() for one in script.parameters()) or None
+    )
+
+
 def main(argv: Sequence[str]) -> int:
     """Child process: read, check, copy and freeze, so that torch is not loaded into the parent."""
     task_file = Path(argv[1])
     work, out = task_file.parent, task_file.parent.parent
     task = AdoptTask.read(task_file)
-    import torch
-
+    frozen = Path(task.model).suffix == ".pth"
     try:
-        try:
-            state = torch.load(task.model, map_location="cpu", weights_only=True)
-        except Exception as error:  # zip, pickle and torch errors alike: not a checkpoint
-            raise InputError(f"cannot be read as a PyTorch checkpoint ({type(error).__name__})") from error
-        info = _describe(state.get("model", state) if isinstance(state, dict) else {}, task.branch)
+        info = _describe_frozen(task.model) if frozen else _describe_checkpoint(task.model, task.branch)
         if unknown := [name for name in task.type_map if name not in info.type_map]:
             raise InputError(f"the model does not know {', '.join(unknown)}; it knows {', '.join(info.type_map)}")
     except InputError as error:
         ChildError(kind="InputError", message=str(error)).write(work)
         return 1
-    with atomic_path(out / "model.pt") as temporary:
+    with atomic_path(out / ("model.pth" if frozen else "model.pt")) as temporary:
         temporary.write_bytes(Path(task.model).read_bytes())
+    if frozen:
+        info.write(work)
+        return 0
     from deepmd.pt.entrypoints.main import freeze
 
     freeze(model=str(out / "model.pt"), output=str(work / "frozen.pth"), head=info.branch)

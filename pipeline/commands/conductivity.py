@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -97,10 +99,10 @@ def conductivity(
     progress = None if as_json else lambda line: typer.echo(line, err=True)
     paths = [path for source in sources for path in production_runs(source)]
     measured = read_measured(compare) if compare else []
-    out.mkdir(parents=True, exist_ok=True)  # fail before the analysis, not after it
-    analysis = analyse(paths, settings, options, progress)
-    with only_new_files(out):
-        write_analysis(analysis, settings, out, measured)
+    with made_folder(out):  # fails before the analysis, not after it
+        analysis = analyse(paths, settings, options, progress)
+        with only_new_files(out):
+            write_analysis(analysis, settings, out, measured)
     for note in unmatched(analysis.result, measured):
         typer.echo(f"--compare {compare}: {note}", err=True)
     if as_json:
@@ -109,6 +111,20 @@ def conductivity(
         typer.echo("\n".join([*result_lines(analysis.result), f"results: {out}"]))
     refused = BAD_INPUT if analysis.result.unreadable else REFUSED
     raise typer.Exit(DONE if analysis.result.has_values else refused)
+
+
+@contextmanager
+def made_folder(out: Path) -> Iterator[None]:
+    """Make a folder for what this block writes; if that fails, empty folders that were made for it do not stay."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+        raise
 
 
 def production_runs(path: Path) -> list[Path]:
@@ -122,7 +138,11 @@ def production_runs(path: Path) -> list[Path]:
         event.task: Run(path).place(event.folder) for event in Run(path).latest_attempt()
         if event.kind in {"done", "cached", "failed"} and event.folder
     }
-    found = [folder for task, folder in sorted(ended.items()) if re.fullmatch(r"md-\d+", task) and folder.is_dir()]
+    rounds: dict[str, list[Path]] = {}
+    for task, folder in sorted(ended.items()):
+        if (one := re.fullmatch(r"md(-i\d+)?-\d+", task)) and folder.is_dir():
+            rounds.setdefault(one[1] or "", []).append(folder)
+    found = rounds[max(rounds)] if rounds else []  # of the last round of the loop back to labels: the full production
     if not found:
         raise InputError(f"{path}: no production MD has finished in this run; see `dpa-sse status {path}`")
     return found

@@ -1,4 +1,4 @@
-"""``dpa-sse data``: audit data sets, convert them, and split them by trajectory."""
+"""``dpa-sse data``: audit data sets, convert and merge them, and split them by trajectory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpa_sse.ops.core.exit_codes import DONE, REFUSED
-from dpa_sse.pipeline.commands.options import Json
+from dpa_sse.pipeline.commands.options import Json, examples
 
 if TYPE_CHECKING:
     from dpa_sse.ops.results.base import ResultPart
 
-app = typer.Typer(help="Audit, convert and split labelled data.", no_args_is_help=True)
+app = typer.Typer(help="Audit, convert, merge and split labelled data.", no_args_is_help=True)
 
 SHOWN_NOTES = 30
 
@@ -93,6 +93,47 @@ def convert(
     _answer(
         done, as_json,
         f"{done.n_frames} frames of {done.systems} systems, {done.source_format} -> {done.target_format}, "
+        f"type_map [{', '.join(done.type_map)}]: {out}",
+    )
+
+
+@app.command("merge", short_help="Merge several data sets into one.", epilog=examples(
+    "dpa-sse data merge OUTCAR more/ old-data/ -o my-data/",
+))
+def merge(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Files and folders in any format.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File (.extxyz, .h5) or folder.")] = Path("merged-data"),
+    to_format: Annotated[
+        str | None, typer.Option("--to", help="npy, mixed, hdf5 or extxyz (default: from the name of the output).")
+    ] = None,
+    type_map: TypeMap = None,
+    overwrite: Overwrite = False,
+    mix_levels: MixLevels = False,
+    as_json: Json = False,
+) -> None:
+    """Merge several data sets, of any format, into one.
+
+    Splits are kept; frames that are in several inputs are written once, and held-out frames that nearly equal a
+    training frame are left out. Labels of different levels of theory are refused.
+    """
+    from dpa_sse.ops.data.merge_sources import merge_data
+
+    done = merge_data(
+        sources, out, to_format, _elements(type_map), overwrite=overwrite, mix_levels=mix_levels
+    )
+    read = " + ".join(f"{count}" for count in done.read.values())
+    left_out = [
+        f"{count} {what}" for count, what in (
+            (done.duplicates_dropped, "duplicates"), (done.near_copies_dropped, "held-out near copies"),
+        ) if count
+    ]
+    parts = [f"{name} {count}" for name, count in done.n_frames.items() if count]
+    lost = f"{' and '.join(left_out)} left out" if left_out else "no duplicates"
+    _answer(
+        done, as_json,
+        f"{read} frames -> {sum(done.n_frames.values())} ({', '.join(parts)}); {lost}, "
         f"type_map [{', '.join(done.type_map)}]: {out}",
     )
 

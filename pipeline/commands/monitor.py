@@ -19,6 +19,7 @@ from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.run_target import RunTarget
+from dpa_sse.pipeline.runs.estimate import Estimate, read_estimate
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
 from dpa_sse.pipeline.runs.lock import LOCK, Holder
 from dpa_sse.pipeline.runs.outcome import exit_code, run_state
@@ -35,7 +36,7 @@ def show_status(name: str, *, as_json: bool) -> int:
     run = open_run(name)
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
-    print_status(run.name, state, stages, as_json=as_json)
+    print_status(run.name, state, stages, as_json=as_json, estimate=read_estimate(run.folder))
     return DONE
 
 
@@ -62,13 +63,18 @@ def list_runs(*, as_json: bool) -> int:
     return DONE
 
 
-def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "") -> None:
+def print_status(
+    name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "",
+    estimate: Estimate | None = None,
+) -> None:
     """Print the stages of a run, local or on a cluster, and which tasks have failed.
 
     Parameters
     ----------
     place : str
         Label of the folder of a failed task; empty if the folder is self-explanatory.
+    estimate : Estimate, optional
+        Of the run, for the time that is left.
     """
     if as_json:
         data = [{**dataclasses.asdict(stage), "status": stage.status} for stage in stages]
@@ -78,7 +84,7 @@ def print_status(name: str, state: str, stages: list[StageStatus], *, as_json: b
 
     console = Console(highlight=False)
     console.width = max(console.width, MIN_WIDTH)  # a narrow terminal breaks the lines; better than only ellipses
-    console.print(table(status_rows(stages, now()), f"{name}: {state}"))
+    console.print(table(status_rows(stages, now(), estimate), f"{name}: {state}"))
     for stage in stages:
         for failure in stage.failures:
             console.print(

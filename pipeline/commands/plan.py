@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.pipeline.commands.plan_counts import Amounts, amount_rows
 from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.runs.estimate import Estimate
+from dpa_sse.pipeline.runs.progress import rough
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.runs.plan import PlannedStep
@@ -42,14 +44,17 @@ def print_plan(name: str, nodes: Sequence[PlannedStep], folder: Path) -> None:
     console.print(f"Input files: {folder}", markup=False)
 
 
-def print_amounts(found: list[Amounts], labeler: str) -> None:
-    """Print how many labels, training steps and ns of MD the stages ask for."""
+def print_amounts(found: list[Amounts], labeler: str, times: Estimate) -> None:
+    """Print how many labels, training steps and ns of MD the stages ask for, and how long they take."""
     from rich.console import Console
     from rich.table import Table
 
     if not found:
         return
     rows = amount_rows(found)
+    for row in rows:
+        seconds = times.stages.get(row["stage"]) if row is not rows[-1] else times.total_s
+        row["time"] = "" if seconds is None else rough(seconds)
     title = f"At most, in all iterations and rounds (labels by {labeler}: MD steps and single points)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in rows[0]:
@@ -57,6 +62,22 @@ def print_amounts(found: list[Amounts], labeler: str) -> None:
     for row in rows:
         table.add_row(*row.values())
     Console(highlight=False).print(table)
+
+
+def print_times(found: Estimate, cores: int) -> None:
+    """Print how long a run will take on this machine, and where the rates are from."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    lines = [f"Rough time on {cores} core{'s' * (cores > 1)} of this machine: {rough(found.total_s)}."]
+    if found.earlier:
+        lines.append(f"Rates from earlier runs ({', '.join(found.runs)}): {', '.join(found.earlier)}.")
+    else:
+        lines.append("Rates measured on another machine, without GPU; after a first run here, those of this one count.")
+    if found.unknown:
+        lines.append(f"Not included, since no run here has done it yet: {', '.join(found.unknown)}.")
+    for line in lines:
+        console.print(line, markup=False)
 
 
 def write_inputs(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:

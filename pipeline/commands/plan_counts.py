@@ -69,7 +69,7 @@ def as_json(found: list[Amounts]) -> list[dict[str, str | int | float]]:
 
 
 def _data(project: Project) -> Iterator[Amounts]:
-    if project.systems:
+    if project.labelled_systems:
         runs, aimd = len(project.systems) * project.perturb.count, project.aimd
         yield Amounts("02-seed", runs * (aimd.steps + 1), runs * (aimd.steps // aimd.sample_every + 1))
 
@@ -97,7 +97,7 @@ def _models(project: Project, base_dir: Path) -> Iterator[Amounts]:
     if project.pretrain and project.pretrain.model is None:
         yield Amounts("04-pretrain", training_steps=_steps(project.pretrain, base_dir))
     labels = frames = steps = 0
-    if project.downstream:
+    if project.downstream and project.labels_downstream:
         aimd, runs = project.downstream.aimd, project.downstream.perturb.count
         labels, frames = runs * (aimd.steps + 1), runs * (aimd.steps // aimd.sample_every + 1)
     if project.finetune:

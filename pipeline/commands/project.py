@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +18,27 @@ from dpa_sse.ops.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.config import ConfigError, Located
+    from dpa_sse.pipeline.runs.estimate import Estimate
     from dpa_sse.pipeline.runs.folder import Run
 
 BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 """Function that the driver process calls; given by name, since importing it here would load dflow."""
 
 
+TEMPLATES = ("compound", "research", "finetune", "vasp", "md")
+"""Starter configurations by what a user has in mind, in ``configs/templates``."""
+
+
 def starters() -> dict[str, Path]:
-    """Return the starter configurations by name."""
+    """Return the starter configurations by name: those for a project of your own, then complete examples."""
     configs = configs_folder()
-    known = {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+    known = {name: configs / "templates" / f"{name}.yaml" for name in TEMPLATES}
+    known |= {path.stem: path for path in sorted(configs.glob("*.yaml"))}
     return known | {f"paper/{path.stem}": path for path in sorted(configs.glob("paper/*.yaml"))}
 
 
-def starter(name: str) -> str:
-    """Return the text of a starter configuration.
+def starter(name: str, *, all_keys: bool = False) -> str:
+    """Return the text of a starter configuration; with ``all_keys``, its values and all defaults, each explained.
 
     Raises
     ------
@@ -42,6 +49,11 @@ def starter(name: str) -> str:
     if name not in known:
         wrong = f"no starter configuration {name!r}" if name else "the name of a starter configuration is missing"
         raise InputError(f"{wrong}{did_you_mean(name, known)} (known: {', '.join(known)})")
+    if all_keys:
+        from dpa_sse.pipeline.config import load_located
+        from dpa_sse.pipeline.config.all_keys import all_keys_yaml
+
+        return all_keys_yaml(load_located(known[name]).project)
     return known[name].read_text(encoding="utf-8")
 
 
@@ -89,13 +101,14 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     import tempfile
 
     from dpa_sse.ops.core.files import write_json
-    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, write_inputs
+    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, print_times, write_inputs
     from dpa_sse.pipeline.commands.plan_counts import amounts
     from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
     from dpa_sse.pipeline.engines.local.dflow_debug import configure
     from dpa_sse.pipeline.engines.local.engine import machine_resources
     from dpa_sse.pipeline.flows.main import build
+    from dpa_sse.pipeline.runs.places import default_runs_folder
 
     located = load_checked(config, overrides, runs_here=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -106,12 +119,26 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
         write_inputs(located.project, nodes, Path(folder) / "settings", target)
     counts = amounts(located.project, located.base_dir)
     write_json(target / "counts.json", counts_json(counts))
+    found = estimate_of(located, default_runs_folder())
+    found.write(target)
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
         print_plan(located.project.name, nodes, target)
-        print_amounts(counts, located.project.labeler.kind)
+        print_amounts(counts, located.project.labeler.kind, found)
+        print_times(found, machine_resources(located.project).cores)
     return DONE
+
+
+def estimate_of(located: Located, runs: Path) -> Estimate:
+    """Return a rough time for each stage of a project on this machine, from the runs in a folder."""
+    from dpa_sse.pipeline.engines.local.engine import machine_resources
+    from dpa_sse.pipeline.runs.estimate import Machine, atoms_of, estimate
+
+    project, base_dir = located.project, located.base_dir
+    atoms = {name: len(cell) for name, cell in located.cells.items()} or atoms_of(project, base_dir)
+    machine = Machine(machine_resources(project).cores, project.resources.threads_per_task)
+    return estimate(project, base_dir, atoms, machine, runs)
 
 
 def run_config(
@@ -130,6 +157,7 @@ def run_config(
     from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
     from dpa_sse.pipeline.runs.configuration import require_same_project
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
+    from dpa_sse.pipeline.runs.inputs import store_inputs, with_own_inputs
     from dpa_sse.pipeline.runs.places import default_runs_folder
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
@@ -143,17 +171,19 @@ def run_config(
         return BAD_INPUT
     print_remarks(located)
     run = Run(((runs_dir or default_runs_folder()) / (name or located.project.name)).resolve())
+    project, places = with_own_inputs(located.project, located.base_dir)
     if not other_project:
-        require_same_project(run, located.project)
+        require_same_project(run, project)
     run.create()
     lock = run.lock()  # only while the files are written: a second driver must not change them
     try:
-        write_text(run.folder / CONFIG, resolved_yaml(located.project))
-        run.write_base_dir(located.base_dir)
+        store_inputs(places, run.folder)
+        write_text(run.folder / CONFIG, resolved_yaml(project))
+        run.write_base_dir(run.folder)
         record_provenance(run.folder / "manifest.json", located.project.seed)
     finally:
         lock.release()
-    return run_to_end(run, located)
+    return run_to_end(run, replace(located, project=project, path=run.folder / CONFIG))
 
 
 def resume_run(name: str) -> int:
@@ -186,12 +216,15 @@ def run_to_end(run: Run, located: Located) -> int:
     from dpa_sse.pipeline.commands.run_end import finish_run
     from dpa_sse.pipeline.commands.run_links import Publisher
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
-    from dpa_sse.pipeline.runs.progress import Progress
+    from dpa_sse.pipeline.runs.progress import Progress, rough
 
     project = located.project
     title = f"{project.name}   {run.folder}"
     live = sys.stdout.isatty()
+    found = estimate_of(located, run.folder.parent)
+    found.write(run.folder)
     print(f"Run folder: {run.folder}")
+    print(f"Rough time on this machine: {rough(found.total_s)} (`dpa-sse plan` shows how it is made up)")
     print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:
@@ -202,7 +235,7 @@ def run_to_end(run: Run, located: Located) -> int:
             publisher.tick(progress.events)
 
         code = execute(run, machine_resources(located.project), build=BUILD, on_tick=tick)
-    return finish_run(run, code)
+    return finish_run(run, code, located)
 
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:

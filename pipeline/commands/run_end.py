@@ -5,25 +5,34 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.exit_codes import DONE, INTERRUPTED
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
+from dpa_sse.pipeline.commands.on_end import Ended, announce_end
 from dpa_sse.pipeline.commands.run_links import publish
 from dpa_sse.pipeline.report.gather import inputs_of_run
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.result_lines import result_lines
 from dpa_sse.pipeline.runs.folder import Run
-from dpa_sse.pipeline.runs.outcome import ended_word, exit_code
+from dpa_sse.pipeline.runs.outcome import ended_word, exit_code, run_state
+
+if TYPE_CHECKING:
+    from dpa_sse.pipeline.config import Located
 
 LOG_LINES = 15
 FULL_BYTES = 20 * 2**20
 
 
-def finish_run(run: Run, code: int) -> int:
-    """Link the results, print failures, the path of the report and the outcome; return the exit code of the command."""
+def finish_run(run: Run, code: int, located: Located | None = None) -> int:
+    """Link the results, print failures, the path of the report and the outcome; return the exit code of the command.
+
+    A run that was not interrupted is announced as ``located``, its configuration, asks for.
+    """
     if code == INTERRUPTED:
         publish(run)
         print(printable(f"Interrupted. Run the same command again to resume; finished tasks are kept in {run.folder}"))
@@ -35,7 +44,7 @@ def finish_run(run: Run, code: int) -> int:
             "again; finished tasks are kept.",
             file=sys.stderr,
         )
-        return code
+        return _announced(run, code, located, ["the disk is full"])
     if code != DONE:
         show_failures(run)
     publish(run)
@@ -43,9 +52,20 @@ def finish_run(run: Run, code: int) -> int:
     if report is not None:
         print(printable(f"Report: {report}"))
     data = results_of(run)
-    for line in result_lines(data):
+    lines = result_lines(data)
+    for line in lines:
         print(printable(line))
-    return code if code != DONE else exit_code(ended_word(data.conductivity))
+    return _announced(run, code if code != DONE else exit_code(ended_word(data.conductivity)), located, lines)
+
+
+def _announced(run: Run, code: int, located: Located | None, lines: Sequence[str]) -> int:
+    """Announce the end of a run as its configuration asks for; return the exit code, whether that works or not."""
+    if located is not None:
+        sys.stdout.flush()
+        ended = Ended(run.name, run.folder, run_state(run), code, tuple(map(printable, lines)))
+        for fault in announce_end(located.project, located.base_dir, ended):
+            print(fault, file=sys.stderr)
+    return code
 
 
 def results_of(run: Run) -> ReportData:

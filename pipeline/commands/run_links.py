@@ -10,6 +10,7 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.commands.model_usage import write_usage
 from dpa_sse.pipeline.report.gather import final_student
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import split_task
@@ -45,6 +46,8 @@ def publish(run: Run) -> None:
             place_link(run.folder / name, target)
         elif stale is not None and all(stale(step) for step in STEPS[name]):
             remove_link(run.folder / name)
+    if not (run.folder / "models").is_symlink():
+        write_usage(run.folder / "models")
 
 
 def _stale_steps(run: Run) -> Callable[[str], bool] | None:

@@ -25,6 +25,20 @@ app = typer.Typer(
 )
 
 
+def _known_format(path: Path | None) -> Path | None:
+    """Refuse the name of an output file before anything is built."""
+    if path is not None:
+        from dpa_sse.ops.structures.write import target_format
+
+        target_format(path)
+    return path
+
+
+CellsOut = Annotated[
+    Path, typer.Option("--out", "-o", help="Output file: .extxyz, .cif, .vasp or POSCAR.", callback=_known_format)
+]
+
+
 @app.command("list", short_help="List the library.")
 def list_structures(
     tier: Annotated[
@@ -102,12 +116,12 @@ def build_structures(
                                            "calculator (chgnet or module:Class).")] = "ewald",
     seed: Seed = 1,
     name: Annotated[str | None, typer.Option(help="Name of the system (default: derived from the structure).")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Output file (extxyz).")] = Path("cells.extxyz"),
+    out: CellsOut = Path("cells.extxyz"),
 ) -> None:
     """Build cells of an ordered structure, a solid solution or a disordered crystal."""
     from dpa_sse.ops.structures.build import build_ensemble
-    from dpa_sse.ops.structures.extxyz import write_frames
     from dpa_sse.ops.structures.series import expand_system
+    from dpa_sse.ops.structures.write import write_cells_as
 
     base = {"name": name or _name(structure), "structure": structure, "supercell": _integers(supercell),
             "site_disorder": site_disorder, "atoms": _range(atoms) if atoms else None, "min_edge_A": min_edge,
@@ -125,7 +139,7 @@ def build_structures(
             typer.echo(f"note: {note}")
         if len(several) < count:
             typer.echo(f"only {len(several)} of {count} distinct arrangements were found")
-    write_frames(out, cells)
+    write_cells_as(out, cells)
     typer.echo(f"written: {out}")
 
 
@@ -151,12 +165,12 @@ def build_interfaces(
         int, typer.Option(help="Pair of terminations, from 0: smallest dipole, then fewest cut bonds first.")
     ] = 0,
     seed: Seed = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Output file (extxyz).")] = Path("interface.extxyz"),
+    out: CellsOut = Path("interface.extxyz"),
 ) -> None:
     """Build an interface between two crystals with matched lattices, e.g. Li6PS5Cl on Li."""
     from dpa_sse.ops.structures.build import build_cell
-    from dpa_sse.ops.structures.extxyz import write_frames
     from dpa_sse.ops.structures.interface import InterfaceOptions, build_interface
+    from dpa_sse.ops.structures.write import write_cells_as
 
     systems = [_system({"name": _name(one), "structure": one}) for one in (film, substrate)]
     sides = [build_cell(system, Path.cwd(), seed) for system in systems]
@@ -165,7 +179,7 @@ def build_interfaces(
         max_area, termination,
     )
     made = build_interface(sides[0], sides[1], options, _tell)
-    write_frames(out, [made])
+    write_cells_as(out, [made])
     info = made.info
     typer.echo(structures_text.cell_line(made))
     typer.echo(
@@ -185,16 +199,16 @@ def build_slabs(
         int, typer.Option(help="Termination, from 0: smallest dipole, then fewest cut bonds first.")
     ] = 0,
     seed: Seed = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Output file (extxyz).")] = Path("slab.extxyz"),
+    out: CellsOut = Path("slab.extxyz"),
 ) -> None:
     """Build a slab with vacuum and the surface normal along c."""
     from dpa_sse.ops.structures.build import build_cell
-    from dpa_sse.ops.structures.extxyz import write_frames
     from dpa_sse.ops.structures.interface import build_slab
+    from dpa_sse.ops.structures.write import write_cells_as
 
     crystal = build_cell(_system({"name": _name(structure), "structure": structure}), Path.cwd(), seed)
     slab = build_slab(crystal, _miller(miller), thickness, vacuum, termination, _tell)
-    write_frames(out, [slab])
+    write_cells_as(out, [slab])
     line = f"{structures_text.cell_line(slab)}, {slab.info['operation']}"
     typer.echo(f"{line}, {structures_text.cut_bonds(slab)}, {structures_text.dipole(slab)}")
     typer.echo(f"written: {out}")
@@ -204,7 +218,10 @@ def build_slabs(
 def list_references(
     formula: Annotated[str, typer.Argument(help="Composition, e.g. Li6PS5Cl.", show_default=False)],
     ternary: Annotated[bool, typer.Option("--ternary", help="Include ternary sulfides, not only binaries.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write their cells to this file (extxyz).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write their cells to this file: .extxyz or .cif.", callback=_known_format),
+    ] = None,
     min_edge: Annotated[
         float,
         typer.Option(
@@ -279,10 +296,10 @@ def _in_order(cells: list[Atoms], rank: str) -> list[Atoms]:
 
 def _write_references(found: dict[str, float], min_edge_A: float, out: Path) -> None:
     from dpa_sse.ops.structures.build import build_cell
-    from dpa_sse.ops.structures.extxyz import write_frames
+    from dpa_sse.ops.structures.write import write_cells_as
 
     systems = [_system({"name": name, "structure": name, "min_edge_A": min_edge_A}) for name in found]
-    write_frames(out, [build_cell(system, Path.cwd(), 1) for system in systems])
+    write_cells_as(out, [build_cell(system, Path.cwd(), 1) for system in systems])
 
 
 def _tell(line: str) -> None:

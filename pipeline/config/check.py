@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from itertools import islice
@@ -15,7 +16,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.suggest import did_you_mean
-from dpa_sse.pipeline.config.data_check import data_findings, data_systems
+from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
@@ -33,7 +34,13 @@ KeyMessage = tuple[KeyPath, str]
 
 MAX_DATA_SYSTEMS = 10_000
 MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
-INSTALLATION = (("command",), ("potcar_dir",), ("data_dir",))  # keys of a labeler that name installed programs and data
+FROZEN_SUFFIXES = (".pth", ".pt2")
+RUNNABLE_SUFFIXES = (".pth", ".pt")
+"""A frozen model, and a checkpoint that is frozen for LAMMPS."""
+ON_THIS_MACHINE: tuple[KeyPath, ...] = (
+    ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("on_end", 0), ("on_end_url",),
+)
+"""Keys that name programs and data of the machine that runs the project: not needed for a plan or a cluster."""
 
 
 def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: bool = True) -> Located:
@@ -58,7 +65,7 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
         found = [
             (attempt.reduced.place(where), message)
             for where, message in _all_findings(located.project, located.base_dir, located.cells)
-            if runs_here or where[:1] != ("labeler",) or where[1:2] not in INSTALLATION
+            if runs_here or where not in ON_THIS_MACHINE
         ]
         problems += [
             located.problem(where, message) for where, message in found
@@ -104,13 +111,26 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
         built.update(cells)
     findings += _mobile_ions(project, cells)
     findings += _presets(project, base_dir)
-    findings += _model(project, base_dir)
+    findings += _models(project, base_dir)
     faults = list(_data(project, base_dir))
     findings += faults or data_findings(project, base_dir)
     findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
+    findings += _end(project, base_dir)
     return findings
+
+
+def _end(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield a command for the end of the run that cannot be started, and an unset variable with its address."""
+    if project.on_end:
+        program = project.on_end[0]
+        path = _absolute(program, base_dir) if "/" in program else shutil.which(program)
+        if path is None or not os.access(path, os.X_OK) or Path(path).is_dir():
+            yield ("on_end", 0), f"{program}: not a program that can be started (a list: program and its arguments)"
+    address = project.on_end_url or ""
+    if address.startswith("$") and not os.environ.get(address[1:]):
+        yield ("on_end_url",), f"the environment variable {address[1:]} is not set"
 
 
 def _cells(project: Project, base_dir: Path, findings: list[KeyMessage]) -> dict[str, Atoms]:
@@ -196,19 +216,28 @@ def _presets(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
             yield (*where, *(("overrides", name) if name else ("preset",))), message
 
 
-def _model(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
-    """Yield a pre-trained model that is neither a model file nor a name known to deepmd."""
-    name = project.pretrain.model if project.pretrain else None
-    if name is None or is_remote(name):
+def _models(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield models of the user that are neither a model file nor, for pre-training, a name known to deepmd."""
+    if project.md and project.md.model:
+        yield from _model(project.md.model, ("md", "model"), base_dir, RUNNABLE_SUFFIXES, builtin=False)
+    if project.pretrain and project.pretrain.model:
+        yield from _model(project.pretrain.model, ("pretrain", "model"), base_dir, (".pt",), builtin=True)
+
+
+def _model(
+    name: str, where: KeyPath, base_dir: Path, suffixes: Sequence[str], *, builtin: bool
+) -> Iterator[KeyMessage]:
+    if is_remote(name):
         return
-    where: KeyPath = ("pretrain", "model")
     path = _absolute(name, base_dir)
     if path.is_file():
-        if path.suffix not in MODEL_SUFFIXES:
-            yield where, f"{name}: the name of a model file ends in {' or '.join(MODEL_SUFFIXES)}"
+        if builtin and path.suffix in FROZEN_SUFFIXES:
+            yield where, f"{name}: a frozen model cannot be trained further; give its checkpoint (.pt)"
+        elif path.suffix not in suffixes:
+            yield where, f"{name}: the name of a model file ends in {' or '.join(suffixes)}"
         elif not path.stat().st_size:
             yield where, f"{name}: the file is empty"
-    elif "/" in name or name.endswith((*MODEL_SUFFIXES, ".pb")):
+    elif not builtin or "/" in name or name.endswith((*MODEL_SUFFIXES, ".pb")):
         yield where, f"no such file: {path}"
     elif name not in builtin_models():
         hint = did_you_mean(name, builtin_models()) or f" (known names: {', '.join(builtin_models())})"
@@ -233,15 +262,17 @@ def builtin_models() -> tuple[str, ...]:
 
 def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield data folders that are missing, or that contain no deepmd data or other elements."""
-    for index, name in enumerate(project.data):
-        where: KeyPath = ("data", index)
+    for where, name in data_folders(project):
         if is_remote(name):
             continue
         folder = _absolute(name, base_dir)
         if not folder.exists():
             yield where, f"no such folder: {folder}"
         elif not folder.is_dir():
-            yield where, f"{name} is a file; give the folder of a data set in deepmd/npy format"
+            yield where, (
+                f"{name} is a file; give the folder of a data set in deepmd/npy format: `dpa-sse data convert {name} "
+                "FOLDER` makes one"
+            )
         else:
             yield from ((where, problem) for problem in _data_problems(folder, name, project.type_map))
 
@@ -249,11 +280,23 @@ def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
 def _levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield data folders with labels of another level of theory, unless they are to be mixed."""
     from dpa_sse.ops.data.recorded_levels import level_conflict
+    from dpa_sse.ops.labelers.registry import CODES
 
-    found = None if project.mix_levels else level_conflict(*_labels(project, base_dir))
+    if project.mix_levels:
+        return
+    found = level_conflict(*_labels(project, base_dir))
     if found is not None:
         name, why = found
         yield ("data", project.data.index(name)), f"{why}; `mix_levels: true` mixes them anyway"
+    if project.downstream and project.downstream.data:
+        folders = {name: _absolute(name, base_dir) for name in project.downstream.data if not is_remote(name)}
+        checked = project.md is not None and project.validate.production_labels > 0
+        found = level_conflict(folders, CODES.get(project.labeler.kind) if checked else None)
+        if found is not None:
+            name, why = found
+            way_out = "validate.production_labels: 0 does without its labels; " if checked else ""
+            where = ("downstream", "data", project.downstream.data.index(name))
+            yield where, f"{why}; {way_out}`mix_levels: true` mixes them anyway"
 
 
 def unstated_levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
@@ -283,7 +326,7 @@ def _labels(project: Project, base_dir: Path) -> tuple[dict[str, Path], str | No
     from dpa_sse.ops.labelers.registry import CODES
 
     folders = {name: _absolute(name, base_dir) for name in project.data if not is_remote(name)}
-    return folders, CODES.get(project.labeler.kind) if project.systems else None
+    return folders, CODES.get(project.labeler.kind) if project.labelled_systems else None
 
 
 def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:
@@ -324,10 +367,12 @@ def _labeler(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield what the labeler lacks on this machine, and molecular dynamics that it cannot do."""
     from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
 
+    if project.simulates_only:
+        return
     for key, message in labeler_problems(project.labeler, project.type_map, base_dir):
         yield ("labeler", *key), message
     runs: list[tuple[KeyPath, AimdSettings]] = [(("aimd",), project.aimd)] if project.systems else []
-    if project.downstream:
+    if project.downstream and project.labels_downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
     for where, aimd in runs:
         yield from (((*where, key), message) for key, message in aimd_problems(project.labeler, aimd))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import walk_folders
@@ -14,8 +15,16 @@ from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.schema import Project
 
+if TYPE_CHECKING:
+    from dpa_sse.ops.data.frames import SystemData
+    from dpa_sse.ops.data.settings import SplitSettings
+
 MAX_BYTES = 16 * 2**20
 """Force labels that `check` reads, in all: larger sets are audited by their first systems (wrong units are in all)."""
+NO_TEST_FRAMES = (
+    "no frames to test the model on: each system has one trajectory (set.*) only, or {key} is 0; give a folder `test` "
+    "beside `train`, or several sets (`dpa-sse data split` makes them by trajectory)"
+)
 OTHERS = {"duplicates", "levels", "elements", "reading"}
 """Checks of the audit that have their own rules here: duplicates are dropped, levels and elements are checked."""
 
@@ -26,32 +35,59 @@ def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
     The data sets are known to be readable.
     """
     complete, tested = True, False
-    for index, name in enumerate(project.data):
+    for where, name in data_folders(project):
         if is_remote(name):
-            complete = False
+            complete = complete and where[0] != "data"
             continue
         folder = Path(name).expanduser()
         folder = folder if folder.is_absolute() else base_dir / folder
         systems, rest = _first_systems(folder)
-        complete = complete and not rest
         if project.audit_data:
             try:
                 found = _findings(systems, project.type_map, "unusable")
             except (InputError, OSError, ValueError, MemoryError) as error:
                 text = str(error).splitlines()[0].replace(f"{folder}/", "")
-                yield ("data", index), f"{name} cannot be read: {printable(text, keep='')}"
+                yield where, f"{name} cannot be read: {printable(text, keep='')}"
                 return
             for message in found:
                 part = f" (the first {len(systems)} of {len(systems) + rest} systems were read)" if rest else ""
-                yield ("data", index), (
+                yield where, (
                     f"{name}: {message}{part}; `dpa-sse data audit {name}` shows the frames, `audit_data: false` uses "
                     "the data anyway"
                 )
-        tested = tested or (not rest and _has_test_frames(folder, project))
+        if where[0] == "data":
+            complete = complete and not rest
+            tested = tested or (not rest and _has_test_frames(folder, project))
+    yield from _downstream_frames(project, base_dir)
     if project.data and complete and not tested and _tests_on_data(project):
-        yield ("data", 0), (
-            "no frames to test the model on: each system has one trajectory (set.*) only, or split.test is 0; give a "
-            "folder `test` beside `train`, or several sets (`dpa-sse data split` makes them by trajectory)"
+        yield ("data", 0), NO_TEST_FRAMES.format(key="split.test")
+
+
+def data_folders(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the user's data sets with their keys."""
+    yield from ((("data", index), name) for index, name in enumerate(project.data))
+    if project.downstream:
+        yield from ((("downstream", "data", index), name) for index, name in enumerate(project.downstream.data))
+
+
+def _downstream_frames(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what the user's frames of the new compound lack: frames to train on, or to test on."""
+    downstream, finetune = project.downstream, project.finetune
+    if downstream is None or finetune is None or any(is_remote(name) for name in downstream.data):
+        return
+    blocks = []
+    for name in downstream.data:
+        folder = Path(name).expanduser()
+        blocks += _split_blocks(folder if folder.is_absolute() else base_dir / folder, project, downstream.split)
+    if not blocks:
+        return
+    counts = {part: sum(len(one.energy) for one in blocks if one.split == part) for part in ("train", "test")}
+    if not counts["test"]:
+        yield ("downstream", "data", 0), NO_TEST_FRAMES.format(key="downstream.split.test")
+    elif counts["train"] < finetune.frames:
+        yield ("finetune", "frames"), (
+            f"asks for {finetune.frames} frames, but the data of `downstream` have {counts['train']} for training "
+            f"({counts['test']} are for testing: downstream.split)"
         )
 
 
@@ -112,13 +148,19 @@ def _audited(systems: tuple[Path, ...], type_map: tuple[str, ...], state: Hashab
 
 def _has_test_frames(folder: Path, project: Project) -> bool:
     """Return whether a data set has test frames, or gets some when it is split by trajectory."""
+    blocks = _split_blocks(folder, project, project.split)
+    return not blocks or any(block.split == "test" for block in blocks)
+
+
+def _split_blocks(folder: Path, project: Project, split: SplitSettings) -> list[SystemData]:
+    """Return the frames of a data set as the run will split them; none if it cannot be read (reported elsewhere)."""
     from dpa_sse.ops.data.collect import split_by_trajectory
     from dpa_sse.ops.data.user_data import load_user_dataset
 
     try:
         blocks = load_user_dataset(folder, project.type_map)
     except (InputError, OSError, ValueError, MemoryError):
-        return True  # reported elsewhere
+        return []
     if {block.split for block in blocks} == {"train"}:
-        blocks, _ = split_by_trajectory(blocks, project.split, project.seed)
-    return any(block.split == "test" for block in blocks)
+        blocks, _ = split_by_trajectory(blocks, split, project.seed)
+    return blocks

@@ -42,6 +42,10 @@ SYNONYMS = {
 }
 
 
+LENGTHS = ("steps", "nsteps", "n_steps", "numb_steps", "run", "nvt_steps")
+"""Keys by which people give the length of a production run."""
+
+
 def section_keys(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections) -> Keys | None:
     """Return the keys that the section at ``path`` may hold; None if any key is allowed or there is no section."""
     merged: Keys = {}
@@ -79,25 +83,34 @@ def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections
     key, keys = str(path[-1]), section_keys(path[:-1], data, root)
     if keys is None:
         return ""
-    wrong_unit = _wrong_unit(key, keys, _at(data, path))
-    if wrong_unit:
-        return wrong_unit
+    if advice := _length_of_runs(key, keys) or _wrong_unit(key, keys, _at(data, path)):
+        return advice
     names = {name.lower(): name for name in keys}
     plain = key.lower().replace("-", "_")
     meant = names.get(plain) or _same_base(SYNONYMS.get(_split(plain)[0], _split(plain)[0]), keys)
-    if meant is None:
-        top = root is ProjectSections and not path[:-1]
-        places = _elsewhere(plain) if top and key not in key_homes() else []
-        if places and closest(plain, keys, cutoff=0.85) is None:
-            return question(*places[:3]).removeprefix(" - ")
-        meant = closest(plain, keys)
-    if meant:
+    at_top = root is ProjectSections and not path[:-1]
+    if meant is None and at_top and (place := _at_another_place(key, plain, keys)):
+        return place
+    if meant := meant or closest(plain, keys):
         return f"did you mean '{meant}'?"
     known = key_homes().get(key, []) if root is ProjectSections else []
     homes = [place for place in known if place != ".".join(map(str, path[:-1]))]
     if homes:
         return f"it belongs to {' or '.join(homes[:3])}" + (" ..." if len(homes) > 3 else "")
     return "possible keys: " + ", ".join(keys)
+
+
+def _length_of_runs(key: str, keys: Keys) -> str:
+    known = _split(key.lower())[0] in LENGTHS and "production_ps" in keys
+    return "the length of the runs is 'production_ps', of the equilibration 'equilibration_ps'" if known else ""
+
+
+def _at_another_place(key: str, plain: str, keys: Keys) -> str:
+    """Return where a key at the top level belongs, unless it is nearly one of that level."""
+    if key in key_homes():
+        return "" if closest(plain, keys, cutoff=0.9) else f"it belongs to {' or '.join(key_homes()[key][:3])}"
+    places = _elsewhere(plain)
+    return question(*places[:3]).removeprefix(" - ") if places and closest(plain, keys, cutoff=0.85) is None else ""
 
 
 def _elsewhere(key: str) -> list[str]:

@@ -114,6 +114,7 @@ def attempt_load(path: Path | str, overrides: Sequence[str] = ()) -> Attempt:
     for text in overrides:
         problems += _apply_override(content, text)
     problems += take_renamed(content, str(path))
+    _leave_out_pretraining(content.data)
     reducer = Reducer(content.data)
     project = reducer.run()
     known = {problem.path for problem in problems}
@@ -122,6 +123,13 @@ def attempt_load(path: Path | str, overrides: Sequence[str] = ()) -> Attempt:
             problems.append(locate(content.marks, fault.path, fault.message, path))
     located = None if project is None else Located(project, path, content.marks)
     return Attempt(sort_problems(problems), located, frozenset(reducer.removed), reducer.reduced)
+
+
+def _leave_out_pretraining(data: Any) -> None:
+    """Turn the default of `pretrain` into null where the MD runs with the user's model: nothing is trained."""
+    md = data.get("md") if isinstance(data, dict) else None
+    if isinstance(md, dict) and md.get("model") is not None:
+        data.setdefault("pretrain", None)
 
 
 def resolved_yaml(project: Project) -> str:

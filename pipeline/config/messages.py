@@ -14,6 +14,8 @@ from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.rules import Breach
 from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME, ProjectSections
 
+MAX_WORDS = 20
+"""Words of a text that was meant to be a list."""
 MAX_FAULTS = 200
 """Faults of one file that are examined: explaining thousands takes longer than correcting the first ones."""
 SHARES = ("strain", "frame_strain", "test", "validation", "site_disorder", "conv_accuracy", "min_success_ratio")
@@ -115,15 +117,32 @@ def _wrong_type(kinds: list[str], path: KeyPath, value: Any) -> str:
     message = f"must be {wanted}, not {show(value)}"
     if wanted == "text" and isinstance(value, (bool, int, float)):
         return f'must be text; put it in quotes: "{show(value)}"'
-    if wanted == "a list" and path[-1:] == ("supercell",):
-        counts = re.findall(r"\d+", str(value))
-        return f"{message}; write {[int(one) for one in counts] if len(counts) == 3 else [int(counts[0])] * 3}" \
-            if len(counts) in (1, 3) else message
-    if wanted == "a list" and re.fullmatch(r"[\w.+-]{1,20}", str(value)):
-        return f"{message}; write [{value if isinstance(value, str) else show(value)}]"
+    if wanted == "a list":
+        return message + _list_advice(value, path)
+    if wanted == "a section of keys and values" and isinstance(value, str):
+        return message + _section_advice(value, path)
     if wanted.endswith("number") and isinstance(value, str):
         return f"{message}; {_number_advice(value, path)}" if _number_advice(value, path) else message
     return message
+
+
+def _list_advice(value: Any, path: KeyPath) -> str:
+    """Return how to write the list that was meant: of the words of a text, or of one value."""
+    if path[-1:] == ("supercell",):
+        counts = [int(one) for one in re.findall(r"\d+", str(value))]
+        return f"; write {counts if len(counts) == 3 else counts * 3}" if len(counts) in (1, 3) else ""
+    words = re.split(r"[\s,;]+", value.strip()) if isinstance(value, str) else [show(value)]
+    simple = len(words) <= MAX_WORDS and all(re.fullmatch(r"[\w./+-]{1,20}", word) for word in words)
+    return f"; write [{', '.join(words)}]" if simple else ""
+
+
+def _section_advice(value: str, path: KeyPath) -> str:
+    """Return what to write instead of a name: a labeler, a system."""
+    if path == ("labeler",):
+        return _calculator(value)
+    if path[:1] == ("systems",) and len(path) == 2 and re.fullmatch(r"[\w.+/-]{1,40}", value):
+        return f"; write {{name: {re.sub(r'.*/|[.].*', '', value) or 'a'}, structure: {value}}}"
+    return ""
 
 
 def _number_advice(value: str, path: KeyPath) -> str:
@@ -198,10 +217,16 @@ def _choice(expected: str, value: Any) -> str:
 
 def _calculator_kind(path: KeyPath, word: object) -> str:
     """Return how to write a calculator that was taken for a kind of labeler."""
+    return _calculator(str(word)) if path[-1:] == ("kind",) else ""
+
+
+def _calculator(word: str) -> str:
     from dpa_sse.ops.labelers.settings import CALCULATORS
 
-    found = CALCULATORS.get(str(word).lower())
-    return f"; write {{kind: ase, calculator: {found}}}" if found and path[-1:] == ("kind",) else ""
+    found = CALCULATORS.get(word.lower())
+    if found:
+        return f"; write {{kind: ase, calculator: {found}}}"
+    return f"; write {{kind: {word.lower()}}}" if word.lower() in ("vasp", "cp2k", "mock") else ""
 
 
 def _either(choices: list[str]) -> str:

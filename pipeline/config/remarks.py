@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.check import trainings, unstated_levels
 from dpa_sse.pipeline.config.data_check import data_remarks
 from dpa_sse.pipeline.config.load import Located
@@ -22,6 +24,9 @@ MIN_EDGE_A = 15.0
 """Smallest advisable width of a production cell; the report asks for more."""
 LONG_MD_PS = 50.0
 """Production runs longer than this deserve more than a network for trials."""
+LONGEST_PS = 100_000.0
+"""Production runs longer than this may be a mistake of units."""
+COLD_K = 100.0
 COMPOSITION_STEP = 0.1
 """Atoms by which a cell may differ from the composition asked for without a remark."""
 
@@ -31,9 +36,11 @@ def remarks(located: Located) -> list[Problem]:
     from dpa_sse.ops.training.presets import ignored_keys
 
     project = located.project
-    found = [*_machine(project), *_charges(project), *_compositions(located), *_arrangements(located),
-             *_production(located), *data_remarks(project, located.base_dir),
-             *unstated_levels(project, located.base_dir)]
+    found = [
+        *_machine(project), *_charges(project), *_compositions(located), *_arrangements(located), *_production(located),
+        *_doubtful_md(project), *_volumes(project), *_without_md(project), *data_remarks(project, located.base_dir),
+        *unstated_levels(project, located.base_dir),
+    ]
     for where, settings in trainings(project):
         if keys := ignored_keys(settings, located.base_dir):
             message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
@@ -116,10 +123,10 @@ def _arrangements(located: Located) -> Iterator[tuple[KeyPath, str]]:
 def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
     """Yield production runs in small cells, and long ones with a network that is meant for trials."""
     project, md = located.project, located.project.md
-    if md is None or project.distill is None:
+    if md is None:
         return
-    student = project.distill.student
-    if student.preset.endswith("-tiny") and md.production_ps > LONG_MD_PS:
+    student = project.distill.student if project.distill else None
+    if student and student.preset.endswith("-tiny") and md.production_ps > LONG_MD_PS:
         yield ("distill", "student", "preset"), (
             f"'{student.preset}' is a network for trials, and md.production_ps is {md.production_ps:g}; for results to "
             f"publish take '{student.preset.removesuffix('-tiny')}' and more `steps`"
@@ -142,6 +149,62 @@ def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
             )
 
 
+def _doubtful_md(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield numbers of the production that are possible, but rarely meant."""
+    md, labels = project.md, project.validate.production_labels
+    if md is None:
+        return
+    cold = [temperature for temperature in md.temperatures_K if temperature < COLD_K]
+    if cold:
+        yield ("md", "temperatures_K"), (
+            f"{', '.join(f'{one:g}' for one in cold)} K: ions of a solid hardly move there; temperatures are in kelvin"
+        )
+    if md.production_ps > LONGEST_PS:
+        yield ("md", "production_ps"), f"{md.production_ps:g} ps are {md.production_ps / 1000:g} ns for each run"
+    if project.labeler.kind == "mock" and not project.simulates_only and md.production_ps > LONG_MD_PS:
+        yield ("labeler", "kind"), (
+            f"'mock' has no physics, and md.production_ps is {md.production_ps:g}: these conductivities mean nothing"
+        )
+    if md.equilibration_ps == 0:
+        yield ("md", "equilibration_ps"), (
+            f"0: the runs have the volume of the cell as it was built, not that of {md.pressure_GPa:g} GPa"
+        )
+    runs = md.n_runs(len(project.target_systems))
+    points = len(project.target_systems) * len(md.temperatures_K)
+    if project.pretrain and 0 < labels < points:
+        yield ("validate", "production_labels"), (
+            f"{labels} for {points} state points ({runs} runs): the others are not checked, and their conductivities "
+            "not trusted"
+        )
+
+
+def _volumes(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield labels at one volume only, for a model that is to find the volume of its hot cells."""
+    if project.md is None or project.md.equilibration_ps == 0:
+        return
+    places: list[tuple[KeyPath, PerturbSettings]] = []
+    if project.labelled_systems:
+        places.append((("perturb",), project.perturb))
+    if project.downstream and project.labels_downstream:
+        places.append((("downstream", "perturb"), project.downstream.perturb))
+    for where, perturb in places:
+        if perturb.strain == 0 or perturb.volume_preserving:
+            key = "volume_preserving" if perturb.volume_preserving else "strain"
+            yield (*where, key), (
+                "all labelled cells have one volume, so the pressure of the model is arbitrary at any other, but `md` "
+                "equilibrates at constant pressure; strain: 0.05 covers the volumes of hot cells"
+            )
+
+
+def _without_md(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield sections on the production MD of a project that has none."""
+    if project.md is not None:
+        return
+    for name, default in (("validate", ValidateSettings()), ("conductivity", ConductivitySettings())):
+        if getattr(project, name) != default:
+            yield (name,), "has no effect without a section `md`: no production MD is run"
+
+
 def _widths(cell: Atoms) -> list[float]:
     """Return the distances between opposite faces of a cell, A."""
     import numpy as np
@@ -161,11 +224,12 @@ def _larger(cell: Atoms, least: float) -> list[int]:
 
 
 def _cutoff(located: Located) -> float | None:
-    """Return the largest cut-off radius of the student's network, A; None where it is not stated."""
+    """Return the largest cut-off radius of the student's network, A; None where it is not known."""
     from dpa_sse.ops.training.presets import load_preset
 
     distill = located.project.distill
-    assert distill is not None  # noqa: S101  (for the type checker)
+    if distill is None:
+        return None
     try:
         data = load_preset(distill.student.preset, located.base_dir).with_overrides(distill.student.overrides)
     except InputError:

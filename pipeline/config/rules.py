@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.labelers.settings import AseSettings
 from dpa_sse.pipeline.config.problems import KeyPath
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def _supercells(project: ProjectSections) -> Iterator[Breach]:
 
 def _sources(project: ProjectSections) -> Iterator[Breach]:
     model = project.pretrain and project.pretrain.model
+    if project.simulates_only:
+        if not project.systems:
+            yield Breach(("systems",), "nothing to simulate: `md.model` runs with the cells of `systems`",
+                         (("systems",), ("md", "model")))
+        return
     if not project.systems and not project.data and not model:
         yield Breach(
             ("systems",),
@@ -92,13 +98,30 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
                      (("systems",),))
 
 
+TRAINING = ("data", "concurrent_learning", "pretrain", "downstream", "finetune", "distill")
+"""Sections of a project that trains its model."""
+
+
+def _own_model(project: ProjectSections) -> Iterator[Breach]:
+    if project.simulates_only:
+        yield from (
+            Breach((name,), "has no effect, since `md.model` is the model of the MD; remove one of them",
+                   ((name,), ("md", "model")))
+            for name in TRAINING if getattr(project, name)
+        )
+
+
 def _stages(project: ProjectSections) -> Iterator[Breach]:
+    if project.simulates_only:
+        return
     if project.pretrain is None:
         for name in ("finetune", "distill"):
             if getattr(project, name):
-                yield Breach((name,), "needs a model, but `pretrain` is null", (("pretrain",),))
+                yield Breach((name,), "needs a model, but `pretrain` is null; remove one of them (without the line "
+                             "`pretrain`, the model has its defaults)", (("pretrain",),))
     if project.finetune and not project.downstream:
-        yield Breach(("finetune",), "needs a `downstream` section with the new compound", (("downstream",),))
+        yield Breach(("finetune",), "needs a `downstream` section with the new compound, e.g. downstream: "
+                     "{system: {name: mine, structure: my.cif}}", (("downstream",),))
     replay = project.finetune and project.finetune.strategy == "replay"
     if replay and not project.systems and not project.data:
         yield Breach(("finetune", "strategy"), "'replay' needs base data: give `systems` or `data`",
@@ -108,7 +131,7 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
                      (("systems",), ("downstream",)))
     if project.md and not project.distill:
         yield Breach(("md",), "runs with the student of a `distill` section, which is missing (`distill: {}` uses the "
-                     "defaults)", (("distill",),))
+                     "defaults; `md.model` is for a model of yours)", (("distill",), ("md", "model")))
 
 
 def _threads(project: ProjectSections) -> Iterator[Breach]:
@@ -185,12 +208,14 @@ def _held_out(path: KeyPath, split: SplitSettings, perturb: PerturbSettings) -> 
 
 
 def _splits(project: ProjectSections) -> Iterator[Breach]:
-    if project.systems:
+    if project.labelled_systems:
         yield from _held_out((), project.split, project.perturb)
-    if project.downstream:
+    if project.downstream and project.labels_downstream:
         yield from _held_out(("downstream",), project.downstream.split, project.downstream.perturb)
     if not (project.finetune and project.downstream):
         return
+    if project.downstream.data:
+        return  # its frames are counted with the files
     if project.downstream.split.test == 0:
         yield Breach(("downstream", "split", "test"), "must be larger than 0: fine-tuning is tested on held-out frames")
     aimd = project.downstream.aimd
@@ -243,7 +268,9 @@ def _mobile(project: ProjectSections) -> Iterator[Breach]:
         if symbol in settings.mobile[:index]:
             yield Breach(path, f"'{symbol}' is a duplicate")
         elif symbol not in project.type_map:
-            yield Breach(path, f"'{symbol}' {where}", (("type_map",),))
+            plain = symbol.strip("+-0123456789")
+            hint = f"; write the element, {plain}" if plain != symbol and plain in project.type_map else ""
+            yield Breach(path, f"'{symbol}' {where}{hint}", (("type_map",),))
         elif not settings.charges.get(symbol):
             yield Breach(("conductivity", "charges"), f"the charge of the mobile ion '{symbol}' is missing or zero, "
                          f"e.g. charges: {{{symbol}: 1}}", (("conductivity", "charges"), path))
@@ -276,6 +303,14 @@ def _production(project: ProjectSections) -> Iterator[Breach]:
 
 def _self_check(project: ProjectSections) -> Iterator[Breach]:
     check, md = project.validate, project.md
+    own = project.downstream is not None and project.downstream.data and not project.systems
+    if md and own and check.production_labels and project.labeler == AseSettings():
+        yield Breach(
+            ("validate", "production_labels"),
+            f"would label {check.production_labels} frames with the default labeler (chgnet), but the data are your "
+            "own: give the `labeler` that made them, or production_labels: 0",
+            (("labeler",), ("downstream", "data"), ("systems",)),
+        )
     if check.rounds and not check.production_labels:
         yield Breach(("validate", "rounds"), "needs labels on production frames: production_labels is 0",
                      (("validate", "production_labels"),))
@@ -295,6 +330,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _stages, _threads, _iterations, _sampling, _dynamics, _arrangements,
-    _splits, _learning_rates, _mobile, _production, _self_check,
+    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics,
+    _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

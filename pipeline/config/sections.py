@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.settings import Settings, unique
 from dpa_sse.ops.core.suggest import question
 from dpa_sse.ops.data.settings import SplitSettings
@@ -30,16 +32,36 @@ _SYMBOLS = (
 ELEMENTS = tuple(_SYMBOLS.split())
 
 
+def _symbol_of(name: str) -> str:
+    """Return the symbol of an element by its English name, an empty text if there is none."""
+    from ase.data import atomic_names, chemical_symbols
+
+    names = [one.lower() for one in atomic_names]
+    found = {"sulphur": "sulfur", "aluminium": "aluminum"}.get(name.lower(), name.lower())
+    return chemical_symbols[names.index(found)] if found in names[1:] else ""
+
+
 def _element(symbol: str) -> str:
     if symbol not in ELEMENTS:
         meant = symbol.strip().capitalize()
-        hint = question(meant) if meant in ELEMENTS else ""
+        meant = meant if meant in ELEMENTS else _symbol_of(meant)
+        hint = question(meant) if meant else ""
         raise ValueError(f"'{symbol}' is not a chemical element{hint}")
     return symbol
 
 
 PROJECT_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$"
 NAME_RULE = "at most 50 letters, digits and . _ -, starting and ending with a letter or digit"
+def _variable(text: str) -> str:
+    if not re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(
+            "write $NAME, an environment variable that holds the address: such addresses are secrets, and this file is "
+            "copied into the run folder"
+        )
+    return text
+
+
+NonEmpty = Annotated[str, Field(min_length=1)]
 ProjectName = Annotated[str, Field(pattern=PROJECT_NAME)]
 """At most 50 letters and digits, with ``_.-`` in between: it becomes part of Kubernetes names and labels."""
 Element = Annotated[str, AfterValidator(_element)]
@@ -53,6 +75,10 @@ class DownstreamSettings(Settings):
     aimd: AimdSettings = Field(AimdSettings(), description="Short MD with the labeler, from each perturbed cell.")
     split: SplitSettings = Field(
         SplitSettings(test=0.5), description="Shares of its trajectories for validation and test."
+    )
+    data: Annotated[list[str], AfterValidator(unique)] = Field(
+        default=[], description="Folders with your own labelled frames of the compound (deepmd/npy), which replace "
+        "perturbation and short MD."
     )
 
 
@@ -135,7 +161,31 @@ class ProjectSections(Settings):
     )
     failure: FailureSettings = Field(FailureSettings(), description="How failed tasks are treated.")
     resources: ResourcesSettings = Field(ResourcesSettings(), description="Limits on the use of this machine.")
+    on_end: list[NonEmpty] = Field(
+        default=[], description="Command at the end of a run on this machine, as a list: program and arguments, "
+        f"without a shell. It finds the result in {env.END_STATUS.name} and {env.END_RESULT.name}, and as JSON in its "
+        "standard input."
+    )
+    on_end_url: Annotated[str, AfterValidator(_variable)] | None = Field(
+        None, description="Environment variable, as $NAME, with a web address that gets the result as JSON (POST) at "
+        "the end of a run on this machine."
+    )
     cluster: ClusterSettings = Field(ClusterSettings(), description="How the project runs on Kubernetes.")
+
+    @property
+    def simulates_only(self) -> bool:
+        """Whether the MD runs with the user's model, so that nothing is labelled or trained."""
+        return self.md is not None and self.md.model is not None
+
+    @property
+    def labelled_systems(self) -> list[SystemSettings]:
+        """Base systems that are perturbed and labelled."""
+        return [] if self.simulates_only else list(self.systems)
+
+    @property
+    def labels_downstream(self) -> bool:
+        """Whether the new compound is labelled by the project, not by the user."""
+        return self.downstream is not None and not self.downstream.data
 
     @property
     def target_systems(self) -> list[SystemSettings]:

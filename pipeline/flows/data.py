@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dpa_sse.ops.data.op import AddUserData, CollectTrajectories
+from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, MergeLabelled, SelectCandidates
 from dpa_sse.ops.exploration.prepare import static_task_count
 from dpa_sse.ops.exploration.select import static_label_count
@@ -20,7 +21,7 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
     """Add the stages that collect the base data; returns their result, None if the project has none."""
     project = flow.project
     training_data, cells = None, None
-    if project.systems:
+    if project.labelled_systems:
         flow.stage("01-perturb")
         cells = flow.step(
             "perturb", PerturbCells, flow.settings(perturb=project.perturb), title="Perturb the base cells",
@@ -36,19 +37,29 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
             "collect", CollectTrajectories, flow.fan_in_settings(split=project.split),
             title="Collect, split by trajectory", artifacts={"trajectories": runs},
         )
-    local = [name for name in project.data if not is_remote(name)]
-    sources = [flow.user_data(local)] if local else []
-    sources += [flow.remote(name) for name in project.data if is_remote(name)]
-    for number, source in enumerate(sources):
+    if project.data:
         flow.stage("02-seed")
-        training_data = flow.step(
-            "user-data" if number == len(sources) - 1 else f"user-data-{number + 1}", AddUserData,
-            flow.settings(split=project.split, mix_levels=project.mix_levels), title="Add your own data",
-            artifacts={"training_data": training_data, "data": source},
-        )
+        training_data = _add_user_data(flow, "user-data", project.data, project.split, training_data)
     if project.concurrent_learning:
         training_data = add_learning(flow, training_data, cells)
     return training_data
+
+
+def _add_user_data(
+    flow: ProjectFlow, step: str, names: Sequence[str], split: SplitSettings, data: ArtifactRef | None
+) -> ArtifactRef:
+    """Add the user's data sets to ``data``: those on this machine in one step, each one on the cluster in another."""
+    local = [name for name in names if not is_remote(name)]
+    sources = [flow.user_data(local, step)] if local else []
+    sources += [flow.remote(name) for name in names if is_remote(name)]
+    for number, source in enumerate(sources):
+        data = flow.step(
+            step if number == len(sources) - 1 else f"{step}-{number + 1}", AddUserData,
+            flow.settings(split=split, mix_levels=flow.project.mix_levels), title="Add your own data",
+            artifacts={"training_data": data, "data": source},
+        )
+    assert data is not None  # noqa: S101  (there is at least one source)
+    return data
 
 
 def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: ArtifactRef | None) -> ArtifactRef:
@@ -105,10 +116,12 @@ def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: Ar
 
 
 def add_downstream(flow: ProjectFlow) -> ArtifactRef:
-    """Add perturbation and short AIMD of the new compound; returns its data set."""
+    """Add perturbation and short AIMD of the new compound, or the user's frames of it; returns its data set."""
     project, downstream = flow.project, flow.project.downstream
     assert downstream is not None  # noqa: S101  (for the type checker)
     flow.stage("05-finetune")
+    if downstream.data:
+        return _add_user_data(flow, "collect-new", downstream.data, downstream.split, None)
     cells = flow.step(
         "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",
         artifacts={

@@ -7,7 +7,13 @@ from pathlib import Path
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
 from dpa_sse.pipeline.flows.data import add_downstream, add_training_data
-from dpa_sse.pipeline.flows.models import add_finetuning, add_pretrained_errors, add_pretraining, add_student
+from dpa_sse.pipeline.flows.models import (
+    add_finetuning,
+    add_own_model,
+    add_pretrained_errors,
+    add_pretraining,
+    add_student,
+)
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef
@@ -34,6 +40,11 @@ def build(
     """
     flow = ProjectFlow(project, base_dir, folder, resources, platform)
     artifacts: dict[str, ArtifactRef | None] = {}
+    if project.simulates_only:
+        artifacts["student"] = add_own_model(flow)
+        artifacts |= add_production(flow, artifacts)
+        add_report(flow, artifacts)
+        return flow
     artifacts["training_data"] = add_training_data(flow)
     if project.pretrain and project.pretrain.model is None and project.downstream:
         with flow.side_by_side():

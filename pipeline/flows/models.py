@@ -33,14 +33,31 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, training_data
             "pretrain", Pretrain, flow.settings(pretrain=pretrain), title="Pre-training",
             artifacts={"training_data": training_data}, gpu=True,
         )
-    path = Path(flow.base_dir / pretrain.model)
-    model = flow.upload(path) if path.is_file() else None
-    if is_remote(pretrain.model):
-        model = flow.remote(pretrain.model)
+    model = _model_artifact(flow, pretrain.model)
+    name = Path(pretrain.model).name if model else pretrain.model
     return flow.step(
-        "pretrain", AdoptModel, flow.settings(model=pretrain.model, branch=pretrain.branch),
-        title="Your pre-trained model", artifacts={"model": model},
+        "pretrain", AdoptModel, flow.settings(model=name, branch=pretrain.branch), title="Your pre-trained model",
+        artifacts={"model": model},
     )
+
+
+def add_own_model(flow: ProjectFlow) -> ArtifactRef:
+    """Add the user's model in place of a student; returns the model folder."""
+    md = flow.project.md
+    assert md is not None and md.model is not None  # noqa: S101  (for the type checker)
+    flow.stage("06-distill")
+    return flow.step(
+        "student", AdoptModel, flow.settings(model=Path(md.model).name), title="Your model",
+        artifacts={"model": _model_artifact(flow, md.model)},
+    )
+
+
+def _model_artifact(flow: ProjectFlow, model: str) -> ArtifactRef | None:
+    """Return the artifact of a model file; None for the name of a built-in model."""
+    if is_remote(model):
+        return flow.remote(model)
+    path = flow.base_dir / Path(model).expanduser()
+    return flow.upload(path) if path.is_file() else None
 
 
 def add_finetuning(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef, ArtifactRef]:

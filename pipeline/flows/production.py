@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dpa_sse.ops.conductivity.op import Conductivity
 from dpa_sse.ops.labelers.op import LabelFrames
 from dpa_sse.ops.md.op import PrepareMd, RunMd
+from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.ops.validation.op import (
     CheckProduction,
@@ -53,7 +54,8 @@ def add_production(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
         found = _add_rounds(flow, artifacts, cells)
     else:
         tasks = flow.step(
-            "prepare-md", PrepareMd, flow.settings(md=md), title="Production MD", artifacts={"cells": cells}
+            "prepare-md", PrepareMd, flow.settings(md=_md_settings(md)), title="Production MD",
+            artifacts={"cells": cells},
         )
         runs = flow.fan_out(
             "md", RunMd, flow.settings(), md.n_runs(len(project.target_systems)), title="LAMMPS",
@@ -63,6 +65,11 @@ def add_production(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
         if checked:
             found["self_check"] = _add_self_check(flow, {**artifacts, **found})
     return {**found, "conductivity": add_analysis(flow, {**artifacts, **found})}
+
+
+def _md_settings(md: MdSettings) -> dict[str, object]:
+    """Return the settings of the runs without the place of the user's model, which they do not depend on."""
+    return md.model_dump(mode="json", exclude={"model"})
 
 
 def _add_self_check(flow: ProjectFlow, artifacts: Artifacts) -> ArtifactRef:
@@ -115,7 +122,9 @@ def _add_rounds(
         )
         tasks = flow.step(
             "prepare-md", PrepareMdOfRound,
-            flow.settings(md=md, check=flow.subset(project.validate, "production_labels", "rounds", "round_ps")),
+            flow.settings(
+                md=_md_settings(md), check=flow.subset(project.validate, "production_labels", "rounds", "round_ps")
+            ),
             title="Production MD", artifacts={"cells": inputs["cells"], "state": inputs["state"]},
         )
         runs = flow.fan_out(
@@ -169,6 +178,7 @@ def add_report(flow: ProjectFlow, artifacts: Artifacts) -> None:
     """Add the report on all results that the project has."""
     flow.stage("09-report")
     flow.step(
-        "report", Report, flow.settings(config=flow.project), title="Report",
+        "report", Report,
+        flow.settings(config=flow.project.model_copy(update={"on_end": [], "on_end_url": None})), title="Report",
         artifacts={name: artifacts[name] for name in REPORTED if artifacts.get(name) is not None},
     )

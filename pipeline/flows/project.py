@@ -82,18 +82,18 @@ class ProjectFlow(Flow):
         path = self.base_dir / Path(getattr(labeler, labeler.model_file)).expanduser()
         return self.upload(path) if path.is_file() else None
 
-    def user_data(self, names: Sequence[str]) -> ArtifactRef:
+    def user_data(self, names: Sequence[str], name: str = "user-data") -> ArtifactRef:
         """Return an artifact with the user's data folders, numbered in the order of the configuration."""
         import shutil
 
         from dpa_sse.ops.core.files import walk_files
         from dpa_sse.ops.core.removal import remove_tree
 
-        folder = self.folder / "user-data"
+        folder = self.folder / name
         remove_tree(folder, self.folder)
-        for number, name in enumerate(names):
-            for file in sorted(walk_files(self.base_dir / name)):
+        for number, source in enumerate(names):
+            for file in sorted(walk_files(self.base_dir / source)):
                 target = folder / f"{number:03d}" / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(self.base_dir / name / file, target)
+                shutil.copy2(self.base_dir / source / file, target)
         return self.upload(folder)

@@ -42,7 +42,10 @@ def add_stage(flow: ProjectFlow, stage: str) -> None:
 
 
 def _data(flow: ProjectFlow, given: Given) -> Given:
-    return {"training_data": add_training_data(flow)}
+    found = add_training_data(flow)
+    if found is None:
+        raise InputError("stage data: nothing is labelled in this project, and it has no `data`")
+    return {"training_data": found}
 
 
 def _pretrain(flow: ProjectFlow, given: Given) -> Given:

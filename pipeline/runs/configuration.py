@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
@@ -35,7 +36,7 @@ def require_same_project(run: Run, project: Project) -> None:
     """
     before = _plain(run)
     elements, systems = set(map(str, before.get("type_map") or ())), _systems(before.get("systems"))
-    own = {(system.name, system.structure) for system in project.systems}
+    own = {(system.name, Path(system.structure).name) for system in project.systems}
     new = set(project.type_map)
     differences = []
     if elements and not (elements <= new or new <= elements):
@@ -61,7 +62,7 @@ def _plain(run: Run) -> dict[str, Any]:  # foreign: a configuration of any versi
 
 
 def _systems(found: object) -> set[tuple[str, str]]:
-    """Return name and structure of the systems of a configuration."""
+    """Return name and structure (of a file, its name) of the systems of a configuration."""
     if not isinstance(found, list):
         return set()
-    return {(str(one.get("name")), str(one.get("structure"))) for one in found if isinstance(one, dict)}
+    return {(str(one.get("name")), Path(str(one.get("structure"))).name) for one in found if isinstance(one, dict)}

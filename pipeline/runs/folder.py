@@ -77,7 +77,7 @@ class Run:
 
     @property
     def base_dir(self) -> Path:
-        """Folder that relative paths of the configuration refer to: that of the original configuration file."""
+        """Folder that relative paths of the configuration refer to: the run folder; of old runs, another one."""
         try:
             return (self.folder / read_json(self.folder / SOURCE)["base_dir"]).resolve()
         except FileNotFoundError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.runs.estimate import Estimate, read_estimate
 from dpa_sse.pipeline.runs.folder import Run, now, read_events
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 MIN_WIDTHS = {"stage": 14, "what": 12, "tasks": 5, "elapsed": 7, "left": 5, "status": 7}
 """Least widths of the columns; what a narrow terminal has no room for ends in an ellipsis, not on a new line."""
+SILENCE_S = 25.0
+"""Without a terminal, a line says what is at work when nothing has been printed for this long."""
+SLOWEST = 4.0
+"""A run is not thought to be this many times slower, or faster, than estimated."""
+LEAST = 0.1
+"""Share of its estimate that a task has at least left, as long as it has not ended."""
 SYMBOLS = {"done": "done", "running": "running", "interrupted": "interrupted", "failed": "FAILED", "waiting": ""}
 
 
@@ -28,6 +35,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def rough(seconds: float) -> str:
+    """Return a time in two digits: ``40 s``, ``17 min``, ``5 h``, ``12 days``."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def remaining(stage: StageStatus, at: float) -> float | None:
     """Return a rough estimate of the time left in seconds, from the finished tasks of the stage; None without any."""
     computed = stage.done - stage.cached
@@ -36,11 +51,35 @@ def remaining(stage: StageStatus, at: float) -> float | None:
     return stage.elapsed(at) / computed * (stage.tasks - stage.done)
 
 
-def status_rows(stages: list[StageStatus], at: float) -> list[dict[str, str]]:
-    """Return the table of the stages as text."""
+def times_left(stages: Sequence[StageStatus], estimate: Estimate, at: float) -> dict[str, float]:
+    """Return the time that each stage will still take, seconds: as estimated, at the pace of the run so far.
+
+    Stages for which there is no estimate are left out.
+    """
+    shares = {one.name: (one.done - one.cached) / one.tasks for one in stages if one.tasks}
+    spent = sum(one.elapsed(at) for one in stages if shares.get(one.name) and one.name in estimate.stages)
+    expected = sum(estimate.stages.get(name, 0.0) * share for name, share in shares.items())
+    pace = min(SLOWEST, max(1 / SLOWEST, spent / expected)) if expected > 0 else 1.0
+    left = {}
+    for stage in stages:
+        whole = estimate.stages.get(stage.name)
+        if whole is None:
+            continue
+        rest = whole * pace * (1 - min(1.0, stage.done / stage.tasks)) if stage.tasks else 0.0
+        if stage.status == "running" and not stage.done:  # a single long task
+            rest = max(rest - stage.elapsed(at), LEAST * rest)
+        left[stage.name] = 0.0 if stage.status in ("done", "failed") else rest
+    return left
+
+
+def status_rows(stages: list[StageStatus], at: float, estimate: Estimate | None = None) -> list[dict[str, str]]:
+    """Return the table of the stages as text; with an estimate, the last row is that of the whole run."""
     rows = []
+    estimated = times_left(stages, estimate, at) if estimate else {}
     for stage in stages:
         left = remaining(stage, at)
+        if left is None and stage.status == "running":
+            left = estimated.get(stage.name)
         rows.append(
             {
                 "stage": stage.name,
@@ -51,6 +90,10 @@ def status_rows(stages: list[StageStatus], at: float) -> list[dict[str, str]]:
                 "status": SYMBOLS[stage.status] or ("waiting" if stage.done else ""),
             }
         )
+    if estimate and any(stage.status == "running" for stage in stages):
+        elapsed, left = sum(stage.elapsed(at) for stage in stages), sum(estimated.values())
+        rows.append({"stage": "in all", "what": "", "tasks": "", "elapsed": clock(elapsed), "left": f"~{clock(left)}",
+                     "status": ""})
     return rows
 
 
@@ -67,6 +110,15 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
     for row in rows:
         stages.add_row(*(escape(printable(value, keep="")) for value in row.values()), style=colours.get(row["status"]))
     return stages
+
+
+def heartbeat(stages: Sequence[StageStatus], estimate: Estimate | None, at: float) -> str:
+    """Return one line on the stages at work; empty if there are none."""
+    running = [
+        f"{one.name} {one.done}/{one.tasks} after {clock(one.elapsed(at))}" for one in stages if one.running
+    ]
+    left = f"; about {clock(sum(times_left(stages, estimate, at).values()))} left in all" if estimate else ""
+    return f"at work: {', '.join(running)}{left}" if running else ""
 
 
 def event_line(event: Event) -> str | None:
@@ -108,6 +160,8 @@ class Progress:
         self._cached: dict[str, int] = {}
         self._remarks: dict[str, Counter[str]] = {}
         self._errors: set[str] = set()
+        self._estimate: Estimate | None = None
+        self._spoke = now()
 
     def __enter__(self) -> Self:
         """Start the live display where there is a terminal."""
@@ -130,6 +184,7 @@ class Progress:
         """Read the new events and show them."""
         fresh = list(read_events(self.run.log, self.offset))
         if fresh:
+            self._spoke = now()
             self.offset += _complete_bytes(self.run, self.offset)
             self.events += fresh
             for event in fresh:
@@ -140,8 +195,20 @@ class Progress:
             self._flush_cached()
         if self.live is not None and (fresh or final or now() - self._drawn > 1):
             self._drawn = now()
-            rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn)
+            rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn, self._estimated())
             self.live.update(table(rows, self.title), refresh=True)
+        elif self.live is None and not final and now() - self._spoke > SILENCE_S:
+            self._spoke = now()
+            line = heartbeat(stage_status(self.run.plan(), self.events), self._estimated(), self._spoke)
+            if line:
+                self.print_line(line)
+                sys.stdout.flush()
+
+    def _estimated(self) -> Estimate | None:
+        """Return the estimate in the run folder; None if there is none that can be read."""
+        if self._estimate is None:
+            self._estimate = read_estimate(self.run.folder)
+        return self._estimate
 
     def _show(self, event: Event) -> None:
         if event.kind == "cached":  # one line per stage, not one per task

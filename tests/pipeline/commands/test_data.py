@@ -79,3 +79,13 @@ def test_audit(frames, tmp_path):
 def test_bad_audit_options(frames, options, message):
     with pytest.raises(InputError, match=message):
         call("audit", frames, *options)
+
+
+def test_merge(frames, tmp_path):
+    write_frames(tmp_path / "more.extxyz", [*labelled("LiCl", 2, "t0"), *labelled("Li2S", 3, "t1")])
+    shown = call("merge", frames, tmp_path / "more.extxyz", "-o", tmp_path / "all")
+    assert shown.startswith("12 + 5 frames -> 14 (train 14); 3 duplicates left out, type_map [Li, S, Cl]: ")
+    done = json.loads(call("merge", frames, tmp_path / "more.extxyz", "-o", tmp_path / "all.h5", "--json"))
+    assert (done["to"], done["duplicates_dropped"], done["n_frames"]["train"]) == ("hdf5", 3, 14)
+    with pytest.raises(InputError, match="already exists"):
+        call("merge", frames, tmp_path / "more.extxyz", "-o", tmp_path / "all")

@@ -172,9 +172,9 @@ def test_production_cells(tmp_path: Path) -> None:
 
 def test_long_runs_with_a_network_for_trials(tmp_path: Path) -> None:
     path = config(tmp_path, production(supercell=[3, 3, 3], production_ps=200))
-    (found,) = remarked(path)
+    (found,) = remarked(path, "labeler={kind: ase}")
     assert found.startswith("distill.student.preset: 'se_e2_a-tiny' is a network for trials")
-    assert remarked(path, "distill.student.preset=se_e2_a") == []
+    assert remarked(path, "labeler={kind: ase}", "distill.student.preset=se_e2_a") == []
 
 
 @pytest.mark.parametrize("key", ["aimd", "md", "distill", "concurrent_learning"])
@@ -192,7 +192,8 @@ def test_time_steps_in_ps(tmp_path: Path, key: str) -> None:
 def test_charges_that_are_not_the_formal_ones(tmp_path: Path) -> None:
     found = remarked(config(tmp_path, {**PLAIN, "conductivity": {"charges": {"Li": 2}}}))
     assert found == [
-        "conductivity.charges.Li: +2 e, but the formal charge of Li is +1 e; conductivities are 4 times those with it"
+        "conductivity.charges.Li: +2 e, but the formal charge of Li is +1 e; conductivities are 4 times those with it",
+        "conductivity: has no effect without a section `md`: no production MD is run",
     ]
 
 
