@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dpa_sse.ops.conductivity.digits import with_interval
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.pipeline.report.advice import advice, why_none
+from dpa_sse.pipeline.report.assessment import measured_differences
 from dpa_sse.pipeline.report.context import conditions, label_source
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import plural
@@ -27,6 +28,7 @@ def result_lines(data: ReportData) -> list[str]:
         return []
     lines = [_conductivity_line(data, point) for point in points if point.sigma_mS_cm is not None]
     lines += _arrhenius_lines(data, points)
+    lines += [one.replace("σ", "sigma") for one in measured_differences(data, points)]
     without = [point for point in points if point.sigma_mS_cm is None]
     if len(without) == len(points):
         lines.append(f"No conductivity at any of {plural(len(points), 'state point')}: {why_none(points)}")
@@ -60,4 +62,7 @@ def _arrhenius_lines(data: ReportData, points: list[Point]) -> Iterator[str]:
         for found in line.extrapolated:
             if found.sigma_mS_cm is not None:
                 sigma = with_interval(found.sigma_mS_cm, found.sigma_ci95_mS_cm, "mS/cm")
-                yield f"{system}: sigma({found.temperature_K:g} K) = {sigma}, extrapolated; {trust}"
+                yield (
+                    f"{system}: sigma({found.temperature_K:g} K) = {sigma}, extrapolated from temperatures whose "
+                    f"self-check says: {trust}"
+                )
