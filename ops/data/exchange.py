@@ -13,6 +13,7 @@ from dpa_sse.ops.data.account import SourceCount
 from dpa_sse.ops.data.collect import split_by_trajectory
 from dpa_sse.ops.data.formats import find_format, format_of_target
 from dpa_sse.ops.data.frames import count_frames, drop_duplicates
+from dpa_sse.ops.data.near import keep_apart
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.writing import check_target, write_data
@@ -124,11 +125,14 @@ def split_data(
     if all(len(own) < 2 for own in names.values()):
         raise InputError(
             f"{source}: no system has two trajectories, so nothing can be held out "
-            "(frames of one trajectory are correlated and are never split)"
+            "(frames of one trajectory are correlated and are never split); trajectories are told apart by file, or by "
+            "`trajectory=NAME` in the comment lines of extxyz: convert a folder with one file for each"
         )
     parts, notes = split_by_trajectory(blocks, split, seed)
     parts, dropped, _ = distinct = drop_duplicates(parts)
-    notes += distinct.notes()
+    apart = keep_apart(parts)  # as in the data of a project
+    parts = apart.blocks
+    notes = [*notes, *distinct.notes(), *apart.notes()]
     write_data(
         out, "npy", data.type_map, parts, overwrite=overwrite, duplicates_dropped=dropped, notes=tuple(notes),
         level=data.level,

@@ -23,7 +23,8 @@ MAX_BYTES = 16 * 2**20
 """Force labels that `check` reads, in all: larger sets are audited by their first systems (wrong units are in all)."""
 NO_TEST_FRAMES = (
     "no frames to test the model on: each system has one trajectory (set.*) only, or {key} is 0; give a folder `test` "
-    "beside `train`, or several sets (`dpa-sse data split` makes them by trajectory)"
+    "beside `train`, or convert a folder with one file for each trajectory (or extxyz with `trajectory=NAME` in its "
+    "comment lines), and `dpa-sse data split` holds some of them out"
 )
 OTHERS = {"duplicates", "levels", "elements", "reading"}
 """Checks of the audit that have their own rules here: duplicates are dropped, levels and elements are checked."""

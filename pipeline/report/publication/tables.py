@@ -122,7 +122,7 @@ def _runs(data: ReportData) -> SiTable:
         "md", f"Production runs; potential trained on {label_source(data)}.",
         (
             "system", "T (K)", "replica", "atoms", "ensemble", "p (GPa)", "time step (fs)", "equilibration (ps)",
-            "length (ps)", "density (g/cm³)", "status",
+            "planned length (ps)", "density (g/cm³)", "status",
         ),
         rows, ("system", "ensemble", "status"),
     )
