@@ -36,7 +36,11 @@ def explore(folder: Path, models: Sequence[Path], type_map: Sequence[str], out: 
         return
     atoms, task = found
     if len(task.models) < 2:
-        reason = f"{len(task.models)} of {len(models)} models passed the sanity MD; the deviation needs two"
+        reason = (
+            f"{len(task.models)} of {len(models)} models passed the sanity MD; the deviation needs two (why the others "
+            "failed: sanity.json in the folder of the step assemble; more "
+            "`concurrent_learning.train.steps` or more initial data help)"
+        )
         record_outcome(out, RunOutcome("failed", reason), task, atoms)
         return
     ensemble = [Path(models[index]) for index in task.models]
