@@ -157,7 +157,7 @@ def _distilled(data: ReportData) -> Iterator[str]:
     last = " in the last correction" if corrections and _steps([student.info]) else ""
     yield (
         f"The {teacher} potential was distilled{cite('wang2025dpasse')} into {_network(student.info)}"
-        f"{_steps([student.info])}{last}. {found.n_kept} configurations of its own molecular dynamics, which it "
+        f"{_steps([student.info])}{last}. {found.n_kept} configurations of molecular dynamics with it, which it "
         f"labelled, are training and test data ({found.n_train} and {found.n_test})."
     )
     if data.config.distill and data.config.distill.self_exploration:

@@ -107,7 +107,7 @@ def test_a_whole_run_with_an_ase_calculator(tmp_path: Path) -> None:
     assert "The fine-tuned potential was distilled [@wang2025dpasse] into a network" in found["Potentials"]
     assert (
         f"trained for {read(inputs.models['student'] / 'model.json')['steps']} steps in the last correction. "
-        f"{filtered['n_kept']} configurations of its own molecular dynamics, which it labelled, are training and test "
+        f"{filtered['n_kept']} configurations of molecular dynamics with it, which it labelled, are training and test "
         f"data ({filtered['n_train']} and {filtered['n_test']})."
     ) in found["Potentials"]
     words = f"DeePMD-kit {pretrained['deepmd_version']} [@wang2018deepmd;zeng2023deepmd;zeng2025deepmd]"
