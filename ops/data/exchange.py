@@ -13,7 +13,7 @@ from dpa_sse.ops.data.account import SourceCount
 from dpa_sse.ops.data.collect import split_by_trajectory
 from dpa_sse.ops.data.formats import find_format, format_of_target
 from dpa_sse.ops.data.frames import count_frames, drop_duplicates
-from dpa_sse.ops.data.near import keep_apart
+from dpa_sse.ops.data.near import NEAR_A, keep_apart
 from dpa_sse.ops.data.reading import read_data
 from dpa_sse.ops.data.settings import SplitSettings
 from dpa_sse.ops.data.writing import check_target, write_data
@@ -130,9 +130,13 @@ def split_data(
         )
     parts, notes = split_by_trajectory(blocks, split, seed)
     parts, dropped, _ = distinct = drop_duplicates(parts)
-    apart = keep_apart(parts)  # as in the data of a project
-    parts = apart.blocks
-    notes = [*notes, *distinct.notes(), *apart.notes()]
+    notes = [*notes, *distinct.notes()]
+    apart = keep_apart(parts)
+    if near := apart.held_out + apart.train + apart.stuck:
+        notes.append(
+            f"{near} frames are within {NEAR_A:g} A of a frame of the other part: `data audit` calls such a test set "
+            "unusable, and a project leaves them out; longer or more different trajectories help"
+        )
     write_data(
         out, "npy", data.type_map, parts, overwrite=overwrite, duplicates_dropped=dropped, notes=tuple(notes),
         level=data.level,
