@@ -59,7 +59,7 @@ def test_so_is_every_file_but_the_networks(downloaded: Path, local: Path) -> Non
         task = manifest.parent.name.partition("--")[0]
         if task == "report":  # tells when and where it was made
             continue
-        # steps that can be in a loop have the number of a round in the folders of the local engine, on Argo only in loops
+        # locally, steps that can be in a loop have the number of a round in their folder, on Argo only inside loops
         names = [f"*/{task}--*/manifest.json", f"*/{task}-i000--*/manifest.json"]
         twin = next(found for name in names for found in (local / "tasks").glob(name))
         here, there = comparable(manifest), comparable(twin)
