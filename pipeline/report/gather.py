@@ -107,9 +107,12 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         return [folder for task, folder in sorted(finished.items()) if re.fullmatch(rf"{step}-i\d+", task)]
 
     merged, checks, students = of_rounds("merge"), of_rounds("self-check"), of_rounds("correct-student")
-    runs = [folder for folder in latest("md") if (folder / "run.json").is_file()]
-    if students:
-        runs = [folder for folder in latest(f"md-i{len(students) - 1:03d}") if (folder / "run.json").is_file()]
+    # A run that melted or exploded is a failed task, but a result, too.
+    md = f"md-i{len(students) - 1:03d}-" if students else "md-"
+    runs = [
+        folder for task, folder in sorted(run.ended().items())
+        if (task.startswith(md) or task == "md") and (folder / "run.json").is_file()
+    ]
     steps = FinishedSteps(
         training_data=merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
         pretrained=finished.get("pretrain"),

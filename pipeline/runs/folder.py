@@ -121,9 +121,16 @@ class Run:
 
     def finished(self) -> dict[str, Path]:
         """Return the folders of the finished tasks of the latest attempt."""
+        return self._folders("done", "cached")
+
+    def ended(self) -> dict[str, Path]:
+        """Return the folders of the tasks of the latest attempt that have ended, failed ones included."""
+        return self._folders("done", "cached", "failed")
+
+    def _folders(self, *kinds: str) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for event in self.latest_attempt():
-            if event.kind in ("done", "cached") and event.folder is not None:
+            if event.kind in kinds and event.folder is not None:
                 found[event.task] = self.place(event.folder)
         return found
 

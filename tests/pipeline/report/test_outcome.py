@@ -18,6 +18,7 @@ from dpa_sse.pipeline.commands.monitor import rebuild_report, show_status, watch
 from dpa_sse.pipeline.commands.run_end import finish_run
 from dpa_sse.pipeline.report.advice import advice, learning_advice
 from dpa_sse.pipeline.report.build import build_report
+from dpa_sse.pipeline.report.gather import inputs_of_run
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.result_lines import result_lines
 from dpa_sse.pipeline.runs.folder import CONFIG, Run
@@ -197,3 +198,16 @@ def test_no_word_of_a_verdict_twice() -> None:
     assert explained("unreliable: failed", ("failed: no disk",)) == "unreliable: failed: no disk"
     assert explained("unreliable: no steps", ("no steps",)) == "unreliable: no steps"
     assert explained("too short (9 more ps needed)", ("only 3 hops",)) == "too short (9 more ps needed): only 3 hops"
+
+
+def test_a_rebuilt_report_has_the_runs_that_melted_or_exploded(tmp_path: Path) -> None:
+    """Their tasks are logged as failed; a page without them would call all runs stable."""
+    run = run_folder(tmp_path, results(tmp_path / "in", {1000.0: "diffusive", 1200.0: "exploded"}))
+    log = run.folder / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        if line.get("task") == "md-001":
+            line["event"], line["reason"] = "failed", "exploded: step 80: too hot"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = inputs_of_run(run, tmp_path / "work")
+    assert [folder.name for folder in found.md] == ["md-000", "md-001"]
