@@ -101,14 +101,19 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
     """Return the table of the stages for a terminal."""
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     stages = Table(title=escape(printable(title, keep="")), title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "what", "tasks", "elapsed", "left", "status"):
-        right = name in ("tasks", "elapsed", "left")
-        stages.add_column(name, justify="right" if right else "left", no_wrap=True, min_width=MIN_WIDTHS.get(name))
+        shortened = name in ("stage", "what")  # these give way on a narrow terminal, by an ellipsis
+        stages.add_column(
+            name, justify="left" if shortened or name == "status" else "right", no_wrap=not shortened,
+            min_width=MIN_WIDTHS.get(name),
+        )
     colours = {"done": "green", "running": "cyan", "FAILED": "red"}
     for row in rows:
-        stages.add_row(*(escape(printable(value, keep="")) for value in row.values()), style=colours.get(row["status"]))
+        cells = (Text(printable(value, keep=""), no_wrap=True, overflow="ellipsis") for value in row.values())
+        stages.add_row(*cells, style=colours.get(row["status"]))
     return stages
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from dpa_sse.ops.runtime.events import Event, EventKind
 from dpa_sse.pipeline.runs.folder import Run, read_events
 from dpa_sse.pipeline.runs.plan import PlannedStep, compare_plans, parse_plan
-from dpa_sse.pipeline.runs.progress import Progress, clock, event_line, remaining, status_rows
+from dpa_sse.pipeline.runs.progress import Progress, clock, event_line, remaining, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import stage_status
 from dpa_sse.pipeline.runs.stage_times import counted, stage_clocks
 
@@ -166,3 +167,20 @@ def test_a_stage_that_has_not_started_is_listed_with_the_title_of_its_first_step
     first, last = stage_status(plan, events)
     assert (first.title, first.began, first.ended, first.last) == ("Train", 3.0, 3.0, 3.0)
     assert (last.title, last.began, last.tasks, last.status) == ("Report", None, 1, "waiting")
+
+
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_names_give_way_on_a_narrow_terminal_not_numbers_and_states(width: int) -> None:
+    from rich.console import Console
+
+    row = {
+        "stage": "03-concurrent-learning", "what": "Short AIMD with the labeler, and much more", "tasks": "13/101",
+        "elapsed": "1:02:07", "left": "~1:18:10", "status": "running",
+    }
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as shown:
+        console.print(table([row], "run [1] of many"))
+    title, head, line = (text.rstrip() for text in shown.get().splitlines())
+    assert title.startswith("run [1] of many")
+    assert head.split() == list(row)
+    assert line.split()[-4:] == [row[name] for name in ("tasks", "elapsed", "left", "status")]
