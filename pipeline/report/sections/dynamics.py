@@ -59,8 +59,10 @@ def dynamics(data: ReportData, book: FigureBook) -> PageSection:
 
 
 def run_remarks(info: MdRun) -> list[str]:
-    """Return what a reader should know about a run: why it ended, exchanged sites, a short equilibration."""
+    """Return what a reader should know about a run: why it ended, exchanged sites, a short equilibration, its parts."""
     found = [info.reason] if info.reason else []
+    if info.continued_from is not None:
+        found.append(f"continues a run of {show(info.continued_from * info.timestep_fs / 1000)} ps")
     if info.exchanged:
         found.append(info.exchanged)
     return found + list(info.equilibration.reasons if info.equilibration else ())

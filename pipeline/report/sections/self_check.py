@@ -62,29 +62,30 @@ def self_check(data: ReportData, book: FigureBook) -> PageSection:
         "system|model",
     )
     if len(found.rounds) > 1:
-        rows = [
+        rows: list[list[str | Cell]] = [
             [
                 str(one.round), "corrected" if one.corrected else "as before", system.system, count(one.labels),
-                *_numbers(system.errors),
+                *_numbers(system.errors), trust_cell(system.verdict), "; ".join(system.reasons) or ABSENT,
             ]
             for one in found.rounds for system in one.systems
         ]
         section.table(
             (
                 "round", "models", "system", "labels", "energy error (meV/atom)", "pressure error (GPa)",
-                "force MAE (meV/Å)",
+                "force MAE (meV/Å)", "verdict", "reasons",
             ),
             rows,
             "Where the errors of a round are beyond the bars, the next one trains teacher and student on with the "
             "labelled production frames, and starts the MD again. All energy errors are relative to those on the first "
             "training frames. Errors on held-out frames in the other tables are those of the teacher before it was "
             "corrected.",
-            "models|system",
+            "models|system|verdict|reasons",
+            "reasons",
         )
     if found.failed:
-        rows = [[one.task, one.reason] for one in found.failed]
-        table = TableBlock(("task", "reason"), rows, words=("task", "reason"))
-        section.blocks.append(DetailsBlock(f"Labels that failed ({len(rows)})", blocks=[table]))
+        failures = [[one.task, one.reason] for one in found.failed]
+        table = TableBlock(("task", "reason"), failures, words=("task", "reason"))
+        section.blocks.append(DetailsBlock(f"Labels that failed ({len(failures)})", blocks=[table]))
     return section
 
 
@@ -100,11 +101,16 @@ def _shift_text(found: SelfCheck) -> str:
     if not found.shifts:
         return "Energies are not compared: no labelled training frame has the composition of the runs."
     shifts = "; ".join(
-        f"{shift.composition}: student {show(shift.model_meV_atom)}, teacher {show(shift.teacher_meV_atom)} meV/atom "
+        f"{shift.composition}: student {_shift(shift.model_meV_atom, shift.half95_meV_atom)}, "
+        f"teacher {_shift(shift.teacher_meV_atom, shift.teacher_half95_meV_atom)} meV/atom "
         f"({plural(shift.n_frames, 'frame')})"
         for shift in found.shifts
     )
     return f"Energies after subtracting one constant per composition, the mean on its training frames: {shifts}."
+
+
+def _shift(value: float, half95: float | None) -> str:
+    return show(value) if half95 is None else f"{show(value)} ± {show(half95)}"
 
 
 def _row(point: CheckedPoint) -> list[str | Cell]:
