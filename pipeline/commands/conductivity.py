@@ -82,6 +82,7 @@ def conductivity(
     from dpa_sse.ops.conductivity.readers.points_table import read_measured
     from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
     from dpa_sse.ops.conductivity.terminal import result_lines
+    from dpa_sse.ops.core.foreign import printable
 
     species = _words(mobile)
     options = _checked(
@@ -108,7 +109,8 @@ def conductivity(
     if as_json:
         typer.echo((out / analysis.result.FILE).read_text(encoding="utf-8").rstrip())
     else:
-        typer.echo("\n".join([*result_lines(analysis.result), f"results: {out}"]))
+        checks = [printable(line) for source in sources for line in self_check_lines(source)]
+        typer.echo("\n".join([*result_lines(analysis.result), *checks, f"results: {out}"]))
     refused = BAD_INPUT if analysis.result.unreadable else REFUSED
     raise typer.Exit(DONE if analysis.result.has_values else refused)
 
@@ -130,18 +132,32 @@ def made_folder(out: Path) -> Iterator[None]:
 def production_runs(path: Path) -> list[Path]:
     """Return the production MD folders of a pipeline run; any other path unchanged."""
     from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.pipeline.report.gather import production_folders
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
 
     if not (path / CONFIG).is_file():
         return [path]
-    rounds: dict[str, list[Path]] = {}
-    for task, folder in sorted(Run(path).ended().items()):
-        if (one := re.fullmatch(r"md(-i\d+)?-\d+", task)) and folder.is_dir():
-            rounds.setdefault(one[1] or "", []).append(folder)
-    found = rounds[max(rounds)] if rounds else []  # of the last round of the loop back to labels: the full production
+    found = production_folders(Run(path))
     if not found:
         raise InputError(f"{path}: no production MD has finished in this run; see `dpa-sse status {path}`")
     return found
+
+
+def self_check_lines(path: Path) -> Iterator[str]:
+    """Yield what the self-check of a pipeline run says about the model that ran its MD; nothing for any other path."""
+    from dpa_sse.ops.results.self_check import SelfCheck
+    from dpa_sse.pipeline.report.gather import self_check_folder
+    from dpa_sse.pipeline.runs.folder import CONFIG, Run
+
+    if not (path / CONFIG).is_file():
+        return
+    folder = self_check_folder(Run(path).finished())
+    if folder is None:
+        yield f"{path}: its production was not compared with the labeler"
+        return
+    for system in SelfCheck.read(folder).systems:
+        why = f" ({'; '.join(system.reasons)})" if system.reasons else ""
+        yield f"{path}: self-check of {system.system} in its production runs: {system.verdict}{why}"
 
 
 def _checked(model: type[Model], **values: object) -> Model:

@@ -11,6 +11,7 @@ from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.md.lammps import atomic_masses
 from dpa_sse.ops.potential.folder import model_file
 from dpa_sse.ops.results.model import ModelInfo
+from dpa_sse.ops.results.self_check import SelfCheck
 
 STUDENT = "student"
 USAGE = "student_usage.md"
@@ -18,16 +19,22 @@ LAMMPS_INCLUDE = "student.lammps"
 ASE_EXAMPLE = "student_ase.py"
 
 
-def write_usage(models: Path) -> None:
+def write_usage(models: Path, check: SelfCheck | None = None) -> None:
     """Write the files next to ``student`` in the folder of the models; without a student that can run, remove them.
 
     They hold no path of this machine, so that the folder can be copied (``cp -rL``).
+
+    Parameters
+    ----------
+    models : Path
+    check : SelfCheck, optional
+        Of the production with the student.
     """
     folder = models / STUDENT
     texts: Mapping[str, str] = {}
     with suppress(PipelineError, OSError):
         info = ModelInfo.read(folder)
-        texts = usage_texts(model_file(folder).name, info.type_map, info.deepmd_version)
+        texts = usage_texts(model_file(folder).name, info.type_map, info.deepmd_version, check)
     for name in (USAGE, LAMMPS_INCLUDE, ASE_EXAMPLE):
         path = models / name
         if name in texts:
@@ -37,7 +44,9 @@ def write_usage(models: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def usage_texts(model: str, type_map: Sequence[str], version: str | None) -> dict[str, str]:
+def usage_texts(
+    model: str, type_map: Sequence[str], version: str | None, check: SelfCheck | None = None
+) -> dict[str, str]:
     """Return the files by name.
 
     Parameters
@@ -48,6 +57,8 @@ def usage_texts(model: str, type_map: Sequence[str], version: str | None) -> dic
         Elements in the order of the types.
     version : str, optional
         Of DeePMD-kit.
+    check : SelfCheck, optional
+        What is said about the model where it was used.
     """
     lammps, ase = _lammps(model, type_map), _ase(model)
     program = f"DeePMD-kit {version}" if version else "DeePMD-kit"
@@ -56,6 +67,10 @@ def usage_texts(model: str, type_map: Sequence[str], version: str | None) -> dic
 The files expect to be run in this folder; `cp -rL` copies it with the models that it links to. The model was made by
 {program}; programs with the same or a newer version read it. It is for the elements {", ".join(type_map)}; units are
 eV, A and ps.
+
+## Where it was checked
+
+{_checked(check)}
 
 ## LAMMPS
 
@@ -78,6 +93,16 @@ with atom types in this order), `include {LAMMPS_INCLUDE}`; from elsewhere, star
 ```
 """
     return {USAGE: page, LAMMPS_INCLUDE: lammps, ASE_EXAMPLE: ase}
+
+
+def _checked(check: SelfCheck | None) -> str:
+    if check is None or not check.systems:
+        return "Its molecular dynamics was not compared with the labeler."
+    return "\n".join(
+        f"- {system.system}: {system.verdict} in its own molecular dynamics"
+        + (f" ({'; '.join(system.reasons)})" if system.reasons else "")
+        for system in check.systems
+    )
 
 
 def _lammps(model: str, type_map: Sequence[str]) -> str:

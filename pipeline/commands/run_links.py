@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.model_usage import write_usage
-from dpa_sse.pipeline.report.gather import final_student
+from dpa_sse.pipeline.report.gather import final_student, self_check_folder
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import split_task
 
@@ -47,7 +49,11 @@ def publish(run: Run) -> None:
         elif stale is not None and all(stale(step) for step in STEPS[name]):
             remove_link(run.folder / name)
     if not (run.folder / "models").is_symlink():
-        write_usage(run.folder / "models")
+        check = None
+        if (folder := self_check_folder(finished)) is not None:
+            with suppress(PipelineError, OSError):
+                check = SelfCheck.read(folder)
+        write_usage(run.folder / "models", check)
 
 
 def _stale_steps(run: Run) -> Callable[[str], bool] | None:

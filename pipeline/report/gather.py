@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.evaluation import Evaluation
+from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.ops.runtime.groups import results
@@ -106,13 +107,7 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         """Return the results of a step of the loop back to labels, those of the last round last."""
         return [folder for task, folder in sorted(finished.items()) if re.fullmatch(rf"{step}-i\d+", task)]
 
-    merged, checks, students = of_rounds("merge"), of_rounds("self-check"), of_rounds("correct-student")
-    # A run that melted or exploded is a failed task, but a result, too.
-    md = f"md-i{len(students) - 1:03d}-" if students else "md-"
-    runs = [
-        folder for task, folder in sorted(run.ended().items())
-        if (task.startswith(md) or task == "md") and (folder / "run.json").is_file()
-    ]
+    merged = of_rounds("merge")
     steps = FinishedSteps(
         training_data=merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
         pretrained=finished.get("pretrain"),
@@ -122,11 +117,27 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         student_errors=finished.get("evaluate-student"),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
-        trajectories=runs,
-        self_check=checks[-1] if checks else None,
+        trajectories=production_folders(run),
+        self_check=self_check_folder(finished),
         corrected_errors=finished.get("evaluate-corrected"),
     )
     return report_inputs(steps, run.folder / "config.resolved.yaml", run.folder, work)
+
+
+def production_folders(run: Run) -> list[Path]:
+    """Return the production runs with the final student; one that melted or exploded is a failed task, but a result."""
+    students = [task for task in run.finished() if re.fullmatch(r"correct-student-i\d+", task)]
+    md = f"md-i{len(students) - 1:03d}-" if students else "md-"
+    return [
+        folder for task, folder in sorted(run.ended().items())
+        if (task.startswith(md) or task == "md") and (folder / MdRun.FILE).is_file()
+    ]
+
+
+def self_check_folder(finished: Mapping[str, Path]) -> Path | None:
+    """Return the folder of the self-check of the last round."""
+    rounds = sorted(task for task in finished if re.fullmatch(r"self-check-i\d+", task))
+    return finished[rounds[-1]] if rounds else None
 
 
 def final_student(finished: Mapping[str, Path]) -> Path | None:

@@ -74,12 +74,37 @@ class SystemExcerpt(Excerpt):
 
     name: str
     structure: str = ""
+    site_disorder: float | None = None
+    mixing: str = "random"
+
+
+class PerturbExcerpt(Excerpt):
+    """How the cells were made from which the labeler started."""
+
+    count: int
+    strain: float
+    displacement_A: float
+
+
+class AimdExcerpt(Excerpt):
+    """Molecular dynamics with the labeler."""
+
+    temperatures_K: tuple[float, ...]
+    end_temperatures_K: tuple[float, ...] | None = None
+    steps: int
+    timestep_fs: float
+    sample_every: int
+    ensemble: str
+    pressure_GPa: float = 0.0
 
 
 class DownstreamExcerpt(Excerpt):
     """Section ``downstream`` of the configuration."""
 
     system: SystemExcerpt
+    data: tuple[str, ...] = ()
+    perturb: PerturbExcerpt | None = None
+    aimd: AimdExcerpt | None = None
 
 
 class ConductivityExcerpt(Excerpt):
@@ -100,6 +125,8 @@ class ConfigExcerpt(Excerpt):
     name: str = ""
     seed: int | None = None
     systems: tuple[SystemExcerpt, ...] = ()
+    perturb: PerturbExcerpt | None = None
+    aimd: AimdExcerpt | None = None
     downstream: DownstreamExcerpt | None = None
     distill: DistillExcerpt | None = None
     conductivity: ConductivityExcerpt = ConductivityExcerpt()

@@ -25,6 +25,8 @@ SLOWEST = 4.0
 """A run is not thought to be this many times slower, or faster, than estimated."""
 LEAST = 0.1
 """Share of its estimate that a task has at least left, as long as it has not ended."""
+UNSTABLE = ("exploded: ", "melted: ")
+"""Beginnings of the reasons of MD that ran as it should, but whose crystal did not hold."""
 SYMBOLS = {"done": "done", "running": "running", "interrupted": "interrupted", "failed": "FAILED", "waiting": ""}
 
 
@@ -139,7 +141,9 @@ def _event_text(event: Event) -> str | None:
     if event.kind == "cached":
         return f"{place}finished earlier" + (f"; {event.reason}" if event.reason else "")
     if event.kind in ("failed", "retry"):
-        what = "FAILED" if event.kind == "failed" else "retrying after a transient failure"
+        unstable = (event.reason or "").startswith(UNSTABLE)
+        ended = "not usable" if unstable else "FAILED"
+        what = ended if event.kind == "failed" else "retrying after a transient failure"
         return f"{place}{what}: {event.reason or ''}  (folder: {event.folder or '?'})"
     if event.kind == "changed":
         return (

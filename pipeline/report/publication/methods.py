@@ -17,6 +17,7 @@ from dpa_sse.pipeline.report.context import label_level, label_source
 from dpa_sse.pipeline.report.inputs import ReportData, number
 from dpa_sse.pipeline.report.page import as_published, interval, kelvin, listed, measured, plural, show
 from dpa_sse.pipeline.report.publication.citations import cite
+from dpa_sse.pipeline.report.publication.labelled_runs import labelled_runs
 from dpa_sse.pipeline.report.publication.level_words import level_words
 from dpa_sse.pipeline.report.transport import arrhenius_parts, transport_points
 
@@ -68,6 +69,7 @@ def _data(data: ReportData) -> Iterator[str]:
         )
     elif (level := label_level(data)) is not None:
         yield f"{labels} were computed with {level_words(level)}."
+    yield from labelled_runs(data)
     if data.history:
         yield from _learning(data)
 

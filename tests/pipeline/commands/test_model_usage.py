@@ -15,7 +15,8 @@ from ase.io import write
 from dpa_sse.ops.md.lammps import write_lammps_data
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.results.model import ModelInfo
-from dpa_sse.pipeline.commands.model_usage import ASE_EXAMPLE, LAMMPS_INCLUDE, USAGE, write_usage
+from dpa_sse.ops.results.self_check import CheckBars, CheckedSystem, SelfCheck
+from dpa_sse.pipeline.commands.model_usage import ASE_EXAMPLE, LAMMPS_INCLUDE, USAGE, usage_texts, write_usage
 
 TYPE_MAP = ("Li", "P", "Cl")
 
@@ -84,6 +85,20 @@ def test_the_page_holds_the_files(models: Path) -> None:
     assert "pair_coeff * * Li P Cl" in page
     assert "DeePMD-kit 3.2.0" in page
     assert str(models.parent) not in page
+    assert "Its molecular dynamics was not compared with the labeler." in page
+
+
+def test_the_page_has_the_verdict_of_the_self_check() -> None:
+    system = CheckedSystem(
+        system="Li2S", labels=4, errors=None, teacher=None, held_out_force_mae_meV_A=None, force_mae_ratio=None,
+        verdict="not trusted", reasons=("energy error -9 meV/atom",),
+    )
+    check = SelfCheck(
+        level=None, bars=CheckBars(max_energy_bias_meV_atom=5, max_pressure_error_GPa=0.2, max_force_mae_ratio=1.5),
+        shifts=(), points=(), systems=(system,), frames=(), failed=(), rounds=(), full=True, finished=True,
+    )
+    page = usage_texts("model.pth", TYPE_MAP, None, check)[USAGE]
+    assert "- Li2S: not trusted in its own molecular dynamics (energy error -9 meV/atom)" in page
 
 
 def test_without_a_student_nothing_is_left(models: Path, tmp_path: Path) -> None:

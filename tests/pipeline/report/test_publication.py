@@ -64,7 +64,9 @@ def test_labels_only_with_the_mock_potential(tmp_path: Path) -> None:
     assert found["Reference data"] == (
         f"Energies and forces of {sum(counts.values())} configurations of Li2S ({counts['train']} for training and "
         f"{counts['test']} for test) were computed with the analytic mock potential of the pipeline, which is "
-        "unphysical and for tests only."
+        "unphysical and for tests only. 4 cells of Li2S, with components of the strain of up to 0.03 and displacements "
+        "of up to 0.1 Å, were the starting points of molecular dynamics with this method (30 steps of 2 fs, NVT, 300, "
+        "600, 900 and 1200 K in turn); a configuration was taken every 3 steps."
     )
     manifest = read(tmp_path / "manifest.json")
     assert found["Workflow"] == (
@@ -88,6 +90,7 @@ def test_a_whole_run_with_an_ase_calculator(tmp_path: Path) -> None:
 
     words = f"potential LennardJones (version {ase.__version__}, sigma 2.0) through ASE [@larsen2017ase]"
     assert words in found["Reference data"]
+    assert "4 cells of Li6PS5Br, with components of the strain" in found["Reference data"]  # the new compound
     assert inputs.learning_state is not None
     history = read(inputs.learning_state / "state.json")["history"]
     [bounds] = {(one["force_lo_eV_A"], one["force_hi_eV_A"]) for one in history}
