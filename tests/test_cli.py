@@ -98,6 +98,13 @@ def test_plan_writes_native_inputs_for_reading(tmp_path: Path) -> None:
     training = json.loads((tmp_path / "plan" / "training" / "pretrain.json").read_text())
     assert training["model"]["descriptor"]["type"] == "dpa2"
     assert training["model"]["type_map"] == ["Li", "P", "S", "Cl", "Br"]
+    (tmp_path / "plan" / "notes.txt").write_text("of the user")
+    assert dpa_sse("plan", ROOT / "tests/pipeline/flows/mock.yaml", "--out", tmp_path / "plan").returncode == 0
+    assert (tmp_path / "plan" / "notes.txt").is_file()
+    made = {path for path in (tmp_path / "plan").rglob("*") if path.is_file()}
+    assert dpa_sse("plan", ROOT / "tests/pipeline/flows/mock.yaml", "--out", tmp_path / "other").returncode == 0
+    new = {tmp_path / "plan" / path.relative_to(tmp_path / "other") for path in (tmp_path / "other").rglob("*.*")}
+    assert made == {tmp_path / "plan" / "notes.txt", *(path for path in new if path.is_file())}  # none of the first
 
 
 def test_single_op_by_hand(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
-"""The deletion of folders: only of those that the program has made itself."""
+"""The deletion of files and folders: only of those that the program has made itself."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.core.foreign import inside
 
 
 def remove_tree(folder: Path, within: Path) -> None:
@@ -55,3 +59,40 @@ def remove_listed(folder: Path, names: frozenset[str] | set[str]) -> None:
             path = folder / name
             if path.is_file() or path.is_symlink():
                 path.unlink()
+
+
+@contextmanager
+def only_new_files(out: Path, listed: str, patterns: Sequence[str]) -> Iterator[None]:
+    """Remove what an earlier call has written into a folder, and list what the block writes there.
+
+    Files that no call has written stay.
+
+    Parameters
+    ----------
+    out : Path
+    listed : str
+        Name of the list in ``out``.
+    patterns : sequence of str
+        Where the block writes, relative to ``out``: ``*``, ``figures/*``.
+    """
+    earlier: list[str] = []
+    with suppress(FileNotFoundError, ValueError, TypeError):
+        earlier = [str(name) for name in read_json(out / listed) if _fits(str(name), patterns)]
+    for folder in sorted({str(Path(name).parent) for name in earlier}):
+        names = {Path(name).name for name in earlier if str(Path(name).parent) == folder}
+        remove_listed(out if folder == "." else inside(out, folder, plain=False), names)
+    before = _files(out, patterns)
+    try:
+        yield
+    finally:
+        write_json(out / listed, sorted(_files(out, patterns) - before - {listed}))
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    path = PurePosixPath(name)
+    return any(len(path.parts) == len(PurePosixPath(one).parts) and path.match(one) for one in patterns)
+
+
+def _files(out: Path, patterns: Sequence[str]) -> set[str]:
+    """Return files of a folder as relative names."""
+    return {str(path.relative_to(out)) for pattern in patterns for path in out.glob(pattern) if path.is_file()}

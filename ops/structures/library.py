@@ -37,6 +37,14 @@ class Site:
     label: str = ""
 
 
+ABBREVIATIONS = {
+    "LGPS": ("Li10GeP2S12",), "LSIPS": ("Li10SiP2S12",), "LSNPS": ("Li10SnP2S12",),
+    "LSPS": ("Li10SnP2S12", "Li10SiP2S12"), "LPSC": ("Li6PS5Cl",), "LPSCL": ("Li6PS5Cl",), "LPSBR": ("Li6PS5Br",),
+    "LPSB": ("Li6PS5Br",), "LPSI": ("Li6PS5I",), "LPS": ("Li3PS4", "Li7P3S11"), "LBS": ("Li3BS3", "Li2B2S5"),
+}
+"""What the field's short names may mean; they are only suggested, since papers differ."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One structure of the library; lattices are (a, b, c, alpha, beta, gamma) in Angstrom and degrees."""
@@ -94,7 +102,8 @@ def load_entry(name: str) -> Entry:
         entry = _read_entry(structures_dir() / f"{variant}.yaml")
         if entry.system == name and entry.primary:
             return entry
-    hint = question(*_polymorphs(name, known)) or did_you_mean(name, known, most=3, cutoff=0.5)
+    meant = ABBREVIATIONS.get(name.upper().replace("-", ""), ()) or _polymorphs(name, known)
+    hint = question(*meant) or did_you_mean(name, known, most=3, cutoff=0.5)
     raise InputError(f"no structure {name!r} in the library{hint} (`dpa-sse structures list` shows all)")
 
 

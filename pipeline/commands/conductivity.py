@@ -78,11 +78,12 @@ def conductivity(
     from dpa_sse.ops.conductivity.analyse import analyse
     from dpa_sse.ops.conductivity.comparison import unmatched
     from dpa_sse.ops.conductivity.nernst_einstein import unusual_charges
-    from dpa_sse.ops.conductivity.output import only_new_files, write_analysis
+    from dpa_sse.ops.conductivity.output import FILES, WRITTEN, write_analysis
     from dpa_sse.ops.conductivity.readers.points_table import read_measured
     from dpa_sse.ops.conductivity.settings import ConductivitySettings, SourceOptions
     from dpa_sse.ops.conductivity.terminal import result_lines
     from dpa_sse.ops.core.foreign import printable
+    from dpa_sse.ops.core.removal import only_new_files
 
     species = _words(mobile)
     options = _checked(
@@ -102,7 +103,7 @@ def conductivity(
     measured = read_measured(compare) if compare else []
     with made_folder(out):  # fails before the analysis, not after it
         analysis = analyse(paths, settings, options, progress)
-        with only_new_files(out):
+        with only_new_files(out, WRITTEN, FILES):
             write_analysis(analysis, settings, out, measured)
     for note in unmatched(analysis.result, measured):
         typer.echo(f"--compare {compare}: {note}", err=True)

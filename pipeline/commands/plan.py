@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.pipeline.commands.plan_counts import Amounts, amount_rows
 from dpa_sse.pipeline.config.schema import Project
-from dpa_sse.pipeline.runs.estimate import Estimate
-from dpa_sse.pipeline.runs.progress import rough
+from dpa_sse.pipeline.runs.estimate import Estimate, rough
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.runs.plan import PlannedStep
 
+WRITTEN = ".plan.json"
+"""List of the files that the last plan has written into its folder."""
+FILES = ("*", "settings/*", "cells/*", "labels/*", "labels/*/*", "training/*", "lammps/*")
+"""Where a plan writes."""
 NARROW = 120
 """Columns of a terminal below which the table has no room for what each step needs."""
 
@@ -53,8 +56,8 @@ def print_amounts(found: list[Amounts], labeler: str, times: Estimate) -> None:
         return
     rows = amount_rows(found)
     for row in rows:
-        seconds = times.stages.get(row["stage"]) if row is not rows[-1] else times.total_s
-        row["time"] = "" if seconds is None else rough(seconds)
+        seconds = times.stages.get(row["stage"])
+        row["time"] = times.total_text if row is rows[-1] else "" if seconds is None else rough(seconds)
     title = f"At most, in all iterations and rounds (labels by {labeler}: MD steps and single points)"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in rows[0]:
@@ -69,7 +72,7 @@ def print_times(found: Estimate, cores: int) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    lines = [f"Rough time on {cores} core{'s' * (cores > 1)} of this machine: {rough(found.total_s)}."]
+    lines = [f"Rough time on {cores} core{'s' * (cores > 1)} of this machine: {found.total_text}."]
     if found.earlier:
         lines.append(f"Rates from earlier runs ({', '.join(found.runs)}): {', '.join(found.earlier)}.")
     else:

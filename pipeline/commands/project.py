@@ -101,7 +101,8 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     import tempfile
 
     from dpa_sse.ops.core.files import write_json
-    from dpa_sse.pipeline.commands.plan import print_amounts, print_plan, print_times, write_inputs
+    from dpa_sse.ops.core.removal import only_new_files
+    from dpa_sse.pipeline.commands.plan import FILES, WRITTEN, print_amounts, print_plan, print_times, write_inputs
     from dpa_sse.pipeline.commands.plan_counts import amounts
     from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
@@ -116,11 +117,12 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
         flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))
         nodes = flow.plan
         target = out or Path("plan") / located.project.name
-        write_inputs(located.project, nodes, Path(folder) / "settings", target)
-    counts = amounts(located.project, located.base_dir)
-    write_json(target / "counts.json", counts_json(counts))
-    found = estimate_of(located, default_runs_folder())
-    found.write(target)
+        counts = amounts(located.project, located.base_dir)
+        found = estimate_of(located, default_runs_folder())
+        with only_new_files(target, WRITTEN, FILES):
+            write_inputs(located.project, nodes, Path(folder) / "settings", target)
+            write_json(target / "counts.json", counts_json(counts))
+            found.write(target)
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
@@ -216,7 +218,7 @@ def run_to_end(run: Run, located: Located) -> int:
     from dpa_sse.pipeline.commands.run_end import finish_run
     from dpa_sse.pipeline.commands.run_links import Publisher
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
-    from dpa_sse.pipeline.runs.progress import Progress, rough
+    from dpa_sse.pipeline.runs.progress import Progress
 
     project = located.project
     title = f"{project.name}   {run.folder}"
@@ -224,7 +226,7 @@ def run_to_end(run: Run, located: Located) -> int:
     found = estimate_of(located, run.folder.parent)
     found.write(run.folder)
     print(f"Run folder: {run.folder}")
-    print(f"Rough time on this machine: {rough(found.total_s)} (`dpa-sse plan` shows how it is made up)")
+    print(f"Rough time on this machine: {found.total_text} (`dpa-sse plan` shows how it is made up)")
     print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
     with Progress(run, title, live=live) as progress:

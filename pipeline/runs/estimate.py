@@ -57,6 +57,19 @@ class Estimate(Result):
     runs: tuple[str, ...] = ()
     atoms: dict[str, int] = Field(default_factory=dict)
 
+    @property
+    def total_text(self) -> str:
+        """The time of the run in words; ``at least`` where a part of it is not known."""
+        return ("at least " if self.unknown else "") + rough(self.total_s)
+
+
+def rough(seconds: float) -> str:
+    """Return a time in two digits: ``40 s``, ``17 min``, ``5 h``, ``12 days``."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
 
 @dataclass(frozen=True)
 class Machine:

@@ -37,14 +37,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def rough(seconds: float) -> str:
-    """Return a time in two digits: ``40 s``, ``17 min``, ``5 h``, ``12 days``."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def remaining(stage: StageStatus, at: float) -> float | None:
     """Return a rough estimate of the time left in seconds, from the finished tasks of the stage; None without any."""
     computed = stage.done - stage.cached

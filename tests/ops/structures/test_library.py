@@ -115,7 +115,10 @@ def test_system_name_gives_its_primary_polymorph():
     assert library.load_entry("GeS2").name == "GeS2_alpha"
 
 
-@pytest.mark.parametrize(("wrong", "hint"), [("li6ps5cl", "Li6PS5Cl"), ("Li6PS5CI", "Li6PS5Cl"), ("Li2s", "Li2S")])
+@pytest.mark.parametrize(("wrong", "hint"), [
+    ("li6ps5cl", "Li6PS5Cl"), ("Li6PS5CI", "Li6PS5Cl"), ("Li2s", "Li2S"), ("LGPS", "Li10GeP2S12"),
+    ("LPS-Cl", "Li6PS5Cl"), ("lps", "Li3PS4' or 'Li7P3S11"),
+])
 def test_unknown_name_says_which_was_meant(wrong, hint):
     with pytest.raises(InputError, match=f"did you mean .*{hint}"):
         library.load_entry(wrong)
