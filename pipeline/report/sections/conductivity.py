@@ -165,7 +165,8 @@ def measured_table(
             [
                 f"this work, extrapolated ({label_source(data)})", system, kelvin(one.temperature_K),
                 measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm), measured(one.D_cm2_s, one.D_ci95_cm2_s),
-                f"{measured(part.Ea_eV, part.Ea_ci95_eV)} ({interval(part.Ea_ci95_eV, 2)})", ABSENT,
+                f"{measured(part.Ea_eV, part.Ea_ci95_eV)} ({interval(part.Ea_ci95_eV, 2)})",
+                f"self-check: {line_trust(part, points)}",
             ]
             for one in extrapolations(part)
         ]
