@@ -20,7 +20,7 @@ from dpa_sse.pipeline.report.context import (
     with_interval,
 )
 from dpa_sse.pipeline.report.inputs import ReportData
-from dpa_sse.pipeline.report.page import Level, as_published, clip, interval, listed, measured, plural, show
+from dpa_sse.pipeline.report.page import Level, as_published, clip, interval, kelvin, listed, measured, plural, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.summary import OPEN
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, line_trust, transport_points
@@ -100,7 +100,10 @@ def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
         return level if trust else "good", f"Conductivity determined at {which} {holds}{trust}."
     if n:
         which = f"{n} of {plural(len(points), 'temperature')}"
-        return level, f"Conductivity determined at {which} {holds}{trust}; the others are inconclusive."
+        without = [kelvin(p.temperature_K) for p in points if p.sigma_mS_cm is None]
+        one_system = len({p.system for p in points}) == 1
+        rest = f"inconclusive at {listed(without)} K" if one_system else f"{len(without)} inconclusive"
+        return level, f"Conductivity determined at {which} {holds}{trust}; {rest}."
     return "warn", "Inconclusive: no temperature gave a conductivity."
 
 
