@@ -42,13 +42,15 @@ def self_check(data: ReportData, book: FigureBook) -> PageSection:
         f"({label_source(data)}) and compared with the model that ran them. {_bars(found)} Intervals are 95 % of the "
         "mean; a temperature with few labels is judged together with the others."
     )
+    conditions = {_conditions(point) for point in found.points}
+    common = f"All at {conditions.copy().pop()}. " if len(conditions) == 1 else ""
     section.table(
-        ("system", "T (K)", "conditions", "labels", "energy error (meV/atom)", "pressure error (GPa)",
+        ("system", "T (K)", "conditions", "runs", "labels", "energy error (meV/atom)", "pressure error (GPa)",
          "force MAE (meV/Å)", "verdict", "reasons"),
-        [_row(point) for point in found.points],
-        _shift_text(found),
+        [_row(point, common=bool(common)) for point in found.points],
+        common + _shift_text(found),
         "system|conditions|verdict|reasons",
-        "reasons",
+        "conditions|reasons",
     )
     section.figures([plot_self_check(book, found)])
     section.table(
@@ -113,12 +115,15 @@ def _shift(value: float, half95: float | None) -> str:
     return show(value) if half95 is None else f"{show(value)} ± {show(half95)}"
 
 
-def _row(point: CheckedPoint) -> list[str | Cell]:
-    conditions = f"{point.pressure_GPa:g} GPa, {point.ensemble.upper()}, {point.n_atoms} atoms"
+def _conditions(point: CheckedPoint) -> str:
+    return f"{point.pressure_GPa:g} GPa, {point.ensemble.upper()}, {point.n_atoms} atoms"
+
+
+def _row(point: CheckedPoint, *, common: bool) -> list[str | Cell]:
     return [
-        f"{point.system} ({point.composition})", kelvin(point.temperature_K),
-        f"{conditions}, {plural(point.runs, 'run')}", count(point.labels), *_numbers(point.errors),
-        trust_cell(point.verdict), "; ".join(point.reasons) or ABSENT,
+        f"{point.system} ({point.composition})", kelvin(point.temperature_K), ABSENT if common else _conditions(point),
+        count(point.runs), count(point.labels), *_numbers(point.errors), trust_cell(point.verdict),
+        "; ".join(point.reasons) or ABSENT,
     ]
 
 
