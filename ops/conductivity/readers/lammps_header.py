@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ UNITS = {  # length in A, time in ps
     "metal": (1.0, 1.0), "real": (1.0, 1e-3), "electron": (0.529177210903, 1e-3), "si": (1e10, 1e12),
     "cgs": (1e8, 1e12), "micro": (1e4, 1e6), "nano": (10.0, 1e3),
 }
+_STEP = re.compile(rb"ITEM: TIMESTEP[ \t\r]*\n[ \t]*([^\s#]\S*)")
 _START = re.compile(rb"ITEM: TIME(STEP)?\s")
 
 
@@ -82,13 +84,30 @@ def parse_header(buffer: bytearray, start: int, end: int) -> Header | None:
     stop = buffer.find(b"\n", atoms, end) if atoms >= 0 else -1
     if stop < 0:
         return None
-    text = bytes(buffer[start:stop]).decode("ascii", "replace")
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    items = {" ".join(line.split()): k for k, line in enumerate(lines) if line.startswith("ITEM:")}
-    if text.count("ITEM: TIMESTEP") != 1:  # a frame that was cut, and the next one
+    text = bytes(buffer[start:stop])
+    found = _STEP.search(text)
+    if found is None:  # a comment may come before the number
+        text = b"\n".join(line for line in text.splitlines() if not line.startswith(b"#"))
+        found = _STEP.search(text)
+    if found is None:
         raise DamagedHeaderError
     try:
-        step = float(lines[items["ITEM: TIMESTEP"] + 1])
+        step = float(found[1])
+    except ValueError as error:
+        raise DamagedHeaderError from error
+    if not step.is_integer():
+        raise DamagedHeaderError
+    return replace(_without_step(text[: found.start(1)] + text[found.end(1) :]), step=int(step), body=stop + 1)
+
+
+@lru_cache(maxsize=4)
+def _without_step(text: bytes) -> Header:
+    """Return a header but for its step and place; in most files it is the same for all frames."""
+    lines = [line for line in text.decode("ascii", "replace").splitlines() if line.strip() and not line.startswith("#")]
+    items = {" ".join(line.split()): k for k, line in enumerate(lines) if line.startswith("ITEM:")}
+    if text.count(b"ITEM: TIMESTEP") != 1:  # a frame that was cut, and the next one
+        raise DamagedHeaderError
+    try:
         n_atoms = int(lines[items["ITEM: NUMBER OF ATOMS"] + 1])
         time = float(lines[items["ITEM: TIME"] + 1]) if "ITEM: TIME" in items else float("nan")
         units = lines[items["ITEM: UNITS"] + 1].strip() if "ITEM: UNITS" in items else ""
@@ -101,6 +120,6 @@ def parse_header(buffer: bytearray, start: int, end: int) -> Header | None:
             cell, origin = box_cell([row[:2] for row in rows], tilts)
     except (KeyError, IndexError, ValueError, StopIteration) as error:
         raise DamagedHeaderError from error
-    if not step.is_integer() or cell.shape != (3, 3) or not np.isfinite(cell).all() or n_atoms < 1:
+    if cell.shape != (3, 3) or not np.isfinite(cell).all() or n_atoms < 1:
         raise DamagedHeaderError
-    return Header(int(step), time, units, n_atoms, cell, origin, lines[-1].split()[2:], stop + 1)
+    return Header(0, time, units, n_atoms, cell, origin, lines[-1].split()[2:], 0)
