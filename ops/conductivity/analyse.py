@@ -15,6 +15,7 @@ from dpa_sse.ops.conductivity.arrhenius import ArrheniusPoint, analyse_arrhenius
 from dpa_sse.ops.conductivity.displacements import read_displacements
 from dpa_sse.ops.conductivity.nernst_einstein import charge_of, nernst_einstein
 from dpa_sse.ops.conductivity.pooling import group_runs, pool
+from dpa_sse.ops.conductivity.ranking import rank_systems
 from dpa_sse.ops.conductivity.readers.parts import find_chains, open_parts
 from dpa_sse.ops.conductivity.readers.points_table import read_points
 from dpa_sse.ops.conductivity.readers.sources import Source, find_sources
@@ -168,6 +169,7 @@ def summarise_runs(
         temperatures=tuple(temperatures),
         arrhenius=next(iter(lines.values())) if len(lines) == 1 else empty,
         arrhenius_by_system=lines,
+        ranking=rank_systems(lines, settings.extrapolate_to_K),
     )
 
 

@@ -24,6 +24,10 @@ _ARRHENIUS_COLUMNS = (
     "system", "temperature_K", "inverse_1000_K", "D_cm2_s", "D_low95_cm2_s", "D_high95_cm2_s", "D_upper95_cm2_s",
     "sigma_NE_mS_cm", "fitted", "verdict",
 )
+_RANKING_COLUMNS = (
+    "system", "temperature_K", "best_rank", "worst_rank", "sigma_mS_cm", "sigma_low95_mS_cm", "sigma_high95_mS_cm",
+    "Ea_eV", "Ea_low95_eV", "Ea_high95_eV", "p_better_than_next",
+)
 _Field = str | float | None
 
 ROSES = {"xy": (0, 1), "xz": (0, 2)}
@@ -31,7 +35,7 @@ ROSES = {"xy": (0, 1), "xz": (0, 2)}
 
 
 def write_tables(analysis: Analysis, out: Path) -> None:
-    """Write ``conductivity.csv``, ``arrhenius.csv``, ``activation.csv`` and ``msd_<run>.csv`` for each run."""
+    """Write ``conductivity.csv``, ``arrhenius.csv``, ``activation.csv``, ``ranking.csv``, ``msd_<run>.csv`` per run."""
     result = analysis.result
     rows = [*map(_row, result.runs), *map(_row, result.temperatures)]
     write_csv(out / "conductivity.csv", rows, _COLUMNS)
@@ -43,6 +47,8 @@ def write_tables(analysis: Analysis, out: Path) -> None:
         for low, high in [line.Ea_ci95_eV or (None, None)]
     ]
     write_csv(out / "activation.csv", lines, ("system", "Ea_eV", "Ea_low95_eV", "Ea_high95_eV", "n_temperatures"))
+    if result.ranking:
+        write_csv(out / "ranking.csv", _ranking_rows(result), _RANKING_COLUMNS)
     for run in analysis.runs:
         if run.data is not None:
             write_msd(run.data, out / f"msd_{run.source.label}.csv")
@@ -67,6 +73,20 @@ def _row(entry: RunTransport | PooledTransport) -> dict[str, _Field]:
     ):
         row[name.format("low")], row[name.format("high")] = interval or (None, None)
     return row
+
+
+def _ranking_rows(result: ConductivityResult) -> Iterable[dict[str, _Field]]:
+    """Yield a row for each system, the best first; the last column is about the one in the next row."""
+    following = [one.system for one in result.ranking[1:]]
+    for one, after in zip(result.ranking, [*following, ""], strict=True):
+        line, (lowest, highest) = result.arrhenius_by_system[one.system], one.sigma_ci95_mS_cm
+        low, high = line.Ea_ci95_eV or (None, None)
+        yield {
+            "system": one.system, "temperature_K": one.temperature_K, "best_rank": one.rank_ci95[0],
+            "worst_rank": one.rank_ci95[1], "sigma_mS_cm": one.sigma_mS_cm, "sigma_low95_mS_cm": lowest,
+            "sigma_high95_mS_cm": highest, "Ea_eV": line.Ea_eV, "Ea_low95_eV": low,
+            "Ea_high95_eV": high, "p_better_than_next": one.better_than.get(after),
+        }
 
 
 def _arrhenius_rows(result: ConductivityResult) -> Iterable[dict[str, _Field]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from dpa_sse.ops.conductivity.arrhenius import ASSUMPTION
 from dpa_sse.ops.conductivity.digits import with_interval
 from dpa_sse.ops.conductivity.estimate import TOO_FAST
@@ -11,7 +13,21 @@ from dpa_sse.ops.results.conductivity import ArrheniusResult, ConductivityResult
 def result_lines(result: ConductivityResult) -> list[str]:
     """Return one line per temperature, then the Arrhenius line of each system with its remarks."""
     lines = [_temperature_line(entry) for entry in result.temperatures]
-    return lines + [line for system, found in result.arrhenius_by_system.items() for line in _line_lines(system, found)]
+    lines += [line for system, found in result.arrhenius_by_system.items() for line in _line_lines(system, found)]
+    return [*lines, *_ranking_lines(result)]
+
+
+def _ranking_lines(result: ConductivityResult) -> list[str]:
+    """Return the order of the systems: each with its rank, and how probable it is that it beats the next one."""
+    found = result.ranking
+    if not found:
+        return []
+    parts = [f"{one.rank_text} {one.system}" for one in found]
+    sure = [
+        f"P({one.system} > {after.system}) = {one.better_than[after.system]:.2f}"
+        for one, after in pairwise(found)
+    ]
+    return [f"Rank at {found[0].temperature_K:g} K (95 %): {', '.join(parts)}; {', '.join(sure)}"]
 
 
 def _temperature_line(entry: PooledTransport) -> str:

@@ -306,6 +306,31 @@ class ArrheniusResult(ResultPart):
         return next((one for one in self.extrapolated if one.temperature_K == temperature_K), None)
 
 
+class RankedSystem(ResultPart):
+    """A system among others, by its extrapolated conductivity.
+
+    Attributes
+    ----------
+    rank_ci95 : tuple of int
+        Best and worst rank, 95 %; equal where the rank is known.
+    better_than : dict
+        Probability, by the name of another system, that this one conducts better.
+    """
+
+    system: str
+    temperature_K: float
+    sigma_mS_cm: float
+    sigma_ci95_mS_cm: tuple[float, float]
+    rank_ci95: tuple[int, int]
+    better_than: dict[str, float]
+
+    @property
+    def rank_text(self) -> str:
+        """The rank, or the range of ranks: ``1``, ``2-4``."""
+        best, worst = self.rank_ci95
+        return f"{best}" if best == worst else f"{best}-{worst}"
+
+
 class ConductivityResult(Result):
     """Result of the conductivity analysis.
 
@@ -320,6 +345,8 @@ class ConductivityResult(Result):
     arrhenius : ArrheniusResult
         That of the only system; empty with several.
     arrhenius_by_system : dict
+    ranking : tuple of RankedSystem
+        Systems with an extrapolated conductivity, the highest first; empty with fewer than two.
     labels : LevelOfTheory or None
         Level of theory of the labels behind the potential of the runs, where it is known.
     """
@@ -331,6 +358,7 @@ class ConductivityResult(Result):
     temperatures: tuple[PooledTransport, ...]
     arrhenius: ArrheniusResult
     arrhenius_by_system: dict[str, ArrheniusResult]
+    ranking: tuple[RankedSystem, ...] = ()
     labels: LevelOfTheory | None = None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dpa_sse.ops.results.base import Result, ResultPart
+from dpa_sse.ops.results.conductivity import RankedSystem
 from dpa_sse.ops.results.self_check import CheckedSystem, Trust
 from dpa_sse.ops.results.state_point import StatePoint
 
@@ -126,6 +127,8 @@ class Summary(Result):
         By temperature.
     arrhenius : tuple of ArrheniusSummary
         By system.
+    ranking : tuple of RankedSystem
+        Systems by their extrapolated conductivity, the highest first; empty with fewer than two.
     self_check : tuple of CheckedSystem
         Errors of the model in its production runs, by system.
     self_check_rounds : int
@@ -142,5 +145,6 @@ class Summary(Result):
     md: tuple[MdSummary, ...]
     conductivity: tuple[ConductivitySummary, ...]
     arrhenius: tuple[ArrheniusSummary, ...]
+    ranking: tuple[RankedSystem, ...]
     self_check: tuple[CheckedSystem, ...]
     self_check_rounds: int

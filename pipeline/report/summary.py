@@ -101,6 +101,7 @@ def make_summary(data: ReportData) -> Summary:
             for point in points
         ),
         arrhenius=tuple(_arrhenius(data, points, labels)),
+        ranking=data.conductivity.ranking if data.conductivity else (),
         self_check=data.self_check.systems if data.self_check else (),
         self_check_rounds=max(0, len(data.self_check.rounds) - 1) if data.self_check else 0,
     )

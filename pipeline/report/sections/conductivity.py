@@ -30,6 +30,7 @@ from dpa_sse.pipeline.report.page import (
     count,
     interval,
     kelvin,
+    listed,
     measured,
     show,
 )
@@ -92,6 +93,7 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     for system, part, own in found:
         _arrhenius_text(part, f"{system}: " if several else "", line_trust(part, own), section)
         section.table(*measured_table(data, part, own))
+    _ranking(data, found, section)
     mobile = mobile_elements(data)
     curves = msd_curves(data)
     overview = [plots.plot_msd_overview(book, curves, mobile)] if len(curves) > 1 else []
@@ -103,6 +105,36 @@ def conductivity(data: ReportData, book: FigureBook) -> PageSection:
     table = TableBlock(("temperature", "verdict", "reasons"), reasons, words=("temperature", "verdict", "reasons"))
     section.blocks.append(DetailsBlock("Verdicts with all their reasons", blocks=[table]))
     return section
+
+
+def _ranking(
+    data: ReportData, parts: Sequence[tuple[str, ArrheniusResult, list[Point]]], section: PageSection
+) -> None:
+    """Add the order of the systems, as far as the intervals allow one."""
+    ranking = data.conductivity.ranking if data.conductivity else ()
+    if not ranking:
+        return
+    lines = {system: (line, own) for system, line, own in parts}
+    rows: list[list[str | Cell]] = []
+    for one, after in zip(ranking, [*ranking[1:], None], strict=True):
+        line, own = lines[one.system]
+        rows.append([
+            one.rank_text, one.system, f"{measured(one.sigma_mS_cm, one.sigma_ci95_mS_cm)} "
+            f"({interval(one.sigma_ci95_mS_cm, 2)})",
+            f"{measured(line.Ea_eV, line.Ea_ci95_eV)} ({interval(line.Ea_ci95_eV, 2)})",
+            f"{one.better_than[after.system]:.2f}" if after else ABSENT, trust_cell(line_trust(line, own)),
+        ])
+    section.table(
+        ("rank", "system", f"σ at {kelvin(ranking[0].temperature_K)} K (mS/cm)", "Ea (eV)", "P (better than next)",
+         "self-check"),
+        rows,
+        "Ranks that the 95 % intervals allow; where ranges overlap, the order is not known. The probabilities are "
+        "statistical: they do not contain the error of the model, which the self-check shows.",
+        "rank|system|self-check",
+    )
+    without = [system for system in lines if system not in {one.system for one in ranking}]
+    if without:
+        section.text(f"Not ranked, without an extrapolated conductivity: {listed(without)}.")
 
 
 def _same_state(points: Sequence[Point]) -> str:

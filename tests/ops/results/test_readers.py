@@ -49,7 +49,7 @@ NOT_READ = {
         "ErrorSummary.force_mae_ci95_meV_A", "ErrorSummary.labels", "ErrorSummary.n_frames", "ErrorSummary.split",
         "ErrorSummary.virial_mae_ci95_meV_atom", "ErrorSummary.virial_mae_meV_atom", "IterationSummary.accurate",
         "IterationSummary.candidate", "IterationSummary.failed", "IterationSummary.iteration", "MdSummary.name",
-        "MdSummary.steps_per_s", "MdSummary.system", "StageSummary.seconds", "StageSummary.tasks",
+        "MdSummary.steps_per_s", "MdSummary.system", "StageSummary.seconds", "StageSummary.tasks", "Summary.ranking",
         "StageSummary.tasks_failed", "Summary.name", "Summary.status",
     ],
     "is a result of `dpa-sse conductivity`: conductivity.json is for people and their programs": [
