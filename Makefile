@@ -32,7 +32,7 @@ accept: $(STAMP)  ## check the results and times of the finished quickstart
 
 # Two processes by default: tests that run MD or training start processes as well. JOBS=0: a single one, for a debugger.
 test: $(STAMP)  ## run the tests, or TESTS="tests/ops/md ..."
-	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 coverage: $(STAMP)  ## run the tests and measure which lines and branches they reach
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(TESTS)
