@@ -9,4 +9,4 @@ FIRST = ("flows", "engines")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.parent.name not in FIRST)
+    items.sort(key=lambda item: not {*item.path.parts} & {*FIRST})
