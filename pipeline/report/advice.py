@@ -56,7 +56,8 @@ def _of_conductivities(data: ReportData, points: Sequence[Point]) -> Iterator[st
         yield (
             f"The potential does not hold the crystal at {_temperatures(broken)}: it needs more data or training "
             "(more iterations or temperatures of `concurrent_learning`, more `steps` of `pretrain` and "
-            "`distill.student`, `validate.rounds`). If the crystal itself melts there, lower `md.temperatures_K`."
+            "`distill.student`, `validate.rounds`). If the crystal itself melts or changes its phase there, lower "
+            "`md.temperatures_K`."
         )
     if short := found.get("too short"):
         yield _longer(data, short)
