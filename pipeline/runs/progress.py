@@ -12,6 +12,7 @@ from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.estimate import Estimate, read_estimate
 from dpa_sse.pipeline.runs.folder import Run, now, read_events
+from dpa_sse.pipeline.runs.folding import FoldedTasks
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ class Progress:
         self._cached: dict[str, int] = {}
         self._remarks: dict[str, Counter[str]] = {}
         self._errors: set[str] = set()
+        self._folded = FoldedTasks()
         self._estimate: Estimate | None = None
         self._spoke = now()
 
@@ -190,10 +192,11 @@ class Progress:
             self.events += fresh
             for event in fresh:
                 self._show(event)
-            if self.live is None:
-                sys.stdout.flush()
         if final:
             self._flush_cached()
+        if self.live is None:
+            self._say_folded(final=final)
+            sys.stdout.flush()
         if self.live is not None and (fresh or final or now() - self._drawn > 1):
             self._drawn = now()
             rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn, self._estimated())
@@ -219,6 +222,8 @@ class Progress:
             return
         if event.kind in ("start", "run-end"):
             self._flush_cached()
+        if self.live is None and self._folded.take(event, self.run.plan, now()):
+            return
         text = event_line(event)
         if text is None or (self.live is not None and event.kind == "done"):
             return
@@ -230,6 +235,11 @@ class Progress:
             self.live.console.print(text, markup=False, highlight=False)
         else:
             self.print_line(text)
+
+    def _say_folded(self, *, final: bool) -> None:
+        for line in self._folded.lines(now(), final=final):
+            self._spoke = now()
+            self.print_line(printable(line))
 
     def _flush_cached(self) -> None:
         for stage, count in self._cached.items():

@@ -91,6 +91,34 @@ def test_plain_progress_prints_each_event_once(tmp_path: Path) -> None:
     assert lines == ["02-seed  aimd-000  done in 1:05", "04-x  2 tasks finished earlier"]
 
 
+def test_many_tasks_of_a_step_share_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, clocks = Run(tmp_path), [100.0]
+    run.write_plan([node("label", "03", 20, loop="l"), node("md", "07", 3)])
+    monkeypatch.setattr("dpa_sse.pipeline.runs.progress.now", lambda: clocks[0])
+    lines: list[str] = []
+
+    def log(*events: Event) -> None:
+        with run.log.open("a") as stream:
+            stream.writelines(one.line() for one in events)
+
+    with Progress(run, "x", live=False, print_line=lines.append) as progress:
+        log(*(event("done", "03", f"label-i000-{k:03d}", 1.0) for k in range(5)))
+        progress.tick()
+        assert lines == []
+        clocks[0] += 11
+        progress.tick()
+        assert lines == ["03  label-i000: 5 of 20 tasks done"]
+        log(event("failed", "03", "label-i000-005", 1.0, reason="no SCF"), event("done", "07", "md-000", 1.0))
+        log(event("done", "03", "label-i000-006", 1.0, reason="partial"))
+        progress.tick()
+        assert [line.split("  ")[1] for line in lines[1:]] == ["label-i000-005", "md-000", "label-i000-006"]
+        log(*(event("done", "03", f"label-i001-{k:03d}", 1.0) for k in range(20)))
+        progress.tick()
+        assert lines[4:] == ["03  label-i001: 20 of 20 tasks done"]
+        log(event("done", "03", "label-i000-007", 1.0))
+    assert lines[5:] == ["03  label-i000: 6 of 20 tasks done"]
+
+
 def test_failure_is_described_with_its_folder() -> None:
     text = event_line(event("failed", "07-md", "md-001", 1.0, reason="melted", folder="tasks/07-md/md-001--ab"))
     assert text is not None
