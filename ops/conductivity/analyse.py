@@ -116,7 +116,7 @@ def _progress_line(run: AnalysedRun) -> str:
 
 def analyse_source(source: Source, settings: ConductivitySettings, options: SourceOptions) -> AnalysedRun:
     """Analyse one trajectory; anything wrong with it becomes its verdict."""
-    origin = RunSource(source.label, source.system, source.temperature_K, source.folder)
+    origin = RunSource(source.label, source.system, source.temperature_K, source.folder, source.arrangement)
     if source.melted:
         return AnalysedRun(origin, MELTED, (source.failure,))
     if source.failure or source.path is None:

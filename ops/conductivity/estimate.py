@@ -54,7 +54,9 @@ class Estimate:
     error: ErrorBudget | None = None
 
 
-def estimate_self(replicas: Sequence[ReplicaMsd], hop_A: float, given_ps: float | None = None) -> Estimate:
+def estimate_self(
+    replicas: Sequence[ReplicaMsd], hop_A: float, given_ps: float | None = None, arrangements: Sequence[str] = ()
+) -> Estimate:
     """Return the tracer diffusion coefficient of one species with its verdict.
 
     Parameters
@@ -65,6 +67,9 @@ def estimate_self(replicas: Sequence[ReplicaMsd], hop_A: float, given_ps: float 
         Distance between sites, A.
     given_ps : float, optional
         Start of the diffusive regime chosen by the user.
+    arrangements : sequence of str, optional
+        Of each replica, the arrangement of the atoms from which it started. D is then that of the mean over
+        arrangements, and its interval contains their spread.
 
     Returns
     -------
@@ -85,7 +90,7 @@ def estimate_self(replicas: Sequence[ReplicaMsd], hop_A: float, given_ps: float 
     if fit is None:
         return _without_fit(replicas, curve, hop_A, length, given_ps)
     line = fit.line
-    half, error = _error_budget(replicas, curve, fit, scatter, freedom)
+    half, error = _error_budget(replicas, curve, fit, (scatter, freedom), arrangements)
     hops = line.slope * sum(one.n_ions * one.length_ps for one in replicas) / hop_A**2
     reasons = [] if fit.straight else ["the MSD is still curved at the latest start: D may be too large"]
     unmet = unmet_criterion(replicas, line, fit.start_ps, half / 1.96, hops, hop_A)
@@ -96,6 +101,11 @@ def estimate_self(replicas: Sequence[ReplicaMsd], hop_A: float, given_ps: float 
         half, unmet = sag.half, Unmet(sag.refused) if sag.refused else None
         error = error.model_copy(update={"ln_half95": sag.half, "ln_half95_bend": sag.added})
         reasons += [sag.warning] if sag.warning else []
+    if unmet is None and len({*arrangements}) > 1:
+        spread = arrangement_spread(replicas, curve, line, arrangements)
+        half = max(half, spread.half)
+        error = error.model_copy(update={"ln_half95": half, "ln_half95_arrangements": spread.half})
+        reasons.append(spread.text)
     if unmet is not None:
         more = None if unmet.length_factor is None else float(np.ceil((max(unmet.length_factor, 1.05) - 1) * length))
         return Estimate(
@@ -109,6 +119,41 @@ def estimate_self(replicas: Sequence[ReplicaMsd], hop_A: float, given_ps: float 
         D_ci95_cm2_s=(D * float(np.exp(-half)), D * float(np.exp(half))), n_hops=max(hops, 0.0), fit=fit, line=line,
         curve=curve, error=error,
     )
+
+
+@dataclass(frozen=True)
+class ArrangementSpread:
+    """Half width of the 95 % interval of ln D from the spread between arrangements, and what to say about it."""
+
+    half: float
+    text: str
+
+
+def arrangement_spread(
+    replicas: Sequence[ReplicaMsd], curve: Curve, line: Line, arrangements: Sequence[str]
+) -> ArrangementSpread:
+    """Return the error of the mean over arrangements from their spread (Student t): they are the independent samples.
+
+    The spread contains the error of each single D, too.
+    """
+    from scipy.stats import t as student
+
+    slopes = np.array(_slopes_by_arrangement(replicas, curve, line, arrangements))
+    count = len(slopes)
+    deviation = float(slopes.std(ddof=1)) / line.slope
+    half = float(student.ppf(0.975, count - 1)) * deviation / float(np.sqrt(count))
+    text = f"mean of {count} arrangements of the atoms, whose D scatter by {deviation:.0%}"
+    return ArrangementSpread(half, text + ("; 4 or more give a narrower interval" if count < 4 else ""))
+
+
+def _slopes_by_arrangement(
+    replicas: Sequence[ReplicaMsd], curve: Curve, line: Line, arrangements: Sequence[str]
+) -> list[float]:
+    """Return the mean slope of the replicas of each arrangement, A^2/ps."""
+    slopes: dict[str, list[float]] = {}
+    for one, name in zip(replicas, arrangements, strict=True):
+        slopes.setdefault(name, []).append(float(line.weights @ one.msd[curve.lags]))
+    return [float(np.mean(found)) for found in slopes.values()]
 
 
 @dataclass(frozen=True)
@@ -219,20 +264,21 @@ def unmet_criterion(
 
 
 def _error_budget(
-    replicas: Sequence[ReplicaMsd], curve: Curve, fit: DiffusiveFit, scatter: float, freedom: int
+    replicas: Sequence[ReplicaMsd], curve: Curve, fit: DiffusiveFit, blocks_scatter: tuple[float, int],
+    arrangements: Sequence[str],
 ) -> tuple[float, ErrorBudget]:
     """Return the half width of the 95 % interval of ln D and what it is made of.
 
-    The largest of GLS x Birge factor, GLS x scatter of time blocks (Student t), and, from three replicas on, their
-    spread (Student t); the spread between starts is added in quadrature.
+    The largest of GLS x Birge factor, GLS x scatter of time blocks (Student t), and, from three replicas of the same
+    arrangement on, their spread (Student t); the spread between starts is added in quadrature.
     """
     from scipy.stats import t as student
 
-    line = fit.line
+    line, (scatter, freedom) = fit.line, blocks_scatter
     slope = max(line.slope, 1e-3 * line.sigma)
     halves = {"gls_birge": 1.96 * line.birge_sigma, "blocks": float(student.ppf(0.975, freedom)) * scatter * line.sigma}
     replica_D: list[float] | None = None
-    if len(replicas) >= 3:
+    if len(replicas) >= 3 and len({*arrangements}) <= 1:
         slopes = np.array([line.weights @ one.msd[curve.lags] for one in replicas])
         weights = np.array([one.n_ions * one.n_frames for one in replicas], dtype=float)
         weights /= weights.sum()

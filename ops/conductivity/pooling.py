@@ -1,4 +1,4 @@
-"""Replicas of one system and temperature combined."""
+"""Runs of one system and temperature combined: replicas, and other arrangements of the same atoms."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def pool(group: Sequence[AnalysedRun], settings: ConductivitySettings) -> Pooled
     if len(runs) > 1:
         estimates = {
             name: estimate_self(
-                [data.replicas[name] for _, data in runs], settings.hop_distance_A, settings.start_ps
+                [data.replicas[name] for _, data in runs], settings.hop_distance_A, settings.start_ps,
+                [run.source.arrangement for run, _ in runs],
             )
             for name in settings.mobile
         }
     main = estimates[settings.mobile[0]]
     return PooledTransport(
         system=system, temperature_K=temperature, n_runs=len(runs), n_runs_refused=len(group) - len(usable),
+        n_arrangements=len({run.source.arrangement for run, _ in runs}),
         length_ps=sum(data.length_ps for _, data in runs), sources=tuple(run.source.label for run, _ in runs),
         verdict=main.verdict, reasons=(*left_out, *main.reasons), more_ps_needed=main.more_ps,
         ln_D_sigma=None if main.ln_half95 is None else main.ln_half95 / 1.96,

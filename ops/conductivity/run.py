@@ -103,6 +103,10 @@ class RunSource:
     ----------
     label : str
         Unique short name.
+    system : str
+        Runs of one system and temperature are pooled.
+    arrangement : str
+        Name of the arrangement of its atoms; empty where there is one only.
     folder : Path or None
         MD folder with ``thermo.csv``.
     """
@@ -111,6 +115,7 @@ class RunSource:
     system: str
     temperature_K: float
     folder: Path | None = None
+    arrangement: str = ""
 
 
 @dataclass(frozen=True)

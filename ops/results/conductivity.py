@@ -70,6 +70,8 @@ class ErrorBudget(ResultPart):
         Half width of the interval of ln D.
     ln_half95_gls_birge, ln_half95_blocks, ln_half95_replicas : float
         From the fit, from the scatter of time blocks, and from that of three or more replicas; the largest counts.
+    ln_half95_arrangements : float
+        From the spread between arrangements of the atoms; counts if it is larger than the others together.
     ln_spread_of_starts : float
         Standard deviation of ln D between starts of the fit.
     ln_half95_bend : float
@@ -86,6 +88,7 @@ class ErrorBudget(ResultPart):
     ln_half95_gls_birge: Number
     ln_half95_blocks: Number
     ln_half95_replicas: Number = None
+    ln_half95_arrangements: Number = None
     ln_half95_bend: Number = None
     ln_spread_of_starts: Number
     late_rise_over_line: Number = None
@@ -227,6 +230,8 @@ class PooledTransport(TransportEntry):
     ----------
     sources : tuple of str
         The runs that were pooled; ``n_runs`` of them.
+    n_arrangements : int or None
+        Arrangements of the atoms from which the runs started; None for a row of a table.
     n_runs_refused : int
         Runs at this temperature that were not used.
     length_ps : float
@@ -239,6 +244,7 @@ class PooledTransport(TransportEntry):
 
     temperature_K: float
     n_runs: int
+    n_arrangements: int | None = None
     n_runs_refused: int | None = None
     sources: tuple[str, ...] = ()
     ln_D_sigma: Number = None

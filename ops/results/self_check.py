@@ -241,8 +241,3 @@ class SelfCheck(Result):
     def beyond(self) -> bool:
         """Whether the labels show that the model is not good enough at one temperature or more."""
         return needs_correction(self.points, self.systems, self.bars)
-
-    def point(self, system: str, temperature_K: float | None) -> CheckedPoint | None:
-        """Return the self-check of a system at a temperature; None if there is none."""
-        alike = [one for one in self.points if one.system == system and one.temperature_K == temperature_K]
-        return alike[0] if alike else None

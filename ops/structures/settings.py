@@ -43,7 +43,8 @@ class SystemSettings(Settings):
         description="One system per value: {x: [0, 0.25, 0.5]} for a variable in `structure`, or site_disorder.",
     )
     count: int = Field(
-        1, ge=1, le=100, description="Distinct arrangements of the atoms; each one becomes a separate system."
+        1, ge=1, le=100, description="Distinct arrangements of the atoms, each with separate runs; the conductivity is "
+        "that of all together, with their spread in its interval."
     )
     arrangement: int | None = Field(
         None, ge=0, lt=100, description="Index of the arrangement, best first; set by `count`, else the best."

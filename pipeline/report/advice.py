@@ -8,6 +8,7 @@ from typing import Literal
 
 from dpa_sse.ops.results.learning import IterationReport
 from dpa_sse.ops.results.self_check import CheckedSystem, SelfCheck
+from dpa_sse.ops.structures.series import base_name
 from dpa_sse.pipeline.report.context import estimate_text
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import kelvin, listed, plural
@@ -92,7 +93,10 @@ def _longer(data: ReportData, points: Sequence[Point]) -> str:
     more = max(point.numbers.more_ps_needed or 0.0 for point in points)
     lengths = [
         run.info.steps * run.info.timestep_fs / 1000 for run in data.md
-        if any((run.info.system, run.info.temperature_K) == (point.system, point.temperature_K) for point in points)
+        if any(
+            (base_name(run.info.system), run.info.temperature_K) == (point.system, point.temperature_K)
+            for point in points
+        )
     ]
     where = f"Too short at {_temperatures(points)}"
     if not lengths:

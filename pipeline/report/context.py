@@ -5,6 +5,7 @@ from __future__ import annotations
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.self_check import ErrorEstimate
+from dpa_sse.ops.structures.series import base_name
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.measured import Measured, measured_values
 from dpa_sse.pipeline.report.page import Interval, interval, kelvin, show
@@ -45,7 +46,7 @@ def common_conditions(data: ReportData, system: str | None = None) -> str:
     """Return the state points of the production runs, of one system or of all: ``0 GPa, NVT, 52 atoms``."""
     found = dict.fromkeys(
         f"{run.info.pressure_GPa:g} GPa, {run.info.ensemble.upper()}, {run.info.n_atoms} atoms" for run in data.md
-        if system in (None, run.info.system)
+        if system in (None, run.info.system, base_name(run.info.system))
     )
     return "; ".join(found)
 
@@ -59,11 +60,11 @@ def mobile_elements(data: ReportData) -> list[str]:
 
 def measured_of(data: ReportData, system: str) -> Measured:
     """Return the measured values of the library for the composition of a system; nothing where it was not simulated."""
-    composition = next((run.info.composition for run in data.md if run.info.system == system), None)
+    composition = next((run.info.composition for run in data.md if base_name(run.info.system) == system), None)
     if not composition:
         return Measured()
     known = [*data.config.systems, *([data.config.downstream.system] if data.config.downstream else [])]
-    structure = next((one.structure for one in known if one.name == system), "")
+    structure = next((one.structure for one in known if base_name(one.name) == system), "")
     return measured_values(composition, structure)
 
 

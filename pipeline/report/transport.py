@@ -19,7 +19,8 @@ from dpa_sse.ops.results.conductivity import (
     PooledTransport,
     RunTransport,
 )
-from dpa_sse.ops.results.self_check import CheckedPoint, Trust
+from dpa_sse.ops.results.self_check import CheckedPoint, SelfCheck, Trust
+from dpa_sse.ops.structures.series import base_name
 from dpa_sse.ops.validation.verdict import worst
 from dpa_sse.pipeline.report.figures import slug
 from dpa_sse.pipeline.report.inputs import ReportData, Table
@@ -65,6 +66,11 @@ class Point:
     def sources(self) -> tuple[str, ...]:
         """Runs behind the numbers."""
         return (self.numbers.source,) if isinstance(self.numbers, RunTransport) else self.numbers.sources
+
+    @property
+    def arrangements(self) -> int:
+        """Number of arrangements of the atoms behind the numbers, at least one."""
+        return 1 if isinstance(self.numbers, RunTransport) else self.numbers.n_arrangements or 1
 
     @property
     def replicas(self) -> int:
@@ -202,8 +208,21 @@ def transport_points(data: ReportData) -> list[Point]:
     entries = data.conductivity.temperatures or data.conductivity.runs
     points = [_point(entry, data.conductivity) for entry in entries]
     if (found := data.self_check) is not None:
-        points = [replace(point, check=found.point(point.system, point.temperature_K)) for point in points]
+        points = [replace(point, check=_check_of(found, point)) for point in points]
     return _sorted(points)
+
+
+def _check_of(found: SelfCheck, point: Point) -> CheckedPoint | None:
+    """Return the self-check of the runs of a point; of several arrangements the least favourable, with all reasons."""
+    alike = [
+        one for one in found.points
+        if base_name(one.system) == point.system and one.temperature_K == point.temperature_K
+    ]
+    if len(alike) < 2:
+        return alike[0] if alike else None
+    verdict = worst(*(one.verdict for one in alike))
+    reasons = tuple(f"{one.system}: {reason}" for one in alike for reason in one.reasons)
+    return next(one for one in alike if one.verdict == verdict).model_copy(update={"reasons": reasons})
 
 
 def run_points(data: ReportData) -> list[Point]:

@@ -13,6 +13,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.conductivity import MELTED
 from dpa_sse.ops.results.md import read_any_run
 from dpa_sse.ops.results.status import TaskStatus
+from dpa_sse.ops.structures.series import base_name
 
 _TEMPERATURE = re.compile(
     r"(?:^|[_\-. /T])(\d{2,4}(?:\.\d+)?)\s?K(?=$|[_\-. /])|(?:^|[_\-. /])T[_=\-]?(\d{3,4}(?:\.\d+)?)(?=$|[_\-. /])"
@@ -45,6 +46,8 @@ class Source:
         By option or name; zero where neither says it.
     folder : Path or None
         The MD folder, if the trajectory is in one.
+    arrangement : str
+        Name of the arrangement of the atoms of an MD folder of this program, if the system has several.
     contradiction : str
         What says another temperature than the options; empty if nothing does.
     bad : bool
@@ -64,6 +67,7 @@ class Source:
     bad: bool = False
     parts: tuple[Path, ...] = ()
     contradiction: str = ""
+    arrangement: str = ""
 
 
 def find_sources(paths: Sequence[Path], options: SourceOptions) -> list[Source]:
@@ -144,9 +148,10 @@ def _md_source(folder: Path, options: SourceOptions) -> Source | None:
     elif not path.is_file():
         failure = f"no {MD_TRAJECTORY} in the MD folder"
     system, temperature = options.system or run.system, options.temperature_K or run.temperature_K
+    name = base_name(system)
     return Source(
-        path, f"{system}_{temperature:g}K_{run.replica}", system, temperature, options.timestep_fs or run.timestep_fs,
-        failure, run.status == MELTED, folder,
+        path, f"{system}_{temperature:g}K_{run.replica}", name, temperature, options.timestep_fs or run.timestep_fs,
+        failure, run.status == MELTED, folder, arrangement=system if system != name else "",
         contradiction=_contradiction(folder.name, [run.temperature_K], options),
     )
 

@@ -13,6 +13,7 @@ from dpa_sse.ops.results.dataset import SPLITS
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.self_check import ErrorEstimate
+from dpa_sse.ops.structures.series import base_name
 from dpa_sse.pipeline.report.context import label_level, label_source
 from dpa_sse.pipeline.report.inputs import ReportData, number
 from dpa_sse.pipeline.report.page import as_published, interval, kelvin, listed, measured, plural, show
@@ -193,8 +194,8 @@ def _with_ends(value: float, ends: tuple[float, float] | None, unit: str) -> str
 
 
 def _dynamics(data: ReportData) -> Iterator[str]:
-    for system in dict.fromkeys(run.info.system for run in data.md):
-        runs = [run.info for run in data.md if run.info.system == system]
+    for system in dict.fromkeys(base_name(run.info.system) for run in data.md):
+        runs = [run.info for run in data.md if base_name(run.info.system) == system]
         yield _runs(data, system, runs)
         for word in ("exploded", "melted", "failed"):
             lost = [f"{kelvin(run.temperature_K)} K" for run in runs if run.status == word]
@@ -210,7 +211,9 @@ def _runs(data: ReportData, system: str, runs: Sequence[MdRun]) -> str:
     distilled = data.teacher_filter is not None
     with_student = f" and the {'distilled' if distilled else 'given'} potential" if "student" in data.models else ""
     atoms = " or ".join(str(n) for n in sorted({run.n_atoms for run in runs}))
-    text = f"Cells of {system} with {atoms} atoms were simulated with {program}{with_student}, time step "
+    arrangements = len({run.system for run in runs})
+    of = f"{system} ({arrangements} arrangements of its atoms)" if arrangements > 1 else system
+    text = f"Cells of {of} with {atoms} atoms were simulated with {program}{with_student}, time step "
     text += f"{_range([run.timestep_fs for run in runs])} fs: "
     before = [run.equilibration_steps * run.timestep_fs / 1000 for run in runs]
     if any(before):

@@ -157,7 +157,7 @@ def _row(p: Point, *, several: bool) -> list[str | Cell]:
     return [
         p.title.removesuffix(" K"),
         p.numbers.state.text if p.numbers.state and several else ABSENT,
-        str(p.replicas),
+        f"{p.replicas}" + (f" ({p.arrangements} arrangements)" if p.arrangements > 1 else ""),
         verdict,
         trust_cell(p.trust),
         measured(p.sigma_mS_cm, p.sigma_ci95_mS_cm),
