@@ -48,7 +48,10 @@ def test_intervals_cover_the_mean_of_the_ensemble():
 @pytest.mark.slow
 @pytest.mark.parametrize(("scatter", "arrangements"), [(0.3, 4), (0.3, 8), (0.0, 4), (0.5, 5)])
 def test_bar_of_the_ensemble(scatter, arrangements):
-    assert 0.90 <= covered(300, scatter, arrangements=arrangements) <= 0.995
+    found = covered(300, scatter, arrangements=arrangements)
+    assert found >= 0.90
+    if scatter:  # without one, the larger of two errors counts, each of which is enough
+        assert found <= 0.995
 
 
 def test_replicas_of_one_arrangement_do_not_narrow_the_spread():

@@ -55,7 +55,8 @@ NOT_READ = {
     "is a result of `dpa-sse conductivity`: conductivity.json is for people and their programs": [
         "ArrheniusResult.D0_cm2_s", "ArrheniusResult.chi2_red", "ArrheniusResult.points_compared",
         "ArrheniusResult.points_refused", "ErrorBudget.block_scatter", "ErrorBudget.late_rise_over_line",
-        "ErrorBudget.late_rise_sigma", "ErrorBudget.ln_half95", "ErrorBudget.ln_half95_bend",
+        "ErrorBudget.late_rise_sigma", "ErrorBudget.ln_half95", "ErrorBudget.ln_half95_arrangements",
+        "ErrorBudget.ln_half95_bend",
         "ErrorBudget.ln_half95_blocks", "ErrorBudget.ln_half95_gls_birge", "ErrorBudget.ln_half95_replicas",
         "ErrorBudget.ln_spread_of_starts", "ErrorBudget.replica_D_cm2_s", "Extrapolation.D_leave_one_out_cm2_s",
         "Extrapolation.sigma_leave_one_out_mS_cm", "FrameworkState.drift_A", "FrameworkState.largest_displacement_A",
