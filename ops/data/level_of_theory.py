@@ -33,13 +33,17 @@ def merged_level(levels: Iterable[LevelOfTheory | None], *, mix: bool = False) -
     if any(one.code == MIXED for one in known):
         return mixed_level(known)
     try:
-        joined = join_levels(known)
-        unstated = len(known) < len(every) or any(one.incomplete for one in known)
-        return joined.model_copy(update={"incomplete": True}) if joined and unstated else joined
+        return with_unstated(join_levels(known), every)
     except FatalError:
         if not mix:
             raise
         return mixed_level(known)
+
+
+def with_unstated(joined: LevelOfTheory | None, levels: Iterable[LevelOfTheory | None]) -> LevelOfTheory | None:
+    """Return the common level of labels; it says so if some of them do not state theirs."""
+    unstated = any(one is None or one.incomplete for one in levels)
+    return joined.model_copy(update={"incomplete": True}) if joined and unstated else joined
 
 
 def join_levels(levels: Iterable[LevelOfTheory | None]) -> LevelOfTheory | None:

@@ -87,10 +87,8 @@ def merge_data(
     wanted = check_type_map(type_map)
     loaded = [read_data(path, type_map=wanted, mix_levels=mix_levels) for path in sources]
     elements = wanted or list(dict.fromkeys(name for data in loaded for name in data.type_map))
-    levels = [(str(path), data.level) for path, data in zip(sources, loaded, strict=True) if data.level is not None]
-    level, remarks = common_level(levels, mix_levels=mix_levels)
-    if levels and len(levels) < len(loaded):
-        remarks.append(f"{len(loaded) - len(levels)} of {len(loaded)} inputs do not state their level of theory")
+    levels = [(str(path), data.level) for path, data in zip(sources, loaded, strict=True)]
+    level, remarks = common_level(levels, mix_levels=mix_levels, kind="inputs")
     blocks, dropped, _ = distinct = drop_duplicates(_blocks(sources, loaded, elements))
     apart = keep_apart(blocks)
     final = merge_blocks(apart.blocks)

@@ -13,7 +13,7 @@ from dpa_sse.ops.data.account import NOT_CONVERGED, SourceCount
 from dpa_sse.ops.data.elements import check_elements
 from dpa_sse.ops.data.formats import detect_format, find_format
 from dpa_sse.ops.data.frames import SystemData
-from dpa_sse.ops.data.level_of_theory import join_levels, level_notes, mixed_level
+from dpa_sse.ops.data.level_of_theory import join_levels, level_notes, mixed_level, with_unstated
 from dpa_sse.ops.data.npy import renumber_types
 from dpa_sse.ops.data.part import DataPart
 from dpa_sse.ops.data.read_extxyz import read_extxyz
@@ -162,12 +162,9 @@ def _joined(
             blocks.append(
                 replace(block, types=renumber_types(block.types, part.type_map, elements, part.count.path))
             )
-    levels = [(_name(Path(part.count.path), path), part.level) for part in used_parts if part.level is not None]
-    level, remarks = common_level(levels, mix_levels=mix_levels)
-    if levels and len(levels) < len(used_parts):
-        silent = len(used_parts) - len(levels)
-        remarks.append(f"{silent} of {len(used_parts)} sources do not state their level of theory")
-        level = level and level.model_copy(update={"incomplete": True})
+    named = [(_name(Path(part.count.path), path), part.level) for part in used_parts]
+    levels = [(name, level) for name, level in named if level is not None]
+    level, remarks = common_level(named, mix_levels=mix_levels)
     remarks += copy_notes(parts) if len(parts) > 1 else []
     lines = [line for part in parts for line in part.count.lines()]
     counts = [part.count for part in parts]
@@ -176,15 +173,27 @@ def _joined(
 
 
 def common_level(
-    levels: Sequence[tuple[str, LevelOfTheory]], *, mix_levels: bool
+    sources: Sequence[tuple[str, LevelOfTheory | None]], *, mix_levels: bool, kind: str = "sources"
 ) -> tuple[LevelOfTheory | None, list[str]]:
     """Return the level of all labels, and notes.
+
+    Parameters
+    ----------
+    sources : sequence of tuple
+        Name of each source, and its level; None if it does not state one.
+    mix_levels : bool
+        Accept different levels.
+    kind : str
+        What they are called in a note.
 
     Raises
     ------
     InputError
         They differ, and were not to be mixed.
     """
+    levels = [(name, level) for name, level in sources if level is not None]
+    silent = len(sources) - len(levels)
+    notes = [f"{silent} of {len(sources)} {kind} do not state their level of theory"] if levels and silent else []
     joined: LevelOfTheory | None = None
     for name, level in levels:
         try:
@@ -192,8 +201,11 @@ def common_level(
         except FatalError as error:
             if not mix_levels:
                 raise InputError(f"{error} ({levels[0][0]} and {name}){MIX_HINT}") from error
-            return mixed_level(one for _, one in levels), [f"mixed on request: {error} ({levels[0][0]} and {name})"]
-    return joined, level_notes(level for _, level in levels)
+            mixed = mixed_level(one for _, one in levels)
+            return with_unstated(mixed, [one for _, one in sources]), [
+                f"mixed on request: {error} ({levels[0][0]} and {name})", *notes
+            ]
+    return with_unstated(joined, [one for _, one in sources]), [*level_notes(one for _, one in levels), *notes]
 
 
 def _check_numbers(blocks: Iterable[SystemData], path: Path) -> None:

@@ -49,16 +49,21 @@ class LevelOfTheory(ResultPart):
     incomplete: bool = False
 
     @property
+    def calculator(self) -> str:
+        """Name of a calculator without its module: ``CHGNet``, ``SevenNet``; empty for another source of labels."""
+        short = self.settings.get("calculator", "").rpartition(":")[2].removesuffix("Calculator")
+        return NAMES.get(short, short)
+
+    @property
     def name(self) -> str:
         """A few words that tell a potential from a density functional: ``CHGNet 0.4.2``, ``VASP PE, ENCUT 520``."""
         return f"{self._stated} and unstated" if self.incomplete else self._stated
 
     @property
     def _stated(self) -> str:
-        if calculator := self.settings.get("calculator"):
-            short = calculator.rpartition(":")[2].removesuffix("Calculator")
+        if calculator := self.calculator:
             variant = [self.settings.get(key, "").strip('"') for key in VARIANTS]
-            words = [NAMES.get(short, short), *variant, f"({self.settings.get('version', 'unknown')})"]
+            words = [calculator, *variant, f"({self.settings.get('version', 'unknown')})"]
             return " ".join(word for word in words if word not in ("", "null", "(unknown)"))
         details = [f"{key} {self.settings[key]}" for key in SHOWN if key in self.settings]
         if self.code == "DeePMD-kit":

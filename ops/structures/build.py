@@ -17,6 +17,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.structures.argyrodite import COLDEST_EV, disordered_argyrodite, is_argyrodite, ordered_argyrodite
 from dpa_sse.ops.structures.check import check_cell
+from dpa_sse.ops.structures.composition import MOBILE
 from dpa_sse.ops.structures.disorder import DisorderedCell, from_cif, from_entry
 from dpa_sse.ops.structures.library import Entry, cell_from_entry, load_entry
 from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 WARMEST_EV = 1.0
 FAR_A = 9.0  # pairs of shared sites of one kind in an argyrodite are 7.1 A apart
-MOBILE = "Li"
 POOL = 6
 """Cells among which each other arrangement of the framework is looked for."""
 MOST_ATOMS = 100_000
@@ -95,6 +95,15 @@ def build_arrangements(system: SystemSettings, base_dir: Path, seed: int, wanted
             if len(kept) < wanted and not any(alike):
                 kept.append(other)
     return kept
+
+
+def count_arrangements(system: SystemSettings, base_dir: Path, seed: int, wanted: int) -> int:
+    """Return how many cells :func:`build_arrangements` returns; where there are enough, a short search shows it."""
+    if wanted == 1 or system.arrangement is not None:
+        return 1
+    if len(build_ensemble(system, base_dir, seed, wanted)) == wanted:
+        return wanted
+    return len(build_arrangements(system, base_dir, seed, wanted))
 
 
 def _same_arrangement(first: Atoms, second: Atoms) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dpa_sse.ops.structures.density import density_g_cm3
 from dpa_sse.ops.structures.disorder import OXIDATION_STATES
 from dpa_sse.ops.structures.library import Entry, expand_site, lattice_of
 from dpa_sse.ops.structures.neighbour_list import neighbour_pairs
@@ -39,19 +40,17 @@ def describe_neighbours(entry: Entry) -> list[str]:
         lines.append(f"neighbours   {site:8s} " + ", ".join(found))
         first += images
     lattice = " x ".join(f"{length:.3f}" for length in atoms.cell.lengths())
-    return [*lines, f"as built     {lattice} A, {_mass(entry) / atoms.get_volume() * 1.66053907:.3f} g/cm3"]
+    return [*lines, f"as built     {lattice} A, {density_g_cm3(_amounts(entry), atoms.get_volume()):.3f} g/cm3"]
 
 
-def _mass(entry: Entry) -> float:
-    """Return the mean mass of the cell, atomic mass units."""
-    from ase.data import atomic_masses, atomic_numbers
-
+def _amounts(entry: Entry) -> dict[str, float]:
+    """Return the mean number of atoms of each element in the cell."""
     cell, _ = lattice_of(entry)
-    return sum(
-        site.occupancy * float(atomic_masses[atomic_numbers[site.element]])
-        * len(expand_site(site.position, entry.hall_number, cell))
-        for site in entry.sites
-    )
+    amounts: dict[str, float] = {}
+    for site in entry.sites:
+        images = len(expand_site(site.position, entry.hall_number, cell))
+        amounts[site.element] = amounts.get(site.element, 0.0) + site.occupancy * images
+    return amounts
 
 
 def _distinct_sites(entry: Entry) -> list[tuple[str, int]]:

@@ -98,6 +98,14 @@ def load_entry(name: str) -> Entry:
     raise InputError(f"no structure {name!r} in the library{hint} (`dpa-sse structures list` shows all)")
 
 
+def find_entry(name: str) -> Entry | None:
+    """Return the library entry ``name``, as :func:`load_entry` does; None if there is none."""
+    try:
+        return load_entry(name)
+    except InputError:
+        return None
+
+
 def _polymorphs(name: str, known: Sequence[str]) -> list[str]:
     """Return the entries of the longest formula in ``name``, those that share most of its other words first.
 

@@ -50,20 +50,24 @@ def estimates(values: Mapping[Key, Sequence[float]]) -> dict[Key, ErrorEstimate]
     Few frames of one temperature do not determine their own scatter; that of all temperatures together does. Where each
     group has a single value, the scatter between the groups is taken for it.
     """
+    arrays = {key: np.asarray(own, float) for key, own in values.items() if len(own)}
+    sd, factor = _common_scatter(list(arrays.values()))
+    return {key: _estimate(own, sd, factor) for key, own in arrays.items()}
+
+
+def _common_scatter(groups: Sequence[np.ndarray]) -> tuple[float | None, float | None]:
+    """Return the standard deviation within the groups, and Student's t for its 95 % interval; None for a single value.
+
+    Where each group has a single value, the scatter between the groups is taken for it.
+    """
     from scipy.stats import t
 
-    arrays = {key: np.asarray(own, float) for key, own in values.items() if len(own)}
-    total, groups = sum(map(len, arrays.values())), len(arrays)
-    squares, freedom = sum(float(((own - own.mean()) ** 2).sum()) for own in arrays.values()), total - groups
+    total = sum(map(len, groups))
+    squares, freedom = sum(float(((own - own.mean()) ** 2).sum()) for own in groups), total - len(groups)
     if freedom < 1 and total > 1:
-        every = np.concatenate(list(arrays.values()))
+        every = np.concatenate(groups)
         squares, freedom = float(((every - every.mean()) ** 2).sum()), total - 1
-    sd = float(np.sqrt(squares / freedom)) if freedom else None
-    factor = float(t.ppf(0.975, freedom)) if freedom else None
-    return {
-        key: _estimate(own, sd, None if sd is None or factor is None else factor * sd / np.sqrt(len(own)))
-        for key, own in arrays.items()
-    }
+    return (float(np.sqrt(squares / freedom)), float(t.ppf(0.975, freedom))) if freedom else (None, None)
 
 
 def overall_estimate(values: Sequence[float], runs: Sequence[Hashable]) -> ErrorEstimate | None:
@@ -103,15 +107,8 @@ def overall_estimate(values: Sequence[float], runs: Sequence[Hashable]) -> Error
 
 def mean_of_groups(groups: Sequence[Sequence[float]]) -> ErrorEstimate:
     """Return the mean of all values; its interval is from the scatter within the groups, which are given, not drawn."""
-    from scipy.stats import t
-
-    values = np.array([value for own in groups for value in own], float)
-    squares = sum(float(((np.asarray(own) - np.mean(own)) ** 2).sum()) for own in groups)
-    freedom = len(values) - len(groups)
-    if freedom < 1:  # one frame each: their scatter is all that is known
-        return estimates({"": values.tolist()})[""]
-    sd = float(np.sqrt(squares / freedom))
-    return _estimate(values, sd, float(t.ppf(0.975, freedom)) * sd / len(values) ** 0.5)
+    arrays = [np.asarray(own, float) for own in groups]
+    return _estimate(np.concatenate(arrays), *_common_scatter(arrays))
 
 
 def _design_effect(groups: Sequence[Sequence[float]]) -> float:
@@ -120,20 +117,19 @@ def _design_effect(groups: Sequence[Sequence[float]]) -> float:
     Kish, Survey Sampling (1965); rho is the intraclass correlation from the analysis of variance, at least zero.
     """
     arrays = [np.asarray(own, float) for own in groups]
-    sizes, total, count = np.array([len(own) for own in arrays]), sum(map(len, arrays)), len(arrays)
-    mean = sum(float(own.sum()) for own in arrays) / total
-    between = sum(len(own) * (float(own.mean()) - mean) ** 2 for own in arrays) / (count - 1)
-    within = sum(float(((own - own.mean()) ** 2).sum()) for own in arrays) / (total - count)
-    size = (total - float((sizes**2).sum()) / total) / (count - 1)
+    every, sizes = np.concatenate(arrays), np.array([len(own) for own in arrays])
+    between = sum(len(own) * float(own.mean() - every.mean()) ** 2 for own in arrays) / (len(arrays) - 1)
+    within = (_common_scatter(arrays)[0] or 0.0) ** 2
+    size = (len(every) - float((sizes**2).sum()) / len(every)) / (len(arrays) - 1)
     scale = between + (size - 1) * within
     return 1 + (size - 1) * max(0.0, (between - within) / scale) if scale > 0 else 1.0
 
 
-def _estimate(values: np.ndarray, sd: float | None, half: float | None) -> ErrorEstimate:
+def _estimate(values: np.ndarray, sd: float | None, factor: float | None) -> ErrorEstimate:
+    """Return the mean of values with this scatter, and its interval for this value of Student's t."""
     mean = float(values.mean())
-    return ErrorEstimate(
-        mean=mean, ci95=None if half is None else (mean - float(half), mean + float(half)), sd=sd, n=len(values)
-    )
+    half = None if sd is None or factor is None else factor * sd / float(np.sqrt(len(values)))
+    return ErrorEstimate(mean=mean, ci95=None if half is None else (mean - half, mean + half), sd=sd, n=len(values))
 
 
 def widened(estimate: ErrorEstimate, half: float | None) -> ErrorEstimate:

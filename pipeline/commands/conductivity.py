@@ -134,12 +134,8 @@ def production_runs(path: Path) -> list[Path]:
 
     if not (path / CONFIG).is_file():
         return [path]
-    ended = {
-        event.task: Run(path).place(event.folder) for event in Run(path).latest_attempt()
-        if event.kind in {"done", "cached", "failed"} and event.folder
-    }
     rounds: dict[str, list[Path]] = {}
-    for task, folder in sorted(ended.items()):
+    for task, folder in sorted(Run(path).ended().items()):
         if (one := re.fullmatch(r"md(-i\d+)?-\d+", task)) and folder.is_dir():
             rounds.setdefault(one[1] or "", []).append(folder)
     found = rounds[max(rounds)] if rounds else []  # of the last round of the loop back to labels: the full production

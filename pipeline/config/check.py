@@ -391,5 +391,4 @@ def _cluster(project: Project, base_dir: Path) -> list[KeyMessage]:
 
 
 def _absolute(name: str, base_dir: Path) -> Path:
-    path = Path(name).expanduser()
-    return path if path.is_absolute() else base_dir / path
+    return base_dir / Path(name).expanduser()

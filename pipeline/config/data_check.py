@@ -40,8 +40,7 @@ def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
         if is_remote(name):
             complete = complete and where[0] != "data"
             continue
-        folder = Path(name).expanduser()
-        folder = folder if folder.is_absolute() else base_dir / folder
+        folder = base_dir / Path(name).expanduser()
         systems, rest = _first_systems(folder)
         if project.audit_data:
             try:
@@ -73,16 +72,17 @@ def data_folders(project: Project) -> Iterator[tuple[KeyPath, str]]:
 
 def _downstream_frames(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
     """Yield what the user's frames of the new compound lack: frames to train on, or to test on."""
+    from dpa_sse.ops.data.frames import count_frames
+
     downstream, finetune = project.downstream, project.finetune
     if downstream is None or finetune is None or any(is_remote(name) for name in downstream.data):
         return
     blocks = []
     for name in downstream.data:
-        folder = Path(name).expanduser()
-        blocks += _split_blocks(folder if folder.is_absolute() else base_dir / folder, project, downstream.split)
+        blocks += _split_blocks(base_dir / Path(name).expanduser(), project, downstream.split)
     if not blocks:
         return
-    counts = {part: sum(len(one.energy) for one in blocks if one.split == part) for part in ("train", "test")}
+    counts = count_frames(blocks)
     if not counts["test"]:
         yield ("downstream", "data", 0), NO_TEST_FRAMES.format(key="downstream.split.test")
     elif counts["train"] < finetune.frames:
@@ -94,13 +94,12 @@ def _downstream_frames(project: Project, base_dir: Path) -> Iterator[tuple[KeyPa
 
 def data_remarks(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
     """Yield what the audit of usable data sets warns about."""
-    for index, name in enumerate(project.data):
+    for where, name in data_folders(project):
         if is_remote(name) or not project.audit_data:
             continue
-        folder = Path(name).expanduser()
-        systems, _ = _first_systems(folder if folder.is_absolute() else base_dir / folder)
+        systems, _ = _first_systems(base_dir / Path(name).expanduser())
         for message in _findings(systems, project.type_map, "warning"):
-            yield ("data", index), f"{name}: {message}; `dpa-sse data audit {name}` shows the frames"
+            yield where, f"{name}: {message}; `dpa-sse data audit {name}` shows the frames"
 
 
 def _tests_on_data(project: Project) -> bool:

@@ -93,7 +93,7 @@ def _compositions(located: Located) -> Iterator[tuple[KeyPath, str]]:
 
 def _arrangements(located: Located) -> Iterator[tuple[KeyPath, str]]:
     """Yield systems with fewer arrangements than asked for, and arrangements that do not see every temperature."""
-    from dpa_sse.ops.structures.build import build_arrangements
+    from dpa_sse.ops.structures.build import count_arrangements
 
     project = located.project
     places: list[tuple[KeyPath, list[SystemSettings], PerturbSettings, int]] = [
@@ -113,7 +113,7 @@ def _arrangements(located: Located) -> Iterator[tuple[KeyPath, str]]:
         for system in systems:
             if system.name not in located.cells:
                 continue
-            found = len(build_arrangements(system, located.base_dir, project.seed, perturb.arrangements))
+            found = count_arrangements(system, located.base_dir, project.seed, perturb.arrangements)
             if found < perturb.arrangements:
                 yield (*where, "arrangements"), (
                     f"{system.name} has {found}" + (": its trajectories are held out one by one" if found == 1 else "")

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.structures.library import Entry, lattice_of, load_entry, names
+from dpa_sse.ops.structures.library import Entry, find_entry, lattice_of, load_entry, names
 from dpa_sse.ops.structures.solution import parse_formula
 
 SAME_SHARE = 0.003
@@ -94,7 +93,7 @@ def measured_values(composition: Mapping[str, int], structure: str = "") -> Meas
         What the configuration names. If it is a library entry with a measured cell, entries of the same composition
         with another cell are other phases and are left out; else all phases are returned, each with its entry.
     """
-    own = _entry(structure)
+    own = find_entry(structure) if structure else None
     conductivities: list[MeasuredTransport] = []
     diffusion: list[MeasuredTransport] = []
     cells: list[MeasuredCell] = []
@@ -121,14 +120,6 @@ def same_composition(first: Mapping[str, float], second: Mapping[str, float]) ->
 @functools.cache
 def _library() -> tuple[Entry, ...]:
     return tuple(map(load_entry, names()))
-
-
-def _entry(structure: str) -> Entry | None:
-    """Return the library entry with this name; None for a file or a composition."""
-    try:
-        return load_entry(structure) if structure else None
-    except InputError:
-        return None
 
 
 def _another_phase(own: Entry, other: Entry) -> bool:

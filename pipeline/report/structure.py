@@ -13,14 +13,13 @@ import numpy as np
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.md.trajectory import Frame, parse_frame
 from dpa_sse.ops.results.md import MdRun
+from dpa_sse.ops.structures.density import density_g_cm3
 from dpa_sse.ops.structures.neighbour_list import face_distances
 from dpa_sse.ops.structures.rdf import RadialDistribution, Snapshot, radial_distributions
 from dpa_sse.pipeline.report.inputs import ProductionRun, ReportData
 from dpa_sse.pipeline.report.measured import MeasuredCell
 
 ANIONS = ("N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I")
-G_CM3 = 1.66053907
-"""Gram per cubic centimetre of one atomic mass unit per cubic Angstrom."""
 CUTOFF_A = 8.0
 ATOMS_READ = 20_000
 """Atoms, over all frames, that a radial distribution function is averaged over."""
@@ -186,32 +185,26 @@ def structure_at(data: ReportData, runs: Sequence[ProductionRun], pairs: Sequenc
 
 def cell_at(runs: Sequence[ProductionRun], known: MeasuredCell | None) -> CellAt | None:
     """Return density and lattice of the runs of one temperature; None if no volume is recorded."""
-    densities = [density for run in runs if (density := density_g_cm3(run.info)) is not None]
+    densities = [density for run in runs if (density := run_density_g_cm3(run.info)) is not None]
     if not densities:
         return None
     info, mean = runs[0].info, float(np.mean(densities))
     frame = None if known is None else first_frame(runs[0])
-    mass = _mass(info.composition)
     return CellAt(
         system=info.system, temperature_K=info.temperature_K, pressure_GPa=info.pressure_GPa, runs=len(densities),
         density_g_cm3=mean, spread=(max(densities) - min(densities)) / 2 if len(densities) > 1 else None,
         lattice_A=None if frame is None or known is None else unit_lattice(frame.cell, known, info.mean_volume_A3),
         measured=known,
-        measured_density_g_cm3=None if known is None else G_CM3 * mass / info.n_atoms / known.volume_A3_atom,
+        measured_density_g_cm3=None if known is None
+        else density_g_cm3(info.composition, info.n_atoms * known.volume_A3_atom),
     )
 
 
-def density_g_cm3(info: MdRun) -> float | None:
+def run_density_g_cm3(info: MdRun) -> float | None:
     """Return the density at the mean volume of a run; None without rows of thermodynamic data."""
     if not info.mean_volume_A3 or not info.composition:
         return None
-    return G_CM3 * _mass(info.composition) / info.mean_volume_A3
-
-
-def _mass(composition: Mapping[str, int]) -> float:
-    from ase.data import atomic_masses, atomic_numbers
-
-    return float(sum(n * atomic_masses[atomic_numbers[element]] for element, n in composition.items()))
+    return density_g_cm3(info.composition, info.mean_volume_A3)
 
 
 def unit_lattice(cell: np.ndarray, known: MeasuredCell, volume_A3: float | None) -> tuple[float, float, float] | None:

@@ -10,12 +10,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import walk_files
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.core.resources import configs_folder
-from dpa_sse.ops.structures.library import load_entry
+from dpa_sse.ops.structures.library import find_entry
 from dpa_sse.ops.training.presets import preset_names
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.schema import Project
@@ -45,8 +44,7 @@ def with_own_inputs(project: Project, base_dir: Path) -> tuple[Project, dict[str
     places: dict[str, Path] = {}
 
     def rename(name: str, *, folder: bool) -> str:
-        path = Path(name).expanduser()
-        source = path if path.is_absolute() else base_dir / path
+        source = base_dir / Path(name).expanduser()
         if is_remote(name) or not (source.is_dir() if folder else source.is_file()):
             return name  # a composition, a built-in model; files were checked before
         plain = source.name or source.resolve().name
@@ -110,10 +108,13 @@ def _file_keys(  # foreign: the configuration as JSON
 
     The order of precedence is that of their readers: a structure of the library before a file of that name.
     """
+    def in_library(name: str) -> bool:
+        return find_entry(name) is not None
+
     for system in data["systems"]:
-        yield system, "structure", _in_library
+        yield system, "structure", in_library
     if data["downstream"]:
-        yield data["downstream"]["system"], "structure", _in_library
+        yield data["downstream"]["system"], "structure", in_library
     for folders in (data["data"], (data["downstream"] or {}).get("data", [])):
         yield from ((folders, number, _never) for number in range(len(folders)))
     for section in ("pretrain", "md"):
@@ -134,11 +135,3 @@ def _file_keys(  # foreign: the configuration as JSON
 
 def _never(name: str) -> bool:
     return False
-
-
-def _in_library(name: str) -> bool:
-    try:
-        load_entry(name)
-    except InputError:
-        return False
-    return True

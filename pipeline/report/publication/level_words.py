@@ -13,14 +13,13 @@ FUNCTIONALS = {
 """Name and citation of functionals, by the value of a VASP tag or a CP2K setting in capitals."""
 CALCULATORS = {"chgnet": "deng2023chgnet", "sevennet": "park2024sevennet", "mace": "batatia2022mace"}
 """Citation by the beginning of the name of a calculator, in small letters."""
-NAMES = {"chgnet": "CHGNet"}
 
 
 def level_words(level: LevelOfTheory | None) -> str:
     """Return the source of labels in words, with citations: ``VASP [@...] with the PBE functional ...``."""
     if level is None:
         return "a program that the data set does not record"
-    if level.settings.get("calculator"):
+    if level.calculator:
         return _calculator(level)
     known = {"VASP": _vasp, "CP2K": _cp2k, "DeePMD-kit": _deep_potential, "mock": _mock}
     if level.code in known:
@@ -41,13 +40,13 @@ def _deep_potential(level: LevelOfTheory) -> str:
 
 
 def _calculator(level: LevelOfTheory) -> str:
-    short = level.settings["calculator"].rpartition(":")[2].removesuffix("Calculator")
-    keys = [key for start, key in CALCULATORS.items() if short.lower().startswith(start)]
+    name = level.calculator
+    keys = [key for start, key in CALCULATORS.items() if name.lower().startswith(start)]
     details = [
         f"{key} {value.strip(chr(34))}" for key, value in level.settings.items()
         if key not in ("calculator", "version") and "sha256" not in key and value not in ("null", '""')
     ]
-    if "sevennet" in short.lower() and "-mf" in level.settings.get("model", ""):
+    if "sevennet" in name.lower() and "-mf" in level.settings.get("model", ""):
         keys.append("kim2025multifidelity")
     if (version := level.settings.get("version", "unknown")) != "unknown":
         details.insert(0, f"version {version}")
@@ -55,7 +54,6 @@ def _calculator(level: LevelOfTheory) -> str:
     if weights:
         details.append(f"SHA-256 of the weights {weights[:12]}…")
     inside = f" ({', '.join(details)})" if details else ""
-    name = NAMES.get(short.lower(), short)
     return f"the machine-learning potential {name}{cite(*keys)}{inside} through ASE{cite('larsen2017ase')}"
 
 

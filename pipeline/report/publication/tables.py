@@ -10,7 +10,7 @@ from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import ABSENT, as_published, interval, kelvin, measured, show
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.sections.run import dataset_rows
-from dpa_sse.pipeline.report.structure import density_g_cm3
+from dpa_sse.pipeline.report.structure import run_density_g_cm3
 from dpa_sse.pipeline.report.transport import arrhenius_parts, line_trust, transport_points
 
 
@@ -114,7 +114,7 @@ def _runs(data: ReportData) -> SiTable:
             run.info.system, kelvin(run.info.temperature_K), str(run.info.replica), str(run.info.n_atoms),
             run.info.ensemble.upper(), f"{run.info.pressure_GPa:g}", f"{run.info.timestep_fs:g}",
             f"{run.info.equilibration_steps * run.info.timestep_fs / 1000:g}",
-            f"{run.info.steps * run.info.timestep_fs / 1000:g}", show(density_g_cm3(run.info), 4), run.info.status,
+            f"{run.info.steps * run.info.timestep_fs / 1000:g}", show(run_density_g_cm3(run.info), 4), run.info.status,
         )
         for run in data.md
     ]

@@ -265,28 +265,6 @@ def test_a_frame_in_another_orientation_and_order_is_a_copy(frames):
     assert [one.level for one in findings] == ["warning"]
 
 
-def test_copies_agree_with_a_slow_search():
-    """Random repetitions, lattice translations and noise below and above the tolerance."""
-    rng = np.random.default_rng(0)
-    atoms = build_cell(SystemSettings(name="Li2S", structure="Li2S"), None, 1)
-    frames, origin = [], []
-    for k in range(60):
-        if k > 5 and rng.random() < 0.4:
-            source = int(rng.integers(k))
-            new = frames[source].copy()
-            new.positions += rng.integers(-2, 3, (len(new), 3)) @ new.cell.array
-            new.positions += rng.choice([0.0, 1e-6]) * rng.uniform(-1, 1, (len(new), 3))
-            origin.append(origin[source])
-        else:
-            new = atoms.copy()
-            new.positions += rng.normal(size=(len(new), 3)) * rng.choice([1e-3, 0.1])
-            origin.append(k)
-        frames.append(label(new))
-    table = table_of(frames_to_blocks(frames, TYPE_MAP))
-    counts, _ = find_duplicates(table)
-    assert counts.copies == sum(origin[k] != k for k in range(60)) > 10
-
-
 def test_one_wrong_system_does_not_pull_the_fit(frames):
     """Three elements in four compositions; one of them has another level of theory and is found, the others are not."""
     rng = np.random.default_rng(1)

@@ -9,7 +9,9 @@ from dpa_sse.ops.audit.consistency import check_consistency
 from dpa_sse.ops.audit.duplicates import find_duplicates
 from dpa_sse.ops.audit.frames import make_table
 from dpa_sse.ops.data.convert import frames_to_blocks
-from tests.ops.audit.test_audit import TYPE_MAP, label, walk
+from dpa_sse.ops.structures.build import build_cell
+from dpa_sse.ops.structures.settings import SystemSettings
+from tests.ops.audit.test_audit import TYPE_MAP, label, table_of, walk
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +63,25 @@ def test_frames_that_differ_in_their_spins_are_no_copies(block):
     assert (numbers.copies, findings) == (0, [])
     one.extra = {"spin": np.ones((2, 3 * len(one.types)))}
     assert find_duplicates(make_table([one], TYPE_MAP, ["data"]))[0].copies == 1
+
+
+def test_copies_agree_with_a_slow_search():
+    """Random repetitions, lattice translations and noise below and above the tolerance."""
+    rng = np.random.default_rng(0)
+    atoms = build_cell(SystemSettings(name="Li2S", structure="Li2S"), None, 1)
+    frames, origin = [], []
+    for k in range(60):
+        if k > 5 and rng.random() < 0.4:
+            source = int(rng.integers(k))
+            new = frames[source].copy()
+            new.positions += rng.integers(-2, 3, (len(new), 3)) @ new.cell.array
+            new.positions += rng.choice([0.0, 1e-6]) * rng.uniform(-1, 1, (len(new), 3))
+            origin.append(origin[source])
+        else:
+            new = atoms.copy()
+            new.positions += rng.normal(size=(len(new), 3)) * rng.choice([1e-3, 0.1])
+            origin.append(k)
+        frames.append(label(new))
+    table = table_of(frames_to_blocks(frames, TYPE_MAP))
+    counts, _ = find_duplicates(table)
+    assert counts.copies == sum(origin[k] != k for k in range(60)) > 10

@@ -87,6 +87,8 @@ def test_levels_are_not_mixed_unasked(inputs: list[Path], tmp_path: Path) -> Non
     assert any("mixed on request" in note for note in merge_data(two, tmp_path / "all", mix_levels=True).notes)
     done = merge_data([tmp_path / "v", inputs[0]], tmp_path / "more")
     assert any("1 of 2 inputs do not state their level of theory" in note for note in done.notes)
+    assert done.level is not None
+    assert done.level.incomplete
 
 
 @pytest.mark.parametrize(("names", "message"), [

@@ -41,8 +41,9 @@ NOT_READ = {
     ],
     "is for programs of the users: summary.json is the interface to them": [
         "ArrheniusSummary.labels", "ArrheniusSummary.sigma_300K_ci95_mS_cm", "ArrheniusSummary.sigma_300K_mS_cm",
-        "ArrheniusSummary.state", "ArrheniusSummary.system", "ConductivitySummary.D_ci95_cm2_s",
-        "ConductivitySummary.D_cm2_s", "ConductivitySummary.labels", "ConductivitySummary.replicas",
+        "ArrheniusSummary.state", "ArrheniusSummary.system", "ArrheniusSummary.trust",
+        "ConductivitySummary.D_ci95_cm2_s", "ConductivitySummary.D_cm2_s", "ConductivitySummary.labels",
+        "ConductivitySummary.replicas",
         "ConductivitySummary.sigma_ci95_mS_cm", "ConductivitySummary.system", "ConductivitySummary.trust",
         "ConductivitySummary.trust_reasons", "ErrorSummary.energy_mae_ci95_meV_atom",
         "ErrorSummary.force_mae_ci95_meV_A", "ErrorSummary.labels", "ErrorSummary.n_frames", "ErrorSummary.split",
