@@ -291,6 +291,7 @@ def _register_groups() -> None:
     """Add the commands that are defined in modules of their group."""
     from dpa_sse.pipeline.commands.conductivity import conductivity
     from dpa_sse.pipeline.commands.data import app as data
+    from dpa_sse.pipeline.commands.models import app as models
     from dpa_sse.pipeline.commands.structures import app as structures
 
     app.command(
@@ -302,6 +303,7 @@ def _register_groups() -> None:
         ),
     )(conductivity)
     app.add_typer(data, name="data", short_help="Audit, convert, merge and split labelled data.")
+    app.add_typer(models, name="models", short_help="What is in a model file.")
     app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 
 
