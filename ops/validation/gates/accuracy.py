@@ -73,7 +73,7 @@ def _forces(errors: Errors, settings: GateSettings, found: Measurement) -> None:
     sums, counts = errors.of_elements(errors.elements)
     overall = _mean(sums, counts, errors.blocks)
     found.values["force_mae"] = overall
-    relative = 100 / errors.force_size_meV_A
+    relative = 100 / max(errors.force_size_meV_A, 1e-9)
     found.values["force_relative"] = Value(
         overall.value * relative,
         None if overall.ci95 is None else (overall.ci95[0] * relative, overall.ci95[1] * relative), overall.n,

@@ -178,7 +178,7 @@ def _best_words(metrics: Sequence[JudgedMetric]) -> str:
 
 
 def _margin(metric: JudgedMetric) -> float:
-    """Return the distance of a number from the nearer end of its range for PASS, in units of the range or of its end."""
+    """Return the distance of a number from the nearer end of its range for PASS, in units of that range."""
     low, high = metric.passes
     if metric.value is None or low == high:
         return 1.0

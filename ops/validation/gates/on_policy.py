@@ -14,6 +14,9 @@ from dpa_sse.ops.validation.gates.statistics import mean_value
 if TYPE_CHECKING:
     from ase import Atoms
 
+TINY_MEV_A = 1e-2
+"""A smaller error on held-out frames is no base for a ratio."""
+
 
 def measure(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
@@ -41,12 +44,14 @@ def measure(
     found.values["force_mae"] = force
     sums, counts = known.of_elements(known.elements)
     if len(sums):
-        base = float(sums.sum() / counts.sum())
+        base = max(float(sums.sum() / counts.sum()), TINY_MEV_A)
         ends = None if force.ci95 is None else (force.ci95[0] / base, force.ci95[1] / base)
         found.values["force_ratio"] = Value(force.value / base, ends, force.n, more=f"label {2 * count} frames")
     else:
         found.missing["force_ratio"] = "there are no held-out frames to compare with"
-    found.values["worst_frame"] = Value(float(by_frame.max() / np.median(by_frame)), None, len(by_frame))
+    found.values["worst_frame"] = Value(
+        float(by_frame.max() / max(float(np.median(by_frame)), TINY_MEV_A)), None, len(by_frame)
+    )
     shifts = known.shifts
     if all(name in shifts for name in errors.composition):
         energy = errors.energy_meV_atom - np.array([shifts[name] for name in errors.composition])

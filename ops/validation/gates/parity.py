@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST_MAPS = 150
 """All assignments of elements are tried up to this number, else exchanges of two only."""
 TYPE_MAP_FRAMES = 3
+TINY_EV_A = 1e-9
+"""Errors below are those of a potential that is the reference itself."""
 
 
 def measure(
@@ -198,7 +200,7 @@ def _elements(
         found.missing["type_map"] = "there is one element only"
         return
     words = ", ".join(f"{one} as {other}" for one, other in best_map.items() if one != other)
-    found.values["type_map"] = Value(own / best, None, len(sets), where=words)
+    found.values["type_map"] = Value(own / max(best, TINY_EV_A), None, len(sets), where=words)
     if own > best:
         found.notes.append(
             f"with {words}, the forces are wrong by {best * 1000:.0f} instead of {own * 1000:.0f} meV/A: the order "
