@@ -14,6 +14,7 @@ from dpa_sse.pipeline.report.page import PageSection
 from dpa_sse.pipeline.report.publication.files import Publication, publication, write_publication
 from dpa_sse.pipeline.report.sections.conductivity import conductivity
 from dpa_sse.pipeline.report.sections.dynamics import dynamics
+from dpa_sse.pipeline.report.sections.gates import gates
 from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
 from dpa_sse.pipeline.report.sections.publication import for_a_paper
@@ -59,6 +60,7 @@ def build_sections(data: ReportData, book: FigureBook, paper: Publication | None
     """Return the sections of the page in reading order; writes their figures."""
     found = [
         conductivity(data, book),
+        gates(data),
         self_check(data, book),
         structure(data, book),
         dynamics(data, book),

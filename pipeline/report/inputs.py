@@ -19,6 +19,7 @@ from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
+from dpa_sse.ops.results.gates import Gates
 from dpa_sse.ops.results.learning import IterationReport, LearningState
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.results.model import ModelInfo, Parity
@@ -65,6 +66,8 @@ class ReportInputs:
     """``parity.json``: frozen against compressed student."""
     md: Sequence[Path] = ()
     """MD folders (``run.json``, ``thermo.csv``)."""
+    gates: Path | None = None
+    """Folder with ``gates.json``; absent where no gate was run."""
     self_check: Path | None = None
     """Folder with ``self_check.json``; absent where the production was not checked."""
     conductivity: Path | None = None
@@ -124,6 +127,7 @@ class ReportData:
     teacher_filter: TeacherFilter | None = None
     parity: Parity | None = None
     md: list[ProductionRun] = field(default_factory=list)
+    gates: Gates | None = None
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
@@ -163,6 +167,7 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.parity:
         data.parity = reader.result(Parity, inputs.parity)
     data.md = _md_runs(inputs.md, reader)
+    data.gates = reader.result(Gates, inputs.gates, required=False)
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)

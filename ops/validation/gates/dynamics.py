@@ -143,7 +143,7 @@ def run_segments(
     potential: Potential, batch: Batch, segments: Sequence[Segment], timestep_fs: float, seed: int,
     limit_K: float = np.inf,
 ) -> list[Trajectory]:
-    """Run a batch through segments, one after the other; a copy whose energy is no number, or too hot, is frozen.
+    """Run a batch through segments, in turn; a copy that is too hot, or whose energy is not a number, stops.
 
     Parameters
     ----------

@@ -107,7 +107,7 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
     Raises
     ------
     InputError
-        It is none of these, or cannot be read.
+        It is not one of these, or cannot be read.
     """
     path = Path(text)
     if path.suffix in (".yaml", ".yml") and path.is_file():

@@ -1,4 +1,4 @@
-"""G2: errors where the model itself goes: frames of its own MD at the highest temperature, with labels."""
+"""G2: errors where the model itself goes: frames of its MD at the highest temperature, with labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 TINY_MEV_A = 1e-2
-"""A smaller error on held-out frames is no base for a ratio."""
+"""A smaller error on held-out frames is too small a base for a ratio."""
 
 
 def measure(
@@ -35,7 +35,7 @@ def measure(
     found.values["refused_frames"] = Value(float(refused), None, wanted)
     if wanted in (0, refused):
         found.values["refused_frames"] = Value(float(max(1, refused)), None, wanted)
-        found.notes.append("the model's own MD left no frame that could be labelled")
+        found.notes.append("the MD of the model left no frame that could be labelled")
         return found
     errors = errors_on(model, sets)
     known = held_out_errors(model, reference, structures, settings, settings.count("held_out_frames"))

@@ -112,7 +112,7 @@ def _known(given: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> Non
 
 
 def _merged(data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with the values of another one in the places of its own."""
+    """Return a mapping with the values of another one in place of the same keys."""
     result = dict(data)
     for key, value in given.items():
         old = result.get(key)

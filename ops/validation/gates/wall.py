@@ -78,7 +78,7 @@ def gives_way(energy: Array) -> float | None:
     """Return how high a path of approach is where the potential gives way; None if it never does.
 
     The path may first go down into the minimum of a bond, if that is not below the crystal by more than ``BELOW_EV``.
-    From there on, a fall by more than ``FALL_EV`` is a hole, and so is an energy that is no number.
+    From there on, a fall by more than ``FALL_EV`` is a hole, and so is an energy that is not a number.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def relax(
     Returns
     -------
     tuple of ndarray
-        Positions (n, N, 3), and the lowest energy that each copy had, (n,), eV; NaN if it was no number.
+        Positions (n, N, 3), and the lowest energy that each copy had, (n,), eV; NaN if it was not a number.
     """
     n = len(positions)
     x, v = positions.copy(), np.zeros_like(positions)

@@ -16,7 +16,7 @@ from tests.ops.validation.gates.analytic import Pairs, Ripple, crystal
 
 
 class Springs(Potential):
-    """Every atom on a spring to the origin of its own."""
+    """Every atom on a spring to the origin."""
 
     k = 2.0
 
