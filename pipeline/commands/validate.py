@@ -65,6 +65,7 @@ def validate(
     from dpa_sse.ops.validation.gates.registry import load_thresholds
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
     from dpa_sse.pipeline.commands.conductivity import made_folder
+    from dpa_sse.pipeline.report.build import build_gates_page
 
     thresholds, level = load_thresholds(gates), _tier(tier)
     found = find_model(model, branch)
@@ -88,10 +89,11 @@ def validate(
         result = run_gates(candidate, thresholds, out, None if as_json else _tell)
         result = result.model_copy(update={"model": str(model)})
         result.write(out)
+        page = build_gates_page(out)
     if as_json:
         typer.echo((out / result.FILE).read_text(encoding="utf-8").rstrip())
     else:
-        typer.echo("\n".join(summary_lines(result, out)))
+        typer.echo("\n".join(summary_lines(result, page)))
     raise typer.Exit(REFUSED if result.verdict == "FAIL" else DONE)
 
 
@@ -115,7 +117,7 @@ def gate_line(gate: GateResult) -> str:
     return f"{gate.key:4s}{gate.name:20s}{gate.verdict:13s}{gate.reason}"
 
 
-def summary_lines(result: Gates, out: Path) -> Iterator[str]:
+def summary_lines(result: Gates, page: Path) -> Iterator[str]:
     """Yield the verdict, what is wrong and what would mend it."""
     yield ""
     compared = f" against {result.reference}" if result.reference else ", without a reference"
@@ -125,7 +127,7 @@ def summary_lines(result: Gates, out: Path) -> Iterator[str]:
     for gate in result.gates:
         if gate.mend and gate.verdict in ("FAIL", "WARN"):
             yield f"  {gate.key}: {gate.mend}"
-    yield f"results: {out}"
+    yield f"page: {page}"
 
 
 @gates_app.command("list", short_help="List the gates.")
@@ -186,6 +188,56 @@ def _ends(ends: tuple[float, float]) -> str:
     if high == float("inf"):
         return "any" if low == -high else f"from {low:g}"
     return f"up to {high:g}" if low == float("-inf") else f"{low:g} to {high:g}"
+
+
+@gates_app.command("calibrate", short_help="Show that the gates catch known-bad models.", epilog=examples(
+    "dpa-sse gates calibrate runs/x/models/student --data runs/x/data/distilled --reference runs/x/models/finetuned "
+    "--structure Li6PS5Br",
+))
+def calibrate_gates(
+    student: Annotated[Path, typer.Argument(help="Folder of a good student of this pipeline.", show_default=False)],
+    data: Annotated[Path, typer.Option(help="Data set that it was trained on.", show_default=False)],
+    reference: Annotated[Path, typer.Option(help="Its teacher.", show_default=False)],
+    structure: Annotated[
+        list[str], typer.Option("--structure", help="Material to test; again for more.", show_default=False)
+    ],
+    temperature: Annotated[
+        float, typer.Option("--temperature-K", min=1, max=5000, help="Highest temperature of the intended use.")
+    ] = 900.0,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings of each kind.")] = 3,
+    gates: GatesFile = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for models and calibration.csv.")] = Path(
+        "calibration"
+    ),
+    seed: Seed = 1,
+) -> None:
+    """Judge a good student and six known-bad ones, trained or spoiled here.
+
+    Exit code 0: the good one never failed and each bad one always did, at a required gate; 3: not so.
+    """
+    from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
+    from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate
+    from dpa_sse.ops.validation.gates.inputs import check_elements, find_model, find_structures, open_found
+
+    found = find_model(student)
+    cells = find_structures(structure, Path.cwd(), seed)
+    check_elements(found, cells)
+    own = data / "dataset" if (data / "dataset").is_dir() else data
+    setup = Setup(
+        student, own, open_found(find_model(reference)), cells,
+        GateSettings(temperature_K=temperature, seed=seed, files=ModelFiles(precision=found.files.precision)),
+        _load(gates),
+    )
+
+    def tell(trial: Trial) -> None:
+        typer.echo(f"{trial.kind:20s}{trial.seed}  {trial.verdict.verdict:13s}{' '.join(trial.caught_by)}")
+
+    trials = calibrate(setup, seeds, out, tell)
+    wrong = [
+        trial for trial in trials if (trial.verdict.verdict == "FAIL") != (trial.kind != KINDS[0])
+    ]
+    typer.echo(f"{len(trials) - len(wrong)} of {len(trials)} as they should be; table: {out / 'calibration.csv'}")
+    raise typer.Exit(REFUSED if wrong else DONE)
 
 
 def _load(own: Path | None) -> Thresholds:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
+from dpa_sse.ops.core.foreign import inside
 from dpa_sse.ops.results.base import Result
 from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.results.dataset import DatasetInfo
@@ -128,6 +129,7 @@ class ReportData:
     parity: Parity | None = None
     md: list[ProductionRun] = field(default_factory=list)
     gates: Gates | None = None
+    gate_tables: dict[str, Table] = field(default_factory=dict)
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
@@ -167,11 +169,20 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.parity:
         data.parity = reader.result(Parity, inputs.parity)
     data.md = _md_runs(inputs.md, reader)
-    data.gates = reader.result(Gates, inputs.gates, required=False)
+    if inputs.gates:
+        data.gates, data.gate_tables = gates_of(inputs.gates, reader)
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
     return data
+
+
+def gates_of(folder: Path, reader: _Reader | None = None) -> tuple[Gates | None, dict[str, Table]]:
+    """Return the verdict on a model, and the tables of its gates by key."""
+    reader = reader or _Reader([])
+    found = reader.result(Gates, folder, required=False)
+    named = [(gate.key, gate.table) for gate in found.gates if gate.table] if found else []
+    return found, {key: reader.table(inside(folder, table, plain=False), required=False) for key, table in named}
 
 
 def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[ProductionRun]:
