@@ -273,7 +273,8 @@ def shown_of(
 @pytest.mark.timeout(900)
 def test_every_key_of_the_files_is_shown_or_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = made.everything(tmp_path / "in")
-    read = [inputs.learning_state, inputs.teacher_filter, inputs.conductivity, inputs.self_check, inputs.parity,
+    read = [inputs.learning_state, inputs.teacher_filter, inputs.conductivity, inputs.self_check, inputs.gates,
+            inputs.parity,
             *inputs.md, *inputs.evaluations.values(), *inputs.models.values()]
     before = observed(inputs, tmp_path / "out", monkeypatch)
     assert observed(inputs, tmp_path / "out", monkeypatch) == before
