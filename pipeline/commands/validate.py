@@ -216,7 +216,7 @@ def calibrate_gates(
     Exit code 0: the good one never failed and each bad one always did, at a required gate; 3: not so.
     """
     from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
-    from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate
+    from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate, write_table
     from dpa_sse.ops.validation.gates.inputs import check_elements, find_model, find_structures, open_found
 
     found = find_model(student)
@@ -233,6 +233,12 @@ def calibrate_gates(
         typer.echo(f"{trial.kind:20s}{trial.seed}  {trial.verdict.verdict:13s}{' '.join(trial.caught_by)}")
 
     trials = calibrate(setup, seeds, out, tell)
+    materials = " ".join(f"--structure {one}" for one in structure)
+    command = (
+        f"dpa-sse gates calibrate {student.name} --data {data.name} --reference {reference.name} {materials} "
+        f"--temperature-K {temperature:g} --seeds {seeds} --seed {seed}"
+    )
+    write_table(trials, command, out / "calibration.yaml")
     wrong = [
         trial for trial in trials if (trial.verdict.verdict == "FAIL") != (trial.kind != KINDS[0])
     ]

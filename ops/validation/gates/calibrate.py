@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dpa_sse.ops.core.files import write_csv
+from dpa_sse.ops.core.files import write_csv, write_text
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
 from dpa_sse.ops.data.frames import SystemData
@@ -123,6 +123,33 @@ def rows(trials: Sequence[Trial]) -> Iterator[dict[str, object]]:
                     "failed": " ".join(trial.caught_by), "gate": gate.key, "metric": metric.name, "value": metric.value,
                     "low": low, "high": high, "gate_verdict": metric.verdict,
                 }
+
+
+def table(trials: Sequence[Trial], command: str) -> dict[str, Any]:
+    """Return the table of a calibration for ``configs/gates``: each trial with what failed and its numbers."""
+    return {
+        "command": command,
+        "thresholds_sha256": trials[0].verdict.thresholds_sha256 if trials else "",
+        "trials": [
+            {
+                "model": trial.kind, "seed": trial.seed, "verdict": trial.verdict.verdict,
+                "failed": " ".join(trial.caught_by),
+                "numbers": {
+                    f"{gate.key}.{metric.name}": float(f"{metric.value:.3g}")
+                    for gate in trial.verdict.gates for metric in gate.metrics if metric.value is not None
+                },
+            }
+            for trial in trials
+        ],
+    }
+
+
+def write_table(trials: Sequence[Trial], command: str, path: Path) -> None:
+    """Write the table of a calibration as YAML."""
+    import yaml
+
+    text = yaml.safe_dump(table(trials, command), sort_keys=False, width=118, default_flow_style=None)
+    write_text(path, text)
 
 
 def _models(setup: Setup, seed: int, out: Path) -> Iterator[tuple[str, Potential, ModelFiles]]:

@@ -131,6 +131,8 @@ def _approach(atoms: Atoms, pair: tuple[str, str], shares: Array, settings: Gate
     line = atoms.get_distance(centre, mover, mic=True, vector=True)
     length = float(np.linalg.norm(line))
     near = shares[shares * radius < length]
+    if not len(near):  # they are fused already
+        return None
     steps = np.concatenate([np.linspace(length, near[0] * radius, 12, endpoint=False), near * radius])
     path = atoms.positions[centre] + steps[:, None] * line / length
     if _room(atoms, path, centre, mover, str(symbols[mover])) > 1:
