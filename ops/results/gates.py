@@ -71,8 +71,7 @@ class GateResult(ResultPart):
     notes : tuple of str
         What was found on the way.
     table : str or None
-        CSV file with the numbers of the figure, next to ``gates.json``.
-    figure : str or None
+        CSV file with the numbers of its figure, next to ``gates.json``.
     seconds : float
     """
 
@@ -86,7 +85,6 @@ class GateResult(ResultPart):
     metrics: tuple[JudgedMetric, ...]
     notes: tuple[str, ...]
     table: str | None
-    figure: str | None
     seconds: float
 
 

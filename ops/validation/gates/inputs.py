@@ -60,10 +60,10 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
     if not next(use.possible for use in description.uses if use.use == "LAMMPS"):
         raise InputError(f"{path}: {description.uses[0].how}")
     recorded = ModelInfo.read_if_there(place if place.is_dir() else place.parent) if not branch else None
-    try:
-        chosen = choose_branch(description, branch or (recorded.branch if recorded else None) or "")
-    except InputError as error:
-        raise InputError(f"{path}: {error} (--branch NAME)" if not branch else f"{path}: {error}") from error
+    wanted = branch or (recorded.branch if recorded else None) or ""
+    if place.is_dir() and not description.multi_task:
+        wanted = ""  # a frozen file has one branch: the name is that of the checkpoint beside it
+    chosen = _chosen(description, wanted, path)
     own = description.branch(chosen) if chosen else description.branches[0]
     precision = (own.precision if own else None) or "float64"
     if not place.is_dir():
@@ -75,9 +75,16 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
         ) if (place / name).is_file()
     }
     if "checkpoint" in files and path != files["checkpoint"]:
-        described = describe_model(files["checkpoint"])
-        chosen = choose_branch(described, branch or (recorded.branch if recorded else None) or "")
+        own_name = branch or (recorded.branch if recorded else None) or ""
+        chosen = _chosen(describe_model(files["checkpoint"]), own_name, files["checkpoint"])
     return FoundModel(path, description, ModelFiles(**files, branch=chosen, precision=precision))
+
+
+def _chosen(description: ModelFile, wanted: str, path: Path) -> str:
+    try:
+        return choose_branch(description, wanted)
+    except InputError as error:
+        raise InputError(f"{path}: {error}{'' if wanted else ' (--branch NAME)'}") from error
 
 
 def open_found(found: FoundModel) -> Potential:

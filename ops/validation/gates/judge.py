@@ -106,7 +106,7 @@ def judge(
     return GateResult(
         key=key, name=entry.name, tier=entry.tier, required=entry.required, verdict=verdict, reason=reason,
         mend="" if verdict == "PASS" else mend, metrics=tuple(metrics), notes=tuple(measurement.notes), table=None,
-        figure=None, seconds=round(seconds, 2),
+        seconds=round(seconds, 2),
     )
 
 

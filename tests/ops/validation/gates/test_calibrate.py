@@ -20,7 +20,7 @@ def trial(kind: str, verdicts: dict[str, Verdict]) -> Trial:
     )
     gates = tuple(
         GateResult(key=key, name=key, tier="smoke", required=key != "G8", verdict=one, reason="", mend="",
-                   metrics=(metric,), notes=(), table=None, figure=None, seconds=0)
+                   metrics=(metric,), notes=(), table=None, seconds=0)
         for key, one in verdicts.items()
     )
     found: Verdict = "FAIL" if "FAIL" in [one.verdict for one in gates if one.required] else "PASS"

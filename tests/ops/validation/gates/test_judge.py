@@ -73,7 +73,7 @@ def test_tiers_have_their_own_ranges() -> None:
 def gate(verdict: Verdict, *, required: bool = True) -> GateResult:
     return GateResult(
         key="G0", name="test", tier="smoke", required=required, verdict=verdict, reason="why", mend="", metrics=(),
-        notes=(), table=None, figure=None, seconds=0.0,
+        notes=(), table=None, seconds=0.0,
     )
 
 
