@@ -22,7 +22,7 @@ from dpa_sse.ops.validation.gates.judge import TIERS, GateThresholds
 
 MODULES = {
     "G3": "parity", "G6": "wall", "G1": "accuracy", "G2": "on_policy", "G7": "softening", "G4": "nve",
-    "G5": "stability", "G8": "structure", "G9": "transport",
+    "G5": "stability", "G8": "structure", "G9": "transport", "G11": "equation_of_state", "G13": "arrangements",
 }
 """Module of each gate; those that need no MD come first."""
 OWN = Path(dpa_sse.__file__).parent / "configs" / "gates" / "thresholds.yaml"

@@ -112,7 +112,7 @@ def test_own_thresholds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("gates: {G11: {}}", "gates.G11: does not exist"), ("gate: {}", "did you mean 'gates'"),
+    ("gates: {G99: {}}", "gates.G99: does not exist"), ("gate: {}", "did you mean 'gates'"),
     ("gates: {G1: {metrics: {force_mse: {pass: 1}}}}", "did you mean 'force_mae'"),
     ("gates: {G1: {metrics: {force_mae: {pass: much}}}}", "force_mae"), ("[1]", "mapping"),
     ("a: [", "cannot be read"),
