@@ -105,6 +105,34 @@ def _structure(axes: Any, table: Table) -> str:
     return "The pair whose distribution differs most, noise included."
 
 
+def _volumes(axes: Any, table: Table) -> str:
+    """Draw the energies at several volumes."""
+    volume = np.array(table["volume_A3"], float)
+    for system, mine in _groups(table, "system")[:1]:
+        for name, colour in (("reference_eV", BLACK), ("model_eV", BLUE)):
+            energy = np.array(table[name], float)[mine]
+            axes.plot(
+                volume[mine], energy - np.nanmin(energy), "o-", markersize=3, linewidth=1, color=colour,
+                label=f"{name.removesuffix('_eV')}, {plain(system, 16)}",
+            )
+    axes.set_xlabel("volume (Å³)")
+    axes.set_ylabel("energy above the lowest (eV)")
+    legend(axes, fontsize=6.5)
+    return "All distances scale with the cell; ions are not relaxed."
+
+
+def _arrangements(axes: Any, table: Table) -> str:
+    """Draw energies of arrangements against those of the reference."""
+    own, other = (np.array(table[key], float) for key in ("model_meV_atom", "reference_meV_atom"))
+    ends = (float(np.nanmin(other)), float(np.nanmax(other)))
+    axes.plot(ends, ends, color=BLACK, linewidth=0.6)
+    axes.plot(other, own, "o", markersize=3.5, color=BLUE, alpha=0.7)
+    axes.set_xlabel("energy of the reference (meV/atom)")
+    axes.set_ylabel("energy of the model (meV/atom)")
+    return "Each dot is an arrangement of the free anions, relative to the mean; the line is y = x."
+
+
 DRAWN: dict[str, Draw] = {
-    "G1": _errors, "G2": _errors, "G4": _conservation, "G6": _wall, "G7": _forces, "G8": _structure,
+    "G1": _errors, "G2": _errors, "G4": _conservation, "G6": _wall, "G7": _forces, "G8": _structure, "G11": _volumes,
+    "G13": _arrangements,
 }
