@@ -291,7 +291,10 @@ def _register_groups() -> None:
     """Add the commands that are defined in modules of their group."""
     from dpa_sse.pipeline.commands.conductivity import conductivity
     from dpa_sse.pipeline.commands.data import app as data
+    from dpa_sse.pipeline.commands.models import app as models
     from dpa_sse.pipeline.commands.structures import app as structures
+    from dpa_sse.pipeline.commands.validate import gates_app as gates
+    from dpa_sse.pipeline.commands.validate import validate
 
     app.command(
         short_help="Diffusion and conductivity from trajectories.",
@@ -301,7 +304,17 @@ def _register_groups() -> None:
             "dpa-sse conductivity runs/my-electrolyte --compare measured.csv",
         ),
     )(conductivity)
+    app.command(
+        short_help="Judge a model of anybody.",
+        epilog=examples(
+            "dpa-sse validate model.pth --structure Li6PS5Cl --reference chgnet",
+            "dpa-sse validate student/ --reference teacher/model.pth --structure Li6PS5Br --temperature-K 900",
+            "dpa-sse validate model.pt --branch SSE_PBESol --reference my-test-frames/",
+        ),
+    )(validate)
     app.add_typer(data, name="data", short_help="Audit, convert, merge and split labelled data.")
+    app.add_typer(gates, name="gates", short_help="Thresholds of the gates of `validate`.")
+    app.add_typer(models, name="models", short_help="What is in a model file.")
     app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from dpa_sse.pipeline import cli
-from dpa_sse.pipeline.commands import data, structures
+from dpa_sse.pipeline.commands import data, models, structures, validate
 from dpa_sse.pipeline.commands.project import TEMPLATES, plan_config
 from dpa_sse.pipeline.config import ConfigError, load_checked
 
@@ -62,11 +62,13 @@ def test_labelers_of_the_table(tmp_path: Path) -> None:
 
 def test_commands_and_their_options_exist() -> None:
     known = get_command(cli.app).commands | {
-        f"{name} {sub}": command for name, app in (("data", data.app), ("structures", structures.app))
+        f"{name} {sub}": command for name, app in (
+            ("data", data.app), ("structures", structures.app), ("gates", validate.gates_app), ("models", models.app),
+        )
         for sub, command in get_command(app).commands.items()
     }
-    known["conductivity"] = None
-    lines = re.findall(r"(?<!-n )dpa-sse ((?:data |structures )?[a-z]+)([^`\n#&]*)", README)
+    known |= {"conductivity": None, "validate": None}
+    lines = re.findall(r"(?<!-n )dpa-sse ((?:data |structures |gates |models )?[a-z]+)([^`\n#&]*)", README)
     assert len(lines) >= 20
     for name, rest in lines:
         assert name in known, name

@@ -71,12 +71,14 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
 
     @classmethod
     def problems(cls, settings: DeepmdSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
-        """Yield what is wrong with the model file; it is not opened, which would take long."""
+        """Yield what is wrong with the model file; its headers are read only."""
         path = base_dir / Path(settings.model).expanduser()
         if path.suffix not in SUFFIXES:
             yield ("model",), f"{settings.model} is not a model of the PyTorch backend ({', '.join(SUFFIXES)})"
         elif not path.is_file():
             yield ("model",), f"{settings.model} does not exist"
+        elif fault := _file_fault(path, settings):
+            yield fault
         if settings.head and path.suffix == ".pth":
             yield ("head",), "a frozen .pth model has one branch only: remove head, or give the checkpoint (.pt)"
 
@@ -139,3 +141,18 @@ def _equal_compositions(frames: Sequence[Atoms], chosen: Sequence[int]) -> list[
     for index in chosen:
         groups[np.sort(frames[index].numbers).tobytes()].append(index)
     return list(groups.values())
+
+
+def _file_fault(path: Path, settings: DeepmdSettings) -> SettingsProblem | None:
+    """Return why a model file cannot be a labeler: unreadable, or several branches and none named; None if it can."""
+    from dpa_sse.ops.potential.describe import choose_branch, describe_model
+    from dpa_sse.ops.potential.inference import branch_of
+
+    try:
+        model = describe_model(path)
+        if model.kind == "checkpoint":
+            choose_branch(model, settings.head or branch_of(path) or "")
+    except InputError as error:
+        key = "head" if settings.head else "model"
+        return (key,), f"{settings.model}: {str(error).removeprefix(f'{path}: ')}"
+    return None

@@ -25,3 +25,9 @@ def model_file(model: Path) -> Path:
     if not model.exists():
         raise FatalError(f"model file not found: {model}; {REPAIR}")
     return model
+
+
+def checkpoint_or_frozen(model: Path) -> Path:
+    """Return the checkpoint of a model folder, or the frozen model of one that has none."""
+    checkpoint = model / "model.pt"
+    return checkpoint if checkpoint.is_file() else model / "model.pth"

@@ -46,6 +46,7 @@ def limit_deepmd_threads() -> None:
     """Limit DeePMD-kit to the threads of this task; works before its first import only, when it reads them."""
     if "deepmd" not in sys.modules:
         os.environ.update(thread_environment())
+        os.environ.setdefault("DP_INFER_BATCH_SIZE", "1024")  # its default; unset, every model opened prints a hint
 
 
 def predict(

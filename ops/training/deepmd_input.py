@@ -11,10 +11,10 @@ from typing import Any
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.potential.describe import COMPRESSIBLE
 from dpa_sse.ops.training.settings import TrainSettings
 
 SECTIONS = ("model", "learning_rate", "loss", "training")
-COMPRESSIBLE = ("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at")
 DATA = ("training_data", "validation_data")
 OWN_FILES = {
     "training": (

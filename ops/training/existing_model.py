@@ -10,6 +10,7 @@ from typing import Any
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.tools import run_tool
+from dpa_sse.ops.potential.describe import choose_branch, describe_model
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.training import AdoptTask, ChildError
 from dpa_sse.ops.training.job import resolve_model
@@ -30,7 +31,7 @@ def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: s
     out : Path
         Model folder: ``model.pt``, ``model.pth`` (frozen), ``model.json``.
     branch : str
-        Branch of a multi-task model to freeze; the first one by default.
+        Branch of a multi-task model to freeze, or an alias of it.
 
     Returns
     -------
@@ -39,15 +40,20 @@ def adopt_model(model: Path | str, type_map: Sequence[str], out: Path, branch: s
     Raises
     ------
     InputError
-        The file is missing, is not a PyTorch model of DeePMD-kit, or does not know one of the elements.
+        The file is missing, is not a PyTorch model of DeePMD-kit, does not know one of the elements, or has several
+        branches and none of them is named.
     """
     if (done := ModelInfo.read_if_there(out)) is not None:
         return done
     source = resolve_model(model)
+    try:
+        head = choose_branch(describe_model(source), branch)
+    except InputError as error:
+        raise InputError(f"{model}: {str(error).removeprefix(f'{source}: ')}") from error
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
     ChildError.path_in(work).unlink(missing_ok=True)
-    AdoptTask(model=str(source.resolve()), type_map=tuple(type_map), branch=branch).write(work)
+    AdoptTask(model=str(source.resolve()), type_map=tuple(type_map), branch=head).write(work)
     argv: list[str | Path] = [sys.executable, "-P", "-m", __name__, AdoptTask.path_in(work).resolve()]
     try:
         run_tool(argv, out / "adopt.log", work, env=child_environment())
@@ -68,10 +74,7 @@ def _describe(state: dict[str, Any], branch: str) -> ModelInfo:
         raise InputError("not a PyTorch checkpoint of DeePMD-kit (model_params is missing)") from error
     head = None
     if "model_dict" in params:
-        known = list(params["model_dict"])
-        head = branch or known[0]
-        if head not in known:
-            raise InputError(f"the model has no branch {head!r}; its branches are {', '.join(known)}")
+        head = branch
         params = params["model_dict"][head]
     from dpa_sse.ops.training.neighbours import cutoffs_of
 

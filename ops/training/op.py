@@ -10,6 +10,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import level_of
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
+from dpa_sse.ops.potential.folder import checkpoint_or_frozen
 from dpa_sse.ops.results.model import Variant
 from dpa_sse.ops.results.status import TaskStatus, require_success
 from dpa_sse.ops.runtime.groups import results
@@ -196,7 +197,7 @@ class EvaluatePretrained(TaskOP):
         from dpa_sse.ops.training.evaluate import evaluate
 
         labelled = dataset_of(inputs["training_data"])
-        errors = evaluate(inputs["pretrained"] / "model.pt", labelled, "test", out, "pretrain")
+        errors = evaluate(checkpoint_or_frozen(inputs["pretrained"]), labelled, "test", out, "pretrain")
         return {"force_mae_meV_A": errors.force_mae_meV_A}
 
 

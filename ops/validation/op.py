@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.npy import split_systems
@@ -16,6 +16,7 @@ from dpa_sse.ops.md.op import RunMd
 from dpa_sse.ops.md.prepare import prepare_md
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.results.gates import Tier
 from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
@@ -69,6 +70,39 @@ class PrepareMdOfRoundSettings(ChooseFramesSettings):
     """Settings of :class:`PrepareMdOfRound`."""
 
     md: MdSettings
+
+
+class GateStudentSettings(TaskSettings):
+    """Settings of :class:`GateStudent`: which gates, what a failure means, and where the student is to be used."""
+
+    tier: Tier
+    on_fail: Literal["stop", "warn"]
+    temperature_K: float
+    timestep_fs: float
+    mobile: list[str]
+
+
+class GateStudent(TaskOP):
+    """The gates: a verdict on the student, against its teacher, before the production MD."""
+
+    image = "deepmd"
+    resource_class = "infer"
+    artifacts = ("student", "variants*?", "pretrained", "teacher_data", "cells")
+    settings_class = GateStudentSettings
+
+    def run(self, out: Path, settings: GateStudentSettings, **inputs: Any) -> None:
+        """Write ``gates.json`` and ``tables/``."""
+        from dpa_sse.ops.validation.gates.student import Distilled, judge_student
+
+        teacher = teacher_of(inputs["variants"], inputs["pretrained"])
+        judge_student(
+            Distilled(
+                student=inputs["student"], teacher=teacher / "model.pth", data=dataset_of(inputs["teacher_data"]),
+                cells=inputs["cells"],
+            ),
+            tier=settings.tier, temperature_K=settings.temperature_K, timestep_fs=settings.timestep_fs,
+            mobile=settings.mobile, seed=derive_seed(settings.seed, "gates"), stop=settings.on_fail == "stop", out=out,
+        )
 
 
 class PrepareMdOfRound(TaskOP):

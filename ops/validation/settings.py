@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from dpa_sse.ops.core.settings import Settings
 
 
 class ValidateSettings(Settings):
-    """Labels on frames of the production runs decide whether a conductivity can be trusted."""
+    """Gates before the production MD; then labels on frames of it decide whether a conductivity can be trusted."""
 
+    gates: Literal["smoke", "standard", "full"] | None = Field(
+        "smoke", description="Gates that the student must pass before the production MD, against its teacher; `smoke` "
+        "takes about a minute, `null` does without. `dpa-sse gates list` shows them."
+    )
+    on_fail: Literal["stop", "warn"] = Field(
+        "warn", description="What follows if a student fails a gate: `warn` runs the MD all the same and reports it; "
+        "`stop` ends the run. The thresholds are not yet calibrated on large models, hence the default."
+    )
     production_labels: int = Field(
         12, ge=0, le=2000, description="Frames of the production runs that are labelled for the self-check, in all; 0: "
         "no self-check."

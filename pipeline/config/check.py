@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from importlib.machinery import PathFinder
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +12,9 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
-from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
 from dpa_sse.pipeline.config.load import Located, attempt_load
+from dpa_sse.pipeline.config.model_check import model_findings
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.schema import Project
@@ -33,10 +30,6 @@ KeyMessage = tuple[KeyPath, str]
 """Path in the project, and what is wrong there."""
 
 MAX_DATA_SYSTEMS = 10_000
-MODEL_SUFFIXES = (".pt", ".pth", ".pt2")
-FROZEN_SUFFIXES = (".pth", ".pt2")
-RUNNABLE_SUFFIXES = (".pth", ".pt")
-"""A frozen model, and a checkpoint that is frozen for LAMMPS."""
 ON_THIS_MACHINE: tuple[KeyPath, ...] = (
     ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("on_end", 0), ("on_end_url",),
 )
@@ -111,7 +104,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
         built.update(cells)
     findings += _mobile_ions(project, cells)
     findings += _presets(project, base_dir)
-    findings += _models(project, base_dir)
+    findings += model_findings(project, base_dir)
     faults = list(_data(project, base_dir))
     findings += faults or data_findings(project, base_dir)
     findings += _levels(project, base_dir)
@@ -214,50 +207,6 @@ def _presets(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
             yield (*where, key), message.removeprefix(f"{settings.preset}: ")
         for name, message in input_faults(settings, project.type_map, base_dir):
             yield (*where, *(("overrides", name) if name else ("preset",))), message
-
-
-def _models(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
-    """Yield models of the user that are neither a model file nor, for pre-training, a name known to deepmd."""
-    if project.md and project.md.model:
-        yield from _model(project.md.model, ("md", "model"), base_dir, RUNNABLE_SUFFIXES, builtin=False)
-    if project.pretrain and project.pretrain.model:
-        yield from _model(project.pretrain.model, ("pretrain", "model"), base_dir, (".pt",), builtin=True)
-
-
-def _model(
-    name: str, where: KeyPath, base_dir: Path, suffixes: Sequence[str], *, builtin: bool
-) -> Iterator[KeyMessage]:
-    if is_remote(name):
-        return
-    path = _absolute(name, base_dir)
-    if path.is_file():
-        if builtin and path.suffix in FROZEN_SUFFIXES:
-            yield where, f"{name}: a frozen model cannot be trained further; give its checkpoint (.pt)"
-        elif path.suffix not in suffixes:
-            yield where, f"{name}: the name of a model file ends in {' or '.join(suffixes)}"
-        elif not path.stat().st_size:
-            yield where, f"{name}: the file is empty"
-    elif not builtin or "/" in name or name.endswith((*MODEL_SUFFIXES, ".pb")):
-        yield where, f"no such file: {path}"
-    elif name not in builtin_models():
-        hint = did_you_mean(name, builtin_models()) or f" (known names: {', '.join(builtin_models())})"
-        yield where, f"'{name}' is neither a file nor a model known to deepmd{hint}"
-
-
-@functools.cache
-def builtin_models() -> tuple[str, ...]:
-    """Return the names of the models that deepmd can download, read from its source (importing it takes seconds)."""
-    spec = PathFinder.find_spec("deepmd")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        registry = Path(folder) / "pretrained" / "registry.py"
-        if not registry.is_file():
-            continue
-        for node in ast.parse(registry.read_text(encoding="utf-8")).body:
-            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
-            value = getattr(node, "value", None)
-            if isinstance(value, ast.Dict) and any(getattr(one, "id", "") == "MODEL_REGISTRY" for one in targets):
-                return tuple(str(key.value) for key in value.keys if isinstance(key, ast.Constant))
-    return ()
 
 
 def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:

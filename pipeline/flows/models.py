@@ -17,6 +17,7 @@ from dpa_sse.ops.distillation.op import (
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
 from dpa_sse.ops.training.settings import PretrainSettings
+from dpa_sse.ops.validation.op import GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
@@ -115,7 +116,34 @@ def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRe
     """Add distillation and the errors of the student; returns its data, the student and its errors."""
     teacher_data, data, student = add_distillation(flow, artifacts)
     errors = add_student_errors(flow, artifacts, "evaluate-student", student, teacher_data)
-    return {"teacher_data": teacher_data, "student_data": data, "student": student, "student_errors": errors}
+    gates = add_gates(flow, artifacts, student, teacher_data) if flow.project.validate.gates else None
+    return {
+        "teacher_data": teacher_data, "student_data": data, "student": student, "student_errors": errors,
+        "gates": gates,
+    }
+
+
+def add_gates(
+    flow: ProjectFlow, artifacts: Artifacts, student: ArtifactRef, teacher_data: ArtifactRef
+) -> ArtifactRef:
+    """Add the verdict on the student, against its teacher, at the highest temperature of its use."""
+    project, distill, md = flow.project, flow.project.distill, flow.project.md
+    assert distill is not None  # noqa: S101  (for the type checker)
+    temperatures, timestep = (
+        (md.temperatures_K, md.timestep_fs) if md else (distill.temperatures_K, distill.timestep_fs)
+    )
+    return flow.step(
+        "gates", GateStudent, flow.settings(
+            tier=project.validate.gates, on_fail=project.validate.on_fail, temperature_K=max(temperatures),
+            timestep_fs=timestep, mobile=project.conductivity.mobile,
+        ),
+        title="Gates: a verdict on the student",
+        artifacts={
+            "student": student, "variants": artifacts.get("variants"), "pretrained": artifacts["pretrained"],
+            "teacher_data": teacher_data, "cells": flow.cells("gate-cells", project.target_systems),
+        },
+        gpu=True,
+    )
 
 
 def add_student_errors(

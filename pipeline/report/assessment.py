@@ -24,7 +24,7 @@ from dpa_sse.pipeline.report.page import Level, as_published, clip, interval, ke
 from dpa_sse.pipeline.report.records import evaluation_label
 from dpa_sse.pipeline.report.summary import OPEN
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, combined_verdict, line_trust, transport_points
-from dpa_sse.pipeline.report.trust import self_check_sentences, trust_headline
+from dpa_sse.pipeline.report.trust import gate_sentences, self_check_sentences, trust_headline
 
 MAX_RELATIVE_CI = 0.25
 MIN_TEMPERATURES = ADVISED_TEMPERATURES
@@ -71,7 +71,7 @@ def assess(data: ReportData) -> Assessment:
     _student(data, found)
     _accuracy(data, found)
     _dynamics(data, found)
-    for kind, text in self_check_sentences(data):
+    for kind, text in (*gate_sentences(data), *self_check_sentences(data)):
         {"good": found.good, "bad": found.bad}.get(kind, found.unsure).append(text)
     _transport(data, points, found)
     if data.history and not data.history[-1].converged:

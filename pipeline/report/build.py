@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.results.summary import Summary
@@ -14,6 +15,7 @@ from dpa_sse.pipeline.report.page import PageSection
 from dpa_sse.pipeline.report.publication.files import Publication, publication, write_publication
 from dpa_sse.pipeline.report.sections.conductivity import conductivity
 from dpa_sse.pipeline.report.sections.dynamics import dynamics
+from dpa_sse.pipeline.report.sections.gates import gates, gates_assessment
 from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
 from dpa_sse.pipeline.report.sections.publication import for_a_paper
@@ -59,6 +61,7 @@ def build_sections(data: ReportData, book: FigureBook, paper: Publication | None
     """Return the sections of the page in reading order; writes their figures."""
     found = [
         conductivity(data, book),
+        gates(data, book),
         self_check(data, book),
         structure(data, book),
         dynamics(data, book),
@@ -76,7 +79,35 @@ def build_sections(data: ReportData, book: FigureBook, paper: Publication | None
     return [part for part in parts if not part.absent] + ([absent] if absent else [])
 
 
+def build_gates_page(folder: Path) -> Path:
+    """Write ``gates.html`` and ``figures/`` beside ``gates.json``: the verdict on a model without a run.
+
+    Returns
+    -------
+    Path
+    """
+    from dpa_sse.pipeline.report.inputs import gates_of
+
+    found, tables = gates_of(folder)
+    data = ReportData(title=f"Verdict on {found.model}" if found else "Verdict", gates=found, gate_tables=tables)
+    book = FigureBook(folder / "figures")
+    with styled():
+        parts = [gates(data, book, "Gates")]
+    book.drop_others()
+    head = gates_assessment(found)
+    text = _render(data, parts, subtitle=f"tier {found.tier}" if found else "", assessment=head, key_figures=[])
+    write_text(folder / "gates.html", text)
+    return folder / "gates.html"
+
+
 def render_page(data: ReportData, parts: list[PageSection]) -> str:
+    """Return the HTML page."""
+    return _render(
+        data, parts, subtitle=_subtitle(data), assessment=assess(data), key_figures=key_figures(data)
+    )
+
+
+def _render(data: ReportData, parts: list[PageSection], **head: Any) -> str:
     """Return the HTML page; all text is escaped, except our own SVG and CSS."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -88,11 +119,9 @@ def render_page(data: ReportData, parts: list[PageSection]) -> str:
     template = environment.get_template("page.html.j2")
     page = template.render(
         title=data.title,
-        subtitle=_subtitle(data),
         style=(HERE / "style.css").read_text(encoding="utf-8"),
-        assessment=assess(data),
-        key_figures=key_figures(data),
         sections=parts,
+        **head,
         version=str(data.provenance.get("pipeline") or ""),
     )
     return page.strip() + "\n"

@@ -33,6 +33,7 @@ class FinishedSteps:
     teacher_data: Path | None = None
     student: Path | None = None
     student_errors: Path | None = None
+    gates: Path | None = None
     self_check: Path | None = None
     corrected_errors: Path | None = None
     conductivity: Path | None = None
@@ -68,6 +69,7 @@ def report_inputs(steps: FinishedSteps, config: Path, run: Path | None, work: Pa
         teacher_filter=steps.teacher_data,
         parity=steps.student / "parity.json" if steps.student else None,
         md=flatten_groups(steps.trajectories),
+        gates=steps.gates,
         self_check=steps.self_check,
         conductivity=steps.conductivity,
     )
@@ -115,6 +117,7 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         teacher_data=finished.get("teacher-labels"),
         student=final_student(finished),
         student_errors=finished.get("evaluate-student"),
+        gates=finished.get("gates"),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
         trajectories=production_folders(run),

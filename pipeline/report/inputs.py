@@ -14,11 +14,13 @@ from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
+from dpa_sse.ops.core.foreign import inside
 from dpa_sse.ops.results.base import Result
 from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.evaluation import PARITY_COLUMNS, Evaluation
+from dpa_sse.ops.results.gates import Gates
 from dpa_sse.ops.results.learning import IterationReport, LearningState
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.results.model import ModelInfo, Parity
@@ -65,6 +67,8 @@ class ReportInputs:
     """``parity.json``: frozen against compressed student."""
     md: Sequence[Path] = ()
     """MD folders (``run.json``, ``thermo.csv``)."""
+    gates: Path | None = None
+    """Folder with ``gates.json``; absent where no gate was run."""
     self_check: Path | None = None
     """Folder with ``self_check.json``; absent where the production was not checked."""
     conductivity: Path | None = None
@@ -124,6 +128,8 @@ class ReportData:
     teacher_filter: TeacherFilter | None = None
     parity: Parity | None = None
     md: list[ProductionRun] = field(default_factory=list)
+    gates: Gates | None = None
+    gate_tables: dict[str, Table] = field(default_factory=dict)
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
@@ -163,10 +169,20 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.parity:
         data.parity = reader.result(Parity, inputs.parity)
     data.md = _md_runs(inputs.md, reader)
+    if inputs.gates:
+        data.gates, data.gate_tables = gates_of(inputs.gates, reader)
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
     return data
+
+
+def gates_of(folder: Path, reader: _Reader | None = None) -> tuple[Gates | None, dict[str, Table]]:
+    """Return the verdict on a model, and the tables of its gates by key."""
+    reader = reader or _Reader([])
+    found = reader.result(Gates, folder, required=False)
+    named = [(gate.key, gate.table) for gate in found.gates if gate.table] if found else []
+    return found, {key: reader.table(inside(folder, table, plain=False), required=False) for key, table in named}
 
 
 def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[ProductionRun]:

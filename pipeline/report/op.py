@@ -23,8 +23,8 @@ class Report(TaskOP):
     """The self-contained HTML report, its figures with a CSV each, and ``summary.json``."""
 
     artifacts = (
-        "training_data?", "pretrained?", "errors?", "teacher_data?", "student?", "student_errors?", "conductivity?",
-        "self_check?", "corrected_errors?", "variants*?", "trajectories*?",
+        "training_data?", "pretrained?", "errors?", "teacher_data?", "student?", "student_errors?", "gates?",
+        "conductivity?", "self_check?", "corrected_errors?", "variants*?", "trajectories*?",
     )
     resource_class = "analysis"
     html_page = "report.html"

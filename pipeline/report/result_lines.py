@@ -34,6 +34,8 @@ def result_lines(data: ReportData) -> list[str]:
         lines.append(f"No conductivity at any of {plural(len(points), 'state point')}: {why_none(points)}")
     elif without:
         lines.append(f"No conductivity at {why_none(without)}")
+    if data.gates and data.gates.verdict == "FAIL":
+        lines.append(f"The student failed a gate: {data.gates.reasons[0]}")
     lines += _self_check_lines(data)
     lines += [f"Next: {one}" for one in advice(data)[:1]]
     return [printable(line) for line in lines]

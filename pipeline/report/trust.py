@@ -12,6 +12,19 @@ from dpa_sse.pipeline.report.page import Level, clip, listed, plural
 from dpa_sse.pipeline.report.transport import Point
 
 
+def gate_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
+    """Yield a sentence on the verdict of the gates, if there is one: good, doubtful or bad."""
+    found = data.gates
+    if found is None:
+        return
+    if found.verdict == "PASS":
+        yield "good", f"The student passed all required gates against its teacher (tier {found.tier})."
+    elif found.verdict == "FAIL":
+        yield "bad", f"The student failed before the production MD: {clip('; '.join(found.reasons), 400)}"
+    else:
+        yield "warn", f"The student is not cleared by all gates: {clip('; '.join(found.reasons), 400)}"
+
+
 def self_check_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
     """Yield a sentence on each system of the self-check, or that there was none: good, doubtful or bad."""
     if not data.md:

@@ -260,6 +260,8 @@ def _distillation(rates: _Rates) -> Iterator[StepWork]:
         yield rates.inference(stage, "self-exploration-labels", runs * own.frames, n)
     yield rates.training(stage, "student", distill.student, steps, n)
     yield StepWork(stage, "evaluate-student", "errors", 5.0)
+    if rates.project.validate.gates:
+        yield StepWork(stage, "gates", "gates", 60.0)
 
 
 def _production(rates: _Rates) -> Iterator[StepWork]:

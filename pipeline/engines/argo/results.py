@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAIN_STEPS = (
     "merge", "collect", "user-data", "pretrain", "finetune", "evaluate", "evaluate-student", "teacher-labels",
-    "student", "correct-student", "evaluate-corrected", "self-check", "conductivity", "report",
+    "student", "gates", "correct-student", "evaluate-corrected", "self-check", "conductivity", "report",
 )
 """Downloaded by default: models, data, numbers, report; no raw trajectories."""
 DOWNLOADED = ".downloaded"

@@ -15,6 +15,7 @@ from dpa_sse.ops.labelers.settings import DeepmdSettings
 from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.potential.inference import open_model
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+from tests.model_files import checkpoint, frozen
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +103,14 @@ def test_broken_models(name: str, content: bytes | None, message: str, tmp_path:
     ({"model": "a.pb"}, "a.pb is not a model of the PyTorch backend"),
     ({"model": "a.pth"}, "a.pth does not exist"),
     ({"model": "b.pth", "head": "x"}, "a frozen .pth model has one branch only"),
+    ({"model": "broken.pth"}, "broken.pth: is not a file of PyTorch"),
+    ({"model": "two.pt"}, "two.pt: is a multi-task model of 2 branches"),
+    ({"model": "two.pt", "head": "PBEsoll"}, "did you mean 'PBEsol'?"),
 ])
 def test_problems(settings: dict[str, str], message: str, tmp_path: Path) -> None:
-    (tmp_path / "b.pth").write_bytes(b"")
+    frozen(tmp_path / "b.pth", ["Li", "S"])
+    (tmp_path / "broken.pth").write_bytes(b"broken")
+    checkpoint(tmp_path / "two.pt", {"PBE": ["Li"], "PBEsol": ["Li"]})
     found = list(DeepmdLabeler.problems(DeepmdSettings(**settings), ["Li"], tmp_path))
     assert len(found) == 1 and message in found[0][1]
 

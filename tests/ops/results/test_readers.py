@@ -99,6 +99,9 @@ NOT_READ = {
         "ModelInfo.messages", "ModelInfo.neighbours", "ModelInfo.resumed_at_step", "NeighbourCounts.type_map",
         "Parity.n_frames",
     ],
+    "describes the circumstances of a verdict to people who open its gates.json": [
+        "GateResult.tier", "Gates.deepmd_version", "Gates.model_sha256",
+    ],
     "describes a data set to people who open its dataset.json": [
         "DatasetInfo.added", "DatasetInfo.drawn_from", "DatasetInfo.duplicates_dropped", "DatasetInfo.n_frames",
         "DatasetInfo.notes", "DatasetInfo.split_by",

@@ -292,7 +292,7 @@ def test_adopted_model_is_frozen_and_described(student: Path, dataset: Path, tmp
 
 
 @pytest.mark.parametrize(("content", "elements", "expected"), [
-    (b"not a model", ["Li"], "PyTorch checkpoint"), (None, ["Li", "K"], "does not know K")])
+    (b"not a model", ["Li"], "own.pt: is not a file of PyTorch"), (None, ["Li", "K"], "does not know K")])
 def test_unusable_models_are_refused(
     student: Path, tmp_path: Path, content: bytes | None, elements: list[str], expected: str
 ) -> None:
@@ -333,8 +333,10 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
     run_tool([sys.executable, "-m", "deepmd", "--pt", "train", "input.json"], tmp_path / "log", tmp_path, threads=1)
     info = adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "own", "second")
     assert (info.branch, list(info.type_map)) == ("second", elements)
-    with pytest.raises(InputError, match="first, second"):
+    with pytest.raises(InputError, match=r"no branch .third.*Branches: first: .*; second: "):
         adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "none", "third")
+    with pytest.raises(InputError, match="name the branch to use"):
+        adopt_model(tmp_path / "model.ckpt.pt", TYPE_MAP, tmp_path / "none")
     own = tmp_path / "own" / "model.pt"
     zero = evaluate(own, new_dataset, "test", tmp_path, "zero", parity=False)
     frozen = evaluate(own.with_suffix(".pth"), new_dataset, "test", tmp_path, "frozen", parity=False)

@@ -21,6 +21,7 @@ from dpa_sse.pipeline.commands.conductivity import _checked
 from dpa_sse.pipeline.commands.project import check_config, plan_config
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.remarks import remarks
+from tests.model_files import checkpoint
 
 PLAIN: dict[str, Any] = {
     "name": "x", "type_map": ["Li", "Cl"], "labeler": {"kind": "mock"},
@@ -223,7 +224,7 @@ def test_plan_of_data_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_plan_of_a_model_only(tmp_path: Path) -> None:
-    (tmp_path / "m.pt").write_bytes(b"model")
+    checkpoint(tmp_path / "m.pt", {"": ["Li"]})
     path = config(tmp_path, {"name": "x", "type_map": ["Li"], "pretrain": {"model": "m.pt"}})
     assert plan_config(path, [], tmp_path / "plan", as_json=False) == 0
 

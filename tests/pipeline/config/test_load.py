@@ -22,6 +22,7 @@ from dpa_sse.pipeline.config import (
     load_project,
     resolved_yaml,
 )
+from tests.model_files import checkpoint
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -266,11 +267,11 @@ def test_model_file(tmp_path: Path) -> None:
     text = "name: x\ntype_map: [Li, S]\nsystems: [{name: A, structure: Li2S}]\npretrain: {model: MODEL}\n"
     (tmp_path / "model.pt").write_bytes(b"")
     assert "the file is empty" in complaints(write(tmp_path, text.replace("MODEL", "model.pt")))[0]
-    (tmp_path / "model.pt").write_bytes(b"x")
+    checkpoint(tmp_path / "model.pt", {"": ["Li", "S"]})
     load_checked(write(tmp_path, text.replace("MODEL", "model.pt")))
     load_checked(write(tmp_path, text.replace("MODEL", "DPA-3.1-3M")))
-    (tmp_path / "model.txt").write_bytes(b"x")
-    assert "the name of a model file ends in .pt" in complaints(write(tmp_path, text.replace("MODEL", "model.txt")))[0]
+    checkpoint(tmp_path / "model.txt", {"": ["Li", "S"]})
+    assert "whose name must end in .pt" in complaints(write(tmp_path, text.replace("MODEL", "model.txt")))[0]
 
 
 def test_located_points_to_the_line_or_to_the_section_around() -> None:

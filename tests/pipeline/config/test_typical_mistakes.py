@@ -13,6 +13,7 @@ import pytest
 
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.remarks import remarks
+from tests.model_files import checkpoint, frozen, package
 
 SOUND: dict[str, Any] = {
     "name": "x", "type_map": ["Li", "P", "S", "Cl"],
@@ -92,7 +93,18 @@ REFUSED = [
     ("pretrain.preset=dpa3", "pretrain.preset", "neither a known name (dpa2-paper"),
     ("pretrain.steps=0", "pretrain.steps", "at least 1, not 0"),
     ("pretrain={model: nofile.pt}", "pretrain.model", "no such file"),
-    ("pretrain={model: frozen.pth}", "pretrain.model", "give its checkpoint (.pt)"),
+    ("pretrain={model: broken.pth}", "pretrain.model", "broken.pth: is not a file of PyTorch"),
+    ("pretrain={model: cut.pt}", "pretrain.model", "cut.pt: is cut or damaged"),
+    ("pretrain={model: graph.pb}", "pretrain.model", "dp convert-backend graph.pb graph.pth"),
+    ("pretrain={model: renamed.pt}", "pretrain.model", "is a frozen model of DeePMD-kit, whose name must end in .pth"),
+    ("pretrain={model: aot.pt2}", "pretrain.model", "not carried through the steps yet"),
+    ("pretrain={model: two.pt}", "pretrain.model",
+     "Branches: Alloy (alias Domains_Alloy): Li P S Cl, 6 A; SSE_PBESol: Li P S Cl, 6 A (`pretrain.branch: NAME`)"),
+    ("pretrain={model: two.pt, branch: SSE_PBE}", "pretrain.branch", "did you mean 'SSE_PBESol'?"),
+    ("pretrain={model: one.pt, branch: SSE}", "pretrain.branch", "remove the branch 'SSE'"),
+    ("pretrain={model: few.pt}", "pretrain.model", "the model does not know P, Cl; it knows Li S"),
+    ("pretrain={branch: SSE}", "pretrain.branch", "which is not given"),
+    ("md.model=two.pt", "md.model", "dp --pt freeze -c two.pt --head BRANCH -o branch.pth"),
     ("pretrain.overrides={model.descriptor.rcutt: 5}", "pretrain.overrides.model.descriptor.rcutt",
      "no key 'rcutt' in model.descriptor"),
     ("pretrain=null", "distill", "needs a model, but `pretrain` is null; remove one of them"),
@@ -135,8 +147,16 @@ WITHOUT_MD = [("conductivity.hop_distance_A=2", "conductivity"), ("validate.prod
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("config")
-    for name in ("frames.extxyz", "frozen.pth"):
+    for name in ("frames.extxyz", "broken.pth", "graph.pb"):
         (folder / name).write_text("x")
+    elements = ["Li", "P", "S", "Cl"]
+    frozen(folder / "frozen.pth", elements)
+    frozen(folder / "renamed.pt", elements)
+    package(folder / "aot.pt2", elements)
+    checkpoint(folder / "one.pt", {"": elements})
+    checkpoint(folder / "few.pt", {"": ["Li", "S"]})
+    checkpoint(folder / "two.pt", {"Alloy": elements, "SSE_PBESol": elements}, {"Alloy": ["Domains_Alloy"]})
+    (folder / "cut.pt").write_bytes((folder / "one.pt").read_bytes()[:200])
     (folder / "c.yaml").write_text(json.dumps(SOUND))
     return folder / "c.yaml"
 
@@ -157,6 +177,23 @@ def test_there_are_many() -> None:
 
 def test_without_a_mistake_nothing_is_said(sound: Path) -> None:
     assert found(sound) == ({}, {})
+
+
+@pytest.mark.parametrize("model", [
+    "model: one.pt", "model: two.pt, branch: sse_pbesol", "model: two.pt, branch: Domains_Alloy", "model: frozen.pth",
+])
+def test_models_of_others_are_accepted(model: str, sound: Path) -> None:
+    """A frozen model, too, where nothing trains it further; branches as DeePMD-kit knows them."""
+    assert found(sound, f"pretrain={{{model}}}")[0] == {}
+
+
+def test_a_frozen_model_is_not_trained_further(sound: Path) -> None:
+    new = "downstream={system: {name: b, structure: Li2S}}"
+    refused, _ = found(sound, "pretrain={model: frozen.pth}", new, "finetune={}")
+    assert "give its checkpoint (.pt), or remove `finetune`" in refused["pretrain.model"]
+    assert "pretrain.model" not in found(sound, "pretrain={model: one.pt}", new, "finetune={}")[0]
+    refused, _ = found(sound, "pretrain={model: frozen.pth}", "validate={rounds: 1}")
+    assert "or set `validate.rounds: 0`" in refused["pretrain.model"]
 
 
 @pytest.mark.parametrize(("mistake", "where", "advice"), REFUSED, ids=[mistake for mistake, _, _ in REFUSED])

@@ -53,7 +53,7 @@ def test_steps_get_what_their_op_declares(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert {
         "train", "assemble", "explore", "select", "merge", "pretrain", "finetune", "evaluate", "prepare-teacher",
         "teacher-md", "teacher-labels", "first-student", "self-exploration", "self-exploration-labels", "student",
-        "evaluate-student", "prepare-md", "md",
+        "evaluate-student", "gates", "prepare-md", "md",
     } <= set(declared)
     for kind, settings in declared.values():
         kind.model_validate(settings)
@@ -77,5 +77,5 @@ def test_more_temperatures_are_more_tasks_and_no_other_settings(
     after = steps_of(monkeypatch, tmp_path / "b", "md.temperatures_K=[50,80,110]")
     assert (before["md"][2], after["md"][2]) == (2, 3)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"prepare-md", "md", "report"}
+    assert changed == {"gates", "prepare-md", "md", "report"}  # gates: another highest temperature
     assert before["md"][1] == after["md"][1]

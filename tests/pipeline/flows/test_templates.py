@@ -111,7 +111,10 @@ def test_check_names_what_is_missing_and_nothing_else(
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_plan(name: str, tmp_path: Path, own: Own, capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = {"finetune": [*LICL, "downstream.system={name: LiCl, structure: LiCl}"]}.get(name, [])
+    overrides = {
+        "finetune": [*LICL, "downstream.system={name: LiCl, structure: LiCl}"],
+        "md": [*LICL, "systems=[{name: LiCl, structure: LiCl}]"],
+    }.get(name, [])
     assert plan_config(put(name, tmp_path, own), overrides, tmp_path / "plan", as_json=True) == 0
     steps = {step["name"] for step in json.loads(capsys.readouterr().out)}
     assert {"md", "conductivity", "report"} <= steps

@@ -30,6 +30,10 @@ from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResul
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.model import CutoffNeighbours, ModelDifference, ModelInfo, NeighbourCounts, Parity
 from dpa_sse.ops.training.evaluate import evaluate
+from dpa_sse.ops.validation.gates.base import GateSettings, Reference
+from dpa_sse.ops.validation.gates.potentials import Scaled
+from dpa_sse.ops.validation.gates.registry import load_thresholds
+from dpa_sse.ops.validation.gates.run import Candidate, run_gates
 from dpa_sse.ops.validation.judge import Evidence
 from dpa_sse.ops.validation.judge import self_check as check_production
 from dpa_sse.ops.validation.settings import ValidateSettings
@@ -39,6 +43,7 @@ from dpa_sse.pipeline.report.build import ReportInputs
 from dpa_sse.pipeline.report.records import StageRecord
 from dpa_sse.pipeline.runs.provenance import provenance
 from tests.md_folders import write_deviations, write_run, write_thermo, write_trajectory
+from tests.ops.validation.gates.analytic import Pairs, crystal
 from tests.ops.validation.known_errors import Model, chosen, labels
 
 K_B = 8.617333262e-5
@@ -355,6 +360,15 @@ def self_check(root: Path, folders: Sequence[Path], bias_meV_atom: float = 0.0) 
     return root / "self-check"
 
 
+def gates(root: Path) -> Path:
+    """Judge a model that is too soft against its reference; without files, so that one gate lacks some numbers."""
+    reference = Pairs(name="teacher")
+    settings = GateSettings(temperature_K=500.0)
+    candidate = Candidate(Scaled(Pairs(), 0.9), Reference("teacher", reference), [crystal()], settings, "0" * 64)
+    run_gates(candidate, load_thresholds(), root / "gates")
+    return root / "gates"
+
+
 def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportInputs:
     """Return the inputs of a complete run."""
     rng = np.random.default_rng(1)
@@ -380,6 +394,7 @@ def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportIn
         teacher_filter=teacher_filter(root),
         parity=parity(root),
         md=md,
+        gates=gates(root),
         self_check=self_check(root, md),
         conductivity=analyse(root, md),
     )

@@ -76,7 +76,12 @@ NOT_SHOWN = {
     "KineticState.lowest_K", "KineticState.msd_A2", "KineticState.temperature_K", "Sublattice.displaced",
     "Sublattice.largest_A", "Sublattice.rms_A", "Sublattice.sites",
     # the self-check: the report shows means with their intervals, and the verdicts
+<<<<<<< HEAD
     "CheckedPoint.teacher", "SelfCheck.finished", "SelfCheck.full",
+=======
+    "GateResult.tier", "Gates.deepmd_version", "Gates.model_sha256", "Gates.thresholds_sha256", "JudgedMetric.reason",
+    "EnergyShift.half95_meV_atom", "CheckedPoint.teacher", "SelfCheck.finished", "SelfCheck.full",
+>>>>>>> gates
     # of the errors of a trajectory, the weight; of a level with a calculator, the name of the calculator says more
     "TrajectoryErrors.force_components", "LevelOfTheory.code",
     # the reason of a run that broke off
@@ -274,7 +279,8 @@ def shown_of(
 @pytest.mark.timeout(900)
 def test_every_key_of_the_files_is_shown_or_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = made.everything(tmp_path / "in")
-    read = [inputs.learning_state, inputs.teacher_filter, inputs.conductivity, inputs.self_check, inputs.parity,
+    read = [inputs.learning_state, inputs.teacher_filter, inputs.conductivity, inputs.self_check, inputs.gates,
+            inputs.parity,
             *inputs.md, *inputs.evaluations.values(), *inputs.models.values()]
     before = observed(inputs, tmp_path / "out", monkeypatch)
     assert observed(inputs, tmp_path / "out", monkeypatch) == before

@@ -130,6 +130,7 @@ def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, Summa
         "errors_energy_mae_meV_atom",
         "errors_force_mae_meV_A",
         "self_check",
+        *(f"gate_{key}" for key in ("G1", "G2", "G4", "G6", "G7", "G8", "G11")),
     }
     for stem in stems:
         assert (out / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,96 @@
+"""G1: errors on frames that the model has not seen, with intervals over trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dpa_sse.ops.core.intervals import blocks_of, mean_with_interval
+from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.shared import Errors, held_out_errors
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MORE_TRAJECTORIES = "label frames of more trajectories"
+
+
+def measure(
+    model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
+) -> Measurement:
+    """Compare energies (after one shift per composition), forces and pressures with labels."""
+    if not reference.data and reference.potential is None:
+        return Measurement(not_run="needs a reference: --reference MODEL, LABELER or DATA")
+    errors = held_out_errors(model, reference, structures, settings, settings.count("frames"))
+    if not len(errors.energy_meV_atom):
+        return Measurement(not_run="no labelled frame has only elements that the model knows")
+    found = Measurement()
+    _energies(errors, found)
+    _forces(errors, settings, found)
+    good = np.isfinite(errors.pressure_GPa)
+    if good.any():
+        blocks = [name for name, use in zip(errors.blocks, good, strict=True) if use]
+        found.values["pressure_mae"] = _mean(np.abs(errors.pressure_GPa[good]), np.ones(int(good.sum())), blocks)
+    else:
+        found.missing["pressure_mae"] = "the labels have no stress"
+    found.table = [
+        {"trajectory": block, "composition": name, "energy_error_meV_atom": energy, "force_mae_meV_A": force}
+        for block, name, energy, force in zip(
+            errors.blocks, errors.composition, errors.energy_meV_atom.tolist(), errors.force_by_frame.tolist(),
+            strict=True,
+        )
+    ]
+    return found
+
+
+def _mean(sums: Array, counts: Array, blocks: Sequence[str]) -> Value:
+    index = blocks_of(list(blocks))
+    mean, interval = mean_with_interval(np.bincount(index, sums), np.bincount(index, counts))
+    return Value(mean, interval, int(index.max()) + 1, more=MORE_TRAJECTORIES)
+
+
+def _energies(errors: Errors, found: Measurement) -> None:
+    shifts = errors.shifts
+    counts = {name: errors.composition.count(name) for name in shifts}
+    use = np.array([counts[name] > 1 for name in errors.composition])
+    if not use.any():
+        found.missing["energy_mae"] = "one frame of each composition leaves nothing after the shift"
+        return
+    own = np.array([shifts[name] for name in errors.composition])
+    wrong = np.abs(errors.energy_meV_atom - own)[use]
+    blocks = [name for name, good in zip(errors.blocks, use, strict=True) if good]
+    found.values["energy_mae"] = _mean(wrong, np.ones(len(wrong)), blocks)
+    largest = max(shifts, key=lambda name: abs(shifts[name]))
+    found.notes.append(
+        f"{len(wrong)} frames of {len(set(blocks))} trajectories; largest shift {shifts[largest]:.1f} meV/atom "
+        f"({largest})"
+    )
+
+
+def _forces(errors: Errors, settings: GateSettings, found: Measurement) -> None:
+    sums, counts = errors.of_elements(errors.elements)
+    overall = _mean(sums, counts, errors.blocks)
+    found.values["force_mae"] = overall
+    relative = 100 / max(errors.force_size_meV_A, 1e-9)
+    found.values["force_relative"] = Value(
+        overall.value * relative,
+        None if overall.ci95 is None else (overall.ci95[0] * relative, overall.ci95[1] * relative), overall.n,
+        MORE_TRAJECTORIES,
+    )
+    parts = {
+        "the mobile ions": [one for one in errors.elements if one in settings.mobile],
+        "the framework": [one for one in errors.elements if one not in settings.mobile],
+    }
+    ratios = {}
+    for name, elements in parts.items():
+        if elements:
+            own, number = errors.of_elements(elements)
+            ratios[name] = float(own.sum() / number.sum()) / overall.value if overall.value else 1.0
+    largest = max(ratios, key=lambda name: ratios[name])
+    found.values["force_imbalance"] = Value(ratios[largest], None, overall.n, where=largest)
+    single = [
+        f"{one} {errors.force_sum_meV_A[one].sum() / errors.force_count[one].sum():.0f}" for one in errors.elements
+    ]
+    found.notes.append(f"force MAE by element: {', '.join(single)} meV/A")

@@ -1,0 +1,148 @@
+"""The user's models: files that can be read, what they are wanted for, the branch of a multi-task model."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.ops.results.model_file import ModelFile
+from dpa_sse.pipeline.config.problems import KeyPath
+from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.config.schema import Project
+
+KeyMessage = tuple[KeyPath, str]
+"""Path in the project, and what is wrong there."""
+SUFFIXES = {"checkpoint": ".pt", "frozen": ".pth", "package": ".pt2"}
+"""DeePMD-kit recognises the kind of a file by the ending of its name."""
+KINDS = {"checkpoint": "checkpoint", "frozen": "frozen model", "package": "package"}
+OTHER_BACKENDS = (".pb", ".pbtxt", ".savedmodel", ".hlo", ".dp")
+
+
+def model_findings(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield models of the user that are missing, cannot be read, or cannot be what they are wanted for."""
+    if project.md and project.md.model:
+        yield from _own_model(project, project.md.model, base_dir)
+    pretrain = project.pretrain
+    if pretrain and pretrain.branch and pretrain.model is None:
+        yield ("pretrain", "branch"), "names a branch of `pretrain.model`, which is not given; remove it"
+    if pretrain and pretrain.model:
+        yield from _pretrained(project, pretrain.model, base_dir)
+
+
+def _own_model(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield what keeps a model from running the production MD."""
+    where: KeyPath = ("md", "model")
+    if is_remote(name):
+        return
+    if not (base_dir / Path(name).expanduser()).is_file():
+        yield where, f"no such file: {base_dir / Path(name).expanduser()}"
+        return
+    model = _read(name, base_dir)
+    if isinstance(model, str):
+        yield where, model
+    elif model.kind == "package":
+        yield where, f"{name}: a package (.pt2) is not carried to LAMMPS yet; freeze the model to .pth"
+    elif model.multi_task and len(model.branches) > 1:
+        names = ", ".join(one.name for one in model.branches)
+        yield where, (
+            f"{name}: a multi-task model; freeze the branch that is to be used ({names}): dp --pt freeze -c {name} "
+            "--head BRANCH -o branch.pth"
+        )
+    else:
+        yield from _unknown_elements(project, model, "", where, name)
+
+
+def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield what keeps a model from being the large model of the project."""
+    where: KeyPath = ("pretrain", "model")
+    if is_remote(name):
+        return
+    path = base_dir / Path(name).expanduser()
+    if not path.is_file():
+        if "/" in name or name.endswith((*SUFFIXES.values(), *OTHER_BACKENDS)):
+            yield where, f"no such file: {path}"
+        elif name not in builtin_models():
+            hint = did_you_mean(name, builtin_models()) or f" (known names: {', '.join(builtin_models())})"
+            yield where, f"'{name}' is neither a file nor a model known to deepmd{hint}"
+        return
+    model = _read(name, base_dir)
+    if isinstance(model, str):
+        yield where, model
+        return
+    if why := _why_not(project, model):
+        yield where, f"{name}: {why}"
+        return
+    from dpa_sse.ops.potential.describe import choose_branch
+
+    assert project.pretrain is not None  # noqa: S101  (for the type checker)
+    try:
+        branch = choose_branch(model, project.pretrain.branch)
+    except InputError as error:
+        key = "branch" if project.pretrain.branch else "model"
+        way_out = "" if project.pretrain.branch else " (`pretrain.branch: NAME`)"
+        yield ("pretrain", key), f"{name}: {error}{way_out}"
+        return
+    yield from _unknown_elements(project, model, branch, where, name)
+
+
+def _read(name: str, base_dir: Path) -> ModelFile | str:
+    """Return what is in a model file, or why it cannot be read."""
+    from dpa_sse.ops.potential.describe import describe_model
+
+    path = base_dir / Path(name).expanduser()
+    try:
+        model = describe_model(path)
+    except InputError as error:
+        return f"{name}: {str(error).removeprefix(f'{path}: ')}"
+    if path.suffix != SUFFIXES[model.kind]:
+        kind, suffix = KINDS[model.kind], SUFFIXES[model.kind]
+        return f"{name}: is a {kind} of DeePMD-kit, whose name must end in {suffix}; rename it"
+    return model
+
+
+def _why_not(project: Project, model: ModelFile) -> str:
+    """Return why a readable model cannot be the large model of this project; empty if it can."""
+    if model.kind != "checkpoint":
+        if project.finetune:
+            return (
+                "a frozen model cannot be trained further; give its checkpoint (.pt), or remove `finetune` to use "
+                "it as it is"
+            )
+        if project.validate.rounds and project.md:
+            return (
+                "a frozen model cannot be trained further; give its checkpoint (.pt), or set `validate.rounds: 0`, "
+                "which does without corrections of it"
+            )
+    wanted = "fine-tune" if project.finetune else "teacher"
+    found = next((use for use in model.uses if use.use == wanted), None)
+    return "" if found is None or found.possible else found.how
+
+
+def _unknown_elements(
+    project: Project, model: ModelFile, branch: str, where: KeyPath, name: str
+) -> Iterator[KeyMessage]:
+    own = next(one for one in model.branches if not branch or one.name == branch)
+    if missing := [element for element in project.type_map if element not in own.type_map]:
+        known = " ".join(own.type_map) if len(own.type_map) <= 20 else f"{len(own.type_map)} elements"
+        yield where, f"{name}: the model does not know {', '.join(missing)}; it knows {known}"
+
+
+@functools.cache
+def builtin_models() -> tuple[str, ...]:
+    """Return the names of the models that deepmd can download, read from its source (importing it takes seconds)."""
+    spec = PathFinder.find_spec("deepmd")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        registry = Path(folder) / "pretrained" / "registry.py"
+        if not registry.is_file():
+            continue
+        for node in ast.parse(registry.read_text(encoding="utf-8")).body:
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            value = getattr(node, "value", None)
+            if isinstance(value, ast.Dict) and any(getattr(one, "id", "") == "MODEL_REGISTRY" for one in targets):
+                return tuple(str(key.value) for key in value.keys if isinstance(key, ast.Constant))
+    return ()

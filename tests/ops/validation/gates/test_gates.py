@@ -1,0 +1,458 @@
+"""Each gate made to pass, to fail, and to find nothing, with potentials whose faults are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from dpa_sse.ops.data.convert import frames_to_blocks, with_results
+from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.validation.gates.base import Labels, Potential, Reference
+from dpa_sse.ops.validation.gates.potentials import Holed, Relabelled, Scaled
+from dpa_sse.ops.validation.gates.structure import compare, difference
+from dpa_sse.ops.validation.gates.wall import gives_way
+from tests.ops.validation.gates.analytic import SIGMA, Changed, Pairs, Ripple, crystal, measured, verdict
+
+SHORT = {"hold_ps": 0.2, "ramp_ps": 0.1, "hot_ps": 0.1}
+ALL = list(SIGMA)
+
+
+def noisy(force_eV_A: float, energy_eV: float = 0.0, seed: int = 0) -> Changed:
+    """Return pairs with normal errors that depend on the positions, as those of a fit do."""
+    def change(labels: Labels, positions: np.ndarray, _: np.ndarray) -> Labels:
+        found = [np.random.default_rng([seed, abs(int(one.sum() * 1e6))]) for one in positions]
+        force = np.array([rng.normal(0, force_eV_A, positions.shape[1:]) for rng in found])
+        energy = np.array([rng.normal(0, energy_eV) for rng in found])
+        return Labels(labels.energy + energy, labels.force + force, labels.virial)
+    return Changed(Pairs(), change, "noisy")
+
+
+def data(
+    trajectories: int = 5, frames: int = 8, hard: float = 1.0, seed: int = 1, rattle_A: float = 0.1
+) -> Reference:
+    """Return labelled frames of several trajectories; the last one is displaced ``hard`` times as much."""
+    rng, made, pairs = np.random.default_rng(seed), [], Pairs()
+    for number in range(trajectories):
+        for _ in range(frames):
+            atoms = crystal()
+            atoms.positions += rng.normal(0, rattle_A * (hard if number == trajectories - 1 else 1), (32, 3))
+            labels = pairs.of_atoms([atoms])
+            atoms.info.update(system="crystal", trajectory=f"t{number}")
+            made.append(with_results(
+                atoms, float(labels.energy[0]), labels.force[0], -labels.virial[0] / atoms.get_volume()
+            ))
+    blocks: Sequence[SystemData] = frames_to_blocks(made, ALL, "test")
+    return Reference("data", None, blocks, ALL)
+
+
+class TestAccuracy:
+    @pytest.mark.parametrize(("force", "energy", "expected"), [
+        (0.0, 0.0, "PASS"), (0.05, 0.03, "PASS"), (0.1, 0.03, "WARN"), (0.2, 0.03, "FAIL"), (0.01, 0.4, "FAIL"),
+    ])
+    def test_known_errors(self, force: float, energy: float, expected: str) -> None:
+        found = measured("G1", noisy(force, energy), data())
+        assert verdict("G1", found).verdict == expected
+        expected_mae = force * np.sqrt(2 / np.pi) * 1000
+        assert found.values["force_mae"].value == pytest.approx(expected_mae, rel=0.05, abs=0.1)
+        assert found.values["energy_mae"].value == pytest.approx(
+            energy / 32 * np.sqrt(2 / np.pi) * 1000, rel=0.3, abs=0.01)
+
+    def test_a_constant_shift_of_the_energy_does_not_count(self) -> None:
+        shifted = Changed(Pairs(), lambda found, *_: Labels(found.energy + 5.0, found.force, found.virial))
+        assert verdict("G1", measured("G1", shifted, data())).verdict == "PASS"
+
+    def test_trajectories_that_differ_leave_it_open(self) -> None:
+        """Four easy trajectories and a hard one: the mean is within the limit, its interval is not."""
+        def change(labels: Labels, positions: np.ndarray, _: np.ndarray) -> Labels:
+            size = 0.03 + 2.2 * np.abs(positions - crystal().positions).mean(axis=(1, 2))[:, None, None] ** 2 * 10
+            return Labels(labels.energy, labels.force + size * np.sign(labels.force), labels.virial)
+        found = measured("G1", Changed(Pairs(), change), data(trajectories=3, hard=1.9))
+        result = verdict("G1", found)
+        assert result.verdict == "INCONCLUSIVE" and "more trajectories" in result.reason
+
+    def test_an_error_in_one_sublattice(self) -> None:
+        def change(labels: Labels, positions: np.ndarray, _: np.ndarray) -> Labels:
+            force = labels.force.copy()
+            force[:, ::2] += np.random.default_rng(1).normal(0, 0.08, force[:, ::2].shape)  # Li
+            return Labels(labels.energy, force, labels.virial)
+        found = measured("G1", Changed(Pairs(), change), data())
+        assert found.values["force_imbalance"].value == pytest.approx(2.0, rel=0.02)
+        assert found.values["force_imbalance"].where == "the mobile ions"
+        assert verdict("G1", found).verdict == "FAIL"
+
+    def test_without_a_reference(self) -> None:
+        result = verdict("G1", measured("G1", Pairs(), None))
+        assert result.verdict == "NOT_RUN" and "--reference" in result.reason
+
+
+class TestOnPolicy:
+    def test_the_same_model_passes(self) -> None:
+        assert verdict("G2", measured("G2", noisy(0.03), Pairs(), md=SHORT)).verdict == "PASS"
+
+    def test_a_model_that_is_worse_where_it_goes(self) -> None:
+        """Right near the lattice, where the held-out data are, and wrong beyond."""
+        start = crystal().positions
+
+        def change(labels: Labels, positions: np.ndarray, _: np.ndarray) -> Labels:
+            far = np.abs(positions - start).mean(axis=(1, 2)) > 0.045
+            rng = np.random.default_rng(1)
+            return Labels(
+                labels.energy, labels.force + np.where(far, 0.3, 0.02)[:, None, None] * rng.choice(
+                    [-1, 1], labels.force.shape), labels.virial)
+        reference = Reference("pairs", Pairs(), data(rattle_A=0.04).data, ALL)
+        reference.potential.role = "reference"
+        found = measured("G2", Changed(Pairs(), change), reference, md=SHORT, temperature_K=600.0)
+        assert found.values["force_ratio"].value > 5
+        result = verdict("G2", found)
+        assert result.verdict == "FAIL" and "Label frames of this MD" in result.mend
+
+    def test_pressure_and_energy_off(self) -> None:
+        pressure = Changed(Pairs(), lambda found, _, cells: Labels(
+            found.energy, found.force, found.virial + np.eye(3) * 1.0 / 160.2 * 571.8))
+        found = measured("G2", pressure, Pairs(), md=SHORT)
+        assert found.values["pressure_bias"].value == pytest.approx(1.0, rel=0.01)
+        assert verdict("G2", found).verdict == "FAIL"
+
+    def test_frames_that_the_reference_refuses(self) -> None:
+        class Refusing(Pairs):
+            def evaluate(self, symbols, positions, cells):
+                labels = super().evaluate(symbols, positions, cells)
+                labels.energy[:] = np.nan
+                return labels
+        reference = Reference("refusing", Refusing(), data().data, ALL)
+        result = verdict("G2", measured("G2", Pairs(), reference, md=SHORT))
+        assert result.verdict == "FAIL" and "refused frames" in result.reason
+
+    def test_data_cannot_label(self) -> None:
+        assert verdict("G2", measured("G2", Pairs(), data(), md=SHORT)).verdict == "NOT_RUN"
+
+
+class TestParity:
+    def test_a_sound_potential_without_files(self) -> None:
+        result = verdict("G3", measured("G3", Pairs(), Pairs()))
+        assert result.verdict == "PASS"
+        assert {one.name: one.verdict for one in result.metrics}["lammps_force"] == "NOT_RUN"
+
+    def test_ten_wrong_type_maps_are_caught_and_named(self) -> None:
+        rng, elements, caught = np.random.default_rng(1), list(SIGMA), 0
+        structure = crystal(elements=elements)
+        for _ in range(10):
+            order = rng.permutation(4)
+            while (order == np.arange(4)).all():
+                order = rng.permutation(4)
+            wrong = Relabelled(Pairs(), {elements[k]: elements[order[k]] for k in range(4)})
+            result = verdict("G3", measured("G3", wrong, Pairs(), [structure]))
+            caught += result.verdict == "FAIL" and "type map" in result.reason
+            back = {elements[order[k]]: elements[k] for k in range(4)}
+            words = ", ".join(f"{one} as {back[one]}" for one in sorted(elements) if back[one] != one)
+            assert words in result.reason
+        assert caught == 10
+
+    def test_the_right_type_map_passes_in_spite_of_errors(self) -> None:
+        structure = crystal(elements=list(SIGMA))
+        found = measured("G3", noisy(0.05), Pairs(), [structure])
+        assert found.values["type_map"].value < 0.95
+
+    def test_broken_symmetry(self) -> None:
+        field = Changed(Pairs(), lambda found, *_: Labels(found.energy, found.force + np.eye(3)[0] * 0.1, found.virial))
+        result = verdict("G3", measured("G3", field, Pairs()))
+        assert result.verdict == "FAIL" and "rotation" in result.reason
+        origin = Changed(Pairs(), lambda found, places, _: Labels(
+            found.energy, found.force + 0.1 * np.sin(places), found.virial))
+        assert verdict("G3", measured("G3", origin, Pairs())).verdict == "FAIL"
+
+    def test_an_energy_that_is_not_extensive(self) -> None:
+        more = Changed(Pairs(), lambda found, places, _: Labels(
+            found.energy + 1e-4 * places.shape[1] ** 2, found.force, found.virial))
+        result = verdict("G3", measured("G3", more, Pairs()))
+        assert result.verdict == "FAIL" and "extensivity energy" in result.reason
+
+
+class TestEnergyConservation:
+    def test_a_smooth_surface_conserves(self) -> None:
+        found = measured("G4", Pairs(), None, md=SHORT)
+        assert verdict("G4", found).verdict == "PASS"
+        assert found.values["order"].value == pytest.approx(2, abs=0.25)
+
+    def test_forces_that_are_not_those_of_the_energy(self) -> None:
+        """Forces scaled by 0.9, energies not: energy is exchanged with nothing."""
+        scaled = Changed(Pairs(), lambda found, *_: Labels(found.energy, 0.9 * found.force, found.virial))
+        result = verdict("G4", measured("G4", scaled, None, md=SHORT))
+        assert result.verdict == "FAIL" and "order" in result.reason
+
+    def test_a_surface_that_heats(self) -> None:
+        """A force along the velocity's history: a rotation of each force by a few degrees has a curl."""
+        turn = np.array([[1, 0.05, 0], [-0.05, 1, 0], [0, 0, 1]])
+        curl = Changed(Pairs(), lambda found, *_: Labels(found.energy, found.force @ turn, found.virial))
+        assert verdict("G4", measured("G4", curl, None, md=SHORT)).verdict == "FAIL"
+
+    def test_steps_in_the_energy(self) -> None:
+        steps = Changed(Pairs(), lambda found, *_: Labels(np.round(found.energy, 1), found.force, found.virial))
+        result = verdict("G4", measured("G4", steps, None, md=SHORT))
+        assert result.verdict == "FAIL" and "order" in result.reason
+
+    def test_a_run_too_short_says_how_many_picoseconds_are_missing(self) -> None:
+        from dpa_sse.ops.validation.gates.judge import judge
+        from tests.ops.validation.gates.analytic import THRESHOLDS
+
+        found = measured("G4", Pairs(), None, md=SHORT, protocol={"nve_ps": 0.1, "resolve_meV_atom_ps": 0.05},
+                         timestep_fs=4.0)
+        result = judge("G4", found, THRESHOLDS.gates["G4"], "standard")
+        drift = next(one for one in result.metrics if one.name == "drift")
+        assert drift.verdict == "INCONCLUSIVE" and "ps more of NVE" in drift.reason
+
+    def test_an_explosion(self) -> None:
+        away = Changed(Pairs(), lambda found, places, _: Labels(found.energy, 40.0 * (places - 4.0), found.virial))
+        result = verdict("G4", measured("G4", away, None, md=SHORT))
+        assert result.verdict == "FAIL" and "broken runs" in result.reason
+
+
+class TestStability:
+    def test_a_solid(self) -> None:
+        result = verdict("G5", measured("G5", Pairs(), Pairs(), md=SHORT))
+        assert result.verdict == "PASS", result.reason
+
+    def test_an_explosion(self) -> None:
+        away = Changed(Pairs(), lambda found, places, _: Labels(found.energy, 40.0 * (places - 4.0), found.virial))
+        result = verdict("G5", measured("G5", away, Pairs(), md=SHORT))
+        assert result.verdict == "FAIL" and "exploded runs" in result.reason and "Label frames" in result.mend
+
+    def test_no_number(self) -> None:
+        broken = Changed(Pairs(), lambda found, *_: Labels(found.energy * np.nan, found.force, found.virial))
+        assert verdict("G5", measured("G5", broken, Pairs(), md=SHORT)).verdict == "FAIL"
+
+    def test_fused_atoms(self) -> None:
+        """A model with an open hole pulls atoms into each other, while the reference keeps them apart."""
+        result = verdict("G5", measured("G5", Holed(Pairs(), 40.0, 1.5), Pairs(), md={**SHORT, "hold_ps": 0.4}))
+        assert result.verdict == "FAIL"
+
+    def test_a_model_that_heats_itself(self) -> None:
+        turn = np.array([[1, 0.9, 0], [-0.9, 1, 0], [0, 0, 1]])
+        curl = Changed(Pairs(), lambda found, *_: Labels(found.energy, found.force @ turn, found.virial))
+        result = verdict("G5", measured("G5", curl, Pairs(), md={**SHORT, "hold_ps": 0.6}))
+        assert result.verdict == "FAIL"
+
+    def test_a_framework_that_melts(self) -> None:
+        """The model has no forces on Cl: its sublattice diffuses, that of the reference does not."""
+        free = Changed(Pairs(), lambda found, *_: Labels(found.energy * 0, found.force * 0, found.virial * 0))
+        found = measured("G5", free, Pairs(), md={**SHORT, "hold_ps": 1.2}, temperature_K=900.0)
+        assert found.values["melted_runs"].value >= 1
+        assert verdict("G5", found).verdict == "FAIL"
+
+    def test_broken_polyhedra(self) -> None:
+        from dpa_sse.ops.validation.gates.stability import _difference
+
+        rng = np.random.default_rng(1)
+        good, bad = 0.97 + rng.normal(0, 0.005, 4), 0.80 + rng.normal(0, 0.005, 4)
+        assert _difference([(good, good[::-1])]).value == pytest.approx(0)
+        lost = _difference([(bad, good)])
+        assert lost.value == pytest.approx(17, abs=1) and lost.ci95 is not None and lost.ci95[0] > 5
+
+
+class TestWall:
+    def test_a_wall(self) -> None:
+        result = verdict("G6", measured("G6", Pairs(), None))
+        assert result.verdict == "PASS", result.reason
+
+    @pytest.mark.parametrize(("depth", "share"), [(100.0, 1.1), (300.0, 1.1), (1000.0, 1.05)])
+    def test_a_hole(self, depth: float, share: float) -> None:
+        result = verdict("G6", measured("G6", Holed(Pairs(), depth, share), None))
+        assert result.verdict == "FAIL" and "ZBL" in result.mend
+
+    def test_a_cell_that_gains_energy_when_compressed(self) -> None:
+        soft = Changed(Pairs(), lambda found, _, cells: Labels(
+            found.energy + 0.6 * np.abs(np.linalg.det(cells)), found.force, found.virial))
+        result = verdict("G6", measured("G6", soft, None))
+        assert result.verdict == "FAIL" and "compression" in result.reason
+
+    @pytest.mark.parametrize(("path", "expected"), [
+        ([0, 0, 1, 3, 9], None), ([0, -0.3, -0.2, 2, 9], None), ([3, 2, 1, 2, 6], None), ([0, 1, 2, 1, -5], 2.0),
+        ([0, -0.3, 0.5, -4, -9], 0.5), ([0, -3, -8, -9, -9], 0.0), ([0, 1, 4, np.nan, np.nan], 4.0),
+        ([np.nan, 1, 2], 0.0), ([2, 1, 3, 2, 1], 3.0), ([0, 1, 0.95, 2, 3], None),
+    ])
+    def test_paths(self, path: list[float], expected: float | None) -> None:
+        assert gives_way(np.array(path, float)) == expected
+
+
+class TestSoftening:
+    @pytest.mark.parametrize(("factor", "expected"), [
+        (1.0, "PASS"), (0.98, "PASS"), (0.95, "WARN"), (1.05, "WARN"), (0.9, "FAIL"), (1.1, "FAIL"),
+    ])
+    def test_scaled_surfaces(self, factor: float, expected: str) -> None:
+        found = measured("G7", Scaled(Pairs(), factor), Pairs(), md=SHORT)
+        assert found.values["force_slope"].value == pytest.approx(factor, abs=1e-6)
+        assert found.values["curvature"].value == pytest.approx(factor, abs=1e-6)
+        assert verdict("G7", found).verdict == expected
+
+    def test_noise_leaves_it_open(self) -> None:
+        result = verdict("G7", measured("G7", noisy(2.5), Pairs(), md=SHORT))
+        assert result.verdict in ("INCONCLUSIVE", "FAIL") and "95 %" in result.reason
+
+    def test_data_only(self) -> None:
+        found = measured("G7", Scaled(Pairs(), 0.9), data())
+        assert found.values["force_slope"].value == pytest.approx(0.9, abs=1e-6)
+        assert verdict("G7", found).verdict == "FAIL"
+        assert verdict("G7", measured("G7", Pairs(), data())).verdict == "PASS"
+
+
+class TestStructure:
+    def test_no_false_alarm_in_twenty_trials(self) -> None:
+        """A potential against itself with other velocities."""
+        found = [
+            verdict("G8", measured("G8", Pairs(), Pairs(), md=SHORT, temperature_K=600.0, seed=seed)).verdict
+            for seed in range(20)
+        ]
+        assert "FAIL" not in found and found.count("WARN") <= 1
+
+    def test_another_structure(self) -> None:
+        other = Pairs({"Li": 2.6, "Cl": 2.6})
+        result = verdict("G8", measured("G8", other, Pairs(), md={**SHORT, "hold_ps": 1.0}))
+        assert result.verdict == "FAIL"
+
+    def test_the_loss_is_that_of_the_means_beyond_the_noise(self) -> None:
+        rng = np.random.default_rng(1)
+        base = 1 + np.sin(np.linspace(0, 12, 60)) ** 2
+        noise = 0.08
+        same = [compare(*([base + rng.normal(0, noise, 60) for _ in range(4)] for _ in range(2))) for _ in range(200)]
+        assert np.mean([one.loss for one in same]) == pytest.approx(0, abs=0.003)
+        moved = base * (1 + 0.3 * np.sign(np.cos(np.linspace(0, 40, 60))))
+        apart = [compare([moved + rng.normal(0, noise, 60) for _ in range(4)],
+                         [base + rng.normal(0, noise, 60) for _ in range(4)]) for _ in range(50)]
+        exact = difference(moved, base)
+        assert np.mean([one.loss for one in apart]) == pytest.approx(exact, abs=0.25 * exact)
+        covered = [abs(one.loss) < one.half95 for one in same]
+        assert np.mean(covered) > 0.9
+
+    def test_runs_that_ended_early(self) -> None:
+        away = Changed(Pairs(), lambda found, places, _: Labels(found.energy, 40.0 * (places - 4.0), found.virial))
+        result = verdict("G8", measured("G8", away, Pairs(), md=SHORT))
+        assert result.verdict == "INCONCLUSIVE" and "did not reach its end" in result.reason
+
+    def test_without_md(self) -> None:
+        assert verdict("G8", measured("G8", Pairs(), data())).verdict == "NOT_RUN"
+
+
+IONS = Atoms("Li60Cl4", positions=np.zeros((64, 3)), cell=np.eye(3) * 30, pbc=True)
+
+
+class Ions(Ripple):
+    """Mobile Li in a ripple; Cl on springs, so that there is a framework at rest."""
+
+    def evaluate(self, symbols, positions, cells):
+        labels = super().evaluate(symbols, positions, cells)
+        fixed = np.array([one == "Cl" for one in symbols])
+        labels.force[:, fixed] = -5.0 * positions[:, fixed]
+        return labels
+
+
+class TestTransport:
+    MD: ClassVar = {"hold_ps": 6.0, "ramp_ps": 0.1, "hot_ps": 0.1, "copies": 4, "friction_ps": 60.0}
+
+    def ratio(self, own: float, other: float, seed: int = 1, **md: float):
+        return measured("G9", Ions(own), Ions(other), [IONS], md={**self.MD, **md}, seed=seed,
+                        protocol={"hop_A": 1.0, "ln_half_width": 0.3}, temperature_K=900.0)
+
+    def test_equal_diffusion(self) -> None:
+        found = self.ratio(0.0, 0.0)
+        assert abs(found.values["ln_D_ratio"].value) < 0.2
+        assert verdict("G9", found).verdict in ("PASS", "INCONCLUSIVE")
+
+    def test_a_barrier_of_its_own(self) -> None:
+        result = verdict("G9", self.ratio(0.12, 0.0))
+        assert result.verdict in ("FAIL", "INCONCLUSIVE") and "ln D" in result.reason
+
+    def test_ions_that_hardly_move_leave_it_open(self) -> None:
+        result = verdict("G9", self.ratio(1.0, 1.0, hold_ps=0.8))
+        assert result.verdict == "INCONCLUSIVE" and "not measured" in result.reason
+
+    def test_nothing_is_mobile(self) -> None:
+        assert verdict("G9", measured("G9", Pairs(), Pairs(), mobile=("Na",), md=SHORT)).verdict == "NOT_RUN"
+
+
+class TestEquationOfState:
+    def test_volume_and_bulk_modulus_are_those_of_ase(self) -> None:
+        """A crystal that is 2 % larger in the model; the same crystal for the reference."""
+        wider = Pairs({name: 1.02 ** (1 / 3) * sigma for name, sigma in SIGMA.items()})
+        found = measured("G11", wider, Pairs())
+        assert found.values["volume_error"].value == pytest.approx(2.0, abs=0.6)  # the switch does not scale along
+        assert verdict("G11", found).verdict in ("WARN", "FAIL")
+        assert verdict("G11", measured("G11", Pairs(), Pairs())).verdict == "PASS"
+
+    def test_a_stiff_model(self) -> None:
+        found = measured("G11", Scaled(Pairs(), 1.5), Pairs())
+        assert found.values["bulk_modulus_error"].value == pytest.approx(50, abs=0.1)
+        assert verdict("G11", found).verdict == "FAIL"
+
+    def test_no_minimum(self) -> None:
+        up = Changed(Pairs(), lambda found, _, cells: Labels(
+            found.energy + 2.0 * np.abs(np.linalg.det(cells)), found.force, found.virial))
+        assert verdict("G11", measured("G11", up, Pairs())).verdict == "FAIL"
+        assert verdict("G11", measured("G11", Pairs(), up)).verdict == "INCONCLUSIVE"
+        assert verdict("G11", measured("G11", Pairs(), None)).verdict == "NOT_RUN"
+
+
+class TestArrangements:
+    CELL = crystal(elements=["Li", "Cl", "Li", "Br"])
+
+    def test_the_same_order(self) -> None:
+        assert verdict("G13", measured("G13", Pairs(), Pairs(), [self.CELL])).verdict == "PASS"
+
+    def test_the_reverse_order(self) -> None:
+        found = measured("G13", Scaled(Pairs(), -1.0), Pairs(), [self.CELL])
+        assert found.values["rank_correlation"].value == pytest.approx(-1)
+        assert verdict("G13", found).verdict == "FAIL"
+
+    def test_a_weak_correlation_leaves_it_open(self) -> None:
+        class Blurred(Pairs):
+            def evaluate(self, symbols, positions, cells):
+                labels = super().evaluate(symbols, positions, cells)
+                rng = np.random.default_rng([1, *(ord(one[0]) for one in symbols)])
+                return Labels(labels.energy + rng.normal(0, 0.15), labels.force, labels.virial)
+
+        found = measured("G13", Blurred(), Pairs(), [self.CELL])
+        rank = verdict("G13", found).metrics[0]
+        assert rank.value is not None and rank.value < 0.9 and rank.ci95 is not None and rank.ci95[0] < 0.5
+        assert rank.verdict in ("INCONCLUSIVE", "FAIL")
+
+    def test_only_free_anions_exchange(self) -> None:
+        from dpa_sse.ops.validation.gates.arrangements import exchanged
+
+        cells = exchanged(self.CELL, 10, ("Li",), np.random.default_rng(1))
+        lithium = [k for k, symbol in enumerate(self.CELL.get_chemical_symbols()) if symbol == "Li"]
+        assert len(cells) == 10
+        for one in cells:
+            assert [k for k, symbol in enumerate(one.get_chemical_symbols()) if symbol == "Li"] == lithium
+            assert sorted(one.get_chemical_symbols()) == sorted(self.CELL.get_chemical_symbols())
+
+    def test_one_anion_only(self) -> None:
+        assert verdict("G13", measured("G13", Pairs(), Pairs())).verdict == "NOT_RUN"
+
+
+def test_gates_share_what_they_computed() -> None:
+    """The MD of the model is run once for all gates that need it."""
+    calls: list[int] = []
+
+    class Counting(Pairs):
+        def evaluate(self, symbols, positions, cells):
+            calls.append(len(positions))
+            return super().evaluate(symbols, positions, cells)
+
+    model, reference = Counting(), Reference("pairs", Pairs())
+    reference.potential.role = "reference"
+    counts = []
+    for key in ("G2", "G5", "G8"):
+        before = len(calls)
+        measured(key, model, reference, md=SHORT)
+        counts.append(len(calls) - before)
+    assert counts[0] > 150 and counts[1] < 5 and counts[2] < 5
+
+
+def test_model_and_reference_have_other_velocities() -> None:
+    own: Potential = Pairs()
+    other: Potential = Pairs()
+    found = measured("G8", own, other, md=SHORT)
+    assert found.values["g_of_r_loss"].value != 0

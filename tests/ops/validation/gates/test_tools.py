@@ -1,0 +1,187 @@
+"""Dynamics and statistics of the gates against what is known exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.lj import LennardJones
+
+from dpa_sse.ops.validation.gates.base import KB_EV_K, Labels, Potential
+from dpa_sse.ops.validation.gates.dynamics import FS, Segment, run_segments, start_batch
+from dpa_sse.ops.validation.gates.potentials import Holed, LabelerPotential, Relabelled, Scaled
+from dpa_sse.ops.validation.gates.statistics import correlation_time, slope_through_zero, slope_with_interval
+from dpa_sse.ops.validation.gates.wall import relax
+from tests.ops.validation.gates.analytic import Pairs, Ripple, crystal
+
+
+class Springs(Potential):
+    """Every atom on a spring to the origin."""
+
+    k = 2.0
+
+    def evaluate(self, symbols, positions, cells):
+        energy = 0.5 * self.k * (positions**2).sum(axis=(1, 2))
+        return Labels(energy, -self.k * positions, np.zeros((len(positions), 3, 3)))
+
+
+def test_units_and_energy_of_an_oscillator() -> None:
+    """The period of an atom on a spring is 2 pi sqrt(m/k), as ASE's units have it."""
+    from ase import units
+
+    assert pytest.approx(units.fs) == FS
+    atoms = Atoms("Li2", positions=np.zeros((2, 3)), cell=np.eye(3) * 50, pbc=True)
+    springs = Springs("springs", ["Li"])
+    batch = start_batch(springs, atoms, 1, 300.0, 1)
+    period_fs = 2 * np.pi * np.sqrt(batch.masses[0] / springs.k) / units.fs
+    run, = run_segments(springs, batch, [Segment(2000, 300, 300, 0.0, 1)], period_fs / 200, 1)
+    x = run.positions[:, 0, 0, 0]
+    crossings = np.flatnonzero((x[:-1] < 0) & (x[1:] >= 0))
+    assert np.diff(crossings).mean() == pytest.approx(200, rel=1e-3)
+    total = run.energy + run.kinetic
+    assert np.abs(total / total[0] - 1).max() < 1e-3
+
+
+def test_the_thermostat_samples_the_canonical_ensemble() -> None:
+    """<k x^2> = k_B T on a spring, at a time step where plain Verlet would be off, and the kinetic energy, too."""
+    atoms = Atoms("Li60", positions=np.zeros((60, 3)), cell=np.eye(3) * 50, pbc=True)
+    springs = Springs("springs", ["Li"])
+    batch = start_batch(springs, atoms, 4, 600.0, 1)
+    run, = run_segments(springs, batch, [Segment(3000, 600, 600, 20.0, 5)], 3.0, 1)
+    late = run.positions[100:]
+    assert springs.k * (late**2).mean() / KB_EV_K == pytest.approx(600, rel=0.04)
+    assert run.temperature[100:].mean() == pytest.approx(600, rel=0.04)
+    momentum = (batch.masses[None, :, None] * batch.velocities).sum(axis=1)
+    assert np.abs(momentum).max() < 1e-9
+
+
+def test_copies_do_not_depend_on_each_other() -> None:
+    """A copy that explodes leaves the others as they are, and says when it ended."""
+    class Trap(Pairs):
+        def evaluate(self, symbols, positions, cells):
+            labels = super().evaluate(symbols, positions, cells)
+            labels.energy[0] = np.nan
+            return labels
+
+    atoms = crystal()
+    runs = []
+    for potential in (Pairs(), Trap()):
+        batch = start_batch(potential, atoms, 3, 300.0, 1)
+        run, = run_segments(potential, batch, [Segment(20, 300, 300, 0.0, 5)], 2.0, 1)
+        runs.append(run)
+    good, bad = runs
+    assert good.ended == ["", "", ""] and "not numbers after 0.002 ps" in bad.ended[0]
+    assert bad.whole == [1, 2] and np.allclose(good.positions[:, 1:], bad.positions[:, 1:])
+
+
+def test_pairs_are_those_of_ase_and_their_forces_and_virials_derivatives() -> None:
+    pairs, atoms = Pairs(), crystal()
+    atoms.rattle(0.1, seed=1)
+    check_derivatives(pairs, atoms)
+    plain = Pairs({"Li": 2.6, "Cl": 2.6})
+    dimer = Atoms("LiCl", positions=[[0, 0, 0], [3.0, 0, 0]], cell=np.eye(3) * 20, pbc=True)
+    own = plain.of_atoms([dimer])
+    dimer.calc = LennardJones(sigma=2.6, epsilon=0.4, rc=9)
+    shift = 4 * 0.4 * ((2.6 / 9) ** 12 - (2.6 / 9) ** 6)  # ASE shifts the energy to zero at the cutoff
+    assert own.energy[0] == pytest.approx(dimer.get_potential_energy() + shift)
+    assert np.allclose(own.force[0], dimer.get_forces())
+
+
+def check_derivatives(potential: Potential, atoms: Atoms) -> None:
+    labels = potential.of_atoms([atoms])
+    for atom, axis in ((0, 0), (5, 2)):
+        moved = [atoms.copy(), atoms.copy()]
+        for one, sign in zip(moved, (1, -1), strict=True):
+            one.positions[atom, axis] += sign * 1e-4
+        energy = potential.of_atoms(moved).energy
+        assert labels.force[0, atom, axis] == pytest.approx(-(energy[0] - energy[1]) / 2e-4, rel=1e-5, abs=1e-5)
+    strained = []
+    for sign in (1, -1):
+        one = atoms.copy()
+        one.set_cell(atoms.cell.array * (1 + sign * 1e-5), scale_atoms=True)
+        strained.append(one)
+    energy = potential.of_atoms(strained).energy
+    assert np.trace(labels.virial[0]) == pytest.approx(-(energy[0] - energy[1]) / 2e-5, rel=1e-4, abs=1e-4)
+
+
+def test_bad_potentials_are_conservative() -> None:
+    """Only what they are meant to be bad at is bad: the hole is a smooth well."""
+    atoms = crystal()
+    atoms.rattle(0.1, seed=1)
+    atoms.positions[1] = atoms.positions[0] + [1.4, 0.2, 0.1]
+    check_derivatives(Holed(Pairs(), 5.0, 0.9), atoms)
+    check_derivatives(Scaled(Pairs(), 0.9), atoms)
+    check_derivatives(Relabelled(Pairs(), {"Li": "Cl", "Cl": "Li"}), atoms)
+
+
+def test_a_labeler_as_potential(tmp_path) -> None:
+    """The mock labeler through the same interface: the virial is minus stress times volume."""
+    from dpa_sse.ops.labelers.registry import make_labeler, parse_labeler
+
+    labeler = make_labeler(parse_labeler({"kind": "mock"}))
+    potential = LabelerPotential(labeler, "mock", ["Li", "Cl"], tmp_path)
+    check_derivatives(potential, crystal())
+
+
+def test_correlation_time_and_slopes_of_correlated_series() -> None:
+    """An AR(1) series has (1 + a) / (2 (1 - a)); the interval of the slope holds the truth in about 95 % of cases."""
+    rng = np.random.default_rng(1)
+    time, a, hits, found = np.arange(400) * 0.01, 0.9, 0, []
+    for _ in range(200):
+        noise = rng.normal(size=600)
+        series = np.zeros(600)
+        for k in range(1, 600):
+            series[k] = a * series[k - 1] + noise[k]
+        found.append(correlation_time(series[200:]))
+        slope, half = slope_with_interval(time, series[200:] + 3.0 * time)
+        hits += abs(slope - 3.0) < half
+    assert np.mean(found) == pytest.approx((1 + a) / (2 * (1 - a)), rel=0.15)
+    assert 0.88 <= hits / 200 <= 1.0
+
+
+def test_slope_through_zero_holds_the_truth() -> None:
+    rng, hits = np.random.default_rng(2), 0
+    for trial in range(150):
+        other = rng.normal(size=(16, 60)) * rng.uniform(0.5, 2, (16, 1))
+        own = 0.95 * other + rng.normal(0, 0.3, other.shape)
+        found = slope_through_zero(own, other, [str(k) for k in range(16)], trial)
+        assert found.ci95 is not None
+        hits += found.ci95[0] <= 0.95 <= found.ci95[1]
+    assert 0.9 <= hits / 150 <= 1.0
+
+
+def test_relaxation_finds_the_minimum_that_ase_finds() -> None:
+    from ase.optimize import FIRE
+
+    atoms = crystal()
+    start = np.repeat(atoms.positions[None], 3, axis=0)
+    start[1:] += np.random.default_rng(1).normal(0, 0.15, start[1:].shape)
+    _, energy = relax(Pairs(), atoms.get_chemical_symbols(), start, atoms.cell.array, 150)
+    assert np.ptp(energy[1:]) < 0.02  # the symmetric start stays on its saddle point
+
+    class Calculator(LennardJones):
+        def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+            labels = Pairs().of_atoms([atoms])
+            self.results = {"energy": float(labels.energy[0]), "forces": labels.force[0]}
+
+    moved = atoms.copy()
+    moved.positions = start[1]
+    moved.calc = Calculator()
+    FIRE(moved, logfile=None).run(fmax=0.01, steps=300)
+    assert energy[1] == pytest.approx(moved.get_potential_energy(), abs=0.02)
+
+
+def test_free_ions_diffuse_as_the_thermostat_says() -> None:
+    """D = k_B T / (m gamma) of Langevin particles without forces."""
+    from dpa_sse.ops.validation.gates.base import GateSettings
+    from dpa_sse.ops.validation.gates.transport import diffusion
+
+    atoms = Atoms("Li60", positions=np.zeros((60, 3)), cell=np.eye(3) * 20, pbc=True)
+    free = Ripple(0.0)
+    batch = start_batch(free, atoms, 3, 900.0, 1)
+    run, = run_segments(free, batch, [Segment(4000, 900, 900, 50.0, 10)], 2.0, 1)
+    found = diffusion(run, "Li", GateSettings(mobile=("Li",), protocol={"hop_A": 1.0}))
+    exact = KB_EV_K * 900 / (batch.masses[0] * 50.0 / (1000 * FS)) * 1000 * FS * 1e-4  # A^2/ps -> cm^2/s
+    assert found is not None and found.D_cm2_s is not None and found.D_ci95_cm2_s is not None
+    assert found.D_cm2_s == pytest.approx(exact, rel=0.25)
+    assert found.D_ci95_cm2_s[0] < exact < found.D_ci95_cm2_s[1]
