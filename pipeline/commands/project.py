@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,7 +215,6 @@ def run_to_end(run: Run, located: Located) -> int:
     """Execute a run and show its progress until it ends; return the exit code of the command."""
     from dpa_sse.pipeline.commands.run_end import finish_run
     from dpa_sse.pipeline.commands.run_links import Publisher
-    from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
     from dpa_sse.pipeline.runs.progress import Progress, rough
 
     project = located.project
@@ -234,8 +233,21 @@ def run_to_end(run: Run, located: Located) -> int:
             progress.tick()
             publisher.tick(progress.events)
 
-        code = execute(run, machine_resources(located.project), build=BUILD, on_tick=tick)
+        code = execute_anywhere(run, located, tick)
     return finish_run(run, code, located)
+
+
+def execute_anywhere(run: Run, located: Located, on_tick: Callable[[], None]) -> int:
+    """Execute a run where its configuration says; return the exit code."""
+    from dpa_sse.pipeline.config.batch_presets import jobs_of
+    from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
+    from dpa_sse.pipeline.engines.slurm.engine import execute_on_batch
+
+    engine, resources = located.project.engine, machine_resources(located.project)
+    if engine.system is None:
+        return execute(run, resources, build=BUILD, on_tick=on_tick)
+    jobs = jobs_of(engine.batch, run.base_dir)
+    return execute_on_batch(run, resources, engine.system, engine.batch, jobs, build=BUILD, on_tick=on_tick)
 
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:

@@ -117,6 +117,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
+    findings += _engine(project, base_dir)
     findings += _end(project, base_dir)
     return findings
 
@@ -388,6 +389,21 @@ def _cluster(project: Project, base_dir: Path) -> list[KeyMessage]:
     except PresetError as error:
         return error.findings
     return []
+
+
+def _engine(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield what is wrong with the presets of batch systems."""
+    from dpa_sse.pipeline.config.batch import SYSTEMS
+    from dpa_sse.pipeline.config.batch_presets import jobs_of
+
+    for system in SYSTEMS:
+        settings = getattr(project.engine, system)
+        if settings is None:
+            continue
+        try:
+            jobs_of(settings, base_dir)
+        except InputError as error:
+            yield from ((("engine", system, "preset"), line) for line in str(error).splitlines())
 
 
 def _absolute(name: str, base_dir: Path) -> Path:

@@ -72,4 +72,15 @@ def build_from_run(run: Run) -> ProjectFlow:
     from dpa_sse.pipeline.runs.configuration import load_run_config
 
     project = load_run_config(run).project
-    return build(project, run.base_dir, run.engine / "inputs", machine_resources(project))
+    resources = machine_resources(project)
+    return build(project, run.base_dir, run.engine / "inputs", resources, platform_of(project, run.base_dir, resources))
+
+
+def platform_of(project: Project, base_dir: Path, resources: Resources) -> Platform | None:
+    """Return the batch system that a project runs on; None for this machine."""
+    from dpa_sse.pipeline.config.batch_presets import jobs_of
+    from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
+
+    if project.engine.system is None:
+        return None
+    return SlurmPlatform(resources, jobs_of(project.engine.batch, base_dir))
