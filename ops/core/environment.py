@@ -109,7 +109,8 @@ STAGE = Variable(
     "Stage of the step: the folder below tasks/ and the line of the progress display.",
 )
 THREADS: Variable[int | None] = Variable(
-    "DPA_SSE_THREADS", _optional_int, None, ("pipeline/graph", "pipeline/doctor", USER), ("ops/core/tools", "pipeline/engines/slurm"),
+    "DPA_SSE_THREADS", _optional_int, None, ("pipeline/graph", "pipeline/doctor", USER),
+    ("ops/core/tools", "pipeline/engines/slurm"),
     "Threads that a task may use; by default all cores of the process.",
 )
 NEEDS_GPU = Variable(

@@ -167,6 +167,9 @@ class BatchSettings(Settings):
     stop_before_s: int = Field(
         90, ge=10, le=3600, description="How long before its time limit a task is asked to stop, s."
     )
+    patience_s: float = Field(
+        60.0, ge=1, le=3600, description="How late a new file may be seen on the shared file system, s."
+    )
     poll_s: float = Field(10.0, ge=0.5, le=600, description="Longest interval between two questions to the queue, s.")
 
 

@@ -25,11 +25,11 @@ class EventCopier:
         self._known: set[bytes] = set()
         self._read = False
 
-    def adopt(self, folder: BatchFolder, member: int) -> None:
-        """Expect that an earlier driver has copied some events of a job."""
+    def catch_up(self, folder: BatchFolder) -> None:
+        """Copy the events of the jobs of an earlier driver, as far as that has not copied them."""
         if not self._read and self.log.exists():
             self._known, self._read = set(self.log.read_bytes().split(b"\n")), True
-        self._offsets.setdefault(_file(folder, member), 0)
+        self.copy((folder, member) for member in range(len(folder.batch.members)))
 
     def copy(self, jobs: Iterable[tuple[BatchFolder, int]]) -> bool:
         """Copy what the jobs have written since the last time; return whether there was anything."""

@@ -146,8 +146,8 @@ class Poller:
                 jobs.add(job)
         return frozenset(jobs)
 
-    def ask(self, jobs: frozenset[str]) -> Snapshot:
-        """Ask once, and write down the answer."""
+    def ask(self, jobs: frozenset[str], *, keep: bool = True) -> Snapshot:
+        """Ask once, and write down the answer unless it is not to be kept."""
         begun = time.time()
         try:
             entries = self.scheduler.query(sorted(jobs))
@@ -161,7 +161,8 @@ class Poller:
             self._last = Snapshot(
                 time=begun, title=self.scheduler.dialect.title, jobs=self._views(entries, begun),
             )
-        write_text(self.engine / QUEUE, self._last.model_dump_json())
+        if keep:
+            write_text(self.engine / QUEUE, self._last.model_dump_json())
         return self._last
 
     def _silent(self, reason: str) -> None:

@@ -96,6 +96,9 @@ class QueueRunner:
             for task, inputs in tasks:
                 yield op.run_one(workspace, task, inputs)
             return
+        copier = EventCopier(self.run_folder)
+        for folder in earlier_folders(self.run_folder / ".engine"):
+            copier.catch_up(folder)  # what jobs have done since the driver that submitted them was killed
         outcomes: dict[str, Outcome] = {}
         wanted: dict[str, Wanted] = {}
         for task, inputs in tasks:
@@ -106,9 +109,14 @@ class QueueRunner:
                 wanted[task] = Wanted(task, inputs, identity, opened.path)
             else:
                 outcomes[task] = earlier
-        outcomes |= Waiting(self, op, wanted).outcomes()
+        outcomes |= Waiting(self, op, wanted, copier).outcomes()
         for task, _ in tasks:
             yield outcomes[task]
+
+
+def earlier_folders(engine: Path) -> list[BatchFolder]:
+    """Return the submissions of the present step that have not been taken over, the oldest first."""
+    return [folder for folder in open_folders(engine) if folder.batch.step == env.STEP.read()]
 
 
 def shown(names: Sequence[str]) -> str:
@@ -119,7 +127,7 @@ def shown(names: Sequence[str]) -> str:
 class Waiting:
     """The jobs of one step until all of its tasks have ended."""
 
-    def __init__(self, runner: QueueRunner, op: TaskOP, wanted: dict[str, Wanted]) -> None:
+    def __init__(self, runner: QueueRunner, op: TaskOP, wanted: dict[str, Wanted], copier: EventCopier) -> None:
         self.op = op
         self.plan = runner.plan
         self.job = runner.plan.jobs[op.resource_class]  # type: ignore[index]
@@ -129,7 +137,7 @@ class Waiting:
         self.wanted = wanted
         self.awaited: list[Awaited] = []
         self.found: dict[str, Outcome] = {}
-        self.copier = EventCopier(runner.run_folder)
+        self.copier = copier
         self.submitter = Submitter(runner.run_folder, runner.plan, runner.scheduler, op)
 
     def outcomes(self) -> dict[str, Outcome]:
@@ -153,8 +161,7 @@ class Waiting:
     def _adopt(self) -> set[str]:
         """Take over the jobs of an earlier driver that compute what is wanted; cancel the others of this step."""
         adopted: set[str] = set()
-        folders = [folder for folder in open_folders(self.engine) if folder.batch.step == env.STEP.read()]
-        for folder in reversed(folders):  # the latest submission of a task counts
+        for folder in reversed(earlier_folders(self.engine)):  # the latest submission of a task counts
             if not self.submitter.recover(folder):
                 folder.close()
                 continue
@@ -173,7 +180,6 @@ class Waiting:
                     if task.name in names:
                         self.wanted[task.name].losses.update(task.losses)
                 self.awaited.append(Awaited(folder, member, names))
-                self.copier.adopt(folder, member)
             self._drop(folder, stale)
         if adopted:
             text = f"{self.title}: jobs of an earlier start found again: {shown(sorted(adopted))}"
@@ -193,9 +199,11 @@ class Waiting:
             folder.close()
 
     def _forget_earlier(self) -> None:
-        for folder in open_folders(self.engine):
-            if folder.batch.step == env.STEP.read() and self.submitter.recover(folder):
+        for folder in earlier_folders(self.engine):
+            if self.submitter.recover(folder):
                 self._drop(folder, list(range(len(folder.batch.members))))
+            else:
+                folder.close()
 
     def _submit(self, tasks: list[Wanted], mem_GB: float | None = None) -> None:
         """Submit tasks as one array, or as few as the system allows."""
@@ -205,8 +213,12 @@ class Waiting:
         most = self.plan.most_members
         for first in range(0, len(members), most):
             part = members[first : first + most]
-            folder = self.submitter.submit([[task.plain for task in member] for member in part],
-                                           next(iter(tasks)).inputs, mem_GB)
+            plain = [[task.plain for task in member] for member in part]
+            try:
+                folder = self.submitter.submit(plain, tasks[0].inputs, mem_GB)
+            except FatalError as error:
+                events.emit("error", env.STAGE.read(), reason=f"{env.STEP.read()}: {error}")
+                raise
             self.awaited += [
                 Awaited(folder, number, {task.name for task in member}) for number, member in enumerate(part)
             ]
@@ -284,7 +296,7 @@ class Waiting:
             one.seen, one.since = seen, time.monotonic()
         return verdict(Sight(
             view=view, asked_after_s=answered - folder.batch.created, ended=ended,
-            unchanged_s=time.monotonic() - one.since, now=now(),
+            unchanged_s=time.monotonic() - one.since, now=now(), patience_s=self.plan.settings.patience_s,
         ))
 
     def _text(self, one: Awaited, cause: Cause, detail: str, how: str) -> str:

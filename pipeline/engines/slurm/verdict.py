@@ -14,11 +14,6 @@ LOST: dict[str, Cause] = {
     "timeout": "timeout", "node": "node", "preempted": "preempted", "memory": "memory", "cancelled": "cancelled",
 }
 """States of the batch system after which the work may be repeated."""
-WAIT_S = 60.0
-"""A network file system may show a new file this late."""
-SOON_S = 5.0
-NEVER_S = 25.0
-"""A reason that a job cannot start has to last this long: partitions are reconfigured, nodes boot."""
 KILLED = (134, 135, 137, 139, 143)
 LIMITS = {"cancelled": 1, "killed": 2, "vanished": 2}
 """How often a job is repeated that was lost in these ways, at most."""
@@ -46,6 +41,8 @@ class Sight:
         For how long all this has been so.
     now : float
         Seconds since the epoch.
+    patience_s : float
+        How late a new file may be seen.
     """
 
     view: JobView | None
@@ -53,21 +50,32 @@ class Sight:
     ended: tuple[int, str, str] | None
     unchanged_s: float
     now: float
+    patience_s: float = 60.0
+
+    @property
+    def soon_s(self) -> float:
+        """How late the batch system may say why a job has ended."""
+        return self.patience_s / 12
+
+    @property
+    def never_s(self) -> float:
+        """How long a reason for not starting has to last: partitions are reconfigured, nodes boot."""
+        return self.patience_s * 0.4
 
 
 def verdict(sight: Sight) -> tuple[Cause, str] | None:
     """Return why a job that lacks results has none, and details for people; None if it is too early to tell."""
     view, ended = sight.view, sight.ended
     if view is not None and view.never and ended is None:
-        return ("never", view.reason) if sight.now - view.since >= NEVER_S else None
-    if view is not None and view.state in LOST and sight.unchanged_s >= SOON_S:
+        return ("never", view.reason) if sight.now - view.since >= sight.never_s else None
+    if view is not None and view.state in LOST and sight.unchanged_s >= sight.soon_s:
         return LOST[view.state], view.word
     if ended is not None:
         return _ended(sight, *ended)
     if view is not None and view.state in ("done", "failed"):
         what = f"{view.word}, but no exit code in the run folder: do the nodes see its file system, and has it room?"
-        return ("failed", what) if sight.unchanged_s >= WAIT_S / 2 else None
-    if view is None and sight.asked_after_s > SOON_S and sight.unchanged_s >= WAIT_S:
+        return ("failed", what) if sight.unchanged_s >= sight.patience_s / 2 else None
+    if view is None and sight.asked_after_s > sight.soon_s and sight.unchanged_s >= sight.patience_s:
         return "vanished", ""
     return None
 
@@ -79,12 +87,12 @@ def _ended(sight: Sight, code: int, early: str, node: str) -> tuple[Cause, str] 
     known = sight.view is None or sight.view.state not in ("waiting", "held", "running", "ending")
     if code in KILLED:  # the system says why, a little later
         killed = "killed", f"exit code {code} on {node}"
-        return killed if (known and sight.unchanged_s >= SOON_S) or sight.unchanged_s >= WAIT_S else None  # type: ignore[return-value]
+        return killed if (known and sight.unchanged_s >= sight.soon_s) or sight.unchanged_s >= sight.patience_s else None  # type: ignore[return-value]
     if code == 0:
-        return ("failed", f"exit code 0 on {node}, but no result") if sight.unchanged_s >= WAIT_S else None
+        return ("failed", f"exit code 0 on {node}, but no result") if sight.unchanged_s >= sight.patience_s else None
     if code == HOPELESS:
         return "failed", f"exit code {code} on {node}, which is not repeated"
-    return ("failed", f"exit code {code} on {node}") if sight.unchanged_s >= SOON_S / 2 else None
+    return ("failed", f"exit code {code} on {node}") if sight.unchanged_s >= sight.soon_s / 2 else None
 
 
 def may_repeat(cause: Cause, losses: dict[str, int], job: Job, mem_GB: float | None) -> tuple[bool, str]:
