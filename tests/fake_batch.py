@@ -1,8 +1,8 @@
 """A stand-in for Slurm, PBS and LSF that answers as their documentation says: jobs are processes of this machine.
 
-Installed as ``sbatch``, ``squeue``, ``qsub``, ``bjobs``, ... in a folder by :func:`install`; the name decides what it is.
-Its state is in the folder ``$FAKE_BATCH``: ``jobs/N/`` for each job, ``mode`` for faults (``refuse``, ``garbage``,
-``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``calls`` with one line for each command.
+Installed as ``sbatch``, ``squeue``, ``qsub``, ``bjobs``, ... in a folder by :func:`install`; the name decides what it
+is. Its state is in the folder ``$FAKE_BATCH``: ``jobs/N/`` for each job, ``mode`` for faults (``refuse``, ``garbage``,
+``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``calls`` with a line for each command.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Fake:
             except FileExistsError:
                 number += 1
         (folder / "script").write_text(text)
-        data = {"name": next(filter(None, name.groups())), "members": members, "most": most, "cwd": os.getcwd(),
+        data = {"name": next(filter(None, name.groups())), "members": members, "most": most, "cwd": str(Path.cwd()),
                 "array": last is not None, "head": head}
         (folder / "job.json").write_text(json.dumps(data))
         for member in members:
@@ -119,7 +119,7 @@ class Fake:
 
     def jobs(self, wanted: list[str]) -> list[tuple[str, dict[str, Any], dict[int, str]]]:
         found = []
-        for number in wanted or sorted(os.listdir(self.root / "jobs"), key=int):
+        for number in wanted or sorted((path.name for path in (self.root / "jobs").iterdir()), key=int):
             folder = self.root / "jobs" / number
             if (folder / "job.json").exists():
                 data = json.loads((folder / "job.json").read_text())

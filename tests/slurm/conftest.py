@@ -12,8 +12,6 @@ import pytest
 
 from tests.toy_runs import TOYS
 
-pytestmark = pytest.mark.slurm
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _slurm() -> None:
@@ -27,21 +25,19 @@ def _toy_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _queue_is_empty() -> Iterator[None]:
+def _no_job_is_left(tmp_path: Path) -> Iterator[None]:
     yield
     deadline = time.monotonic() + 20
-    while (left := queue()) and time.monotonic() < deadline:
+    while (left := queue(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.5)
     for job in left:
         subprocess.run(["scancel", job], check=False)
     assert not left, "jobs were left in the queue"
 
 
-def queue() -> list[str]:
-    """Return the numbers of the jobs in the queue."""
-    done = subprocess.run(["squeue", "--noheader", "--format=%A"], capture_output=True, text=True, check=True)
-    return sorted(set(done.stdout.split()))
-
-
-def tmp_folder(tmp_path: Path) -> Path:
-    return tmp_path
+def queue(folder: Path) -> list[str]:
+    """Return the numbers of the jobs in the queue that belong to runs below a folder."""
+    names = {path.parent.name for path in folder.rglob("batch.json") if path.parent.parent.name == "jobs"}
+    done = subprocess.run(["squeue", "--noheader", "--format=%A %j"], capture_output=True, text=True, check=True)
+    found = (line.split() for line in done.stdout.splitlines())
+    return sorted({number for number, name in found if name in names})

@@ -59,7 +59,9 @@ class BatchSystem:
 
 
 @pytest.fixture
-def batch_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[BatchSystem]:
+def batch_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[BatchSystem]:
     made = BatchSystem(tmp_path, getattr(request, "param", "slurm"))
     monkeypatch.setenv("PYTHONPATH", str(TOYS))
     monkeypatch.setenv("FAKE_BATCH", str(made.state))
