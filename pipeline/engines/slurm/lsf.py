@@ -42,12 +42,12 @@ class Lsf:
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script; the time limit and the warning are in minutes."""
         job = request.job
+        minutes, warning = -(-job.seconds // 60), -(-request.stop_before_s // 60)
         several = f"[1-{request.count}]%{job.max_jobs}" if request.count > 1 else ""
         options = [
             f'-J "{request.name}{several}"', f"-n {job.nodes * job.tasks_per_node}",
             f'-R "span[ptile={job.tasks_per_node}]"', f'-R "affinity[core({job.cpus_per_task})]"',
-            f"-W {job.seconds // 3600}:{-(-job.seconds % 3600 // 60):02d}" if job.seconds >= 60 else "-W 0:01",
-            f"-wa USR1 -wt {max(1, request.stop_before_s // 60)}", "-rn",
+            f"-W {minutes // 60}:{minutes % 60:02d}", f"-wa USR1 -wt {warning}", "-rn",
             "-o log/%I.txt" if request.count > 1 else "-o log/0.txt",
         ]
         options += [f"-P {request.account}"] if request.account else []

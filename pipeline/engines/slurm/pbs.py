@@ -43,8 +43,9 @@ class Pbs:
         chunk += [f"mem={job.mem_MB}mb"] if job.mem_MB else []
         options = [
             f"-N {request.name}", f"-l select={':'.join(chunk)}", f"-l walltime={clock(job.seconds)}", "-j oe",
-            "-o log/", "-r n", "-V",
+            "-o log/", "-V",
         ]
+        options += ["-r n"] if request.count == 1 else []  # arrays have to be rerunnable
         options += [f"-A {request.account}"] if request.account else []
         options += [f"-q {job.partition}"] if job.partition else []
         options += [f"-J 0-{request.count - 1}%{job.max_jobs}"] if request.count > 1 else []

@@ -51,6 +51,7 @@ def batch_script(
         f"umask {umask:04o}",
         f"cd -- {folder} || {{ echo \"$(hostname) does not see the run folder\" >&2; exit {NO_FOLDER}; }}",
         f"member={dialect.member}",
+        'rm -f "exit/$member"',
         "early=- task=",
         'stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }',
         "trap 'stop time' USR1",

@@ -86,8 +86,8 @@ def _ended(sight: Sight, code: int, early: str, node: str) -> tuple[Cause, str] 
         return "timeout", ""
     known = sight.view is None or sight.view.state not in ("waiting", "held", "running", "ending")
     if code in KILLED:  # the system says why, a little later
-        killed = "killed", f"exit code {code} on {node}"
-        return killed if (known and sight.unchanged_s >= sight.soon_s) or sight.unchanged_s >= sight.patience_s else None  # type: ignore[return-value]
+        late = sight.unchanged_s >= (sight.soon_s if known else sight.patience_s)
+        return ("killed", f"exit code {code} on {node}") if late else None
     if code == 0:
         return ("failed", f"exit code 0 on {node}, but no result") if sight.unchanged_s >= sight.patience_s else None
     if code == HOPELESS:
