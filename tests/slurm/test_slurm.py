@@ -143,11 +143,12 @@ def test_a_lost_terminal_leaves_the_jobs_and_ctrl_c_does_not(tmp_path: Path) -> 
 
 def test_a_job_at_its_time_limit_is_stopped_early_and_submitted_again(tmp_path: Path) -> None:
     """The script gets SIGUSR1, the task SIGTERM; the finished task of the job is not repeated."""
-    run = make(tmp_path, {"count": 2, "square": {"delay_s": 35}})
+    run = make(tmp_path, {"count": 2, "square": {"delay_s": 18}})
     assert go(run, partition="short", time="00:01:00", tasks_per_job=2, restarts=3) == 0
     assert result(run, "total", "total.json") == 1
     assert "reached its time limit of 00:01:00; submitted again (1 of at most 3 times)" in reasons(run, "note")
-    assert computed(run) == {"square 0": 1, "square 1": 2}
+    assert computed(run)["square 1"] >= 2
+    assert set(Counter(event.task for event in run.events() if event.kind == "done").values()) == {1}
 
 
 @pytest.mark.parametrize(("job", "words"), [

@@ -101,7 +101,8 @@ def test_lists_of_members() -> None:
     ("pbs", "Can Never Run: Insufficient amount of queue resource: ncpus (R: 64 A: 2 T: 2)", True),
     ("pbs", "Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 2)", False),
     ("pbs", "Not Running: Server per-user limit reached on ncpus", False),
-    ("lsf", "New job is waiting for scheduling", False), ("lsf", "The queue has been closed by its administrator", True),
+    ("lsf", "New job is waiting for scheduling", False),
+    ("lsf", "The queue has been closed by its administrator", True),
     ("lsf", "Job slot limit reached", False),
 ])
 def test_reasons_that_do_not_go_away(system: str, reason: str, never: bool) -> None:
