@@ -2,7 +2,8 @@
 
 Installed as ``sbatch``, ``squeue``, ``qsub``, ``bjobs``, ... in a folder by :func:`install`; the name decides what it
 is. Its state is in the folder ``$FAKE_BATCH``: ``jobs/N/`` for each job, ``mode`` for faults (``refuse``, ``garbage``,
-``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``calls`` with a line for each command.
+``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``limit`` of jobs in the queue,
+``reason`` for which jobs do not start, ``calls`` with a line for each command.
 """
 
 from __future__ import annotations
@@ -91,6 +92,12 @@ class Fake:
         last, most = [int(part) for part in array.groups() if part] if array else (None, 1)
         first = 1 if self.system == "lsf" else 0
         members = list(range(first, last + 1)) if last is not None else [-1]
+        limit = self.root / "limit"
+        queued = sum(state in ("waiting", "running") for _, _, states in self.jobs([]) for state in states.values())
+        if limit.exists() and queued + len(members) > int(limit.read_text()):
+            sys.stderr.write("sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: "
+                             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n")
+            return 1
         number = 1
         while True:
             folder = self.root / "jobs" / str(number)

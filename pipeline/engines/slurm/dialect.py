@@ -90,6 +90,8 @@ class Dialect(Protocol):
     title: str
     member: str
     """Expression of the shell for the number of the member of an array, from 0."""
+    lines: tuple[str, ...]
+    """Lines of the script before the user's."""
     warns: bool
     """Whether the system can send SIGUSR1 to the script before the time limit."""
 
@@ -134,6 +136,9 @@ class Dialect(Protocol):
 
     def unreachable(self, complaint: str) -> bool:
         """Return whether a command failed because the system does not answer or is full: it may succeed later."""
+
+    def full(self, complaint: str) -> bool:
+        """Return whether a submission failed because the user has too many jobs in the queue."""
 
     def never_starts(self, entry: Entry) -> bool:
         """Return whether a waiting job will not start, whatever else happens on the system."""

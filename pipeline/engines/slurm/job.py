@@ -17,6 +17,8 @@ from dpa_sse.ops.core.errors import PipelineError, TransientError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, BatchTask, JobResult, task_inputs
 
+OUT_OF_MEMORY = 71
+"""Exit code of a job in which the kernel has killed a program because the memory of the job was used up."""
 HOPELESS = 2
 """Exit code of a job that would fail again: another version, or other inputs, than when it was submitted."""
 
@@ -44,7 +46,11 @@ def main() -> int:
     for number in batch.members[member]:
         task = batch.tasks[number]
         if task.name not in done:
+            killed = memory_kills()
             found = run_task(folder, task)
+            if memory_kills() > killed and failed(found):
+                sys.stderr.write(f"{task.name}: the memory of the job was used up\n")
+                return OUT_OF_MEMORY
             write_text(folder.path / "results" / f"{task.name}.json", found.model_dump_json())
             code = max(code, 0 if found.error is None else 1)
     return code
@@ -70,6 +76,46 @@ def run_task(folder: BatchFolder, task: BatchTask) -> JobResult:
         sys.stderr.write(f"{task.name}: {message}\n")
         return JobResult(key=key, error=message, transient=isinstance(error, TransientError | TimeoutError))
     return JobResult(key=key, folder=str(place), values=dict(values))
+
+
+def failed(result: JobResult) -> bool:
+    """Return whether a task has failed, alone (in a fan-out) or with its step."""
+    from dpa_sse.ops.results.status import TaskStatus
+
+    if result.folder is None:
+        return True
+    status = TaskStatus.read_if_there(Path(result.folder))
+    return status is not None and status.status == "failed"
+
+
+def memory_kills(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return how many processes of this job the kernel has killed for lack of memory, in any of its steps."""
+    try:
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    total = 0
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        place = root / "memory" if controllers else root
+        group = place / path.lstrip("/")
+        inside = [group, *(folder for folder in group.parents if folder.is_relative_to(place) and folder != place)]
+        job = next((folder for folder in inside if folder.name.startswith("job_")), group)
+        if controllers:  # of old kernels: counts each group alone
+            total += sum(_kills_in(folder / "memory.oom_control") for folder in inside if folder.is_relative_to(job))
+        else:
+            total += _kills_in(job / "memory.events")
+    return total
+
+
+def _kills_in(file: Path) -> int:
+    try:
+        words = dict(line.split() for line in file.read_text(encoding="ascii").splitlines())
+        return int(words.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _version_fault() -> str | None:

@@ -27,8 +27,9 @@ NEVER_STARTS = re.compile(
 )
 UNREACHABLE = re.compile(
     r"LSF is down|Please wait|Failed in an LSF library call|communication|Connection (?:refused|timed out)|"
-    r"batch daemon not responding|limit .*(?:pending|jobs).*reached|Pending job threshold", re.IGNORECASE,
+    r"batch daemon not responding", re.IGNORECASE,
 )
+FULL = re.compile(r"limit .*(?:pending|jobs).*reached|Pending job threshold|Job limit exceeded", re.IGNORECASE)
 
 
 class Lsf:
@@ -37,6 +38,7 @@ class Lsf:
     system: System = "lsf"
     title = "LSF"
     member = "$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))"
+    lines: tuple[str, ...] = ()
     warns = True
 
     def directives(self, request: Request) -> list[str]:
@@ -110,6 +112,10 @@ class Lsf:
     def unreachable(self, complaint: str) -> bool:
         """Return whether the daemon does not answer, or takes no more jobs for now."""
         return UNREACHABLE.search(complaint) is not None
+
+    def full(self, complaint: str) -> bool:
+        """Return whether the user has too many pending jobs."""
+        return FULL.search(complaint) is not None
 
     def never_starts(self, entry: Entry) -> bool:
         """Return whether the reason of a waiting job will not go away."""

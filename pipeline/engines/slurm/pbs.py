@@ -22,8 +22,9 @@ NEVER_STARTS = re.compile(
 )
 UNREACHABLE = re.compile(
     r"cannot connect to server|Connection (?:refused|timed out|reset)|Communication failure|No active server|"
-    r"would exceed .*limit on (?:number|jobs)|Server too busy|errno=1(?:5007|11)", re.IGNORECASE,
+    r"Server too busy|errno=111", re.IGNORECASE,
 )
+FULL = re.compile(r"would exceed .*limit (?:on|of) (?:number|jobs)|Maximum number of jobs", re.IGNORECASE)
 
 
 class Pbs:
@@ -32,6 +33,7 @@ class Pbs:
     system: System = "pbs"
     title = "PBS"
     member = "${PBS_ARRAY_INDEX:-0}"
+    lines: tuple[str, ...] = ()
     warns = False
 
     def directives(self, request: Request) -> list[str]:
@@ -107,6 +109,10 @@ class Pbs:
     def unreachable(self, complaint: str) -> bool:
         """Return whether the server does not answer, or takes no more jobs for now."""
         return UNREACHABLE.search(complaint) is not None
+
+    def full(self, complaint: str) -> bool:
+        """Return whether the queue takes no more jobs of this user for now."""
+        return FULL.search(complaint) is not None
 
     def never_starts(self, entry: Entry) -> bool:
         """Return whether the comment of a waiting job says that it cannot run."""

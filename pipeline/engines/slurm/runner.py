@@ -22,7 +22,7 @@ from dpa_sse.pipeline.engines.slurm.copied_events import EventCopier
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import Snapshot
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, BatchTask, JobResult, now, open_folders
-from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.engines.slurm.scheduler import FullError, Scheduler
 from dpa_sse.pipeline.engines.slurm.submission import Submitter
 from dpa_sse.pipeline.engines.slurm.verdict import WORDS, Cause, Sight, may_repeat, more_memory, verdict
 
@@ -62,6 +62,11 @@ class Awaited:
     owes: set[str]
     seen: object = None
     since: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> int:
+        """How many tasks it had."""
+        return len(self.folder.batch.members[self.member])
 
     @property
     def label(self) -> str:
@@ -136,6 +141,8 @@ class Waiting:
         self.title = runner.scheduler.dialect.title
         self.wanted = wanted
         self.awaited: list[Awaited] = []
+        self.backlog: list[tuple[list[list[Wanted]], float | None]] = []
+        self.portion = runner.plan.most_members
         self.found: dict[str, Outcome] = {}
         self.copier = copier
         self.submitter = Submitter(runner.run_folder, runner.plan, runner.scheduler, op)
@@ -148,7 +155,8 @@ class Waiting:
         adopted = self._adopt()
         self._submit([task for name, task in self.wanted.items() if name not in adopted])
         delay, snapshot = SHORTEST_S, Snapshot()
-        while self.awaited:
+        while self.awaited or self.backlog:
+            self._submit_backlog()
             fresh = Snapshot.read(self.engine)
             changed = self._take_results() or fresh.time != snapshot.time
             snapshot = fresh
@@ -207,18 +215,33 @@ class Waiting:
 
     def _submit(self, tasks: list[Wanted], mem_GB: float | None = None) -> None:
         """Submit tasks as one array, or as few as the system allows."""
-        size = env.TASKS_PER_JOB.read()
-        jobs = math.ceil(len(tasks) / size)
-        members = [tasks[start::jobs] for start in range(jobs)]
-        most = self.plan.most_members
-        for first in range(0, len(members), most):
-            part = members[first : first + most]
+        jobs = math.ceil(len(tasks) / env.TASKS_PER_JOB.read())
+        self.backlog.append(([tasks[start::jobs] for start in range(jobs)], mem_GB))
+        self._submit_backlog()
+
+    def _submit_backlog(self) -> None:
+        """Submit what there is room for; once the system has refused so many, half as many at a time."""
+        while self.backlog:
+            members, mem_GB = self.backlog[0]
+            room = self.portion - (len(self.awaited) if self.portion < self.plan.most_members else 0)
+            part = members[: max(0, room)]
+            if not members:
+                self.backlog.pop(0)
+                continue
+            if not part:
+                return
             plain = [[task.plain for task in member] for member in part]
             try:
-                folder = self.submitter.submit(plain, tasks[0].inputs, mem_GB)
+                folder = self.submitter.submit(plain, part[0][0].inputs, mem_GB)
+            except FullError as error:
+                self.portion = max(1, len(part) // 2)
+                text = f"{env.STEP.read()}: {error}; not more than {self.portion} jobs are submitted at a time"
+                events.emit("note", env.STAGE.read(), reason=text)
+                continue
             except FatalError as error:
                 events.emit("error", env.STAGE.read(), reason=f"{env.STEP.read()}: {error}")
                 raise
+            del members[: len(part)]
             self.awaited += [
                 Awaited(folder, number, {task.name for task in member}) for number, member in enumerate(part)
             ]
@@ -275,8 +298,9 @@ class Waiting:
                 self.scheduler.cancel([(one.folder.job, None if single else one.member)])
             if repeat:
                 events.emit("note", env.STAGE.read(), reason=f"{shown([task.name for task in lost])}: {text}")
-                for task in lost:
-                    task.losses[cause] = task.losses.get(cause, 0) + 1
+                if len(lost) == one.size:  # a job that has finished some of its tasks was not in vain
+                    for task in lost:
+                        task.losses[cause] = task.losses.get(cause, 0) + 1
                 memory = more_memory(mem_GB, self.job) if cause == "memory" and mem_GB else one.folder.batch.mem_GB
                 again.setdefault(memory, []).extend(lost)
             else:

@@ -38,6 +38,10 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "standard", "LC_ALL": "C.UTF-8"}
 
 
+class FullError(SilentError):
+    """The user has too many jobs in the queue."""
+
+
 class Scheduler:
     """A batch system that can be asked."""
 
@@ -55,6 +59,8 @@ class Scheduler:
             The system does not accept it.
         SilentError
             The system does not answer; whether it has the job is not known.
+        FullError
+            It takes no more jobs of this user for now.
         AnswerError
             It was accepted, or so it seems, but the answer holds no number.
         """
@@ -62,6 +68,8 @@ class Scheduler:
         code, out, complaint = self._call(argv, text, cwd=str(request.folder))
         if code == 0:
             return self.dialect.job_number(out)
+        if self.dialect.full(complaint):
+            raise FullError(f"{argv[0]}: {_line(complaint)}")
         if self.dialect.unreachable(complaint):
             raise SilentError(f"{argv[0]}: {_line(complaint)}")
         raise RefusedError(f"{argv[0]} refused the job ({_line(complaint) or f'exit code {code}'})")
@@ -152,4 +160,4 @@ def _line(text: str) -> str:
     return "; ".join(dict.fromkeys(parts))[:500]
 
 
-__all__ = ["AnswerError", "RefusedError", "Scheduler", "SilentError", "clean_environment"]
+__all__ = ["AnswerError", "FullError", "RefusedError", "Scheduler", "SilentError", "clean_environment"]

@@ -57,6 +57,7 @@ def batch_script(
         "trap 'stop time' USR1",
         "trap 'stop term' TERM",
         *[f"export {name}={shlex.quote(value)}" for name, value in exports.items()],
+        *dialect.lines,
         *request.job.setup,
         f"{' '.join(shlex.quote(str(part)) for part in command)} \"$member\" &",
         "task=$!",

@@ -28,10 +28,10 @@ NEVER_STARTS = re.compile(
 UNREACHABLE = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Connection (?:refused|timed out|reset)|Zero Bytes|"
     r"temporarily unable|Resource temporarily unavailable|Transport endpoint|slurm_load_jobs error: .*contact|"
-    r"SubmitJobs?Limit|job submit limit|AssocMaxSubmit|QOSMaxSubmit|AssocGrpSubmit|QOSGrpSubmit|in standby mode|"
-    r"Communication (?:connection failure|shutdown)|Message receive failure",
+    r"in standby mode|Communication (?:connection failure|shutdown)|Message receive failure",
     re.IGNORECASE,
 )
+FULL = re.compile(r"SubmitJobs?(?:PerUser)?Limit|job submit limit|(?:Assoc|QOS)(?:Max|Grp)Submit", re.IGNORECASE)
 MEMBERS = re.compile(r"^(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?$")
 
 
@@ -41,6 +41,7 @@ class Slurm:
     system: System = "slurm"
     title = "Slurm"
     member = "${SLURM_ARRAY_TASK_ID:-0}"
+    lines: tuple[str, ...] = ('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',)  # srun does not take it over
     warns = True
 
     def directives(self, request: Request) -> list[str]:
@@ -111,6 +112,10 @@ class Slurm:
     def unreachable(self, complaint: str) -> bool:
         """Return whether the controller does not answer, or takes no more jobs for now."""
         return UNREACHABLE.search(complaint) is not None
+
+    def full(self, complaint: str) -> bool:
+        """Return whether the association or QOS takes no more jobs of this user for now."""
+        return FULL.search(complaint) is not None
 
     def never_starts(self, entry: Entry) -> bool:
         """Return whether the reason of a waiting job will not go away."""

@@ -23,7 +23,7 @@ from dpa_sse.pipeline.engines.slurm.records import (
     now,
     plain_inputs,
 )
-from dpa_sse.pipeline.engines.slurm.scheduler import RefusedError, Scheduler, SilentError
+from dpa_sse.pipeline.engines.slurm.scheduler import FullError, RefusedError, Scheduler, SilentError
 from dpa_sse.pipeline.engines.slurm.script import batch_script, current_umask
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Submitter:
         ------
         FatalError
             The system does not accept them.
+        FullError
+            It does not accept so many at a time.
         """
         tasks = [task for member in members for task in member]
         numbers = iter(range(len(tasks)))
@@ -84,7 +86,7 @@ class Submitter:
         write_text(request.script, text)
         try:
             folder.submitted(self._number(folder, request))
-        except FatalError:
+        except (FatalError, FullError):
             folder.close()
             raise
         return folder
@@ -105,6 +107,8 @@ class Submitter:
             try:
                 return self.scheduler.submit(request)
             except (SilentError, AnswerError) as error:
+                if isinstance(error, FullError) and request.count > 1:
+                    raise
                 odd += isinstance(error, AnswerError)
                 number = self.look_for(folder)
                 if number is not None:

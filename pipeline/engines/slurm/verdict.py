@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dpa_sse.pipeline.config.batch import Job
-from dpa_sse.pipeline.engines.slurm.job import HOPELESS
+from dpa_sse.pipeline.engines.slurm.job import HOPELESS, OUT_OF_MEMORY
 from dpa_sse.pipeline.engines.slurm.queue import JobView
 
 Cause = Literal["timeout", "node", "preempted", "memory", "cancelled", "killed", "vanished", "never", "failed"]
@@ -84,6 +84,8 @@ def _ended(sight: Sight, code: int, early: str, node: str) -> tuple[Cause, str] 
     """Return why a job with an exit file has no result."""
     if early == "time":
         return "timeout", ""
+    if code == OUT_OF_MEMORY:
+        return "memory", ""
     known = sight.view is None or sight.view.state not in ("waiting", "held", "running", "ending")
     if code in KILLED:  # the system says why, a little later
         late = sight.unchanged_s >= (sight.soon_s if known else sight.patience_s)

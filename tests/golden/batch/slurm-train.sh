@@ -24,6 +24,7 @@ stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
 trap 'stop time' USR1
 trap 'stop term' TERM
 export PYTHONPATH='/opt/a b'
+export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
 /opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
 task=$!
 while :; do

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,15 @@ class BatchSystem:
     def run(self, options: dict[str, Any]) -> Run:
         return make(self.folder, options)
 
-    def go(self, run: Run, build: str = "build_sum", **settings: Any) -> int:
+    def go(
+        self, run: Run, build: str = "build_sum", on_tick: Callable[[], None] | None = None, **settings: Any
+    ) -> int:
         batch = BatchSettings.model_validate({"overrides": ALL_IN_QUEUE, "poll_s": 0.5, "patience_s": 5, **settings})
         resources = Resources(cores=2, retries=1)
-        return execute_on_batch(run, resources, self.system, batch, jobs_of(batch, self.folder), build=f"toy:{build}")
+        jobs = jobs_of(batch, self.folder)
+        return execute_on_batch(
+            run, resources, self.system, batch, jobs, build=f"toy:{build}", on_tick=on_tick
+        )
 
     def states(self) -> dict[str, list[str]]:
         found = {}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import psutil
 import pytest
@@ -136,7 +137,6 @@ def test_a_job_cancelled_twice_is_given_up(batch_system: BatchSystem) -> None:
 
 def test_memory_grows_up_to_its_limit(batch_system: BatchSystem) -> None:
     run = batch_system.run({"count": 1, "square": {"delay_s": 2}})
-    driver_overrides = {"light": {"where": "queue", "time": "00:10:00", "mem_GB": 1, "max_mem_GB": 1.5}}
     marker = batch_system.state / "oom"
 
     def kill_first() -> None:
@@ -145,15 +145,8 @@ def test_memory_grows_up_to_its_limit(batch_system: BatchSystem) -> None:
             marker.touch()
             fake_batch.end(jobs[-1], -1, "memory", signal.SIGKILL)
 
-    from dpa_sse.pipeline.config.batch import BatchSettings
-    from dpa_sse.pipeline.config.batch_presets import jobs_of
-    from dpa_sse.pipeline.engines.platform import Resources
-    from dpa_sse.pipeline.engines.slurm.engine import execute_on_batch
-
-    batch = BatchSettings.model_validate({"overrides": driver_overrides, "poll_s": 0.5, "patience_s": 5})
-    code = execute_on_batch(run, Resources(cores=2), "slurm", batch, jobs_of(batch, batch_system.folder),
-                            build="toy:build_sum", on_tick=kill_first)
-    assert code == 0
+    light = {"where": "queue", "time": "00:10:00", "mem_GB": 1, "max_mem_GB": 1.5}
+    assert batch_system.go(run, on_tick=kill_first, overrides={"light": light}) == 0
     assert any("ran out of memory (OUT_OF_MEMORY); submitted again with 1.5 GB" in note for note in notes(run))
     scripts = sorted((run.engine / "jobs").glob("square*/script.sh"), key=lambda path: path.stat().st_mtime)
     assert ["--mem=1024M" in scripts[0].read_text(), "--mem=1536M" in scripts[1].read_text()] == [True, True]
@@ -262,3 +255,49 @@ def test_a_changed_configuration_cancels_what_nobody_wants(batch_system: BatchSy
     assert batch_system.go(run) == 0
     assert ["cancelled", "cancelled"] in batch_system.states().values()
     assert computed(run)["other 0"] == 1
+
+
+def test_a_limit_of_jobs_in_the_queue_is_kept(batch_system: BatchSystem) -> None:
+    (batch_system.state / "limit").write_text("3")
+    run = batch_system.run({"count": 8, "square": {"delay_s": 0.2}})
+    assert batch_system.go(run) == 0
+    assert result(run, "total", "total.json") == 140
+    assert set(computed(run).values()) == {1}
+    assert any("QOSMaxSubmitJobPerUserLimit" in note and "not more than 4 jobs" in note for note in notes(run))
+    assert max(len(states) for states in batch_system.states().values()) <= 3
+
+
+def test_jobs_that_finish_some_of_their_tasks_are_repeated_until_all_are_done(batch_system: BatchSystem) -> None:
+    """Three lost jobs, two repetitions allowed: each has finished a task, so none was in vain."""
+    run = batch_system.run({"count": 4, "square": {"delay_s": 1.5}})
+    lost: set[str] = set()
+
+    def lose_after_a_task() -> None:
+        for path in (run.engine / "jobs").glob("square*"):
+            number = path / "job"
+            if path.name not in lost and len(lost) < 3 and number.exists() and list((path / "results").glob("*.json")):
+                lost.add(path.name)
+                fake_batch.end(batch_system.state / "jobs" / number.read_text().strip(), -1, "node", signal.SIGKILL)
+
+    light = {"where": "queue", "time": "00:10:00", "tasks_per_job": 4, "restarts": 1}
+    assert batch_system.go(run, on_tick=lose_after_a_task, overrides={"light": light}) == 0
+    assert len(lost) == 3
+    assert result(run, "total", "total.json") == 14
+    assert done_counts(run) == {1}
+
+
+def test_memory_that_is_used_up_is_seen_in_the_group_of_the_job(tmp_path: Path) -> None:
+    from dpa_sse.pipeline.engines.slurm.job import memory_kills
+
+    own = tmp_path / "cgroup"
+    group = tmp_path / "fs" / "system.slice" / "slurmstepd.scope" / "job_7"
+    (group / "step_batch").mkdir(parents=True)
+    own.write_text("0::/system.slice/slurmstepd.scope/job_7/step_batch\n")
+    assert memory_kills(tmp_path / "fs", own) == 0
+    (group / "memory.events").write_text("low 0\nmax 9\noom 1\noom_kill 2\n")
+    assert memory_kills(tmp_path / "fs", own) == 2
+    old = tmp_path / "old" / "memory" / "slurm" / "uid_0" / "job_7" / "step_0"
+    old.mkdir(parents=True)
+    (old / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+    own.write_text("5:cpu,cpuacct:/x\n4:memory:/slurm/uid_0/job_7/step_0\n")
+    assert memory_kills(tmp_path / "old", own) == 1
