@@ -107,7 +107,7 @@ def plan(
     raise typer.Exit(plan_config(config, on_system(overrides, on), out, as_json=as_json))
 
 
-@app.command(epilog=examples(
+@app.command(short_help="Run a configuration, or resume its run.", epilog=examples(
     "dpa-sse run my.yaml", "dpa-sse run my.yaml -s md.production_ps=200 --name longer",
     "dpa-sse run my.yaml --on slurm --detach",
 ))

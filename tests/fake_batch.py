@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = {
-    "slurm": ("sbatch", "squeue", "scancel", "scontrol"),
+    "slurm": ("sbatch", "squeue", "scancel", "scontrol", "sinfo"),
     "pbs": ("qsub", "qstat", "qselect", "qdel"),
     "lsf": ("bsub", "bjobs", "bkill"),
 }
@@ -70,11 +70,22 @@ class Fake:
             return 1
         kind = {"sbatch": "submit", "qsub": "submit", "bsub": "submit", "scancel": "cancel", "qdel": "cancel",
                 "bkill": "cancel", "squeue": "query", "qstat": "query", "bjobs": "query", "qselect": "select",
-                "scontrol": "config"}[self.name]
+                "scontrol": "config", "sinfo": "nodes"}[self.name]
+        if "--version" in arguments:
+            print("slurm 22.05.8")
+            return 0
         return getattr(self, kind)(arguments)
 
-    def config(self, _arguments: list[str]) -> int:
-        print("MaxArraySize            = 1001")
+    def config(self, arguments: list[str]) -> int:
+        if "partition" in arguments:
+            print("PartitionName=cpu AllowAccounts=ALL Default=YES MaxNodes=UNLIMITED MaxTime=1-00:00:00 State=UP")
+            print("PartitionName=gpu AllowAccounts=ALL Default=NO MaxNodes=2 MaxTime=12:00:00 State=UP")
+        else:
+            print("MaxArraySize            = 1001")
+        return 0
+
+    def nodes(self, _arguments: list[str]) -> int:
+        print("cpu|10|64|256000|(null)\ngpu|2|32|512000|gpu:a100:4")
         return 0
 
     def submit(self, arguments: list[str]) -> int:

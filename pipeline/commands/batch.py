@@ -31,9 +31,9 @@ def batch_faults(located: Located) -> list[str]:
     """Return why the jobs of a project cannot run, by asking its batch system; empty if they can."""
     from dpa_sse.ops.core.errors import PipelineError
     from dpa_sse.pipeline.config.batch_presets import jobs_of
-    from dpa_sse.pipeline.engines.slurm.dialect import dialect_of
     from dpa_sse.pipeline.engines.slurm.partitions import job_faults, read_partitions
     from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+    from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 
     engine = located.project.engine
     if engine.system is None:
@@ -90,9 +90,10 @@ def planned_jobs(platform: SlurmPlatform, nodes: Sequence[PlannedStep], times: d
 def write_scripts(located: Located, platform: SlurmPlatform, planned: Sequence[PlannedJobs], folder: Path) -> None:
     """Write the script of each step as it would be submitted, for reading."""
     from dpa_sse.ops.core.files import write_text
-    from dpa_sse.pipeline.engines.slurm.dialect import Request, dialect_of
+    from dpa_sse.pipeline.engines.slurm.dialect import Request
     from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
     from dpa_sse.pipeline.engines.slurm.script import batch_script, current_umask
+    from dpa_sse.pipeline.engines.slurm.systems import dialect_of
     from dpa_sse.pipeline.runs.places import default_runs_folder
 
     engine = located.project.engine
@@ -184,9 +185,9 @@ def cancel_left(run: Run) -> list[str]:
 
 
 def _scheduler(run: Run) -> Scheduler | None:
-    from dpa_sse.pipeline.engines.slurm.dialect import dialect_of
     from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
     from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+    from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 
     try:
         return Scheduler(dialect_of(BatchPlan.read(run.engine).system), ASK_S)

@@ -160,7 +160,7 @@ def _plan_jobs(
 
     from dpa_sse.ops.core.files import write_json
     from dpa_sse.pipeline.commands.batch import planned_jobs, print_jobs, write_scripts
-    from dpa_sse.pipeline.engines.slurm.dialect import dialect_of
+    from dpa_sse.pipeline.engines.slurm.systems import dialect_of
     from dpa_sse.pipeline.runs.estimate import atoms_of
     from dpa_sse.pipeline.runs.step_work import project_work
 

@@ -145,18 +145,3 @@ class Dialect(Protocol):
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""
-
-
-def dialect_of(system: System) -> Dialect:
-    """Return the dialect of a batch system."""
-    if system == "slurm":
-        from dpa_sse.pipeline.engines.slurm.slurm import Slurm
-
-        return Slurm()
-    if system == "pbs":
-        from dpa_sse.pipeline.engines.slurm.pbs import Pbs
-
-        return Pbs()
-    from dpa_sse.pipeline.engines.slurm.lsf import Lsf
-
-    return Lsf()

@@ -13,11 +13,11 @@ from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.config.batch import BatchSettings, Job, Kind, System
 from dpa_sse.pipeline.engines.local.engine import Around, execute
 from dpa_sse.pipeline.engines.platform import Resources
-from dpa_sse.pipeline.engines.slurm.dialect import dialect_of
 from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 from dpa_sse.pipeline.runs.folder import Run
 
 SUBMITTERS = 4

@@ -9,10 +9,10 @@ from dpa_sse.pipeline.engines import launcher
 def send_tasks_to_queue() -> None:
     """Let the tasks of this process run as jobs."""
     from dpa_sse.ops.runtime.task import TaskOP
-    from dpa_sse.pipeline.engines.slurm.dialect import dialect_of
     from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
     from dpa_sse.pipeline.engines.slurm.runner import QueueRunner
     from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+    from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 
     run = env.RUN.read()
     assert run is not None  # noqa: S101  (the engine has set it)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from dpa_sse.pipeline.config.batch import Job
-from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request, dialect_of
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request
 from dpa_sse.pipeline.engines.slurm.partitions import gpus_in, parse_partitions, slurm_seconds
 from dpa_sse.pipeline.engines.slurm.scheduler import clean_environment
 from dpa_sse.pipeline.engines.slurm.script import batch_script
 from dpa_sse.pipeline.engines.slurm.slurm import expand
+from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "batch"
 LABEL = Job(
