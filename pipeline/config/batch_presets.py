@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,9 +11,17 @@ from pydantic import ValidationError
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.limits import read_small, require_bounded
 from dpa_sse.ops.core.resources import configs_folder
-from dpa_sse.pipeline.config.batch import BatchPreset, BatchSettings, Job, JobSettings, Kind
+from dpa_sse.pipeline.config.batch import (
+    SYSTEMS,
+    BatchPreset,
+    BatchSettings,
+    EngineSettings,
+    Job,
+    JobSettings,
+    Kind,
+)
 from dpa_sse.pipeline.config.messages import faults
-from dpa_sse.pipeline.config.problems import dotted
+from dpa_sse.pipeline.config.problems import KeyPath, dotted
 
 MAX_PRESET_BYTES = 100_000
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -64,3 +73,15 @@ def jobs_of(settings: BatchSettings, base_dir: Path) -> dict[Kind, Job]:
         values["setup"] = [*settings.setup, *values.get("setup", [])]
         found[kind] = Job(**values)
     return found
+
+
+def engine_faults(engine: EngineSettings, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what is wrong with the presets of batch systems, by the path in the configuration."""
+    for system in SYSTEMS:
+        settings = getattr(engine, system)
+        if settings is None:
+            continue
+        try:
+            jobs_of(settings, base_dir)
+        except InputError as error:
+            yield from ((("engine", system, "preset"), line) for line in str(error).splitlines())

@@ -16,6 +16,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.pipeline.config.batch_presets import engine_faults
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -117,7 +118,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
-    findings += _engine(project, base_dir)
+    findings += engine_faults(project.engine, base_dir)
     findings += _end(project, base_dir)
     return findings
 
@@ -389,21 +390,6 @@ def _cluster(project: Project, base_dir: Path) -> list[KeyMessage]:
     except PresetError as error:
         return error.findings
     return []
-
-
-def _engine(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
-    """Yield what is wrong with the presets of batch systems."""
-    from dpa_sse.pipeline.config.batch import SYSTEMS
-    from dpa_sse.pipeline.config.batch_presets import jobs_of
-
-    for system in SYSTEMS:
-        settings = getattr(project.engine, system)
-        if settings is None:
-            continue
-        try:
-            jobs_of(settings, base_dir)
-        except InputError as error:
-            yield from ((("engine", system, "preset"), line) for line in str(error).splitlines())
 
 
 def _absolute(name: str, base_dir: Path) -> Path:

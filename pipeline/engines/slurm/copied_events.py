@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from dpa_sse.ops.runtime.events import LOG, Event
@@ -31,14 +31,29 @@ class EventCopier:
             self._known, self._read = set(self.log.read_bytes().split(b"\n")), True
         self.copy((folder, member) for member in range(len(folder.batch.members)))
 
-    def copy(self, jobs: Iterable[tuple[BatchFolder, int]]) -> bool:
-        """Copy what the jobs have written since the last time; return whether there was anything."""
+    def copy(self, jobs: Iterable[tuple[BatchFolder, int]], ended: Container[tuple[Path, int]] = ()) -> bool:
+        """Copy what the jobs have written since the last time; return whether there was anything.
+
+        Parameters
+        ----------
+        jobs : iterable of tuple
+            Submission and member.
+        ended : container of tuple, optional
+            Those of which a result has been seen, by path and member: their events are there, even if a network file
+            system still shows an old size of the file.
+        """
         fresh: list[tuple[float, bytes]] = []
+        there: dict[Path, frozenset[str]] = {}
         for folder, member in jobs:
-            path = _file(folder, member)
+            path = folder.path / "events" / f"{member}.jsonl"
+            if folder.path not in there:
+                there[folder.path] = folder.names("events")
+            sure = (folder.path, member) in ended
+            if path.name not in there[folder.path] and not sure:
+                continue
             start = self._offsets.get(path, 0)
             try:
-                if path.stat().st_size <= start:
+                if not sure and path.stat().st_size <= start:
                     continue
                 with path.open("rb") as stream:
                     stream.seek(start)
@@ -63,6 +78,3 @@ class EventCopier:
                 os.close(descriptor)
         return bool(fresh)
 
-
-def _file(folder: BatchFolder, member: int) -> Path:
-    return folder.path / "events" / f"{member}.jsonl"

@@ -2,7 +2,8 @@
 
 ``.engine/jobs/NAME/`` holds ``batch.json`` (written before the submission), ``script.sh``, ``job`` (the number of the
 job, written after it), and what the jobs write: ``events/N.jsonl``, ``results/TASK.json``, ``exit/N``, ``log/N.txt``.
-``closed`` is written when everything in it has been taken over.
+``closed`` is written when everything in it has been taken over; what the jobs have written is then removed, since the
+number of files on shared file systems is limited.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -157,8 +160,14 @@ class BatchFolder:
         return (self.path / "closed").exists()
 
     def close(self) -> None:
-        """Mark that everything in it has been taken over."""
+        """Mark that everything in it has been taken over; only the script and logs with any text stay."""
         (self.path / "closed").touch()
+        for name in ("events", "results", "exit", "work"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for log in (self.path / "log").glob("*"):
+            with suppress(OSError):
+                if not log.stat().st_size:
+                    log.unlink()
 
     def result(self, task: str) -> JobResult | None:
         """Return how a task ended; None if it has not."""
@@ -169,7 +178,10 @@ class BatchFolder:
 
     def names(self, place: str) -> frozenset[str]:
         """Return the names of the files in one of its folders, unfinished ones left out."""
-        return frozenset(entry.name for entry in os.scandir(self.path / place) if not entry.name.endswith(".tmp"))
+        try:
+            return frozenset(entry.name for entry in os.scandir(self.path / place) if not entry.name.endswith(".tmp"))
+        except FileNotFoundError:
+            return frozenset()
 
     def ended(self, member: int) -> tuple[int, str, str] | None:
         """Return exit code, early signal and node of a job; None if it has left no exit file."""

@@ -19,6 +19,7 @@ from dpa_sse.ops.runtime.manifest import Manifest
 from dpa_sse.ops.runtime.task import FanOutOP, Inputs, Outcome
 from dpa_sse.ops.runtime.workspace import choose_workspace
 from dpa_sse.pipeline.engines.slurm.copied_events import EventCopier
+from dpa_sse.pipeline.engines.slurm.job import failed
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import Snapshot
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, BatchTask, JobResult, now, open_folders
@@ -178,7 +179,7 @@ class Waiting:
                 names = {
                     task.name for task in (batch.tasks[number] for number in numbers)
                     if task.name in self.wanted and task.name not in adopted
-                    and self.wanted[task.name].identity.key == task.key
+                    and self.wanted[task.name].identity.key == task.key and not self._failed(folder, task.name)
                 }
                 if not names:
                     stale.append(member)
@@ -193,6 +194,11 @@ class Waiting:
             text = f"{self.title}: jobs of an earlier start found again: {shown(sorted(adopted))}"
             events.emit("note", env.STAGE.read(), reason=text)
         return adopted
+
+    def _failed(self, folder: BatchFolder, task: str) -> bool:
+        """Return whether a task has failed in the job of an earlier driver: a new start tries it again."""
+        result = folder.result(task)
+        return result is not None and failed(result)
 
     def _drop(self, folder: BatchFolder, members: list[int]) -> None:
         """Cancel members of a submission that nobody wants, those that have ended left out."""
@@ -248,12 +254,14 @@ class Waiting:
 
     def _take_results(self) -> bool:
         """Take over what the jobs have written; return whether there was anything."""
-        changed = self.copier.copy((one.folder, one.member) for one in self.awaited)
-        folders = {id(one.folder): one.folder for one in self.awaited}
-        there = {key: folder.names("results") for key, folder in folders.items()}
-        for one in self.awaited:
-            names = there[id(one.folder)]
-            for task in [task for task in one.owes if f"{task}.json" in names]:
+        folders = {one.folder.path: one.folder for one in self.awaited}
+        there = {path: folder.names("results") for path, folder in folders.items()}
+        new = [[task for task in one.owes if f"{task}.json" in there[one.folder.path]] for one in self.awaited]
+        ended = {(one.folder.path, one.member) for one, tasks in zip(self.awaited, new, strict=True) if tasks}
+        # A job writes the events of a task before its result, so these are read in the other order.
+        changed = self.copier.copy(((one.folder, one.member) for one in self.awaited), ended)
+        for one, tasks in zip(self.awaited, new, strict=True):
+            for task in tasks:
                 result = one.folder.result(task)
                 if result is not None:
                     changed = True
@@ -280,8 +288,9 @@ class Waiting:
     def _judge(self, snapshot: Snapshot) -> None:
         """Decide about the jobs that owe results; submit lost ones again, all at once."""
         again: dict[float | None, list[Wanted]] = {}
+        exits = {one.folder.path: one.folder.names("exit") for one in self.awaited}
         for one in list(self.awaited):
-            seen = self._verdict(one, snapshot)
+            seen = self._verdict(one, snapshot, left=str(one.member) in exits[one.folder.path])
             if seen is None:
                 continue
             self._take_results()  # what it has finished in the meantime
@@ -310,10 +319,11 @@ class Waiting:
         for memory, tasks in again.items():
             self._submit(tasks, memory)
 
-    def _verdict(self, one: Awaited, snapshot: Snapshot) -> tuple[Cause, str] | None:
+    def _verdict(self, one: Awaited, snapshot: Snapshot, *, left: bool) -> tuple[Cause, str] | None:
+        """Return what has become of a job; ``left``: it has left an exit file."""
         folder = one.folder
         view = snapshot.view(folder.job or "", one.member)
-        ended = folder.ended(one.member) if view is None or view.state not in ("waiting", "held") else None
+        ended = folder.ended(one.member) if left else None
         answered = snapshot.time if not snapshot.fault else 0.0
         seen = (view and (view.state, view.word, view.reason), ended)
         if seen != one.seen:
