@@ -7,7 +7,7 @@ CONFIG ?= configs/quickstart.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run accept test coverage test-slow test-dft lint format lock bench clean \
+.PHONY: help setup run accept test coverage test-slow test-dft slurm-test lint format lock bench clean \
   images images-load images-lock cluster-setup cluster-check cluster-templates cluster-test kind-up kind-test kind-down
 
 help:  ## show this help
@@ -71,6 +71,10 @@ images-load:  ## load them into a cluster on this machine: TARGET=kind or contai
 
 images-lock:  ## pin the packages of the images again (needs uv)
 	images/requirements/lock
+
+# The Slurm is that of the PATH, or one that SLURM_HARNESS brings up on this machine (as root).
+slurm-test: $(STAMP)  ## run the tests that need Slurm
+	.ci/slurm $(or $(SLURM_HARNESS),../shared/slurm) $(BIN)/python -m pytest -m slurm $(or $(TESTS),tests/slurm)
 
 # The cluster is that of KUBECONFIG. OVERLAY is kind, gpu or external-s3 (see k8s/setup for other options).
 cluster-setup:  ## install namespace, rights, Argo, MinIO, artifact repository, quotas

@@ -13,13 +13,16 @@ from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED
 from dpa_sse.pipeline.commands.options import (
     AnyRunArgument,
     ConfigArgument,
+    Detach,
     Json,
     Kubeconfig,
     Namespace,
+    On,
     Overrides,
     RunArgument,
     RunsDir,
     examples,
+    on_system,
     renamed_options,
 )
 
@@ -81,17 +84,18 @@ def init(
 
 
 @app.command(epilog=examples("dpa-sse check my.yaml", "dpa-sse check my.yaml -s md.replicas=3"))
-def check(config: ConfigArgument, overrides: Overrides = None, as_json: Json = False) -> None:
+def check(config: ConfigArgument, overrides: Overrides = None, on: On = None, as_json: Json = False) -> None:
     """Check a configuration and list all problems at once."""
     from dpa_sse.pipeline.commands.project import check_config
 
-    raise typer.Exit(check_config(config, overrides or [], as_json=as_json))
+    raise typer.Exit(check_config(config, on_system(overrides, on), as_json=as_json))
 
 
 @app.command(epilog=examples("dpa-sse plan my.yaml", "dpa-sse plan my.yaml --out inputs/"))
 def plan(
     config: ConfigArgument,
     overrides: Overrides = None,
+    on: On = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the input files (default: plan/NAME).")
     ] = None,
@@ -100,13 +104,18 @@ def plan(
     """Show steps and task counts, and write the input files."""
     from dpa_sse.pipeline.commands.project import plan_config
 
-    raise typer.Exit(plan_config(config, overrides or [], out, as_json=as_json))
+    raise typer.Exit(plan_config(config, on_system(overrides, on), out, as_json=as_json))
 
 
-@app.command(epilog=examples("dpa-sse run my.yaml", "dpa-sse run my.yaml -s md.production_ps=200 --name longer"))
+@app.command(short_help="Run a configuration, or resume its run.", epilog=examples(
+    "dpa-sse run my.yaml", "dpa-sse run my.yaml -s md.production_ps=200 --name longer",
+    "dpa-sse run my.yaml --on slurm --detach",
+))
 def run(
     config: ConfigArgument,
     overrides: Overrides = None,
+    on: On = None,
+    detach: Detach = False,
     runs_dir: RunsDir = None,
     other_project: Annotated[
         bool, typer.Option("--other-project", help="Take over the run folder of another project of the same name.")
@@ -115,10 +124,12 @@ def run(
         str | None, typer.Option("--name", help="Name of the run folder (default: name of the project).")
     ] = None,
 ) -> None:
-    """Run a configuration on this machine, or resume its run."""
+    """Run a configuration on this machine or a batch system, or resume its run."""
     from dpa_sse.pipeline.commands.project import run_config
 
-    raise typer.Exit(run_config(config, overrides or [], runs_dir, name, other_project=other_project))
+    raise typer.Exit(run_config(
+        config, on_system(overrides, on), runs_dir, name, other_project=other_project, detach=detach
+    ))
 
 
 @app.command(short_help="Write a configuration as an Argo workflow.")

@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 USER = "the user"
+PREFIX = "DPA_SSE_"
+"""Of the names of all variables but the keys of a namespace."""
 NAMESPACE = "ConfigMap and Secret of the namespace"
 
 
@@ -99,15 +101,16 @@ def _stored_at(name: str, meaning: str) -> Variable[str | None]:
 # The task
 
 STEP: Variable[str | None] = Variable(
-    "DPA_SSE_STEP", _optional_text, None, ("pipeline/graph",), ("ops/runtime/task",),
+    "DPA_SSE_STEP", _optional_text, None, ("pipeline/graph",), ("ops/runtime/task", "pipeline/engines/slurm"),
     "Name of the step in the DAG; the name of its OP where there is no DAG.",
 )
 STAGE = Variable(
-    "DPA_SSE_STAGE", str, "tasks", ("pipeline/graph",), ("ops/runtime",),
+    "DPA_SSE_STAGE", str, "tasks", ("pipeline/graph",), ("ops/runtime", "pipeline/engines/slurm"),
     "Stage of the step: the folder below tasks/ and the line of the progress display.",
 )
 THREADS: Variable[int | None] = Variable(
-    "DPA_SSE_THREADS", _optional_int, None, ("pipeline/graph", "pipeline/doctor", USER), ("ops/core/tools",),
+    "DPA_SSE_THREADS", _optional_int, None, ("pipeline/graph", "pipeline/doctor", USER),
+    ("ops/core/tools", "pipeline/engines/slurm"),
     "Threads that a task may use; by default all cores of the process.",
 )
 NEEDS_GPU = Variable(
@@ -115,15 +118,17 @@ NEEDS_GPU = Variable(
     "Whether the task uses a GPU where there is one.",
 )
 RETRIES = Variable(
-    "DPA_SSE_RETRIES", int, 0, ("pipeline/engines/local", "pipeline/engines/argo"), ("ops/runtime/task",),
+    "DPA_SSE_RETRIES", int, 0, ("pipeline/engines/local", "pipeline/engines/slurm", "pipeline/engines/argo"),
+    ("ops/runtime/task",),
     "Further attempts of a task after a transient error (failure.retries).",
 )
 TASK_TIMEOUT_S = Variable(
-    "DPA_SSE_TASK_TIMEOUT_S", float, 0.0, ("pipeline/engines/local", "pipeline/engines/argo"), ("ops/runtime/task",),
+    "DPA_SSE_TASK_TIMEOUT_S", float, 0.0,
+    ("pipeline/engines/local", "pipeline/engines/slurm", "pipeline/engines/argo"), ("ops/runtime/task",),
     "Time limit of an attempt in seconds, 0 for none (failure.task_timeout_min).",
 )
 LMP: Variable[str | None] = Variable(
-    "DPA_SSE_LMP", _optional_text, None, (USER,), ("ops/md", "ops/runtime/versions"),
+    "DPA_SSE_LMP", _optional_text, None, (USER,), ("ops/md", "ops/runtime/versions", "pipeline/engines/slurm"),
     "A LAMMPS program with pair_style deepmd built in, instead of the installed one.",
 )
 
@@ -155,6 +160,21 @@ NICE = Variable(
     "Added to the niceness of a task that runs next to a more important one.",
 )
 
+# A job of a batch system
+
+TASKS_PER_JOB = Variable(
+    "DPA_SSE_TASKS_PER_JOB", int, 1, ("pipeline/engines/slurm",), ("pipeline/engines/slurm",),
+    "Tasks of a fan-out that share a job, one after the other.",
+)
+JOB: Variable[str | None] = Variable(
+    "DPA_SSE_JOB", _optional_text, None, ("pipeline/engines/slurm",), ("pipeline/engines/local",),
+    "Name of the job; marks processes that outlive the process that drives the run.",
+)
+JOB_EVENTS: Variable[Path | None] = Variable(
+    "DPA_SSE_JOB_EVENTS", _optional_path, None, ("pipeline/engines/slurm",), ("ops/runtime/events",),
+    "File for the events of a job: several machines cannot append to one log on a network file system.",
+)
+
 END_STATUS = Variable(
     "DPA_SSE_END_STATUS", str, "", ("pipeline/commands",), (USER, "pipeline/config"),
     "For the command `on_end`: the word for how the run has ended, as in summary.json.",
@@ -180,7 +200,7 @@ EVENTS = Variable(
 )
 VERSION: Variable[str | None] = Variable(
     "DPA_SSE_VERSION", _optional_text, None, ("pipeline/engines/local", "pipeline/engines/argo"),
-    ("pipeline/engines/launcher",),
+    ("pipeline/engines/launcher", "pipeline/engines/slurm"),
     "Version of the pipeline that made the workflow.",
 )
 PAGE: Variable[Path | None] = Variable(

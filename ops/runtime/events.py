@@ -112,7 +112,8 @@ def emit(kind: EventKind, stage: str = "", task: str = "", *, folder: Path | Non
     if run is None:
         os.write(1, line)
         return
-    descriptor = os.open(run / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    log = env.JOB_EVENTS.read() or run / LOG
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         os.write(descriptor, line)
     finally:

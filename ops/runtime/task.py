@@ -14,11 +14,11 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, List, TypeAlias  # noqa: UP035  (dflow knows typing.List only)
+from typing import Any, ClassVar, List, Protocol, TypeAlias  # noqa: UP035  (dflow knows typing.List only)
 
 from dflow.python import OP, OPIO, Artifact, OPIOSign, Parameter
 from dflow.python import FatalError as DflowFatalError
@@ -36,7 +36,7 @@ from dpa_sse.ops.runtime.inline import decode
 from dpa_sse.ops.runtime.manifest import Manifest
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.versions import deciding_versions, other_versions
-from dpa_sse.ops.runtime.workspace import Workspace, choose_workspace
+from dpa_sse.ops.runtime.workspace import TaskFolder, Workspace, choose_workspace
 
 TERMINATION_LOG = Path("/dev/termination-log")  # Kubernetes and Argo show its content as the reason of a failure
 TERMINATION_BYTES = 4000
@@ -44,6 +44,17 @@ ABSENT: dict[type, bool | int | float] = {bool: False, int: 0, float: math.nan}
 """Output parameters that a result does not have."""
 Inputs: TypeAlias = dict[str, TaskInput]
 """Inputs of an OP by name."""
+
+
+Outcome: TypeAlias = tuple[Path, Mapping[str, OutputValue]]
+"""Folder of a finished task and its output parameters."""
+
+
+class Elsewhere(Protocol):
+    """A place for tasks outside this process: the jobs of a batch system."""
+
+    def run(self, op: TaskOP, tasks: Sequence[tuple[str, Inputs]]) -> Iterator[Outcome]:
+        """Yield the outcome of each task, by its name and inputs, in their order."""
 
 
 class TaskOP(OP):
@@ -78,6 +89,8 @@ class TaskOP(OP):
         Declares the settings of the task: :meth:`run` gets an object of this class as ``settings``.
     html_page : str
         HTML file of the result that a person may want to look at, empty for none.
+    elsewhere : Elsewhere, optional
+        Where the tasks run, if not in this process.
     """
 
     artifacts: ClassVar[tuple[str, ...]] = ()
@@ -90,6 +103,7 @@ class TaskOP(OP):
     image: ClassVar[str] = "base"
     resource_class: ClassVar[str] = "light"
     html_page: ClassVar[str] = ""
+    elsewhere: ClassVar[Elsewhere | None] = None
     settings_class: ClassVar[type[TaskSettings]] = TaskSettings
 
     def run(self, out: Path, settings: Any, **inputs: Any) -> Mapping[str, OutputValue] | None:
@@ -122,7 +136,7 @@ class TaskOP(OP):
         """Run the task (called by dflow in a separate process)."""
         inputs = prepare_inputs(op_in, self)
         try:
-            out, values = self._run_one(choose_workspace(reuse=self.cached), self._step_name(inputs), inputs)
+            ((out, values),) = self._run_all([(self._step_name(inputs), inputs)])
         except (TransientError, TimeoutError) as error:
             write_termination_message(error)
             raise DflowTransientError(str(error)) from error
@@ -141,19 +155,36 @@ class TaskOP(OP):
         step = env.STEP.read() or type(self).__name__
         return f"{step}-i{inputs['iteration']:03d}" if "iteration" in inputs else step
 
-    def _run_one(
-        self, workspace: Workspace, task: str, inputs: Inputs
-    ) -> tuple[Path, Mapping[str, OutputValue]]:
-        """Return the folder of the finished task and its output parameters, computed now or earlier."""
+    def _run_all(self, tasks: Sequence[tuple[str, Inputs]]) -> Iterator[Outcome]:
+        """Yield the outcome of each task, here or elsewhere."""
+        if self.elsewhere is not None:
+            yield from self.elsewhere.run(self, tasks)
+            return
+        workspace = choose_workspace(reuse=self.cached)
+        for task, inputs in tasks:
+            yield self.run_one(workspace, task, inputs)
+
+    def identity(self, task: str, inputs: Inputs) -> TaskIdentity:
+        """Return what the result of a task depends on."""
+        return TaskIdentity(type(self).__name__, self.version, task, inputs, self.keyed_by)
+
+    def reuse(self, task: str, inputs: Inputs, opened: TaskFolder) -> Outcome | None:
+        """Return the outcome of a task that has finished earlier, and report it; None if it has not."""
+        if opened.record is None:
+            return None
+        made = opened.record.versions
+        remark = other_versions(made, self.versions(self._settings(inputs))) if made else None
+        events.emit("cached", env.STAGE.read(), task, folder=opened.path, reason=remark)
+        return opened.path, opened.record.values
+
+    def run_one(self, workspace: Workspace, task: str, inputs: Inputs) -> Outcome:
+        """Return the outcome of a task, computed now or earlier."""
         stage = env.STAGE.read()
-        identity = TaskIdentity(type(self).__name__, self.version, task, inputs, self.keyed_by)
+        identity = self.identity(task, inputs)
         opened = workspace.open(identity)
         folder = opened.path
-        if opened.record is not None:
-            made = opened.record.versions
-            remark = other_versions(made, self.versions(self._settings(inputs))) if made else None
-            events.emit("cached", stage, task, folder=folder, reason=remark)
-            return folder, opened.record.values
+        if (earlier := self.reuse(task, inputs, opened)) is not None:
+            return earlier
         TaskStatus.path_in(folder).unlink(missing_ok=True)  # of an attempt that failed
         events.emit("start", stage, task, folder=folder, checkpoint=opened.resumed or None)
         start = time.monotonic()
@@ -216,18 +247,18 @@ class FanOutOP(TaskOP):
         inputs = prepare_inputs(op_in, self)
         group, size, count = (int(op_in[name]) for name in self._group_parameters())
         inputs = {name: value for name, value in inputs.items() if name not in self._group_parameters()}
-        step, workspace = self._step_name(inputs), choose_workspace(reuse=self.cached)
+        step = self._step_name(inputs)
         target = Path(f"group.{group:03d}")
         target.mkdir()
         indices = members(group, size, count)
-        for number, index in enumerate(indices):
-            try:
-                out, _ = self._run_one(workspace, f"{step}-{index:03d}", {**inputs, "index": index})
-            except TransientError as error:  # the store does not answer: the pod may be restarted later
-                write_termination_message(error)
-                raise DflowTransientError(str(error)) from error
-            _publish(out, target / f"task.{index:03d}")
-            report_progress(number + 1, len(indices))
+        outcomes = self._run_all([(f"{step}-{index:03d}", {**inputs, "index": index}) for index in indices])
+        try:
+            for number, (index, (out, _)) in enumerate(zip(indices, outcomes, strict=True)):
+                _publish(out, target / f"task.{index:03d}")
+                report_progress(number + 1, len(indices))
+        except TransientError as error:  # the store does not answer: the pod may be restarted later
+            write_termination_message(error)
+            raise DflowTransientError(str(error)) from error
         return OPIO({"out": target})
 
     def _attempts(self, task: str, folder: Path, inputs: Inputs) -> Mapping[str, OutputValue]:

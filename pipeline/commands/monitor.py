@@ -18,6 +18,7 @@ from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.commands.batch import cancel_left, queue_of
 from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.estimate import Estimate, read_estimate
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
@@ -36,7 +37,9 @@ def show_status(name: str, *, as_json: bool) -> int:
     run = open_run(name)
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
-    print_status(run.name, state, stages, as_json=as_json, estimate=read_estimate(run.folder))
+    print_status(
+        run.name, state, stages, as_json=as_json, estimate=read_estimate(run.folder), queue=queue_of(run)
+    )
     return DONE
 
 
@@ -65,7 +68,7 @@ def list_runs(*, as_json: bool) -> int:
 
 def print_status(
     name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "",
-    estimate: Estimate | None = None,
+    estimate: Estimate | None = None, queue: Sequence[str] = (),
 ) -> None:
     """Print the stages of a run, local or on a cluster, and which tasks have failed.
 
@@ -75,16 +78,20 @@ def print_status(
         Label of the folder of a failed task; empty if the folder is self-explanatory.
     estimate : Estimate, optional
         Of the run, for the time that is left.
+    queue : sequence of str
+        Lines about jobs in the queue of a batch system.
     """
     if as_json:
         data = [{**dataclasses.asdict(stage), "status": stage.status} for stage in stages]
-        print(json.dumps({"run": name, "status": state, "stages": data}, indent=1))
+        print(json.dumps({"run": name, "status": state, "stages": data, "queue": list(queue)}, indent=1))
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     console.width = max(console.width, MIN_WIDTH)  # a narrow terminal breaks the lines; better than only ellipses
     console.print(table(status_rows(stages, now(), estimate), f"{name}: {state}"))
+    for line in queue:
+        console.print(line, markup=False, soft_wrap=True)
     for stage in stages:
         for failure in stage.failures:
             console.print(
@@ -95,7 +102,7 @@ def print_status(
 def watch_run(name: str) -> int:
     """Show the progress of a run that another process executes, until it ends."""
     run = open_run(name)
-    with Progress(run, run.name, live=sys.stdout.isatty()) as progress:
+    with Progress(run, run.name, live=sys.stdout.isatty(), queue=lambda: queue_of(run)) as progress:
         if run.holder():  # also show what has happened so far
             progress.offset, progress.events = 0, []
         try:
@@ -184,7 +191,8 @@ def stop_run(name: str) -> int:
     run = open_run(name)
     holder = run.holder()
     if holder is None:
-        print(f"{run.name}: nothing is running")
+        left = cancel_left(run)
+        print(f"{run.name}: {cancelled(left)}" if left else f"{run.name}: nothing is running")
         return DONE
     signal_holder(run, holder)
     deadline = time.monotonic() + STOP_SECONDS
@@ -193,8 +201,15 @@ def stop_run(name: str) -> int:
             print(f"{run.name}: process {holder.pid} did not end within {STOP_SECONDS} s", file=sys.stderr)
             return FAILED
         time.sleep(0.1)
-    print(f"{run.name}: stopped; continue it with: dpa-sse resume {name}")
+    left = cancel_left(run)
+    more = f"; {cancelled(left)}" if left else ""
+    print(f"{run.name}: stopped{more}; continue it with: dpa-sse resume {name}")
     return DONE
+
+
+def cancelled(jobs: Sequence[str]) -> str:
+    """Return how many jobs have been cancelled, for people."""
+    return f"{len(jobs)} job{'s' * (len(jobs) != 1)} cancelled ({', '.join(jobs)})"
 
 
 def signal_holder(run: Run, holder: Holder) -> None:

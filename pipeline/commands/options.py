@@ -33,6 +33,14 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", "--runs", help="Parent folder of the run folders (default: the nearest runs/, here or "
                  "in a folder above).", show_default=False),
 ]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="SYSTEM", help="Where to run it: local, slurm, pbs or lsf (default: as the section "
+                 "`engine` of the configuration says).", show_default=False),
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Drive the run in the background; `watch` follows it, `stop` ends it.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
 
 RENAMED_OPTIONS = {
@@ -40,6 +48,11 @@ RENAMED_OPTIONS = {
     "--number": "--parameter",
 }
 """Options of earlier versions, and their present names."""
+
+
+def on_system(overrides: list[str] | None, on: str | None) -> list[str]:
+    """Return the values from the command line, with the engine that `--on` names."""
+    return [*(overrides or []), *([f"engine.on={on}"] if on is not None else [])]
 
 
 def renamed_options(arguments: list[str]) -> list[str]:

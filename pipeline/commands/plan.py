@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WRITTEN = ".plan.json"
 """List of the files that the last plan has written into its folder."""
-FILES = ("*", "settings/*", "cells/*", "labels/*", "labels/*/*", "training/*", "lammps/*")
+FILES = ("*", "settings/*", "cells/*", "labels/*", "labels/*/*", "training/*", "lammps/*", "slurm/*", "pbs/*", "lsf/*")
 """Where a plan writes."""
 NARROW = 120
 """Columns of a terminal below which the table has no room for what each step needs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +17,12 @@ from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.ops.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from dpa_sse.pipeline.commands.batch import PlannedJobs
     from dpa_sse.pipeline.config import ConfigError, Located
+    from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
     from dpa_sse.pipeline.runs.estimate import Estimate
     from dpa_sse.pipeline.runs.folder import Run
+    from dpa_sse.pipeline.runs.plan import PlannedStep
 
 BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 """Function that the driver process calls; given by name, since importing it here would load dflow."""
@@ -59,16 +62,21 @@ def starter(name: str, *, all_keys: bool = False) -> str:
 
 def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> int:
     """Print all problems of a configuration; return 0 if there are none, else 2."""
-    from dpa_sse.pipeline.config import ConfigError, load_checked
+    from dpa_sse.pipeline.commands.batch import batch_faults
+    from dpa_sse.pipeline.config import ConfigError
     from dpa_sse.pipeline.config.check import mixed_levels
 
     try:
-        located = load_checked(config, overrides)
+        located = _checked(config, overrides)
     except ConfigError as error:
         if as_json:
             print(json.dumps([vars(problem) for problem in error.problems], indent=1, default=str))
         else:
             print(f"{error}\n{_count(error)}.", file=sys.stderr)
+        return BAD_INPUT
+    faults = batch_faults(located) if located.project.engine.system and not as_json else []
+    if faults:
+        print("\n".join(map(printable, faults)), file=sys.stderr)
         return BAD_INPUT
     if as_json:
         print("[]")
@@ -80,6 +88,17 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
                   f"{', '.join(mixed_levels(project, located.base_dir)) or 'none is recorded in the data'}")
         print(f"{config}: OK. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
     return DONE
+
+
+def _checked(config: Path, overrides: Sequence[str]) -> Located:
+    """Read and check a configuration; programs of labelers need not be here if it runs on a batch system."""
+    from dpa_sse.pipeline.config import load_checked, load_located
+
+    try:
+        elsewhere = load_located(config, overrides).project.engine.system is not None
+    except InputError:
+        elsewhere = False
+    return load_checked(config, overrides, runs_here=not elsewhere)
 
 
 def print_remarks(located: Located) -> None:
@@ -102,19 +121,23 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
 
     from dpa_sse.ops.core.files import write_json
     from dpa_sse.ops.core.removal import only_new_files
+    from dpa_sse.pipeline.commands.batch import print_jobs
     from dpa_sse.pipeline.commands.plan import FILES, WRITTEN, print_amounts, print_plan, print_times, write_inputs
     from dpa_sse.pipeline.commands.plan_counts import amounts
     from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
     from dpa_sse.pipeline.engines.local.dflow_debug import configure
     from dpa_sse.pipeline.engines.local.engine import machine_resources
-    from dpa_sse.pipeline.flows.main import build
+    from dpa_sse.pipeline.engines.slurm.systems import dialect_of
+    from dpa_sse.pipeline.flows.main import build, platform_of
     from dpa_sse.pipeline.runs.places import default_runs_folder
 
     located = load_checked(config, overrides, runs_here=False)
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
-        flow = build(located.project, located.base_dir, Path(folder) / "settings", machine_resources(located.project))
+        resources = machine_resources(located.project)
+        platform = platform_of(located.project, located.base_dir, resources)
+        flow = build(located.project, located.base_dir, Path(folder) / "settings", resources, platform)
         nodes = flow.plan
         target = out or Path("plan") / located.project.name
         counts = amounts(located.project, located.base_dir)
@@ -123,13 +146,43 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
             write_inputs(located.project, nodes, Path(folder) / "settings", target)
             write_json(target / "counts.json", counts_json(counts))
             found.write(target)
+            jobs = _write_jobs(located, platform, nodes, target) if platform is not None else []
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
         print_plan(located.project.name, nodes, target)
         print_amounts(counts, located.project.labeler.kind, found)
         print_times(found, machine_resources(located.project).cores)
+    system = located.project.engine.system
+    if system is not None and not as_json:
+        print_jobs(jobs, dialect_of(system).title, target / system)
     return DONE
+
+
+def _write_jobs(
+    located: Located, platform: SlurmPlatform, nodes: Sequence[PlannedStep], target: Path
+) -> list[PlannedJobs]:
+    """Write the scripts of the jobs and their numbers."""
+    from dataclasses import asdict
+
+    from dpa_sse.ops.core.files import write_json
+    from dpa_sse.pipeline.commands.batch import planned_jobs, write_scripts
+    from dpa_sse.pipeline.runs.estimate import atoms_of
+    from dpa_sse.pipeline.runs.step_work import project_work
+
+    project = located.project
+    atoms = {name: len(cell) for name, cell in located.cells.items()} or atoms_of(project, located.base_dir)
+    times = {work.step: work.iterations for work in project_work(project, located.base_dir, atoms)}
+    loops: dict[str | None, int] = {}
+    for node in nodes:
+        if node.loop:
+            loops[node.loop] = max(loops.get(node.loop, 1), times.get(node.name, 1))
+    planned = planned_jobs(platform, nodes, {
+        node.name: max(times.get(node.name, 1), loops.get(node.loop, 1)) for node in nodes
+    })
+    write_scripts(located, platform, planned, target)
+    write_json(target / "jobs.json", [asdict(one) for one in planned])
+    return planned
 
 
 def estimate_of(located: Located, runs: Path) -> Estimate:
@@ -144,7 +197,8 @@ def estimate_of(located: Located, runs: Path) -> Estimate:
 
 
 def run_config(
-    config: Path, overrides: Sequence[str], runs_dir: Path | None, name: str | None, *, other_project: bool = False
+    config: Path, overrides: Sequence[str], runs_dir: Path | None, name: str | None, *, other_project: bool = False,
+    detach: bool = False,
 ) -> int:
     """Check a configuration, write it to its run folder and execute it.
 
@@ -155,7 +209,7 @@ def run_config(
         (``other_project`` takes it over).
     """
     from dpa_sse.ops.core.files import write_text
-    from dpa_sse.pipeline.config import ConfigError, load_checked, resolved_yaml
+    from dpa_sse.pipeline.config import ConfigError, resolved_yaml
     from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME
     from dpa_sse.pipeline.runs.configuration import require_same_project
     from dpa_sse.pipeline.runs.folder import CONFIG, Run
@@ -167,7 +221,7 @@ def run_config(
         shown = printable(name, keep="")
         raise InputError(f"--name '{shown}' cannot be used: use {NAME_RULE} (--runs-dir names the parent folder)")
     try:
-        located = load_checked(config, overrides)
+        located = _checked(config, overrides)
     except ConfigError as error:
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return BAD_INPUT
@@ -185,6 +239,10 @@ def run_config(
         record_provenance(run.folder / "manifest.json", located.project.seed)
     finally:
         lock.release()
+    if detach:
+        from dpa_sse.pipeline.commands.batch import detach as detach_run
+
+        return detach_run(run)
     return run_to_end(run, replace(located, project=project, path=run.folder / CONFIG))
 
 
@@ -215,9 +273,9 @@ def resume_run(name: str) -> int:
 
 def run_to_end(run: Run, located: Located) -> int:
     """Execute a run and show its progress until it ends; return the exit code of the command."""
+    from dpa_sse.pipeline.commands.batch import queue_of
     from dpa_sse.pipeline.commands.run_end import finish_run
     from dpa_sse.pipeline.commands.run_links import Publisher
-    from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
     from dpa_sse.pipeline.runs.progress import Progress
 
     project = located.project
@@ -226,18 +284,32 @@ def run_to_end(run: Run, located: Located) -> int:
     found = estimate_of(located, run.folder.parent)
     found.write(run.folder)
     print(f"Run folder: {run.folder}")
-    print(f"Rough time on this machine: {found.total_text} (`dpa-sse plan` shows how it is made up)")
+    if project.engine.system is None:
+        print(f"Rough time on this machine: {found.total_text} (`dpa-sse plan` shows how it is made up)")
     print("Building the workflow; the first task starts in a few seconds.")
     sys.stdout.flush()
-    with Progress(run, title, live=live) as progress:
+    with Progress(run, title, live=live, queue=lambda: queue_of(run)) as progress:
         publisher = Publisher(run)
 
         def tick() -> None:
             progress.tick()
             publisher.tick(progress.events)
 
-        code = execute(run, machine_resources(located.project), build=BUILD, on_tick=tick)
+        code = execute_anywhere(run, located, tick)
     return finish_run(run, code, located)
+
+
+def execute_anywhere(run: Run, located: Located, on_tick: Callable[[], None]) -> int:
+    """Execute a run where its configuration says; return the exit code."""
+    from dpa_sse.pipeline.config.batch_presets import jobs_of
+    from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
+    from dpa_sse.pipeline.engines.slurm.engine import execute_on_batch
+
+    engine, resources = located.project.engine, machine_resources(located.project)
+    if engine.system is None:
+        return execute(run, resources, build=BUILD, on_tick=on_tick)
+    jobs = jobs_of(engine.batch, run.base_dir)
+    return execute_on_batch(run, resources, engine.system, engine.batch, jobs, build=BUILD, on_tick=on_tick)
 
 
 def show_doctor(*, as_json: bool, deep: bool = False) -> int:

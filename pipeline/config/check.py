@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
+from dpa_sse.pipeline.config.batch_presets import engine_faults
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
@@ -110,6 +111,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _levels(project, base_dir)
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
+    findings += engine_faults(project.engine, base_dir)
     findings += _end(project, base_dir)
     return findings
 

@@ -75,7 +75,8 @@ def is_free_mapping(path: KeyPath, data: Any) -> bool:
     keys = section_keys(path[:-1], data)
     if not keys or path[-1] not in keys:
         return False
-    return any(get_origin(part) is dict for part in _alternatives(keys[str(path[-1])].rebuild_annotation()))
+    parts = _alternatives(keys[str(path[-1])].rebuild_annotation())
+    return any(get_origin(part) is dict and not list(_models(get_args(part)[1], None)) for part in parts)
 
 
 def suggestion(path: KeyPath, data: Any, root: type[BaseModel] = ProjectSections) -> str:
@@ -219,8 +220,10 @@ def _models(annotation: Any, value: Any) -> Iterator[type[BaseModel]]:
 
 
 def _element(annotation: Any) -> Any:
-    """Return the type of the items of a list, None for other types."""
+    """Return the type of the items of a list, or of the values of a mapping; None for other types."""
     for part in _alternatives(annotation):
         if get_origin(part) in (list, tuple):
             return get_args(part)[0]
+        if get_origin(part) is dict:
+            return get_args(part)[1]
     return None

@@ -111,6 +111,7 @@ def attempt_load(path: Path | str, overrides: Sequence[str] = ()) -> Attempt:
     path = Path(path)
     content = read_yaml(path)
     problems = list(content.problems)
+    _name_engine(content.data)
     for text in overrides:
         problems += _apply_override(content, text)
     problems += take_renamed(content, str(path))
@@ -123,6 +124,12 @@ def attempt_load(path: Path | str, overrides: Sequence[str] = ()) -> Attempt:
             problems.append(locate(content.marks, fault.path, fault.message, path))
     located = None if project is None else Located(project, path, content.marks)
     return Attempt(sort_problems(problems), located, frozenset(reducer.removed), reducer.reduced)
+
+
+def _name_engine(data: Any) -> None:
+    """Turn `engine: slurm` into the section that it is short for."""
+    if isinstance(data, dict) and isinstance(data.get("engine"), str):
+        data["engine"] = {"on": data["engine"]}
 
 
 def _leave_out_pretraining(data: Any) -> None:

@@ -21,6 +21,7 @@ from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
 from dpa_sse.ops.validation.settings import ValidateSettings
+from dpa_sse.pipeline.config.batch import EngineSettings
 from dpa_sse.pipeline.config.cluster import ClusterSettings
 
 _SYMBOLS = (
@@ -169,6 +170,9 @@ class ProjectSections(Settings):
     on_end_url: Annotated[str, AfterValidator(_variable)] | None = Field(
         None, description="Environment variable, as $NAME, with a web address that gets the result as JSON (POST) at "
         "the end of a run on this machine."
+    )
+    engine: EngineSettings = Field(
+        EngineSettings(), description="Where the project runs: this machine, or Slurm, PBS or LSF."
     )
     cluster: ClusterSettings = Field(ClusterSettings(), description="How the project runs on Kubernetes.")
 

@@ -47,9 +47,10 @@ def collect_findings(*, deep: bool = False) -> list[Finding]:
 
     With ``deep``, also run small calculations, which takes about a minute.
     """
+    from dpa_sse.pipeline.doctor.batch import batch_systems
     from dpa_sse.pipeline.doctor.labelers import labelers, small_runs
 
-    found = [*_python(), *_packages(), *_torch(), *_lammps(), *labelers(), *_programs(), *_machine()]
+    found = [*_python(), *_packages(), *_torch(), *_lammps(), *labelers(), *_programs(), *batch_systems(), *_machine()]
     return [*found, *small_runs(found)] if deep else found
 
 

@@ -12,6 +12,7 @@ import os
 import runpy
 import sys
 import time
+from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,8 @@ def check_version() -> None:
     sys.exit(2)
 
 
-def main() -> None:
-    """Run the script that dflow wrote."""
+def main(prepare: Callable[[], None] | None = None) -> None:
+    """Run the script that dflow wrote, after calling ``prepare``."""
     from dpa_sse.ops.core.tools import die_with_parent, thread_environment
 
     if env.RUN.read() is not None:
@@ -113,6 +114,8 @@ def main() -> None:
     os.nice(env.NICE.read())
     import_dflow()
     check_version()
+    if prepare is not None:
+        prepare()
     lock = acquire_device()
     script = str(Path(sys.argv[1]).resolve())
     enter_working_folder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
@@ -18,6 +19,9 @@ from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef
 from dpa_sse.pipeline.runs.folder import Run
+
+if TYPE_CHECKING:
+    from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
 
 
 def build(
@@ -72,4 +76,15 @@ def build_from_run(run: Run) -> ProjectFlow:
     from dpa_sse.pipeline.runs.configuration import load_run_config
 
     project = load_run_config(run).project
-    return build(project, run.base_dir, run.engine / "inputs", machine_resources(project))
+    resources = machine_resources(project)
+    return build(project, run.base_dir, run.engine / "inputs", resources, platform_of(project, run.base_dir, resources))
+
+
+def platform_of(project: Project, base_dir: Path, resources: Resources) -> SlurmPlatform | None:
+    """Return the batch system that a project runs on; None for this machine."""
+    from dpa_sse.pipeline.config.batch_presets import jobs_of
+    from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
+
+    if project.engine.system is None:
+        return None
+    return SlurmPlatform(resources, jobs_of(project.engine.batch, base_dir))

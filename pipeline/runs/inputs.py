@@ -129,6 +129,9 @@ def _file_keys(  # foreign: the configuration as JSON
         if key and data["labeler"].get(key) and "\n" not in data["labeler"][key]:
             yield data["labeler"], key, _never
     yield data["cluster"], "preset", lambda name: (configs_folder("resources") / f"{name}.yaml").is_file()
+    for batch in filter(None, data["engine"].values()):
+        if isinstance(batch, dict):
+            yield batch, "preset", lambda name: (configs_folder("resources", "slurm") / f"{name}.yaml").is_file()
     if data["on_end"] and "/" in data["on_end"][0]:
         yield data["on_end"], 0, _never
 

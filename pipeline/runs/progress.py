@@ -112,6 +112,14 @@ def table(rows: list[dict[str, str]], title: str) -> Table:
     return stages
 
 
+def with_lines(stages: Table, lines: Sequence[str]) -> Any:
+    """Return the table of the stages with lines below it."""
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(stages, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines)) if lines else stages
+
+
 def heartbeat(stages: Sequence[StageStatus], estimate: Estimate | None, at: float) -> str:
     """Return one line on the stages at work; empty if there are none."""
     running = [
@@ -150,13 +158,17 @@ def _event_text(event: Event) -> str | None:
 class Progress:
     """Displays the event log of a run as it grows; a context manager that is called several times a second."""
 
-    def __init__(self, run: Run, title: str, *, live: bool, print_line: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, run: Run, title: str, *, live: bool, print_line: Callable[[str], None] = print,
+        queue: Callable[[], list[str]] = list,
+    ) -> None:
         self.run = run
         self.title = title
         self.print_line = print_line
         self.offset = run.log.stat().st_size if run.log.exists() else 0
         self.events = run.events()
         self.live: Any = None
+        self.queue = queue
         self._wants_live = live
         self._drawn = 0.0
         self._cached: dict[str, int] = {}
@@ -200,13 +212,13 @@ class Progress:
         if self.live is not None and (fresh or final or now() - self._drawn > 1):
             self._drawn = now()
             rows = status_rows(stage_status(self.run.plan(), self.events), self._drawn, self._estimated())
-            self.live.update(table(rows, self.title), refresh=True)
+            self.live.update(with_lines(table(rows, self.title), [] if final else self.queue()), refresh=True)
         elif self.live is None and not final and now() - self._spoke > SILENCE_S:
             self._spoke = now()
             line = heartbeat(stage_status(self.run.plan(), self.events), self._estimated(), self._spoke)
-            if line:
-                self.print_line(line)
-                sys.stdout.flush()
+            for text in [*([line] if line else []), *self.queue()]:
+                self.print_line(text)
+            sys.stdout.flush()
 
     def _estimated(self) -> Estimate | None:
         """Return the estimate in the run folder; None if there is none that can be read."""

@@ -1,4 +1,4 @@
-"""The process that lets dflow run the DAG: ``python -m dpa_sse.pipeline.engines.local.driver RUN BUILD``.
+"""The process that lets dflow run the DAG: ``python -m dpa_sse.pipeline.engines.local.driver RUN BUILD FOLDER``.
 
 It is started, watched and stopped by :mod:`.engine`; its output is that of dflow and goes to a file.
 """
@@ -53,11 +53,11 @@ def main() -> int:
     """Build the DAG, report what has changed, run it."""
     from dpa_sse.pipeline.engines.local import dflow_debug
 
-    run, build = Run(Path(sys.argv[1])), sys.argv[2]
-    remove_tree(run.engine / "dflow", run.folder)
+    run, build, files = Run(Path(sys.argv[1])), *sys.argv[2:4]
+    remove_tree(run.engine / files, run.folder)
     module, _, function = build.partition(":")
     try:
-        dflow_debug.configure(run.engine / "dflow", workers=env.WORKERS.read())
+        dflow_debug.configure(run.engine / files, workers=env.WORKERS.read())
         flow = getattr(importlib.import_module(module), function)(run)
     except PipelineError as error:
         events.emit("error", reason=str(error))

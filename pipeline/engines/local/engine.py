@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     from dpa_sse.pipeline.config.schema import Project
 
 POLL_S = 0.1
+DFLOW = "dflow"
+"""Folder below that of the engine, for dflow's own files."""
+
+
+class Around:
+    """What another engine adds to a run."""
+
+    def begin(self) -> str:
+        """Prepare, with the run locked; returns the name of the folder for dflow's files."""
+        return DFLOW
+
+    def end(self, code: int, received: int | None) -> None:
+        """Clean up, with the run still locked, after an end with this code or by this signal."""
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -55,6 +68,7 @@ def execute(
     *,
     build: str,
     on_tick: Callable[[], None] | None = None,
+    around: Around | None = None,
 ) -> int:
     """Run the DAG of a run folder to its end, or resume it.
 
@@ -68,6 +82,8 @@ def execute(
         ``module:function`` that builds the DAG from the run.
     on_tick : callable, optional
         Called several times a second (progress display).
+    around : Around, optional
+        What another engine adds.
 
     Returns
     -------
@@ -97,10 +113,12 @@ def execute(
             "PYTHONPATH": os.pathsep.join([str(import_root()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         }
         os.environ.update([env.RUN.entry(run.folder)])
+        around = around or Around()
+        files = around.begin()
         events.emit("run-start", cores=resources.cores, gpus=list(resources.gpus))
         with (run.engine / "dflow.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-P", "-m", "dpa_sse.pipeline.engines.local.driver", str(run.folder), build],
+                [sys.executable, "-P", "-m", "dpa_sse.pipeline.engines.local.driver", str(run.folder), build, files],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -110,7 +128,8 @@ def execute(
                 pass_fds=(lock.descriptor,),
                 preexec_fn=die_with_parent,  # noqa: PLW1509  (this process has no threads)
             )
-        code = supervise(driver, on_tick)
+        code, received = supervise(driver, on_tick)
+        around.end(code, received)
         events.emit("run-end", code=code)
         return code
     finally:
@@ -118,8 +137,14 @@ def execute(
         lock.release()
 
 
-def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | None) -> int:
-    """Wait for the driver; on SIGINT, SIGTERM or SIGHUP kill it and everything that it started."""
+def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | None) -> tuple[int, int | None]:
+    """Wait for the driver; on SIGINT, SIGTERM or SIGHUP kill it and everything that it started.
+
+    Returns
+    -------
+    tuple
+        Exit code, and the signal.
+    """
     interrupted: list[int] = []
     previous = {
         number: signal.signal(number, lambda received, _frame: interrupted.append(received))
@@ -130,7 +155,7 @@ def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | Non
             if interrupted:
                 end_tree(driver.pid)
                 driver.wait()
-                return 128 + signal.SIGINT
+                return 128 + signal.SIGINT, interrupted[0]
             if on_tick is not None:
                 on_tick()
             time.sleep(POLL_S)
@@ -139,7 +164,7 @@ def supervise(driver: subprocess.Popen[bytes], on_tick: Callable[[], None] | Non
             signal.signal(number, handler)
     if on_tick is not None:
         on_tick()
-    return driver.returncode if driver.returncode in (0, 1, 2) else 1
+    return (driver.returncode if driver.returncode in (0, 1, 2) else 1), None
 
 
 def end_tree(pid: int) -> None:
@@ -166,13 +191,14 @@ def end_processes(processes: list[psutil.Process]) -> None:
 
 
 def end_orphans(run: Run) -> int:
-    """Kill the processes that a dead driver may have left behind; returns their number."""
+    """Kill the processes that a dead driver may have left behind, not jobs on this machine; returns their number."""
     import psutil
 
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and env.RUN.read(process.environ()) == run.folder:
+            variables = process.environ()
+            if process.pid != os.getpid() and env.RUN.read(variables) == run.folder and not env.JOB.read(variables):
                 found.append(process)
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue

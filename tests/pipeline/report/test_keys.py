@@ -76,12 +76,8 @@ NOT_SHOWN = {
     "KineticState.lowest_K", "KineticState.msd_A2", "KineticState.temperature_K", "Sublattice.displaced",
     "Sublattice.largest_A", "Sublattice.rms_A", "Sublattice.sites",
     # the self-check: the report shows means with their intervals, and the verdicts
-<<<<<<< HEAD
-    "CheckedPoint.teacher", "SelfCheck.finished", "SelfCheck.full",
-=======
     "GateResult.tier", "Gates.deepmd_version", "Gates.model_sha256", "Gates.thresholds_sha256", "JudgedMetric.reason",
-    "EnergyShift.half95_meV_atom", "CheckedPoint.teacher", "SelfCheck.finished", "SelfCheck.full",
->>>>>>> gates
+    "CheckedPoint.teacher", "SelfCheck.finished", "SelfCheck.full",
     # of the errors of a trajectory, the weight; of a level with a calculator, the name of the calculator says more
     "TrajectoryErrors.force_components", "LevelOfTheory.code",
     # the reason of a run that broke off

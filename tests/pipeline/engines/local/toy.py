@@ -90,7 +90,14 @@ def options(run: Run) -> dict[str, Any]:
 
 
 def flow(run: Run, name: str = "toy") -> Flow:
-    return Flow(name, run.engine / "settings", Resources(cores=2, retries=1))
+    resources = Resources(cores=2, retries=1)
+    platform = None
+    if (run.engine / "batch.json").exists():
+        from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
+        from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
+
+        platform = SlurmPlatform(resources, BatchPlan.read(run.engine).jobs)
+    return Flow(name, run.engine / "settings", resources, platform)
 
 
 def build_sum(run: Run) -> Flow:

@@ -1,0 +1,131 @@
+"""A run on a batch system: dflow's debug mode drives it, its tasks are jobs, one poller asks for all of them."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from dpa_sse.ops.core.errors import PipelineError
+from dpa_sse.ops.core.removal import remove_tree
+from dpa_sse.ops.runtime import events
+from dpa_sse.pipeline.config.batch import BatchSettings, Job, Kind, System
+from dpa_sse.pipeline.engines.local.engine import Around, execute
+from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
+from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller
+from dpa_sse.pipeline.engines.slurm.records import BatchFolder, open_folders
+from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.engines.slurm.systems import dialect_of
+from dpa_sse.pipeline.runs.folder import Run
+
+SUBMITTERS = 4
+"""Steps that wait for jobs at the same time: each is one process."""
+
+
+class BatchEngine(Around):
+    """What a batch system adds to a run: a folder for each start, the poller, and what becomes of the jobs at the end.
+
+    Parameters
+    ----------
+    run : Run
+    system : str
+    settings : BatchSettings
+    jobs : dict
+        What the jobs of each kind of work ask for.
+    """
+
+    def __init__(self, run: Run, system: System, settings: BatchSettings, jobs: dict[Kind, Job]) -> None:
+        self.run = run
+        self.scheduler = Scheduler(dialect_of(system))
+        self.plan = BatchPlan(system=system, settings=settings, jobs=jobs)
+        self.poller: Poller | None = None
+
+    def begin(self) -> str:
+        """Choose the folder of dflow for this start, and start the poller; returns the name of the folder."""
+        (self.run.engine / QUEUE).unlink(missing_ok=True)
+        name = self._fresh_folder()
+        self.plan = self.plan.model_copy(update={"dflow": name, "most_members": most_members(self.scheduler)})
+        self.plan.write(self.run.engine)
+        self.poller = Poller(self.run.engine, self.scheduler, self.plan.settings.poll_s)
+        self.poller.start()
+        return name
+
+    def end(self, code: int, received: int | None) -> None:
+        """Stop the poller; cancel the jobs that are left, unless this process was told to end."""
+        if self.poller is not None:
+            self.poller.stop()
+        if received in (signal.SIGTERM, signal.SIGHUP):
+            left = len(list(open_folders(self.run.engine)))
+            if left:
+                title = self.scheduler.dialect.title
+                text = f"Jobs stay in the queue of {title}; `resume` finds them again, `stop` cancels them."
+                events.emit("note", reason=text)
+            return
+        cancel_jobs(self.run, self.scheduler)
+
+    def _fresh_folder(self) -> str:
+        """Return a new name; folders of earlier starts stay as long as jobs of theirs may read them."""
+        needed = {folder.batch.dflow for folder in open_folders(self.run.engine)}
+        numbers = [0]
+        for path in self.run.engine.glob("dflow*"):
+            number = re.fullmatch(r"dflow(?:-(\d+))?", path.name)
+            if number is None or not path.is_dir():
+                continue
+            numbers.append(int(number[1] or 0))
+            if path.name not in needed:
+                remove_tree(path, self.run.folder)
+        return f"dflow-{max(numbers) + 1}"
+
+
+def execute_on_batch(
+    run: Run, resources: Resources, system: System, settings: BatchSettings, jobs: dict[Kind, Job], *, build: str,
+    on_tick: Callable[[], None] | None = None,
+) -> int:
+    """Run the DAG of a run folder on a batch system, or resume it; as :func:`.local.engine.execute`."""
+    alone = Resources(
+        cores=SUBMITTERS, gpus=(), threads_per_task=resources.threads_per_task, retries=resources.retries,
+        task_timeout_s=resources.task_timeout_s,
+    )
+    return execute(run, alone, build=build, on_tick=on_tick, around=BatchEngine(run, system, settings, jobs))
+
+
+def most_members(scheduler: Scheduler) -> int:
+    """Return how many members an array may have."""
+    if scheduler.dialect.system != "slurm":
+        return MOST_MEMBERS
+    try:
+        found = re.search(r"MaxArraySize\s*=\s*(\d+)", scheduler.ask(["scontrol", "show", "config"]))
+    except PipelineError:
+        return MOST_MEMBERS
+    return max(1, int(found[1]) if found else MOST_MEMBERS)
+
+
+def cancel_jobs(run: Run, scheduler: Scheduler, folders: Iterable[BatchFolder] | None = None) -> list[str]:
+    """Cancel all jobs of a run that may be in the queue; returns their numbers."""
+    jobs = []
+    for folder in list(folders if folders is not None else open_folders(run.engine)):
+        if folder.job is None:
+            try:
+                found = scheduler.find(folder.path.name)
+            except PipelineError:
+                continue
+            jobs += found
+        else:
+            jobs.append(folder.job)
+    complaint = scheduler.cancel([(job, None) for job in jobs])
+    if complaint:
+        events.emit("note", reason=f"Jobs {', '.join(jobs)} may still be in the queue: {complaint}")
+        return []
+    for folder in open_folders(run.engine):
+        folder.close()
+    return jobs
+
+
+def batch_title(engine: Path) -> str | None:
+    """Return the name of the batch system that a run uses; None if it does not use one."""
+    try:
+        return dialect_of(BatchPlan.read(engine).system).title
+    except (OSError, ValueError):
+        return None

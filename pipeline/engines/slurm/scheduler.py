@@ -1,0 +1,163 @@
+"""The commands of a batch system, run without a shell and never for longer than a limit."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+from collections.abc import Sequence
+
+from dpa_sse.ops.core import environment as env
+from dpa_sse.ops.core.errors import FatalError, PipelineError, TransientError
+from dpa_sse.ops.core.tools import die_with_parent
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Dialect, Entry, Request
+
+LIMIT_S = 60.0
+"""slurmctld may take half a minute to answer when it is busy."""
+KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER", "PBS_SERVER", "PBS_CONF_FILE", env.LMP.name)
+REMOVED = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SLURM_", "SLURMD_", "PBS_", "LSB_", "LS_", env.PREFIX)
+
+
+class RefusedError(FatalError):
+    """The batch system does not accept a job."""
+
+
+class SilentError(TransientError):
+    """The batch system does not answer."""
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment for the commands, which jobs inherit.
+
+    Left out are options that would override those of the script, what belongs to a job that this process may be part
+    of, and what describes this process to itself (a job gets that from its folder), secrets of a bucket included.
+    """
+    kept = {
+        name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(REMOVED)
+    }
+    return {**kept, "SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "standard", "LC_ALL": "C.UTF-8"}
+
+
+class FullError(SilentError):
+    """The user has too many jobs in the queue."""
+
+
+class Scheduler:
+    """A batch system that can be asked."""
+
+    def __init__(self, dialect: Dialect, limit_s: float = LIMIT_S) -> None:
+        self.dialect = dialect
+        self.limit_s = limit_s
+        self.calls = 0
+
+    def submit(self, request: Request) -> str:
+        """Submit a script and return the number of the job.
+
+        Raises
+        ------
+        RefusedError
+            The system does not accept it.
+        SilentError
+            The system does not answer; whether it has the job is not known.
+        FullError
+            It takes no more jobs of this user for now.
+        AnswerError
+            It was accepted, or so it seems, but the answer holds no number.
+        """
+        argv, text = self.dialect.submit(request)
+        code, out, complaint = self._call(argv, text, cwd=str(request.folder))
+        if code == 0:
+            return self.dialect.job_number(out)
+        if self.dialect.full(complaint):
+            raise FullError(f"{argv[0]}: {_line(complaint)}")
+        if self.dialect.unreachable(complaint):
+            raise SilentError(f"{argv[0]}: {_line(complaint)}")
+        raise RefusedError(f"{argv[0]} refused the job ({_line(complaint) or f'exit code {code}'})")
+
+    def query(self, jobs: Sequence[str]) -> list[Entry]:
+        """Return what is known of jobs; those that are forgotten are left out.
+
+        Raises
+        ------
+        SilentError
+            The system does not answer.
+        AnswerError
+            The answer is not understood.
+        """
+        if not jobs:
+            return []
+        argv = self.dialect.query(jobs)
+        code, out, complaint = self._call(argv)
+        if code != 0 and not (self.dialect.none_known(complaint) or out.strip()):
+            raise SilentError(f"{argv[0]}: {_line(complaint) or f'exit code {code}'}")
+        return self.dialect.entries(out) if out.strip() else []
+
+    def find(self, name: str) -> list[str]:
+        """Return the numbers of the jobs of a name.
+
+        Raises
+        ------
+        SilentError
+            The system does not answer.
+        """
+        argv = self.dialect.find(name, getpass.getuser())
+        code, out, complaint = self._call(argv)
+        if code != 0 and not self.dialect.none_known(complaint):
+            raise SilentError(f"{argv[0]}: {_line(complaint) or f'exit code {code}'}")
+        return self.dialect.found(out)
+
+    def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> str:
+        """Cancel jobs, or members of arrays; return a complaint, empty if there is none."""
+        if not jobs:
+            return ""
+        try:
+            code, _, complaint = self._call(self.dialect.cancel(jobs))
+        except PipelineError as error:
+            return str(error)
+        return _line(complaint) if code and not self.dialect.none_known(complaint) else ""
+
+    def version(self) -> str:
+        """Return the version of the system."""
+        code, out, complaint = self._call(self.dialect.version())
+        return _line(out or complaint) if code == 0 or out else ""
+
+    def ask(self, argv: Sequence[str]) -> str:
+        """Return the output of another command of the system.
+
+        Raises
+        ------
+        SilentError
+            It failed.
+        """
+        code, out, complaint = self._call(argv)
+        if code:
+            raise SilentError(f"{argv[0]}: {_line(complaint) or f'exit code {code}'}")
+        return out
+
+    def _call(self, argv: Sequence[str], text: str | None = None, cwd: str | None = None) -> tuple[int, str, str]:
+        self.calls += 1
+        try:
+            done = subprocess.run(
+                list(argv), input=(text or "").encode(), capture_output=True, timeout=self.limit_s, check=False,
+                env=clean_environment(), cwd=cwd, preexec_fn=die_with_parent,
+            )
+        except FileNotFoundError as error:
+            raise RefusedError(
+                f"{argv[0]} was not found: {self.dialect.title} is not installed here, or not on the PATH "
+                "(dpa-sse doctor shows what is)"
+            ) from error
+        except PermissionError as error:
+            raise RefusedError(f"{argv[0]} cannot be started: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise SilentError(f"{argv[0]} did not answer within {self.limit_s:.0f} s") from error
+        return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def _line(text: str) -> str:
+    """Return a complaint as one line, without the name of its program before each sentence."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    parts = [line.split(": error: ", 1)[-1] for line in lines]
+    return "; ".join(dict.fromkeys(parts))[:500]
+
+
+__all__ = ["AnswerError", "FullError", "RefusedError", "Scheduler", "SilentError", "clean_environment"]

@@ -1,0 +1,74 @@
+"""The script of a job: what the user's settings say, quoted, around one command."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dpa_sse.pipeline.engines.slurm.dialect import Dialect, Request
+
+NO_FOLDER = 66
+"""Exit code of a job that does not see the run folder."""
+
+
+def current_umask() -> int:
+    """Return the umask of this process."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def batch_script(
+    dialect: Dialect, request: Request, command: Sequence[str | Path], exports: Mapping[str, str], umask: int
+) -> str:
+    """Return the script of a job, or of all members of an array.
+
+    Parameters
+    ----------
+    dialect : Dialect
+    request : Request
+    command : sequence of str or Path
+        What does the work; gets the number of the member as its last argument.
+    exports : mapping
+        Environment variables; no secrets.
+    umask : int
+        Of the files that the job makes.
+
+    Returns
+    -------
+    str
+        The signal before the time limit, and SIGTERM, are passed to the command, which stops and keeps its checkpoint.
+        Exit code, cause and node go to ``exit/N``.
+    """
+    folder = shlex.quote(str(request.folder))
+    early = max(1, request.job.seconds - request.stop_before_s)
+    lines = [
+        "#!/bin/bash",
+        *dialect.directives(request),
+        "",
+        f"umask {umask:04o}",
+        f"cd -- {folder} || {{ echo \"$(hostname) does not see the run folder\" >&2; exit {NO_FOLDER}; }}",
+        f"member={dialect.member}",
+        'rm -f "exit/$member"',
+        "early=- task=",
+        'stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }',
+        "trap 'stop time' USR1",
+        "trap 'stop term' TERM",
+        *[f"export {name}={shlex.quote(value)}" for name, value in exports.items()],
+        *dialect.lines,
+        *request.job.setup,
+        f"{' '.join(shlex.quote(str(part)) for part in command)} \"$member\" &",
+        "task=$!",
+        *([] if dialect.warns else [f"( sleep {early}; kill -USR1 $$ ) >/dev/null 2>&1 &", "clock=$!"]),
+        "while :; do",
+        '  wait "$task" && code=0 || code=$?',
+        '  kill -0 "$task" 2>/dev/null || break',
+        "done",
+        *([] if dialect.warns else ['kill "$clock" 2>/dev/null']),
+        'printf \'%s %s %s\\n\' "$code" "$early" "$(hostname)" >"exit/$member.tmp" &&'
+        ' mv -f "exit/$member.tmp" "exit/$member"',
+        'exit "$code"',
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,138 @@
+"""Slurm (20.02 and newer): sbatch, squeue, scancel; accounting is not needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dpa_sse.pipeline.config.batch import System, clock
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request, State
+
+STATES: dict[str, State] = {
+    "PENDING": "waiting", "CONFIGURING": "waiting", "REQUEUED": "waiting", "REQUEUE_FED": "waiting",
+    "RESV_DEL_HOLD": "held", "REQUEUE_HOLD": "held", "SPECIAL_EXIT": "held",
+    "RUNNING": "running", "SUSPENDED": "running", "STOPPED": "running", "SIGNALING": "running", "RESIZING": "running",
+    "STAGE_OUT": "running", "COMPLETING": "ending",
+    "COMPLETED": "done", "FAILED": "failed", "TIMEOUT": "timeout", "DEADLINE": "timeout",
+    "NODE_FAIL": "node", "BOOT_FAIL": "node", "PREEMPTED": "preempted", "REVOKED": "cancelled",
+    "OUT_OF_MEMORY": "memory", "CANCELLED": "cancelled",
+}
+NEVER_STARTS = re.compile(
+    r"PartitionConfig|PartitionDown|PartitionInactive|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
+    r"|DependencyNeverSatisfied|AccountNotAllowed|QOSNotAllowed|InvalidAccount|InvalidQOS"
+    r"|AssociationJobLimit|QOSJobLimit|QOSResourceLimit|QOSTimeLimit|AssociationResourceLimit|AssociationTimeLimit"
+    r"|(?:Assoc|QOS)\w*Per(?:Job|Node)\w*|(?:Assoc|QOS)\w*WallDuration\w*|ReservationDeleted"
+    r"|FrontEndDown|FedJobLock|NonZeroExitCode|launch.failed.requeued.held|JobHoldMaxRequeue"
+)
+"""Reasons of a waiting job that the rest of the queue does not change."""
+UNREACHABLE = re.compile(
+    r"Unable to contact slurm controller|Socket timed out|Connection (?:refused|timed out|reset)|Zero Bytes|"
+    r"temporarily unable|Resource temporarily unavailable|Transport endpoint|slurm_load_jobs error: .*contact|"
+    r"in standby mode|Communication (?:connection failure|shutdown)|Message receive failure",
+    re.IGNORECASE,
+)
+FULL = re.compile(r"SubmitJobs?(?:PerUser)?Limit|job submit limit|(?:Assoc|QOS)(?:Max|Grp)Submit", re.IGNORECASE)
+MEMBERS = re.compile(r"^(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?$")
+
+
+class Slurm:
+    """Slurm."""
+
+    system: System = "slurm"
+    title = "Slurm"
+    member = "${SLURM_ARRAY_TASK_ID:-0}"
+    lines: tuple[str, ...] = ('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',)  # srun does not take it over
+    warns = True
+
+    def directives(self, request: Request) -> list[str]:
+        """Return the lines at the head of the script."""
+        job = request.job
+        gpus = f"gpu:{job.gpu_type}:{job.gpus}" if job.gpu_type else f"gpu:{job.gpus}"
+        options = {
+            "job-name": request.name, "account": request.account, "partition": job.partition, "qos": job.qos,
+            "constraint": job.constraint, "nodes": job.nodes, "ntasks-per-node": job.tasks_per_node,
+            "cpus-per-task": job.cpus_per_task, "gres": gpus if job.gpus else None,
+            "mem": f"{job.mem_MB}M" if job.mem_MB else None, "time": clock(job.seconds),
+            "signal": f"B:USR1@{request.stop_before_s}",
+            "array": f"0-{request.count - 1}%{job.max_jobs}" if request.count > 1 else None,
+            "output": "log/%a.txt" if request.count > 1 else "log/0.txt",
+        }
+        given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        return [f"#SBATCH {option}" for option in [*given, "--no-requeue", "--open-mode=append", *job.options]]
+
+    def submit(self, request: Request) -> tuple[list[str], str | None]:
+        """Return the command that submits a script, and its standard input."""
+        return ["sbatch", "--parsable", f"--chdir={request.folder}", str(request.script)], None
+
+    def job_number(self, answer: str) -> str:
+        """Return the number of the job from the answer to sbatch: the last line that is one, maybe with a cluster."""
+        for line in reversed(answer.splitlines()):
+            if found := re.fullmatch(r"\s*(\d+)(;[\w.-]+)?\s*", line):
+                return found[1]
+        raise AnswerError(f"sbatch answered {answer.strip()[:200]!r}, which holds no job number")
+
+    def query(self, jobs: Sequence[str]) -> list[str]:
+        """Return the command that asks for the state of jobs."""
+        return ["squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%S|%r"]
+
+    def entries(self, answer: str) -> list[Entry]:
+        """Return the jobs in the answer of squeue."""
+        found = []
+        for line in answer.splitlines():
+            parts = [part.strip() for part in line.split("|", 3)]
+            place = MEMBERS.match(parts[0]) if len(parts) == 4 else None
+            if place is None or parts[1] not in STATES:
+                continue
+            members = (int(place[2]),) if place[2] else expand(place[3]) if place[3] else None
+            start, reason = ("" if part in ("N/A", "None", "Unknown") else part for part in parts[2:])
+            state = STATES[parts[1]]
+            if state == "waiting" and reason in ("JobHeldUser", "JobHeldAdmin"):
+                state = "held"
+            found.append(Entry(place[1], members, state, parts[1], reason, start))
+        if answer.strip() and not found:
+            raise AnswerError(f"squeue answered {answer.strip()[:200]!r}, which was not understood")
+        return found
+
+    def find(self, name: str, user: str) -> list[str]:
+        """Return the command that asks for the numbers of jobs of a name."""
+        return ["squeue", "--noheader", "--states=all", f"--name={name}", f"--user={user}", "--format=%F"]
+
+    def found(self, answer: str) -> list[str]:
+        """Return the numbers of the jobs in the answer."""
+        return sorted({line.strip() for line in answer.splitlines() if line.strip().isdigit()}, key=int)
+
+    def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> list[str]:
+        """Return the command that cancels jobs, or members of arrays."""
+        return ["scancel", *(job if member is None else f"{job}_{member}" for job, member in jobs)]
+
+    def none_known(self, complaint: str) -> bool:
+        """Return whether squeue has forgotten all of the jobs."""
+        return "Invalid job id" in complaint
+
+    def unreachable(self, complaint: str) -> bool:
+        """Return whether the controller does not answer, or takes no more jobs for now."""
+        return UNREACHABLE.search(complaint) is not None
+
+    def full(self, complaint: str) -> bool:
+        """Return whether the association or QOS takes no more jobs of this user for now."""
+        return FULL.search(complaint) is not None
+
+    def never_starts(self, entry: Entry) -> bool:
+        """Return whether the reason of a waiting job will not go away."""
+        return entry.state in ("waiting", "held") and NEVER_STARTS.search(entry.reason) is not None
+
+    def version(self) -> list[str]:
+        """Return the command that tells the version."""
+        return ["sbatch", "--version"]
+
+
+def expand(text: str) -> tuple[int, ...] | None:
+    """Return the members in ``0-3,7,10-20:2%5``; None if the list was cut by squeue."""
+    found: list[int] = []
+    for part in text.partition("%")[0].split(","):
+        place = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if place is None:
+            return None
+        first, last, step = int(place[1]), int(place[2] or place[1]), int(place[3] or 1)
+        found += range(first, last + 1, step)
+    return tuple(found)

@@ -1,0 +1,148 @@
+"""Submitting: what is about to be submitted is written down before, so that nothing is submitted twice."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dpa_sse.ops.core import environment as env
+from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.runtime import events
+from dpa_sse.ops.runtime.task import Inputs
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Request
+from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
+from dpa_sse.pipeline.engines.slurm.records import (
+    Batch,
+    BatchFolder,
+    BatchTask,
+    make_folder,
+    new_name,
+    now,
+    plain_inputs,
+)
+from dpa_sse.pipeline.engines.slurm.scheduler import FullError, RefusedError, Scheduler, SilentError
+from dpa_sse.pipeline.engines.slurm.script import batch_script, current_umask
+
+if TYPE_CHECKING:
+    from dpa_sse.ops.runtime.task import TaskOP
+
+PASSED = (
+    env.RUN, env.STEP, env.STAGE, env.THREADS, env.RETRIES, env.TASK_TIMEOUT_S, env.VERSION, env.LMP,
+)
+"""Variables that describe a task to its process; nothing else of this process's environment is written down."""
+SETTLED_S = 10.0
+"""A submission that was begun this long ago has reached the system, or never will."""
+ODD_ANSWERS = 3
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
+
+
+class Submitter:
+    """Submits the tasks of a step.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    plan : BatchPlan
+        How the run uses the system.
+    scheduler : Scheduler
+        The system.
+    op : TaskOP
+        What the tasks do.
+    """
+
+    def __init__(self, run: Path, plan: BatchPlan, scheduler: Scheduler, op: TaskOP) -> None:
+        self.run = run
+        self.plan = plan
+        self.scheduler = scheduler
+        self.op = op
+
+    def submit(self, members: list[list[BatchTask]], inputs: Inputs, mem_GB: float | None) -> BatchFolder:
+        """Submit tasks; each list is the work of a job.
+
+        Raises
+        ------
+        FatalError
+            The system does not accept them.
+        FullError
+            It does not accept so many at a time.
+        """
+        tasks = [task for member in members for task in member]
+        numbers = iter(range(len(tasks)))
+        step = env.STEP.read() or type(self.op).__name__
+        folder = make_folder(self.run / ".engine", Batch(
+            name=new_name(step), step=step, stage=env.STAGE.read(), kind=self.op.resource_class,
+            module=type(self.op).__module__, op=type(self.op).__name__, reuse=self.op.cached,
+            environment={one.name: os.environ[one.name] for one in PASSED if one.name in os.environ},
+            inputs=plain_inputs(inputs), tasks=tasks, members=[[next(numbers) for _ in member] for member in members],
+            dflow=self.plan.dflow, mem_GB=mem_GB, created=now(),
+        ))
+        request = self._request(folder, len(members), mem_GB)
+        command = self.plan.command(folder.path, self.run)
+        text = batch_script(self.scheduler.dialect, request, command, self.plan.exports(), current_umask())
+        write_text(request.script, text)
+        try:
+            folder.submitted(self._number(folder, request))
+        except (FatalError, FullError):
+            folder.close()
+            raise
+        return folder
+
+    def _request(self, folder: BatchFolder, count: int, mem_GB: float | None) -> Request:
+        job = self.plan.jobs[self.op.resource_class]  # type: ignore[index]
+        if mem_GB is not None:
+            job = job.model_copy(update={"mem_GB": mem_GB})
+        return Request(
+            name=folder.batch.name, folder=folder.path, script=folder.path / "script.sh", count=count, job=job,
+            account=self.plan.settings.account, stop_before_s=min(self.plan.settings.stop_before_s, job.seconds // 2),
+        )
+
+    def _number(self, folder: BatchFolder, request: Request) -> str:
+        """Return the number of the submitted job, however long the system takes."""
+        wait, odd, told = FIRST_WAIT_S, 0, False
+        while True:
+            try:
+                return self.scheduler.submit(request)
+            except (SilentError, AnswerError) as error:
+                if isinstance(error, FullError) and request.count > 1:
+                    raise
+                odd += isinstance(error, AnswerError)
+                number = self.look_for(folder)
+                if number is not None:
+                    return number
+                if odd >= ODD_ANSWERS:
+                    raise RefusedError(f"{error}; nothing was submitted ({odd} attempts)") from error
+                if not told:
+                    events.emit("note", env.STAGE.read(), reason=f"{error}. Trying again until it is submitted.")
+                    told = True
+            time.sleep(wait)
+            wait = min(LONGEST_WAIT_S, wait * 2)
+
+    def look_for(self, folder: BatchFolder) -> str | None:
+        """Return the number of a job whose submission may have been accepted; None if it was not."""
+        while True:
+            try:
+                found = self.scheduler.find(folder.path.name)
+            except SilentError:
+                time.sleep(LONGEST_WAIT_S / 6)
+                continue
+            except FatalError:
+                return None
+            if len(found) > 1:  # an attempt whose answer was lost, and its repetition
+                self.scheduler.cancel([(number, None) for number in found[1:]])
+            return found[0] if found else None
+
+    def recover(self, folder: BatchFolder) -> bool:
+        """Return whether a submission has reached the system, and write down its number if its driver could not."""
+        if folder.job is not None:
+            return True
+        age = now() - folder.batch.created
+        if 0 <= age < SETTLED_S:
+            time.sleep(SETTLED_S - age)
+        number = self.look_for(folder)
+        if number is not None:
+            folder.submitted(number)
+        return number is not None

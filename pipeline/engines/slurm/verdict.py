@@ -1,0 +1,131 @@
+"""What has become of a job that has not left all of its results: still at it, lost, or failed for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dpa_sse.pipeline.config.batch import Job
+from dpa_sse.pipeline.engines.slurm.job import HOPELESS, OUT_OF_MEMORY
+from dpa_sse.pipeline.engines.slurm.queue import JobView
+
+Cause = Literal["timeout", "node", "preempted", "memory", "cancelled", "killed", "vanished", "never", "failed"]
+LOST: dict[str, Cause] = {
+    "timeout": "timeout", "node": "node", "preempted": "preempted", "memory": "memory", "cancelled": "cancelled",
+}
+"""States of the batch system after which the work may be repeated."""
+KILLED = (134, 135, 137, 139, 143)
+LIMITS = {"cancelled": 1, "killed": 2, "vanished": 2}
+"""How often a job is repeated that was lost in these ways, at most."""
+WORDS: dict[Cause, str] = {
+    "timeout": "reached its time limit", "node": "lost its node", "preempted": "was preempted",
+    "memory": "ran out of memory", "cancelled": "was cancelled", "killed": "was killed",
+    "vanished": "is not known to the batch system any more, and left no exit code",
+    "never": "cannot start", "failed": "failed",
+}
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known about a job.
+
+    Attributes
+    ----------
+    view : JobView, optional
+        Its state in the latest answer of the batch system; None if the system does not know it.
+    asked_after_s : float
+        How long after its submission the system was asked; negative if it was not.
+    ended : tuple, optional
+        Exit code, early signal and node, from its exit file.
+    unchanged_s : float
+        For how long all this has been so.
+    now : float
+        Seconds since the epoch.
+    patience_s : float
+        How late a new file may be seen.
+    """
+
+    view: JobView | None
+    asked_after_s: float
+    ended: tuple[int, str, str] | None
+    unchanged_s: float
+    now: float
+    patience_s: float = 60.0
+
+    @property
+    def soon_s(self) -> float:
+        """How late the batch system may say why a job has ended."""
+        return self.patience_s / 12
+
+    @property
+    def never_s(self) -> float:
+        """How long a reason for not starting has to last: partitions are reconfigured, nodes boot."""
+        return self.patience_s * 0.4
+
+
+def verdict(sight: Sight) -> tuple[Cause, str] | None:
+    """Return why a job that lacks results has none, and details for people; None if it is too early to tell."""
+    view, ended = sight.view, sight.ended
+    if view is not None and view.never and ended is None:
+        return ("never", view.reason) if sight.now - view.since >= sight.never_s else None
+    if view is not None and view.state in LOST and sight.unchanged_s >= sight.soon_s:
+        return LOST[view.state], view.word
+    if ended is not None:
+        return _ended(sight, *ended)
+    if view is not None and view.state in ("done", "failed"):
+        what = f"{view.word}, but no exit code in the run folder: do the nodes see its file system, and has it room?"
+        return ("failed", what) if sight.unchanged_s >= sight.patience_s / 2 else None
+    if view is None and sight.asked_after_s > sight.soon_s and sight.unchanged_s >= sight.patience_s:
+        return "vanished", ""
+    return None
+
+
+def _ended(sight: Sight, code: int, early: str, node: str) -> tuple[Cause, str] | None:
+    """Return why a job with an exit file has no result."""
+    if early == "time":
+        return "timeout", ""
+    if code == OUT_OF_MEMORY:
+        return "memory", ""
+    known = sight.view is None or sight.view.state not in ("waiting", "held", "running", "ending")
+    if code in KILLED:  # the system says why, a little later
+        late = sight.unchanged_s >= (sight.soon_s if known else sight.patience_s)
+        return ("killed", f"exit code {code} on {node}") if late else None
+    if code == 0:
+        return ("failed", f"exit code 0 on {node}, but no result") if sight.unchanged_s >= sight.patience_s else None
+    if code == HOPELESS:
+        return "failed", f"exit code {code} on {node}, which is not repeated"
+    return ("failed", f"exit code {code} on {node}") if sight.unchanged_s >= sight.soon_s / 2 else None
+
+
+def may_repeat(cause: Cause, losses: dict[str, int], job: Job, mem_GB: float | None) -> tuple[bool, str]:
+    """Return whether the work of a lost job is submitted again, and how people are told.
+
+    Parameters
+    ----------
+    cause : str
+    losses : dict
+        How often this work was lost before, by cause.
+    job : Job
+        What it asks for.
+    mem_GB : float, optional
+        Memory that it had.
+    """
+    before = losses.get(cause, 0)
+    if cause in ("never", "failed"):
+        return False, ""
+    if cause == "memory":
+        if job.max_mem_GB is None or mem_GB is None:
+            return False, "give it more (mem_GB), or let it grow (mem_GB and max_mem_GB)"
+        if mem_GB >= job.max_mem_GB:
+            return False, f"it had {mem_GB:g} GB, which is max_mem_GB"
+        return True, f"submitted again with {more_memory(mem_GB, job):g} GB"
+    most = min(LIMITS.get(cause, job.restarts), job.restarts)
+    if before >= most:
+        earlier = f" ({before} time{'s' * (before != 1)} before)" if before else ""
+        return False, f"not submitted again{earlier}"
+    return True, f"submitted again ({before + 1} of at most {most} times)"
+
+
+def more_memory(mem_GB: float, job: Job) -> float:
+    """Return the memory for a job that ran out of it."""
+    return min(mem_GB * 2, job.max_mem_GB or mem_GB)

@@ -1,0 +1,272 @@
+"""A stand-in for Slurm, PBS and LSF that answers as their documentation says: jobs are processes of this machine.
+
+Installed as ``sbatch``, ``squeue``, ``qsub``, ``bjobs``, ... in a folder by :func:`install`; the name decides what it
+is. Its state is in the folder ``$FAKE_BATCH``: ``jobs/N/`` for each job, ``mode`` for faults (``refuse``, ``garbage``,
+``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``limit`` of jobs in the queue,
+``reason`` for which jobs do not start, ``calls`` with a line for each command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = {
+    "slurm": ("sbatch", "squeue", "scancel", "scontrol", "sinfo"),
+    "pbs": ("qsub", "qstat", "qselect", "qdel"),
+    "lsf": ("bsub", "bjobs", "bkill"),
+}
+MEMBER = {"slurm": "SLURM_ARRAY_TASK_ID", "pbs": "PBS_ARRAY_INDEX", "lsf": "LSB_JOBINDEX"}
+WORDS = {
+    "slurm": {"waiting": "PENDING", "running": "RUNNING", "done": "COMPLETED", "failed": "FAILED",
+              "cancelled": "CANCELLED", "timeout": "TIMEOUT", "node": "NODE_FAIL", "memory": "OUT_OF_MEMORY",
+              "preempted": "PREEMPTED"},
+    "pbs": {"waiting": "Q", "running": "R"},
+    "lsf": {"waiting": "PEND", "running": "RUN", "done": "DONE"},
+}
+EXIT_REASONS = {"cancelled": "TERM_OWNER: killed by owner", "timeout": "TERM_RUNLIMIT: run limit reached",
+                "memory": "TERM_MEMLIMIT: memory limit", "preempted": "TERM_PREEMPT: preempted", "node": "TERM_RMS"}
+PBS_CODES = {"cancelled": 271, "timeout": -29, "memory": -27}
+
+
+def install(folder: Path, system: str) -> None:
+    """Write the commands of a batch system into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PROGRAMS[system]:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\nexec {sys.executable} -S -E {Path(__file__).resolve()} {name} \"$@\"\n")
+        path.chmod(0o755)
+
+
+class Fake:
+    """The system behind one command."""
+
+    def __init__(self, name: str) -> None:
+        self.root = Path(os.environ["FAKE_BATCH"])
+        self.name = name
+        self.system = next((system for system, names in PROGRAMS.items() if name in names), "slurm")
+        (self.root / "jobs").mkdir(parents=True, exist_ok=True)
+        with (self.root / "calls").open("a") as stream:
+            stream.write(f"{name}\n")
+        mode = self.root / "mode"
+        self.mode = mode.read_text().strip() if mode.exists() else ""
+
+    def main(self, arguments: list[str]) -> int:
+        if self.mode == "hang":
+            time.sleep(60)
+        if self.mode == "down":
+            text = {"slurm": "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+                    "pbs": "Connection refused\nqstat: cannot connect to server pbs (errno=15010)",
+                    "lsf": "LSF is down. Please wait ..."}
+            sys.stderr.write(text[self.system] + "\n")
+            return 1
+        kind = {"sbatch": "submit", "qsub": "submit", "bsub": "submit", "scancel": "cancel", "qdel": "cancel",
+                "bkill": "cancel", "squeue": "query", "qstat": "query", "bjobs": "query", "qselect": "select",
+                "scontrol": "config", "sinfo": "nodes"}[self.name]
+        if "--version" in arguments:
+            print("slurm 22.05.8")
+            return 0
+        return getattr(self, kind)(arguments)
+
+    def config(self, arguments: list[str]) -> int:
+        if "partition" in arguments:
+            print("PartitionName=cpu AllowAccounts=ALL Default=YES MaxNodes=UNLIMITED MaxTime=1-00:00:00 State=UP")
+            print("PartitionName=gpu AllowAccounts=ALL Default=NO MaxNodes=2 MaxTime=12:00:00 State=UP")
+        else:
+            print("MaxArraySize            = 1001")
+        return 0
+
+    def nodes(self, _arguments: list[str]) -> int:
+        print("cpu|10|64|256000|(null)\ngpu|2|32|512000|gpu:a100:4")
+        return 0
+
+    def submit(self, arguments: list[str]) -> int:
+        if self.mode == "refuse":
+            sys.stderr.write(f"{self.name}: error: Batch job submission failed: Invalid account or account/partition\n")
+            return 1
+        if self.mode == "garbage":
+            print("Welcome to the cluster!")
+            return 0
+        text = sys.stdin.read() if self.name == "bsub" else Path(arguments[-1]).read_text()
+        head = "\n".join(line for line in text.splitlines() if line.startswith(("#SBATCH", "#PBS", "#BSUB")))
+        array = re.search(r"--array=0-(\d+)%(\d+)|-J 0-(\d+)%(\d+)|\[1-(\d+)\]%(\d+)", head)
+        name = re.search(r'--job-name=(\S+)|-N (\S+)|-J "([^"\[]+)', head)
+        assert name is not None, head
+        last, most = [int(part) for part in array.groups() if part] if array else (None, 1)
+        first = 1 if self.system == "lsf" else 0
+        members = list(range(first, last + 1)) if last is not None else [-1]
+        limit = self.root / "limit"
+        queued = sum(state in ("waiting", "running") for _, _, states in self.jobs([]) for state in states.values())
+        if limit.exists() and queued + len(members) > int(limit.read_text()):
+            sys.stderr.write("sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: "
+                             "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n")
+            return 1
+        number = 1
+        while True:
+            folder = self.root / "jobs" / str(number)
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        (folder / "script").write_text(text)
+        data = {"name": next(filter(None, name.groups())), "members": members, "most": most, "cwd": str(Path.cwd()),
+                "array": last is not None, "head": head}
+        (folder / "job.json").write_text(json.dumps(data))
+        for member in members:
+            (folder / f"state.{member}").write_text("waiting")
+        subprocess.Popen([sys.executable, "-S", "-E", __file__, "run", str(number), self.system],
+                         start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+        if self.mode == "lost-answer":
+            (self.root / "mode").unlink()
+            sys.stderr.write("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n")
+            return 1
+        brackets = "[]" if data["array"] else ""
+        print({"slurm": f"{number}", "pbs": f"{number}{brackets}.server",
+               "lsf": f"Job <{number}> is submitted to queue <normal>."}[self.system])
+        return 0
+
+    def jobs(self, wanted: list[str]) -> list[tuple[str, dict[str, Any], dict[int, str]]]:
+        found = []
+        for number in wanted or sorted((path.name for path in (self.root / "jobs").iterdir()), key=int):
+            folder = self.root / "jobs" / number
+            if (folder / "job.json").exists():
+                data = json.loads((folder / "job.json").read_text())
+                states = {member: (folder / f"state.{member}").read_text() for member in data["members"]}
+                found.append((number, data, states))
+        return found
+
+    def query(self, arguments: list[str]) -> int:
+        if self.mode == "garbage":
+            print("<html>Service unavailable</html>")
+            return 0
+        by_name = [part.partition("=")[2] for part in arguments if part.startswith("--name=")]
+        if self.name == "bjobs" and "-J" in arguments:
+            by_name = [arguments[arguments.index("-J") + 1]]
+        if by_name:
+            return self.show_named(by_name[0])
+        given = ",".join(part.removeprefix("--jobs=") for part in arguments if re.match(r"(--jobs=)?\d", part))
+        found = self.jobs(re.findall(r"\d+", given))
+        if not found:
+            sys.stderr.write({"slurm": "slurm_load_jobs error: Invalid job id specified\n",
+                              "pbs": "qstat: Unknown Job Id 7.server\n", "lsf": "Job <7> is not found\n"}[self.system])
+            return 1
+        {"slurm": self.squeue, "pbs": self.qstat, "lsf": self.bjobs}[self.system](found)
+        return 0
+
+    def squeue(self, found: list[Any]) -> None:
+        for number, data, states in found:
+            waiting = [member for member, state in states.items() if state == "waiting"]
+            reason = self.reason or "Resources"
+            if data["array"] and waiting:
+                print(f"{number}_[{','.join(map(str, waiting))}%{data['most']}]|PENDING|N/A|{reason}")
+            for member, state in states.items():
+                if state == "waiting" and data["array"]:
+                    continue
+                place = f"{number}_{member}" if data["array"] else number
+                print(f"{place}|{WORDS['slurm'][state]}|N/A|{reason if state == 'waiting' else 'None'}")
+
+    def qstat(self, found: list[Any]) -> None:
+        jobs: dict[str, Any] = {}
+        for number, data, states in found:
+            if data["array"]:
+                jobs[f"{number}[].server"] = {"job_state": "B"}
+            for member, state in states.items():
+                place = f"{number}[{member}].server" if data["array"] else f"{number}.server"
+                one: dict[str, Any] = {"job_state": WORDS["pbs"].get(state, "F"), "Job_Name": data["name"]}
+                if state == "waiting":
+                    one["comment"] = self.reason or "Not Running: Insufficient amount of resource: ncpus"
+                elif state != "running":
+                    one["Exit_status"] = PBS_CODES.get(state, 0 if state == "done" else 1)
+                jobs[place] = one
+        print(json.dumps({"timestamp": 1, "pbs_version": "23.06", "Jobs": jobs}))
+
+    def bjobs(self, found: list[Any]) -> None:
+        for number, data, states in found:
+            for member, state in states.items():
+                index = member if data["array"] else 0
+                pending = self.reason or "New job is waiting for scheduling" if state == "waiting" else "-"
+                code = "-" if state in ("waiting", "running", "done") else "143"
+                print(f"{number}|{index}|{WORDS['lsf'].get(state, 'EXIT')}|{code}|-|"
+                      f"{EXIT_REASONS.get(state, '-')}|{pending}")
+
+    def show_named(self, name: str) -> int:
+        for number, data, _ in self.jobs([]):
+            if data["name"] == name:
+                print(number)
+        return 0
+
+    def select(self, arguments: list[str]) -> int:
+        name = arguments[arguments.index("-N") + 1]
+        for number, data, _ in self.jobs([]):
+            if data["name"] == name:
+                print(f"{number}{'[]' if data['array'] else ''}.server")
+        return 0
+
+    def cancel(self, arguments: list[str]) -> int:
+        for text in arguments:
+            number, *rest = re.findall(r"\d+", text)
+            folder = self.root / "jobs" / number
+            for path in folder.glob("state.*"):
+                member = path.name.removeprefix("state.")
+                if (not rest or member == rest[0]) and path.read_text() in ("waiting", "running"):
+                    end(folder, member, "cancelled")
+        return 0
+
+    @property
+    def reason(self) -> str:
+        path = self.root / "reason"
+        return path.read_text().strip() if path.exists() else ""
+
+
+def end(folder: Path, member: str | int, state: str, number: int = signal.SIGTERM) -> None:
+    """End a member of a job: its script, and all that it has started."""
+    (folder / f"state.{member}").write_text(state)
+    pid = folder / f"pid.{member}"
+    if pid.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(pid.read_text()), number)
+
+
+def run(root: Path, number: str, system: str) -> None:
+    """Run the members of a job, as many at a time as it allows (the scheduler)."""
+    folder = root / "jobs" / number
+    data = json.loads((folder / "job.json").read_text())
+    waiting, active = list(data["members"]), {}
+    while waiting or active:
+        while waiting and len(active) < data["most"] and not (root / "reason").exists():
+            member = waiting.pop(0)
+            if (folder / f"state.{member}").read_text() != "waiting":
+                continue
+            variables = dict(os.environ)
+            if data["array"]:
+                variables[MEMBER[system]] = str(member)
+            place = folder / f"out.{member}"
+            with place.open("ab") as out:
+                process = subprocess.Popen(["bash", str(folder / "script")], cwd=data["cwd"], env=variables,
+                                           stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            (folder / f"pid.{member}").write_text(str(process.pid))
+            (folder / f"state.{member}").write_text("running")
+            active[member] = process
+        for member, process in list(active.items()):
+            if process.poll() is not None:
+                del active[member]
+                if (folder / f"state.{member}").read_text() == "running":
+                    (folder / f"state.{member}").write_text("failed" if process.returncode else "done")
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "run":
+        run(Path(os.environ["FAKE_BATCH"]), *sys.argv[2:4])
+    else:
+        sys.exit(Fake(sys.argv[1]).main(sys.argv[2:]))

@@ -1,0 +1,33 @@
+#!/bin/bash
+#BSUB -J "label.0a1b2c3d[1-12]%20"
+#BSUB -n 128
+#BSUB -R "span[ptile=64]"
+#BSUB -R "affinity[core(1)]"
+#BSUB -W 36:00
+#BSUB -wa USR1 -wt 2
+#BSUB -rn
+#BSUB -o log/%I.txt
+#BSUB -P abc123
+#BSUB -q cpu
+#BSUB -R "rusage[mem=122880MB]"
+#BSUB -M 122880MB
+
+umask 0027
+cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$(hostname) does not see the run folder" >&2; exit 66; }
+member=$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))
+rm -f "exit/$member"
+early=- task=
+stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+trap 'stop time' USR1
+trap 'stop term' TERM
+export PYTHONPATH='/opt/a b'
+module load vasp/6.4
+export SCRATCH="/scratch/$USER"
+/opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
+task=$!
+while :; do
+  wait "$task" && code=0 || code=$?
+  kill -0 "$task" 2>/dev/null || break
+done
+printf '%s %s %s\n' "$code" "$early" "$(hostname)" >"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+exit "$code"

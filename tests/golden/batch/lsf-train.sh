@@ -1,0 +1,32 @@
+#!/bin/bash
+#BSUB -J "train.0a1b2c3d"
+#BSUB -n 1
+#BSUB -R "span[ptile=1]"
+#BSUB -R "affinity[core(8)]"
+#BSUB -W 24:00
+#BSUB -wa USR1 -wt 2
+#BSUB -rn
+#BSUB -o log/0.txt
+#BSUB -P abc123
+#BSUB -q gpu
+#BSUB -R "rusage[mem=65536MB]"
+#BSUB -M 65536MB
+#BSUB -gpu "num=1:gmodel=a100"
+
+umask 0027
+cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$(hostname) does not see the run folder" >&2; exit 66; }
+member=$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))
+rm -f "exit/$member"
+early=- task=
+stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+trap 'stop time' USR1
+trap 'stop term' TERM
+export PYTHONPATH='/opt/a b'
+/opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
+task=$!
+while :; do
+  wait "$task" && code=0 || code=$?
+  kill -0 "$task" 2>/dev/null || break
+done
+printf '%s %s %s\n' "$code" "$early" "$(hostname)" >"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+exit "$code"

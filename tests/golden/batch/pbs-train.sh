@@ -1,0 +1,31 @@
+#!/bin/bash
+#PBS -N train.0a1b2c3d
+#PBS -l select=1:ncpus=8:mpiprocs=1:ompthreads=8:ngpus=1:gpu_model=a100:mem=65536mb
+#PBS -l walltime=24:00:00
+#PBS -j oe
+#PBS -o log/
+#PBS -V
+#PBS -r n
+#PBS -A abc123
+#PBS -q gpu
+
+umask 0027
+cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$(hostname) does not see the run folder" >&2; exit 66; }
+member=${PBS_ARRAY_INDEX:-0}
+rm -f "exit/$member"
+early=- task=
+stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+trap 'stop time' USR1
+trap 'stop term' TERM
+export PYTHONPATH='/opt/a b'
+/opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
+task=$!
+( sleep 86310; kill -USR1 $$ ) >/dev/null 2>&1 &
+clock=$!
+while :; do
+  wait "$task" && code=0 || code=$?
+  kill -0 "$task" 2>/dev/null || break
+done
+kill "$clock" 2>/dev/null
+printf '%s %s %s\n' "$code" "$early" "$(hostname)" >"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+exit "$code"

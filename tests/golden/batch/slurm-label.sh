@@ -1,0 +1,36 @@
+#!/bin/bash
+#SBATCH --job-name=label.0a1b2c3d
+#SBATCH --account=abc123
+#SBATCH --partition=cpu
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=64
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=122880M
+#SBATCH --time=36:00:00
+#SBATCH --signal=B:USR1@90
+#SBATCH --array=0-11%20
+#SBATCH --output=log/%a.txt
+#SBATCH --no-requeue
+#SBATCH --open-mode=append
+#SBATCH --exclusive
+
+umask 0027
+cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$(hostname) does not see the run folder" >&2; exit 66; }
+member=${SLURM_ARRAY_TASK_ID:-0}
+rm -f "exit/$member"
+early=- task=
+stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+trap 'stop time' USR1
+trap 'stop term' TERM
+export PYTHONPATH='/opt/a b'
+export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
+module load vasp/6.4
+export SCRATCH="/scratch/$USER"
+/opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
+task=$!
+while :; do
+  wait "$task" && code=0 || code=$?
+  kill -0 "$task" 2>/dev/null || break
+done
+printf '%s %s %s\n' "$code" "$early" "$(hostname)" >"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+exit "$code"

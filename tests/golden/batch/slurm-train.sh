@@ -1,0 +1,35 @@
+#!/bin/bash
+#SBATCH --job-name=train.0a1b2c3d
+#SBATCH --account=abc123
+#SBATCH --partition=gpu
+#SBATCH --qos=normal
+#SBATCH --constraint=a100&nvlink
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=8
+#SBATCH --gres=gpu:a100:1
+#SBATCH --mem=65536M
+#SBATCH --time=24:00:00
+#SBATCH --signal=B:USR1@90
+#SBATCH --output=log/0.txt
+#SBATCH --no-requeue
+#SBATCH --open-mode=append
+
+umask 0027
+cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$(hostname) does not see the run folder" >&2; exit 66; }
+member=${SLURM_ARRAY_TASK_ID:-0}
+rm -f "exit/$member"
+early=- task=
+stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+trap 'stop time' USR1
+trap 'stop term' TERM
+export PYTHONPATH='/opt/a b'
+export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
+/opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
+task=$!
+while :; do
+  wait "$task" && code=0 || code=$?
+  kill -0 "$task" 2>/dev/null || break
+done
+printf '%s %s %s\n' "$code" "$early" "$(hostname)" >"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+exit "$code"
