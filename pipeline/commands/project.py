@@ -109,6 +109,17 @@ def print_remarks(located: Located) -> None:
         print(remark, file=sys.stderr)
 
 
+def print_batch_remarks(located: Located) -> None:
+    """Print which jobs of a run will not start, as far as its batch system tells: hours later it would be too late."""
+    from dpa_sse.pipeline.commands.batch import batch_faults
+
+    faults = batch_faults(located) if located.project.engine.system else []
+    for fault in faults:
+        print(printable(fault), file=sys.stderr)
+    if faults:
+        print("The run starts nevertheless: the system has the last word.", file=sys.stderr)
+
+
 def _count(error: ConfigError) -> str:
     """Return ``1 problem`` or ``2 problems``."""
     count = len(error.problems)
@@ -226,6 +237,7 @@ def run_config(
         print(f"{error}\n{_count(error)}. Nothing was started.", file=sys.stderr)
         return BAD_INPUT
     print_remarks(located)
+    print_batch_remarks(located)
     run = Run(((runs_dir or default_runs_folder()) / (name or located.project.name)).resolve())
     project, places = with_own_inputs(located.project, located.base_dir)
     if not other_project:
