@@ -18,7 +18,7 @@ class ValidateSettings(Settings):
     )
     on_fail: Literal["stop", "warn"] = Field(
         "warn", description="What follows if a student fails a gate: `warn` runs the MD all the same and reports it; "
-        "`stop` ends the run. The thresholds are not yet calibrated on large models, hence the default."
+        "`stop` ends the run. The thresholds were calibrated on one small student only, hence the default."
     )
     production_labels: int = Field(
         12, ge=0, le=2000, description="Frames of the production runs that are labelled for the self-check, in all; 0: "
