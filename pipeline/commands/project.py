@@ -315,11 +315,11 @@ def execute_anywhere(run: Run, located: Located, on_tick: Callable[[], None]) ->
     """Execute a run where its configuration says; return the exit code."""
     from dpa_sse.pipeline.config.batch_presets import jobs_of
     from dpa_sse.pipeline.engines.local.engine import execute, machine_resources
-    from dpa_sse.pipeline.engines.slurm.engine import execute_on_batch
+    from dpa_sse.pipeline.engines.slurm.engine import LocalAfterBatch, execute_on_batch
 
     engine, resources = located.project.engine, machine_resources(located.project)
     if engine.system is None:
-        return execute(run, resources, build=BUILD, on_tick=on_tick)
+        return execute(run, resources, build=BUILD, on_tick=on_tick, around=LocalAfterBatch(run))
     jobs = jobs_of(engine.batch, run.base_dir)
     return execute_on_batch(run, resources, engine.system, engine.batch, jobs, build=BUILD, on_tick=on_tick)
 

@@ -7,11 +7,11 @@ import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dpa_sse.ops.core.errors import PipelineError
+from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.config.batch import BatchSettings, Job, Kind, System
-from dpa_sse.pipeline.engines.local.engine import Around, execute
+from dpa_sse.pipeline.engines.local.engine import DFLOW, Around, execute
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller
@@ -45,6 +45,7 @@ class BatchEngine(Around):
     def begin(self) -> str:
         """Choose the folder of dflow for this start, and start the poller; returns the name of the folder."""
         (self.run.engine / QUEUE).unlink(missing_ok=True)
+        end_earlier_jobs(self.run, self.plan.system)
         name = self._fresh_folder()
         self.plan = self.plan.model_copy(update={"dflow": name, "most_members": most_members(self.scheduler)})
         self.plan.write(self.run.engine)
@@ -77,6 +78,44 @@ class BatchEngine(Around):
             if path.name not in needed:
                 remove_tree(path, self.run.folder)
         return f"dflow-{max(numbers) + 1}"
+
+
+class LocalAfterBatch(Around):
+    """A run on this machine that may have been on a batch system before; jobs that are left would do the same work."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def begin(self) -> str:
+        """Cancel the jobs of earlier starts, and remove their files."""
+        end_earlier_jobs(self.run, None)
+        for path in self.run.engine.glob(f"{DFLOW}-*"):
+            remove_tree(path, self.run.folder)
+        return DFLOW
+
+
+def end_earlier_jobs(run: Run, system: System | None) -> None:
+    """Cancel the jobs that a run has left on another system than the one that it uses now (None: this machine).
+
+    Raises
+    ------
+    InputError
+        The other system does not answer, so that they may still be at work.
+    """
+    if not any(True for _ in open_folders(run.engine)):
+        return
+    try:
+        earlier = BatchPlan.read(run.engine).system
+    except (OSError, ValueError):
+        return
+    if earlier != system:
+        scheduler = Scheduler(dialect_of(earlier))
+        cancel_jobs(run, scheduler)
+        if any(True for _ in open_folders(run.engine)):
+            raise InputError(
+                f"{run.folder}: jobs of an earlier start may still be at work, and {scheduler.dialect.title} does not "
+                "answer; try again later"
+            )
 
 
 def execute_on_batch(

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.engines.slurm.records import open_folders
 from dpa_sse.pipeline.runs.folder import Run
 from tests import fake_batch
@@ -309,3 +310,24 @@ def test_memory_that_is_used_up_is_seen_in_the_group_of_the_job(tmp_path: Path) 
     (old / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
     own.write_text("5:cpu,cpuacct:/x\n4:memory:/slurm/uid_0/job_7/step_0\n")
     assert memory_kills(tmp_path / "old", own) == 1
+
+
+def test_a_run_that_moves_to_this_machine_ends_its_jobs(batch_system: BatchSystem) -> None:
+    from dpa_sse.pipeline.engines.local.engine import execute
+    from dpa_sse.pipeline.engines.platform import Resources
+    from dpa_sse.pipeline.engines.slurm.engine import LocalAfterBatch
+
+    run = batch_system.run({"count": 2, "square": {"delay_s": 4}})
+    driver = start(run)
+    wait_for(lambda: len(computed(run)) == 2, 60)
+    kill(psutil.Process(driver.pid))
+    driver.wait(10)
+    (batch_system.state / "mode").write_text("down")
+    with pytest.raises(InputError, match="may still be at work, and Slurm does not answer"):
+        execute(run, Resources(cores=2), build="toy:build_sum", around=LocalAfterBatch(run))
+    (batch_system.state / "mode").unlink()
+    here = LocalAfterBatch(run)
+    here.begin()
+    assert ["cancelled", "cancelled"] in batch_system.states().values()
+    assert list(run.engine.glob("dflow-*")) == []
+    assert list(open_folders(run.engine)) == []
