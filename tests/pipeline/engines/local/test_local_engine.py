@@ -40,14 +40,14 @@ def test_loop_feeds_its_result_back(tmp_path: Path) -> None:
 
 
 def test_a_branch_runs_next_to_a_long_task_and_yields_to_it(tmp_path: Path) -> None:
-    run = make(tmp_path, {"count": 4, "long": {"seconds": 3.0}})
+    run = make(tmp_path, {"count": 4, "long": {"seconds": 9.0}})  # the branch takes 1 s, more where other tests run
     assert go(run, "build_branch") == 0
     assert result(run, "both", "both.json") == [[os.nice(0)], 14]
     order = [(event.kind, event.task) for event in run.latest_attempt() if event.task]
     assert order.index(("start", "long")) < order.index(("done", "total")) < order.index(("done", "long"))
     stages = {stage.name: stage for stage in stage_status(run.plan(), run.latest_attempt())}
-    assert 3.0 <= stages["01-long"].seconds < 3.5
-    assert stages["02-chain"].seconds < 2.0  # its own time, independent of what else ran
+    assert 9.0 <= stages["01-long"].seconds < 11
+    assert stages["02-chain"].seconds < 7  # its own time, independent of what else ran
     plan = {step.name: step.depends for step in run.plan()}
     assert plan["both"] == ("long", "total")
 
