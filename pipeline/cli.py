@@ -316,10 +316,10 @@ def _register_groups() -> None:
         ),
     )(conductivity)
     app.command(
-        short_help="Judge a model of anybody.",
+        short_help="Judge any Deep Potential by gates.",
         epilog=examples(
             "dpa-sse validate model.pth --structure Li6PS5Cl --reference chgnet",
-            "dpa-sse validate student/ --reference teacher/model.pth --structure Li6PS5Br --temperature-K 900",
+            "dpa-sse validate student/ --reference model.pth --structure Li6PS5Br",
             "dpa-sse validate model.pt --branch SSE_PBESol --reference my-test-frames/",
         ),
     )(validate)

@@ -28,7 +28,7 @@ def dpa_sse(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedPro
 
 COMMANDS = (
     "init", "check", "plan", "run", "render", "submit", "resume", "status", "watch", "logs", "stop", "download",
-    "report", "op", "doctor", "conductivity", "data", "structures",
+    "report", "op", "doctor", "conductivity", "validate", "data", "gates", "models", "structures",
 )
 
 

@@ -1,4 +1,4 @@
-"""What is in a model file of anybody: read from its headers, without DeePMD-kit and without running any of it."""
+"""What is in any model file: read from its headers, without DeePMD-kit and without running any of it."""
 
 from __future__ import annotations
 

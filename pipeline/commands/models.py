@@ -27,7 +27,7 @@ def _models() -> None:
     "dpa-sse models show model.pt", "dpa-sse models show DPA-3.1-3M.pt --json",
 ))
 def show(
-    file: Annotated[Path, typer.Argument(help="Model file (.pt, .pth, .pt2) of anybody.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="Any model file (.pt, .pth, .pt2).", show_default=False)],
     as_json: Json = False,
 ) -> None:
     """Show what is in a model file: elements, network, branches, precision, and what it can be used for.

@@ -49,7 +49,7 @@ def validate(
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
-    """Judge a Deep Potential of anybody: accuracy, own MD, deployed files, wall, energy conservation, stability.
+    """Judge any Deep Potential: accuracy, own MD, deployed files, wall, energy conservation, stability.
 
     Exit code 0: no gate failed; 3: the model failed, or a required gate could not be run; 2: bad input.
     """

@@ -109,7 +109,8 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         """Return the results of a step of the loop back to labels, those of the last round last."""
         return [folder for task, folder in sorted(finished.items()) if re.fullmatch(rf"{step}-i\d+", task)]
 
-    merged = of_rounds("merge")
+    merged, students = of_rounds("merge"), of_rounds("correct-student")
+    md = f"md-i{len(students) - 1:03d}-" if students else "md-"  # runs with the final student
     steps = FinishedSteps(
         training_data=merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
         pretrained=finished.get("pretrain"),
@@ -120,7 +121,7 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         gates=finished.get("gates"),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
-        trajectories=production_folders(run),
+        trajectories=[folder for folder in production_folders(run) if folder.name.startswith(md)],
         self_check=self_check_folder(finished),
         corrected_errors=finished.get("evaluate-corrected"),
     )
@@ -128,13 +129,12 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
 
 
 def production_folders(run: Run) -> list[Path]:
-    """Return the production runs with the final student; one that melted or exploded is a failed task, but a result."""
-    students = [task for task in run.finished() if re.fullmatch(r"correct-student-i\d+", task)]
-    md = f"md-i{len(students) - 1:03d}-" if students else "md-"
-    return [
-        folder for task, folder in sorted(run.ended().items())
-        if (task.startswith(md) or task == "md") and (folder / MdRun.FILE).is_file()
-    ]
+    """Return the production runs of the last round that has any; one that melted or exploded is a result, too."""
+    rounds: dict[str, list[Path]] = {}
+    for task, folder in sorted(run.ended().items()):
+        if (one := re.fullmatch(r"md(-i\d+)?(-\d+)?", task)) and (folder / MdRun.FILE).is_file():
+            rounds.setdefault(one[1] or "", []).append(folder)
+    return rounds[max(rounds)] if rounds else []
 
 
 def self_check_folder(finished: Mapping[str, Path]) -> Path | None:

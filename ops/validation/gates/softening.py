@@ -64,7 +64,7 @@ def _hot_forces(
 ) -> tuple[list[Array], list[Array], list[str]]:
     """Return forces on rattled cells and on frames of the model's MD, without frames whose forces are too large.
 
-    Forces above the limit are not in the training data of anybody: there a slope means nothing.
+    Forces above the limit are not in any training data: there a slope means nothing.
     """
     own: list[Array] = []
     other: list[Array] = []

@@ -152,8 +152,8 @@ def test_own_model_runs_without_a_label_or_a_training(tmp_path: Path, own: Own) 
     for name in ("traj.lammpstrj", "thermo.csv", "equilibration.csv"):
         assert (grown / name).read_bytes() == (uninterrupted / name).read_bytes(), name
     wrong = run(tmp_path, "type_map=[Li, Cl, K]", "systems=[{name: LiCl, structure: LiCl}]", *TINY_MD)
-    assert wrong.returncode == 1
-    assert "the model does not know K; it knows Li, Cl" in wrong.stdout
+    assert wrong.returncode == 2
+    assert "md.model: my-model.pth: the model does not know K; it knows Li Cl" in wrong.stderr
 
 
 def test_labels_by_vasp_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,7 @@ def test_two_builds_are_equal_byte_for_byte(tmp_path: Path) -> None:
             models={"student": inputs.models["student"]},
             evaluations={name: inputs.evaluations[name] for name in ("zero_shot", "fine_tuned")},
             md=inputs.md[:1],
+            gates=None,  # they were run twice, and hold their times
         )
         build_report(inputs, tmp_path / copy / "out")
     files = [
