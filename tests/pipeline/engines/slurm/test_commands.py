@@ -123,7 +123,7 @@ def test_jobs_without_a_driver_are_shown_and_stopped(batch_system: BatchSystem, 
     holder = json.loads((tmp_path / "runs" / "data-only" / ".lock").read_text())
     os.kill(holder["pid"], 9)
     wait_for(lambda: "interrupted" in dpa_sse("status", "data-only", cwd=tmp_path).stdout, 20)
-    assert "PENDING (Resources)" in dpa_sse("status", "data-only", cwd=tmp_path).stdout
+    wait_for(lambda: "PENDING (Resources)" in dpa_sse("status", "data-only", cwd=tmp_path).stdout, 30)
     assert "1 job cancelled" in dpa_sse("stop", "data-only", cwd=tmp_path).stdout
     assert "nothing is running" in dpa_sse("stop", "data-only", cwd=tmp_path).stdout
 
