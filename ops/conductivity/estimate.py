@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,11 +101,13 @@ def estimate_self(
         half, unmet = sag.half, Unmet(sag.refused) if sag.refused else None
         error = error.model_copy(update={"ln_half95": sag.half, "ln_half95_bend": sag.added})
         reasons += [sag.warning] if sag.warning else []
-    if unmet is None and len({*arrangements}) > 1:
+    if len({*arrangements}) > 1:
         spread = arrangement_spread(replicas, curve, line, arrangements)
-        half = max(half, spread.half)
+        line, half = replace(line, slope=spread.slope), max(half, spread.half)
         error = error.model_copy(update={"ln_half95": half, "ln_half95_arrangements": spread.half})
         reasons.append(spread.text)
+        if unmet is None and spread.error > _MAX_RELATIVE:
+            unmet = Unmet("the arrangements differ too much for a mean above three sigma")
     if unmet is not None:
         more = None if unmet.length_factor is None else float(np.ceil((max(unmet.length_factor, 1.05) - 1) * length))
         return Estimate(
@@ -123,8 +125,20 @@ def estimate_self(
 
 @dataclass(frozen=True)
 class ArrangementSpread:
-    """Half width of the 95 % interval of ln D from the spread between arrangements, and what to say about it."""
+    """Mean slope of the arrangements, what their spread means for it, and what to say about it.
 
+    Attributes
+    ----------
+    slope : float
+        A^2/ps; each arrangement counts the same.
+    error : float
+        Relative standard error of the mean.
+    half : float
+        Half width of the 95 % interval of ln D.
+    """
+
+    slope: float
+    error: float
     half: float
     text: str
 
@@ -140,10 +154,12 @@ def arrangement_spread(
 
     slopes = np.array(_slopes_by_arrangement(replicas, curve, line, arrangements))
     count = len(slopes)
-    deviation = float(slopes.std(ddof=1)) / line.slope
-    half = float(student.ppf(0.975, count - 1)) * deviation / float(np.sqrt(count))
+    mean = max(float(slopes.mean()), 1e-3 * line.sigma)
+    deviation = float(slopes.std(ddof=1)) / mean
+    error = deviation / float(np.sqrt(count))
+    half = float(student.ppf(0.975, count - 1)) * error
     text = f"mean of {count} arrangements of the atoms, whose D scatter by {deviation:.0%}"
-    return ArrangementSpread(half, text + ("; 4 or more give a narrower interval" if count < 4 else ""))
+    return ArrangementSpread(mean, error, half, text + ("; 4 or more give a narrower interval" if count < 4 else ""))
 
 
 def _slopes_by_arrangement(

@@ -17,6 +17,12 @@ def gate_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
     found = data.gates
     if found is None:
         return
+    if data.self_check is not None and data.self_check.corrections:
+        yield "warn", (
+            f"The gates judged the first student ({found.verdict}), not the corrected one that ran this MD; "
+            "`dpa-sse validate` judges any model."
+        )
+        return
     if found.verdict == "PASS":
         yield "good", f"The student passed all required gates against its teacher (tier {found.tier})."
     elif found.verdict == "FAIL":

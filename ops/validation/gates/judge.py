@@ -93,7 +93,7 @@ def judge(
         _judged(name, measurement, threshold, tier) for name, threshold in entry.metrics.items()
         if name in measurement.values or name in measurement.missing
     ]
-    counted = [one for one in metrics if one.value is not None or not entry.metrics[one.name].optional]
+    counted = [one for one in metrics if one.name in measurement.values or not entry.metrics[one.name].optional]
     if measurement.not_run or not counted:
         verdict: Verdict = "NOT_RUN"
         reason = measurement.not_run or "; ".join(dict.fromkeys(measurement.missing.values())) or "nothing was measured"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.validation.gates.base import GateSettings, Measurement, Potential, Reference, Value
-from dpa_sse.ops.validation.gates.shared import errors_on, held_out_errors, on_policy
+from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.shared import Errors, errors_on, held_out_errors, on_policy
 from dpa_sse.ops.validation.gates.statistics import mean_value
 
 if TYPE_CHECKING:
@@ -55,14 +56,13 @@ def measure(
     shifts = known.shifts
     if all(name in shifts for name in errors.composition):
         energy = errors.energy_meV_atom - np.array([shifts[name] for name in errors.composition])
-        found.values["energy_bias"] = mean_value(energy, errors.blocks, more=f"label {2 * count} frames")
+        found.values["energy_bias"] = _worst_bias(energy, errors, count)
     else:
         found.missing["energy_bias"] = "no held-out frame has the composition of the MD: the shift is not known"
         energy = np.full(len(by_frame), np.nan)
     good = np.isfinite(errors.pressure_GPa)
     if good.any():
-        blocks = [name for name, use in zip(errors.blocks, good, strict=True) if use]
-        found.values["pressure_bias"] = mean_value(errors.pressure_GPa[good], blocks, more=f"label {2 * count} frames")
+        found.values["pressure_bias"] = _worst_bias(errors.pressure_GPa, errors, count)
     else:
         found.missing["pressure_bias"] = "the labels have no stress"
     found.notes.append(f"{len(by_frame)} frames at {settings.temperature_K:g} K from {settings.md['copies']:g} runs")
@@ -73,3 +73,15 @@ def measure(
         )
     ]
     return found
+
+
+def _worst_bias(values: Array, errors: Errors, count: int) -> Value:
+    """Return the mean of the composition with the largest one: biases of several must not cancel."""
+    found = []
+    for name in dict.fromkeys(errors.composition):
+        use = np.array([one == name for one in errors.composition]) & np.isfinite(values)
+        if use.any():
+            blocks = [block for block, one in zip(errors.blocks, use, strict=True) if one]
+            value = mean_value(values[use], blocks, more=f"label {2 * count} frames")
+            found.append(replace(value, where=name if len({*errors.composition}) > 1 else ""))
+    return max(found, key=lambda one: abs(one.value))

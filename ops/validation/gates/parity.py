@@ -138,7 +138,7 @@ def _lammps_once(
         energy, forces = lammps_labels(path, chosen, known, work, ranks)
     except PipelineError as error:
         return str(error).splitlines()[0]
-    force = max(float(np.abs(forces[k] - own.force[k]).max()) for k in range(len(chosen)))
+    force = float(np.max([np.abs(forces[k] - own.force[k]).max() for k in range(len(chosen))]))  # keeps a NaN
     _put(found, name, energy - own.energy[: len(chosen)], force, len(chosen[0]), len(chosen))
     return ""
 
@@ -165,14 +165,11 @@ def _symmetries(
     order = rng.permutation(n)
     back = np.argsort(order)
     turned["permutation"] = (model.of_atoms([atoms[order]]), lambda force: force[back])
-    worst, energy, where = 0.0, 0.0, ""
-    for name, (labels, undo) in turned.items():
-        difference = float(np.abs(undo(labels.force[0]) - own.force[0]).max())
-        energy = max(energy, abs(float(labels.energy[0] - own.energy[0])) / n * 1000)
-        if not difference <= worst:
-            worst, where = difference, name
-    found.values["symmetry_force"] = Value(worst, None, len(turned), where=where)
-    found.values["symmetry_energy"] = Value(energy, None, len(turned))
+    forces = [float(np.abs(undo(labels.force[0]) - own.force[0]).max()) for labels, undo in turned.values()]
+    energies = [abs(float(labels.energy[0] - own.energy[0])) / n * 1000 for labels, _ in turned.values()]
+    worst = int(np.argmax(forces))  # that of a NaN, if there is one
+    found.values["symmetry_force"] = Value(forces[worst], None, len(turned), where=list(turned)[worst])
+    found.values["symmetry_energy"] = Value(float(np.max(energies)), None, len(turned))
     double = atoms.repeat((2, 1, 1))
     twice = model.of_atoms([double])
     found.values["extensivity_energy"] = Value(abs(float(twice.energy[0] / 2 - own.energy[0])) / n * 1000, None, 1)

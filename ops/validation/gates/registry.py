@@ -114,6 +114,8 @@ def _known(given: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> Non
 def _merged(data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping with the values of another one in place of the same keys."""
     result = dict(data)
+    if {"pass", "warn"} & {*given} and "tiers" in data and "tiers" not in given:
+        del result["tiers"]  # ranges of a metric that are given hold at every tier
     for key, value in given.items():
         old = result.get(key)
         result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value

@@ -36,12 +36,15 @@ class State:
         Share of the polyhedra with the coordination of the start, mean over the run; None without network formers.
     melted : list of str
         One sentence for each copy whose framework diffuses.
+    judged : int
+        Copies that are long enough to tell.
     contacts : dict
         By pair of elements, the closest distances of all frames, A.
     """
 
     kept: Array | None
     melted: list[str]
+    judged: int
     contacts: dict[tuple[str, str], Array]
 
 
@@ -53,7 +56,7 @@ def measure(
     exploded: list[str] = []
     melted: list[str] = []
     kept, ratios, temperatures = [], [], []
-    runs = 0
+    runs = judged = 0
     for atoms in structures:
         own = heated(model, atoms, settings, hot=True)
         runs += len(own.ended)
@@ -64,6 +67,7 @@ def measure(
         other = None
         if reference.potential is not None:
             other = _state(heated(reference.potential, atoms, settings, hot=False), atoms, settings)
+        judged += state.judged
         own_melted = [f"{_name(atoms)}: {why}" for why in state.melted]
         if other is None or len(other.melted) < max(1, len(own.ended) // 2):  # the reference stays solid
             melted += own_melted
@@ -75,7 +79,12 @@ def measure(
         if other is not None:
             ratios += _contact_ratios(state, other)
     found.values["exploded_runs"] = Value(float(len(exploded)), None, runs, where=exploded[0] if exploded else "")
-    found.values["melted_runs"] = Value(float(len(melted)), None, runs, where=melted[0] if melted else "")
+    if judged:
+        found.values["melted_runs"] = Value(float(len(melted)), None, judged, where=melted[0] if melted else "")
+    else:
+        found.missing["melted_runs"] = (
+            f"{settings.md['hold_ps']:g} ps are too short for it: {2 * PLACE_FS / 1000:g} ps at least"
+        )
     _temperature(temperatures, settings, found)
     if kept:
         found.values["polyhedra_lost"] = _difference(kept)
@@ -116,7 +125,7 @@ def _state(run: Heated, atoms: Atoms, settings: GateSettings) -> State:
     chosen = np.unique(np.linspace(0, count - 1, min(FRAMES, count)).astype(int))
     kept = np.full(len(run.ended), np.nan)
     contacts: dict[tuple[str, str], list[float]] = {}
-    melted = []
+    melted, judged = [], 0
     for copy in range(len(run.ended)):
         good = [k for k in chosen if np.isfinite(trajectory.energy[k, copy])]
         shares = []
@@ -128,10 +137,12 @@ def _state(run: Heated, atoms: Atoms, settings: GateSettings) -> State:
             _closest(symbols, trajectory.cell, positions, contacts)
         if shares:
             kept[copy] = np.mean(shares)
-        if why := _moved(trajectory, copy, atoms, settings):
+        why = _moved(trajectory, copy, atoms, settings)
+        judged += why is not None
+        if why:
             melted.append(why)
     return State(
-        kept if len(start) else None, melted, {pair: np.array(values) for pair, values in contacts.items()}
+        kept if len(start) else None, melted, judged, {pair: np.array(values) for pair, values in contacts.items()}
     )
 
 
@@ -146,13 +157,13 @@ def _closest(
             contacts.setdefault((one, other), []).append(distance)
 
 
-def _moved(trajectory: Trajectory, copy: int, atoms: Atoms, settings: GateSettings) -> str:
-    """Return a sentence if the time-averaged framework left its places; empty if it did not."""
+def _moved(trajectory: Trajectory, copy: int, atoms: Atoms, settings: GateSettings) -> str | None:
+    """Return a sentence if the time-averaged framework left its places; empty if not, None if the run is too short."""
     positions = trajectory.positions[:, copy]
     positions = positions[np.isfinite(positions).all(axis=(1, 2))]
     window = max(2, round(PLACE_FS / trajectory.dt_fs))
     if len(positions) < 2 * window:
-        return ""
+        return None
     framework = find_framework(atoms.get_chemical_symbols(), atoms.cell.array, atoms.positions, settings.mobile)
     if framework.spacing_A is None:
         return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from dpa_sse.pipeline.engines.local.engine import DFLOW, Around, execute
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller
-from dpa_sse.pipeline.engines.slurm.records import BatchFolder, open_folders
+from dpa_sse.pipeline.engines.slurm.records import BatchFolder, now, open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.engines.slurm.submission import SETTLED_S
 from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 from dpa_sse.pipeline.runs.folder import Run
 
@@ -143,9 +145,10 @@ def most_members(scheduler: Scheduler) -> int:
 
 def cancel_jobs(run: Run, scheduler: Scheduler, folders: Iterable[BatchFolder] | None = None) -> list[str]:
     """Cancel all jobs of a run that may be in the queue; returns their numbers."""
-    jobs = []
+    jobs, asked = [], []
     for folder in list(folders if folders is not None else open_folders(run.engine)):
-        if folder.job is None:
+        if folder.job is None:  # it may have been submitted a moment ago
+            time.sleep(max(0.0, min(SETTLED_S, SETTLED_S - (now() - folder.batch.created))))
             try:
                 found = scheduler.find(folder.path.name)
             except PipelineError:
@@ -153,11 +156,12 @@ def cancel_jobs(run: Run, scheduler: Scheduler, folders: Iterable[BatchFolder] |
             jobs += found
         else:
             jobs.append(folder.job)
+        asked.append(folder)
     complaint = scheduler.cancel([(job, None) for job in jobs])
     if complaint:
         events.emit("note", reason=f"Jobs {', '.join(jobs)} may still be in the queue: {complaint}")
         return []
-    for folder in open_folders(run.engine):
+    for folder in asked:
         folder.close()
     return jobs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,14 +123,18 @@ class Poller:
     def _run(self) -> None:
         asked = 0.0
         while not self._stopped.wait(0.4):
-            jobs = self._jobs()
-            if jobs - self._known:
-                self._delay = FIRST_S
-            self._known = jobs
-            if jobs and time.monotonic() - asked >= self._delay:
-                self.ask(jobs)
-                asked = time.monotonic()
-                self._delay = min(self.longest_s, self._delay * GROWTH)
+            try:
+                jobs = self._jobs()
+                if jobs - self._known:
+                    self._delay = FIRST_S
+                self._known = jobs
+                if jobs and time.monotonic() - asked >= self._delay:
+                    asked = time.monotonic()
+                    self.ask(jobs)
+                    self._delay = min(self.longest_s, self._delay * GROWTH)
+            except OSError as error:  # a full disk, a file system that does not answer: the thread must not end
+                with suppress(OSError):
+                    self._silent(f"{type(error).__name__}: {error}")
 
     def _jobs(self) -> frozenset[str]:
         """Return the numbers of the jobs that are waited for, from the names in the folder; reads only new files."""

@@ -148,6 +148,8 @@ class Scheduler:
             ) from error
         except PermissionError as error:
             raise RefusedError(f"{argv[0]} cannot be started: {error.strerror}") from error
+        except OSError as error:  # too many processes, no memory
+            raise SilentError(f"{argv[0]} could not be started: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
             raise SilentError(f"{argv[0]} did not answer within {self.limit_s:.0f} s") from error
         return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")

@@ -20,7 +20,7 @@ STATES: dict[str, State] = {
 NEVER_STARTS = re.compile(
     r"PartitionConfig|PartitionDown|PartitionInactive|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
     r"|DependencyNeverSatisfied|AccountNotAllowed|QOSNotAllowed|InvalidAccount|InvalidQOS"
-    r"|AssociationJobLimit|QOSJobLimit|QOSResourceLimit|QOSTimeLimit|AssociationResourceLimit|AssociationTimeLimit"
+    r"|QOSTimeLimit|AssociationTimeLimit"
     r"|(?:Assoc|QOS)\w*Per(?:Job|Node)\w*|(?:Assoc|QOS)\w*WallDuration\w*|ReservationDeleted"
     r"|FrontEndDown|FedJobLock|NonZeroExitCode|launch.failed.requeued.held|JobHoldMaxRequeue"
 )
@@ -28,10 +28,13 @@ NEVER_STARTS = re.compile(
 UNREACHABLE = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Connection (?:refused|timed out|reset)|Zero Bytes|"
     r"temporarily unable|Resource temporarily unavailable|Transport endpoint|slurm_load_jobs error: .*contact|"
-    r"in standby mode|Communication (?:connection failure|shutdown)|Message receive failure",
+    r"in standby mode|Communication (?:connection failure|shutdown)|Message receive failure|"
+    r"Protocol authentication error|Munge (?:en|de)code|establish a configuration source",
     re.IGNORECASE,
 )
-FULL = re.compile(r"SubmitJobs?(?:PerUser)?Limit|job submit limit|(?:Assoc|QOS)(?:Max|Grp)Submit", re.IGNORECASE)
+SUBMIT_LIMIT = re.compile(r"SubmitJobs?(?:PerUser)?Limit|(?:Assoc|QOS)(?:Max|Grp)Submit", re.IGNORECASE)
+OTHER_LIMIT = re.compile(r"\b(?:Assoc|QOS)(?:Max|Min|Grp)\w+")
+"""A limit of the job itself, which Slurm names beside the general words on all of them, "job submit limit" included."""
 MEMBERS = re.compile(r"^(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?$")
 
 
@@ -115,7 +118,9 @@ class Slurm:
 
     def full(self, complaint: str) -> bool:
         """Return whether the association or QOS takes no more jobs of this user for now."""
-        return FULL.search(complaint) is not None
+        return SUBMIT_LIMIT.search(complaint) is not None or (
+            "job submit limit" in complaint.lower() and OTHER_LIMIT.search(complaint) is None
+        )
 
     def never_starts(self, entry: Entry) -> bool:
         """Return whether the reason of a waiting job will not go away."""

@@ -102,17 +102,19 @@ class Submitter:
 
     def _number(self, folder: BatchFolder, request: Request) -> str:
         """Return the number of the submitted job, however long the system takes."""
-        wait, odd, told = FIRST_WAIT_S, 0, False
+        wait, odd, told, uncertain = FIRST_WAIT_S, 0, False, False
         while True:
             try:
-                return self.scheduler.submit(request)
+                number = self.scheduler.submit(request)
+                return (self.look_for(folder) or number) if uncertain else number  # one of several attempts stays
             except (SilentError, AnswerError) as error:
                 if isinstance(error, FullError) and request.count > 1:
                     raise
                 odd += isinstance(error, AnswerError)
-                number = self.look_for(folder)
-                if number is not None:
-                    return number
+                if not isinstance(error, FullError):
+                    uncertain = True  # the attempt may still arrive
+                if (earlier := self.look_for(folder)) is not None:
+                    return earlier
                 if odd >= ODD_ANSWERS:
                     raise RefusedError(f"{error}; nothing was submitted ({odd} attempts)") from error
                 if not told:

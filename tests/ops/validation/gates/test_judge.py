@@ -63,6 +63,23 @@ def test_what_could_not_be_measured() -> None:
     assert (only.verdict, only.reason) == ("NOT_RUN", "no MPI")
 
 
+def test_a_nan_of_an_optional_metric_fails_the_gate() -> None:
+    entry = GateThresholds.model_validate({
+        "name": "x", "about": "a", "metrics": {"needed": METRIC, "extra": {**METRIC, "optional": True}},
+    })
+    found = judge("G0", Measurement(values={"needed": Value(0.5), "extra": Value(NAN)}), entry, "smoke")
+    assert found.verdict == "FAIL"
+    missing = judge("G0", Measurement(values={"needed": Value(0.5)}, missing={"extra": "no LAMMPS"}), entry, "smoke")
+    assert missing.verdict == "PASS"
+
+
+def test_own_ranges_hold_at_every_tier(tmp_path: Path) -> None:
+    own = tmp_path / "my.yaml"
+    own.write_text("gates: {G4: {metrics: {drift: {pass: 0.02, warn: 0.05}}}}\n")
+    assert load_thresholds(own).gates["G4"].metrics["drift"].at("smoke").warns == (-0.05, 0.05)
+    assert load_thresholds().gates["G4"].metrics["drift"].at("smoke").warns != (-0.05, 0.05)
+
+
 def test_tiers_have_their_own_ranges() -> None:
     wide = entry(x={**METRIC, "tiers": {"smoke": {"pass": 5, "warn": 6}}})
     assert [judge("G0", Measurement({"x": Value(3)}), wide, tier).verdict for tier in ("smoke", "standard")] == [

@@ -193,3 +193,18 @@ def test_options_cannot_bring_in_other_lines() -> None:
     with pytest.raises(ValidationError):
         BatchSettings.model_validate({"account": "a;b"})
     assert re.fullmatch(r"\d+:\d\d:\d\d", JobSettings(time="24:00:00").time or "")
+
+
+@pytest.mark.parametrize(("complaint", "full"), [
+    ("sbatch: error: QOSMaxSubmitJobPerUserLimit\nBatch job submission failed: Job violates accounting/QOS policy "
+     "(job submit limit, user's size and/or time limits)", True),
+    ("sbatch: error: AssocMaxSubmitJobLimit", True),
+    ("Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time "
+     "limits)", True),
+    ("sbatch: error: QOSMaxWallDurationPerJobLimit\nBatch job submission failed: Job violates accounting/QOS policy "
+     "(job submit limit, user's size and/or time limits)", False),
+    ("sbatch: error: QOSMinNode\n(job submit limit, user's size and/or time limits)", False),
+    ("Invalid partition name specified", False),
+])
+def test_a_limit_of_the_job_is_not_a_full_queue(complaint: str, full: bool) -> None:
+    assert dialect_of("slurm").full(complaint) is full
