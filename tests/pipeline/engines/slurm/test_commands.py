@@ -119,7 +119,7 @@ def test_a_detached_run_is_followed_and_stopped(batch_system: BatchSystem, confi
 def test_jobs_without_a_driver_are_shown_and_stopped(batch_system: BatchSystem, config: Path, tmp_path: Path) -> None:
     (batch_system.state / "reason").write_text("Resources")
     assert dpa_sse("run", config, "--detach", cwd=tmp_path).returncode == 0
-    wait_for(lambda: "waiting" in str(batch_system.states()), 60)
+    wait_for(lambda: "PENDING (Resources)" in dpa_sse("status", "data-only", cwd=tmp_path).stdout, 60)
     holder = json.loads((tmp_path / "runs" / "data-only" / ".lock").read_text())
     os.kill(holder["pid"], 9)
     wait_for(lambda: "interrupted" in dpa_sse("status", "data-only", cwd=tmp_path).stdout, 20)
