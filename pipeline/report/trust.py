@@ -19,8 +19,8 @@ def gate_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
         return
     if data.self_check is not None and data.self_check.corrections:
         yield "warn", (
-            f"The gates judged the first student ({found.verdict}), not the corrected one that ran this MD; "
-            "`dpa-sse validate` judges any model."
+            "The gates judged the first student, not the corrected one that ran this MD (`dpa-sse validate` judges any "
+            f"model): {found.verdict}{clip('; '.join(('', *found.reasons)), 400)}."
         )
         return
     if found.verdict == "PASS":
