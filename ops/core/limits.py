@@ -67,6 +67,25 @@ def read_small(path: Path, most: int = MAX_BYTES) -> str:
     return data.decode("utf-8")
 
 
+def read_small_yaml(path: Path, most: int = MAX_BYTES) -> Any:  # foreign: unchecked YAML of the user
+    """Return the content of a small YAML file.
+
+    Raises
+    ------
+    ValueError
+        It is not YAML, larger than ``most`` bytes, not UTF-8, or holds too many or too deeply nested values, in one
+        line.
+    OSError
+        It cannot be read.
+    """
+    import yaml
+
+    try:
+        return require_bounded(yaml.safe_load(read_small(path, most)))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
 def require_bounded(data: Any, most: int = MAX_VALUES, depth: int = MAX_DEPTH) -> Any:
     """Return data of JSON or YAML unchanged.
 

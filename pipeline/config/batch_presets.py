@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.limits import read_small, require_bounded
-from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.pipeline.config.batch import (
     SYSTEMS,
     BatchPreset,
@@ -21,9 +19,9 @@ from dpa_sse.pipeline.config.batch import (
     Kind,
 )
 from dpa_sse.pipeline.config.messages import faults
+from dpa_sse.pipeline.config.preset_file import read_preset
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 
-MAX_PRESET_BYTES = 100_000
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -35,18 +33,7 @@ def load_batch_preset(name: str, base_dir: Path) -> BatchPreset:
     InputError
         There is no such preset, or it is not valid; all faults are listed.
     """
-    import yaml
-
-    known = {path.stem: path for path in sorted(configs_folder("resources", "slurm").glob("*.yaml"))}
-    path = known.get(name, base_dir / name)
-    if not path.is_file():
-        raise InputError(f"{name!r} is neither a file nor one of the presets {', '.join(known)}")
-    try:
-        data: Any = require_bounded(yaml.safe_load(read_small(path, MAX_PRESET_BYTES)) or {})
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: the file must contain keys and values")
+    path, data = read_preset(name, ("resources", "slurm"), base_dir)
     try:
         return BatchPreset.model_validate(data)
     except ValidationError as error:

@@ -8,14 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.limits import read_small, require_bounded
-from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.pipeline.config.cluster import ClusterPreset, ClusterSettings
 from dpa_sse.pipeline.config.cluster_faults import OVERRIDES, PRESET, PresetError, preset_faults
+from dpa_sse.pipeline.config.preset_file import read_preset
 from dpa_sse.pipeline.config.problems import KeyPath
-
-MAX_PRESET_BYTES = 100_000
-"""YAML of 600 kB takes four seconds to read."""
 
 
 def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPreset:
@@ -26,20 +22,10 @@ def load_cluster_preset(settings: ClusterSettings, base_dir: Path) -> ClusterPre
     PresetError
         There is no such preset, or it has invalid values; all of them are reported at once.
     """
-    import yaml
-
-    known = {path.stem: path for path in sorted(configs_folder("resources").glob("*.yaml"))}
-    path = known.get(settings.preset, base_dir / settings.preset)
-    if not path.is_file():
-        raise PresetError(
-            [(PRESET, f"{settings.preset!r} is neither a file nor one of the presets {', '.join(known)}")]
-        )
     try:
-        data = require_bounded(yaml.safe_load(read_small(path, MAX_PRESET_BYTES)) or {})
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise PresetError([(PRESET, f"{path}: {' '.join(str(error).split())}")]) from error
-    if not isinstance(data, dict):
-        raise PresetError([(PRESET, f"{path}: the file must contain keys and values")])
+        path, data = read_preset(settings.preset, ("resources",), base_dir)
+    except InputError as error:
+        raise PresetError([(PRESET, str(error))]) from error
     findings: list[tuple[KeyPath, str]] = []
     for key, value in settings.overrides.items():
         try:

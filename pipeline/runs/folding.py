@@ -36,11 +36,13 @@ class FoldedTasks:
         """Count an event; False if it needs a line of its kind: another event, a small step, a task with a remark."""
         if event.kind != "done" or event.reason or not _NUMBER.search(event.task):
             return False
-        name = _NUMBER.sub("", event.task)
-        total = next((step.tasks for step in plan() if step.name == split_task(event.task)[0]), 0)
-        if total <= MANY:
+        key = (event.stage, _NUMBER.sub("", event.task))
+        if key not in self._counts:
+            total = next((step.tasks for step in plan() if step.name == split_task(event.task)[0]), 0)
+            self._counts[key] = _Count(*key, total)
+        count = self._counts[key]
+        if count.total <= MANY:
             return False
-        count = self._counts.setdefault((event.stage, name), _Count(event.stage, name, total))
         if count.done == count.said:
             count.since = at
         count.done += 1

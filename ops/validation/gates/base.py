@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dpa_sse.ops.audit.frames import EV_A3_IN_GPA
+from dpa_sse.ops.conductivity.arrhenius import KB_EV as KB_EV_K
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.results.gates import Tier
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Array = NDArray[np.float64]
-EV_A3_IN_GPA = 160.21766208
-KB_EV_K = 8.617333262e-5
 
 
 class Labels(NamedTuple):
@@ -214,3 +214,9 @@ def formula(symbols: Sequence[str]) -> str:
     """Return a formula with all atoms, in alphabetic order."""
     names = sorted(set(symbols))
     return "".join(f"{name}{list(symbols).count(name)}" for name in names)
+
+
+__all__ = [
+    "EV_A3_IN_GPA", "KB_EV_K", "Array", "GateSettings", "Labels", "Measure", "Measurement", "ModelFiles", "Potential",
+    "Reference", "Value", "formula",
+]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 FS = 0.09822694788464063
 """A femtosecond in units of A sqrt(u/eV)."""
-CLOSEST_A = 0.3
-"""Atoms nearer than this are fused: no potential means anything there."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,11 @@ class Segment:
     sample_every: int
 
 
+def _temperature(kinetic: Array, atoms: int) -> Array:
+    """Return temperatures, K, of kinetic energies in eV; the centre of mass is at rest."""
+    return np.asarray(2 * kinetic / (3 * (atoms - 1)) / KB_EV_K)
+
+
 @dataclass
 class Batch:
     """Copies of a cell: positions and velocities (n, N, 3) in A and A/fs-free units of :data:`FS`, masses (N,) in u."""
@@ -66,8 +69,8 @@ class Batch:
 
     @property
     def temperature(self) -> Array:
-        """Temperatures, (n,), K; the centre of mass is at rest."""
-        return np.asarray(2 * self.kinetic / (3 * (len(self.masses) - 1)) / KB_EV_K)
+        """Temperatures, (n,), K."""
+        return _temperature(self.kinetic, len(self.masses))
 
 
 @dataclass
@@ -102,7 +105,7 @@ class Trajectory:
     @property
     def temperature(self) -> Array:
         """Temperatures, (T, n), K."""
-        return np.asarray(2 * self.kinetic / (3 * (len(self.symbols) - 1)) / KB_EV_K)
+        return _temperature(self.kinetic, len(self.symbols))
 
     @property
     def whole(self) -> list[int]:

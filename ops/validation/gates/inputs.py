@@ -60,10 +60,9 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
     if not next(use.possible for use in description.uses if use.use == "LAMMPS"):
         raise InputError(f"{path}: {description.uses[0].how}")
     recorded = ModelInfo.read_if_there(place if place.is_dir() else place.parent) if not branch else None
-    wanted = branch or (recorded.branch if recorded else None) or ""
-    if place.is_dir() and not description.multi_task:
-        wanted = ""  # a frozen file has one branch: the name is that of the checkpoint beside it
-    chosen = _chosen(description, wanted, path)
+    named = branch or (recorded.branch if recorded else None) or ""
+    # a frozen file has one branch: the name is that of the checkpoint beside it
+    chosen = _chosen(description, "" if place.is_dir() and not description.multi_task else named, path)
     own = description.branch(chosen) if chosen else description.branches[0]
     precision = (own.precision if own else None) or "float64"
     if not place.is_dir():
@@ -75,8 +74,7 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
         ) if (place / name).is_file()
     }
     if "checkpoint" in files and path != files["checkpoint"]:
-        own_name = branch or (recorded.branch if recorded else None) or ""
-        chosen = _chosen(describe_model(files["checkpoint"]), own_name, files["checkpoint"])
+        chosen = _chosen(describe_model(files["checkpoint"]), named, files["checkpoint"])
     return FoundModel(path, description, ModelFiles(**files, branch=chosen, precision=precision))
 
 
@@ -147,14 +145,12 @@ def _data(path: Path, type_map: Sequence[str]) -> tuple[list[SystemData], list[s
 
 
 def _labeler_section(path: Path) -> dict[str, Any]:
-    import yaml
-
-    from dpa_sse.ops.core.limits import read_small
+    from dpa_sse.ops.core.limits import read_small_yaml
 
     try:
-        data = yaml.safe_load(read_small(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"--reference {path}: cannot be read: {' '.join(str(error).split())}") from error
+        data = read_small_yaml(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--reference {path}: cannot be read: {error}") from error
     section = data.get("labeler", data) if isinstance(data, dict) else None
     if not isinstance(section, dict) or "kind" not in section:
         raise InputError(f"--reference {path}: has no section `labeler` with a `kind`")

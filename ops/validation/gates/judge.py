@@ -25,6 +25,11 @@ def _range(value: object) -> object:
 Range = Annotated[tuple[float, float], BeforeValidator(_range)]
 
 
+def at_or_below(protocols: Mapping[Tier, dict[str, float]], tier: Tier) -> dict[str, float]:
+    """Return the protocol of a tier, else that of the next lower one that has any; empty if none has."""
+    return next((protocols[name] for name in reversed(TIERS[: TIERS.index(tier) + 1]) if name in protocols), {})
+
+
 class Limits(Settings):
     """Ranges of one metric at one tier."""
 
@@ -59,10 +64,7 @@ class GateThresholds(Settings):
 
     def protocol_at(self, tier: Tier) -> dict[str, float]:
         """Return the protocol at a tier: that of the tier, else that of the next lower one."""
-        for name in reversed(TIERS[: TIERS.index(tier) + 1]):
-            if name in self.protocol:
-                return self.protocol[name]
-        return {}
+        return at_or_below(self.protocol, tier)
 
 
 def judge_value(found: Value, limits: Limits) -> Verdict:
@@ -210,8 +212,3 @@ def overall(gates: Sequence[GateResult]) -> tuple[Verdict, tuple[str, ...]]:
     if not parts:
         return "FAIL", ("no gate was run",)
     return worst(*parts), tuple(reasons)
-
-
-def thresholds_of(data: Mapping[str, object]) -> dict[str, GateThresholds]:
-    """Return the entries of a thresholds file, in its order."""
-    return {key: GateThresholds.model_validate(entry) for key, entry in data.items()}

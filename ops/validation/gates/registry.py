@@ -12,20 +12,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import dpa_sse
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.limits import read_small
+from dpa_sse.ops.core.limits import read_small_yaml
+from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.results.gates import Tier
 from dpa_sse.ops.validation.gates.base import Measure
-from dpa_sse.ops.validation.gates.judge import TIERS, GateThresholds
+from dpa_sse.ops.validation.gates.judge import TIERS, GateThresholds, at_or_below
 
 MODULES = {
     "G3": "parity", "G6": "wall", "G1": "accuracy", "G2": "on_policy", "G7": "softening", "G4": "nve",
     "G5": "stability", "G8": "structure", "G9": "transport", "G11": "equation_of_state", "G13": "arrangements",
 }
 """Module of each gate; those that need no MD come first."""
-OWN = Path(dpa_sse.__file__).parent / "configs" / "gates" / "thresholds.yaml"
+OWN = configs_folder("gates") / "thresholds.yaml"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Thresholds:
 
     def md_at(self, tier: Tier) -> dict[str, float]:
         """Return the protocol of the MD at a tier."""
-        return next(self.md[name] for name in reversed(TIERS[: TIERS.index(tier) + 1]) if name in self.md)
+        return at_or_below(self.md, tier)
 
     def at(self, tier: Tier) -> dict[str, GateThresholds]:
         """Return the gates of a tier: those of the lower ones, too."""
@@ -84,12 +84,10 @@ def load_thresholds(own: Path | None = None) -> Thresholds:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        found = yaml.safe_load(read_small(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        found = read_small_yaml(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: thresholds are a mapping with the keys md and gates")
     return found

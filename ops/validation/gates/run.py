@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.files import write_csv
-from dpa_sse.ops.results.gates import GateResult, Gates, Tier
+from dpa_sse.ops.results.gates import GateResult, Gates
 from dpa_sse.ops.validation.gates.base import GateSettings, Measurement, Potential, Reference, formula
 from dpa_sse.ops.validation.gates.judge import judge, overall
 from dpa_sse.ops.validation.gates.registry import Thresholds, measure_of
@@ -107,8 +107,3 @@ def _words(atoms: Atoms) -> str:
     name = str(atoms.info.get("system") or "")
     own = formula(atoms.get_chemical_symbols())
     return f"{name} ({own})" if name else own
-
-
-def in_tier(thresholds: Thresholds, tier: Tier) -> list[str]:
-    """Return the keys of the gates of a tier."""
-    return list(thresholds.at(tier))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ State = Literal[
     "waiting", "held", "running", "ending", "done", "failed", "timeout", "node", "preempted", "memory", "cancelled"
 ]
 """Of a job: the first four are in the queue, the others have ended."""
-IN_QUEUE: tuple[State, ...] = ("waiting", "held", "running", "ending")
-NEVER = "never"
+PENDING: tuple[State, ...] = ("waiting", "held")
+IN_QUEUE: tuple[State, ...] = (*PENDING, "running", "ending")
 
 
 class AnswerError(PipelineError):
@@ -145,3 +146,46 @@ class Dialect(Protocol):
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""
+
+
+class Complaints:
+    """What a batch system means by its words, told by patterns."""
+
+    forgotten: re.Pattern[str]
+    """None of the jobs is known any more."""
+    silent: re.Pattern[str]
+    """The system does not answer, or takes no more jobs for now."""
+    crowded: re.Pattern[str]
+    """The user has too many jobs in the queue."""
+    hopeless: re.Pattern[str]
+    """Reasons of a waiting job that the rest of the queue does not change."""
+
+    def none_known(self, complaint: str) -> bool:
+        """Return whether a failed question means that all of its jobs have been forgotten."""
+        return self.forgotten.search(complaint) is not None
+
+    def unreachable(self, complaint: str) -> bool:
+        """Return whether a command failed because the system does not answer or is full: it may succeed later."""
+        return self.silent.search(complaint) is not None
+
+    def full(self, complaint: str) -> bool:
+        """Return whether a submission failed because the user has too many jobs in the queue."""
+        return self.crowded.search(complaint) is not None
+
+    def never_starts(self, entry: Entry) -> bool:
+        """Return whether a waiting job will not start, whatever else happens on the system."""
+        return entry.state in PENDING and self.hopeless.search(entry.reason) is not None
+
+
+def last_match(pattern: str, answer: str, program: str) -> str:
+    """Return the first group of a pattern in the last line of an answer that is like it: the number of a job.
+
+    Raises
+    ------
+    AnswerError
+        There is no such line.
+    """
+    for line in reversed(answer.splitlines()):
+        if found := re.fullmatch(pattern, line):
+            return found[1]
+    raise AnswerError(f"{program} answered {answer.strip()[:200]!r}, which holds no job number")

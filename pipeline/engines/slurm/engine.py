@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.removal import remove_tree
@@ -16,9 +14,9 @@ from dpa_sse.pipeline.engines.local.engine import DFLOW, Around, execute
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller
-from dpa_sse.pipeline.engines.slurm.records import BatchFolder, now, open_folders
+from dpa_sse.pipeline.engines.slurm.records import open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
-from dpa_sse.pipeline.engines.slurm.submission import SETTLED_S
+from dpa_sse.pipeline.engines.slurm.submission import settle
 from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 from dpa_sse.pipeline.runs.folder import Run
 
@@ -143,12 +141,12 @@ def most_members(scheduler: Scheduler) -> int:
     return max(1, int(found[1]) if found else MOST_MEMBERS)
 
 
-def cancel_jobs(run: Run, scheduler: Scheduler, folders: Iterable[BatchFolder] | None = None) -> list[str]:
+def cancel_jobs(run: Run, scheduler: Scheduler) -> list[str]:
     """Cancel all jobs of a run that may be in the queue; returns their numbers."""
     jobs, asked = [], []
-    for folder in list(folders if folders is not None else open_folders(run.engine)):
+    for folder in list(open_folders(run.engine)):
         if folder.job is None:  # it may have been submitted a moment ago
-            time.sleep(max(0.0, min(SETTLED_S, SETTLED_S - (now() - folder.batch.created))))
+            settle(folder)
             try:
                 found = scheduler.find(folder.path.name)
             except PipelineError:
@@ -164,11 +162,3 @@ def cancel_jobs(run: Run, scheduler: Scheduler, folders: Iterable[BatchFolder] |
     for folder in asked:
         folder.close()
     return jobs
-
-
-def batch_title(engine: Path) -> str | None:
-    """Return the name of the batch system that a run uses; None if it does not use one."""
-    try:
-        return dialect_of(BatchPlan.read(engine).system).title
-    except (OSError, ValueError):
-        return None

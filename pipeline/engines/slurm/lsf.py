@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from dpa_sse.pipeline.config.batch import System
-from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request, State
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Complaints, Entry, Request, State
 
 STATES: dict[str, State] = {
     "PEND": "waiting", "PROV": "waiting", "WAIT": "waiting", "PSUSP": "held", "RUN": "running", "USUSP": "running",
@@ -32,7 +32,7 @@ UNREACHABLE = re.compile(
 FULL = re.compile(r"limit .*(?:pending|jobs).*reached|Pending job threshold|Job limit exceeded", re.IGNORECASE)
 
 
-class Lsf:
+class Lsf(Complaints):
     """LSF."""
 
     system: System = "lsf"
@@ -40,6 +40,10 @@ class Lsf:
     member = "$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))"
     lines: tuple[str, ...] = ()
     warns = True
+    forgotten = re.compile(r"is not found|No (?:unfinished )?job found")
+    silent = UNREACHABLE
+    crowded = FULL
+    hopeless = NEVER_STARTS
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script; the time limit and the warning are in minutes."""
@@ -104,22 +108,6 @@ class Lsf:
     def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> list[str]:
         """Return the command that cancels jobs, or members of arrays."""
         return ["bkill", *(job if member is None else f"{job}[{member + 1}]" for job, member in jobs)]
-
-    def none_known(self, complaint: str) -> bool:
-        """Return whether bjobs has forgotten all of the jobs."""
-        return re.search(r"is not found|No (?:unfinished )?job found", complaint) is not None
-
-    def unreachable(self, complaint: str) -> bool:
-        """Return whether the daemon does not answer, or takes no more jobs for now."""
-        return UNREACHABLE.search(complaint) is not None
-
-    def full(self, complaint: str) -> bool:
-        """Return whether the user has too many pending jobs."""
-        return FULL.search(complaint) is not None
-
-    def never_starts(self, entry: Entry) -> bool:
-        """Return whether the reason of a waiting job will not go away."""
-        return entry.state in ("waiting", "held") and NEVER_STARTS.search(entry.reason) is not None
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""

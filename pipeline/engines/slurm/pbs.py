@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from dpa_sse.pipeline.config.batch import System, clock
-from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request, State
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Complaints, Entry, Request, State, last_match
 
 STATES: dict[str, State] = {
     "Q": "waiting", "W": "waiting", "T": "waiting", "M": "waiting", "H": "held", "R": "running", "S": "running",
@@ -27,7 +27,7 @@ UNREACHABLE = re.compile(
 FULL = re.compile(r"would exceed .*limit (?:on|of) (?:number|jobs)|Maximum number of jobs", re.IGNORECASE)
 
 
-class Pbs:
+class Pbs(Complaints):
     """PBS."""
 
     system: System = "pbs"
@@ -35,6 +35,10 @@ class Pbs:
     member = "${PBS_ARRAY_INDEX:-0}"
     lines: tuple[str, ...] = ()
     warns = False
+    forgotten = re.compile(r"Unknown Job Id")
+    silent = UNREACHABLE
+    crowded = FULL
+    hopeless = NEVER_STARTS
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script."""
@@ -59,10 +63,7 @@ class Pbs:
 
     def job_number(self, answer: str) -> str:
         """Return the number of the job from the answer to qsub: ``1234.server`` or ``1234[].server``."""
-        for line in reversed(answer.splitlines()):
-            if found := re.fullmatch(r"\s*(\d+(?:\[\])?)(\.[\w.-]+)?\s*", line):
-                return found[1]
-        raise AnswerError(f"qsub answered {answer.strip()[:200]!r}, which holds no job number")
+        return last_match(r"\s*(\d+(?:\[\])?)(\.[\w.-]+)?\s*", answer, "qsub")
 
     def query(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for the state of jobs."""
@@ -101,22 +102,6 @@ class Pbs:
     def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> list[str]:
         """Return the command that cancels jobs, or members of arrays."""
         return ["qdel", *(job if member is None else job.replace("[]", f"[{member}]") for job, member in jobs)]
-
-    def none_known(self, complaint: str) -> bool:
-        """Return whether qstat has forgotten all of the jobs."""
-        return "Unknown Job Id" in complaint
-
-    def unreachable(self, complaint: str) -> bool:
-        """Return whether the server does not answer, or takes no more jobs for now."""
-        return UNREACHABLE.search(complaint) is not None
-
-    def full(self, complaint: str) -> bool:
-        """Return whether the queue takes no more jobs of this user for now."""
-        return FULL.search(complaint) is not None
-
-    def never_starts(self, entry: Entry) -> bool:
-        """Return whether the comment of a waiting job says that it cannot run."""
-        return entry.state in ("waiting", "held") and NEVER_STARTS.search(entry.reason) is not None
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""

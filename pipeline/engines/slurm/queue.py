@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.runtime import events
-from dpa_sse.pipeline.engines.slurm.dialect import Entry, State
+from dpa_sse.pipeline.engines.slurm.dialect import IN_QUEUE, PENDING, Entry, State
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, jobs_folder, open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 
@@ -214,10 +214,10 @@ def queue_lines(snapshot: Snapshot, closed: Mapping[str, str] | None = None) -> 
     for job, views in snapshot.jobs.items():
         step = (closed or {}).get(job, "")
         for view in views:
-            if view.state not in ("waiting", "held", "running", "ending"):
+            if view.state not in IN_QUEUE:
                 continue
             count = f"{len(view.members)} of " if view.members is not None else ""
-            reason = f" ({view.reason})" if view.reason and view.state in ("waiting", "held") else ""
+            reason = f" ({view.reason})" if view.reason and view.state in PENDING else ""
             start = f", may start {view.start}" if view.start and view.state == "waiting" else ""
             never = "; this job will not start" if view.never else ""
             lines.append(f"{step}: {count}job {job}: {view.word}{reason}{start}{never}".removeprefix(": "))

@@ -8,7 +8,6 @@ number of files on shared file systems is limited.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -19,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -154,6 +153,11 @@ class BatchFolder:
         write_text(self.path / "job", job + "\n")
         self._job = job
 
+    def handle(self, member: int) -> tuple[str, int | None]:
+        """Return how a batch system is told which of the jobs is meant; the submission has a number."""
+        assert self.job is not None  # noqa: S101  (for the type checker)
+        return self.job, None if len(self.batch.members) == 1 else member
+
     @property
     def closed(self) -> bool:
         """Whether everything in it has been taken over."""
@@ -252,11 +256,3 @@ def task_inputs(inputs: dict[str, PlainInput]) -> dict[str, TaskInput]:
 def now() -> float:
     """Return the time of the records."""
     return round(time.time(), 3)
-
-
-def parse_json(text: bytes) -> Any:  # foreign: a file that another process may be writing
-    """Return JSON data; None if it is not complete."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None

@@ -30,6 +30,8 @@ from dpa_sse.pipeline.engines.slurm.verdict import WORDS, Cause, Sight, may_repe
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
 
+LINGERING: tuple[Cause, ...] = ("never", "vanished", "node")
+"""Causes after which a job may still be in the queue, or come back to it."""
 SHORTEST_S = 0.25
 LONGEST_S = 2.0
 GROWTH = 1.2
@@ -72,8 +74,8 @@ class Awaited:
     @property
     def label(self) -> str:
         """Number of the job, with that of the member of an array."""
-        single = len(self.folder.batch.members) == 1
-        return f"{self.folder.job}" if single else f"{self.folder.job}_{self.member}"
+        job, member = self.folder.handle(self.member)
+        return job if member is None else f"{job}_{member}"
 
 
 class QueueRunner:
@@ -203,12 +205,9 @@ class Waiting:
     def _drop(self, folder: BatchFolder, members: list[int]) -> None:
         """Cancel members of a submission that nobody wants, those that have ended left out."""
         running = [member for member in members if folder.ended(member) is None]
-        single = len(folder.batch.members) == 1
         if folder.job is not None and running:
-            if len(running) == len(folder.batch.members):
-                self.scheduler.cancel([(folder.job, None)])
-            else:
-                self.scheduler.cancel([(folder.job, None if single else member) for member in running])
+            whole = len(running) == len(folder.batch.members)
+            self.scheduler.cancel([(folder.job, None)] if whole else [folder.handle(member) for member in running])
         if len(members) == len(folder.batch.members):
             folder.close()
 
@@ -287,24 +286,24 @@ class Waiting:
 
     def _judge(self, snapshot: Snapshot) -> None:
         """Decide about the jobs that owe results; submit lost ones again, all at once."""
-        again: dict[float | None, list[Wanted]] = {}
+        judged: list[tuple[Awaited, Cause, str]] = []
         exits = {one.folder.path: one.folder.names("exit") for one in self.awaited}
         for one in list(self.awaited):
             seen = self._verdict(one, snapshot, left=str(one.member) in exits[one.folder.path])
-            if seen is None:
-                continue
-            self._take_results()  # what it has finished in the meantime
-            if not one.owes:
-                continue
-            cause, detail = seen
+            if seen is not None:
+                self._take_results()  # what it has finished in the meantime
+                judged.append((one, *seen))
+        judged = [found for found in judged if found[0].owes]
+        self.scheduler.cancel([
+            one.folder.handle(one.member) for one, cause, _ in judged if cause in LINGERING and one.folder.job
+        ])
+        again: dict[float | None, list[Wanted]] = {}
+        for one, cause, detail in judged:
             lost = [self.wanted[name] for name in sorted(one.owes)]
             mem_GB = one.folder.batch.mem_GB or self.job.mem_GB
             repeat, how = may_repeat(cause, lost[0].losses, self.job, mem_GB)
             text = self._text(one, cause, detail, how)
             one.owes.clear()
-            if cause in ("never", "vanished", "node") and one.folder.job is not None:
-                single = len(one.folder.batch.members) == 1
-                self.scheduler.cancel([(one.folder.job, None if single else one.member)])
             if repeat:
                 events.emit("note", env.STAGE.read(), reason=f"{shown([task.name for task in lost])}: {text}")
                 if len(lost) == one.size:  # a job that has finished some of its tasks was not in vain

@@ -48,7 +48,6 @@ class Scheduler:
     def __init__(self, dialect: Dialect, limit_s: float = LIMIT_S) -> None:
         self.dialect = dialect
         self.limit_s = limit_s
-        self.calls = 0
 
     def submit(self, request: Request) -> str:
         """Submit a script and return the number of the job.
@@ -135,7 +134,6 @@ class Scheduler:
         return out
 
     def _call(self, argv: Sequence[str], text: str | None = None, cwd: str | None = None) -> tuple[int, str, str]:
-        self.calls += 1
         try:
             done = subprocess.run(
                 list(argv), input=(text or "").encode(), capture_output=True, timeout=self.limit_s, check=False,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from dpa_sse.pipeline.config.batch import System, clock
-from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request, State
+from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Complaints, Entry, Request, State, last_match
 
 STATES: dict[str, State] = {
     "PENDING": "waiting", "CONFIGURING": "waiting", "REQUEUED": "waiting", "REQUEUE_FED": "waiting",
@@ -38,7 +38,7 @@ OTHER_LIMIT = re.compile(r"\b(?:Assoc|QOS)(?:Max|Min|Grp)\w+")
 MEMBERS = re.compile(r"^(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?$")
 
 
-class Slurm:
+class Slurm(Complaints):
     """Slurm."""
 
     system: System = "slurm"
@@ -46,6 +46,10 @@ class Slurm:
     member = "${SLURM_ARRAY_TASK_ID:-0}"
     lines: tuple[str, ...] = ('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',)  # srun does not take it over
     warns = True
+    forgotten = re.compile(r"Invalid job id")
+    silent = UNREACHABLE
+    crowded = SUBMIT_LIMIT
+    hopeless = NEVER_STARTS
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script."""
@@ -69,10 +73,7 @@ class Slurm:
 
     def job_number(self, answer: str) -> str:
         """Return the number of the job from the answer to sbatch: the last line that is one, maybe with a cluster."""
-        for line in reversed(answer.splitlines()):
-            if found := re.fullmatch(r"\s*(\d+)(;[\w.-]+)?\s*", line):
-                return found[1]
-        raise AnswerError(f"sbatch answered {answer.strip()[:200]!r}, which holds no job number")
+        return last_match(r"\s*(\d+)(;[\w.-]+)?\s*", answer, "sbatch")
 
     def query(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for the state of jobs."""
@@ -108,23 +109,11 @@ class Slurm:
         """Return the command that cancels jobs, or members of arrays."""
         return ["scancel", *(job if member is None else f"{job}_{member}" for job, member in jobs)]
 
-    def none_known(self, complaint: str) -> bool:
-        """Return whether squeue has forgotten all of the jobs."""
-        return "Invalid job id" in complaint
-
-    def unreachable(self, complaint: str) -> bool:
-        """Return whether the controller does not answer, or takes no more jobs for now."""
-        return UNREACHABLE.search(complaint) is not None
-
     def full(self, complaint: str) -> bool:
         """Return whether the association or QOS takes no more jobs of this user for now."""
-        return SUBMIT_LIMIT.search(complaint) is not None or (
+        return super().full(complaint) or (
             "job submit limit" in complaint.lower() and OTHER_LIMIT.search(complaint) is None
         )
-
-    def never_starts(self, entry: Entry) -> bool:
-        """Return whether the reason of a waiting job will not go away."""
-        return entry.state in ("waiting", "held") and NEVER_STARTS.search(entry.reason) is not None
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""

@@ -141,10 +141,15 @@ class Submitter:
         """Return whether a submission has reached the system, and write down its number if its driver could not."""
         if folder.job is not None:
             return True
-        age = now() - folder.batch.created
-        if 0 <= age < SETTLED_S:
-            time.sleep(SETTLED_S - age)
+        settle(folder)
         number = self.look_for(folder)
         if number is not None:
             folder.submitted(number)
         return number is not None
+
+
+def settle(folder: BatchFolder) -> None:
+    """Wait until a submission that was begun a moment ago has reached the system, or never will."""
+    age = now() - folder.batch.created
+    if 0 <= age < SETTLED_S:
+        time.sleep(SETTLED_S - age)

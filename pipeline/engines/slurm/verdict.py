@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dpa_sse.pipeline.config.batch import Job
+from dpa_sse.pipeline.engines.slurm.dialect import IN_QUEUE
 from dpa_sse.pipeline.engines.slurm.job import HOPELESS, OUT_OF_MEMORY
 from dpa_sse.pipeline.engines.slurm.queue import JobView
 
@@ -86,7 +87,7 @@ def _ended(sight: Sight, code: int, early: str, node: str) -> tuple[Cause, str] 
         return "timeout", ""
     if code == OUT_OF_MEMORY:
         return "memory", ""
-    known = sight.view is None or sight.view.state not in ("waiting", "held", "running", "ending")
+    known = sight.view is None or sight.view.state not in IN_QUEUE
     if code in KILLED:  # the system says why, a little later
         late = sight.unchanged_s >= (sight.soon_s if known else sight.patience_s)
         return ("killed", f"exit code {code} on {node}") if late else None

@@ -10,8 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.results.self_check import CheckBars, CheckedSystem, SelfCheck
 from dpa_sse.pipeline.commands.conductivity import conductivity, production_runs, self_check_lines
+from tests.self_checks import not_trusted
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +101,7 @@ def test_the_self_check_of_a_run_folder_is_said(tmp_path):
     (tmp_path / "config.resolved.yaml").write_text("name: x\n")
     assert list(self_check_lines(tmp_path)) == [f"{tmp_path}: its production was not compared with the labeler"]
     assert list(self_check_lines(tmp_path / "tasks")) == []
-    system = CheckedSystem(
-        system="Li2S", labels=4, errors=None, teacher=None, held_out_force_mae_meV_A=None, force_mae_ratio=None,
-        verdict="not trusted", reasons=("energy error -9 meV/atom",),
-    )
-    SelfCheck(
-        level=None, bars=CheckBars(max_energy_bias_meV_atom=5, max_pressure_error_GPa=0.2, max_force_mae_ratio=1.5),
-        shifts=(), points=(), systems=(system,), frames=(), failed=(), rounds=(), full=True, finished=True,
-    ).write(tmp_path / "tasks" / "check")
+    not_trusted("Li2S", "energy error -9 meV/atom").write(tmp_path / "tasks" / "check")
     event = {"event": "done", "stage": "07", "task": "self-check-i000", "folder": "tasks/check", "time": 1.0}
     (tmp_path / "log.jsonl").write_text(json.dumps(event) + "\n")
     assert list(self_check_lines(tmp_path)) == [

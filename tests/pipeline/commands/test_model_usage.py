@@ -15,8 +15,8 @@ from ase.io import write
 from dpa_sse.ops.md.lammps import write_lammps_data
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.results.model import ModelInfo
-from dpa_sse.ops.results.self_check import CheckBars, CheckedSystem, SelfCheck
 from dpa_sse.pipeline.commands.model_usage import ASE_EXAMPLE, LAMMPS_INCLUDE, USAGE, usage_texts, write_usage
+from tests.self_checks import not_trusted
 
 TYPE_MAP = ("Li", "P", "Cl")
 
@@ -89,14 +89,7 @@ def test_the_page_holds_the_files(models: Path) -> None:
 
 
 def test_the_page_has_the_verdict_of_the_self_check() -> None:
-    system = CheckedSystem(
-        system="Li2S", labels=4, errors=None, teacher=None, held_out_force_mae_meV_A=None, force_mae_ratio=None,
-        verdict="not trusted", reasons=("energy error -9 meV/atom",),
-    )
-    check = SelfCheck(
-        level=None, bars=CheckBars(max_energy_bias_meV_atom=5, max_pressure_error_GPa=0.2, max_force_mae_ratio=1.5),
-        shifts=(), points=(), systems=(system,), frames=(), failed=(), rounds=(), full=True, finished=True,
-    )
+    check = not_trusted("Li2S", "energy error -9 meV/atom")
     page = usage_texts("model.pth", TYPE_MAP, None, check)[USAGE]
     assert "- Li2S: not trusted in its own molecular dynamics (energy error -9 meV/atom)" in page
 
