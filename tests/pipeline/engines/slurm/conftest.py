@@ -62,6 +62,9 @@ class BatchSystem:
             found[folder.name] = [(folder / f"state.{member}").read_text() for member in data["members"]]
         return found
 
+    def state_words(self) -> set[str]:
+        return {state for states in self.states().values() for state in states}
+
 
 @pytest.fixture
 def batch_system(

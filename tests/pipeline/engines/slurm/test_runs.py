@@ -229,7 +229,9 @@ def test_killed_at_random_moments_gives_the_same_result_and_repeats_nothing(batc
     assert result(run, "total", "total.json") == sum(n * n for n in range(8))
     assert done_counts(run) == {1}
     assert set(computed(run).values()) == {1}, "a job was submitted twice"
-    assert all(state == "done" for states in batch_system.states().values() for state in states)
+    # the driver ends when the results are there, a moment before the last job does
+    wait_for(lambda: not {"waiting", "running"} & batch_system.state_words(), 30)
+    assert batch_system.state_words() <= {"done", "cancelled"}, batch_system.states()  # a driver that dies cancels
 
 
 def test_ctrl_c_cancels_the_jobs(batch_system: BatchSystem) -> None:
