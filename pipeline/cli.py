@@ -18,6 +18,7 @@ from dpa_sse.pipeline.commands.options import (
     Kubeconfig,
     Namespace,
     On,
+    Only,
     Overrides,
     RunArgument,
     RunsDir,
@@ -60,11 +61,12 @@ INIT_HELP = """Print a starter configuration.
 compound   one compound on a laptop, up to 40 minutes: a trial
 research   the same with settings for results to publish
 finetune   your own labelled frames and a pre-trained model
+screening  many compounds from one pre-trained model
 vasp       labels by VASP, with or without Slurm
 md         a finished model: MD and conductivity only
 
-Templates: compound, research, finetune, vasp, md, electrolytes, quickstart, quickstart_cp2k, paper/dpa-sse,
-paper/labeling_vasp.
+Templates: compound, research, finetune, screening, vasp, md, electrolytes, quickstart, quickstart_cp2k,
+paper/dpa-sse, paper/labeling_vasp.
 """
 
 
@@ -96,6 +98,7 @@ def plan(
     config: ConfigArgument,
     overrides: Overrides = None,
     on: On = None,
+    only: Only = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the input files (default: plan/NAME).")
     ] = None,
@@ -104,7 +107,7 @@ def plan(
     """Show steps and task counts, and write the input files."""
     from dpa_sse.pipeline.commands.project import plan_config
 
-    raise typer.Exit(plan_config(config, on_system(overrides, on), out, as_json=as_json))
+    raise typer.Exit(plan_config(config, on_system(overrides, on, only), out, as_json=as_json))
 
 
 @app.command(short_help="Run a configuration, or resume its run.", epilog=examples(
@@ -115,6 +118,7 @@ def run(
     config: ConfigArgument,
     overrides: Overrides = None,
     on: On = None,
+    only: Only = None,
     detach: Detach = False,
     runs_dir: RunsDir = None,
     other_project: Annotated[
@@ -128,7 +132,7 @@ def run(
     from dpa_sse.pipeline.commands.project import run_config
 
     raise typer.Exit(run_config(
-        config, on_system(overrides, on), runs_dir, name, other_project=other_project, detach=detach
+        config, on_system(overrides, on, only), runs_dir, name, other_project=other_project, detach=detach
     ))
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DFLOW = ("ops/*/op.py", "ops/runtime/task.py", "pipeline/report/op.py", "pipeline/graph.py", "pipeline/engines/**/*.py",
          "pipeline/flows/render.py")
 """The only files that may import dflow."""
-TASK_OP = (*DFLOW, "pipeline/commands/op.py", "pipeline/flows/*.py")
+TASK_OP = (*DFLOW, "ops/runtime/over_targets.py", "pipeline/commands/op.py", "pipeline/flows/*.py")
 """The only files that may import the base class of the steps, and dflow with it."""
 
 

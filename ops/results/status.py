@@ -25,6 +25,8 @@ from dpa_sse.ops.results.level import LevelOfTheory
 Status = Literal["ok", "partial", "failed", "empty"]
 ItemStatus = Literal["ok", "not converged", "failed"]
 LISTED = 20
+LEFT_OUT = "left out: "
+"""Begins the reason of a task that had nothing to work on, because an earlier one of its target failed."""
 
 
 class TaskItem(ResultPart):

@@ -105,6 +105,37 @@ class ArrheniusSummary(ResultPart):
     sigma_300K_ci95_mS_cm: tuple[float, float] | None
 
 
+class TargetSummary(ResultPart):
+    """One of the targets of a project; its folder holds a ``summary.json`` with everything about it.
+
+    Attributes
+    ----------
+    name, folder : str
+        The folder is relative to that of this file.
+    status : str
+        ``done``, ``inconclusive`` or ``failed``.
+    reason : str
+        Why it is not ``done``.
+    systems : tuple of str
+        What was simulated.
+    labels_trained_on : int or None
+        Labelled frames that its model was fine-tuned on; None without fine-tuning.
+    gates : str or None
+        Verdict on its student.
+    force_mae_meV_A : float or None
+        Of the student on held-out frames of its teacher.
+    """
+
+    name: str
+    folder: str
+    status: str
+    reason: str
+    systems: tuple[str, ...]
+    labels_trained_on: int | None
+    gates: str | None
+    force_mae_meV_A: float | None
+
+
 class Summary(Result):
     """Figures of a run.
 
@@ -133,6 +164,8 @@ class Summary(Result):
         Errors of the model in its production runs, by system.
     self_check_rounds : int
         Rounds of the loop back to labels that were made.
+    targets : tuple of TargetSummary
+        Of a project with targets; its conductivities, Arrhenius lines and ranking are those of all targets.
     """
 
     FILE: ClassVar[str] = "summary.json"
@@ -148,3 +181,4 @@ class Summary(Result):
     ranking: tuple[RankedSystem, ...]
     self_check: tuple[CheckedSystem, ...]
     self_check_rounds: int
+    targets: tuple[TargetSummary, ...] = ()

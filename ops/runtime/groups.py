@@ -27,7 +27,13 @@ def members(group: int, size: int, count: int) -> range:
     return range(group, count, math.ceil(count / size))
 
 
+class Tasks(list[Path]):
+    """Result folders of single tasks, where the groups of a whole fan-out are expected."""
+
+
 def results(groups: list[Path]) -> list[Path]:
     """Return the result folders of a fan-out in the order of their index, each once (retried pods list them again)."""
+    if isinstance(groups, Tasks):
+        return list(groups)
     found = {folder.name: folder for group in groups for folder in Path(group).glob("task.*")}
     return sorted(found.values(), key=lambda folder: int(folder.name.rpartition(".")[2]))

@@ -35,6 +35,8 @@ class TaskIdentity:
     keyed_by : mapping
         Inputs of which the task uses some files only, and their paths there (with ``{index}``). A task that has some
         is identified by those files, not by its name and index.
+    subject : str
+        What the task is about, if that identifies it together with its inputs, whatever its name.
     """
 
     op: str
@@ -42,11 +44,12 @@ class TaskIdentity:
     task: str
     inputs: Mapping[str, TaskInput]
     keyed_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    subject: str = ""
 
     @property
     def movable(self) -> bool:
         """Whether the task may have had another name when its result was made."""
-        return bool(self.keyed_by)
+        return bool(self.keyed_by or self.subject)
 
     @cached_property
     def key(self) -> str:
@@ -55,10 +58,13 @@ class TaskIdentity:
         used = {name: self._parts_used(name) for name in self.keyed_by}
         parts |= used
         # A task with nothing to do is identified by its name, or all such tasks would share a folder.
-        if not used or any(None in digests for digests in used.values()):
+        empty = any(None in digests for digests in used.values())
+        if self.subject:
+            parts["subject"] = self.subject
+        elif not used or empty:
             parts["task"] = self.task
         for name, value in self.inputs.items():
-            if name not in used and not (used and name == "index"):
+            if name not in used and not (used and name == "index" and not (self.subject and empty)):
                 parts[name] = _digest(value)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -20,7 +20,7 @@ MAX_TEXT_BYTES = 100_000_000
 FILE_MARK = "dpa-sse file gzip+base64\n"
 FOLDER_MARK = "dpa-sse folder tar+gzip+base64\n"
 PATH_MARK = "dpa-sse path\n"  # the input is on a volume of the pod
-PLAIN_BYTES = 16_000
+PLAIN_BYTES = 6_000
 LINE = 4096
 UNSAFE = re.compile(r"\{\{|\$[$({]|[^\t\n\x20-\x7e]")
 """What Argo, the environment of a container or YAML would change."""

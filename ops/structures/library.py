@@ -154,10 +154,16 @@ def cell_from_entry(entry: Entry, *, use_experimental_lattice: bool = True) -> A
     InputError
         The entry has partly occupied sites.
     """
-    from ase import Atoms
-
     if not entry.ordered:
         raise InputError(f"{entry.name} has partly occupied sites; it must be ordered first")
+    return _cell_from_entry(entry, use_experimental_lattice).copy()
+
+
+@functools.lru_cache(maxsize=64)
+def _cell_from_entry(entry: Entry, use_experimental_lattice: bool) -> Atoms:
+    """Return the cell, which takes up to a second for a large one, and the same ones are asked for again and again."""
+    from ase import Atoms
+
     cell, origin = lattice_of(entry, use_experimental_lattice=use_experimental_lattice)
     symbols: list[str] = []
     positions = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +81,11 @@ def load_preset(name_or_path: str, base_dir: Path | None = None) -> DeepmdInput:
 
 
 def _load_yaml(text: str) -> Any:
+    return copy.deepcopy(_parse_yaml(text))
+
+
+@functools.lru_cache(maxsize=16)
+def _parse_yaml(text: str) -> Any:
     import yaml
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,11 @@ On = Annotated[
     typer.Option("--on", metavar="SYSTEM", help="Where to run it: local, slurm, pbs or lsf (default: as the section "
                  "`engine` of the configuration says).", show_default=False),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="TARGET", help="Only this target of a project with many (repeatable); results of "
+                 "the others are kept.", show_default=False),
+]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Drive the run in the background; `watch` follows it, `stop` ends it.")
 ]
@@ -50,9 +56,10 @@ RENAMED_OPTIONS = {
 """Options of earlier versions, and their present names."""
 
 
-def on_system(overrides: list[str] | None, on: str | None) -> list[str]:
-    """Return the values from the command line, with the engine that `--on` names."""
-    return [*(overrides or []), *([f"engine.on={on}"] if on is not None else [])]
+def on_system(overrides: list[str] | None, on: str | None, only: list[str] | None = None) -> list[str]:
+    """Return the values from the command line, with the engine of `--on` and the targets of `--only`."""
+    found = [*(overrides or []), *([f"engine.on={on}"] if on is not None else [])]
+    return [*found, *([f"only={json.dumps(only)}"] if only else [])]
 
 
 def renamed_options(arguments: list[str]) -> list[str]:

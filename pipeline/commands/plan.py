@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.pipeline.commands.plan_counts import Amounts, amount_rows
 from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.targets import target_projects
 from dpa_sse.pipeline.runs.estimate import Estimate, rough
 
 if TYPE_CHECKING:
@@ -100,12 +101,15 @@ def write_inputs(project: Project, nodes: Sequence[PlannedStep], cells: Path, fo
     """
     for number, node in enumerate(nodes, start=1):
         write_json(folder / "settings" / f"{number:02d}-{node.name}.json", json.loads(node.settings))
-    for path in sorted(cells.glob("*.extxyz")):
-        write_text(folder / "cells" / path.name, path.read_text(encoding="utf-8"))
+    for path in sorted([*cells.glob("*.extxyz"), *cells.glob("targets/*/*.extxyz")]):
+        name = path.name if path.parent == cells else f"{path.parent.name}-{path.name}"
+        write_text(folder / "cells" / name, path.read_text(encoding="utf-8"))
     _write_labels(project, nodes, cells, folder / "labels")
     _write_training(project, nodes, folder / "training")
-    if project.md and (cells / "md-cells.extxyz").is_file():
-        _write_lammps(project, cells / "md-cells.extxyz", folder / "lammps")
+    for own, place in [(project, cells), *((one, cells / "targets" / name) for name, one in
+                                           target_projects(project).items())]:
+        if own.md and (place / "md-cells.extxyz").is_file():
+            _write_lammps(own, place / "md-cells.extxyz", folder / "lammps")
 
 
 def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:
@@ -113,14 +117,20 @@ def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, f
     from dpa_sse.ops.labelers.registry import labeler_class, parse_labeler
     from dpa_sse.ops.structures.extxyz import read_frames
 
-    found = (json.loads(node.settings) for node in nodes)
+    found = [json.loads(node.settings) for node in nodes]
+    found += [{**one.get("common", {}), **member["settings"]} for one in found for member in one.get("members", [])]
     settings = next((one for one in found if "labeler" in one), None)  # the report holds it as a part of the project
     if settings is None:
         return
     labeler = parse_labeler(settings["labeler"])  # with the texts of the user's files
     writer = labeler_class(labeler.kind).write_inputs
+    own = [
+        (cells / "targets" / name / "downstream-cells.extxyz", one.downstream.aimd if one.downstream else None)
+        for name, one in target_projects(project).items()
+    ]
     for path, aimd in ((cells / "base-cells.extxyz", project.aimd),
-                       (cells / "downstream-cells.extxyz", project.downstream.aimd if project.downstream else None)):
+                       (cells / "downstream-cells.extxyz", project.downstream.aimd if project.downstream else None),
+                       *own):
         if aimd is None or not path.is_file():
             continue
         for atoms in read_frames(path):
@@ -134,6 +144,7 @@ def _write_training(project: Project, nodes: Sequence[PlannedStep], folder: Path
 
     for node in nodes:
         settings = json.loads(node.settings)
+        settings = settings.get("common") or settings
         for section in ("train", "pretrain", "student"):
             if "network" in (settings.get(section) or {}) and node.name != "finetune":
                 training = ResolvedPretraining(**settings[section])

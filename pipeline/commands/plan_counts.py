@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.targets import target_projects
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,15 @@ class Amounts:
 
 def amounts(project: Project, base_dir: Path) -> list[Amounts]:
     """Return the amounts of every stage that has any, in the order of the DAG."""
-    found = [
-        *_data(project), *_learning(project, base_dir), *_models(project, base_dir), *_distillation(project, base_dir),
-        *_production(project),
+    found = [*_data(project), *_learning(project, base_dir), *_pretraining(project, base_dir)]
+    each = target_projects(project).values() if project.targets else [project]
+    own = [
+        one for compound in each
+        for one in (*_finetuning(compound), *_distillation(compound, base_dir), *_production(compound))
+    ]
+    found += [
+        replace(total([one for one in own if one.stage == stage]), stage=stage)
+        for stage in dict.fromkeys(one.stage for one in own)
     ]
     return [one for one in found if one.labels or one.training_steps or one.md_ns]
 
@@ -93,12 +100,15 @@ def _learning(project: Project, base_dir: Path) -> Iterator[Amounts]:
     )
 
 
-def _models(project: Project, base_dir: Path) -> Iterator[Amounts]:
+def _pretraining(project: Project, base_dir: Path) -> Iterator[Amounts]:
     if project.pretrain and project.pretrain.model is None:
         yield Amounts("04-pretrain", training_steps=_steps(project.pretrain, base_dir))
+
+
+def _finetuning(project: Project) -> Iterator[Amounts]:
     labels = frames = steps = 0
     if project.downstream and project.labels_downstream:
-        aimd, runs = project.downstream.aimd, project.downstream.perturb.count
+        aimd, runs = project.downstream.aimd, len(project.new_systems) * project.downstream.perturb.count
         labels, frames = runs * (aimd.steps + 1), runs * (aimd.steps // aimd.sample_every + 1)
     if project.finetune:
         steps = project.finetune.steps * (2 if project.finetune.from_scratch else 1)

@@ -15,9 +15,9 @@ from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.pipeline.commands.on_end import Ended, announce_end
 from dpa_sse.pipeline.commands.run_links import publish
-from dpa_sse.pipeline.report.gather import inputs_of_run
 from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.result_lines import result_lines
+from dpa_sse.pipeline.report.targets import inputs_of
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.outcome import ended_word, exit_code, run_state
 
@@ -55,7 +55,8 @@ def finish_run(run: Run, code: int, located: Located | None = None) -> int:
     lines = result_lines(data)
     for line in lines:
         print(printable(line))
-    return _announced(run, code if code != DONE else exit_code(ended_word(data.conductivity)), located, lines)
+    word = run_state(run) if data.targets else ended_word(data.conductivity)
+    return _announced(run, code if code != DONE else exit_code(word), located, lines)
 
 
 def _announced(run: Run, code: int, located: Located | None, lines: Sequence[str]) -> int:
@@ -71,8 +72,15 @@ def _announced(run: Run, code: int, located: Located | None, lines: Sequence[str
 def results_of(run: Run) -> ReportData:
     """Return the results that decide how a run has ended, without models and figures."""
     with tempfile.TemporaryDirectory() as work:
-        inputs = inputs_of_run(run, Path(work))
-        return load_data(replace(inputs, models={}, evaluations={}, parity=None, teacher_filter=None))
+        inputs = inputs_of(run, Path(work))
+        return load_data(_without_models(inputs))
+
+
+def _without_models(inputs: ReportInputs) -> ReportInputs:
+    targets = {
+        name: replace(one, evaluations={}, parity=None, teacher_filter=None) for name, one in inputs.targets.items()
+    }
+    return replace(inputs, models={}, evaluations={}, parity=None, teacher_filter=None, targets=targets)
 
 
 def show_failures(run: Run) -> None:
@@ -126,7 +134,7 @@ def write_report(run: Run, state: str, *, rebuild: bool = False, out: Path | Non
         return run.folder / "report.html"
     target = out or run.folder
     with tempfile.TemporaryDirectory() as work:
-        inputs = replace(inputs_of_run(run, Path(work)), state=state if state != "inconclusive" else "done")
+        inputs = replace(inputs_of(run, Path(work)), state=state if state != "inconclusive" else "done")
         if rebuild:
             _keep_report_with_more(target, inputs)
         build_report(inputs, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dpa_sse.pipeline.commands.model_usage import write_usage
 from dpa_sse.pipeline.report.gather import final_student, self_check_folder
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import split_task
+from dpa_sse.pipeline.runs.targets import TargetView, target_views
 
 STEPS = {
     "models/pretrained": ("pretrain",),
@@ -27,11 +28,18 @@ STEPS = {
     "conductivity": ("conductivity",),
 }
 """Links, and the steps of the DAG whose results they lead to."""
+SHARED = ("pretrain", "collect", "user-data", "merge")
+"""Steps that all targets of a project share."""
 
 
 def publish(run: Run) -> None:
     """Set the links to the results that there are, and remove those that lead to results of another configuration."""
-    finished = run.finished()
+    views = target_views(run)
+    for view in views.values():
+        _publish_target(run, view)
+    finished = {
+        task: folder for task, folder in run.finished().items() if not views or split_task(task)[0] in SHARED
+    }
     merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
     targets = {
         "models/pretrained": finished.get("pretrain"),
@@ -49,11 +57,32 @@ def publish(run: Run) -> None:
         elif stale is not None and all(stale(step) for step in STEPS[name]):
             remove_link(run.folder / name)
     if not (run.folder / "models").is_symlink():
-        check = None
-        if (folder := self_check_folder(finished)) is not None:
-            with suppress(PipelineError, OSError):
-                check = SelfCheck.read(folder)
-        write_usage(run.folder / "models", check)
+        write_usage(run.folder / "models", _self_check(finished))
+
+
+def _publish_target(run: Run, view: TargetView) -> None:
+    """Set the links to the results of one of many targets."""
+    name, finished = view.target, view.finished
+    targets = {
+        f"models/{name}/finetuned": finished.get("finetune-000"),
+        f"models/{name}/student": final_student(finished),
+        f"data/{name}-downstream": finished.get("collect-new"),
+        f"data/{name}-distilled": finished.get("teacher-labels"),
+        f"conductivities/{name}": finished.get("conductivity"),
+    }
+    for link, target in targets.items():
+        if target is not None:
+            place_link(run.folder / link, target)
+    models = run.folder / "models" / name
+    if not models.parent.is_symlink() and models.is_dir():
+        write_usage(models, _self_check(finished))
+
+
+def _self_check(finished: Mapping[str, Path]) -> SelfCheck | None:
+    if (folder := self_check_folder(finished)) is not None:
+        with suppress(PipelineError, OSError):
+            return SelfCheck.read(folder)
+    return None
 
 
 def _stale_steps(run: Run) -> Callable[[str], bool] | None:

@@ -18,13 +18,14 @@ from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
 from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.targets import place_in_target, target_project
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from dpa_sse.ops.labelers.settings import AimdSettings
-    from dpa_sse.ops.structures.settings import SystemSettings
     from dpa_sse.ops.training.settings import TrainSettings
 
 KeyMessage = tuple[KeyPath, str]
@@ -103,7 +104,8 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     cells = _cells(project, base_dir, findings)
     if built is not None:
         built.update(cells)
-    findings += _mobile_ions(project, cells)
+    if not project.targets:
+        findings += _mobile_ions(project, cells)
     findings += _presets(project, base_dir)
     findings += model_findings(project, base_dir)
     faults = list(_data(project, base_dir))
@@ -113,7 +115,25 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _cluster(project, base_dir)
     findings += engine_faults(project.engine, base_dir)
     findings += _end(project, base_dir)
+    findings += _targets(project, base_dir, cells)
     return findings
+
+
+def _targets(project: Project, base_dir: Path, cells: dict[str, Atoms]) -> Iterator[KeyMessage]:
+    """Yield what is wrong with the files and values of each target."""
+    for index, target in enumerate(project.targets):
+        own = target_project(project, target.name)
+        faults = [*_mobile_ions(own, cells), *_aimd(own)]
+        if target.distill:
+            faults += _presets(own, base_dir)
+        if target.data:
+            faults += list(_data(own, base_dir)) or [*data_findings(own, base_dir), *_levels(own, base_dir)]
+        for where, message in faults:
+            place = place_in_target(where, index, target)
+            if place is not None:
+                yield place, message
+            elif where[0] in ("conductivity", "distill"):
+                yield ("targets", index), f"{target.name}: {message}"
 
 
 def _end(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
@@ -130,11 +150,8 @@ def _end(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
 
 def _cells(project: Project, base_dir: Path, findings: list[KeyMessage]) -> dict[str, Atoms]:
     """Build the cell of every system; return those that can be built, by name."""
-    systems: list[tuple[KeyPath, SystemSettings]] = [(("systems", i), one) for i, one in enumerate(project.systems)]
-    if project.downstream:
-        systems.append((("downstream", "system"), project.downstream.system))
     cells = {}
-    for where, system in systems:
+    for where, system in all_systems(project):
         from dpa_sse.ops.structures.build import build_cell
         from dpa_sse.ops.structures.check import check_cell
 
@@ -316,12 +333,19 @@ def _system_elements(system: Path) -> tuple[str, set[str]]:
 
 def _labeler(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield what the labeler lacks on this machine, and molecular dynamics that it cannot do."""
-    from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
+    from dpa_sse.ops.labelers.registry import labeler_problems
 
     if project.simulates_only:
         return
     for key, message in labeler_problems(project.labeler, project.type_map, base_dir):
         yield ("labeler", *key), message
+    yield from _aimd(project)
+
+
+def _aimd(project: Project) -> Iterator[KeyMessage]:
+    """Yield molecular dynamics that the labeler cannot do."""
+    from dpa_sse.ops.labelers.registry import aimd_problems
+
     runs: list[tuple[KeyPath, AimdSettings]] = [(("aimd",), project.aimd)] if project.systems else []
     if project.downstream and project.labels_downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))

@@ -128,8 +128,8 @@ class Reducer:
 
 def _to_blame(fault: Fault) -> KeyPath:
     """Return what to take out so that the rest can be validated: the value, or the section that lacks one."""
-    if fault.path[:1] == ("systems",) and fault.path[2:3] == ("series",):
-        return fault.path[:2]  # without its series, the structure of a system means nothing
+    if "series" in fault.path and "systems" in fault.path[:-1]:
+        return fault.path[: fault.path.index("series")]  # without its series, the structure of a system means nothing
     whole_section = fault.kind in ("missing", "union_tag_not_found", "union_tag_invalid")
     return fault.path[:-1] if whole_section and len(fault.path) > 1 else fault.path
 
@@ -153,12 +153,22 @@ def _convert(data: Any, found: Sequence[Fault]) -> bool:
 
 def _expand_series(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None:
     """Replace each series by its systems; each of their keys keeps its place in the file."""
-    items = data.get("systems")
+    _expand_list(data, ("systems",), origin)
+    _expand_list(data, ("simulate",), origin)
+    targets = data.get("targets")
+    for index, target in enumerate(targets if isinstance(targets, list) else ()):
+        if isinstance(target, dict):
+            _expand_list(target, ("targets", index, "systems"), origin)
+
+
+def _expand_list(section: dict[str, Any], path: KeyPath, origin: dict[KeyPath, KeyPath]) -> None:
+    """Replace each series in the list of systems at ``path``, the last part of which is its key in ``section``."""
+    items, depth = section.get(str(path[-1])), len(path)
     if not isinstance(items, list):
         return
     places: dict[str | int, dict[KeyPath, KeyPath]] = {}
-    for path in [path for path in origin if path[:1] == ("systems",) and len(path) > 1]:
-        places.setdefault(path[1], {})[path] = origin.pop(path)
+    for known in [known for known in origin if known[:depth] == path and len(known) > depth]:
+        places.setdefault(known[depth], {})[known] = origin.pop(known)
     systems: list[Any] = []
     for index, item in enumerate(items):
         try:
@@ -166,7 +176,7 @@ def _expand_series(data: dict[str, Any], origin: dict[KeyPath, KeyPath]) -> None
         except InputError:
             several = [item]  # the validator of the section reports it
         for one in several:
-            for path, old in places.get(index, {}).items():
-                origin["systems", len(systems), *path[2:]] = old
+            for known, old in places.get(index, {}).items():
+                origin[*path, len(systems), *known[depth + 1 :]] = old
             systems.append(one)
-    data["systems"] = systems
+    section[str(path[-1])] = systems

@@ -13,6 +13,7 @@ from dpa_sse.pipeline.config.check import trainings, unstated_levels
 from dpa_sse.pipeline.config.data_check import data_remarks
 from dpa_sse.pipeline.config.load import Located
 from dpa_sse.pipeline.config.problems import KeyPath, Problem
+from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
 
 if TYPE_CHECKING:
@@ -69,11 +70,8 @@ def _charges(project: Project) -> Iterator[tuple[KeyPath, str]]:
 def _compositions(located: Located) -> Iterator[tuple[KeyPath, str]]:
     """Yield systems whose cell has not the composition that was asked for, and what was noted about their structure."""
     project = located.project
-    places: list[tuple[KeyPath, str]] = [(("systems", i), one.name) for i, one in enumerate(project.systems)]
-    if project.downstream:
-        places.append((("downstream", "system"), project.downstream.system.name))
-    for where, name in places:
-        cell = located.cells.get(name)
+    for where, system in all_systems(project):
+        cell = located.cells.get(system.name)
         if cell is None:
             continue
         if cell.info.get("composition_error", 0.0) >= COMPOSITION_STEP:
@@ -100,7 +98,7 @@ def _arrangements(located: Located) -> Iterator[tuple[KeyPath, str]]:
         (("perturb",), list(project.systems), project.perturb, len(project.aimd.temperatures_K))
     ]
     if new := project.downstream:
-        places.append((("downstream", "perturb"), [new.system], new.perturb, len(new.aimd.temperatures_K)))
+        places.append((("downstream", "perturb"), project.new_systems, new.perturb, len(new.aimd.temperatures_K)))
     for where, systems, perturb, temperatures in places:
         if perturb.arrangements == 1 or not systems:
             continue

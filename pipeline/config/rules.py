@@ -7,10 +7,11 @@ have been written out, and the verdict must be the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.labelers.settings import AseSettings
 from dpa_sse.pipeline.config.problems import KeyPath
 
@@ -45,16 +46,30 @@ def _is_multiple(value: float, unit: float) -> bool:
     return math.isclose(ratio, round(ratio), rel_tol=1e-6) and round(ratio) >= 1
 
 
-def _all_systems(project: ProjectSections) -> Iterator[tuple[KeyPath, SystemSettings]]:
+def all_systems(project: ProjectSections) -> Iterator[tuple[KeyPath, SystemSettings]]:
+    """Yield all systems of a project with their places."""
     for index, system in enumerate(project.systems):
         yield ("systems", index), system
-    if project.downstream:
+    if project.downstream and project.downstream.system:
         yield ("downstream", "system"), project.downstream.system
+    for index, system in enumerate(project.simulate):
+        yield ("simulate", index), system
+    for number, target in enumerate(project.targets):
+        for index, system in enumerate(target.systems):
+            yield ("targets", number, "systems", index), system
 
 
 def _names(project: ProjectSections) -> Iterator[Breach]:
+    yield from _unique_names(all_systems(project) if project.downstream else (
+        (path, system) for path, system in all_systems(project) if path[0] == "systems"
+    ))
+    if not project.downstream:  # a system that is only simulated may be one of those that were trained on
+        yield from _unique_names((path, one) for path, one in all_systems(project) if path[0] != "systems")
+
+
+def _unique_names(systems: Iterable[tuple[KeyPath, SystemSettings]]) -> Iterator[Breach]:
     seen: dict[str, KeyPath] = {}
-    for path, system in _all_systems(project):
+    for path, system in systems:
         first = seen.setdefault(system.name.lower(), path)
         if first is not path:
             where = ".".join(map(str, first))
@@ -63,15 +78,15 @@ def _names(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _series(project: ProjectSections) -> Iterator[Breach]:
-    for path, system in _all_systems(project):
+    for path, system in all_systems(project):
         several = [("series", system.series is not None)]
         several.append(("count", system.count > 1 and system.arrangement is None))
-        yield from (Breach((*path, key), "expands to several systems; only allowed under `systems`")
+        yield from (Breach((*path, key), "expands to several systems; not allowed here")
                     for key, found in several if found)
 
 
 def _supercells(project: ProjectSections) -> Iterator[Breach]:
-    cells = [((*path, "supercell"), system.supercell) for path, system in _all_systems(project)]
+    cells = [((*path, "supercell"), system.supercell) for path, system in all_systems(project)]
     if project.md:
         cells.append((("md", "supercell"), project.md.supercell))
     for path, supercell in cells:
@@ -98,7 +113,35 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
                      (("systems",),))
 
 
-TRAINING = ("data", "concurrent_learning", "pretrain", "downstream", "finetune", "distill")
+def _targets(project: ProjectSections) -> Iterator[Breach]:
+    """Yield what a project with targets lacks, or has besides; the values of each target are checked elsewhere."""
+    names = [target.name for target in project.targets]
+    for index, name in enumerate(project.only):
+        if name not in names:
+            known = f" (targets: {', '.join(names)})" if names else ": this project has no `targets`"
+            yield Breach(("only", index), f"'{name}' is not the name of a target{did_you_mean(name, names)}{known}",
+                         (("targets",),))
+    if not project.targets:
+        return
+    for name in ("downstream", "finetune", "simulate"):
+        if getattr(project, name):
+            yield Breach((name,), "has no effect beside `targets`: each target says what it needs", (("targets",),))
+    for name in ("pretrain", "distill"):
+        if not getattr(project, name):
+            yield Breach(("targets",), f"need a `{name}` section: each target has a student of the pre-trained model",
+                         ((name,),))
+    if project.validate.rounds:
+        yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
+                     (("targets",),))
+    seen: dict[str, int] = {}
+    for index, target in enumerate(project.targets):
+        first = seen.setdefault(target.name.lower(), index)
+        if first != index:
+            yield Breach(("targets", index, "name"), f"'{target.name}' is already the name of targets.{first}",
+                         (("targets", first, "name"),))
+
+
+TRAINING = ("data", "concurrent_learning", "pretrain", "downstream", "finetune", "distill", "targets")
 """Sections of a project that trains its model."""
 
 
@@ -119,7 +162,10 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
             if getattr(project, name):
                 yield Breach((name,), "needs a model, but `pretrain` is null; remove one of them (without the line "
                              "`pretrain`, the model has its defaults)", (("pretrain",),))
-    if project.finetune and not project.downstream:
+    if project.downstream and not project.new_systems:
+        yield Breach(("downstream", "system"), "is missing: the compound, with name and structure",
+                     (("downstream",), ("simulate",)))
+    if project.finetune and not project.downstream and not project.targets:
         yield Breach(("finetune",), "needs a `downstream` section with the new compound, e.g. downstream: "
                      "{system: {name: mine, structure: my.cif}}", (("downstream",),))
     replay = project.finetune and project.finetune.strategy == "replay"
@@ -330,6 +376,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics,
+    _names, _series, _supercells, _sources, _own_model, _targets, _stages, _threads, _iterations, _sampling, _dynamics,
     _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

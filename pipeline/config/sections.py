@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -51,6 +51,7 @@ def _element(symbol: str) -> str:
     return symbol
 
 
+warnings.filterwarnings("ignore", 'Field name "validate" in ".*(Sections|Settings)"')  # hides a deprecated method
 PROJECT_NAME = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,48}[A-Za-z0-9])?$"
 NAME_RULE = "at most 50 letters, digits and . _ -, starting and ending with a letter or digit"
 def _variable(text: str) -> str:
@@ -66,12 +67,15 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 ProjectName = Annotated[str, Field(pattern=PROJECT_NAME)]
 """At most 50 letters and digits, with ``_.-`` in between: it becomes part of Kubernetes names and labels."""
 Element = Annotated[str, AfterValidator(_element)]
+TargetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
 
 class DownstreamSettings(Settings):
     """The compound to fine-tune for: not in the pre-training data, with its own short labelled runs."""
 
-    system: SystemSettings = Field(description="The compound, with name and structure.")
+    system: SystemSettings | None = Field(
+        None, description="The compound, with name and structure; the systems of `simulate` by default."
+    )
     perturb: PerturbSettings = Field(PerturbSettings(), description="Perturbed cells of the compound.")
     aimd: AimdSettings = Field(AimdSettings(), description="Short MD with the labeler, from each perturbed cell.")
     split: SplitSettings = Field(
@@ -80,6 +84,36 @@ class DownstreamSettings(Settings):
     data: Annotated[list[str], AfterValidator(unique)] = Field(
         default=[], description="Folders with your own labelled frames of the compound (deepmd/npy), which replace "
         "perturbation and short MD."
+    )
+
+
+class TargetSettings(Settings):
+    """One of many compounds for which a pre-trained model is used: with its own student, MD and conductivities."""
+
+    name: TargetName = Field(description="Name of the target in folders, tables and figures.")
+    systems: list[SystemSettings] = Field(
+        min_length=1, description="Systems to simulate: one, a series, or several arrangements (`count`)."
+    )
+    finetune: FinetuneSettings | None = Field(
+        None, description="Fine-tuning for this target, with its own labels; without it, the pre-trained model is "
+        "used as it is, and nothing is labelled."
+    )
+    perturb: PerturbSettings = Field(PerturbSettings(), description="Perturbed cells of the target, for its labels.")
+    aimd: AimdSettings = Field(AimdSettings(), description="Short MD with the labeler, from each perturbed cell.")
+    split: SplitSettings = Field(
+        SplitSettings(test=0.5), description="Shares of its trajectories for validation and test."
+    )
+    data: Annotated[list[str], AfterValidator(unique)] = Field(
+        default=[], description="Folders with your own labelled frames of the target (deepmd/npy), which replace "
+        "perturbation and short MD."
+    )
+    distill: dict[str, Any] = Field(default={}, description="Values that differ from those of the section `distill`.")
+    md: dict[str, Any] = Field(default={}, description="Values that differ from those of the section `md`.")
+    conductivity: dict[str, Any] = Field(
+        default={}, description="Values that differ from those of the section `conductivity`."
+    )
+    validate: dict[str, Any] = Field(  # type: ignore[assignment]  # hides a deprecated method of pydantic
+        default={}, description="Values that differ from those of the section `validate`."
     )
 
 
@@ -110,7 +144,6 @@ class ResourcesSettings(Settings):
     tasks_per_gpu: int = Field(1, ge=1, le=64, description="Tasks that share a GPU.")
 
 
-warnings.filterwarnings("ignore", 'Field name "validate" in "ProjectSections"')  # hides a deprecated method
 
 
 class ProjectSections(Settings):
@@ -147,6 +180,18 @@ class ProjectSections(Settings):
         PretrainSettings(), description="The large model; with `null`, the project ends with the labelled data."
     )
     downstream: DownstreamSettings | None = Field(None, description="The compound to fine-tune for.")
+    simulate: list[SystemSettings] = Field(
+        default=[], description="Systems for distillation and production MD only: nothing of them is labelled, unless "
+        "`downstream` is about them. By default those of `downstream`, else the base systems."
+    )
+    targets: list[TargetSettings] = Field(
+        default=[], description="Many compounds from one pre-trained model, each with its student, MD and "
+        "conductivities, and its fine-tuning if it has one; instead of `downstream`."
+    )
+    only: Annotated[list[str], AfterValidator(unique)] = Field(
+        default=[], description="Names of the targets to run now, as with --only; all by default. Results of the "
+        "others are kept, and are used again once they are included."
+    )
     finetune: FinetuneSettings | None = Field(
         None, description="Fine-tuning of the pre-trained model for `downstream`."
     )
@@ -192,6 +237,22 @@ class ProjectSections(Settings):
         return self.downstream is not None and not self.downstream.data
 
     @property
+    def chosen_targets(self) -> list[TargetSettings]:
+        """Targets to run now."""
+        return [target for target in self.targets if target.name in self.only] or list(self.targets)
+
+    @property
     def target_systems(self) -> list[SystemSettings]:
-        """Systems for distillation and production MD: the downstream one, else the base systems."""
-        return [self.downstream.system] if self.downstream else list(self.systems)
+        """Systems for distillation and production MD: those of the targets, the downstream one, or the base systems."""
+        if self.targets:
+            return [system for target in self.chosen_targets for system in target.systems]
+        if self.simulate:
+            return list(self.simulate)
+        return self.new_systems or list(self.systems)
+
+    @property
+    def new_systems(self) -> list[SystemSettings]:
+        """Systems of the compound to fine-tune for."""
+        if not self.downstream:
+            return []
+        return [self.downstream.system] if self.downstream.system else list(self.simulate)

@@ -125,12 +125,13 @@ def add_downstream(flow: ProjectFlow) -> ArtifactRef:
     cells = flow.step(
         "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",
         artifacts={
-            "cells": flow.cells("downstream-cells", [downstream.system], downstream.perturb.arrangements)
+            "cells": flow.cells("downstream-cells", project.new_systems, downstream.perturb.arrangements)
         },
     )
     runs = flow.fan_out(
-        "aimd-new", RunAimd, flow.settings(labeler=project.labeler, aimd=downstream.aimd), downstream.perturb.count,
-        title="Short AIMD of the new compound", artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
+        "aimd-new", RunAimd, flow.settings(labeler=project.labeler, aimd=downstream.aimd),
+        len(project.new_systems) * downstream.perturb.count, title="Short AIMD of the new compound",
+        artifacts={"cells": cells, "model": flow.labeler_model()}, gpu=True,
     )
     return flow.step(
         "collect-new", CollectTrajectories, flow.fan_in_settings(split=downstream.split), title="Collect",

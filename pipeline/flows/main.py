@@ -17,6 +17,7 @@ from dpa_sse.pipeline.flows.models import (
 )
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
+from dpa_sse.pipeline.flows.targets import add_targets
 from dpa_sse.pipeline.graph import ArtifactRef
 from dpa_sse.pipeline.runs.folder import Run
 
@@ -50,6 +51,13 @@ def build(
         add_report(flow, artifacts)
         return flow
     artifacts["training_data"] = add_training_data(flow)
+    if project.targets:
+        assert project.pretrain is not None  # noqa: S101  (a rule of the configuration)
+        artifacts["pretrained"] = add_pretraining(flow, project.pretrain, artifacts["training_data"])
+        if artifacts["training_data"] is not None:
+            artifacts["errors"] = add_pretrained_errors(flow, artifacts, "evaluate-pretrained")
+        add_targets(flow, artifacts)
+        return flow
     if project.pretrain and project.pretrain.model is None and project.downstream:
         with flow.side_by_side():
             artifacts["pretrained"] = add_pretraining(flow, project.pretrain, artifacts["training_data"])

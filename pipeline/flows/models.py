@@ -79,10 +79,10 @@ def add_finetuning(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef
     return models, errors
 
 
-def add_pretrained_errors(flow: ProjectFlow, artifacts: Artifacts) -> ArtifactRef:
+def add_pretrained_errors(flow: ProjectFlow, artifacts: Artifacts, name: str = "evaluate") -> ArtifactRef:
     """Add the errors of the pre-trained model, for a project that does not fine-tune."""
     return flow.step(
-        "evaluate", EvaluatePretrained, flow.settings(), title="Errors on held-out trajectories",
+        name, EvaluatePretrained, flow.settings(), title="Errors on held-out trajectories",
         artifacts={"pretrained": artifacts["pretrained"], "training_data": artifacts["training_data"]}, gpu=True,
     )
 

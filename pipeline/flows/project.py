@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -14,9 +15,21 @@ from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.platform import Platform, Resources
 from dpa_sse.pipeline.graph import ArtifactRef, Flow
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 
 class ProjectFlow(Flow):
-    """The DAG of one project under construction."""
+    """The DAG of one project under construction.
+
+    Attributes
+    ----------
+    project : Project
+    base_dir : Path
+        Folder that relative paths in it refer to.
+    built : dict
+        Cells that have been built, by system (JSON) and number of arrangements.
+    """
 
     def __init__(
         self, project: Project, base_dir: Path, folder: Path, resources: Resources, platform: Platform | None = None
@@ -24,6 +37,7 @@ class ProjectFlow(Flow):
         super().__init__(project.name.lower().replace("_", "-").replace(".", "-"), folder, resources, platform)
         self.project = project
         self.base_dir = base_dir
+        self.built: dict[tuple[str, int], list[Atoms]] = {}
 
     def settings(self, **sections: object) -> dict[str, object]:
         """Return the settings of a step: type map and seed of the project, and the sections that it needs.
@@ -65,10 +79,12 @@ class ProjectFlow(Flow):
         from dpa_sse.ops.structures.build import build_arrangements
         from dpa_sse.ops.structures.extxyz import write_frames
 
-        frames = [
-            cell for system in systems
-            for cell in build_arrangements(system, self.base_dir, self.project.seed, arrangements)
-        ]
+        frames = []
+        for system in systems:
+            key = (system.model_dump_json(), arrangements)
+            if key not in self.built:
+                self.built[key] = build_arrangements(system, self.base_dir, self.project.seed, arrangements)
+            frames += self.built[key]
         path = self.folder / f"{name}.extxyz"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_frames(path, frames)

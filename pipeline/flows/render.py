@@ -112,7 +112,9 @@ def project_outline(project: Project) -> str:
     if systems:
         lines.append(f"Systems: {systems}{more}")
     if project.downstream:
-        lines.append(f"Fine-tuned for: {project.downstream.system.name}")
+        lines.append(f"Fine-tuned for: {', '.join(one.name for one in project.new_systems)}")
+    if project.targets:
+        lines.append(f"Targets: {', '.join(one.name for one in project.chosen_targets)}")
     return "\n".join(f"- {line}" for line in lines)
 
 

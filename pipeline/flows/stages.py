@@ -34,6 +34,9 @@ def add_stage(flow: ProjectFlow, stage: str) -> None:
     if stage not in _STAGES:
         raise InputError(f"{stage!r} is not one of the stages {', '.join(_STAGES)}")
     section, needs, add = _STAGES[stage]
+    if flow.project.targets and stage not in ("data", "pretrain"):
+        raise InputError(f"stage {stage}: a project with `targets` has it for all targets at once; render the whole "
+                         "project")
     if section and getattr(flow.project, section) is None:
         raise InputError(f"stage {stage}: the configuration has no section `{section}`")
     given: Given = {name: flow.bucket_input(name, INPUTS[name]) for name in needs}

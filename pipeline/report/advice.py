@@ -38,14 +38,19 @@ def cause_of(point: Point) -> Cause | None:
 
 
 def why_none(points: Sequence[Point]) -> str:
-    """Return the causes in words, with the temperatures: ``600 and 700 K: broke off (exploded)``."""
-    groups: dict[str, list[str]] = {}
+    """Return the causes with their temperatures, by system if there are several: ``600 and 700 K: exploded``."""
+    several = len({point.system for point in points}) > 1
+    groups: dict[tuple[str, str], list[str]] = {}
     for point in points:
         if point.conclusive:
             continue
         word = point.verdict.removeprefix("unreliable: ").partition(" (")[0] or "no verdict"
-        groups.setdefault(word, []).append(point.title.removesuffix(" K"))
-    return "; ".join(f"{listed(titles)} K: {word}" for word, titles in groups.items())
+        where = "unknown temperature" if point.temperature_K is None else kelvin(point.temperature_K)
+        groups.setdefault((point.system if several else "", word), []).append(where)
+    return "; ".join(
+        f"{f'{system} at ' if system else ''}{listed(list(dict.fromkeys(found)))} K: {word}"
+        for (system, word), found in groups.items()
+    )
 
 
 def _of_conductivities(data: ReportData, points: Sequence[Point]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.core.foreign import inside
 from dpa_sse.ops.results.summary import Summary
 from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.context import common_conditions, label_level, label_source
@@ -22,7 +23,9 @@ from dpa_sse.pipeline.report.sections.publication import for_a_paper
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
 from dpa_sse.pipeline.report.sections.self_check import self_check
 from dpa_sse.pipeline.report.sections.structure import structure
+from dpa_sse.pipeline.report.sections.targets import assess_targets, targets, targets_subtitle
 from dpa_sse.pipeline.report.summary import make_summary, run_word
+from dpa_sse.pipeline.report.targets import FOLDER
 
 __all__ = ["ReportInputs", "build_report"]
 
@@ -46,6 +49,8 @@ def build_report(inputs: ReportInputs, out: Path) -> Summary:
     """
     data = load_data(inputs)
     out.mkdir(parents=True, exist_ok=True)
+    if data.targets:
+        return _build_project(inputs, data, out)
     book, paper = FigureBook(out / "figures"), publication(data)
     write_publication(paper, out / "si")
     with styled():
@@ -53,6 +58,25 @@ def build_report(inputs: ReportInputs, out: Path) -> Summary:
     book.drop_others()
     summary = make_summary(data)
     write_text(out / "report.html", render_page(data, parts))
+    summary.write(out)
+    return summary
+
+
+def _build_project(inputs: ReportInputs, data: ReportData, out: Path) -> Summary:
+    """Write the page of a project with targets, and a report on each target."""
+    for name, own in inputs.targets.items():
+        build_report(own, inside(out / FOLDER, name))
+    book = FigureBook(out / "figures")
+    with styled():
+        found = [
+            targets(data, book), training(data, book), learning(data, book), what_was_run(data, book), failures(data),
+            reproduce(data, book),
+        ]
+    parts = [section for section in found if section is not None and not section.absent]
+    book.drop_others()
+    summary = make_summary(data)
+    head = {"subtitle": targets_subtitle(data), "assessment": assess_targets(data), "key_figures": []}
+    write_text(out / "report.html", _render(data, parts, **head))
     summary.write(out)
     return summary
 
@@ -130,8 +154,8 @@ def _render(data: ReportData, parts: list[PageSection], **head: Any) -> str:
 def _subtitle(data: ReportData) -> str:
     names = [system.name for system in data.config.systems]
     parts = [f"base systems: {', '.join(names)}"] if names else []
-    if data.config.downstream:
-        parts.append(f"downstream system: {data.config.downstream.system.name}")
+    if new := data.config.new_systems:
+        parts.append(f"downstream system: {', '.join(one.name for one in new)}")
     if data.md:
         parts.append(f"production: {common_conditions(data)}")
     if label_level(data) is not None:

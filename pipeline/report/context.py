@@ -63,8 +63,7 @@ def measured_of(data: ReportData, system: str) -> Measured:
     composition = next((run.info.composition for run in data.md if base_name(run.info.system) == system), None)
     if not composition:
         return Measured()
-    known = [*data.config.systems, *([data.config.downstream.system] if data.config.downstream else [])]
-    structure = next((one.structure for one in known if base_name(one.name) == system), "")
+    structure = next((one.structure for one in data.config.all_systems if base_name(one.name) == system), "")
     return measured_values(composition, structure)
 
 

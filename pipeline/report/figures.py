@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FOLDERS = ("figures", "si")
 """Folders of a report."""
+TARGETS = "targets"
+"""Folder with a report on each target."""
 LIST = ".figures.json"
 """Names of the files that the report has written into the folder."""
 LINES = ("-", "--", "-.", ":")
@@ -150,6 +152,8 @@ def copy_report(source: Path, target: Path) -> None:
     """
     import shutil
 
+    for own in sorted((source / TARGETS).glob("*/report.html")):
+        copy_report(own.parent, target / TARGETS / own.parent.name)
     for folder in FOLDERS:
         remove_listed(target / folder, frozenset())
     names = {

@@ -16,9 +16,11 @@ from dpa_sse.ops.runtime.groups import results
 from dpa_sse.pipeline.report.inputs import ReportInputs
 from dpa_sse.pipeline.report.records import StageRecord, StageState
 from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.plan import PlannedStep
 from dpa_sse.pipeline.runs.provenance import provenance
 from dpa_sse.pipeline.runs.stage_status import stage_status
 from dpa_sse.pipeline.runs.stage_times import split_starts
+from dpa_sse.pipeline.runs.targets import TargetView
 
 STATES: dict[str, StageState] = {"done": "ok", "failed": "failed", "running": "unfinished", "waiting": "skipped"}
 
@@ -41,7 +43,9 @@ class FinishedSteps:
     trajectories: Sequence[Path] | None = None
 
 
-def report_inputs(steps: FinishedSteps, config: Path, run: Path | None, work: Path) -> ReportInputs:
+def report_inputs(
+    steps: FinishedSteps, config: Path, run: Path | None, work: Path, view: TargetView | None = None
+) -> ReportInputs:
     """Return the inputs of the report.
 
     Parameters
@@ -53,13 +57,15 @@ def report_inputs(steps: FinishedSteps, config: Path, run: Path | None, work: Pa
         Run folder, for times and failures; None in a pod.
     work : Path
         Receives the provenance of a run without one.
+    view : TargetView, optional
+        What the run has of a target, for a page about that target.
     """
     student_errors = steps.corrected_errors or steps.student_errors  # those of the model that ran the MD
     folders = [folder for folder in (steps.errors, student_errors) if folder]
     return ReportInputs(
         config=config,
         provenance=_provenance(run, work),
-        stages=_stages(run) if run else (),
+        stages=() if not run else _stages(view.plan, view.events) if view else stages_of_run(Run(run)),
         seed_data=steps.training_data / "dataset" if steps.training_data else None,
         learning_state=steps.training_data,
         models=models_of(steps),
@@ -99,9 +105,14 @@ def flatten_groups(folders: Sequence[Path] | None) -> list[Path]:
 
 
 def inputs_of_run(run: Run, work: Path) -> ReportInputs:
-    """Return the inputs of the report from a run folder: all steps that have finished."""
-    finished = run.finished()
+    """Return the inputs of the report from the run folder of a project with one compound: all finished steps."""
+    return report_inputs(
+        finished_steps(run.finished(), run.ended()), run.folder / "config.resolved.yaml", run.folder, work
+    )
 
+
+def finished_steps(finished: Mapping[str, Path], ended: Mapping[str, Path]) -> FinishedSteps:
+    """Return the results of a project with one compound by the names of its tasks; ``ended`` has failed ones, too."""
     def latest(step: str) -> list[Path]:
         return [folder for task, folder in sorted(finished.items()) if task == step or task.startswith(f"{step}-")]
 
@@ -111,29 +122,33 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
 
     merged, students = of_rounds("merge"), of_rounds("correct-student")
     md = f"md-i{len(students) - 1:03d}-" if students else "md-"  # runs with the final student
-    steps = FinishedSteps(
+    return FinishedSteps(
         training_data=merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
         pretrained=finished.get("pretrain"),
-        errors=finished.get("evaluate"),
+        errors=finished.get("evaluate") or finished.get("evaluate-pretrained"),
         teacher_data=finished.get("teacher-labels"),
         student=final_student(finished),
         student_errors=finished.get("evaluate-student"),
         gates=finished.get("gates"),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
-        trajectories=[folder for folder in production_folders(run) if folder.name.startswith(md)],
+        trajectories=[folder for task, folder in _productions(ended) if task.startswith(md)],
         self_check=self_check_folder(finished),
         corrected_errors=finished.get("evaluate-corrected"),
     )
-    return report_inputs(steps, run.folder / "config.resolved.yaml", run.folder, work)
 
 
 def production_folders(run: Run) -> list[Path]:
     """Return the production runs of the last round that has any; one that melted or exploded is a result, too."""
-    rounds: dict[str, list[Path]] = {}
-    for task, folder in sorted(run.ended().items()):
+    return [folder for _, folder in _productions(run.ended())]
+
+
+def _productions(ended: Mapping[str, Path]) -> list[tuple[str, Path]]:
+    """Return task and folder of the production runs of the last round that has any."""
+    rounds: dict[str, list[tuple[str, Path]]] = {}
+    for task, folder in sorted(ended.items()):
         if (one := re.fullmatch(r"md(-i\d+)?(-\d+)?", task)) and (folder / MdRun.FILE).is_file():
-            rounds.setdefault(one[1] or "", []).append(folder)
+            rounds.setdefault(one[1] or "", []).append((task, folder))
     return rounds[max(rounds)] if rounds else []
 
 
@@ -162,9 +177,12 @@ def _remarks(events: Sequence[Event], stage: str) -> tuple[str, ...]:
     return tuple(sorted({event.reason for event in reused if event.reason}))
 
 
-def _stages(folder: Path) -> list[StageRecord]:
-    run = Run(folder)
-    events = run.events()
+def stages_of_run(run: Run) -> list[StageRecord]:
+    """Return the stages of a run."""
+    return _stages(run.plan(), run.events())
+
+
+def _stages(plan: Sequence[PlannedStep], events: Sequence[Event]) -> list[StageRecord]:
     _, latest = split_starts(events)
     began = latest[0].time if latest else 0.0
     return [
@@ -180,6 +198,6 @@ def _stages(folder: Path) -> list[StageRecord]:
             other_versions=_remarks(latest, stage.name),
             failures=tuple(FailedTask(task=one.task, reason=one.reason) for one in stage.failures),
         )
-        for stage in stage_status(run.plan(), events)
+        for stage in stage_status(plan, events)
         if stage.name != "09-report"
     ]

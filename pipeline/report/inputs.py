@@ -73,6 +73,10 @@ class ReportInputs:
     """Folder with ``self_check.json``; absent where the production was not checked."""
     conductivity: Path | None = None
     """Folder with ``conductivity.json`` and ``msd_*.csv``."""
+    targets: Mapping[str, ReportInputs] = field(default_factory=dict)
+    """Results of each target, in their order; empty for a project with one compound."""
+    left_out: str = ""
+    """Why steps of a target had nothing to work on; empty if none were left out."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ class ReportData:
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
+    targets: dict[str, ReportData] = field(default_factory=dict)
+    left_out: str = ""
     notes: list[str] = field(default_factory=list)
     """Inputs that were given but could not be read."""
 
@@ -174,6 +180,8 @@ def load_data(inputs: ReportInputs) -> ReportData:
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
+    data.left_out = inputs.left_out
+    data.targets = {name: load_data(one) for name, one in inputs.targets.items()}
     return data
 
 

@@ -62,6 +62,14 @@ class FigureBlock:
 
 
 @dataclass(frozen=True)
+class LinksBlock:
+    """Links to other pages of the report: their text and their place beside this page."""
+
+    links: Sequence[tuple[str, str]]
+    kind: str = "links"
+
+
+@dataclass(frozen=True)
 class DetailsBlock:
     """Collapsed content: preformatted text, a table, or figures."""
 

@@ -101,7 +101,7 @@ class AimdExcerpt(Excerpt):
 class DownstreamExcerpt(Excerpt):
     """Section ``downstream`` of the configuration."""
 
-    system: SystemExcerpt
+    system: SystemExcerpt | None = None
     data: tuple[str, ...] = ()
     perturb: PerturbExcerpt | None = None
     aimd: AimdExcerpt | None = None
@@ -119,6 +119,19 @@ class DistillExcerpt(Excerpt):
     self_exploration: dict[str, Any] | None = None  # foreign: a section of the configuration
 
 
+class TargetExcerpt(Excerpt):
+    """One of the targets."""
+
+    name: str
+    systems: tuple[SystemExcerpt, ...] = ()
+
+
+class FailureExcerpt(Excerpt):
+    """Section ``failure`` of the configuration."""
+
+    min_success_ratio: float = 1.0
+
+
 class ConfigExcerpt(Excerpt):
     """The resolved configuration."""
 
@@ -128,5 +141,23 @@ class ConfigExcerpt(Excerpt):
     perturb: PerturbExcerpt | None = None
     aimd: AimdExcerpt | None = None
     downstream: DownstreamExcerpt | None = None
+    simulate: tuple[SystemExcerpt, ...] = ()
+    targets: tuple[TargetExcerpt, ...] = ()
     distill: DistillExcerpt | None = None
     conductivity: ConductivityExcerpt = ConductivityExcerpt()
+    md: dict[str, Any] | None = None  # foreign: a section of the configuration
+    failure: FailureExcerpt = FailureExcerpt()
+
+    @property
+    def new_systems(self) -> tuple[SystemExcerpt, ...]:
+        """Systems of the compound to fine-tune for."""
+        if self.downstream is None:
+            return ()
+        return (self.downstream.system,) if self.downstream.system else self.simulate
+
+    @property
+    def all_systems(self) -> tuple[SystemExcerpt, ...]:
+        """Systems that are trained on or simulated."""
+        own = [one for target in self.targets for one in target.systems]
+        new = () if self.new_systems == self.simulate else self.new_systems
+        return (*self.systems, *new, *self.simulate, *own)

@@ -11,6 +11,7 @@ from dpa_sse.pipeline.report.assessment import measured_differences
 from dpa_sse.pipeline.report.context import conditions, label_source
 from dpa_sse.pipeline.report.inputs import ReportData
 from dpa_sse.pipeline.report.page import plural
+from dpa_sse.pipeline.report.targets import outcomes, ranking
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, line_trust, transport_points
 
 
@@ -23,6 +24,8 @@ def result_lines(data: ReportData) -> list[str]:
         A line for each conductivity, for each Arrhenius line, for what is inconclusive, and for what to do next; empty
         for a project without conductivities.
     """
+    if data.targets:
+        return _lines_of_targets(data)
     points = transport_points(data)
     if not points:
         return []
@@ -39,6 +42,21 @@ def result_lines(data: ReportData) -> list[str]:
     lines += _self_check_lines(data)
     lines += [f"Next: {one}" for one in advice(data)[:1]]
     return [printable(line) for line in lines]
+
+
+def _lines_of_targets(data: ReportData) -> list[str]:
+    """Return the outcome of each target, and the order of their conductivities as far as it is known."""
+    found = []
+    for one in outcomes(data):
+        own = [line for line in result_lines(one.data) if not line.startswith("Next: ")]
+        if one.word == "failed":
+            own = [f"failed: {one.reason}"]
+        found += [f"{one.name}: {line}" for line in own]
+    ranked = ranking(data)
+    if ranked:
+        order = ", ".join(f"{one.system} ({one.rank_text})" for one in ranked)
+        found.append(f"Ranks by sigma at {ranked[0].temperature_K:g} K that the 95 % intervals allow: {order}")
+    return [printable(line) for line in found]
 
 
 def _self_check_lines(data: ReportData) -> Iterator[str]:

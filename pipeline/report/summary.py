@@ -12,11 +12,13 @@ from dpa_sse.ops.results.summary import (
     MdSummary,
     StageSummary,
     Summary,
+    TargetSummary,
 )
 from dpa_sse.pipeline.report.context import label_level
 from dpa_sse.pipeline.report.inputs import ReportData
+from dpa_sse.pipeline.report.targets import FOLDER, Outcome, outcomes, ranking
 from dpa_sse.pipeline.report.transport import Point, arrhenius_parts, line_trust, transport_points
-from dpa_sse.pipeline.runs.outcome import ended_word
+from dpa_sse.pipeline.runs.outcome import ended_word, project_word
 
 ROOM_TEMPERATURE_K = 300.0
 OPEN = {"unfinished", "skipped"}
@@ -30,6 +32,8 @@ def run_word(data: ReportData) -> str | None:
     """
     if data.state not in ("", "done"):
         return data.state
+    if data.targets:
+        return project_word([one.word for one in outcomes(data)], data.config.failure.min_success_ratio)
     if not data.state:
         if not data.stages:
             return None
@@ -42,7 +46,33 @@ def run_word(data: ReportData) -> str | None:
 
 
 def make_summary(data: ReportData) -> Summary:
-    """Return the content of ``summary.json``."""
+    """Return the content of ``summary.json``; of a project with targets, with the results of all of them."""
+    if not data.targets:
+        return _summary(data)
+    found = [_summary(one) for one in data.targets.values()]
+    return _summary(data).model_copy(update={
+        "md": tuple(run for one in found for run in one.md),
+        "conductivity": tuple(point for one in found for point in one.conductivity),
+        "arrhenius": tuple(line for one in found for line in one.arrhenius),
+        "self_check": tuple(system for one in found for system in one.self_check),
+        "ranking": ranking(data),
+        "targets": tuple(_target(one) for one in outcomes(data)),
+    })
+
+
+def _target(found: Outcome) -> TargetSummary:
+    data = found.data
+    tuned, errors = data.models.get("finetune"), data.evaluations.get("student_vs_teacher")
+    return TargetSummary(
+        name=found.name, folder=f"{FOLDER}/{found.name}", status=found.word, reason=found.reason,
+        systems=tuple(one.name for one in data.config.simulate),
+        labels_trained_on=tuned.info.frames if tuned else None,
+        gates=data.gates.verdict if data.gates else None,
+        force_mae_meV_A=errors.errors.force_mae_meV_A if errors else None,
+    )
+
+
+def _summary(data: ReportData) -> Summary:
     level, points = label_level(data), transport_points(data)
     labels = level.name if level else None
     return Summary(

@@ -111,19 +111,21 @@ def _file_keys(  # foreign: the configuration as JSON
     def in_library(name: str) -> bool:
         return find_entry(name) is not None
 
-    for system in data["systems"]:
+    downstream, targets = data["downstream"] or {}, data["targets"]
+    new = [downstream["system"]] if downstream.get("system") else []
+    own = [one for target in targets for one in target["systems"]]
+    for system in (*data["systems"], *new, *data["simulate"], *own):
         yield system, "structure", in_library
-    if data["downstream"]:
-        yield data["downstream"]["system"], "structure", in_library
-    for folders in (data["data"], (data["downstream"] or {}).get("data", [])):
+    for folders in (data["data"], downstream.get("data", []), *(target["data"] for target in targets)):
         yield from ((folders, number, _never) for number in range(len(folders)))
     for section in ("pretrain", "md"):
         if (data[section] or {}).get("model"):
             yield data[section], "model", _never
     for training in (
-        data["pretrain"], (data["concurrent_learning"] or {}).get("train"), (data["distill"] or {}).get("student")
+        data["pretrain"], (data["concurrent_learning"] or {}).get("train"), (data["distill"] or {}).get("student"),
+        *(target["distill"].get("student") for target in targets),
     ):
-        if training:
+        if training and training.get("preset"):
             yield training, "preset", lambda name: name in preset_names()
     for key in (*project.labeler.text_files, project.labeler.model_file):
         if key and data["labeler"].get(key) and "\n" not in data["labeler"][key]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
 from dpa_sse.ops.results.conductivity import ConductivityResult
+from dpa_sse.pipeline.runs.configuration import load_run_config
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import stage_status
+from dpa_sse.pipeline.runs.targets import target_views
 
-RunWord = Literal["running", "done", "inconclusive", "failed", "interrupted"]
+RunWord = Literal["running", "done", "inconclusive", "partial", "failed", "interrupted"]
+TargetWord = Literal["done", "inconclusive", "failed"]
 EXIT_CODES: dict[str, int] = {"done": DONE, "inconclusive": REFUSED, "interrupted": INTERRUPTED}
 """Exit codes of the commands that follow a run to its end; 1 for all other words."""
 
@@ -28,6 +33,33 @@ def ended_word(found: ConductivityResult | None) -> RunWord:
     return "inconclusive" if found is not None and not found.has_values else "done"
 
 
+def target_word(found: ConductivityResult | None, *, wanted: bool, student: bool) -> TargetWord:
+    """Return the word for one of many targets.
+
+    Parameters
+    ----------
+    found : ConductivityResult or None
+        None where there is none.
+    wanted : bool
+        The project asks for conductivities.
+    student : bool
+        The student has been trained.
+    """
+    if found is None:
+        return "failed" if wanted or not student else "done"
+    return "done" if found.has_values else "inconclusive"
+
+
+def project_word(targets: Sequence[TargetWord], min_success_ratio: float) -> RunWord:
+    """Return the word for a project with many targets; ``partial`` if too many of them have failed, but not all."""
+    failed = targets.count("failed")
+    if failed == len(targets):
+        return "failed"
+    if len(targets) - failed < min_success_ratio * len(targets) - 1e-9:
+        return "partial"
+    return "done" if "done" in targets else "inconclusive"
+
+
 def run_state(run: Run) -> RunWord:
     """Return the word for a run folder."""
     if run.holder() is not None:
@@ -38,10 +70,20 @@ def run_state(run: Run) -> RunWord:
     code = (ends[-1].code if ends else None) or DONE
     if code != DONE:
         return "interrupted" if code == INTERRUPTED else "failed"
-    found = None
+    if views := target_views(run):
+        project = load_run_config(run).project
+        words = [
+            target_word(_conductivity(view.finished), wanted=project.md is not None, student="student" in view.finished)
+            for view in views.values()
+        ]
+        return project_word(words, project.failure.min_success_ratio)
+    return ended_word(_conductivity(run.finished()))
+
+
+def _conductivity(finished: Mapping[str, Path]) -> ConductivityResult | None:
     with suppress(FatalError):  # of another version of the program
-        found = ConductivityResult.read_if_there(run.finished().get("conductivity"))
-    return ended_word(found)
+        return ConductivityResult.read_if_there(finished.get("conductivity"))
+    return None
 
 
 def _complete(run: Run) -> bool:

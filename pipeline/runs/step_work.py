@@ -6,8 +6,8 @@ The rates were measured on one core of a desktop processor, one thread per task,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, Cp2kSettings, LabelerSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.targets import target_projects
 
 
 class Rate(NamedTuple):
@@ -107,8 +108,30 @@ def project_work(project: Project, base_dir: Path, atoms: Mapping[str, int]) -> 
         Number of atoms in the cell of each system.
     """
     found = _Rates(project, base_dir, atoms)
-    return [*_data(found), *_learning(found), *_models(found), *_distillation(found), *_production(found),
-            StepWork("09-report", "report", "report", 8.0)]
+    base = [*_data(found), *_learning(found), *_pretraining(found)]
+    report = StepWork("09-report", "report", "report", 8.0 * max(1, len(project.chosen_targets)))
+    if not project.targets:
+        return [*base, *_of_compound(found), report]
+    own = [_of_compound(_Rates(one, base_dir, atoms)) for one in target_projects(project).values()]
+    return [*base, *_joined([step for steps in own for step in steps]), report]
+
+
+def _of_compound(rates: _Rates) -> list[StepWork]:
+    """Return the steps that a project does for its compound, or for each of its targets."""
+    return [*_finetuning(rates), *_distillation(rates), *_production(rates)]
+
+
+def _joined(steps: Sequence[StepWork]) -> list[StepWork]:
+    """Return the steps of all targets: equal ones are one fan-out."""
+    groups: dict[tuple[str, str, str], list[StepWork]] = {}
+    for step in steps:
+        groups.setdefault((step.stage, step.step, step.kind), []).append(step)
+    found = []
+    for group in groups.values():
+        tasks = sum(one.tasks for one in group)
+        mean = sum(one.tasks * one.task_s for one in group) / tasks
+        found.append(replace(group[0], tasks=tasks, task_s=mean, fan_out=tasks > 1))
+    return found
 
 
 class _Rates:
@@ -228,14 +251,18 @@ def _learning(rates: _Rates) -> Iterator[StepWork]:
     yield StepWork(stage, "merge", "data", 0.7, iterations=count)
 
 
-def _models(rates: _Rates) -> Iterator[StepWork]:
-    project, pretrain, stage = rates.project, rates.project.pretrain, "05-finetune"
+def _pretraining(rates: _Rates) -> Iterator[StepWork]:
+    pretrain = rates.project.pretrain
     if pretrain and pretrain.model is None:
         yield rates.training("04-pretrain", "pretrain", pretrain, rates.steps_of(pretrain), rates.base_atoms)
     elif pretrain:
         yield StepWork("04-pretrain", "pretrain", "freezing", 12.0)
+
+
+def _finetuning(rates: _Rates) -> Iterator[StepWork]:
+    project, pretrain, stage = rates.project, rates.project.pretrain, "05-finetune"
     if project.downstream and project.labels_downstream:
-        runs = project.downstream.perturb.count
+        runs = len(project.new_systems) * project.downstream.perturb.count
         yield _aimd(rates, stage, "aimd-new", runs, project.downstream.aimd, rates.target_atoms)
     if project.finetune and pretrain:
         variants = 2 if project.finetune.from_scratch else 1

@@ -166,9 +166,15 @@ def _new_names(rendered: Mapping[str, Any], specs: Mapping[str, StepSpec]) -> di
     """Return readable names for the templates that dflow named at random."""
     names = {}
     for template in rendered["spec"]["templates"]:
-        found = re.fullmatch(r"(.+?)((?:-[a-z0-9]{5})+)(-init-artifact)?", template["name"])
-        if found and template["name"] not in specs and found[1] in specs:
-            names[template["name"]] = f"{found[1]}-init" if found[3] else found[1]
+        given = template["name"]
+        plain = given.removesuffix("-init-artifact")
+        parts = plain.split("-")
+        starts = ["-".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
+        step = next((
+            start for start in starts if start in specs and re.fullmatch("(?:-[a-z0-9]{5})+", plain[len(start):])
+        ), None)  # the longest: a step may itself end in a word of five letters
+        if step is not None and given not in specs:
+            names[given] = f"{step}-init" if plain != given else step
     if len(set(names.values())) < len(names):
         raise FatalError("two templates would get the same name: pydflow has changed")
     first = [name for name in names.values() if name.endswith("-init")]

@@ -78,7 +78,7 @@ def plot_arrhenius(book: FigureBook, subject: ArrheniusSubject) -> PageFigure | 
         _draw_measured(axes, one, marker, colour)
     axes.set(xlabel="1000 / T (1/K)", ylabel=AXIS)
     axes.margins(x=0.06, y=0.08)
-    _temperature_axis(axes)
+    temperature_axis(axes)
     legend(axes, "lower left", ncols=1, fontsize=7)
     name = f"arrhenius_{subject.system}" if subject.system else "arrhenius"
     title = f"Arrhenius plot, {subject.system}" if subject.system else "Arrhenius plot"
@@ -187,7 +187,7 @@ def _line_rows(line: ArrheniusLine | None) -> list[Row]:
     ]
 
 
-def _temperature_axis(axes: Any) -> None:
+def temperature_axis(axes: Any) -> None:
     """Put the temperatures in K on top."""
     low, high = axes.get_xlim()
     top = axes.secondary_xaxis("top", functions=(lambda x: x, lambda x: x))

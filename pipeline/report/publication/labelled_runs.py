@@ -18,7 +18,7 @@ def labelled_runs(data: ReportData) -> Iterator[str]:
         yield _sentence(base, config.perturb, config.aimd)
     new = config.downstream
     if new is not None and not new.data and new.perturb and new.aimd and "finetune" in data.models:
-        yield _sentence([new.system], new.perturb, new.aimd)
+        yield _sentence(config.new_systems, new.perturb, new.aimd)
 
 
 def _sentence(systems: Sequence[SystemExcerpt], perturb: PerturbExcerpt, aimd: AimdExcerpt) -> str:

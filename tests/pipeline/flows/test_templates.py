@@ -35,6 +35,7 @@ from tests.fake_vasp import FAKE, write_library
 ROOT = Path(__file__).parents[3]
 MISSING = {
     "compound": [], "research": [], "md": ["md.model"], "finetune": ["pretrain.model", "downstream.data.0"],
+    "screening": ["pretrain.model"],
     "vasp": ["labeler.command", "labeler.potcar_dir"],
 }
 """What each template lacks on a machine without the user's files and without VASP."""
@@ -114,6 +115,7 @@ def test_plan(name: str, tmp_path: Path, own: Own, capsys: pytest.CaptureFixture
     overrides = {
         "finetune": [*LICL, "downstream.system={name: LiCl, structure: LiCl}"],
         "md": [*LICL, "systems=[{name: LiCl, structure: LiCl}]"],
+        "screening": [*LICL, "targets=[{name: salt, systems: [{name: LiCl, structure: LiCl}]}]"],
     }.get(name, [])
     assert plan_config(put(name, tmp_path, own), overrides, tmp_path / "plan", as_json=True) == 0
     steps = {step["name"] for step in json.loads(capsys.readouterr().out)}

@@ -1,0 +1,95 @@
+"""Each target of a project as a project with one compound, which the flows, checks and pages then treat as such."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from dpa_sse.pipeline.config.messages import faults
+from dpa_sse.pipeline.config.problems import KeyPath, dotted
+from dpa_sse.pipeline.config.rules import Breach
+from dpa_sse.pipeline.config.sections import ProjectSections, TargetSettings
+
+P = TypeVar("P", bound=ProjectSections)
+OVERRIDES = ("distill", "md", "conductivity", "validate")
+"""Sections of the project of which a target may change single values."""
+LABELLED = ("perturb", "aimd", "split", "data")
+"""Keys of a target about its own labels."""
+
+
+def target_project(project: P, name: str) -> P:
+    """Return the project of one target: the base of the whole project, and the target as its only compound."""
+    target = next(one for one in project.targets if one.name == name)
+    data = to_json(_target_data(project, target), inf_nan_mode="constants")
+    return type(project).model_validate_json(data, strict=True)
+
+
+def target_projects(project: P) -> dict[str, P]:
+    """Return the project of each target that is to run now, by its name."""
+    return {target.name: target_project(project, target.name) for target in project.chosen_targets}
+
+
+def place_in_target(path: KeyPath, index: int, target: TargetSettings) -> KeyPath | None:
+    """Return where a key of a target's project is in the configuration; None for one that all targets share."""
+    head, rest = path[0] if path else "", path[1:]
+    if head == "simulate":
+        return ("targets", index, "systems", *rest)
+    if head == "downstream":
+        return ("targets", index, *(rest if rest[:1] != ("system",) else ("systems", *rest[1:])))
+    if head == "finetune":
+        return ("targets", index, *path)
+    own: object = getattr(target, str(head)) if head in OVERRIDES else None
+    for part in rest:
+        if not isinstance(own, dict) or part not in own:
+            return None
+        own = own[part]
+        if not isinstance(own, dict):
+            break
+    return ("targets", index, *path) if own and rest else None
+
+
+def broken_targets(project: ProjectSections, *, otherwise_sound: bool) -> Iterator[Breach]:
+    """Yield what is wrong with the targets, each at its place.
+
+    Parameters
+    ----------
+    project : ProjectSections
+    otherwise_sound : bool
+        The rest of the project is: then what is wrong with the project of a target is due to the target.
+    """
+    for index, target in enumerate(project.targets):
+        data = _target_data(project, target)
+        try:
+            type(project).model_validate_json(to_json(data, inf_nan_mode="constants"), strict=True)
+        except ValidationError as error:
+            for fault in faults(error, data):
+                place = place_in_target(fault.path, index, target)
+                if place is not None:
+                    yield Breach(place, fault.message, (("targets", index),))
+                elif otherwise_sound:
+                    yield Breach(("targets", index), f"{dotted(fault.path)}: {fault.message}", (fault.path,))
+
+
+def _target_data(project: ProjectSections, target: TargetSettings) -> dict[str, Any]:
+    data = project.model_dump(mode="json", exclude={"targets", "only"})
+    own = target.model_dump(mode="json")
+    data["name"] = f"{project.name}.{target.name}"[:50]
+    data["simulate"] = own["systems"]
+    data["finetune"] = own["finetune"]
+    data["downstream"] = {name: own[name] for name in LABELLED} if target.finetune else None
+    for section in OVERRIDES:
+        if own[section]:
+            data[section] = _merged(data[section] or {}, own[section])
+    return data
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``own``; sections in it are merged, too."""
+    found = dict(base)
+    for key, value in own.items():
+        before = found.get(key)
+        found[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found

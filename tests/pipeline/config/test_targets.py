@@ -1,0 +1,151 @@
+"""Targets: what a project with many compounds says, and every mistake at its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpa_sse.pipeline.config import ConfigError, load_checked, load_located, load_project, resolved_yaml
+from dpa_sse.pipeline.config.targets import place_in_target, target_project
+
+GOOD = """\
+name: screen
+type_map: [Li, P, S, Cl, Br, Ge, Sn]
+systems:
+  - {name: Li2S, structure: Li2S}
+labeler: {kind: mock}
+targets:
+  - name: LGSPS
+    systems:
+      - {name: LGSPS, structure: "Li10Ge{1-x}Sn{x}P2S12", series: {x: [0, 1]}}
+  - name: LPSCl
+    systems:
+      - {name: Li6PS5Cl, structure: Li6PS5Cl, site_disorder: 0.5, count: 2}
+    md: {temperatures_K: [600, 700], production_ps: 5}
+  - name: LPSBr
+    systems:
+      - {name: Li6PS5Br, structure: Li6PS5Br, site_disorder: 0}
+    finetune: {frames: 5, steps: 10}
+    perturb: {count: 4}
+    aimd: {steps: 20, sample_every: 5}
+distill: {student: {preset: se_e2_a-tiny, steps: 20}}
+md: {temperatures_K: [500]}
+"""
+
+
+def write(folder: Path, text: str = GOOD) -> Path:
+    path = folder / "my.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaints(folder: Path, text: str) -> list[str]:
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_checked(path)
+    return [str(problem).replace(str(path), "my.yaml") for problem in caught.value.problems]
+
+
+def line_of(text: str, part: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), start=1) if part in line)
+
+
+def test_series_and_arrangements_of_targets_are_expanded(tmp_path: Path) -> None:
+    project = load_checked(write(tmp_path)).project
+    assert [system.name for target in project.targets for system in target.systems] == [
+        "LGSPS-x0", "LGSPS-x1", "Li6PS5Cl.c000", "Li6PS5Cl.c001", "Li6PS5Br",
+    ]
+
+
+def test_the_resolved_configuration_is_the_same_project(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path))
+    assert load_project(write(tmp_path, resolved_yaml(project))) == project
+
+
+def test_each_target_is_a_project(tmp_path: Path) -> None:
+    project = load_project(write(tmp_path))
+    zero_shot, cold, tuned = (target_project(project, one.name) for one in project.targets)
+    assert zero_shot.downstream is None and zero_shot.finetune is None
+    assert [one.name for one in zero_shot.target_systems] == ["LGSPS-x0", "LGSPS-x1"]
+    assert zero_shot.md is not None and cold.md is not None and tuned.downstream is not None
+    assert (zero_shot.md.temperatures_K, cold.md.temperatures_K) == ([500.0], [600.0, 700.0])
+    assert cold.md.production_ps == 5.0 and cold.md.replicas == zero_shot.md.replicas
+    assert tuned.finetune is not None and tuned.finetune.frames == 5
+    assert tuned.downstream.perturb.count == 4
+    assert [one.name for one in tuned.new_systems] == ["Li6PS5Br"]
+
+
+@pytest.mark.parametrize(("old", "new", "part", "message"), [
+    ("name: LPSCl", "name: LGSPS", "name: LGSPS\n    systems:\n      - {name: Li6PS5Cl", "targets.1.name: 'LGSPS' is "
+     "already the name of targets.0"),
+    ("production_ps: 5", "production_ps: -5", "production_ps", "targets.1.md.production_ps: must be larger than 0 ps, "
+     "not -5"),
+    ("production_ps: 5", "produktion_ps: 5", "produktion_ps", "targets.1.md.produktion_ps: unknown key - did you mean "
+     "'production_ps'?"),
+    ("frames: 5", "frames: 500", "frames", "targets.2.finetune.frames: asks for 500 frames, but"),
+    ("perturb: {count: 4}", "perturb: {count: 1}", "perturb", "targets.2.perturb.count: must be at least 2: whole "
+     "trajectories go to the test set"),
+    ("structure: Li6PS5Br, site", "structure: Li6PS5Brr, site", "Li6PS5Brr", "targets.2.systems.0.structure: no "
+     "structure 'Li6PS5Brr'"),
+    ("Ge, Sn]", "Ge]", "Ge{1-x}Sn{x}", "targets.0.systems.0.structure: element Sn is not in type_map"),
+    ("x: [0, 1]", "y: [0, 1]", "series", "targets.0.systems.0.series"),
+    ("md: {temperatures_K: [500]}", "md: {temperatures_K: [500]}\nvalidate: {rounds: 1}", "validate",
+     "validate.rounds: must be 0 with `targets`"),
+    ("md: {temperatures_K: [500]}", "finetune: {frames: 5}", "finetune: {frames: 5}\n",
+     "finetune: has no effect beside `targets`"),
+    ("distill: {student: {preset: se_e2_a-tiny, steps: 20}}\nmd: {temperatures_K: [500]}\n", "", "targets",
+     "targets: need a `distill` section"),
+    ("name: Li6PS5Br, structure", "name: LGSPS-x1, structure", "name: LGSPS-x1", "targets.2.systems.0.name: 'LGSPS-x1' "
+     "is already the name of targets.0.systems.1"),
+    ("name: LPSBr", "name: LPS/Br", "LPS/Br", "targets.2.name"),
+    ("    systems:\n      - {name: Li6PS5Br, structure: Li6PS5Br, site_disorder: 0}\n", "", "LPSBr",
+     "targets.2.systems: is missing"),
+])
+def test_mistakes_are_said_at_their_place(tmp_path: Path, old: str, new: str, part: str, message: str) -> None:
+    text = GOOD.replace(old, new)
+    assert text != GOOD
+    found = complaints(tmp_path, text)
+    assert any(message in one for one in found), found
+    assert len(found) == 1, found
+
+
+def test_mistakes_of_several_targets_are_said_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("production_ps: 5", "production_ps: -5").replace("frames: 5", "frames: 500")
+    found = complaints(tmp_path, text)
+    assert [one.partition(": ")[2].partition(": ")[0] for one in found] == [
+        "targets.1.md.production_ps", "targets.2.finetune.frames",
+    ]
+    lines = [int(one.split(":")[1]) for one in found]
+    assert lines == [line_of(text, "production_ps"), line_of(text, "frames: 500")]
+
+
+def test_a_mobile_ion_that_a_target_lacks(tmp_path: Path) -> None:
+    text = GOOD.replace("site_disorder: 0}", "site_disorder: 0}").replace(
+        "    md: {temperatures_K: [600, 700], production_ps: 5}",
+        "    conductivity: {mobile: [Ge], charges: {Ge: 4}}",
+    )
+    assert complaints(tmp_path, text) == [
+        f"my.yaml:{line_of(text, 'mobile: [Ge]')}: targets.1.conductivity.mobile.0: 'Ge' does not occur in the "
+        "simulated systems (Li6PS5Cl.c000, Li6PS5Cl.c001)"
+    ]
+
+
+def test_places_of_keys(tmp_path: Path) -> None:
+    target = load_located(write(tmp_path)).project.targets[1]
+    assert place_in_target(("simulate", 0, "structure"), 1, target) == ("targets", 1, "systems", 0, "structure")
+    assert place_in_target(("downstream", "aimd", "steps"), 1, target) == ("targets", 1, "aimd", "steps")
+    assert place_in_target(("md", "production_ps"), 1, target) == ("targets", 1, "md", "production_ps")
+    assert place_in_target(("md", "replicas"), 1, target) is None
+    assert place_in_target(("seed",), 1, target) is None
+
+
+def test_systems_that_are_only_simulated_are_not_labelled(tmp_path: Path) -> None:
+    text = "\n".join([
+        "name: only", "type_map: [Li, P, S, Cl]", "systems: [{name: Li2S, structure: Li2S}]", "labeler: {kind: mock}",
+        "simulate: [{name: Li6PS5Cl, structure: Li6PS5Cl, series: {site_disorder: [0, 0.5]}}]",
+        "distill: {student: {preset: se_e2_a-tiny, steps: 20}}", "md: {temperatures_K: [500]}", "",
+    ])
+    project = load_checked(write(tmp_path, text)).project
+    assert [one.name for one in project.labelled_systems] == ["Li2S"]
+    assert [one.name for one in project.target_systems] == ["Li6PS5Cl-d0", "Li6PS5Cl-d0.5"]
