@@ -12,7 +12,7 @@ from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
 from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of
-from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.potential.folder import copy_model, model_file
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
@@ -161,6 +161,17 @@ class TrainStudent(TaskOP):
             parity_systems=split_systems(dataset_of(inputs["teacher_data"]), "test"),  # of MD, unseen in training
         )
         train_model(job, out)
+
+
+class UseTeacher(TaskOP):
+    """The teacher as the model of the production MD, instead of a student."""
+
+    artifacts = ("variants*?", "pretrained")
+    settings_class = TaskSettings
+
+    def run(self, out: Path, settings: TaskSettings, **inputs: Any) -> None:
+        """Write a model folder."""
+        copy_model(teacher_of(inputs["variants"], inputs["pretrained"]), out)
 
 
 class EvaluateStudent(TaskOP):

@@ -12,6 +12,8 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.results.md import MdTask
 
+TEACHER = "teacher"
+
 
 class MdSettings(Settings):
     """Equilibration in NPT, then production in NVT at the mean volume; one run per system, temperature and replica."""
@@ -31,8 +33,19 @@ class MdSettings(Settings):
     restart_every_ps: float = Field(1.0, gt=0, description="Time between restart files, ps.")
     model: str | None = Field(
         None, description="Your own Deep Potential: a frozen model (.pth) or a checkpoint (.pt), relative to the "
-        "configuration file. Nothing is then labelled or trained; `systems` are simulated with it."
+        "configuration file. Nothing is then labelled or trained; `systems` are simulated with it. Or `teacher`: the "
+        "fine-tuned or pre-trained model itself, without distillation; slower than a student."
     )
+
+    @property
+    def own_model(self) -> str | None:
+        """File of the user's own model."""
+        return None if self.model == TEACHER else self.model
+
+    @property
+    def with_teacher(self) -> bool:
+        """Whether the large model itself runs the MD."""
+        return self.model == TEACHER
 
     def state_points(self) -> list[tuple[float, int]]:
         """Return temperature (K) and replica of each run of a system."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import FatalError
@@ -31,3 +32,12 @@ def checkpoint_or_frozen(model: Path) -> Path:
     """Return the checkpoint of a model folder, or the frozen model of one that has none."""
     checkpoint = model / "model.pt"
     return checkpoint if checkpoint.is_file() else model / "model.pth"
+
+
+def copy_model(source: Path, out: Path) -> None:
+    """Copy a model folder, without what only a restart of its training needs."""
+    for path in sorted(source.rglob("*")):
+        relative = path.relative_to(source)
+        if path.is_file() and not any(part.startswith(".") for part in relative.parts) and path.name != "manifest.json":
+            (out / relative).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, out / relative)

@@ -13,6 +13,7 @@ from dpa_sse.ops.distillation.op import (
     RunSelfExploration,
     RunTeacherMd,
     TrainStudent,
+    UseTeacher,
 )
 from dpa_sse.ops.labelers.op import LabelFrames, RunAimd
 from dpa_sse.ops.md.op import PrepareMd, RunMd
@@ -39,6 +40,7 @@ LabelWithTeacherOfTargets = _of(LabelWithTeacher)
 RunSelfExplorationOfTargets = _of(RunSelfExploration)
 LabelSelfExplorationOfTargets = _of(LabelSelfExploration)
 TrainStudentOfTargets = _of(TrainStudent)
+UseTeacherOfTargets = _of(UseTeacher)
 EvaluateStudentOfTargets = _of(EvaluateStudent)
 GateStudentOfTargets = _of(GateStudent)
 PrepareMdOfTargets = _of(PrepareMd)

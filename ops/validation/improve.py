@@ -195,15 +195,6 @@ def train_next_student(
     train_model(job, out)
 
 
-def copy_model(source: Path, out: Path) -> None:
-    """Copy a model folder, without what only a restart of its training needs."""
-    for path in sorted(source.rglob("*")):
-        relative = path.relative_to(source)
-        if path.is_file() and not any(part.startswith(".") for part in relative.parts) and path.name != "manifest.json":
-            (out / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, out / relative)
-
-
 def add_production_frames(earlier: Path | None, frames: Sequence[Atoms], out: Path) -> None:
     """Write the labelled production frames of all rounds."""
     before = read_frames(earlier / PRODUCTION) if earlier else []

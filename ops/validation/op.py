@@ -15,7 +15,7 @@ from dpa_sse.ops.distillation.teacher_md import teacher_of
 from dpa_sse.ops.md.op import RunMd
 from dpa_sse.ops.md.prepare import prepare_md
 from dpa_sse.ops.md.settings import MdSettings
-from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.potential.folder import copy_model, model_file
 from dpa_sse.ops.results.gates import Tier
 from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.runtime.groups import results
@@ -28,7 +28,6 @@ from dpa_sse.ops.validation.improve import (
     PRODUCTION,
     Correction,
     add_production_frames,
-    copy_model,
     correct_teacher,
     label_for_student,
     train_next_student,

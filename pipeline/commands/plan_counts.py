@@ -116,7 +116,7 @@ def _finetuning(project: Project) -> Iterator[Amounts]:
 
 
 def _distillation(project: Project, base_dir: Path) -> Iterator[Amounts]:
-    distill = project.distill
+    distill = project.distilled
     if distill is None:
         return
     runs, own = distill.n_teacher_runs(len(project.target_systems)), distill.self_exploration

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dpa_sse.ops.md.settings import TEACHER
 from dpa_sse.pipeline.config.fields import is_free_mapping
 from dpa_sse.pipeline.config.problems import (
     COMMAND_LINE,
@@ -135,7 +136,7 @@ def _name_engine(data: Any) -> None:
 def _leave_out_pretraining(data: Any) -> None:
     """Turn the default of `pretrain` into null where the MD runs with the user's model: nothing is trained."""
     md = data.get("md") if isinstance(data, dict) else None
-    if isinstance(md, dict) and md.get("model") is not None:
+    if isinstance(md, dict) and md.get("model") not in (None, TEACHER):
         data.setdefault("pretrain", None)
 
 

@@ -25,8 +25,8 @@ OTHER_BACKENDS = (".pb", ".pbtxt", ".savedmodel", ".hlo", ".dp")
 
 def model_findings(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield models of the user that are missing, cannot be read, or cannot be what they are wanted for."""
-    if project.md and project.md.model:
-        yield from _own_model(project, project.md.model, base_dir)
+    if project.md and project.md.own_model:
+        yield from _own_model(project, project.md.own_model, base_dir)
     pretrain = project.pretrain
     if pretrain and pretrain.branch and pretrain.model is None:
         yield ("pretrain", "branch"), "names a branch of `pretrain.model`, which is not given; remove it"

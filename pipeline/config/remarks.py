@@ -123,7 +123,7 @@ def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
     project, md = located.project, located.project.md
     if md is None:
         return
-    student = project.distill.student if project.distill else None
+    student = project.distilled.student if project.distilled else None
     if student and student.preset.endswith("-tiny") and md.production_ps > LONG_MD_PS:
         yield ("distill", "student", "preset"), (
             f"'{student.preset}' is a network for trials, and md.production_ps is {md.production_ps:g}; for results to "
@@ -225,7 +225,7 @@ def _cutoff(located: Located) -> float | None:
     """Return the largest cut-off radius of the student's network, A; None where it is not known."""
     from dpa_sse.ops.training.presets import load_preset
 
-    distill = located.project.distill
+    distill = located.project.distilled
     if distill is None:
         return None
     try:

@@ -175,7 +175,10 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
     if project.distill and not project.target_systems:
         yield Breach(("distill",), "needs cells to start from: give `systems` or `downstream`",
                      (("systems",), ("downstream",)))
-    if project.md and not project.distill:
+    if project.md and project.md.with_teacher and not project.pretrain:
+        yield Breach(("md", "model"), "'teacher' is the model of the section `pretrain`, which is null",
+                     (("pretrain",),))
+    if project.md and not project.distill and not project.md.with_teacher:
         yield Breach(("md",), "runs with the student of a `distill` section, which is missing (`distill: {}` uses the "
                      "defaults; `md.model` is for a model of yours)", (("distill",), ("md", "model")))
 
@@ -357,6 +360,9 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
             "own: give the `labeler` that made them, or production_labels: 0",
             (("labeler",), ("downstream", "data"), ("systems",)),
         )
+    if check.rounds and md and md.with_teacher:
+        yield Breach(("validate", "rounds"), "must be 0 with `md.model: teacher`: the loop trains a student, too",
+                     (("md", "model"),))
     if check.rounds and not check.production_labels:
         yield Breach(("validate", "rounds"), "needs labels on production frames: production_labels is 0",
                      (("validate", "production_labels"),))

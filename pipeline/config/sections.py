@@ -224,7 +224,12 @@ class ProjectSections(Settings):
     @property
     def simulates_only(self) -> bool:
         """Whether the MD runs with the user's model, so that nothing is labelled or trained."""
-        return self.md is not None and self.md.model is not None
+        return self.md is not None and self.md.own_model is not None
+
+    @property
+    def distilled(self) -> DistillSettings | None:
+        """How the student is made; None where there is none, because the large model itself runs the MD."""
+        return None if self.md is not None and self.md.with_teacher else self.distill
 
     @property
     def labelled_systems(self) -> list[SystemSettings]:

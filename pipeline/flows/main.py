@@ -10,10 +10,10 @@ from dpa_sse.pipeline.engines.platform import Platform, Resources
 from dpa_sse.pipeline.flows.data import add_downstream, add_training_data
 from dpa_sse.pipeline.flows.models import (
     add_finetuning,
+    add_model_of_md,
     add_own_model,
     add_pretrained_errors,
     add_pretraining,
-    add_student,
 )
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
@@ -70,8 +70,7 @@ def build(
         artifacts["variants"], artifacts["errors"] = add_finetuning(flow, artifacts)
     elif project.pretrain and artifacts["training_data"] is not None:
         artifacts["errors"] = add_pretrained_errors(flow, artifacts)
-    if project.distill:
-        artifacts |= add_student(flow, artifacts)
+    artifacts |= add_model_of_md(flow, artifacts)
     if project.md:
         artifacts |= add_production(flow, artifacts)
     add_report(flow, artifacts)

@@ -13,6 +13,7 @@ from dpa_sse.ops.distillation.op import (
     RunSelfExploration,
     RunTeacherMd,
     TrainStudent,
+    UseTeacher,
 )
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
@@ -45,11 +46,11 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, training_data
 def add_own_model(flow: ProjectFlow) -> ArtifactRef:
     """Add the user's model in place of a student; returns the model folder."""
     md = flow.project.md
-    assert md is not None and md.model is not None  # noqa: S101  (for the type checker)
+    assert md is not None and md.own_model is not None  # noqa: S101  (for the type checker)
     flow.stage("06-distill")
     return flow.step(
-        "student", AdoptModel, flow.settings(model=Path(md.model).name), title="Your model",
-        artifacts={"model": _model_artifact(flow, md.model)},
+        "student", AdoptModel, flow.settings(model=Path(md.own_model).name), title="Your model",
+        artifacts={"model": _model_artifact(flow, md.own_model)},
     )
 
 
@@ -121,6 +122,20 @@ def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRe
         "teacher_data": teacher_data, "student_data": data, "student": student, "student_errors": errors,
         "gates": gates,
     }
+
+
+def add_model_of_md(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRef | None]:
+    """Add the student, its data and errors; or the teacher in its place, where that is to run the MD."""
+    project = flow.project
+    if project.distilled:
+        return add_student(flow, artifacts)
+    if project.md and project.md.with_teacher:
+        flow.stage("06-distill")
+        return {"student": flow.step(
+            "teacher", UseTeacher, flow.settings(), title="The teacher, for the MD",
+            artifacts={"pretrained": artifacts["pretrained"], "variants": artifacts.get("variants")},
+        )}
+    return {}
 
 
 def add_gates(

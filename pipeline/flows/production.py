@@ -180,5 +180,14 @@ def add_report(flow: ProjectFlow, artifacts: Artifacts) -> None:
     flow.step(
         "report", Report,
         flow.settings(config=flow.project.model_copy(update={"on_end": [], "on_end_url": None})), title="Report",
-        artifacts={name: artifacts[name] for name in REPORTED if artifacts.get(name) is not None},
+        artifacts={
+            name: artifacts[name] for name in REPORTED
+            if artifacts.get(name) is not None and (name != "student" or _has_student(flow))
+        },
     )
+
+
+def _has_student(flow: ProjectFlow) -> bool:
+    """Return whether the model of the MD is not the teacher, which the report has already."""
+    md = flow.project.md
+    return md is None or not md.with_teacher

@@ -1,6 +1,6 @@
 """The stages of many targets, as steps that do them for all targets: fine-tuning, distillation, MD, conductivity.
 
-Each target is a project of its own kind (:func:`dpa_sse.pipeline.config.targets.target_project`), whose steps are
+Each target is itself a project (:func:`dpa_sse.pipeline.config.targets.target_project`), whose steps are
 written down by the same functions that add those of a project with one compound. Equal steps are then joined.
 """
 
@@ -22,7 +22,7 @@ from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.ops.targets.op import of_targets
 from dpa_sse.pipeline.config.targets import target_project
 from dpa_sse.pipeline.flows.data import add_downstream
-from dpa_sse.pipeline.flows.models import add_finetuning, add_student
+from dpa_sse.pipeline.flows.models import add_finetuning, add_model_of_md
 from dpa_sse.pipeline.flows.production import add_production, add_report
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
@@ -142,7 +142,7 @@ def _add_stages(flow: TargetFlow, base: Artifacts) -> None:
         artifacts["downstream"] = add_downstream(flow)
     if project.finetune:
         artifacts["variants"], artifacts["errors"] = add_finetuning(flow, artifacts)
-    artifacts |= add_student(flow, artifacts)
+    artifacts |= add_model_of_md(flow, artifacts)
     if project.md:
         artifacts |= add_production(flow, artifacts)
     add_report(flow, artifacts)

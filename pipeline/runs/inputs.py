@@ -14,6 +14,7 @@ from dpa_sse.ops.core.files import walk_files
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.md.settings import TEACHER
 from dpa_sse.ops.structures.library import find_entry
 from dpa_sse.ops.training.presets import preset_names
 from dpa_sse.pipeline.config.remote import is_remote
@@ -120,7 +121,7 @@ def _file_keys(  # foreign: the configuration as JSON
         yield from ((folders, number, _never) for number in range(len(folders)))
     for section in ("pretrain", "md"):
         if (data[section] or {}).get("model"):
-            yield data[section], "model", _never
+            yield data[section], "model", lambda name: name == TEACHER
     for training in (
         data["pretrain"], (data["concurrent_learning"] or {}).get("train"), (data["distill"] or {}).get("student"),
         *(target["distill"].get("student") for target in targets),

@@ -272,7 +272,7 @@ def _finetuning(rates: _Rates) -> Iterator[StepWork]:
 
 
 def _distillation(rates: _Rates) -> Iterator[StepWork]:
-    distill, stage, n = rates.project.distill, "06-distill", rates.target_atoms
+    distill, stage, n = rates.project.distilled, "06-distill", rates.target_atoms
     if rates.project.simulates_only:
         yield StepWork(stage, "student", "freezing", 6.0)
     if distill is None:
@@ -301,7 +301,7 @@ def _production(rates: _Rates) -> Iterator[StepWork]:
     rounds = check.rounds if checked else 0
     short = min(check.round_ps or md.production_ps, md.production_ps)
     length = md.equilibration_ps + (rounds * short + md.production_ps) / (rounds + 1)
-    network = project.distill.student.preset if project.distill else ""
+    network = project.distilled.student.preset if project.distilled else rates.teacher if md.with_teacher else ""
     yield rates.dynamics("07-md", "md", network, length * 1000 / md.timestep_fs, n, count, rounds + 1)
     if checked:
         stage = "07-self-check"

@@ -140,6 +140,32 @@ def test_places_of_keys(tmp_path: Path) -> None:
     assert place_in_target(("seed",), 1, target) is None
 
 
+TEACHER = """\
+name: large
+type_map: [Li, S]
+systems: [{name: Li2S, structure: Li2S}]
+labeler: {kind: mock}
+md: {model: teacher, temperatures_K: [500]}
+"""
+
+
+def test_the_teacher_may_run_the_md(tmp_path: Path) -> None:
+    project = load_checked(write(tmp_path, TEACHER)).project
+    assert not project.simulates_only
+    assert project.distilled is None
+    assert [one.name for one in project.labelled_systems] == ["Li2S"]
+    both = load_checked(write(tmp_path, TEACHER + "distill: {student: {preset: se_e2_a-tiny}}\n")).project
+    assert both.distilled is None
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    ("pretrain: null", "md.model: 'teacher' is the model of the section `pretrain`, which is null"),
+    ("validate: {rounds: 1}", "validate.rounds: must be 0 with `md.model: teacher`: the loop trains a student, too"),
+])
+def test_what_the_teacher_as_the_model_of_the_md_needs(tmp_path: Path, more: str, message: str) -> None:
+    assert [one.partition(": ")[2] for one in complaints(tmp_path, f"{TEACHER}{more}\n")] == [message]
+
+
 def test_systems_that_are_only_simulated_are_not_labelled(tmp_path: Path) -> None:
     text = "\n".join([
         "name: only", "type_map: [Li, P, S, Cl]", "systems: [{name: Li2S, structure: Li2S}]", "labeler: {kind: mock}",

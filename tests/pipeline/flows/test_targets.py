@@ -62,8 +62,9 @@ def test_every_step_is_there_once_with_the_tasks_of_all_targets(built: Built) ->
     assert {name: step.tasks for name, step in built.steps.items()} == {
         "perturb": 1, "aimd": 4, "collect": 1, "pretrain": 1, "evaluate-pretrained": 1,
         "perturb-new": 1, "aimd-new": 2, "collect-new": 1, "finetune": 2, "evaluate": 1,
-        "prepare-teacher": 3, "teacher-md": 8, "teacher-labels": 3, "first-student": 3, "self-exploration": 8,
-        "self-exploration-labels": 3, "student": 3, "evaluate-student": 3, "prepare-md": 3, "md": 2 * 2 + 2 + 1,
+        "prepare-teacher": 2, "teacher-md": 6, "teacher-labels": 2, "first-student": 2, "self-exploration": 6,
+        "self-exploration-labels": 2, "student": 2, "evaluate-student": 2, "teacher": 1, "prepare-md": 3,
+        "md": 2 * 2 + 2 + 1,
         "choose-frames": 3, "label-production": 6, "self-check": 3, "conductivity": 3, "report": 1,
     }
     assert target_names(built.plan) == ["salts", "tuned", "plain"]
