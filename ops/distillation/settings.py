@@ -34,6 +34,10 @@ class DistillSettings(Settings):
     steps: int = Field(2000, ge=1, description="Steps of the teacher MD from each perturbed cell.")
     timestep_fs: float = Field(2.0, ge=0.05, le=5, description="MD time step, fs.")
     sample_every: int = Field(10, ge=1, description="MD steps between sampled frames.")
+    labelled_cells: int = Field(
+        0, ge=0, le=10_000, description="Further perturbed cells of each system that the teacher labels, without MD; "
+        "for training only."
+    )
     frame_displacement_A: float = Field(
         0.05, ge=0, le=1, description="Largest displacement of the atoms of a sampled frame before labelling, A."
     )

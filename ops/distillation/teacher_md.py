@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
@@ -59,6 +60,16 @@ def prepare_teacher_md(cells: Path, settings: DistillSettings, seed: int, out: P
                 write_task(out, number, atoms, task)
                 number += 1
     return number
+
+
+def write_labelled_cells(cells: Path, settings: DistillSettings, seed: int, out: Path) -> None:
+    """Write ``settings.labelled_cells`` perturbed cells of each system of an extxyz file into another one."""
+    from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+    from dpa_sse.ops.structures.perturb import perturb_copies
+
+    perturb = settings.perturb.model_copy(update={"count": settings.labelled_cells})
+    grouped = groupby(read_frames(cells), lambda cell: str(cell.info["system"]))
+    write_frames(out, [atoms for _, group in grouped for atoms in perturb_copies(list(group), perturb, seed)])
 
 
 def run_teacher_md(

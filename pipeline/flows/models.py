@@ -167,7 +167,7 @@ def _prepare_teacher(flow: ProjectFlow, distill: DistillSettings, artifacts: Art
         "prepare-teacher", PrepareTeacher, flow.settings(
             distill=flow.subset(
                 distill, "perturb", "temperatures_K", "pressure_GPa", "steps", "timestep_fs", "sample_every",
-                "self_exploration",
+                "self_exploration", "labelled_cells",
             )
         ),
         title="Distillation", artifacts={"cells": flow.cells("target-cells", systems, distill.perturb.arrangements)},
@@ -184,7 +184,9 @@ def _add_teacher_data(flow: ProjectFlow, distill: DistillSettings, teacher: Teac
     )
     return flow.step(
         "teacher-labels", LabelWithTeacher, flow.fan_in_settings(distill=flow.subset(distill, *SAMPLING)),
-        title="Teacher labels", artifacts={"trajectories": runs, **teacher.models}, gpu=True,
+        title="Teacher labels", gpu=True, artifacts={
+            "trajectories": runs, **teacher.models, "prepared": teacher.tasks if distill.labelled_cells else None,
+        },
     )
 
 

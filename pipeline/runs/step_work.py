@@ -253,7 +253,8 @@ def _distillation(rates: _Rates) -> Iterator[StepWork]:
     runs, own = distill.n_teacher_runs(len(rates.project.target_systems)), distill.self_exploration
     steps = rates.steps_of(distill.student)
     yield rates.dynamics(stage, "teacher-md", rates.teacher, distill.steps, n, runs)
-    yield rates.inference(stage, "teacher-labels", runs * (distill.steps // distill.sample_every), n)
+    cells = distill.labelled_cells * len(rates.project.target_systems)
+    yield rates.inference(stage, "teacher-labels", runs * (distill.steps // distill.sample_every) + cells, n)
     if own:
         yield rates.training(stage, "first-student", distill.student, own.training_steps or steps, n)
         yield rates.dynamics(stage, "self-exploration", distill.student.preset, own.steps, n, runs)
