@@ -12,7 +12,7 @@ from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
 from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of, write_labelled_cells
-from dpa_sse.ops.potential.folder import model_file
+from dpa_sse.ops.potential.folder import frozen_model, model_file
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
@@ -76,7 +76,7 @@ class RunTeacherMd(FanOutOP):
         """Write an MD folder."""
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         task = inputs["prepared"] / "tasks" / f"task.{inputs['index']:03d}"
-        run_teacher_md(task, teacher / "model.pth", settings.type_map, out)
+        run_teacher_md(task, frozen_model(teacher), settings.type_map, out)
 
 
 class RunSelfExploration(FanOutOP):
@@ -110,7 +110,7 @@ class LabelWithTeacher(TaskOP):
         folders = [folder for folder, status in runs if status.usable]
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         label_with_teacher(
-            teacher / "model.pth", folders, settings.type_map, settings.distill, settings.seed, out,
+            frozen_model(teacher), folders, settings.type_map, settings.distill, settings.seed, out,
             cells=inputs["prepared"] / LABELLED_CELLS if inputs["prepared"] else None,
         )
 
@@ -138,7 +138,7 @@ class LabelSelfExploration(TaskOP):
         assert distill.self_exploration is not None  # noqa: S101  (this step exists only then)
         distill = self_exploration_md(distill, distill.self_exploration)
         label_with_teacher(
-            teacher / "model.pth", folders, settings.type_map, distill, settings.seed, out / ".new"
+            frozen_model(teacher), folders, settings.type_map, distill, settings.seed, out / ".new"
         )
         merge_datasets([before, out / ".new" / DATASET], out / DATASET)
         TeacherFilter.read(out / ".new").write(out)

@@ -12,7 +12,7 @@ from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.md.lammps import PotentialLines, deepmd_lines
 from dpa_sse.ops.md.production import run_with_model
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
-from dpa_sse.ops.results.md import MdTask
+from dpa_sse.ops.results.md import COUPLINGS, MdTask
 from dpa_sse.ops.runtime.groups import results
 
 MIN_TEACHER_FRAMES = 10
@@ -47,6 +47,7 @@ def prepare_teacher_md(cells: Path, settings: DistillSettings, seed: int, out: P
                     system=str(atoms.info["system"]),
                     trajectory=f"{atoms.info.get('trajectory', folder.name)}.{temperature:g}K",
                     ensemble="npt",
+                    coupling=COUPLINGS[settings.ensemble],
                     temperature_K=temperature,
                     pressure_GPa=settings.pressure_GPa,
                     replica=0,

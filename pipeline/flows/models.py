@@ -15,7 +15,14 @@ from dpa_sse.ops.distillation.op import (
     TrainStudent,
 )
 from dpa_sse.ops.distillation.settings import DistillSettings
-from dpa_sse.ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
+from dpa_sse.ops.training.op import (
+    AdoptModel,
+    CompileModel,
+    EvaluatePretrained,
+    EvaluateVariants,
+    Pretrain,
+    TrainVariant,
+)
 from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.ops.validation.op import GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
@@ -36,9 +43,10 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, training_data
         )
     model = _model_artifact(flow, pretrain.model)
     name = Path(pretrain.model).name if model else pretrain.model
+    op = _adopting_op(flow, pretrain.model)
     return flow.step(
-        "pretrain", AdoptModel, flow.settings(model=name, branch=pretrain.branch), title="Your pre-trained model",
-        artifacts={"model": model},
+        "pretrain", op, flow.settings(model=name, branch=pretrain.branch), title="Your pre-trained model",
+        artifacts={"model": model}, gpu=op is CompileModel,
     )
 
 
@@ -47,10 +55,23 @@ def add_own_model(flow: ProjectFlow) -> ArtifactRef:
     md = flow.project.md
     assert md is not None and md.model is not None  # noqa: S101  (for the type checker)
     flow.stage("06-distill")
+    op = _adopting_op(flow, md.model)
     return flow.step(
-        "student", AdoptModel, flow.settings(model=Path(md.model).name), title="Your model",
-        artifacts={"model": _model_artifact(flow, md.model)},
+        "student", op, flow.settings(model=Path(md.model).name), title="Your model",
+        artifacts={"model": _model_artifact(flow, md.model)}, gpu=op is CompileModel,
     )
+
+
+def _adopting_op(flow: ProjectFlow, model: str) -> type[AdoptModel]:
+    """Return the OP that takes a model: a DPA-4, or a file that cannot be looked into here, may have to be compiled."""
+    from dpa_sse.ops.potential.describe import describe_model, is_dpa4
+
+    path = flow.base_dir / Path(model).expanduser()
+    if is_remote(model):
+        return CompileModel
+    if not path.is_file():  # a built-in name
+        return CompileModel if model.upper().startswith("DPA4") else AdoptModel
+    return CompileModel if any(map(is_dpa4, describe_model(path).branches)) else AdoptModel
 
 
 def _model_artifact(flow: ProjectFlow, model: str) -> ArtifactRef | None:
@@ -167,7 +188,7 @@ def _prepare_teacher(flow: ProjectFlow, distill: DistillSettings, artifacts: Art
         "prepare-teacher", PrepareTeacher, flow.settings(
             distill=flow.subset(
                 distill, "perturb", "temperatures_K", "pressure_GPa", "steps", "timestep_fs", "sample_every",
-                "self_exploration", "labelled_cells",
+                "self_exploration", "labelled_cells", "ensemble",
             )
         ),
         title="Distillation", artifacts={"cells": flow.cells("target-cells", systems, distill.perturb.arrangements)},
