@@ -28,7 +28,8 @@ def checkpoint(
     known = {name: params(elements, (aliases or {}).get(name, ())) for name, elements in branches.items()}
     network = known.get("", {"model_dict": known})
     state = {"_extra_state": {"model_params": network, "train_infos": {"lr": 1e-3, "step": 99}}}
-    return archive(path, {"data.pkl": pickle.dumps({"model": state, "optimizer": {}}, protocol=2)})
+    optimizer = {"param_groups": [{"lr": 1e-3, "initial_lr": 4e-3, "params": [0]}]}
+    return archive(path, {"data.pkl": pickle.dumps({"model": state, "optimizer": optimizer}, protocol=2)})
 
 
 def frozen(path: Path, elements: Sequence[str]) -> Path:
@@ -38,10 +39,26 @@ def frozen(path: Path, elements: Sequence[str]) -> Path:
     return archive(path, {"data.pkl": pickle.dumps(content, protocol=2), "code/__torch__/model.py": b""})
 
 
-def package(path: Path, elements: Sequence[str]) -> Path:
+def package(path: Path, elements: Sequence[str], device: str = "cpu") -> Path:
     """Write the headers of an AOTInductor package."""
     facts = json.dumps({"type_map": list(elements), "rcut": 6.0}).encode()
-    return archive(path, {"extra/metadata.json": facts, "data/aotinductor/model.so": b""})
+    machine = {"AOTI_DEVICE_KEY": device, "AOTI_MACHINE": "x86_64", "AOTI_CPU_ISA": "AVX512"}
+    if device == "cuda":
+        machine["AOTI_COMPUTE_CAPABILITY"] = "sm_90"
+    return archive(path, {
+        "extra/metadata.json": facts, "data/aotinductor/model.so": b"",
+        "data/aotinductor/model/a.wrapper_metadata.json": json.dumps(machine).encode(),
+    })
+
+
+def dpa4_checkpoint(path: Path, elements: Sequence[str]) -> Path:
+    """Write the headers of a DPA-4 checkpoint, without the state of its optimizer, as published ones."""
+    network = {
+        "type": "dpa4", "type_map": list(elements), "descriptor": {"type": "dpa4", "rcut": 6.0},
+        "fitting_net": {"type": "dpa4_ener"},
+    }
+    state = {"_extra_state": {"model_params": network}}
+    return archive(path, {"data.pkl": pickle.dumps({"model": state}, protocol=2)})
 
 
 def archive(path: Path, entries: Mapping[str, bytes]) -> Path:

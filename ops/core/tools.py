@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,3 +120,8 @@ def run_tool(
     if done.returncode > 0:
         raise FatalError(f"{Path(command[0]).name} failed with code {done.returncode}; log: {log}\n{tail(log)}")
     return time.monotonic() - start
+
+
+def cpp_compiler() -> str | None:
+    """Return the C++ compiler that PyTorch calls: $CXX, else g++; None if there is none."""
+    return shutil.which(os.environ.get("CXX") or "g++")

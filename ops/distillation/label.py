@@ -29,13 +29,14 @@ GAP = 0.05  # share of a single trajectory left out between its training and tes
 
 @dataclass(frozen=True)
 class TeacherRun:
-    """Perturbed frames of one teacher trajectory."""
+    """Perturbed frames of one teacher trajectory, or perturbed cells (``train_only``: never held out for testing)."""
 
     system: str
     name: str
     frames: list[Atoms]
     status: RunStatus = "ok"
     reason: str = ""
+    train_only: bool = False
 
 
 def label_with_teacher(
@@ -45,6 +46,8 @@ def label_with_teacher(
     settings: DistillSettings,
     seed: int,
     out: Path,
+    *,
+    cells: Path | None = None,
 ) -> TeacherFilter:
     """Write the data set of the student.
 
@@ -67,6 +70,8 @@ def label_with_teacher(
         Seed of the project.
     out : Path
         Receives ``dataset/`` and ``filter.json``.
+    cells : Path, optional
+        Perturbed cells (extxyz) that are labelled as they are and trained on.
 
     Returns
     -------
@@ -85,6 +90,7 @@ def label_with_teacher(
     if not trajectories:
         raise InputError("distillation needs at least one teacher trajectory; none was given")
     runs = [_read_run(folder, settings, seed) for folder in trajectories]
+    runs += _read_cells(cells) if cells else []
     return label_runs(teacher, runs, type_map, settings, seed, out)
 
 
@@ -104,12 +110,16 @@ def label_runs(
 
     model = open_model(teacher)
     blocks: list[SystemData] = []
+    cells: list[SystemData] = []
     per_run: list[TrajectoryFilter] = []
     for run in runs:
         labelled, record = _label(model, run, type_map, settings.max_force_eV_A)
-        blocks += labelled
+        (cells if run.train_only else blocks).extend(labelled)
         per_run.append(record)
     blocks, split = split_runs(blocks, settings.test, seed)
+    if cells:
+        split += f"; {sum(len(block) for block in cells)} perturbed cells, for training only"
+        blocks += [block for block in cells if len(block)]
     found = TeacherFilter(
         teacher=teacher.name,
         max_force_limit_eV_A=settings.max_force_eV_A,
@@ -147,6 +157,16 @@ def _read_run(folder: Path, settings: DistillSettings, seed: int) -> TeacherRun:
             rng = np.random.default_rng(derive_seed(seed, "distill", label, run.seed, frame.step))
             frames.append(perturb_atoms(frame.atoms(), settings.frame_strain, settings.frame_displacement_A, rng))
     return TeacherRun(system, label, frames, run.status, run.reason)
+
+
+def _read_cells(cells: Path) -> list[TeacherRun]:
+    """Read the perturbed cells of each system."""
+    from dpa_sse.ops.structures.extxyz import read_frames
+
+    found: dict[str, list[Atoms]] = defaultdict(list)
+    for atoms in read_frames(cells):
+        found[str(atoms.info["system"])].append(atoms)
+    return [TeacherRun(system, f"{system}.perturbed", frames, train_only=True) for system, frames in found.items()]
 
 
 def _label(

@@ -11,8 +11,8 @@ from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import DATASET, dataset_of
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings, SelfExplorationSettings
-from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of
-from dpa_sse.ops.potential.folder import copy_model, model_file
+from dpa_sse.ops.distillation.teacher_md import prepare_teacher_md, run_teacher_md, teacher_of, write_labelled_cells
+from dpa_sse.ops.potential.folder import copy_model, frozen_model, model_file
 from dpa_sse.ops.results.distillation import TeacherFilter
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
@@ -25,6 +25,7 @@ from dpa_sse.ops.training.settings import ResolvedTraining
 from dpa_sse.ops.training.train import train_model
 
 SELF_EXPLORATION = "self-exploration"
+LABELLED_CELLS = "labelled_cells.extxyz"
 
 
 class PrepareTeacherSettings(TaskSettings):
@@ -50,11 +51,13 @@ class PrepareTeacher(TaskOP):
     settings_class = PrepareTeacherSettings
 
     def run(self, out: Path, settings: PrepareTeacherSettings, **inputs: Any) -> None:
-        """Write ``cells/``, ``tasks/``, and ``self-exploration/`` for the MD with the first student."""
+        """Write ``cells/``, ``tasks/``, ``labelled_cells.extxyz``, and ``self-exploration/`` for the first student."""
         distill = settings.distill
         seed = derive_seed(settings.seed, "distill")
         perturb_cells(inputs["cells"], distill.perturb, seed, out / "cells")
         prepare_teacher_md(out / "cells", distill, seed, out / "tasks")
+        if distill.labelled_cells:
+            write_labelled_cells(inputs["cells"], distill, derive_seed(seed, "labelled cells"), out / LABELLED_CELLS)
         if distill.self_exploration:
             exploration = self_exploration_md(distill, distill.self_exploration)
             prepare_teacher_md(out / "cells", exploration, derive_seed(seed, "draft"), out / SELF_EXPLORATION)
@@ -73,7 +76,7 @@ class RunTeacherMd(FanOutOP):
         """Write an MD folder."""
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         task = inputs["prepared"] / "tasks" / f"task.{inputs['index']:03d}"
-        run_teacher_md(task, teacher / "model.pth", settings.type_map, out)
+        run_teacher_md(task, frozen_model(teacher), settings.type_map, out)
 
 
 class RunSelfExploration(FanOutOP):
@@ -96,18 +99,19 @@ class LabelWithTeacher(TaskOP):
 
     image = "deepmd"
     resource_class = "infer"
-    artifacts = ("trajectories*", "variants*?", "pretrained")
+    artifacts = ("trajectories*", "variants*?", "pretrained", "prepared?")
     settings_class = LabelSettings
 
     def run(self, out: Path, settings: LabelSettings, **inputs: Any) -> None:
-        """Write ``dataset/`` and ``filter.json``."""
+        """Write ``dataset/`` and ``filter.json``; with ``prepared``, its perturbed cells are labelled, too."""
         runs = require_success(
             results(inputs["trajectories"]), settings.min_success_ratio, "teacher MD", count_final=False
         )
         folders = [folder for folder, status in runs if status.usable]
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         label_with_teacher(
-            teacher / "model.pth", folders, settings.type_map, settings.distill, settings.seed, out
+            frozen_model(teacher), folders, settings.type_map, settings.distill, settings.seed, out,
+            cells=inputs["prepared"] / LABELLED_CELLS if inputs["prepared"] else None,
         )
 
 
@@ -134,7 +138,7 @@ class LabelSelfExploration(TaskOP):
         assert distill.self_exploration is not None  # noqa: S101  (this step exists only then)
         distill = self_exploration_md(distill, distill.self_exploration)
         label_with_teacher(
-            teacher / "model.pth", folders, settings.type_map, distill, settings.seed, out / ".new"
+            frozen_model(teacher), folders, settings.type_map, distill, settings.seed, out / ".new"
         )
         merge_datasets([before, out / ".new" / DATASET], out / DATASET)
         TeacherFilter.read(out / ".new").write(out)

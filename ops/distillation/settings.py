@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -31,9 +31,17 @@ class DistillSettings(Settings):
         default=[900.0], min_length=1, description="Temperatures of the teacher MD, K."
     )
     pressure_GPa: float = Field(0.0, ge=-10, le=200, description="Pressure of the teacher MD, GPa.")
+    ensemble: Literal["npt", "npt-aniso", "npt-tri"] = Field(
+        "npt", description="`npt` keeps the shape of the cell in the teacher MD, `npt-aniso` its angles only, "
+        "`npt-tri` nothing."
+    )
     steps: int = Field(2000, ge=1, description="Steps of the teacher MD from each perturbed cell.")
     timestep_fs: float = Field(2.0, ge=0.05, le=5, description="MD time step, fs.")
     sample_every: int = Field(10, ge=1, description="MD steps between sampled frames.")
+    labelled_cells: int = Field(
+        0, ge=0, le=10_000, description="Further perturbed cells of each system that the teacher labels, without MD; "
+        "for training only."
+    )
     frame_displacement_A: float = Field(
         0.05, ge=0, le=1, description="Largest displacement of the atoms of a sampled frame before labelling, A."
     )

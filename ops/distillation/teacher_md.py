@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
@@ -11,7 +12,7 @@ from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.md.lammps import PotentialLines, deepmd_lines
 from dpa_sse.ops.md.production import run_with_model
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
-from dpa_sse.ops.results.md import MdTask
+from dpa_sse.ops.results.md import COUPLINGS, MdTask
 from dpa_sse.ops.runtime.groups import results
 
 MIN_TEACHER_FRAMES = 10
@@ -46,6 +47,7 @@ def prepare_teacher_md(cells: Path, settings: DistillSettings, seed: int, out: P
                     system=str(atoms.info["system"]),
                     trajectory=f"{atoms.info.get('trajectory', folder.name)}.{temperature:g}K",
                     ensemble="npt",
+                    coupling=COUPLINGS[settings.ensemble],
                     temperature_K=temperature,
                     pressure_GPa=settings.pressure_GPa,
                     replica=0,
@@ -59,6 +61,16 @@ def prepare_teacher_md(cells: Path, settings: DistillSettings, seed: int, out: P
                 write_task(out, number, atoms, task)
                 number += 1
     return number
+
+
+def write_labelled_cells(cells: Path, settings: DistillSettings, seed: int, out: Path) -> None:
+    """Write ``settings.labelled_cells`` perturbed cells of each system of an extxyz file into another one."""
+    from dpa_sse.ops.structures.extxyz import read_frames, write_frames
+    from dpa_sse.ops.structures.perturb import perturb_copies
+
+    perturb = settings.perturb.model_copy(update={"count": settings.labelled_cells})
+    grouped = groupby(read_frames(cells), lambda cell: str(cell.info["system"]))
+    write_frames(out, [atoms for _, group in grouped for atoms in perturb_copies(list(group), perturb, seed)])
 
 
 def run_teacher_md(

@@ -22,6 +22,9 @@ from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import FanInSettings, TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
+CONTINUED = ("model.pt", "model.json", "lcurve.csv")
+"""Files of a model from which the next training starts."""
+
 
 class LearningSettings(TaskSettings):
     """Settings of :class:`AssembleEnsemble`."""
@@ -131,6 +134,7 @@ class MergeLabelled(TaskOP):
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):
             target = out / "models" / model.name
             target.mkdir(parents=True, exist_ok=True)
-            for name in ("model.pt", "model.json", "lcurve.csv"):
+            # the frozen model is of use to the next iteration only if there are no new labels to train on
+            for name in [path.name for path in model.iterdir()] if state.unchanged else CONTINUED:
                 shutil.copyfile(model / name, target / name)
         return {"finished": state.finished, "next_iteration": inputs["iteration"] + 1}

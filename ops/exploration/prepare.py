@@ -15,7 +15,7 @@ from dpa_sse.ops.exploration.state import current_stage
 from dpa_sse.ops.md.tasks import CELL, read_cells, write_task
 from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
-from dpa_sse.ops.results.md import ExplorationTask
+from dpa_sse.ops.results.md import COUPLINGS, ExplorationTask
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,7 +82,8 @@ def prepare_exploration(
                     iteration=iteration,
                     stage=state.stage,
                     models=tuple(models),
-                    ensemble="npt",
+                    ensemble="nvt" if stage.ensemble == "nvt" else "npt",
+                    coupling=COUPLINGS[stage.ensemble],
                     temperature_K=temperature,
                     pressure_GPa=pressure,
                     replica=0,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
@@ -105,6 +106,12 @@ def select_candidates(
     Returns
     -------
     IterationReport
+
+    Raises
+    ------
+    FatalError
+        No frame is accurate or a candidate: there is nothing to label, and the next models would be trained on the
+        same data again.
     """
     runs, failures = read_explorations(results)
     found = _deviations(runs, settings.trust, settings.conv_accuracy)
@@ -135,6 +142,8 @@ def select_candidates(
         message=_message(found, len(runs), state, settings),
     )
     report.write(out)
+    if advice := _hopeless(report, state, settings, runs):
+        raise FatalError(advice)
     next_state(state, settings, report).write(out)
     return report
 
@@ -260,12 +269,45 @@ def _write_tasks(frames: Sequence[Atoms], group: int, out: Path) -> None:
             write(temporary, frames[start : start + group], format="extxyz")
 
 
+def _hopeless(
+    report: IterationReport, state: LearningState, settings: ConcurrentLearningSettings, runs: Sequence[Exploration]
+) -> str:
+    """Return why concurrent learning cannot continue from an exploration, and what to change; empty if it can."""
+    if report.accurate or report.candidate:
+        return ""
+    stage, place = current_stage(state, settings), f"concurrent_learning.stages.{state.stage}"
+    if not runs:
+        what = "no run produced frames"
+    else:
+        numbers = np.concatenate([run.deviations for run in runs])
+        finite = numbers[numbers < BEYOND]
+        what = f"all {report.failed} frames are at or above the upper trust level ({report.force_hi_eV_A:g} eV/A)"
+        what += f", their median deviation is {np.median(finite):.2g} eV/A" if finite.size else " or not a number"
+        if report.runs_exploded:
+            what += f"; {report.runs_exploded} of {report.runs} runs exploded"
+    temperatures = f"{min(stage.temperatures_K):g}" + (
+        f" to {max(stage.temperatures_K):g}" if len(stage.temperatures_K) > 1 else ""
+    )
+    return (
+        f"exploration failed as a whole in iteration {state.iteration} ({temperatures} K): {what}. There is nothing to "
+        "label, and the next models would be trained on the same data again. Start with a stage at lower temperatures "
+        f"or with fewer steps (`{place}`), start from more data (`perturb.count`, `aimd.steps`), train for longer "
+        "(`concurrent_learning.train.steps`), or, if such deviations are as small as the forces allow, raise "
+        "`concurrent_learning.trust.force_hi_eV_A`"
+    )
+
+
 def _message(found: Deviations, n_runs: int, state: LearningState, settings: ConcurrentLearningSettings) -> str:
     """Return the outcome in one sentence."""
     if not n_runs or found.accurate_ratio is None:
         return "no exploration run produced frames; nothing to label"
     last = state.iteration_in_stage + 1 >= current_stage(state, settings).max_iterations
     share = f"{100 * found.accurate_ratio:.0f} % of the frames are accurate"
+    if found.converged and not state.iteration_in_stage:
+        return (
+            f"stage {state.stage} converged at once: {share} for models that have seen no frame of it; does it explore "
+            "more than the data before it?"
+        )
     if found.converged:
         return f"stage {state.stage} converged: {share}"
     if last:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -32,15 +32,25 @@ class TrustSettings(Settings):
 
 
 class ExplorationStage(Settings):
-    """NPT runs for each temperature, pressure and cell; when a stage has converged, the next one starts."""
+    """Runs for each temperature, pressure and cell; when a stage has converged, the next one starts."""
 
     temperatures_K: list[Temperature] = Field(min_length=1, description="Temperatures of the runs, K.")
     pressures_GPa: list[Pressure] = Field(default=[0.0], min_length=1, description="Pressures of the runs, GPa.")
+    ensemble: Literal["npt", "npt-aniso", "npt-tri", "nvt"] = Field(
+        "npt", description="`npt` keeps the shape of the cell, `npt-aniso` its angles only, `npt-tri` nothing; `nvt`: "
+        "at the volumes of the perturbed cells."
+    )
     cells_per_system: int = Field(1, ge=1, description="Perturbed cells of each system that runs start from.")
     steps: int = Field(500, ge=1, description="MD steps of each run.")
     max_iterations: int = Field(
         2, ge=1, description="Iterations after which the next stage starts even without convergence."
     )
+
+    @model_validator(mode="after")
+    def _pressures_have_an_effect(self) -> ExplorationStage:
+        if self.ensemble == "nvt" and self.pressures_GPa != [0.0]:
+            raise ValueError("pressures_GPa has no effect at constant volume (ensemble: nvt); remove it")
+        return self
 
     def state_points(self) -> list[tuple[float, float]]:
         """Return temperature (K) and pressure (GPa) of the runs from each cell."""

@@ -79,8 +79,10 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
             yield ("model",), f"{settings.model} does not exist"
         elif fault := _file_fault(path, settings):
             yield fault
-        if settings.head and path.suffix == ".pth":
-            yield ("head",), "a frozen .pth model has one branch only: remove head, or give the checkpoint (.pt)"
+        if settings.head and path.suffix in (".pth", ".pt2"):
+            yield ("head",), (
+                f"a frozen {path.suffix} model has one branch only: remove head, or give the checkpoint (.pt)"
+            )
 
     def _file(self) -> tuple[Path, str | None]:
         from dpa_sse.ops.potential.inference import branch_of

@@ -12,7 +12,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
-from dpa_sse.ops.results.md import Ensemble, MdTask
+from dpa_sse.ops.results.md import Coupling, Ensemble, MdTask
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -43,8 +43,11 @@ class Simulation:
     Attributes
     ----------
     ensemble : {"npt", "nvt", "nve"}
-        NPT is isotropic: the cell keeps the shape of the crystal. In the short runs of small cells an
+        By default, NPT is isotropic: the cell keeps the shape of the crystal. In the short runs of small cells an
         anisotropic barostat would mainly pick up shape noise, and in a melt it lets the box collapse.
+    coupling : {"iso", "aniso", "tri"}
+        What the barostat changes: the volume, the lengths of the cell, or the angles, too. The equilibration before a
+        run is isotropic always.
     temperature_K, pressure_GPa, timestep_fs : float
         State point and time step.
     steps : int
@@ -72,6 +75,7 @@ class Simulation:
     restart_every: int = 0
     deviation_every: int = 0
     max_temperature_K: float | None = None
+    coupling: Coupling = "iso"
 
     def __post_init__(self) -> None:
         """Reject values that LAMMPS would misread.
@@ -105,6 +109,7 @@ class Simulation:
             restart_every=task.restart_every,
             deviation_every=task.dump_every,
             max_temperature_K=temperature_limit(task.temperature_K),
+            coupling=task.coupling,
         )
 
 
@@ -134,7 +139,9 @@ def atomic_masses(type_map: Sequence[str]) -> list[float]:
     return [float(masses[atomic_numbers[element]]) for element in type_map]
 
 
-def write_lammps_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.ndarray:
+def write_lammps_data(
+    path: Path, atoms: Atoms, type_map: Sequence[str], *, triclinic: bool = False
+) -> np.ndarray:
     """Write a LAMMPS data file (metal units, atom_style atomic) and return the rotation.
 
     LAMMPS requires the first cell vector along x and the second in the xy plane, so the cell is rotated, and
@@ -147,6 +154,8 @@ def write_lammps_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.n
         Periodic in three directions.
     type_map : sequence of str
         LAMMPS type ``i + 1`` is ``type_map[i]``, including elements that this cell does not contain.
+    triclinic : bool
+        Write the tilt factors of an orthogonal cell, too: its angles may then change.
 
     Returns
     -------
@@ -171,7 +180,7 @@ def write_lammps_data(path: Path, atoms: Atoms, type_map: Sequence[str]) -> np.n
     lx, ly, lz, *tilts = prism.get_lammps_prism()
     lines = ["cell of the dpa-sse pipeline", "", f"{len(atoms)} atoms", f"{len(type_map)} atom types", ""]
     lines += [f"0 {length:.17g} {axis}lo {axis}hi" for axis, length in zip("xyz", (lx, ly, lz), strict=True)]
-    if prism.is_skewed():
+    if prism.is_skewed() or triclinic:
         lines.append(" ".join(f"{tilt:.17g}" for tilt in tilts) + " xy xz yz")
     lines += ["", "Masses", ""]
     lines += [f"{index} {mass:.10g}" for index, mass in enumerate(atomic_masses(type_map), 1)]
@@ -340,7 +349,7 @@ def _equilibration_lines(
         change += [f"{tilt} final $({tilt}*v_scale:%.17g)" for tilt in ("xy", "xz", "yz")]
     return [
         "# equilibration: NPT; the mean volume of its second half is the volume of the run",
-        *_integrator_lines(replace(simulation, ensemble="npt")),
+        *_integrator_lines(replace(simulation, ensemble="npt", coupling="iso")),
         *_dump_lines(simulation, type_map, names.equilibration),
         "variable volume equal vol",
         f"fix mean all ave/time 1 {max(1, steps // 2)} {steps} v_volume",
@@ -362,7 +371,11 @@ def _integrator_lines(simulation: Simulation) -> list[str]:
     thermostat = f"temp {temperature:.10g} {temperature:.10g} {TAU_T_PS}"
     if simulation.ensemble == "npt":
         # without fixedpoint the box would expand about its centre, whose last bits change at a restart
-        barostat = f"iso {pressure:.10g} {pressure:.10g} {TAU_P_PS} drag {BAROSTAT_DRAG} fixedpoint 0 0 0"
+        barostat = (
+            f"{simulation.coupling} {pressure:.10g} {pressure:.10g} {TAU_P_PS} drag {BAROSTAT_DRAG} fixedpoint 0 0 0"
+        )
+        if simulation.coupling == "tri":  # a flipped box would be another one in the trajectory
+            barostat += " flip no"
         lines = [f"fix move all npt {thermostat} {barostat}"]
     else:
         lines = ["fix move all nve" if simulation.ensemble == "nve" else f"fix move all nvt {thermostat}"]

@@ -39,7 +39,15 @@ from dpa_sse.ops.md.monitor import Instability, Monitor
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, last_error, loop_speed
 from dpa_sse.ops.potential.folder import model_file
-from dpa_sse.ops.results.md import NO_ROWS, NOT_MONITORED, HostSummary, MdTask, RunStatus, ThermoSummary
+from dpa_sse.ops.results.md import (
+    NO_ROWS,
+    NOT_MONITORED,
+    ExplorationTask,
+    HostSummary,
+    MdTask,
+    RunStatus,
+    ThermoSummary,
+)
 from dpa_sse.ops.results.status import TaskStatus
 
 if TYPE_CHECKING:
@@ -305,12 +313,14 @@ def _prepare(job: Job, work: Path) -> int:
 
 def _links(job: Job) -> list[str]:
     """Return the names of the models in the working folder."""
-    return [f"model_{index}.pth" for index in range(len(job.models))]
+    files = [model_file(path) if (path := Path(model)).is_dir() else path for model in job.models]
+    return [f"model_{index}{path.suffix}" for index, path in enumerate(files)]  # DeePMD-kit goes by the suffix
 
 
 def _part_input(job: Job, work: Path, part: int, start: FreshStart | Restart) -> str:
     """Write the data file into a folder; return the LAMMPS input of one part."""
-    write_lammps_data(work / "cell.data", job.atoms, job.type_map)
+    angles = job.simulation.ensemble == "npt" and job.simulation.coupling == "tri"
+    write_lammps_data(work / "cell.data", job.atoms, job.type_map, triclinic=angles)
     triclinic = " xy xz yz" in (work / "cell.data").read_text(encoding="utf-8")
     return input_text(
         job.simulation, job.type_map, _links(job), start=start, box="triclinic" if triclinic else "orthogonal",
@@ -350,7 +360,7 @@ def record_outcome(
         steps_per_s=outcome.steps_per_s,
         seconds=round(outcome.seconds, 2),
         threads=outcome.threads,
-        equilibration=judge_equilibration(out, task.pressure_GPa, len(atoms)) if task.ensemble == "nvt" else None,
+        equilibration=judge_equilibration(out, task.pressure_GPa, len(atoms)) if _at_mean_cell(task) else None,
         width_A=_width(out / "traj.lammpstrj"),
         continued_from=continued_from,
         **dict(outcome.thermo),
@@ -363,6 +373,11 @@ def record_outcome(
         final=outcome.status in ("exploded", "melted"),  # a result about the model: retrying is of no use
     ).write(out)
     shutil.rmtree(out / "work", ignore_errors=True)
+
+
+def _at_mean_cell(task: MdTask) -> bool:
+    """Return whether a run is at constant volume, that of a pressure; an exploration at constant volume is not."""
+    return task.ensemble == "nvt" and not isinstance(task, ExplorationTask)
 
 
 def _width(trajectory: Path) -> float | None:

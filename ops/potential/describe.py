@@ -6,17 +6,22 @@ import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.potential.inert_pickle import Tensor, read_entry, read_objects, walk
+from dpa_sse.ops.results.model import LearningRates
 from dpa_sse.ops.results.model_file import FileKind, ModelBranch, ModelFile, ModelUse
 
 PACKAGE_FACTS = "extra/metadata.json"
 PACKAGE_INPUT = "extra/model_def_script.json"
+PACKAGE_DEVICE = "wrapper_metadata.json"
+MAX_FACTS = 100_000
+DEVICE_KEYS = ("DEVICE_KEY", "MACHINE", "CPU_ISA", "COMPUTE_CAPABILITY")
+DPA4 = ("dpa4", "sezm")
 COMPRESSIBLE = ("se_e2_a", "se_a", "se_e2_r", "se_r", "se_e3", "se_at")
 """Descriptors that DeePMD-kit compresses without loss."""
 ENERGY = ("ener", "dpa4_ener", "direct_force_ener")
@@ -64,12 +69,14 @@ def _describe(path: Path) -> ModelFile:
         raise InputError(_why_not(path, start))
     try:
         with zipfile.ZipFile(path) as archive:
-            kind, branches, multi_task, steps = _content(archive)
+            kind, branches, multi_task, trained = _content(archive)
+            compiled_for = _compiled_for(archive) if kind == "package" else None
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"is damaged ({printable(str(error), keep='')})") from error
     return ModelFile(
-        file=str(path), kind=kind, size_bytes=size, branches=tuple(branches), multi_task=multi_task, steps=steps,
-        deepmd_version=None, uses=tuple(_uses(kind, branches)),
+        file=str(path), kind=kind, size_bytes=size, branches=tuple(branches), multi_task=multi_task,
+        steps=trained.steps, learning_rate=trained.learning_rate,
+        deepmd_version=None, compiled_for=compiled_for, uses=tuple(_uses(kind, branches, compiled_for)),
     )
 
 
@@ -87,32 +94,37 @@ def _why_not(path: Path, start: bytes) -> str:
     return f"{cut}: no model of DeePMD-kit (.pt, .pth, .pt2)"
 
 
-def _content(archive: zipfile.ZipFile) -> tuple[FileKind, list[ModelBranch], bool, int | None]:
+class Training(NamedTuple):
+    """What a checkpoint says about its training."""
+
+    steps: int | None = None
+    learning_rate: LearningRates | None = None
+
+
+def _content(archive: zipfile.ZipFile) -> tuple[FileKind, list[ModelBranch], bool, Training]:
     names = [info.filename.partition("/")[2] for info in archive.infolist()]
     if PACKAGE_FACTS in names:
-        return "package", [_package(archive)], False, None
+        return "package", [_package(archive)], False, Training()
     stream = read_entry(archive, "data.pkl")
     if stream is None:
         raise InputError("is a zip file, but no model of DeePMD-kit")
     with stream:
         objects = read_objects(stream)
     if any(name.startswith("code/") for name in names):
-        return "frozen", [_frozen(objects)], False, None
+        return "frozen", [_frozen(objects)], False, Training()
     return "checkpoint", *_checkpoint(objects)
 
 
-def _checkpoint(objects: Any) -> tuple[list[ModelBranch], bool, int | None]:
+def _checkpoint(objects: Any) -> tuple[list[ModelBranch], bool, Training]:
     state = objects.get("model", objects) if isinstance(objects, dict) else None
     extra = state.get("_extra_state") if isinstance(state, dict) else None
     params = extra.get("model_params") if isinstance(extra, dict) else None
     if not isinstance(params, dict) or not isinstance(state, dict):
         raise InputError("is a file of PyTorch, but no checkpoint of DeePMD-kit (model_params is missing)")
-    info = extra.get("train_infos") if isinstance(extra, dict) else None
-    step = info.get("step") if isinstance(info, dict) else None
-    steps = int(step) + 1 if isinstance(step, int) else None
+    trained = _training(objects, _mapping(extra.get("train_infos") if isinstance(extra, dict) else None))
     tensors = {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
     if "model_dict" not in params:
-        return [_branch("", params, _count(tensors.items()))], False, steps
+        return [_branch("", params, _count(tensors.items()))], False, trained
     found = params["model_dict"]
     if not isinstance(found, dict) or not found:
         raise InputError("is a multi-task checkpoint without branches")
@@ -122,7 +134,19 @@ def _checkpoint(objects: Any) -> tuple[list[ModelBranch], bool, int | None]:
             raise InputError(f"the network of its branch {name!r} is not described")
         part = [(key, value) for key, value in tensors.items() if key.startswith(f"model.{name}.")]
         branches.append(_branch(str(name), own, _count(part)))
-    return branches, True, steps
+    return branches, True, trained
+
+
+def _training(objects: Any, info: Mapping[str, Any]) -> Training:
+    """Return the steps and learning rates; those of the optimizer are missing in most published checkpoints."""
+    step, last = info.get("step"), info.get("lr")
+    optimizer = _mapping(objects.get("optimizer") if isinstance(objects, dict) else None)
+    groups = optimizer.get("param_groups")
+    first = groups[0].get("initial_lr") if isinstance(groups, list) and groups and isinstance(groups[0], dict) else None
+    rates = None
+    if isinstance(first, float) and first > 0:
+        rates = LearningRates(start_lr=first, stop_lr=last if isinstance(last, float) and last > 0 else None)
+    return Training(int(step) + 1 if isinstance(step, int) else None, rates)
 
 
 def _frozen(objects: Any) -> ModelBranch:
@@ -159,6 +183,16 @@ def _package(archive: zipfile.ZipFile) -> ModelBranch:
     if not _elements(found.get("type_map")):
         raise InputError("is an AOTInductor package, but no model of DeePMD-kit (it has no type_map)")
     return _branch("", found, None)
+
+
+def _compiled_for(archive: zipfile.ZipFile) -> str:
+    """Return the device that a package was compiled for, in words."""
+    for info in archive.infolist():
+        if info.filename.endswith(PACKAGE_DEVICE) and info.file_size < MAX_FACTS:
+            facts = _json_mapping(archive.read(info).decode("utf-8", "replace"))
+            device, machine, processor, gpu = (_text(facts.get(f"AOTI_{key}")) for key in DEVICE_KEYS)
+            return ", ".join(one for one in (device, machine, processor if device == "cpu" else gpu) if one)
+    return "a device that the file does not name"
 
 
 def _json_mapping(text: str) -> dict[str, Any]:
@@ -222,34 +256,34 @@ def _precision(*parts: Mapping[str, Any]) -> str | None:
     return next((one for one in ("bfloat16", "float16", "float32") if one in named), "float64")
 
 
-def _uses(kind: FileKind, branches: Sequence[ModelBranch]) -> list[ModelUse]:
+def is_dpa4(branch: ModelBranch) -> bool:
+    """Return whether a network is a DPA-4 (SeZM), which DeePMD-kit freezes by compiling it."""
+    return (branch.descriptor or "").lower() in DPA4
+
+
+def _uses(kind: FileKind, branches: Sequence[ModelBranch], compiled_for: str | None) -> list[ModelUse]:
     """Return what a file can be used for in this pipeline and in LAMMPS."""
     energy = all(one.fitting is None or one.fitting in ENERGY for one in branches)
     if not energy:
         why = f"it predicts {', '.join(sorted({str(one.fitting) for one in branches}))}, not energies and forces"
         return [ModelUse(use=use, possible=False, how=why) for use in ("fine-tune", "teacher", "LAMMPS", "compress")]
     names = {one.descriptor for one in branches}
-    dpa4 = bool(names & {"dpa4", "sezm", "DPA4", "SeZM"})
     branch = "; name the branch" if len(branches) > 1 else ""
-    fine_tune = kind == "checkpoint" and not dpa4
-    teacher = kind in ("checkpoint", "frozen") and not dpa4
-    no_dpa4 = "DPA-4 is frozen to .pt2, which this pipeline does not carry through its steps yet"
+    fine_tune = kind == "checkpoint"
+    only_here = f"; compiled for {compiled_for}: it runs on such a device only" if compiled_for else ""
+    compiles = " (a DPA-4: compiled, with a C++ compiler)" if any(map(is_dpa4, branches)) else ""
     compressible = names <= set(COMPRESSIBLE) and not any(one.compressed for one in branches)
     lammps = {
-        "checkpoint": f"after freezing, which the pipeline does{branch}", "frozen": "as it is (pair_style deepmd)",
-        "package": "as it is (pair_style deepmd), where DeePMD-kit was built with AOTInductor; not in this pipeline",
+        "checkpoint": f"after freezing, which the pipeline does{compiles}{branch}",
+        "frozen": "as it is (pair_style deepmd)", "package": f"as it is (pair_style deepmd){only_here}",
     }[kind]
     return [
         ModelUse(
             use="fine-tune", possible=fine_tune,
-            how=no_dpa4 if dpa4 else f"pretrain.model{branch}" if fine_tune
+            how=f"pretrain.model{branch}" if fine_tune
             else "a frozen model cannot be trained further; its checkpoint (.pt) can",
         ),
-        ModelUse(
-            use="teacher", possible=teacher,
-            how=no_dpa4 if dpa4 else f"pretrain.model with distill{branch}" if teacher
-            else "a package (.pt2) is not carried through the steps yet; freeze the model to .pth",
-        ),
+        ModelUse(use="teacher", possible=True, how=f"pretrain.model with distill{branch}{only_here}"),
         ModelUse(use="LAMMPS", possible=True, how=lammps),
         ModelUse(
             use="compress", possible=compressible,

@@ -8,6 +8,10 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import FatalError
 
 REPAIR = "if files of a finished task were deleted, delete its whole folder in tasks/ and run the same command again"
+CHECKPOINT = "model.pt"
+FROZEN = ("model.pth", "model.pt2")
+"""TorchScript, or the AOTInductor package of a DPA-4, which DeePMD-kit does not write as TorchScript."""
+COMPRESSED = "model_compressed.pth"
 
 
 def model_file(model: Path) -> Path:
@@ -19,19 +23,30 @@ def model_file(model: Path) -> Path:
         There is no such file.
     """
     if model.is_dir():
-        for name in ("model_compressed.pth", "model.pth"):
-            if (model / name).exists():
-                return model / name
-        raise FatalError(f"no frozen model (model.pth) in {model}; {REPAIR}")
+        return model / COMPRESSED if (model / COMPRESSED).exists() else frozen_model(model)
     if not model.exists():
         raise FatalError(f"model file not found: {model}; {REPAIR}")
     return model
 
 
+def frozen_model(folder: Path) -> Path:
+    """Return the frozen model of a model folder, not compressed.
+
+    Raises
+    ------
+    FatalError
+        There is none.
+    """
+    for name in FROZEN:
+        if (folder / name).exists():
+            return folder / name
+    raise FatalError(f"no frozen model ({' or '.join(FROZEN)}) in {folder}; {REPAIR}")
+
+
 def checkpoint_or_frozen(model: Path) -> Path:
     """Return the checkpoint of a model folder, or the frozen model of one that has none."""
-    checkpoint = model / "model.pt"
-    return checkpoint if checkpoint.is_file() else model / "model.pth"
+    checkpoint = model / CHECKPOINT
+    return checkpoint if checkpoint.is_file() else frozen_model(model)
 
 
 def copy_model(source: Path, out: Path) -> None:

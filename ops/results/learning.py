@@ -148,6 +148,11 @@ class LearningState(Result):
     finished: bool
     history: tuple[IterationReport, ...]
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether the latest iteration has added no label, so that its models are those of the next one, too."""
+        return bool(self.history) and self.history[-1].labelled == 0
+
     def with_labels(self, labelled: int, failures: Sequence[FailedTask]) -> LearningState:
         """Return the state with the outcome of labelling added to the report of the latest iteration."""
         *before, latest = self.history

@@ -10,6 +10,10 @@ from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.results.base import Result, ResultPart
 
 Ensemble = Literal["npt", "nvt", "nve"]
+Coupling = Literal["iso", "aniso", "tri"]
+"""What the barostat changes: the volume, the lengths of the cell, or the angles, too."""
+COUPLINGS: dict[str, Coupling] = {"npt": "iso", "npt-aniso": "aniso", "npt-tri": "tri", "nvt": "iso"}
+"""By the name of the ensemble in the configuration."""
 RunStatus = Literal["ok", "exploded", "melted", "failed"]
 
 
@@ -206,6 +210,8 @@ class MdTask(Result):
         Seed of the initial velocities.
     trajectory : str or None
         Name of the trajectory, for runs that provide frames to label.
+    coupling : {"iso", "aniso", "tri"}
+        What the barostat changes, in NPT.
     supercell : tuple of int
         Repetitions of the unit cell that the cell of this task consists of.
     """
@@ -224,6 +230,7 @@ class MdTask(Result):
     restart_every: int
     seed: int
     trajectory: str | None = None
+    coupling: Coupling = "iso"
     supercell: tuple[int, int, int] = (1, 1, 1)
 
     def record(self, **outcome: Any) -> MdRun:

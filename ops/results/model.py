@@ -81,6 +81,9 @@ class ModelInfo(Result):
         Training frames of the new compound, and of the base systems.
     learning_rate : LearningRates or None
         Of the adaptation.
+    own_rates : LearningRates or None
+        Of the training of a model that was trained elsewhere, also after its adaptation: later trainings start from
+        them.
     """
 
     FILE: ClassVar[str] = "model.json"
@@ -105,6 +108,7 @@ class ModelInfo(Result):
     frames: int | None = None
     replay_frames: int | None = None
     learning_rate: LearningRates | None = None
+    own_rates: LearningRates | None = None
 
 
 class ModelDifference(ResultPart):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dpa_sse.ops.results.base import ResultPart
+from dpa_sse.ops.results.model import LearningRates
 
 FileKind = Literal["checkpoint", "frozen", "package"]
 """A checkpoint (.pt), a TorchScript file (.pth), or an AOTInductor package (.pt2)."""
@@ -65,8 +66,12 @@ class ModelFile(ResultPart):
     multi_task : bool
     steps : int or None
         Training steps so far.
+    learning_rate : LearningRates or None
+        Of its training, at the start and so far; None where the file does not say.
     deepmd_version : str or None
         None where the file does not say.
+    compiled_for : str or None
+        Device of an AOTInductor package, which runs on no other.
     uses : tuple of ModelUse
     """
 
@@ -76,7 +81,9 @@ class ModelFile(ResultPart):
     branches: tuple[ModelBranch, ...]
     multi_task: bool
     steps: int | None
+    learning_rate: LearningRates | None
     deepmd_version: str | None
+    compiled_for: str | None
     uses: tuple[ModelUse, ...]
 
     def branch(self, wanted: str) -> ModelBranch | None:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 from dpa_sse.ops.results.base import Result
 from dpa_sse.ops.results.model import NeighbourCounts
 
+Trainable = Literal["all", "fitting_net", "lora"]
+"""Weights that a fine-tuning changes."""
 StartKind = Literal["from_scratch", "init_model", "finetune", "same_network"]
 
 
@@ -24,6 +26,9 @@ class TrainTask(Result):
         Checkpoint that the start needs.
     branch : str
         Branch of a multi-task checkpoint.
+    trainable : {"all", "fitting_net", "lora"}
+        Weights that a fine-tuning changes.
+    lora_rank : int
     widen : bool
         Widen neighbour lists that would drop neighbours (else reject them).
     compress : bool
@@ -41,6 +46,8 @@ class TrainTask(Result):
     start: StartKind
     start_model: str | None
     branch: str
+    trainable: Trainable = "all"
+    lora_rank: int = 16
     widen: bool
     compress: bool
     parity_frames: int

@@ -19,18 +19,20 @@ DATA = ("training_data", "validation_data")
 OWN_FILES = {
     "training": (
         "stat_file", "stat_file_mode", "save_dir", "save_ckpt", "disp_file", "tensorboard", "tensorboard_log_dir",
-        "tensorboard_freq", "profiling", "profiling_file", "enable_profiler",
+        "tensorboard_freq", "profiling", "profiling_file", "enable_profiler", "enable_ema", "ema_decay",
+        "ema_ckpt_keep",
     ),
     "validating": ("full_val_file", "save_best_dir"),
 }
-"""Keys that name files or folders to be written, or switch them on: the pipeline decides where a training writes.
+"""Keys that name files or folders to be written, or switch them on: the pipeline decides where a training writes. The
+model of a training is that of its last step: mean weights (EMA) would be written beside it, and not used.
 
 A file of statistics would carry those of one data set into the training on another one.
 """
+EPOCHS = ("numb_epoch", "num_epoch", "numb_epochs", "num_epochs", "num_epoch_dict")
+"""Names that DeePMD-kit has for the number of passes through the data."""
 ALWAYS_SET = ("save_ckpt", "disp_file")
 """Of those, the ones that every input has and that change nothing but a name."""
-READ_FILES = ("model_file", "tab_file", "use_srtab")
-"""Keys of the model that name files to be read: a task on another machine would not find them."""
 REUSE_SHARE = 0.3
 BIAS = "change_bias_after_training"
 
@@ -101,19 +103,6 @@ class DeepmdInput:
                     part.pop(key, None)
         return result
 
-    def files_to_read(self) -> list[str]:
-        """Return the dotted keys of the model that name files to be read."""
-        found: list[str] = []
-        waiting: list[tuple[str, Any]] = [("model", self.section("model"))]
-        while waiting:
-            place, node = waiting.pop()
-            inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-            for key, value in inner:
-                if key in READ_FILES and isinstance(value, str):
-                    found.append(f"{place}.{key}")
-                waiting.append((f"{place}.{key}", value))
-        return sorted(found)
-
     def with_given(self, settings: TrainSettings) -> DeepmdInput:
         """Return a copy with the steps and the learning rates of the settings, where they are given."""
         result = self.copy()
@@ -123,7 +112,8 @@ class DeepmdInput:
                 rate[key] = value
                 rate.pop("stop_lr_ratio", None) if key == "stop_lr" else None
         if settings.steps is not None:
-            training.pop("numb_epoch", None)
+            for epochs in EPOCHS:
+                training.pop(epochs, None)
             training["numb_steps"] = settings.steps
         return result
 

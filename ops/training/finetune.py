@@ -18,6 +18,7 @@ from dpa_sse.ops.results.model import ChosenFrames, LearningRates, ModelInfo, Va
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.job import FineTune, SameNetwork, Start, TrainJob
 from dpa_sse.ops.training.presets import training_input
+from dpa_sse.ops.training.rates import FROM_SCRATCH, STOP_SHARE, own_rates
 from dpa_sse.ops.training.settings import FinetuneSettings, ResolvedTraining
 from dpa_sse.ops.training.train import train_model
 
@@ -33,7 +34,8 @@ class Adaptation:
     Fine-tuning and training from scratch see the same frames of the new compound for the same number of steps, and
     start with the learning rate that suits them: fine-tuning with that of ``settings`` (0.6 of the preset's by
     default), the network from scratch with the rate of its preset, which suits random weights better. Both end at
-    ``settings.stop_lr`` where it is given.
+    ``settings.stop_lr`` where it is given. A model that was trained elsewhere takes the place of the preset, unless
+    the settings name one (`dpa_sse.ops.training.rates`).
 
     Attributes
     ----------
@@ -65,6 +67,11 @@ class Adaptation:
     def branch(self) -> str:
         """Branch of the pre-trained model; empty for a model with one task."""
         return (branch_of(self.pretrained) if self.model_branch is None else self.model_branch) or ""
+
+    @property
+    def own_rates(self) -> LearningRates | None:
+        """Rates of the training of a model that was trained elsewhere, if they decide."""
+        return own_rates(self.pretrain, ModelInfo.read_if_there(self.pretrained.parent))
 
     def input(self, variant: Variant, systems: Sequence[Path]) -> DeepmdInput:
         """Return the training input for the chosen frames, with the learning rates of the preset."""
@@ -101,10 +108,11 @@ def fine_tune(job: Adaptation, out: Path, *, replay_from: Path | None = None) ->
     if replay_from is not None:
         replay = choose_frames(replay_from, job.settings.replay_frames, job.type_map, out / "data" / "replay")
     data = job.input(variant, [*new, *replay])
-    _set_rates(data.section("learning_rate"), job.settings)
+    _set_rates(data.section("learning_rate"), job.settings, job.own_rates)
     if replay:
         data = data.with_halves(len(new), len(new) + len(replay))
-    return _train(job, variant, data, FineTune(job.pretrained, job.branch), (new, replay), out)
+    start = FineTune(job.pretrained, job.branch, job.settings.trainable, job.settings.lora_rank)
+    return _train(job, variant, data, start, (new, replay), out)
 
 
 def train_from_scratch(job: Adaptation, out: Path) -> ModelInfo:
@@ -114,8 +122,13 @@ def train_from_scratch(job: Adaptation, out: Path) -> ModelInfo:
     """
     new = choose_frames(job.dataset, job.settings.frames, job.type_map, out / "data" / "new")
     data = job.input("from_scratch", new)
-    if job.settings.stop_lr is not None:
-        _end_at(data.section("learning_rate"), job.settings.stop_lr)
+    rate = data.section("learning_rate")
+    stop_lr = job.settings.stop_lr
+    if own := job.own_rates:
+        rate["start_lr"] = own.start_lr if own.stop_lr else FROM_SCRATCH
+        stop_lr = stop_lr or _start(job.settings, own) * STOP_SHARE
+    if stop_lr is not None:
+        _end_at(rate, stop_lr)
     return _train(job, "from_scratch", data, SameNetwork(job.pretrained, job.branch), (new, []), out)
 
 
@@ -133,6 +146,7 @@ def _train(
         "frames": frames,
         "replay_frames": replay_frames,
         "learning_rate": LearningRates(start_lr=rate["start_lr"], stop_lr=rate.get("stop_lr")),
+        "own_rates": job.own_rates,
     })
     info.write(out)
     return info
@@ -144,7 +158,15 @@ def _end_at(rate: dict[str, Any], stop_lr: float) -> None:
     rate.pop("stop_lr_ratio", None)
 
 
-def _set_rates(rate: dict[str, Any], settings: FinetuneSettings) -> None:
+def _start(settings: FinetuneSettings, own: LearningRates) -> float:
+    return settings.start_lr or RATE_SHARE * own.start_lr
+
+
+def _set_rates(rate: dict[str, Any], settings: FinetuneSettings, own: LearningRates | None) -> None:
+    if own is not None:
+        rate["start_lr"] = _start(settings, own)
+        _end_at(rate, settings.stop_lr or STOP_SHARE * rate["start_lr"])
+        return
     for key in ("start_lr", "stop_lr"):
         own = getattr(settings, key)
         if own is not None:

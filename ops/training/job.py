@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.results.training import Trainable
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 
 BUILT_IN_PREFIX = "DPA-"
@@ -35,10 +36,15 @@ class FineTune:
         Checkpoint, or the name of one of DeePMD-kit's built-in models.
     branch : str
         Branch of a multi-task model, or ``RANDOM`` for a new fitting net.
+    trainable : {"all", "fitting_net", "lora"}
+        Weights that are trained: all, those of the fitting net, or low-rank additions (DPA-4 only).
+    lora_rank : int
     """
 
     model: Path | str
     branch: str = ""
+    trainable: Trainable = "all"
+    lora_rank: int = 16
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.npy import read_system, split_systems
+from dpa_sse.ops.potential.describe import DPA4
 from dpa_sse.ops.results.model import CutoffNeighbours, NeighbourCounts
 from dpa_sse.ops.structures import neighbour_list
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 
 MARGIN = 1.1
+DPA4_CUTOFF_A = 6.0
+"""DeePMD-kit's default."""
 
 
 def neighbour_counts(
@@ -121,7 +124,11 @@ def _neighbour_lists(model: Mapping[str, Any]) -> list[NeighbourList]:
 # foreign: the section `model` of DeePMD-kit's input, or of a checkpoint
 def cutoffs_of(model: Mapping[str, Any]) -> list[float]:
     """Return the cutoff radii of all neighbour lists of a network, Angstrom."""
-    return sorted({one.cutoff_A for one in _neighbour_lists(model)})
+    found = {one.cutoff_A for one in _neighbour_lists(model)}
+    descriptor = model.get("descriptor", {})
+    if str(descriptor.get("type") or model.get("type")).lower() in DPA4:  # has all neighbours, whatever `sel` says
+        found.add(float(descriptor.get("rcut", DPA4_CUTOFF_A)))
+    return sorted(found)
 
 
 def fit_neighbour_lists(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from dpa_sse.ops.data.dataset import level_of
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
 from dpa_sse.ops.potential.folder import checkpoint_or_frozen
+from dpa_sse.ops.results.learning import LearningState
 from dpa_sse.ops.results.model import Variant
 from dpa_sse.ops.results.status import TaskStatus, require_success
 from dpa_sse.ops.runtime.groups import results
@@ -38,7 +40,10 @@ class TrainMemberSettings(TaskSettings):
 
 
 class TrainMember(FanOutOP):
-    """One model of the ensemble; from the second iteration on it starts from its predecessor."""
+    """One model of the ensemble; from the second iteration on it starts from its predecessor.
+
+    After an iteration without new labels it is its predecessor.
+    """
 
     image = "deepmd"
     resource_class = "train"
@@ -52,6 +57,11 @@ class TrainMember(FanOutOP):
         seed = derive_seed(settings.seed, "ensemble", iteration, index)
         train = settings.train
         before = inputs["training_data"] / "models" / f"model.{index:03d}" / "model.pt"
+        state = LearningState.read_if_there(inputs["training_data"])
+        if state is not None and state.unchanged and before.is_file():
+            shutil.copytree(before.parent, out, dirs_exist_ok=True)
+            TaskStatus(status="ok").write(out)
+            return
         reuse = settings.reuse_models and before.is_file()
         if reuse and settings.reuse_steps:
             train = train.model_copy(update={"steps": settings.reuse_steps})
@@ -103,7 +113,13 @@ class AdoptModel(TaskOP):
         """Write a model folder around the file, or around DeePMD-kit's built-in model of that name."""
         from dpa_sse.ops.training.existing_model import adopt_model
 
-        adopt_model(inputs["model"] or settings.model, settings.type_map, out, settings.branch)
+        adopt_model(inputs["model"] or settings.model, settings.type_map, out, settings.branch, name=settings.model)
+
+
+class CompileModel(AdoptModel):
+    """An existing DPA-4: freezing compiles it for the kind of machine on which it is then used."""
+
+    resource_class = "infer"
 
 
 class TrainVariantSettings(TaskSettings):

@@ -13,7 +13,9 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.limits import read_small, require_bounded
 from dpa_sse.ops.core.resources import configs_folder
 from dpa_sse.ops.data.npy import split_systems
-from dpa_sse.ops.training.deepmd_input import SECTIONS, DeepmdInput
+from dpa_sse.ops.potential.describe import DPA4
+from dpa_sse.ops.training.deepmd_input import EPOCHS, SECTIONS, DeepmdInput
+from dpa_sse.ops.training.purpose import composed, unusable
 from dpa_sse.ops.training.settings import PretrainSettings, ResolvedPretraining, ResolvedTraining, TrainSettings
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -71,10 +73,12 @@ def load_preset(name_or_path: str, base_dir: Path | None = None) -> DeepmdInput:
         raise InputError(f"{path}: cannot be read as a training input: {error}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: not a training input, it has no sections ({', '.join(SECTIONS)})")
+    if reason := composed(data.get("model")):
+        raise InputError(f"{path}: {reason}")
     if missing := [section for section in SECTIONS if not isinstance(data.get(section), dict)]:
         raise InputError(f"{path}: section {', '.join(missing)} is missing or not a mapping")
-    if "model_dict" in data["model"]:
-        raise InputError(f"{path}: multi-task inputs (model.model_dict) are not supported")
+    if str(data["model"].get("type")).lower() in DPA4 and isinstance(data["model"].get("descriptor"), dict):
+        data["model"]["descriptor"].setdefault("type", "dpa4")  # the type of the model says it
     if not isinstance(data["model"].get("descriptor"), dict) or "type" not in data["model"]["descriptor"]:
         raise InputError(f"{path}: model.descriptor.type is missing")
     return DeepmdInput(data)
@@ -116,24 +120,31 @@ def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Pat
         merged = DeepmdInput(training.network).with_overrides(settings.overrides)
     except InputError as error:
         return [str(error)]
-    problems = [
-        f"{settings.preset}: {key} names a file, which a task would not find: such models are not supported"
-        for key in merged.files_to_read()
-    ]
+    problems = [f"{settings.preset}: {reason}"] if (reason := unusable(merged.data)) else []
     own = merged.section("model").get("type_map")
     if own is not None and list(own) != list(type_map):
         problems.append(f"{settings.preset}: model.type_map {list(own)} differs from the project's {list(type_map)}")
     for section, key, value in (
         ("learning_rate", "start_lr", settings.start_lr), ("training", "numb_steps", settings.steps)
     ):
-        if key not in merged.section(section) and value is None:
-            problems.append(f"{settings.preset}: {section}.{key} is missing")
+        if key not in merged.section(section) and value is None and not reason:
+            problems.append(f"{settings.preset}: {_missing(merged, section, key)}")
     start, stop = (
         getattr(settings, key) or merged.section("learning_rate").get(key) for key in ("start_lr", "stop_lr")
     )
     if isinstance(start, (int, float)) and isinstance(stop, (int, float)) and stop > start:
         problems.append(f"{settings.preset}: stop_lr {stop:g} is larger than start_lr {start:g}")
     return problems
+
+
+def _missing(data: DeepmdInput, section: str, key: str) -> str:
+    """Return what is wrong with an input that lacks a number."""
+    if section == "training" and (epochs := next((one for one in EPOCHS if one in data.section(section)), None)):
+        return (
+            f"training.{epochs} counts passes through the data, whose size is not known before they are labelled; give "
+            "training steps instead (`steps: 100000`)"
+        )
+    return f"{section}.{key} is missing"
 
 
 def ignored_keys(settings: TrainSettings, base_dir: Path | None = None) -> list[str]:

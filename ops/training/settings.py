@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dpa_sse.ops.core.settings import Settings
+from dpa_sse.ops.results.training import Trainable
 
 
 class TrainSettings(Settings):
@@ -56,11 +57,19 @@ class FinetuneSettings(Settings):
     replay_frames: int = Field(20, ge=1, description="Frames of the base data, for `strategy: replay`.")
     steps: int = Field(200, ge=1, description="Training steps.")
     start_lr: float | None = Field(
-        None, gt=0, description="Initial learning rate; 0.6 times that of the pre-training by default."
+        None, gt=0, description="Initial learning rate; by default 0.6 times that of the pre-training. For a model of "
+        "yours without `pretrain.preset`: 0.6 times that recorded in its checkpoint, else 0.6 times 2e-4 (1e-3 for "
+        "se_e2_a and DPA-1; half of it above 10 million parameters)."
     )
     stop_lr: float | None = Field(
-        None, gt=0, description="Final learning rate; 0.6 times that of the pre-training by default."
+        None, gt=0, description="Final learning rate; by default 0.6 times that of the pre-training, for a model of "
+        "yours a tenth of start_lr."
     )
+    trainable: Trainable = Field(
+        "all", description="Weights that are trained: all; `fitting_net`: the descriptor stays as it is; `lora`: "
+        "low-rank additions (LoRA), for DPA-4 only."
+    )
+    lora_rank: int = Field(16, ge=1, le=1024, description="Rank of the additions of `trainable: lora`.")
     from_scratch: bool = Field(
         True, description="Also train the same network from scratch on the same frames, for comparison."
     )

@@ -17,6 +17,7 @@ from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError, Trans
 from dpa_sse.ops.core.files import read_json, sha256_file, sha256_tree, write_csv, write_json, write_text
 from dpa_sse.ops.core.resources import import_root
 from dpa_sse.ops.core.tools import available_threads, run_tool
+from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, FROZEN
 from dpa_sse.ops.results.model import BiasFit, ModelInfo, Parity
 from dpa_sse.ops.results.training import BiasTask, ChildError, StartKind, TrainingNeighbours, TrainOutcome, TrainTask
 from dpa_sse.ops.training.deepmd_input import BIAS, DATA, DeepmdInput
@@ -37,7 +38,8 @@ def train_model(job: TrainJob, out: Path, *, threads: int | None = None) -> Mode
     ----------
     job : TrainJob
     out : Path
-        Model folder: ``model.pt`` (checkpoint), ``model.pth`` (frozen), ``model_compressed.pth``, ``input.json``,
+        Model folder: ``model.pt`` (checkpoint), ``model.pth`` (frozen; ``model.pt2`` of a DPA-4),
+        ``model_compressed.pth``, ``input.json``,
         ``lcurve.csv``, ``parity.json``, ``train.log``, ``model.json``; ``.work/`` contains what a restart needs.
     threads : int, optional
         Threads of the training; all of this task by default.
@@ -79,6 +81,8 @@ def _task(job: TrainJob) -> tuple[TrainTask, str]:
         start=START_KINDS[type(job.start)],
         start_model=str(source.resolve()) if source else None,
         branch=job.start.branch if isinstance(job.start, (FineTune, SameNetwork)) else "",
+        trainable=job.start.trainable if isinstance(job.start, FineTune) else "all",
+        lora_rank=job.start.lora_rank if isinstance(job.start, FineTune) else 0,
         widen=job.widen,
         # a network taken over from another model is not examined here, so it is compressed on request only
         compress=job.input.compressible and source is None if job.compress is None else job.compress,
@@ -130,7 +134,7 @@ def _prepare(out: Path, work: Path, fingerprint: str, task: TrainTask) -> None:
     if not _is_fresh(work, fingerprint):
         if work.exists():
             shutil.rmtree(work)
-        for name in ("model.json", "model.pt", "model.pth", "model_compressed.pth", "parity.json", "lcurve.csv"):
+        for name in ("model.json", CHECKPOINT, *FROZEN, COMPRESSED, "parity.json", "lcurve.csv"):
             (out / name).unlink(missing_ok=True)
         work.mkdir(parents=True)
         write_text(work / "fingerprint", fingerprint)
@@ -190,7 +194,7 @@ def _finish(job: TrainJob, out: Path, work: Path, *, threads: int) -> ModelInfo:
         threads=threads,
         neighbours=TrainingNeighbours.read(work).counts,
         messages=trained.messages,
-        compressed=(out / "model_compressed.pth").is_file(),
+        compressed=(out / COMPRESSED).is_file(),
         deepmd_version=deepmd_version(),
     )
     info.write(out)

@@ -22,16 +22,20 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
 from dpa_sse.ops.core.files import atomic_path, write_json, write_text
-from dpa_sse.ops.results.model import ModelDifference, NeighbourCounts, Parity
+from dpa_sse.ops.potential.describe import DPA4
+from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, FROZEN, frozen_model
+from dpa_sse.ops.results.model import NeighbourCounts, Parity
 from dpa_sse.ops.results.training import ChildError, TrainingNeighbours, TrainOutcome, TrainTask
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
+from dpa_sse.ops.training.freeze import freeze_checkpoint
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
+from dpa_sse.ops.training.parity import parity
 
 log = logging.getLogger("dpa-sse")
-CHECKPOINT = "checkpoint"
+STEPS = "checkpoint"
+MERGED = "merged.pt"
 DIVERGED = "the training diverged (its loss is not a number); lower start_lr, or check the labels of the data"
 BIAS_FRAMES = 200  # per data folder: more would cost time and not change the mean
-FORCE_DIFFERENCE, ENERGY_DIFFERENCE = "max_force_difference_eV_A", "max_energy_difference_meV_atom"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,13 +59,13 @@ def run_training(task: TrainTask, work: Path) -> None:
     out = work.parent
     if not TrainOutcome.path_in(work).is_file():
         train(task, work).write(work)
-    if not (out / "model.pt").is_file():
-        last = work / f"{CHECKPOINT}-{task.input['training']['numb_steps']}.pt"
-        _write_model(_change_bias(last, task, work) if task.change_bias else last, out / "model.pt")
+    if not (out / CHECKPOINT).is_file():
+        last = work / (MERGED if task.trainable == "lora" else f"{STEPS}-{task.input['training']['numb_steps']}.pt")
+        _write_model(_change_bias(last, task, work) if task.change_bias else last, out / CHECKPOINT)
     _freeze(out, work, compress=task.compress)
     if not Parity.path_in(out).is_file():
-        names = ["model.pt", "model.pth"] + (["model_compressed.pth"] if task.compress else [])
-        parity([out / name for name in names], task).write(out)
+        files = [out / CHECKPOINT, frozen_model(out)] + ([out / COMPRESSED] if task.compress else [])
+        parity(files, task).write(out)
 
 
 def train(task: TrainTask, work: Path) -> TrainOutcome:
@@ -88,12 +92,26 @@ def train(task: TrainTask, work: Path) -> TrainOutcome:
     if trainer.start_step < steps:
         _run(trainer)
     check_lcurve(work / "lcurve.out")
+    if getattr(trainer, "_lora_enabled", False):
+        _merge_additions(trainer, work / MERGED, steps)
     return TrainOutcome(
         n_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         messages=tuple(messages),
         seconds=time.monotonic() - start,
         resumed_at_step=trainer.start_step if newest is not None else None,
     )
+
+
+def _merge_additions(trainer: Any, target: Path, steps: int) -> None:
+    """Write a checkpoint of the plain network: its weights with the low-rank additions."""
+    import torch
+    from deepmd.pt.model.descriptor.sezm_nn import build_merged_state_dict, strip_lora_from_extra_state
+
+    state = build_merged_state_dict(trainer._get_inner_module(), state_dict=trainer._get_inner_module().state_dict())
+    state["_extra_state"] = strip_lora_from_extra_state(state["_extra_state"])
+    with atomic_path(target) as temporary:
+        torch.save({"model": state}, temporary)
+    log.info("low-rank additions merged into the weights after %d steps", steps)
 
 
 def _run(trainer: Any) -> None:
@@ -110,7 +128,7 @@ def newest_checkpoint(work: Path) -> Path | None:
     """Return the newest checkpoint that can be read; a kill may have left an incomplete one."""
     import torch
 
-    found = sorted(work.glob(f"{CHECKPOINT}-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
+    found = sorted(work.glob(f"{STEPS}-*.pt"), key=lambda path: int(path.stem.rpartition("-")[2]), reverse=True)
     for path in found:
         try:
             torch.load(path, map_location="cpu", weights_only=True)
@@ -148,6 +166,7 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
         data["model"], links = get_finetune_rules(
             task.start_model, data["model"], model_branch=task.branch, change_model_params=True
         )
+        restrict(data["model"], task)
     counts = _counts(data, work)
     fixed = source is not None or task.start in ("finetune", "same_network")
     data, messages = _fit(data, counts, fixed=fixed, widen=task.widen)
@@ -167,6 +186,23 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
     # compression tabulates from this distance on; DeePMD-kit would compute it with its own, slower statistics
     trainer.model.min_nbor_dist = torch.tensor(counts.minimum_distance_A, dtype=torch.float64, device=env.DEVICE)
     return trainer, messages
+
+
+def restrict(model: dict[str, Any], task: TrainTask) -> None:  # foreign: the section `model` of DeePMD-kit's input
+    """Let DeePMD-kit train only the weights that the task names.
+
+    Raises
+    ------
+    InputError
+        It has no low-rank additions for this network.
+    """
+    if task.trainable == "fitting_net":
+        for node in model["descriptor"].get("list", [model["descriptor"]]):
+            node["trainable"] = False
+    elif task.trainable == "lora":
+        if str(model.get("type")).lower() not in DPA4:
+            raise InputError("DeePMD-kit trains low-rank additions (LoRA) of a DPA-4 only; remove `trainable: lora`")
+        model["lora"] = {"rank": task.lora_rank}
 
 
 def _network(checkpoint: Path, own: Mapping[str, Any], branch: str) -> dict[str, Any]:
@@ -298,7 +334,7 @@ def check_lcurve(path: Path) -> None:
             columns = columns or line.lstrip("# ").split()
             continue
         row = dict(zip(columns, line.split(), strict=False))
-        if not np.isfinite(float(row.get("rmse_trn", "0"))):
+        if not all(np.isfinite(float(row.get(name, "0"))) for name in ("rmse_trn", "mae_trn")):
             raise FatalError(f"{DIVERGED} (step {row['step']})")
 
 
@@ -322,7 +358,7 @@ def _write_model(checkpoint: Path, target: Path) -> None:
 
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     state["model"]["_extra_state"] = json.loads(json.dumps(state["model"]["_extra_state"]))
-    for group in state["optimizer"]["param_groups"]:
+    for group in (state.get("optimizer") or {}).get("param_groups", ()):
         for key, value in group.items():
             group[key] = tuple(value) if isinstance(value, tuple) else json.loads(json.dumps(value))
     with atomic_path(target) as temporary, temporary.open("wb") as stream:
@@ -334,51 +370,19 @@ def _freeze(out: Path, work: Path, *, compress: bool) -> None:
 
     Both or none: names inside a TorchScript file depend on what was scripted earlier in the same process.
     """
-    names = ["model.pth"] + (["model_compressed.pth"] if compress else [])
-    if all((out / name).is_file() for name in names):
+    if any((out / name).is_file() for name in FROZEN) and (not compress or (out / COMPRESSED).is_file()):
         return
     from deepmd.pt.entrypoints.compress import enable_compression
-    from deepmd.pt.entrypoints.main import freeze
 
     start = time.monotonic()
-    freeze(model=str(out / "model.pt"), output=str(work / "frozen.pth"))
+    frozen = freeze_checkpoint(out / CHECKPOINT, work)
     log.info("frozen in %.1f s", time.monotonic() - start)
     if compress:
         start = time.monotonic()
-        enable_compression(str(work / "frozen.pth"), str(work / "compressed.pth"))
+        enable_compression(str(frozen), str(work / "compressed.pth"))
         log.info("compressed in %.1f s", time.monotonic() - start)
-        (work / "compressed.pth").replace(out / "model_compressed.pth")
-    (work / "frozen.pth").replace(out / "model.pth")
-
-
-def parity(models: Sequence[Path], task: TrainTask) -> Parity:
-    """Compare the files of one network with the first of them, on a few frames."""
-    from dpa_sse.ops.data.npy import read_system
-    from dpa_sse.ops.potential.inference import open_model, predict
-
-    systems = [Path(path) for path in task.parity_systems]
-    loaded = [open_model(path) for path in models]
-    results = {path.name: {FORCE_DIFFERENCE: 0.0, ENERGY_DIFFERENCE: 0.0} for path in models[1:]}
-    share = max(1, task.parity_frames // len(systems))
-    n_frames = 0
-    for system in systems[: task.parity_frames]:
-        frames = read_system(system, task.input["model"]["type_map"])[0]
-        chosen = frames.select(np.linspace(0, len(frames) - 1, min(share, len(frames))).astype(int))
-        n_frames += len(chosen)
-        energy, force, _ = predict(loaded[0], chosen.types, chosen.coord, chosen.box)
-        for found, model in zip(results.values(), loaded[1:], strict=True):
-            other_energy, other_force, _ = predict(model, chosen.types, chosen.coord, chosen.box)
-            differences = {
-                FORCE_DIFFERENCE: float(np.abs(other_force - force).max()),
-                ENERGY_DIFFERENCE: float(np.abs(other_energy - energy).max()) / len(chosen.types) * 1000,
-            }
-            for key, value in differences.items():
-                found[key] = value if np.isnan(value) else max(found[key], value)
-    worst = {key: max(found[key] for found in results.values()) for key in (FORCE_DIFFERENCE, ENERGY_DIFFERENCE)}
-    return Parity(
-        reference=models[0].name, n_frames=n_frames, **worst,
-        files={name: ModelDifference(**found) for name, found in results.items()},
-    )
+        (work / "compressed.pth").replace(out / COMPRESSED)
+    frozen.replace(out / f"model{frozen.suffix}")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,12 @@ from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.labelers.model_level import model_level
 from dpa_sse.ops.potential.inference import branch_of, open_model, predict
 from dpa_sse.ops.results.dataset import DatasetInfo
+from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from dpa_sse.ops.structures.perturb import perturb_atoms
 from dpa_sse.ops.training.job import FineTune, InitModel, Start, TrainJob
 from dpa_sse.ops.training.presets import dataset_input, training_input
+from dpa_sse.ops.training.rates import own_rates
 from dpa_sse.ops.training.settings import ResolvedTraining
 from dpa_sse.ops.training.train import train_model
 from dpa_sse.ops.validation.choose import frames_at, midpoints, production_runs
@@ -85,7 +87,10 @@ def correct_teacher(job: Correction, out: Path) -> None:
         _write_systems(job, out / ".data")
         (out / ".data").rename(data)
     old, new = split_systems(data / "earlier"), split_systems(data / "production")
-    given = training_input(job.train, job.type_map, [*old, *new], [], job.seed).with_lower_start_rate(RATE_SHARE)
+    given = training_input(job.train, job.type_map, [*old, *new], [], job.seed)
+    if own := own_rates(job.train, ModelInfo.read_if_there(job.teacher)):
+        given.section("learning_rate").update(start_lr=own.start_lr, stop_lr=0.0)
+    given = given.with_lower_start_rate(RATE_SHARE)
     rate = given.section("learning_rate")
     rate["stop_lr"] = min(rate.get("stop_lr") or math.inf, STOP_SHARE * rate["start_lr"])
     if old:

@@ -15,7 +15,7 @@ from dpa_sse.ops.distillation.teacher_md import teacher_of
 from dpa_sse.ops.md.op import RunMd
 from dpa_sse.ops.md.prepare import prepare_md
 from dpa_sse.ops.md.settings import MdSettings
-from dpa_sse.ops.potential.folder import copy_model, model_file
+from dpa_sse.ops.potential.folder import copy_model, frozen_model, model_file
 from dpa_sse.ops.results.gates import Tier
 from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.runtime.groups import results
@@ -96,7 +96,7 @@ class GateStudent(TaskOP):
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
         judge_student(
             Distilled(
-                student=inputs["student"], teacher=teacher / "model.pth", data=dataset_of(inputs["teacher_data"]),
+                student=inputs["student"], teacher=frozen_model(teacher), data=dataset_of(inputs["teacher_data"]),
                 cells=inputs["cells"],
             ),
             tier=settings.tier, temperature_K=settings.temperature_K, timestep_fs=settings.timestep_fs,
@@ -166,7 +166,7 @@ class CheckProduction(TaskOP):
         folders, labelled = results(inputs["trajectories"]), gather_frames(results(inputs["labelled"]), 0.0)
         found = self_check(
             Evidence(
-                model=open_model(model_file(inputs["student"])), teacher=open_model(teacher / "model.pth"),
+                model=open_model(model_file(inputs["student"])), teacher=open_model(frozen_model(teacher)),
                 labelled=labelled,
                 datasets=[dataset_of(inputs[name]) for name in ("downstream", "training_data") if inputs[name]],
                 type_map=settings.type_map,
@@ -233,7 +233,7 @@ class CorrectStudent(TaskOP):
             return
         seed = derive_seed(settings.seed, "correct student", iteration)
         label_for_student(
-            inputs["teacher"] / "model.pth", before / DATASET, read_frames(inputs["state"] / VISITED),
+            frozen_model(inputs["teacher"]), before / DATASET, read_frames(inputs["state"] / VISITED),
             settings.distill, settings.type_map, seed, out,
         )
         train_next_student(before, out / DATASET, settings.student, settings.type_map, seed, out)

@@ -47,6 +47,11 @@ def lines(model: ModelFile) -> Iterator[str]:
     yield f"{model.file}: {KINDS[model.kind]}, {model.size_bytes / 1e6:.1f} MB{count}{steps}"
     for branch in model.branches:
         yield from _branch_lines(branch)
+    if model.compiled_for:
+        yield f"compiled for {model.compiled_for}"
+    if rates := model.learning_rate:
+        end = f", {rates.stop_lr:.3g} so far" if rates.stop_lr else ""
+        yield f"learning rate  {rates.start_lr:.3g} at the start{end}"
     yield f"deepmd       {model.deepmd_version or 'version not recorded in the file'}"
     yield "use"
     for use in model.uses:

@@ -14,6 +14,7 @@ from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.pipeline.config.batch_presets import engine_faults
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
+from dpa_sse.pipeline.config.gpus import gpu_faults
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -34,8 +35,9 @@ KeyMessage = tuple[KeyPath, str]
 MAX_DATA_SYSTEMS = 10_000
 ON_THIS_MACHINE: tuple[KeyPath, ...] = (
     ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("on_end", 0), ("on_end_url",),
+    ("pretrain",), ("md",),
 )
-"""Keys that name programs and data of the machine that runs the project: not needed for a plan or a cluster."""
+"""Keys that name or need programs and data of the machine that runs the project: not needed for a plan or a cluster."""
 
 
 def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: bool = True) -> Located:
@@ -114,6 +116,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _labeler(project, base_dir)
     findings += _cluster(project, base_dir)
     findings += engine_faults(project.engine, base_dir)
+    findings += gpu_faults(project, base_dir)
     findings += _end(project, base_dir)
     findings += _targets(project, base_dir, cells)
     return findings

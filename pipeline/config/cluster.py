@@ -129,7 +129,7 @@ class ClusterSettings(Settings):
 
     preset: str = Field("cpu-only", description="Name of a preset in configs/resources, or a file.")
     overrides: dict[str, Any] = Field(
-        {}, description="Values that replace those of the preset: `pods.train.gpus: 2`, `images.tag: \"1.2\"`."
+        {}, description="Values that replace those of the preset: `pods.train.max_pods: 8`, `images.tag: \"1.2\"`."
     )
     suspend: Annotated[list[Literal["after-concurrent-learning", "before-md"]], AfterValidator(unique)] = Field(
         [], description="Points at which the workflow waits for `dpa-sse resume` (or the button in Argo's UI)."

@@ -11,6 +11,7 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.results.model_file import ModelFile
+from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.schema import Project
@@ -28,10 +29,26 @@ def model_findings(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     if project.md and project.md.own_model:
         yield from _own_model(project, project.md.own_model, base_dir)
     pretrain = project.pretrain
+    if pretrain and pretrain.model is None:
+        yield from _trained_here(project, pretrain, base_dir)
     if pretrain and pretrain.branch and pretrain.model is None:
         yield ("pretrain", "branch"), "names a branch of `pretrain.model`, which is not given; remove it"
     if pretrain and pretrain.model:
         yield from _pretrained(project, pretrain.model, base_dir)
+
+
+def _trained_here(project: Project, pretrain: PretrainSettings, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield what a network of the project lacks: the compiler of a DPA-4, low-rank additions of all others."""
+    from dpa_sse.ops.potential.describe import DPA4
+    from dpa_sse.ops.training.presets import load_preset
+
+    try:
+        kind = load_preset(pretrain.preset, base_dir).section("model")["descriptor"]["type"]
+    except InputError:  # reported elsewhere
+        return
+    dpa4 = str(kind).lower() in DPA4
+    yield from _compiler(dpa4, ("pretrain",))
+    yield from _additions(project, dpa4)
 
 
 def _own_model(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessage]:
@@ -42,11 +59,11 @@ def _own_model(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessa
     if not (base_dir / Path(name).expanduser()).is_file():
         yield where, f"no such file: {base_dir / Path(name).expanduser()}"
         return
+    from dpa_sse.ops.potential.describe import is_dpa4
+
     model = _read(name, base_dir)
     if isinstance(model, str):
         yield where, model
-    elif model.kind == "package":
-        yield where, f"{name}: a package (.pt2) is not carried to LAMMPS yet; freeze the model to .pth"
     elif model.multi_task and len(model.branches) > 1:
         names = ", ".join(one.name for one in model.branches)
         yield where, (
@@ -55,6 +72,7 @@ def _own_model(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessa
         )
     else:
         yield from _unknown_elements(project, model, "", where, name)
+        yield from _compiler(model.kind == "checkpoint" and is_dpa4(model.branches[0]), where)
 
 
 def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessage]:
@@ -66,7 +84,9 @@ def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMess
     if not path.is_file():
         if "/" in name or name.endswith((*SUFFIXES.values(), *OTHER_BACKENDS)):
             yield where, f"no such file: {path}"
-        elif name not in builtin_models():
+        elif name in builtin_models():
+            yield from _compiler(name.upper().startswith("DPA4"), where)
+        else:
             hint = did_you_mean(name, builtin_models()) or f" (known names: {', '.join(builtin_models())})"
             yield where, f"'{name}' is neither a file nor a model known to deepmd{hint}"
         return
@@ -77,7 +97,7 @@ def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMess
     if why := _why_not(project, model):
         yield where, f"{name}: {why}"
         return
-    from dpa_sse.ops.potential.describe import choose_branch
+    from dpa_sse.ops.potential.describe import choose_branch, is_dpa4
 
     assert project.pretrain is not None  # noqa: S101  (for the type checker)
     try:
@@ -88,6 +108,25 @@ def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMess
         yield ("pretrain", key), f"{name}: {error}{way_out}"
         return
     yield from _unknown_elements(project, model, branch, where, name)
+    yield from _compiler(model.kind == "checkpoint" and is_dpa4(model.branches[0]), where)
+    yield from _additions(project, is_dpa4(model.branches[0]))
+
+
+def _additions(project: Project, dpa4: bool) -> Iterator[KeyMessage]:
+    """Yield low-rank additions to a network for which DeePMD-kit has none."""
+    if project.finetune and project.finetune.trainable == "lora" and not dpa4:
+        yield ("finetune", "trainable"), (
+            "DeePMD-kit has low-rank additions (LoRA) for DPA-4 only; `fitting_net` keeps the descriptor of any model"
+        )
+
+
+def _compiler(compiled: bool, where: KeyPath) -> Iterator[KeyMessage]:
+    """Yield a missing compiler, which freezing a DPA-4 needs."""
+    from dpa_sse.ops.core.tools import cpp_compiler
+    from dpa_sse.ops.training.freeze import NO_COMPILER
+
+    if compiled and cpp_compiler() is None:
+        yield where[:1], NO_COMPILER
 
 
 def _read(name: str, base_dir: Path) -> ModelFile | str:

@@ -16,7 +16,14 @@ from dpa_sse.ops.distillation.op import (
     UseTeacher,
 )
 from dpa_sse.ops.distillation.settings import DistillSettings
-from dpa_sse.ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
+from dpa_sse.ops.training.op import (
+    AdoptModel,
+    CompileModel,
+    EvaluatePretrained,
+    EvaluateVariants,
+    Pretrain,
+    TrainVariant,
+)
 from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.ops.validation.op import GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
@@ -37,9 +44,10 @@ def add_pretraining(flow: ProjectFlow, pretrain: PretrainSettings, training_data
         )
     model = _model_artifact(flow, pretrain.model)
     name = Path(pretrain.model).name if model else pretrain.model
+    op = _adopting_op(flow, pretrain.model)
     return flow.step(
-        "pretrain", AdoptModel, flow.settings(model=name, branch=pretrain.branch), title="Your pre-trained model",
-        artifacts={"model": model},
+        "pretrain", op, flow.settings(model=name, branch=pretrain.branch), title="Your pre-trained model",
+        artifacts={"model": model}, gpu=op is CompileModel,
     )
 
 
@@ -48,10 +56,23 @@ def add_own_model(flow: ProjectFlow) -> ArtifactRef:
     md = flow.project.md
     assert md is not None and md.own_model is not None  # noqa: S101  (for the type checker)
     flow.stage("06-distill")
+    op = _adopting_op(flow, md.own_model)
     return flow.step(
-        "student", AdoptModel, flow.settings(model=Path(md.own_model).name), title="Your model",
-        artifacts={"model": _model_artifact(flow, md.own_model)},
+        "student", op, flow.settings(model=Path(md.own_model).name), title="Your model",
+        artifacts={"model": _model_artifact(flow, md.own_model)}, gpu=op is CompileModel,
     )
+
+
+def _adopting_op(flow: ProjectFlow, model: str) -> type[AdoptModel]:
+    """Return the OP that takes a model: a DPA-4, or a file that cannot be looked into here, may have to be compiled."""
+    from dpa_sse.ops.potential.describe import describe_model, is_dpa4
+
+    path = flow.base_dir / Path(model).expanduser()
+    if is_remote(model):
+        return CompileModel
+    if not path.is_file():  # a built-in name
+        return CompileModel if model.upper().startswith("DPA4") else AdoptModel
+    return CompileModel if any(map(is_dpa4, describe_model(path).branches)) else AdoptModel
 
 
 def _model_artifact(flow: ProjectFlow, model: str) -> ArtifactRef | None:
@@ -182,7 +203,7 @@ def _prepare_teacher(flow: ProjectFlow, distill: DistillSettings, artifacts: Art
         "prepare-teacher", PrepareTeacher, flow.settings(
             distill=flow.subset(
                 distill, "perturb", "temperatures_K", "pressure_GPa", "steps", "timestep_fs", "sample_every",
-                "self_exploration",
+                "self_exploration", "labelled_cells", "ensemble",
             )
         ),
         title="Distillation", artifacts={"cells": flow.cells("target-cells", systems, distill.perturb.arrangements)},
@@ -199,7 +220,9 @@ def _add_teacher_data(flow: ProjectFlow, distill: DistillSettings, teacher: Teac
     )
     return flow.step(
         "teacher-labels", LabelWithTeacher, flow.fan_in_settings(distill=flow.subset(distill, *SAMPLING)),
-        title="Teacher labels", artifacts={"trajectories": runs, **teacher.models}, gpu=True,
+        title="Teacher labels", gpu=True, artifacts={
+            "trajectories": runs, **teacher.models, "prepared": teacher.tasks if distill.labelled_cells else None,
+        },
     )
 
 

@@ -39,13 +39,13 @@ LABELS = {
 UNKNOWN_LABELS = Rate(1.0, 0.0, 1.0, measured=False)
 TRAINING = {
     "se_e2_a-tiny": Rate(7.0, 0.02, 0.00025), "dpa2-tiny": Rate(8.0, 0.04, 0.0009),
-    "se_e2_a": Rate(9.0, 0.02, 0.001), "dpa2-paper": Rate(15.0, 0.2, 0.035), "dpa2-paper-b": Rate(15.0, 0.2, 0.035),
+    "se_e2_a": Rate(9.0, 0.02, 0.001), "dpa2-paper": Rate(15.0, 0.2, 0.054), "dpa2-paper-b": Rate(15.0, 0.2, 0.054),
 }
 """Per training step, by the preset; atoms are those of a batch."""
 UNKNOWN_TRAINING = Rate(9.0, 0.03, 0.0012, measured=False)
 DYNAMICS = {
     "se_e2_a-tiny": Rate(3.0, 0.001, 0.0001), "dpa2-tiny": Rate(4.0, 0.01, 0.0004), "se_e2_a": Rate(4.0, 0.002, 0.0004),
-    "dpa2-paper": Rate(10.0, 0.1, 0.016), "dpa2-paper-b": Rate(10.0, 0.1, 0.016),
+    "dpa2-paper": Rate(10.0, 0.1, 0.028), "dpa2-paper-b": Rate(10.0, 0.1, 0.028),
 }
 """Per MD step, by the network; that of the paper from its training, in the ratio of `dpa2-tiny`."""
 UNKNOWN_DYNAMICS = Rate(4.0, 0.002, 0.0004, measured=False)
@@ -280,7 +280,8 @@ def _distillation(rates: _Rates) -> Iterator[StepWork]:
     runs, own = distill.n_teacher_runs(len(rates.project.target_systems)), distill.self_exploration
     steps = rates.steps_of(distill.student)
     yield rates.dynamics(stage, "teacher-md", rates.teacher, distill.steps, n, runs)
-    yield rates.inference(stage, "teacher-labels", runs * (distill.steps // distill.sample_every), n)
+    cells = distill.labelled_cells * len(rates.project.target_systems)
+    yield rates.inference(stage, "teacher-labels", runs * (distill.steps // distill.sample_every) + cells, n)
     if own:
         yield rates.training(stage, "first-student", distill.student, own.training_steps or steps, n)
         yield rates.dynamics(stage, "self-exploration", distill.student.preset, own.steps, n, runs)

@@ -14,7 +14,9 @@ from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.data.dataset import level_of, read_dataset
 from dpa_sse.ops.distillation.label import label_with_teacher
 from dpa_sse.ops.distillation.settings import DistillSettings
+from dpa_sse.ops.distillation.teacher_md import write_labelled_cells
 from dpa_sse.ops.results.distillation import TeacherFilter
+from dpa_sse.ops.structures.extxyz import write_frames
 from tests.md_folders import write_run
 
 TYPE_MAP = ["Li", "P", "S"]
@@ -162,3 +164,25 @@ def test_wrong_input(tmp_path: Path) -> None:
     run = md_folder(tmp_path / "task.000", "Li2S.p000")
     with pytest.raises(InputError, match="S is not in the type map"):
         label_with_teacher(Path("t.pth"), [run], ["Li", "P"], settings(), 1, tmp_path / "out")
+
+
+def test_perturbed_cells_are_labelled_and_only_trained_on(tmp_path: Path) -> None:
+    """As in the paper: the teacher labels perturbed cells besides the frames of its trajectories."""
+    atoms = Atoms(SYMBOLS, SITES * EDGE, cell=[EDGE] * 3, pbc=True, info={"system": "Li2S"})
+    write_frames(tmp_path / "base.extxyz", [atoms])
+    wanted = settings(test=0.3, labelled_cells=12, perturb={"strain": 0.02, "displacement_A": 0.1})
+    write_labelled_cells(tmp_path / "base.extxyz", wanted, 1, tmp_path / "cells.extxyz")
+    runs = [md_folder(tmp_path / f"task.{k:03d}", f"Li2S.p{k:03d}") for k in range(3)]
+    found = label_with_teacher(
+        Path("t.pth"), runs, TYPE_MAP, wanted, 1, tmp_path / "out", cells=tmp_path / "cells.extxyz"
+    )
+    assert (found.n_train, found.n_test) == (22 + 12, 11)
+    assert found.split.endswith("12 perturbed cells, for training only")
+    _, blocks = read_dataset(tmp_path / "out" / "dataset")
+    own = [block for block in blocks if "Li2S.perturbed" in block.trajectories]
+    assert {block.split for block in own} == {"train"}
+    coord, box = (np.concatenate([getattr(block, key) for block in own]) for key in ("coord", "box"))
+    assert np.allclose(np.concatenate([block.force for block in own]), -HarmonicTeacher.k * coord)
+    means = np.trace(box, axis1=1, axis2=2) / (3 * EDGE) - 1
+    assert len(np.unique(np.floor((means + 0.02) / 0.04 * 12))) == 12  # strains over the whole range
+    assert np.abs(box / EDGE - np.eye(3)).max() <= 0.02 + 1e-9

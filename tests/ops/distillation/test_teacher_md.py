@@ -29,6 +29,18 @@ def test_the_number_of_runs_is_that_of_the_task_folders(tmp_path: Path) -> None:
     }
 
 
+def test_the_cell_of_the_teacher_md_may_change_its_shape(tmp_path: Path) -> None:
+    atoms = bulk("LiCl", "rocksalt", a=5.2, cubic=True)
+    atoms.info = {"system": "LiCl"}
+    write(tmp_path / "cells.extxyz", [atoms])
+    for ensemble, coupling in (("npt", "iso"), ("npt-aniso", "aniso"), ("npt-tri", "tri")):
+        settings = DistillSettings(ensemble=ensemble, steps=100, perturb={"count": 1})
+        perturb_cells(tmp_path / "cells.extxyz", settings.perturb, 1, tmp_path / ensemble / "cells")
+        prepare_teacher_md(tmp_path / ensemble / "cells", settings, 1, tmp_path / ensemble / "tasks")
+        task = MdTask.read(tmp_path / ensemble / "tasks" / "task.000")
+        assert (task.ensemble, task.coupling) == ("npt", coupling)
+
+
 def test_the_teacher_is_the_fine_tuned_model_if_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "group.000/task.000").mkdir(parents=True)
     pretrained = tmp_path / "pretrained"

@@ -146,3 +146,17 @@ def test_cells_keep_their_geometry(tmp_path, cells):
     atoms = read(tmp_path / "a/task.000/cell.extxyz")
     edge = 5.2 if task["cell"].endswith("0") else 5.3
     assert np.allclose(atoms.cell.lengths(), edge)
+
+
+@pytest.mark.parametrize(("ensemble", "expected"), [
+    ("npt", ("npt", "iso")), ("npt-aniso", ("npt", "aniso")), ("npt-tri", ("npt", "tri")), ("nvt", ("nvt", "iso")),
+])
+def test_the_ensemble_of_a_stage_is_that_of_its_runs(tmp_path, cells, ensemble, expected):
+    settings = ConcurrentLearningSettings(stages=[{"temperatures_K": [300], "ensemble": ensemble}])
+    prepare_exploration(initial_state(settings), settings, cells, GOOD, 3, tmp_path / "a")
+    assert {(one["ensemble"], one["coupling"]) for one in tasks(tmp_path / "a")} == {expected}
+
+
+def test_pressures_at_constant_volume_are_refused():
+    with pytest.raises(ValueError, match="no effect at constant volume"):
+        ConcurrentLearningSettings(stages=[{"temperatures_K": [300], "ensemble": "nvt", "pressures_GPa": [1.0]}])

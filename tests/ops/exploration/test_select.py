@@ -16,8 +16,11 @@ from dpa_sse.ops.exploration.state import initial_state
 from dpa_sse.ops.labelers.settings import MockSettings
 from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.results.dataset import FailedTask
-from dpa_sse.ops.results.learning import DroppedCandidates, LearningState
+from dpa_sse.ops.results.learning import DroppedCandidates, IterationReport, LearningState
 from dpa_sse.ops.results.status import EMPTY, TaskStatus
+from dpa_sse.ops.training.op import TrainMember
+from dpa_sse.ops.training.presets import load_preset, resolve
+from dpa_sse.ops.training.settings import TrainSettings
 from tests.md_folders import write_deviations, write_run, write_trajectory
 
 SETTINGS = ConcurrentLearningSettings(
@@ -167,12 +170,61 @@ def test_nothing_explored(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     EMPTY.write(empty)
-    report = select(tmp_path, [failed, empty, tmp_path / "never"])
+    with pytest.raises(FatalError, match="no run produced frames"):
+        select(tmp_path, [failed, empty, tmp_path / "never"])
+    report = IterationReport.read(tmp_path / "out")
     assert (report.accurate, report.candidate, report.failed, report.selected) == (0, 0, 0, 0)
     assert not report.converged
     assert [entry.task for entry in report.runs_failed] == ["failed", "never"]
     assert not list((tmp_path / "out/tasks").iterdir())
-    assert LearningState.read(tmp_path / "out").iteration == 1
+    assert LearningState.read_if_there(tmp_path / "out") is None
+
+
+@pytest.mark.parametrize(("deviations", "words"), [
+    ([0.6, 0.8, 1.0], "all 3 frames are at or above the upper trust level (0.5 eV/A), their median deviation is 0.8"),
+    ([None, None], "or not a number"),
+])
+def test_exploration_that_fails_as_a_whole_stops(tmp_path, deviations, words):
+    """Nothing could be labelled: the next models would be trained on the same data again."""
+    with pytest.raises(FatalError) as caught:
+        select(tmp_path, [exploration(tmp_path / "a", deviations)])
+    message = str(caught.value)
+    assert words in message
+    assert message.startswith("exploration failed as a whole in iteration 0 (300 K): ")
+    for advice in ("lower temperatures", "fewer steps", "perturb.count", "train.steps", "trust.force_hi_eV_A"):
+        assert advice in message
+    assert IterationReport.read(tmp_path / "out").failed == len(deviations)
+
+
+def test_a_stage_that_converges_at_once_says_so(tmp_path):
+    good = exploration(tmp_path / "good", [0.05, 0.05])
+    report = select(tmp_path, [good], name="0")
+    assert report.message.startswith("stage 0 converged at once: 100 %")
+    bad = exploration(tmp_path / "bad", [0.05, 0.3, 0.3])
+    select(tmp_path, [bad], name="1")
+    report = select(tmp_path, [good], state=LearningState.read(tmp_path / "1"), name="2")
+    assert report.message == "stage 0 converged: 100 % of the frames are accurate"
+
+
+@pytest.mark.parametrize(("labelled", "trained"), [(0, False), (3, True)])
+def test_models_are_trained_again_on_new_labels_only(tmp_path, monkeypatch, labelled, trained):
+    select(tmp_path, [exploration(tmp_path / "a", [0.05, 0.05])])
+    before = tmp_path / "data" / "models" / "model.000"
+    before.mkdir(parents=True)
+    for name in ("model.pt", "model.pth", "model.json"):
+        (before / name).write_text(name)
+    LearningState.read(tmp_path / "out").with_labels(labelled, []).write(tmp_path / "data")
+    calls = []
+    monkeypatch.setattr("dpa_sse.ops.training.op.train_model", lambda *job: calls.append(job))
+    monkeypatch.setattr("dpa_sse.ops.training.op.dataset_input", lambda *_: load_preset("se_e2_a-tiny"))
+    settings = TrainMember.settings_class(
+        type_map=["Li", "Cl"], seed=1, train=resolve(TrainSettings(preset="se_e2_a-tiny")), reuse_models=True,
+        reuse_steps=None,
+    )
+    TrainMember().run(tmp_path / "new", settings, training_data=tmp_path / "data", iteration=1, index=0)
+    assert bool(calls) == trained
+    assert (tmp_path / "new" / "model.pth").is_file() != trained
+    assert TaskStatus.read(tmp_path / "new").status == "ok"
 
 
 def test_the_next_step_labels_the_frames_that_were_written(tmp_path):

@@ -274,6 +274,41 @@ def test_npt_run_has_a_cell_for_each_frame_and_survives_a_kill(tmp_path, tilted_
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.parametrize(("coupling", "freed"), [("iso", 0), ("aniso", 1), ("tri", 2)])
+def test_what_the_barostat_changes_relaxes(tmp_path, argon, dummy_model, coupling, freed):
+    """A crystal that was sheared and pulled along x returns to its cubic shape, as far as the barostat lets it."""
+    argon.set_cell(argon.cell.array @ np.array([[1.02, 0.02, 0], [0, 0.99, 0], [0, 0, 0.99]]), scale_atoms=True)
+    task = MdTask(
+        system="argon", ensemble="npt", coupling=coupling, temperature_K=5.0, pressure_GPa=0.0, replica=0,
+        timestep_fs=4.0, equilibration_steps=0, steps=4_000, dump_every=100, restart_every=0, seed=5,
+    )
+    write_task(tmp_path / "tasks", 0, argon, task)
+    run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "a", potential=lennard_jones)
+    first, *_, last = [frame.cell for frame in read_dump(tmp_path / "a/traj.lammpstrj")]
+
+    def shape(cell):
+        lengths = np.linalg.norm(cell, axis=1)
+        return lengths[0] / lengths[1], cell[0] @ cell[1] / lengths[0] / lengths[1]
+
+    (ratio, angle), (ratio_0, angle_0) = shape(last), shape(first)
+    assert (abs(ratio - 1) < 0.3 * abs(ratio_0 - 1)) == (freed >= 1)
+    assert (abs(angle) < 0.3 * abs(angle_0)) == (freed >= 2)
+    if not freed:
+        assert (ratio, angle) == pytest.approx((ratio_0, angle_0), abs=1e-6)
+    assert abs(np.linalg.det(last)) != pytest.approx(abs(np.linalg.det(first)), rel=1e-4)
+
+
+def test_an_orthogonal_cell_can_become_triclinic(tmp_path, argon, dummy_model):
+    task = MdTask(
+        system="argon", ensemble="npt", coupling="tri", temperature_K=40.0, pressure_GPa=0.0, replica=0,
+        timestep_fs=4.0, equilibration_steps=0, steps=400, dump_every=20, restart_every=100, seed=5,
+    )
+    write_task(tmp_path / "tasks", 0, argon, task)
+    run_teacher_md(tmp_path / "tasks/task.000", dummy_model, ["Ar"], tmp_path / "a", potential=lennard_jones)
+    first, *_, last = [frame.cell for frame in read_dump(tmp_path / "a/traj.lammpstrj")]
+    assert not np.tril(first, -1).any() and np.tril(last, -1).any()
+
+
 def test_runs_side_by_side_equal_runs_alone(tmp_path, argon, dummy_model, monkeypatch):
     jobs = [
         Job(

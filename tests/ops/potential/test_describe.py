@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.potential.describe import choose_branch, describe_model
-from tests.model_files import archive, checkpoint, frozen, package, params
+from dpa_sse.ops.potential.describe import choose_branch, describe_model, is_dpa4
+from dpa_sse.ops.results.model import LearningRates
+from tests.model_files import archive, checkpoint, dpa4_checkpoint, frozen, package, params
 
 ELEMENTS = ["Li", "S", "Br"]
 
@@ -83,6 +84,20 @@ def test_multi_task_model_and_its_branches(real: tuple[Path, dict[str, Any]]) ->
         choose_branch(describe_model(real[0] / "model.pt"), "SSE")
 
 
+def test_learning_rates_of_a_checkpoint(tmp_path: Path) -> None:
+    found = describe_model(checkpoint(tmp_path / "m.pt", {"": ELEMENTS}))
+    assert found.steps == 100
+    assert found.learning_rate == LearningRates(start_lr=4e-3, stop_lr=1e-3)
+    assert describe_model(dpa4_checkpoint(tmp_path / "m.pt", ELEMENTS)).learning_rate is None
+
+
+def test_dpa4(tmp_path: Path) -> None:
+    found = describe_model(dpa4_checkpoint(tmp_path / "m.pt", ELEMENTS))
+    assert is_dpa4(found.branches[0])
+    assert {one.use for one in found.uses if one.possible} == {"fine-tune", "teacher", "LAMMPS"}
+    assert "C++ compiler" in next(one.how for one in found.uses if one.use == "LAMMPS")
+
+
 def test_deepmd_agrees_on_branches(real: tuple[Path, dict[str, Any]]) -> None:
     from deepmd.infer import DeepPot
 
@@ -96,7 +111,10 @@ def test_deepmd_agrees_on_branches(real: tuple[Path, dict[str, Any]]) -> None:
 def test_a_package_and_a_fitting_without_forces(tmp_path: Path) -> None:
     found = describe_model(package(tmp_path / "m.pt2", ELEMENTS))
     assert (found.kind, found.branches[0].rcut_A) == ("package", 6.0)
-    assert {one.use for one in found.uses if one.possible} == {"LAMMPS"}
+    assert {one.use for one in found.uses if one.possible} == {"teacher", "LAMMPS"}
+    assert found.compiled_for == "cpu, x86_64, AVX512"
+    assert all("runs on such a device only" in one.how for one in found.uses if one.possible)
+    assert describe_model(package(tmp_path / "m.pt2", ELEMENTS, "cuda")).compiled_for == "cuda, x86_64, sm_90"
     state = {"_extra_state": {"model_params": {**params(["Li"]), "fitting_net": {"type": "dipole"}}}}
     path = archive(tmp_path / "m.pt", {"data.pkl": pickle.dumps({"model": state}, protocol=2)})
     found = describe_model(path)

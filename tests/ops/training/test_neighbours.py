@@ -77,7 +77,7 @@ def test_short_lists_are_widened_or_refused() -> None:
     counts = counted(r9=(190, [126, 64]), r4=(18, [12, 6]))
     fitted, messages = fit_neighbour_lists(paper_like(120), counts, widen=True)
     assert fitted.section("model")["descriptor"]["repinit"]["nsel"] == 212  # 190 + 10 %, next multiple of 4
-    assert fitted.section("model")["descriptor"]["repformer"]["nsel"] == 48
+    assert fitted.section("model")["descriptor"]["repformer"]["nsel"] == 40
     assert len(messages) == 1
     assert "120" in messages[0] and "190" in messages[0] and "9 A" in messages[0]
     with pytest.raises(InputError, match="would drop neighbours"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def test_paper_presets_hold_the_published_numbers() -> None:
         descriptor = data["model"]["descriptor"]
         assert descriptor["repinit"]["neuron"] == [25, 50, 100]
         assert (descriptor["repinit"]["rcut"], descriptor["repinit"]["tebd_dim"]) == (9.0, 8)
-        assert (descriptor["repformer"]["nlayers"], descriptor["repformer"]["attn2_nhead"]) == (12, 4)
+        layers = descriptor["repformer"]
+        assert (layers["nlayers"], layers["attn1_nhead"], layers["attn2_nhead"]) == (12, 4, 4)
+        assert layers["update_g1_has_attn"] and layers["update_g2_has_attn"]  # else the heads have no effect
         assert data["model"]["fitting_net"]["neuron"] == [240, 240, 240]
         prefactors = [(data["loss"][f"start_pref_{k}"], data["loss"][f"limit_pref_{k}"]) for k in "efv"]
         assert prefactors == [(0.02, 1), (1000, 1), (0.2, 1)]
@@ -36,6 +39,23 @@ def test_paper_presets_hold_the_published_numbers() -> None:
     assert rates == [(1e-3, 3.51e-8), (2e-4, 3e-8)]
     assert [d["training"]["numb_steps"] for d in (first, second)] == [12_000_000, 2_000_000]
     assert [d["learning_rate"]["decay_steps"] for d in (first, second)] == [60_000, 10_000]
+
+
+@pytest.mark.parametrize("name", ["dpa2-paper", "dpa2-paper-b"])
+def test_the_paper_network_has_the_size_of_dpa2s_published_input(name: str) -> None:
+    """4.93 million with deepmd's defaults of today; each number of heads counts, so that none of them is dead."""
+    from deepmd.pt.model.model import get_model
+
+    def parameters(**changes: object) -> int:
+        model = copy.deepcopy(load_preset(name).data["model"])
+        model["type_map"] = ["Li", "B", "O", "Al", "Si", "P", "S", "Cl", "Ga", "Ge", "As", "Br", "Sn", "Sb", "I"]
+        model["descriptor"]["repformer"].update(changes)
+        return sum(one.numel() for one in get_model(model).parameters())
+
+    assert parameters() == pytest.approx(4.93e6, rel=0.01)
+    assert parameters(use_sqrt_nnei=True, g1_out_conv=True, g1_out_mlp=True) == pytest.approx(4.93e6, rel=0.001)
+    assert parameters(attn1_nhead=1) < 0.6 * parameters()
+    assert parameters(attn2_nhead=1) < parameters()
 
 
 def test_settings_overrides_and_seeds_arrive() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from dpa_sse.pipeline.config import ConfigError, load_checked
 from dpa_sse.pipeline.config.remarks import remarks
-from tests.model_files import checkpoint, frozen, package
+from tests.model_files import checkpoint, dpa4_checkpoint, frozen, package
 
 SOUND: dict[str, Any] = {
     "name": "x", "type_map": ["Li", "P", "S", "Cl"],
@@ -97,7 +97,6 @@ REFUSED = [
     ("pretrain={model: cut.pt}", "pretrain.model", "cut.pt: is cut or damaged"),
     ("pretrain={model: graph.pb}", "pretrain.model", "dp convert-backend graph.pb graph.pth"),
     ("pretrain={model: renamed.pt}", "pretrain.model", "is a frozen model of DeePMD-kit, whose name must end in .pth"),
-    ("pretrain={model: aot.pt2}", "pretrain.model", "not carried through the steps yet"),
     ("pretrain={model: two.pt}", "pretrain.model",
      "Branches: Alloy (alias Domains_Alloy): Li P S Cl, 6 A; SSE_PBESol: Li P S Cl, 6 A (`pretrain.branch: NAME`)"),
     ("pretrain={model: two.pt, branch: SSE_PBE}", "pretrain.branch", "did you mean 'SSE_PBESol'?"),
@@ -154,6 +153,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frozen(folder / "renamed.pt", elements)
     package(folder / "aot.pt2", elements)
     checkpoint(folder / "one.pt", {"": elements})
+    dpa4_checkpoint(folder / "four.pt", elements)
+    examples = json.loads((Path(__file__).parents[2] / "data" / "deepmd_inputs.json").read_text(encoding="utf-8"))
+    network = examples["water/dpa4/input.json"]
+    network["model"].pop("type_map")
+    (folder / "four.json").write_text(json.dumps(network))
     checkpoint(folder / "few.pt", {"": ["Li", "S"]})
     checkpoint(folder / "two.pt", {"Alloy": elements, "SSE_PBESol": elements}, {"Alloy": ["Domains_Alloy"]})
     (folder / "cut.pt").write_bytes((folder / "one.pt").read_bytes()[:200])
@@ -181,6 +185,7 @@ def test_without_a_mistake_nothing_is_said(sound: Path) -> None:
 
 @pytest.mark.parametrize("model", [
     "model: one.pt", "model: two.pt, branch: sse_pbesol", "model: two.pt, branch: Domains_Alloy", "model: frozen.pth",
+    "model: aot.pt2", "model: four.pt",
 ])
 def test_models_of_others_are_accepted(model: str, sound: Path) -> None:
     """A frozen model, too, where nothing trains it further; branches as DeePMD-kit knows them."""
@@ -189,11 +194,31 @@ def test_models_of_others_are_accepted(model: str, sound: Path) -> None:
 
 def test_a_frozen_model_is_not_trained_further(sound: Path) -> None:
     new = "downstream={system: {name: b, structure: Li2S}}"
-    refused, _ = found(sound, "pretrain={model: frozen.pth}", new, "finetune={}")
-    assert "give its checkpoint (.pt), or remove `finetune`" in refused["pretrain.model"]
+    for name in ("frozen.pth", "aot.pt2"):
+        refused, _ = found(sound, f"pretrain={{model: {name}}}", new, "finetune={}")
+        assert "give its checkpoint (.pt), or remove `finetune`" in refused["pretrain.model"]
     assert "pretrain.model" not in found(sound, "pretrain={model: one.pt}", new, "finetune={}")[0]
     refused, _ = found(sound, "pretrain={model: frozen.pth}", "validate={rounds: 1}")
     assert "or set `validate.rounds: 0`" in refused["pretrain.model"]
+
+
+@pytest.mark.parametrize(("model", "refused"), [("four.pt", False), ("one.pt", True), ("", True)])
+def test_low_rank_additions_are_for_dpa4(model: str, refused: bool, sound: Path) -> None:
+    options = ["downstream={system: {name: b, structure: Li2S}}", "finetune={trainable: lora}"]
+    if model:
+        options.append(f"pretrain={{model: {model}}}")
+    faults = found(sound, *options)[0]
+    assert ("finetune.trainable" in faults) == refused
+    if refused:
+        assert "for DPA-4 only" in faults["finetune.trainable"]
+
+
+def test_a_dpa4_needs_a_compiler_on_the_machine_that_freezes_it(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    for own in ("model: four.pt", "preset: four.json, steps: 10", "model: DPA4-Air-OMat24-v20260805"):
+        assert "there is no C++ compiler: install g++" in found(sound, f"pretrain={{{own}}}")[0]["pretrain"]
+    load_checked(sound, ["pretrain={model: four.pt}"], runs_here=False)  # a plan, or a cluster with its own compiler
+    assert found(sound, "pretrain={model: one.pt}")[0] == {}
 
 
 @pytest.mark.parametrize(("mistake", "where", "advice"), REFUSED, ids=[mistake for mistake, _, _ in REFUSED])
