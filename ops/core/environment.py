@@ -132,6 +132,11 @@ LMP: Variable[str | None] = Variable(
     "A LAMMPS program with pair_style deepmd built in, instead of the installed one.",
 )
 
+MODELS: Variable[Path | None] = Variable(
+    "DPA_SSE_MODELS", _optional_path, None, (USER,), ("ops/models", "pipeline/commands"),
+    "Folder of the model registry, instead of dpa-sse/models in the user's data folder (XDG_DATA_HOME).",
+)
+
 # A run on this machine
 
 RUN: Variable[Path | None] = Variable(

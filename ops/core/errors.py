@@ -17,6 +17,10 @@ class FatalError(PipelineError):
     """The task cannot succeed, no matter how often it is tried (exit code 1, no retry)."""
 
 
+class RefusedError(FatalError):
+    """The input was read and understood, but a gate refuses what follows (exit code 3, no retry)."""
+
+
 class TransientError(PipelineError):
     """The task may succeed if it is retried (lost node, full queue, killed process)."""
 
