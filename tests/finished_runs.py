@@ -21,8 +21,10 @@ md: {temperatures_K: [600], production_ps: 2}
 """
 
 
-def finished_run(folder: Path, tasks: Mapping[str, Path], code: int = 0) -> Run:
-    """Make a run folder; the results of tasks are copied into it."""
+def finished_run(
+    folder: Path, tasks: Mapping[str, Path], code: int = 0, reasons: Mapping[str, str] | None = None
+) -> Run:
+    """Make a run folder; the results of tasks are copied into it. Tasks with a reason have failed."""
     run = Run(folder)
     run.create()
     write_text(folder / "project.yaml", PROJECT)
@@ -32,7 +34,11 @@ def finished_run(folder: Path, tasks: Mapping[str, Path], code: int = 0) -> Run:
     for number, (task, source) in enumerate(tasks.items()):
         place = f"tasks/01-stage/{task}--{number:010d}"
         shutil.copytree(source, folder / place)
-        events.append(Event(time=2.0 + number, kind="done", stage="01-stage", task=task, folder=place))
+        reason = (reasons or {}).get(task)
+        kind = "done" if reason is None else "failed"
+        events.append(Event(
+            time=2.0 + number, kind=kind, stage="01-stage", task=task, folder=place, reason=reason  # type: ignore[arg-type]
+        ))
     events.append(Event(time=100.0, kind="run-end", code=code))
     write_text(run.log, "".join(event.line() for event in events))
     return run

@@ -17,6 +17,14 @@ class FatalError(PipelineError):
     """The task cannot succeed, no matter how often it is tried (exit code 1, no retry)."""
 
 
+class MissingProgramError(FatalError):
+    """A program is not installed."""
+
+
+REFUSAL = "refused by a gate: "
+"""How the reason of a task begins that refuses what follows: a pod can only pass a text on."""
+
+
 class RefusedError(FatalError):
     """The input was read and understood, but a gate refuses what follows (exit code 3, no retry)."""
 

@@ -53,22 +53,26 @@ def validate(
 
     Exit code 0: no gate failed; 3: the model failed, or a required gate could not be run; 2: bad input.
     """
+    from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.core.files import sha256_file
     from dpa_sse.ops.validation.gates.base import GateSettings
     from dpa_sse.ops.validation.gates.inputs import (
+        NO_STRUCTURE,
         check_elements,
         find_model,
         find_reference,
         find_structures,
+        has_structures,
         open_found,
     )
-    from dpa_sse.ops.validation.gates.registry import load_thresholds
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
     from dpa_sse.pipeline.commands.conductivity import made_folder
     from dpa_sse.pipeline.report.build import build_gates_page
 
-    thresholds, level = load_thresholds(gates), _tier(tier)
+    thresholds, level = _load(gates), _tier(tier)
     found = find_model(model, branch)
+    if not structure and not has_structures(reference):
+        raise InputError(NO_STRUCTURE)
     cells = find_structures(structure or [], Path.cwd(), seed) if structure else []
     check_elements(found, cells)
     with tempfile.TemporaryDirectory() as work, made_folder(out):
@@ -247,6 +251,6 @@ def calibrate_gates(
 
 
 def _load(own: Path | None) -> Thresholds:
-    from dpa_sse.ops.validation.gates.registry import load_thresholds
+    from dpa_sse.pipeline.commands.gates_file import read_thresholds
 
-    return load_thresholds(own)
+    return read_thresholds(own)

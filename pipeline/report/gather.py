@@ -118,7 +118,7 @@ def inputs_of_run(run: Run, work: Path) -> ReportInputs:
         teacher_data=finished.get("teacher-labels"),
         student=final_student(finished),
         student_errors=finished.get("evaluate-student"),
-        gates=finished.get("gates"),
+        gates=run.ended().get("gates"),  # a verdict that has ended the run, too
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
         trajectories=[folder for folder in production_folders(run) if folder.name.startswith(md)],

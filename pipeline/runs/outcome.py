@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import REFUSAL, FatalError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
 from dpa_sse.ops.results.conductivity import ConductivityResult
+from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import stage_status
 
-RunWord = Literal["running", "done", "inconclusive", "failed", "interrupted"]
-EXIT_CODES: dict[str, int] = {"done": DONE, "inconclusive": REFUSED, "interrupted": INTERRUPTED}
+RunWord = Literal["running", "done", "inconclusive", "refused", "failed", "interrupted"]
+EXIT_CODES: dict[str, int] = {
+    "done": DONE, "inconclusive": REFUSED, "refused": REFUSED, "interrupted": INTERRUPTED,
+}
 """Exit codes of the commands that follow a run to its end; 1 for all other words."""
 
 
@@ -37,11 +41,18 @@ def run_state(run: Run) -> RunWord:
         return "interrupted"
     code = (ends[-1].code if ends else None) or DONE
     if code != DONE:
-        return "interrupted" if code == INTERRUPTED else "failed"
+        return "interrupted" if code == INTERRUPTED else failed_word(run.latest_attempt())
     found = None
     with suppress(FatalError):  # of another version of the program
         found = ConductivityResult.read_if_there(run.finished().get("conductivity"))
     return ended_word(found)
+
+
+def failed_word(events: Iterable[Event]) -> Literal["refused", "failed"]:
+    """Return the word for a run that has failed: refused, if nothing but a gate has ended it."""
+    last = {event.task: event for event in events if event.task}
+    reasons = [event.reason or "" for event in last.values() if event.kind == "failed"]
+    return "refused" if reasons and all(reason.startswith(REFUSAL) for reason in reasons) else "failed"
 
 
 def _complete(run: Run) -> bool:

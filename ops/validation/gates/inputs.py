@@ -93,6 +93,22 @@ def open_found(found: FoundModel) -> Potential:
     return DeepPotential(found.path, branch)
 
 
+NO_STRUCTURE = (
+    "--structure NAME: name the material to test (a library name or a structure file); without it, the reference must "
+    "be labelled data"
+)
+
+
+def has_structures(reference: str) -> bool:
+    """Return whether a reference is labelled data, which hold cells; nothing is opened."""
+    path = Path(reference)
+    return bool(reference) and path.exists() and path.suffix not in (".yaml", ".yml") and not _is_model(path)
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix in SUFFIXES or (path.is_dir() and any((path / name).is_file() for name in MODEL_NAMES))
+
+
 def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, type_map: Sequence[str]) -> Reference:
     """Return the reference of the command line: a model, a labeler, or labelled data.
 
@@ -121,7 +137,7 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
         if ":" in text or text.isidentifier():
             return _labeler({"kind": "ase", "calculator": text}, text, elements, work, Path())
         raise InputError(f"--reference {text}: no such model, data or labeler")
-    if path.suffix in SUFFIXES or (path.is_dir() and any((path / name).is_file() for name in MODEL_NAMES)):
+    if _is_model(path):
         found = find_model(path, branch)
         potential = open_found(found)
         if missing := sorted(set(elements) - set(potential.elements)):
@@ -199,7 +215,7 @@ def find_structures(names: Sequence[str], base_dir: Path, seed: int, data: Refer
     if not cells and data is not None and data.data:
         cells = _cells_of_data(data)
     if not cells:
-        raise InputError("--structure NAME: name the material to test (a library name or a structure file)")
+        raise InputError(NO_STRUCTURE)
     return cells
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import REFUSAL, RefusedError
 from dpa_sse.ops.core.files import sha256_file
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.results.gates import Gates, Tier
@@ -53,15 +53,15 @@ def judge_student(
 
     Raises
     ------
-    FatalError
+    RefusedError
         The student failed, and ``stop`` is true.
     """
     if (done := Gates.read_if_there(out)) is None:
         done = _judge(distilled, tier, temperature_K, timestep_fs, tuple(mobile), seed, out)
     if stop and done.verdict == "FAIL":
-        raise FatalError(
-            f"the student failed: {done.reasons[0]}; see gates.json in {out.name}. `validate.on_fail: warn` runs the "
-            "production MD all the same"
+        raise RefusedError(
+            f"{REFUSAL}the student failed: {done.reasons[0]}; see gates.json in {out.name}. `validate.on_fail: warn` "
+            "runs the production MD all the same"
         )
     return done
 

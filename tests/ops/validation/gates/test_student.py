@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import REFUSAL, RefusedError
 from dpa_sse.ops.results.gates import Gates, Verdict
 from dpa_sse.ops.validation.gates import student
 from dpa_sse.ops.validation.gates.student import Distilled, judge_student, some_of
@@ -40,7 +40,7 @@ def test_a_failed_student_stops_the_run_if_asked_to(
         return verdict(found)
     monkeypatch.setattr(student, "_judge", write)
     if ends:
-        with pytest.raises(FatalError, match=r"hole height 0.5 eV at Li-Li.*validate.on_fail: warn"):
+        with pytest.raises(RefusedError, match=rf"^{REFUSAL}.*hole height 0.5 eV at Li-Li.*validate.on_fail: warn"):
             judge(tmp_path, stop=stop)
     else:
         assert judge(tmp_path, stop=stop).verdict == found
