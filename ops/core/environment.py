@@ -141,7 +141,7 @@ MODELS: Variable[Path | None] = Variable(
 
 RUN: Variable[Path | None] = Variable(
     "DPA_SSE_RUN", _optional_path, None, ("pipeline/engines/local",),
-    ("ops/runtime", "pipeline/engines", "pipeline/report"),
+    ("ops/runtime", "ops/validation", "pipeline/engines", "pipeline/report"),
     "The run folder; marks all processes that work for it. Absent in a pod.",
 )
 WORKERS = Variable(

@@ -25,6 +25,10 @@ REFUSAL = "refused by a gate: "
 """How the reason of a task begins that refuses what follows: a pod can only pass a text on."""
 
 
+SUSPENSION = "waits for a person: "
+"""The same of a task that a person has to approve."""
+
+
 class RefusedError(FatalError):
     """The input was read and understood, but a gate refuses what follows (exit code 3, no retry)."""
 

@@ -265,6 +265,7 @@ def resume_run(name: str) -> int:
     from dpa_sse.pipeline.config import ConfigError
     from dpa_sse.pipeline.runs.configuration import load_run_config
     from dpa_sse.pipeline.runs.folder import open_run
+    from dpa_sse.pipeline.runs.outcome import run_state
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
     run = open_run(name)
@@ -276,6 +277,10 @@ def resume_run(name: str) -> int:
             "resume it; `status`, `logs` and `data audit` still work. Start again from your own configuration: "
             f"dpa-sse run CONFIG\n{error}"
         ) from error
+    if run_state(run) == "suspended" and (gates := run.finished().get("gates")) is not None:
+        from dpa_sse.ops.validation.gates.student import approve
+
+        approve(gates, run.folder)
     run.create()
     lock = run.lock()
     try:

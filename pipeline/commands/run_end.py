@@ -47,9 +47,10 @@ def finish_run(run: Run, code: int, located: Located | None = None) -> int:
         return _announced(run, code, located, ["the disk is full"])
     word = "done"
     if code != DONE:
-        show_failures(run)
         word = failed_word(run.latest_attempt())
-        code = exit_code(word) if word == "refused" else code
+        if word != "suspended":
+            show_failures(run)
+        code = exit_code(word) if word in ("refused", "suspended") else code
     publish(run)
     report = write_report(run, word)
     if report is not None:

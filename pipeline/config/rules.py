@@ -314,6 +314,9 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
     if check.rounds and not check.production_labels:
         yield Breach(("validate", "rounds"), "needs labels on production frames: production_labels is 0",
                      (("validate", "production_labels"),))
+    if check.on_warn == "suspend" and (check.gates is None or not project.distill):
+        why = "validate.gates is null" if check.gates is None else "there is no student to judge (`distill`)"
+        yield Breach(("validate", "on_warn"), f"has no effect: {why}", (("validate", "gates"), ("distill",)))
     if check.round_ps is None:
         return
     if not check.rounds:

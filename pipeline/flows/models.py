@@ -17,7 +17,7 @@ from dpa_sse.ops.distillation.op import (
 from dpa_sse.ops.distillation.settings import DistillSettings
 from dpa_sse.ops.training.op import AdoptModel, EvaluatePretrained, EvaluateVariants, Pretrain, TrainVariant
 from dpa_sse.ops.training.settings import PretrainSettings
-from dpa_sse.ops.validation.op import GateStudent
+from dpa_sse.ops.validation.op import AskPerson, GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
@@ -117,6 +117,8 @@ def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRe
     teacher_data, data, student = add_distillation(flow, artifacts)
     errors = add_student_errors(flow, artifacts, "evaluate-student", student, teacher_data)
     gates = add_gates(flow, artifacts, student, teacher_data) if flow.project.validate.gates else None
+    if gates and flow.project.validate.on_warn == "suspend" and not flow.suspends:
+        flow.step("ask-person", AskPerson, flow.settings(), title="A person decides", artifacts={"gates": gates})
     return {
         "teacher_data": teacher_data, "student_data": data, "student": student, "student_errors": errors,
         "gates": gates,

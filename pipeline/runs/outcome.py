@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
-from dpa_sse.ops.core.errors import REFUSAL, FatalError
+from dpa_sse.ops.core.errors import REFUSAL, SUSPENSION, FatalError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
 from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import stage_status
 
-RunWord = Literal["running", "done", "inconclusive", "refused", "failed", "interrupted"]
+RunWord = Literal["running", "done", "inconclusive", "refused", "suspended", "failed", "interrupted"]
 EXIT_CODES: dict[str, int] = {
-    "done": DONE, "inconclusive": REFUSED, "refused": REFUSED, "interrupted": INTERRUPTED,
+    "done": DONE, "inconclusive": REFUSED, "refused": REFUSED, "suspended": REFUSED, "interrupted": INTERRUPTED,
 }
 """Exit codes of the commands that follow a run to its end; 1 for all other words."""
 
@@ -48,11 +48,13 @@ def run_state(run: Run) -> RunWord:
     return ended_word(found)
 
 
-def failed_word(events: Iterable[Event]) -> Literal["refused", "failed"]:
-    """Return the word for a run that has failed: refused, if nothing but a gate has ended it."""
+def failed_word(events: Iterable[Event]) -> Literal["refused", "suspended", "failed"]:
+    """Return the word for a run that has failed: refused or suspended, if nothing but a gate has ended it."""
     last = {event.task: event for event in events if event.task}
     reasons = [event.reason or "" for event in last.values() if event.kind == "failed"]
-    return "refused" if reasons and all(reason.startswith(REFUSAL) for reason in reasons) else "failed"
+    if reasons and all(reason.startswith(REFUSAL) for reason in reasons):
+        return "refused"
+    return "suspended" if reasons and all(reason.startswith(SUSPENSION) for reason in reasons) else "failed"
 
 
 def _complete(run: Run) -> bool:
