@@ -91,10 +91,16 @@ class ModelRegistry:
 
     def names(self) -> list[str]:
         """Return the names of all models, sorted."""
-        if not self.root.is_dir():
+        if not self.root.exists():
             return []
-        found = [path.name for path in self.root.iterdir() if re.fullmatch(NAME, path.name)]
-        return sorted(name for name in found if self.versions(name))
+        if not self.root.is_dir():
+            raise InputError(f"{self.root}: a file; the registry of models is a folder")
+        found = []
+        for path in self.root.iterdir():
+            with suppress(InputError):  # a link that leads out of the registry
+                if re.fullmatch(NAME, path.name) and self.versions(path.name):
+                    found.append(path.name)
+        return sorted(found)
 
     def versions(self, name: str) -> list[str]:
         """Return the versions of a model, the latest last; none for a name that there is not."""

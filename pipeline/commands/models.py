@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,9 +125,11 @@ def add(
     registry: RegistryOption = None,
 ) -> None:
     """Store a model as a new version, with a card of what is known about it."""
+    from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.models.card import Background
     from dpa_sse.ops.models.collect import collect_model, find_gates
     from dpa_sse.ops.models.store import store_model
+    from dpa_sse.ops.results.model_card import NAME
 
     parts = collect_model(model, branch)
     judged = find_gates(gates, model, parts)
@@ -134,7 +137,9 @@ def add(
         gates=judged[1] if judged else None, license=license_, must_not=must_not or (), notes=notes or (),
     )
     evidence = {"gates.json": judged[0]} if judged else {}
-    plain = model.name if model.is_dir() else model.stem
+    plain = model.resolve().name if model.is_dir() else model.stem
+    if not name and not re.fullmatch(NAME, plain):
+        raise InputError(f"{model}: its name cannot be that of a model in the registry; give one: --name NAME")
     stored, new = store_model(_registry(registry), name or plain, parts, known, evidence, version)
     _tell(stored.name, stored.folder, stored.card.verdict, new=new)
 

@@ -23,7 +23,8 @@ TierOption = Annotated[str, typer.Option("--tier", help="smoke (minutes), standa
 
 
 def validate(
-    model: Annotated[Path, typer.Argument(help="Model file (.pt, .pth), or model folder.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="Model file (.pt, .pth), model folder, or NAME@VERSION of the "
+                                            "registry.", show_default=False)],
     reference: Annotated[
         str, typer.Option(help="What it is compared with: a model; a labeler (chgnet, module:Class, YAML file with a "
                                "section `labeler`); or labelled data.", show_default=False)

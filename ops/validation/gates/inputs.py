@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.models.names import names_version, registry_folder
+from dpa_sse.ops.models.registry import ModelRegistry
 from dpa_sse.ops.potential.describe import choose_branch, describe_model
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.model_file import ModelFile
@@ -39,13 +41,17 @@ class FoundModel:
 
 
 def find_model(place: Path, branch: str = "") -> FoundModel:
-    """Return the model of a file or of a model folder: what is deployed is under test, the other files are compared.
+    """Return the model of a file, of a model folder, or of the registry (``name@version``).
+
+    What is deployed is under test, the other files are compared.
 
     Raises
     ------
     InputError
         There is no model, it cannot be read, or a branch is missing or unknown.
     """
+    if names_version(str(place)) and not place.exists():
+        place = ModelRegistry(registry_folder()).open(str(place)).folder
     path = place
     if place.is_dir():
         found = [place / name for name in MODEL_NAMES if (place / name).is_file()]
@@ -101,7 +107,7 @@ NO_STRUCTURE = (
 
 def has_structures(reference: str) -> bool:
     """Return whether a reference is labelled data, which hold cells; nothing is opened."""
-    path = Path(reference)
+    path = Path(reference)  # a model of the registry is not there
     return bool(reference) and path.exists() and path.suffix not in (".yaml", ".yml") and not _is_model(path)
 
 
@@ -133,6 +139,8 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
     path = Path(text)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return _labeler(_labeler_section(path), str(path), elements, work, path.parent)
+    if names_version(text) and not path.exists():
+        path = ModelRegistry(registry_folder()).open(text).folder
     if not path.exists():
         if ":" in text or text.isidentifier():
             return _labeler({"kind": "ase", "calculator": text}, text, elements, work, Path())
@@ -142,7 +150,7 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
         potential = open_found(found)
         if missing := sorted(set(elements) - set(potential.elements)):
             raise InputError(f"--reference {text}: does not know {', '.join(missing)} of the structures")
-        return Reference(str(path), potential)
+        return Reference(text, potential)
     return Reference(str(path), None, *_data(path, type_map))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.results.gates import GateResult, JudgedMetric, Tier, Verdict, worst
@@ -35,6 +35,12 @@ class Limits(Settings):
 
     passes: Range = Field(alias="pass", description="Range, or largest magnitude, for PASS.")
     warns: Range = Field(alias="warn", description="Range, or largest magnitude, for WARN; FAIL outside.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.warns[0] <= self.passes[0] <= self.passes[1] <= self.warns[1]:
+            raise ValueError("`pass` must be a range [low, high] inside that of `warn`")
+        return self
 
 
 class Threshold(Limits):

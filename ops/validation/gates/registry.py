@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -97,17 +98,27 @@ def faults(given: Mapping[str, Any]) -> Iterator[Fault]:
         yield from found
         return
     merged = _merged(data, given)
-    for tier, numbers in merged["md"].items():
-        for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                yield ("md", tier, name), f"must be a number, not {value!r}"
+    yield from _not_positive(merged["md"], ("md",))
     for key in MODULES:
+        yield from _not_positive(merged["gates"][key].get("protocol", {}), ("gates", key, "protocol"))
         try:
             GateThresholds.model_validate(merged["gates"][key])
         except ValidationError as error:
             for one in error.errors(include_url=False):
+                if one["loc"][:1] == ("protocol",):
+                    continue  # reported above
                 message = one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
                 yield _written(("gates", key, *map(str, one["loc"])), merged), message[:1].lower() + message[1:]
+
+
+def _not_positive(protocol: Mapping[str, Mapping[str, object]], path: tuple[str, ...]) -> Iterator[Fault]:
+    """Yield numbers of a protocol that are not: lengths, temperatures and counts are positive."""
+    for tier, numbers in protocol.items():
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                yield (*path, tier, name), f"must be a number, not {value!r}"
+            elif not 0 < value < math.inf:
+                yield (*path, tier, name), f"must be a positive number, not {value:g}"
 
 
 def _shape(data: Mapping[str, Any]) -> dict[str, Any]:

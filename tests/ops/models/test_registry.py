@@ -131,6 +131,7 @@ def test_what_others_put_into_the_folder_is_no_version(registry: ModelRegistry, 
     (registry.root / "notes.txt").write_text("x")
     (registry.root / "my folder").mkdir()
     (registry.root / "lps" / "half").mkdir()
+    (registry.root / "link").symlink_to(tmp_path)
     assert (registry.names(), registry.versions("lps")) == (["lps"], ["1"])
     sums = registry.root / "lps" / "1" / SUMS
     sums.chmod(0o644)
@@ -138,6 +139,12 @@ def test_what_others_put_into_the_folder_is_no_version(registry: ModelRegistry, 
     with pytest.raises(InputError, match="SHA256SUMS:7: not a line"):
         registry.open("lps")
     assert len(list(registry.stored())) == 1
+
+
+def test_a_registry_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="a file; the registry of models is a folder"):
+        ModelRegistry(tmp_path / "file").names()
 
 
 def test_which_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ def test_add_list_show_verify(
     (["show", "none"], "no such model in the registry"), (["show", "none.pth"], "none.pth: no such file"),
     (["verify", "lps@7"], "no such model"), (["add", "none"], "none: no such file"),
     (["add", "lps", "--name", "a/b"], "the name of a model consists of"),
+    (["add", "my model.pth"], "my model.pth: its name cannot be that of a model in the registry; give one: --name"),
     (["add", "lps", "--name", "a@2"], "give the version as --version 2"),
     (["add", "lps", "--version", "../x"], "the version of a model"),
     (["add", "lps", "--gates", "none.json"], "--gates none.json: no such file"),
@@ -88,7 +89,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], registry: Path,
 ) -> None:
-    model_folder(tmp_path / "lps")
+    frozen(model_folder(tmp_path / "lps").parent / "my model.pth", ["Li"])
     assert run(monkeypatch, "models", *arguments) == 2
     text = capsys.readouterr().err
     assert message in text and text.count("\n") == 1

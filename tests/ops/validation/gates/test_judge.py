@@ -142,6 +142,10 @@ def test_own_thresholds() -> None:
     ({"gates": {"G4": {"metrics": {"drift": {"tiers": {"smoke": {"pass": 1, "wran": 2}}}}}}},
      "gates.G4.metrics.drift.tiers.smoke.wran", "did you mean 'warn'"),
     ({"gates": [1]}, "gates", "must be a section"),
+    ({"md": {"smoke": {"copies": 0}}}, "md.smoke.copies", "must be a positive number"),
+    ({"gates": {"G1": {"protocol": {"smoke": {"frames": -3}}}}}, "gates.G1.protocol.smoke.frames", "positive"),
+    ({"gates": {"G1": {"metrics": {"force_mae": {"pass": 200}}}}}, "gates.G1.metrics.force_mae", "inside that of"),
+    ({"gates": {"G6": {"metrics": {"hole_height": {"pass": [9, 3]}}}}}, "gates.G6.metrics.hole_height", "[low, high]"),
 ])
 def test_wrong_thresholds(given: dict[str, Any], path: str, message: str) -> None:
     found = list(faults(given))
