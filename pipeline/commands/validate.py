@@ -218,7 +218,8 @@ def calibrate_gates(
 ) -> None:
     """Judge a good student and six known-bad ones, trained or spoiled here.
 
-    Exit code 0: the good one never failed and each bad one always did, at a required gate; 3: not so.
+    Exit code 0: the good one never failed and each bad one always did, at a required gate; 3: not so. An interrupted
+    calibration continues in the same folder.
     """
     from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
     from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate, write_table
