@@ -87,7 +87,7 @@ class GateStudent(TaskOP):
 
     image = "deepmd"
     resource_class = "infer"
-    artifacts = ("student", "variants*?", "pretrained", "teacher_data", "cells")
+    artifacts = ("student", "variants*?", "pretrained", "teacher_data", "student_data", "cells")
     returns: ClassVar[dict[str, type]] = {"doubtful": bool}
     version = 2
     settings_class = GateStudentSettings
@@ -100,7 +100,7 @@ class GateStudent(TaskOP):
         found = judge_student(
             Distilled(
                 student=inputs["student"], teacher=teacher / "model.pth", data=dataset_of(inputs["teacher_data"]),
-                cells=inputs["cells"],
+                training=dataset_of(inputs["student_data"]), cells=inputs["cells"],
             ),
             tier=settings.tier, temperature_K=settings.temperature_K, timestep_fs=settings.timestep_fs,
             mobile=settings.mobile, seed=derive_seed(settings.seed, "gates"), stop=settings.on_fail == "stop", out=out,

@@ -43,6 +43,9 @@ def validate(
     ] = "",
     mobile: Annotated[str, typer.Option(help="Mobile ions, e.g. Li,Na.")] = "Li",
     tier: TierOption = "smoke",
+    training: Annotated[
+        Path | None, typer.Option("--training", help="Data that the model was trained on, for G16.", show_default=False)
+    ] = None,
     gates: GatesFile = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gates.json, the page and the tables.")] = Path(
         "validation"
@@ -56,7 +59,7 @@ def validate(
     """
     from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.core.files import sha256_file
-    from dpa_sse.ops.validation.gates.base import GateSettings
+    from dpa_sse.ops.validation.gates.base import GateSettings, Reference
     from dpa_sse.ops.validation.gates.inputs import (
         NO_STRUCTURE,
         check_elements,
@@ -65,6 +68,7 @@ def validate(
         find_structures,
         has_structures,
         open_found,
+        with_training,
     )
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
     from dpa_sse.pipeline.commands.conductivity import made_folder
@@ -86,11 +90,8 @@ def validate(
             mobile=tuple(word.strip() for word in mobile.split(",") if word.strip()), files=found.files,
             work=Path(work),
         )
-        from dpa_sse.ops.validation.gates.base import Reference
-
-        candidate = Candidate(
-            open_found(found), given or Reference(), cells, settings, sha256_file(found.path)
-        )
+        compared = with_training(given or Reference(), training) if training is not None else given or Reference()
+        candidate = Candidate(open_found(found), compared, cells, settings, sha256_file(found.path))
         result = run_gates(candidate, thresholds, out, None if as_json else _tell)
         result = result.model_copy(update={"model": str(model)})
         result.write(out)

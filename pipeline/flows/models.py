@@ -116,7 +116,7 @@ def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRe
     """Add distillation and the errors of the student; returns its data, the student and its errors."""
     teacher_data, data, student = add_distillation(flow, artifacts)
     errors = add_student_errors(flow, artifacts, "evaluate-student", student, teacher_data)
-    gates = add_gates(flow, artifacts, student, teacher_data) if flow.project.validate.gates else None
+    gates = add_gates(flow, artifacts, student, teacher_data, data) if flow.project.validate.gates else None
     if gates and flow.project.validate.on_warn == "suspend" and not flow.suspends:
         flow.step("ask-person", AskPerson, flow.settings(), title="A person decides", artifacts={"gates": gates})
     return {
@@ -126,7 +126,7 @@ def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRe
 
 
 def add_gates(
-    flow: ProjectFlow, artifacts: Artifacts, student: ArtifactRef, teacher_data: ArtifactRef
+    flow: ProjectFlow, artifacts: Artifacts, student: ArtifactRef, teacher_data: ArtifactRef, data: ArtifactRef
 ) -> ArtifactRef:
     """Add the verdict on the student, against its teacher, at the highest temperature of its use."""
     project, distill, md = flow.project, flow.project.distill, flow.project.md
@@ -142,7 +142,8 @@ def add_gates(
         title="Gates: a verdict on the student",
         artifacts={
             "student": student, "variants": artifacts.get("variants"), "pretrained": artifacts["pretrained"],
-            "teacher_data": teacher_data, "cells": flow.cells("gate-cells", project.target_systems),
+            "teacher_data": teacher_data, "student_data": data,
+            "cells": flow.cells("gate-cells", project.target_systems),
         },
         gpu=True,
     )

@@ -64,6 +64,11 @@ class Potential:
         """
         raise NotImplementedError
 
+    def descriptors(self, symbols: Sequence[str], positions: Array, cells: Array) -> Array | None:
+        """Return the descriptors of the atoms of frames, (n, N, D); None for a potential without."""
+        del symbols, positions, cells
+        return None
+
     def of_atoms(self, frames: Sequence[Atoms]) -> Labels:
         """Return the labels of frames of the same atoms in the same order."""
         return self.evaluate(
@@ -90,12 +95,18 @@ class Reference:
         Labelled frames that the model has not seen.
     type_map : sequence of str
         Of ``data``.
+    training : sequence of SystemData
+        Frames that the model was trained on, where they are known.
+    training_type_map : sequence of str
+        Of ``training``.
     """
 
     name: str = ""
     potential: Potential | None = None
     data: Sequence[SystemData] = ()
     type_map: Sequence[str] = ()
+    training: Sequence[SystemData] = ()
+    training_type_map: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +166,17 @@ def _data(path: Path, type_map: Sequence[str]) -> tuple[list[SystemData], list[s
         names = sorted({found.type_map[k] for block in blocks for k in block.types} - known)
         raise InputError(f"--reference {path}: the model does not know {', '.join(names)}, which all frames have")
     return usable, found.type_map
+
+
+def with_training(reference: Reference, path: Path) -> Reference:
+    """Return a reference that also knows the frames that the model was trained on: the training set, or all."""
+    from dpa_sse.ops.data.reading import read_data
+
+    if not path.exists():
+        raise InputError(f"--training {path}: no such data")
+    found = read_data(path)
+    blocks = [block for block in found.blocks if block.split == "train"] or found.blocks
+    return replace(reference, training=[one for one in blocks if len(one)], training_type_map=found.type_map)
 
 
 def _labeler_section(path: Path) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Distilled:
         Frozen model.
     data : Path
         Data set with the teacher's labels; its test frames are held out.
+    training : Path
+        Data set that the student was trained on.
     cells : Path
         Cells of the materials (extxyz).
     """
@@ -42,6 +44,7 @@ class Distilled:
     student: Path
     teacher: Path
     data: Path
+    training: Path
     cells: Path
 
 
@@ -111,7 +114,11 @@ def _judge(
     found = find_model(distilled.student)
     type_map, blocks = read_dataset(distilled.data)
     teacher = DeepPotential(distilled.teacher)
-    reference = Reference("teacher", teacher, [one for one in blocks if one.split == "test" and len(one)], type_map)
+    training_type_map, training = read_dataset(distilled.training)
+    reference = Reference(
+        "teacher", teacher, [one for one in blocks if one.split == "test" and len(one)], type_map,
+        [one for one in training if one.split == "train" and len(one)], training_type_map,
+    )
     work = out / ".gates"
     settings = GateSettings(
         tier=tier, temperature_K=temperature_K, timestep_fs=timestep_fs, seed=seed, mobile=mobile, files=found.files,

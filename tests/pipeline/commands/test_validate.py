@@ -151,7 +151,7 @@ def test_data_as_reference_and_json(
 def test_gates_list_and_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "gates", "list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11 and lines[0].startswith("G3  deployment parity")
+    assert len(lines) == 12 and lines[0].startswith("G3  deployment parity")
     assert run(monkeypatch, "gates", "show", "g6") == 0
     assert "hole_height: PASS from 5 eV, WARN from 2.5 eV" in capsys.readouterr().out
     assert run(monkeypatch, "gates", "list", "--json") == 0

@@ -30,8 +30,8 @@ def verdict(found: Verdict) -> Gates:
 
 def judge(out: Path, *, stop: bool) -> Gates:
     return judge_student(
-        Distilled(Path("student"), Path("teacher"), Path("data"), Path("cells")), tier="smoke", temperature_K=900.0,
-        timestep_fs=2.0, mobile=["Li"], seed=1, stop=stop, out=out,
+        Distilled(Path("student"), Path("teacher"), Path("data"), Path("training"), Path("cells")), tier="smoke",
+        temperature_K=900.0, timestep_fs=2.0, mobile=["Li"], seed=1, stop=stop, out=out,
     )
 
 
