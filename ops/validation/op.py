@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import DATASET, dataset_of
@@ -115,11 +116,10 @@ class AskPerson(TaskOP):
 
     def run(self, out: Path, settings: Any, **inputs: Any) -> None:
         """Write nothing."""
-        from dpa_sse.ops.core.environment import RUN
         from dpa_sse.ops.validation.gates.student import ask_person
 
         del out, settings
-        ask_person(inputs["gates"], RUN.read())
+        ask_person(inputs["gates"], env.RUN.read())
 
 
 class PrepareMdOfRound(TaskOP):
