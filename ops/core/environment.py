@@ -132,9 +132,9 @@ LMP: Variable[str | None] = Variable(
     "A LAMMPS program with pair_style deepmd built in, instead of the installed one.",
 )
 
-MODELS: Variable[Path | None] = Variable(
-    "DPA_SSE_MODELS", _optional_path, None, (USER,), ("ops/models", "pipeline/commands"),
-    "Folder of the model registry, instead of dpa-sse/models in the user's data folder (XDG_DATA_HOME).",
+MODELS: Variable[str | None] = Variable(
+    "DPA_SSE_MODELS", _optional_text, None, (USER,), ("ops/models", "pipeline/commands"),
+    "Folder of the model registry, or s3://bucket/prefix, instead of dpa-sse/models in the user's data folder.",
 )
 
 # A run on this machine
@@ -237,7 +237,7 @@ S3_SECRET_KEY = _stored_at("secretkey", "Secret key.")
 # A client of a cluster
 
 S3_ENDPOINT: Variable[str | None] = Variable(
-    "DPA_SSE_S3_ENDPOINT", _optional_text, None, (USER,), ("pipeline/engines/argo",),
+    "DPA_SSE_S3_ENDPOINT", _optional_text, None, (USER,), ("ops/models", "pipeline/engines/argo"),
     "host:port under which this machine reaches the S3 server of the cluster.",
 )
 

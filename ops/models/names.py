@@ -1,4 +1,4 @@
-"""How a model is named: ``name@version``; and where the registry is."""
+"""How a model is named: ``name@version``; and where the registry of a user is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from dpa_sse.ops.core.environment import MODELS
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.results.model_card import NAME
@@ -47,12 +46,8 @@ def names_version(text: str) -> bool:
     return SIGN in text and "/" not in text and "\\" not in text
 
 
-def registry_folder(given: Path | None = None) -> Path:
-    """Return the folder of the registry: the given one, that of the environment, or that of the user's data."""
-    if given is not None:
-        return given.expanduser()
-    if (named := MODELS.read()) is not None:
-        return named.expanduser()
+def registry_folder() -> Path:
+    """Return the folder of the user's own registry."""
     data = os.environ.get("XDG_DATA_HOME", "")
     home = Path(data) if data.startswith("/") else Path.home() / ".local" / "share"
     return home / "dpa-sse" / "models"

@@ -12,6 +12,7 @@ from dpa_sse.ops.core.foreign import inside, printable
 from dpa_sse.ops.core.limits import MAX_BYTES, regular
 from dpa_sse.ops.models.names import SIGN, parse_name
 from dpa_sse.ops.models.registry import PAGE, SUMS, ModelRegistry, StoredModel, read_sums
+from dpa_sse.ops.models.where import open_registry
 from dpa_sse.ops.results.model_card import ModelCard
 
 TIMEOUT_S = 60.0
@@ -29,7 +30,7 @@ def pull_model(registry: ModelRegistry, text: str, source: str) -> tuple[StoredM
     text : str
         ``name@version``; ``name`` for the latest version of a folder.
     source : str
-        Folder of a registry, or an address (http, https) under which one is served.
+        Folder of a registry, ``s3://bucket/prefix``, or an address (http, https) under which one is served.
 
     Returns
     -------
@@ -44,12 +45,14 @@ def pull_model(registry: ModelRegistry, text: str, source: str) -> tuple[StoredM
     name = parse_name(text)
     web = source.startswith(("http://", "https://"))
     if not web:
-        if "://" in source:
-            raise InputError(f"--from {printable(source)}: give a folder, or an address with http:// or https://")
-        other = ModelRegistry(Path(source).expanduser())
-        if not other.root.is_dir():
+        if "://" in source and not source.startswith("s3://"):
+            raise InputError(f"--from {printable(source)}: give a folder, s3://BUCKET/PREFIX, http:// or https://")
+        other = open_registry(source)
+        if not source.startswith("s3:") and not other.root.is_dir():
             raise InputError(f"--from {source}: no such folder")
         name = other.whole(name)
+        other.prepare(name)
+        source = str(other.root)
     elif not name.version:
         raise InputError(f"models pull {text}: name the version ({name.name}{SIGN}VERSION): an address has no list")
     place = f"{source.rstrip('/')}/{name.name}/{name.version}"

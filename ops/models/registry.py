@@ -88,6 +88,7 @@ class ModelRegistry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.title = str(root)
 
     def names(self) -> list[str]:
         """Return the names of all models, sorted."""
@@ -110,7 +111,7 @@ class ModelRegistry:
         if not folder.is_dir():
             return []
         found = [path.name for path in folder.iterdir() if not path.name.startswith(".") and (path / SUMS).is_file()]
-        return sorted(found, key=_natural)
+        return sorted(found, key=natural)
 
     def whole(self, given: ModelName) -> ModelName:
         """Return a name with its version: the latest one where none is given.
@@ -125,7 +126,7 @@ class ModelRegistry:
             names = self.names()
             hint = did_you_mean(given.name, names) or (f"; it has {_some(names)}" if names else "; it is empty")
             raise InputError(
-                f"'{given.name}': no such model in the registry {self.root} ({MODELS.name} names another){hint}"
+                f"'{given.name}': no such model in the registry {self.title} ({MODELS.name} names another){hint}"
             )
         if given.version and given.version not in known:
             raise InputError(f"'{given}': {given.name} has no version {given.version}; it has {_some(known)}")
@@ -145,6 +146,7 @@ class ModelRegistry:
             There is no such version, or it is damaged.
         """
         name = self.whole(parse_name(text))
+        self.prepare(name)
         folder = inside(self.root, name.name) / name.version
         sums = read_sums(folder / SUMS)
         for file, digest in sums.items():
@@ -164,14 +166,22 @@ class ModelRegistry:
             raise InputError(f"{name}: damaged: {ModelCard.FILE} and {SUMS} name other files; {REPAIR}")
         return StoredModel(card, folder, sums)
 
+    def prepare(self, name: ModelName) -> None:
+        """Do what is needed before the files of a version are read: nothing where they are in the folder."""
+
+    def card_of(self, name: ModelName) -> ModelCard:
+        """Return the card of a version, without comparing its files."""
+        return ModelCard.read(self.root / name.name / name.version)
+
     def stored(self) -> Iterator[tuple[ModelName, ModelCard | str]]:
         """Yield all versions with their cards, or why the card cannot be read; files are not compared."""
         for name in self.names():
             for version in self.versions(name):
+                own = ModelName(name, version)
                 try:
-                    yield ModelName(name, version), ModelCard.read(self.root / name / version)
+                    yield own, self.card_of(own)
                 except InputError as error:
-                    yield ModelName(name, version), str(error)
+                    yield own, str(error)
 
     def add(self, card: ModelCard, files: Mapping[str, Path], version: str = "") -> tuple[StoredModel, bool]:
         """Store a model as a new version; nothing is stored twice.
@@ -200,7 +210,7 @@ class ModelRegistry:
         for _ in range(1000):
             if (same := self._same(card, version)) is not None:
                 return same, False
-            number = version or self._next(card.model_name)
+            number = version or self.next_version(card.model_name)
             whole = card.model_copy(update={"model_version": number})
             texts = {ModelCard.FILE: whole.text(), PAGE: card_page(whole)}
             sums = {name: one.sha256 for name, one in stored.items()}
@@ -208,7 +218,7 @@ class ModelRegistry:
                 return self.open(whole.reference), True
             if version:
                 raise InputError(f"{whole.reference} is another model already; a version never changes, take another")
-        raise InputError(f"{self.root / card.model_name}: no free version found")
+        raise InputError(f"{self.title}: no free version of {card.model_name} found")
 
     def place(self, name: ModelName, sums: Mapping[str, str], texts: Mapping[str, str]) -> bool:
         """Put a version in its place; False if there is one already.
@@ -227,11 +237,10 @@ class ModelRegistry:
         fresh.mkdir()
         try:
             for file, digest in sums.items():
-                _link(self._object(digest), inside(fresh, file))
+                _link(self.object(digest), inside(fresh, file))
             for file, text in texts.items():
                 write_text(inside(fresh, file), text)
-            every = {**sums, **{file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()}}
-            write_text(fresh / SUMS, "".join(f"{every[file]}  {file}\n" for file in sorted(every)))
+            write_text(fresh / SUMS, sums_text(sums, texts))
             for path in fresh.iterdir():
                 path.chmod(READ_ONLY)
             try:
@@ -258,7 +267,7 @@ class ModelRegistry:
                     size += len(block)
                     stream.write(block)
             found = StoredFile(sha256=digest.hexdigest(), size_bytes=size)
-            target = self._object(found.sha256)
+            target = self.object(found.sha256)
             if not target.is_file() or sha256_file(target) != found.sha256:  # a damaged one is replaced
                 target.parent.mkdir(exist_ok=True)
                 temporary.chmod(READ_ONLY)
@@ -281,10 +290,12 @@ class ModelRegistry:
         with regular(path).open("rb") as stream:
             return self.keep(iter(lambda: stream.read(_BLOCK), b""))
 
-    def _object(self, digest: str) -> Path:
+    def object(self, digest: str) -> Path:
+        """Return the place of a content."""
         return inside(self.root / OBJECTS, digest[:2]) / digest
 
-    def _next(self, name: str) -> str:
+    def next_version(self, name: str) -> str:
+        """Return the next number."""
         numbers = [int(version) for version in self.versions(name) if version.isdigit()]
         return str(max(numbers, default=0) + 1)
 
@@ -295,7 +306,7 @@ class ModelRegistry:
             if known not in self.versions(card.model_name):
                 continue
             try:
-                other = ModelCard.read(self.root / card.model_name / known)
+                other = self.card_of(ModelName(card.model_name, known))
                 if other.model_dump(exclude=given) == card.model_dump(exclude=given):
                     return self.open(other.reference)
             except InputError:  # damaged: not the same
@@ -335,6 +346,12 @@ def read_sums(path: Path, text: str | None = None) -> dict[str, str]:
     return found
 
 
+def sums_text(sums: Mapping[str, str], texts: Mapping[str, str]) -> str:
+    """Return the text of ``SHA256SUMS``, from the hashes of stored files and from further texts."""
+    every = {**sums, **{file: hashlib.sha256(text.encode()).hexdigest() for file, text in texts.items()}}
+    return "".join(f"{every[file]}  {file}\n" for file in sorted(every))
+
+
 def _link(source: Path, target: Path) -> None:
     """Make a hard link: DeePMD-kit tells files by the end of their names; a copy where links are not possible."""
     try:
@@ -343,7 +360,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _natural(version: str) -> list[tuple[int, int, str]]:
+def natural(version: str) -> list[tuple[int, int, str]]:
     """Sort key: numbers in a version by size, 2 before 10 and 1.9 before 1.10."""
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.findall(r"\d+|\D+", version)]
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.files import write_text
-from dpa_sse.ops.core.limits import read_small_yaml
+from dpa_sse.ops.core.limits import read_small, require_bounded
 from dpa_sse.ops.results.base import Result, ResultPart
 from dpa_sse.ops.results.gates import Tier, Verdict
 
@@ -229,13 +229,30 @@ class ModelCard(Result):
         """
         path = cls.path_in(place)
         try:
-            return cls.model_validate(read_small_yaml(path))
+            text = read_small(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, place: str) -> Self:
+        """Return the card of a text; ``place`` is for messages.
+
+        Raises
+        ------
+        InputError
+            It is not a model card; in one line.
+        """
+        import yaml
+
+        try:
+            return cls.model_validate(require_bounded(yaml.safe_load(text)))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise InputError(f"{path}: not a model card: {where + ': ' if where else ''}{first['msg']}") from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            raise InputError(f"{place}: not a model card: {where + ': ' if where else ''}{first['msg']}") from error
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise InputError(f"{place}: cannot be read: {' '.join(str(error).split())}") from error
 
     def write(self, place: Path) -> None:
         """Write the file, or the one in a folder."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Registry of models, and what is in a model file.", no_args_is_help=True)
 
 RegistryOption = Annotated[
-    Path | None,
-    typer.Option("--registry", help=f"Folder of the registry (default: ${MODELS.name}, else "
-                 "~/.local/share/dpa-sse/models).", show_default=False),
+    str | None,
+    typer.Option("--registry", metavar="FOLDER|S3", help=f"Folder of the registry, or s3://BUCKET/PREFIX (default: "
+                 f"${MODELS.name}, else ~/.local/share/dpa-sse/models).", show_default=False),
 ]
 NameArgument = Annotated[str, typer.Argument(help="NAME@VERSION, or NAME for the latest version.", show_default=False)]
 LicenseOption = Annotated[
@@ -63,7 +63,7 @@ def list_models(registry: RegistryOption = None, as_json: Json = False) -> None:
     for name, card in stored:
         typer.echo(printable(f"{name}: {card}" if isinstance(card, str) else list_line(card)))
     if not stored:
-        typer.echo(f"{found.root}: no models yet; `dpa-sse models add MODEL` stores one")
+        typer.echo(f"{found.title}: no models yet; `dpa-sse models add MODEL` stores one")
 
 
 @app.command("show", short_help="Show a model of the registry, or what is in a model file.", epilog=examples(
@@ -205,11 +205,10 @@ def pull(
     _tell(stored.name, stored.folder, stored.card.verdict, new=new)
 
 
-def _registry(given: Path | None) -> ModelRegistry:
-    from dpa_sse.ops.models.names import registry_folder
-    from dpa_sse.ops.models.registry import ModelRegistry
+def _registry(given: str | None) -> ModelRegistry:
+    from dpa_sse.ops.models.where import open_registry
 
-    return ModelRegistry(registry_folder(given))
+    return open_registry(given)
 
 
 def _is_file(text: str) -> bool:

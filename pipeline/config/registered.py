@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.models.names import SIGN, names_version, registry_folder
+from dpa_sse.ops.models.names import SIGN, names_version
+from dpa_sse.ops.models.where import open_registry
 from dpa_sse.ops.results.model_card import ModelCard, UsedModel
 from dpa_sse.pipeline.config.model_check import OTHER_BACKENDS, SUFFIXES, builtin_models
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
@@ -56,8 +57,9 @@ def with_registered_models(project: Project, base_dir: Path) -> Resolved:
 
 def with_names(project: Project) -> Project:
     """Return a project with ``name@version`` in place of files of the registry, which are places of this machine."""
-    root = registry_folder().resolve()
-    for where, name in _named(project):
+    named = list(_named(project))
+    root = open_registry().root.resolve() if named else None
+    for where, name in named:
         version = Path(name).parent
         if version.is_absolute() and version.parent.parent == root and ModelCard.path_in(version).is_file():
             section, key = map(str, where)
@@ -84,13 +86,11 @@ def _stored(name: str) -> StoredModel | None:
     InputError
         There is no such version, it is damaged, or the version is not named.
     """
-    from dpa_sse.ops.models.registry import ModelRegistry
-
     if names_version(name):
-        return ModelRegistry(registry_folder()).open(name)
+        return open_registry().open(name)
     if "/" in name or name.endswith((*SUFFIXES.values(), *OTHER_BACKENDS)) or name in builtin_models():
         return None
-    registry = ModelRegistry(registry_folder())
+    registry = open_registry()
     if name in registry.names():
         latest = registry.versions(name)[-1]
         raise InputError(f"'{name}' is a model of the registry: name its version, {name}{SIGN}{latest} for the latest")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.models.names import names_version, registry_folder
-from dpa_sse.ops.models.registry import ModelRegistry
+from dpa_sse.ops.models.names import names_version
+from dpa_sse.ops.models.where import open_registry
 from dpa_sse.ops.potential.describe import choose_branch, describe_model
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.model_file import ModelFile
@@ -51,7 +51,7 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
         There is no model, it cannot be read, or a branch is missing or unknown.
     """
     if names_version(str(place)) and not place.exists():
-        place = ModelRegistry(registry_folder()).open(str(place)).folder
+        place = open_registry().open(str(place)).folder
     path = place
     if place.is_dir():
         found = [place / name for name in MODEL_NAMES if (place / name).is_file()]
@@ -140,7 +140,7 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return _labeler(_labeler_section(path), str(path), elements, work, path.parent)
     if names_version(text) and not path.exists():
-        path = ModelRegistry(registry_folder()).open(text).folder
+        path = open_registry().open(text).folder
     if not path.exists():
         if ":" in text or text.isidentifier():
             return _labeler({"kind": "ase", "calculator": text}, text, elements, work, Path())

@@ -91,7 +91,8 @@ def test_another_model_of_the_same_name(source: str, own: ModelRegistry, tmp_pat
 
 
 @pytest.mark.parametrize(("name", "source", "message"), [
-    ("lps@1", "/no/such/folder", "no such folder"), ("lps@1", "s3://bucket", "give a folder, or an address"),
+    ("lps@1", "/no/such/folder", "no such folder"), ("lps@1", "ftp://x", "give a folder, s3://"),
+    ("lps@1", "s3://UPPER", "write s3://BUCKET/PREFIX"), ("lps@1", "s3://bucket/x", "DPA_SSE_S3_ENDPOINT to host:port"),
     ("lps@1", "http://127.0.0.1:1", "cannot be read"), ("lps", "http://127.0.0.1:1", "name the version"),
     ("lps@1", "http://", "cannot be read"), ("../x@1", "/no", "the name of a model"),
     ("lps@1", "http://127.0.0.1:99999", "cannot be read"),

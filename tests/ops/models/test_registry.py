@@ -15,6 +15,7 @@ from dpa_sse.ops.models.collect import collect_model
 from dpa_sse.ops.models.names import ModelName, names_version, parse_name, registry_folder
 from dpa_sse.ops.models.registry import KNOWN_FILES, SUMS, ModelRegistry
 from dpa_sse.ops.models.store import claims_of, store_model
+from dpa_sse.ops.models.where import open_registry
 from tests.ops.models.stored import model_folder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,10 +153,10 @@ def test_which_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert registry_folder() == tmp_path / "data" / "dpa-sse" / "models"
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    assert registry_folder() == Path.home() / ".local" / "share" / "dpa-sse" / "models"
+    assert registry_folder() == Path.home() / ".local" / "share" / "dpa-sse" / "models" == open_registry().root
     monkeypatch.setenv("DPA_SSE_MODELS", str(tmp_path / "shared"))
-    assert registry_folder() == tmp_path / "shared"
-    assert registry_folder(tmp_path / "given") == tmp_path / "given"
+    assert open_registry().root == tmp_path / "shared"
+    assert open_registry(str(tmp_path / "given")).root == tmp_path / "given"
 
 
 def test_what_is_meant_as_a_model_of_the_registry() -> None:
