@@ -81,11 +81,12 @@ def show(
 
     Of a file, only the headers are read; nothing in it is run.
     """
+    from dpa_sse.ops.core.foreign import printable
     from dpa_sse.pipeline.commands.models_text import file_lines
 
     if not _is_file(name):
         model = _registry(registry).open(name)
-        page = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8").rstrip()
+        page = printable((model.folder / "MODEL_CARD.md").read_text(encoding="utf-8").rstrip())
         typer.echo(model.card.model_dump_json(indent=1) if as_json else f"{page}\n\nfolder: {model.folder}")
         return
     from dpa_sse.ops.potential.describe import describe_model
@@ -147,7 +148,7 @@ def add(
 @app.command("publish", short_help="Store the model of a run, if it has passed its gates.", epilog=examples(
     "dpa-sse models publish my-electrolyte",
     "dpa-sse models publish my-electrolyte --model finetuned --name lpscl-teacher",
-    'dpa-sse models publish my-electrolyte --accept G13 --reason "not used for disorder"',
+    'dpa-sse models publish my-electrolyte --accept G6 --reason "no close contacts in use"',
 ))
 def publish(
     run: Annotated[str, typer.Argument(help="Run folder, or its name in runs/.", show_default=False)],
