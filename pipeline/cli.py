@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED
+from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED, REFUSED
 from dpa_sse.pipeline.commands.options import (
     AnyRunArgument,
     ConfigArgument,
@@ -329,13 +329,13 @@ def _register_groups() -> None:
     )(validate)
     app.add_typer(data, name="data", short_help="Audit, convert, merge and split labelled data.")
     app.add_typer(gates, name="gates", short_help="Thresholds of the gates of `validate`.")
-    app.add_typer(models, name="models", short_help="What is in a model file.")
+    app.add_typer(models, name="models", short_help="Registry of models, and what is in a model file.")
     app.add_typer(structures, name="structures", short_help="Crystal structures: library, cells, interfaces.")
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in a message and exit code 2, never in a traceback."""
-    from dpa_sse.ops.core.errors import InputError, PipelineError
+    from dpa_sse.ops.core.errors import InputError, PipelineError, RefusedError
 
     try:
         _register_groups()
@@ -343,6 +343,9 @@ def main() -> None:
     except InputError as error:
         _complain(error)
         sys.exit(BAD_INPUT)
+    except RefusedError as error:
+        _complain(error)
+        sys.exit(REFUSED)
     except PipelineError as error:
         _complain(error)
         sys.exit(FAILED)

@@ -132,11 +132,16 @@ LMP: Variable[str | None] = Variable(
     "A LAMMPS program with pair_style deepmd built in, instead of the installed one.",
 )
 
+MODELS: Variable[str | None] = Variable(
+    "DPA_SSE_MODELS", _optional_text, None, (USER,), ("ops/models", "pipeline/commands"),
+    "Folder of the model registry, or s3://bucket/prefix, instead of dpa-sse/models in the user's data folder.",
+)
+
 # A run on this machine
 
 RUN: Variable[Path | None] = Variable(
     "DPA_SSE_RUN", _optional_path, None, ("pipeline/engines/local",),
-    ("ops/runtime", "pipeline/engines", "pipeline/report"),
+    ("ops/runtime", "ops/validation", "pipeline/engines", "pipeline/report"),
     "The run folder; marks all processes that work for it. Absent in a pod.",
 )
 WORKERS = Variable(
@@ -232,7 +237,7 @@ S3_SECRET_KEY = _stored_at("secretkey", "Secret key.")
 # A client of a cluster
 
 S3_ENDPOINT: Variable[str | None] = Variable(
-    "DPA_SSE_S3_ENDPOINT", _optional_text, None, (USER,), ("pipeline/engines/argo",),
+    "DPA_SSE_S3_ENDPOINT", _optional_text, None, (USER,), ("ops/models", "pipeline/engines/argo"),
     "host:port under which this machine reaches the S3 server of the cluster.",
 )
 

@@ -17,6 +17,22 @@ class FatalError(PipelineError):
     """The task cannot succeed, no matter how often it is tried (exit code 1, no retry)."""
 
 
+class MissingProgramError(FatalError):
+    """A program is not installed."""
+
+
+REFUSAL = "refused by a gate: "
+"""How the reason of a task begins that refuses what follows: a pod can only pass a text on."""
+
+
+SUSPENSION = "waits for a person: "
+"""The same of a task that a person has to approve."""
+
+
+class RefusedError(FatalError):
+    """The input was read and understood, but a gate refuses what follows (exit code 3, no retry)."""
+
+
 class TransientError(PipelineError):
     """The task may succeed if it is retried (lost node, full queue, killed process)."""
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dpa_sse.ops.core.environment import THREADS
-from dpa_sse.ops.core.errors import FatalError, TransientError
+from dpa_sse.ops.core.errors import FatalError, MissingProgramError, TransientError
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -111,7 +111,7 @@ def run_tool(
                 stderr=subprocess.STDOUT, timeout=timeout_s, preexec_fn=die_with_parent, check=False,
             )
         except FileNotFoundError as error:
-            raise FatalError(f"program not found: {command[0]} (run `dpa-sse doctor`)") from error
+            raise MissingProgramError(f"program not found: {command[0]} (run `dpa-sse doctor`)") from error
         except subprocess.TimeoutExpired as error:
             raise TransientError(f"{Path(command[0]).name} exceeded {timeout_s:.0f} s; log: {log}") from error
     if done.returncode < 0:

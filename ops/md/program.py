@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dpa_sse.ops.core.environment import LMP
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import MissingProgramError
 
 
 def lammps_command() -> tuple[list[str], dict[str, str]]:
@@ -26,18 +26,20 @@ def lammps_command() -> tuple[list[str], dict[str, str]]:
 
     Raises
     ------
-    FatalError
+    MissingProgramError
         LAMMPS or its DeePMD-kit plug-in is not installed.
     """
     own = LMP.read()
     if own:
         if not os.access(own, os.X_OK):
-            raise FatalError(f"{LMP.name} is not an executable file: {own}")
+            raise MissingProgramError(f"{LMP.name} is not an executable file: {own}")
         return [own], {}
     binary = _package("lammps") / "lmp"
     plugin = _package("deepmd") / "lib"
     if not binary.exists() or not (plugin / "libdeepmd_lmpplugin.so").exists():
-        raise FatalError("LAMMPS with the DeePMD-kit plug-in is not installed: pip install 'deepmd-kit[torch,lmp]'")
+        raise MissingProgramError(
+            "LAMMPS with the DeePMD-kit plug-in is not installed: pip install 'deepmd-kit[torch,lmp]'"
+        )
     site = _package("deepmd").parent
     folders = [_package("torch") / "lib", plugin, site / "nvidia" / "cuda_runtime" / "lib", *_mpi_folders(site)]
     paths = [str(folder) for folder in folders if folder.is_dir()]
@@ -50,7 +52,7 @@ def _package(name: str) -> Path:
     """Return the folder of an installed package without importing it."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise FatalError(f"the Python package {name!r} is not installed (run `dpa-sse doctor`)")
+        raise MissingProgramError(f"the Python package {name!r} is not installed (run `dpa-sse doctor`)")
     return Path(next(iter(spec.submodule_search_locations)))
 
 

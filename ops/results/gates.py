@@ -88,6 +88,14 @@ class GateResult(ResultPart):
     seconds: float
 
 
+class Approvals(Result):
+    """Verdicts with which a person has let a run continue, by the SHA-256 of ``gates.json``; in the run folder."""
+
+    FILE: ClassVar[str] = "approvals.json"
+
+    gates: tuple[str, ...]
+
+
 class Gates(Result):
     """The verdict on a model.
 

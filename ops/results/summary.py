@@ -144,8 +144,9 @@ class Summary(Result):
     name : str
         Name of the project.
     status : str or None
-        ``done``, ``inconclusive`` (no temperature has a conductivity), ``failed``, ``interrupted`` or ``running``, as
-        `dpa-sse status` says; the stages show what was lost. None where the stages are not recorded.
+        ``done``, ``inconclusive`` (no temperature has a conductivity), ``refused`` (by a gate), ``suspended`` (until a
+        person decides), ``failed``, ``interrupted`` or ``running``, as `dpa-sse status` says; the stages show what was
+        lost. None where the stages are not recorded.
     stages : tuple of StageSummary
         In the order of the workflow.
     errors : dict of str to ErrorSummary

@@ -7,7 +7,7 @@ leaves the others alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -177,7 +177,8 @@ class OverTargets(FanOutOP):
 
 
 def share_of(
-    op: type[TaskOP], step: TargetsSettings, member: TargetMember, inputs: Mapping[str, TaskInput], *, tolerant: bool
+    op: type[TaskOP], step: TargetsSettings, member: TargetMember, inputs: Mapping[str, TaskInput], *,
+    tolerant: bool, wanted: Sequence[str] = (),
 ) -> Share:
     """Return what a step works on for one target: its settings as a file, and its artifacts.
 
@@ -193,6 +194,8 @@ def share_of(
         Artifacts of the step of all targets.
     tolerant : bool
         An input whose task has failed is absent; otherwise there is nothing to do for the target.
+    wanted : sequence of str
+        Inputs that are there even if their task has failed, for what it has left.
     """
     settings = Path.cwd() / "inputs" / "targets" / member.target / "settings.json"
     write_json(settings, step.settings_of(member))
@@ -205,7 +208,7 @@ def share_of(
         reason = lost(value, given.kind) if given else ""
         if reason:
             why.append(reason)
-        found[plain] = None if reason and tolerant else value
+        found[plain] = None if reason and tolerant and not (plain in wanted and value is not None) else value
     return Share(member, found, next(iter(why), ""))
 
 

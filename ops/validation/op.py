@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import DATASET, dataset_of
@@ -86,22 +87,38 @@ class GateStudent(TaskOP):
 
     image = "deepmd"
     resource_class = "infer"
-    artifacts = ("student", "variants*?", "pretrained", "teacher_data", "cells")
+    artifacts = ("student", "variants*?", "pretrained", "teacher_data", "student_data", "cells")
+    returns: ClassVar[dict[str, type]] = {"doubtful": bool}
+    version = 2
     settings_class = GateStudentSettings
 
-    def run(self, out: Path, settings: GateStudentSettings, **inputs: Any) -> None:
+    def run(self, out: Path, settings: GateStudentSettings, **inputs: Any) -> dict[str, bool]:
         """Write ``gates.json`` and ``tables/``."""
-        from dpa_sse.ops.validation.gates.student import Distilled, judge_student
+        from dpa_sse.ops.validation.gates.student import Distilled, is_doubtful, judge_student
 
         teacher = teacher_of(inputs["variants"], inputs["pretrained"])
-        judge_student(
+        found = judge_student(
             Distilled(
                 student=inputs["student"], teacher=frozen_model(teacher), data=dataset_of(inputs["teacher_data"]),
-                cells=inputs["cells"],
+                training=dataset_of(inputs["student_data"]), cells=inputs["cells"],
             ),
             tier=settings.tier, temperature_K=settings.temperature_K, timestep_fs=settings.timestep_fs,
             mobile=settings.mobile, seed=derive_seed(settings.seed, "gates"), stop=settings.on_fail == "stop", out=out,
         )
+        return {"doubtful": is_doubtful(found)}
+
+
+class AskPerson(TaskOP):
+    """Waits for a person where the gates have found something: ends the run, until it is resumed."""
+
+    artifacts = ("gates",)
+
+    def run(self, out: Path, settings: Any, **inputs: Any) -> None:
+        """Write nothing."""
+        from dpa_sse.ops.validation.gates.student import ask_person
+
+        del out, settings
+        ask_person(inputs["gates"], env.RUN.read())
 
 
 class PrepareMdOfRound(TaskOP):

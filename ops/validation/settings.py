@@ -20,6 +20,10 @@ class ValidateSettings(Settings):
         "warn", description="What follows if a student fails a gate: `warn` runs the MD all the same and reports it; "
         "`stop` ends the run. The thresholds were calibrated on one small student only, hence the default."
     )
+    on_warn: Literal["continue", "suspend"] = Field(
+        "continue", description="What follows a verdict that neither passes nor stops the run: `suspend` waits for a "
+        "person before the production MD, until `dpa-sse resume RUN` (on Argo also the button in the user interface)."
+    )
     production_labels: int = Field(
         12, ge=0, le=2000, description="Frames of the production runs that are labelled for the self-check, in all; 0: "
         "no self-check."

@@ -55,6 +55,7 @@ def submit_config(
     """Upload the large inputs of a configuration, submit it as a workflow and create its local run folder."""
     from dpa_sse.ops.core.files import write_text
     from dpa_sse.pipeline.config import load_checked, resolved_yaml
+    from dpa_sse.pipeline.config.registered import with_names
     from dpa_sse.pipeline.engines.argo.bucket import open_bucket
     from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
     from dpa_sse.pipeline.engines.argo.yaml_text import dump
@@ -78,9 +79,10 @@ def submit_config(
     name = cluster.create(made.workflow, space)
     run = Run(((runs_dir or default_runs_folder()) / name).resolve())
     run.create()
-    write_text(run.folder / CONFIG, resolved_yaml(located.project))
+    write_text(run.folder / CONFIG, resolved_yaml(with_names(located.project)))
     write_text(run.folder / "workflow.yaml", dump(made.workflow))
-    provenance(located.project.seed, f"dpa-sse submit {config.name}").write(run.folder / "manifest.json")
+    made_by = f"dpa-sse submit {config.name}"
+    provenance(located.project.seed, made_by, located.models).write(run.folder / "manifest.json")
     ArgoRun(name, space, run.folder).record()
     print(f"Submitted: {space}/{name}   Run folder: {run.folder}")
     print(f"Follow it: dpa-sse watch {name if runs_dir is None else run.folder}")

@@ -18,6 +18,7 @@ from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.engines.argo import nodes
 from dpa_sse.pipeline.engines.argo.cluster import ArgoRun, Cluster
 from dpa_sse.pipeline.runs.folder import now
+from dpa_sse.pipeline.runs.outcome import exit_code
 from dpa_sse.pipeline.runs.progress import event_line, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dpa_sse.pipeline.runs.folder import Run
 
 POLL_S = 3.0
-ENDED = ("done", "failed", "stopped")
+ENDED = ("done", "failed", "refused", "stopped")
 
 
 def show_status(run: ArgoRun, cluster: Cluster, *, as_json: bool) -> int:
@@ -80,7 +81,7 @@ def watch(run: ArgoRun, cluster: Cluster) -> int:
         if live is not None:
             live.__exit__(None, None, None)
     print(f"{run.name}: {state}")
-    return DONE if state == "done" else FAILED
+    return exit_code(state)
 
 
 def show_logs(run: ArgoRun, cluster: Cluster, task: str | None, lines: int) -> int:
@@ -140,7 +141,7 @@ def resume(run: ArgoRun, cluster: Cluster) -> int:
         opened = cluster.open_gates(run)
         print(printable(f"{run.name}: resumed ({', '.join(opened)})"))
         return DONE
-    if state not in ("failed", "stopped"):
+    if state not in ("failed", "refused", "stopped"):
         print(f"{run.name}: {state}; nothing to resume")
         return DONE if state == "done" else FAILED
     again = dataclasses.replace(run, name=cluster.resubmit(run))

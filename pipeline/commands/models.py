@@ -1,80 +1,223 @@
-"""``dpa-sse models``: what is in a model file."""
+"""``dpa-sse models``: the registry of models, and what is in a model file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpa_sse.ops.core.environment import MODELS
 from dpa_sse.pipeline.commands.options import Json, examples
 
 if TYPE_CHECKING:
-    from dpa_sse.ops.results.model_file import ModelBranch, ModelFile
+    from dpa_sse.ops.models.registry import ModelRegistry
 
-app = typer.Typer(help="Model files.", no_args_is_help=True)
+app = typer.Typer(help="Registry of models, and what is in a model file.", no_args_is_help=True)
 
-KINDS = {"checkpoint": "checkpoint", "frozen": "frozen model (TorchScript)", "package": "frozen model (AOTInductor)"}
+RegistryOption = Annotated[
+    str | None,
+    typer.Option("--registry", metavar="FOLDER|S3", help=f"Folder of the registry, or s3://BUCKET/PREFIX (default: "
+                 f"${MODELS.name}, else ~/.local/share/dpa-sse/models).", show_default=False),
+]
+NameArgument = Annotated[str, typer.Argument(help="NAME@VERSION, or NAME for the latest version.", show_default=False)]
+LicenseOption = Annotated[
+    str | None, typer.Option("--license", help="Licence of the model files, e.g. CC-BY-4.0.", show_default=False)
+]
+MustNot = Annotated[
+    list[str] | None,
+    typer.Option("--not-for", help="What it must not be used for, as a line of the card; again for more.",
+                 show_default=False),
+]
+Notes = Annotated[
+    list[str] | None, typer.Option("--note", help="A line for the card; again for more.", show_default=False)
+]
+GatesFile = Annotated[
+    Path | None,
+    typer.Option("--gates", help="The verdict on it: gates.json of `dpa-sse validate`, or its folder.",
+                 show_default=False),
+]
+VersionOption = Annotated[str, typer.Option("--version", help="By default the next number.", show_default=False)]
 
 
 @app.callback()
 def _models() -> None:
-    """Look at model files."""
+    """Store, find and check models; look at model files."""
 
 
-@app.command("show", short_help="Show what is in a model file.", epilog=examples(
-    "dpa-sse models show model.pt", "dpa-sse models show DPA-3.1-3M.pt --json",
+@app.command("list", short_help="List the models of the registry.")
+def list_models(registry: RegistryOption = None, as_json: Json = False) -> None:
+    """List the models of the registry: name and version, verdict of the gates, elements, day."""
+    from dpa_sse.ops.core.foreign import printable
+    from dpa_sse.pipeline.commands.models_text import list_line
+
+    found = _registry(registry)
+    stored = list(found.stored())
+    if as_json:
+        cards = [{"name": str(name), **({"problem": card} if isinstance(card, str) else {"card": card.model_dump(
+            mode="json")})} for name, card in stored]
+        typer.echo(json.dumps(cards, indent=1))
+        return
+    for name, card in stored:
+        typer.echo(printable(f"{name}: {card}" if isinstance(card, str) else list_line(card)))
+    if not stored:
+        typer.echo(f"{found.title}: no models yet; `dpa-sse models add MODEL` stores one")
+
+
+@app.command("show", short_help="Show a model of the registry, or what is in a model file.", epilog=examples(
+    "dpa-sse models show lgps-student@2", "dpa-sse models show model.pt", "dpa-sse models show DPA-3.1-3M.pt --json",
 ))
 def show(
-    file: Annotated[Path, typer.Argument(help="Any model file (.pt, .pth, .pt2).", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="NAME or NAME@VERSION of the registry, or any model file (.pt, "
+                            ".pth, .pt2).", show_default=False)
+    ],
+    registry: RegistryOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is in a model file: elements, network, branches, precision, and what it can be used for.
+    """Show the card of a model, or what is in a model file: elements, network, branches, precision, possible uses.
 
-    Only the headers are read; nothing in the file is run.
+    Of a file, only the headers are read; nothing in it is run.
     """
+    from dpa_sse.ops.core.foreign import printable
+    from dpa_sse.pipeline.commands.models_text import file_lines
+
+    if not _is_file(name):
+        model = _registry(registry).open(name)
+        page = printable((model.folder / "MODEL_CARD.md").read_text(encoding="utf-8").rstrip())
+        typer.echo(model.card.model_dump_json(indent=1) if as_json else f"{page}\n\nfolder: {model.folder}")
+        return
     from dpa_sse.ops.potential.describe import describe_model
 
-    model = describe_model(file)
-    typer.echo(model.model_dump_json(indent=1) if as_json else "\n".join(lines(model)))
+    described = describe_model(Path(name))
+    typer.echo(described.model_dump_json(indent=1) if as_json else "\n".join(file_lines(described)))
 
 
-def lines(model: ModelFile) -> Iterator[str]:
-    """Yield the description for people."""
-    steps = "" if model.steps is None else f", {model.steps} training steps"
-    count = f", {len(model.branches)} branches" if model.multi_task else ""
-    yield f"{model.file}: {KINDS[model.kind]}, {model.size_bytes / 1e6:.1f} MB{count}{steps}"
-    for branch in model.branches:
-        yield from _branch_lines(branch)
-    if model.compiled_for:
-        yield f"compiled for {model.compiled_for}"
-    if rates := model.learning_rate:
-        end = f", {rates.stop_lr:.3g} so far" if rates.stop_lr else ""
-        yield f"learning rate  {rates.start_lr:.3g} at the start{end}"
-    yield f"deepmd       {model.deepmd_version or 'version not recorded in the file'}"
-    yield "use"
-    for use in model.uses:
-        yield f"  {use.use:11s}{'yes' if use.possible else 'no '}  {use.how}"
+@app.command("verify", short_help="Check the files and the card of a model.")
+def verify(name: NameArgument, registry: RegistryOption = None) -> None:
+    """Compare all files of a model with their hashes, and all numbers of its card with those that were measured."""
+    from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.ops.models.store import claims_of
+
+    model = _registry(registry).open(name)
+    if wrong := claims_of(model):
+        raise InputError(f"{model.name}: its card claims what was not measured: {wrong[0]}")
+    typer.echo(f"{model.name}: OK ({len(model.sums)} files; gates {model.card.verdict})")
 
 
-def _branch_lines(branch: ModelBranch) -> Iterator[str]:
-    indent = ""
-    if branch.name:
-        aliases = f" (alias {', '.join(branch.aliases)})" if branch.aliases else ""
-        yield f"branch       {branch.name}{aliases}"
-        indent = "  "
-    width = 13 - len(indent)
-    yield f"{indent}{'type map':{width}s}{' '.join(branch.type_map)}"
-    if branch.elements_with_data:
-        yield f"{indent}{'with data':{width}s}{' '.join(branch.elements_with_data)}"
-    parts = [
-        branch.descriptor or "type not recorded",
-        f"cutoff {branch.rcut_A:g} A" if branch.rcut_A else "cutoff not recorded",
-        f"{branch.n_parameters} parameters" if branch.n_parameters
-        else "tabulated (compressed)" if branch.compressed else "parameters not counted",
-        branch.precision or "precision not recorded",
-    ]
-    yield f"{indent}{'network':{width}s}{', '.join(parts)}"
-    if branch.fitting:
-        yield f"{indent}{'predicts':{width}s}{branch.fitting}"
+@app.command("add", short_help="Store a model in the registry.", epilog=examples(
+    "dpa-sse models add model.pth --name lgps --gates validation/",
+    "dpa-sse models add runs/x/models/student/ --name x",
+))
+def add(
+    model: Annotated[Path, typer.Argument(help="Model file (.pt, .pth, .pt2), or model folder.", show_default=False)],
+    name: Annotated[
+        str, typer.Option("--name", help="Name in the registry (default: that of the file or folder).",
+                          show_default=False)
+    ] = "",
+    gates: GatesFile = None,
+    version: VersionOption = "",
+    branch: Annotated[str, typer.Option(help="Branch of a multi-task model.", show_default=False)] = "",
+    license_: LicenseOption = None,
+    must_not: MustNot = None,
+    notes: Notes = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Store a model as a new version, with a card of what is known about it."""
+    from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.ops.models.card import Background
+    from dpa_sse.ops.models.collect import collect_model, find_gates
+    from dpa_sse.ops.models.store import store_model
+    from dpa_sse.ops.results.model_card import NAME
+
+    parts = collect_model(model, branch)
+    judged = find_gates(gates, model, parts)
+    known = Background(
+        gates=judged[1] if judged else None, license=license_, must_not=must_not or (), notes=notes or (),
+    )
+    evidence = {"gates.json": judged[0]} if judged else {}
+    plain = model.resolve().name if model.is_dir() else model.stem
+    if not name and not re.fullmatch(NAME, plain):
+        raise InputError(f"{model}: its name cannot be that of a model in the registry; give one: --name NAME")
+    stored, new = store_model(_registry(registry), name or plain, parts, known, evidence, version)
+    _tell(stored.name, stored.folder, stored.card.verdict, new=new)
+
+
+@app.command("publish", short_help="Store the model of a run, if it has passed its gates.", epilog=examples(
+    "dpa-sse models publish my-electrolyte",
+    "dpa-sse models publish my-electrolyte --model finetuned --name lpscl-teacher",
+    'dpa-sse models publish my-electrolyte --accept G6 --reason "no close contacts in use"',
+))
+def publish(
+    run: Annotated[str, typer.Argument(help="Run folder, or its name in runs/.", show_default=False)],
+    model: Annotated[str, typer.Option("--model", help="student, finetuned or pretrained.")] = "student",
+    name: Annotated[
+        str, typer.Option("--name", help="Name in the registry (default: that of the run, and of the model).",
+                          show_default=False)
+    ] = "",
+    gates: GatesFile = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", metavar="GATE", help="Publish it although it has not passed this gate (NOT_RUN: "
+                     "without gates); again for more.", show_default=False),
+    ] = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", help="Why, one for each --accept; it is printed on the card.", show_default=False),
+    ] = None,
+    version: VersionOption = "",
+    license_: LicenseOption = None,
+    must_not: MustNot = None,
+    notes: Notes = None,
+    registry: RegistryOption = None,
+) -> None:
+    """Store the model of a run with its card: training data, level of theory, errors, verdict of the gates.
+
+    Exit code 3: a required gate failed or was not run, and is not accepted.
+    """
+    from dpa_sse.ops.models.publish import accepted_gates
+    from dpa_sse.ops.models.store import store_model
+    from dpa_sse.pipeline.commands.models_run import model_of_run
+
+    found = model_of_run(run, model, gates)
+    accepted = accepted_gates(accept or [], reason or [], found.gates)
+    known = found.background(accepted, license_, must_not or (), notes or ())
+    stored, new = store_model(_registry(registry), name or found.name, found.parts, known, found.evidence, version)
+    _tell(stored.name, stored.folder, stored.card.verdict, new=new)
+
+
+@app.command("pull", short_help="Copy a model from another registry.", epilog=examples(
+    "dpa-sse models pull lgps@3 --from /shared/models", "dpa-sse models pull lgps@3 --from https://example.org/models",
+))
+def pull(
+    name: NameArgument,
+    source: Annotated[
+        str, typer.Option("--from", metavar="ADDRESS|FOLDER", help="Folder of a registry, or a web address that serves "
+                          "one.", show_default=False)
+    ],
+    registry: RegistryOption = None,
+) -> None:
+    """Copy a version from another registry; every file is compared with its hash."""
+    from dpa_sse.ops.models.pull import pull_model
+
+    stored, new = pull_model(_registry(registry), name, source)
+    _tell(stored.name, stored.folder, stored.card.verdict, new=new)
+
+
+def _registry(given: str | None) -> ModelRegistry:
+    from dpa_sse.ops.models.where import open_registry
+
+    return open_registry(given)
+
+
+def _is_file(text: str) -> bool:
+    """Return whether a text names a file, there or not, rather than a model of the registry."""
+    return "/" in text or text.endswith((".pt", ".pth", ".pt2", ".pb")) or Path(text).is_file()
+
+
+def _tell(name: object, folder: Path, verdict: str, *, new: bool) -> None:
+    state = "stored" if new else "is there already, unchanged"
+    typer.echo(f"{name} {state} (gates {verdict}): {folder}")
+    typer.echo(f"In a configuration: pretrain: {{model: {name}}}")

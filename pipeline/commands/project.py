@@ -86,6 +86,8 @@ def check_config(config: Path, overrides: Sequence[str], *, as_json: bool) -> in
         if project.mix_levels:
             print(f"{config}: `mix_levels`: labels of different levels of theory may be mixed: "
                   f"{', '.join(mixed_levels(project, located.base_dir)) or 'none is recorded in the data'}")
+        for key, used in located.models.items():
+            print(f"{config}: {key}: {used.model}, {used.file} (sha256 {used.sha256[:12]}; gates {used.verdict})")
         print(f"{config}: OK. Run it with: dpa-sse run {config}   ({', '.join(project.type_map)})")
     return DONE
 
@@ -248,7 +250,7 @@ def run_config(
         store_inputs(places, run.folder)
         write_text(run.folder / CONFIG, resolved_yaml(project))
         run.write_base_dir(run.folder)
-        record_provenance(run.folder / "manifest.json", located.project.seed)
+        record_provenance(run.folder / "manifest.json", located.project.seed, located.models)
     finally:
         lock.release()
     if detach:
@@ -263,6 +265,7 @@ def resume_run(name: str) -> int:
     from dpa_sse.pipeline.config import ConfigError
     from dpa_sse.pipeline.runs.configuration import load_run_config
     from dpa_sse.pipeline.runs.folder import open_run
+    from dpa_sse.pipeline.runs.outcome import run_state
     from dpa_sse.pipeline.runs.provenance import record_provenance
 
     run = open_run(name)
@@ -274,6 +277,10 @@ def resume_run(name: str) -> int:
             "resume it; `status`, `logs` and `data audit` still work. Start again from your own configuration: "
             f"dpa-sse run CONFIG\n{error}"
         ) from error
+    if run_state(run) == "suspended" and (gates := run.finished().get("gates")) is not None:
+        from dpa_sse.ops.validation.gates.student import approve
+
+        approve(gates, run.folder)
     run.create()
     lock = run.lock()
     try:

@@ -19,7 +19,7 @@ from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.result_lines import result_lines
 from dpa_sse.pipeline.report.targets import inputs_of
 from dpa_sse.pipeline.runs.folder import Run
-from dpa_sse.pipeline.runs.outcome import ended_word, exit_code, run_state
+from dpa_sse.pipeline.runs.outcome import ended_word, exit_code, failed_word, run_state
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.config import Located
@@ -45,10 +45,14 @@ def finish_run(run: Run, code: int, located: Located | None = None) -> int:
             file=sys.stderr,
         )
         return _announced(run, code, located, ["the disk is full"])
+    word = "done"
     if code != DONE:
-        show_failures(run)
+        word = failed_word(run.latest_attempt())
+        if word != "suspended":
+            show_failures(run)
+        code = exit_code(word) if word in ("refused", "suspended") else code
     publish(run)
-    report = write_report(run, "done" if code == DONE else "failed")
+    report = write_report(run, word)
     if report is not None:
         print(printable(f"Report: {report}"))
     data = results_of(run)

@@ -23,7 +23,8 @@ TierOption = Annotated[str, typer.Option("--tier", help="smoke (minutes), standa
 
 
 def validate(
-    model: Annotated[Path, typer.Argument(help="Model file (.pt, .pth), or model folder.", show_default=False)],
+    model: Annotated[Path, typer.Argument(help="Model file (.pt, .pth), model folder, or NAME@VERSION of the "
+                                            "registry.", show_default=False)],
     reference: Annotated[
         str, typer.Option(help="What it is compared with: a model; a labeler (chgnet, module:Class, YAML file with a "
                                "section `labeler`); or labelled data.", show_default=False)
@@ -42,6 +43,9 @@ def validate(
     ] = "",
     mobile: Annotated[str, typer.Option(help="Mobile ions, e.g. Li,Na.")] = "Li",
     tier: TierOption = "smoke",
+    training: Annotated[
+        Path | None, typer.Option("--training", help="Data that the model was trained on, for G16.", show_default=False)
+    ] = None,
     gates: GatesFile = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gates.json, the page and the tables.")] = Path(
         "validation"
@@ -53,22 +57,27 @@ def validate(
 
     Exit code 0: no gate failed; 3: the model failed, or a required gate could not be run; 2: bad input.
     """
+    from dpa_sse.ops.core.errors import InputError
     from dpa_sse.ops.core.files import sha256_file
-    from dpa_sse.ops.validation.gates.base import GateSettings
+    from dpa_sse.ops.validation.gates.base import GateSettings, Reference
     from dpa_sse.ops.validation.gates.inputs import (
+        NO_STRUCTURE,
         check_elements,
         find_model,
         find_reference,
         find_structures,
+        has_structures,
         open_found,
+        with_training,
     )
-    from dpa_sse.ops.validation.gates.registry import load_thresholds
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
     from dpa_sse.pipeline.commands.conductivity import made_folder
     from dpa_sse.pipeline.report.build import build_gates_page
 
-    thresholds, level = load_thresholds(gates), _tier(tier)
+    thresholds, level = _load(gates), _tier(tier)
     found = find_model(model, branch)
+    if not structure and not has_structures(reference):
+        raise InputError(NO_STRUCTURE)
     cells = find_structures(structure or [], Path.cwd(), seed) if structure else []
     check_elements(found, cells)
     with tempfile.TemporaryDirectory() as work, made_folder(out):
@@ -81,11 +90,8 @@ def validate(
             mobile=tuple(word.strip() for word in mobile.split(",") if word.strip()), files=found.files,
             work=Path(work),
         )
-        from dpa_sse.ops.validation.gates.base import Reference
-
-        candidate = Candidate(
-            open_found(found), given or Reference(), cells, settings, sha256_file(found.path)
-        )
+        compared = with_training(given or Reference(), training) if training is not None else given or Reference()
+        candidate = Candidate(open_found(found), compared, cells, settings, sha256_file(found.path))
         result = run_gates(candidate, thresholds, out, None if as_json else _tell)
         result = result.model_copy(update={"model": str(model)})
         result.write(out)
@@ -213,7 +219,8 @@ def calibrate_gates(
 ) -> None:
     """Judge a good student and six known-bad ones, trained or spoiled here.
 
-    Exit code 0: the good one never failed and each bad one always did, at a required gate; 3: not so.
+    Exit code 0: the good one never failed and each bad one always did, at a required gate; 3: not so. An interrupted
+    calibration continues in the same folder.
     """
     from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
     from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate, write_table
@@ -247,6 +254,6 @@ def calibrate_gates(
 
 
 def _load(own: Path | None) -> Thresholds:
-    from dpa_sse.ops.validation.gates.registry import load_thresholds
+    from dpa_sse.pipeline.commands.gates_file import read_thresholds
 
-    return load_thresholds(own)
+    return read_thresholds(own)

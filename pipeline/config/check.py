@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from dpa_sse.pipeline.config.gpus import gpu_faults
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
+from dpa_sse.pipeline.config.registered import with_registered_models
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
@@ -56,21 +58,28 @@ def load_checked(path: Path | str, overrides: Sequence[str] = (), *, runs_here: 
         With everything that is wrong: keys and values, and the files that the valid ones name.
     """
     attempt = attempt_load(path, overrides)
-    problems = list(attempt.problems)
-    if attempt.located is not None:
-        located = attempt.located
+    problems, located = list(attempt.problems), attempt.located
+    if located is not None:
+        project, models, faults = with_registered_models(located.project, located.base_dir)
+        located = replace(located, project=project, models=models)
         found = [
             (attempt.reduced.place(where), message)
-            for where, message in _all_findings(located.project, located.base_dir, located.cells)
+            for where, message in _with(faults, _all_findings(project, located.base_dir, located.cells))
             if runs_here or where not in ON_THIS_MACHINE
         ]
         problems += [
             located.problem(where, message) for where, message in found
             if not any(where[: len(gone)] == gone for gone in attempt.removed)
         ]
-    if problems or attempt.located is None:
+    if problems or located is None:
         raise ConfigError(problems)
-    return attempt.located
+    return located
+
+
+def _with(faults: list[KeyMessage], findings: list[KeyMessage]) -> list[KeyMessage]:
+    """Return both, without findings on models that could not be had from the registry."""
+    known = {where for where, _ in faults}
+    return [*faults, *((where, message) for where, message in findings if where not in known)]
 
 
 def check_project(project: Project, path: Path | str, marks: Marks | None = None) -> list[Problem]:
@@ -96,7 +105,8 @@ def check_project(project: Project, path: Path | str, marks: Marks | None = None
         from dpa_sse.pipeline.config.yaml_file import read_yaml
 
         marks = read_yaml(path).marks
-    findings = _all_findings(project, path.parent)
+    project, _, faults = with_registered_models(project, path.parent)
+    findings = _with(faults, _all_findings(project, path.parent))
     return sort_problems(locate(marks, where, message, path) for where, message in findings)
 
 

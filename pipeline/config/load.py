@@ -31,6 +31,8 @@ from dpa_sse.pipeline.config.yaml_file import YamlContent, parse_yaml, read_yaml
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from dpa_sse.ops.results.model_card import UsedModel
+
 
 @dataclass(frozen=True)
 class Located:
@@ -41,6 +43,8 @@ class Located:
     marks: Marks
     cells: dict[str, Atoms] = field(default_factory=dict, compare=False)
     """Cells of the systems by name, where they have been built and checked."""
+    models: dict[str, UsedModel] = field(default_factory=dict, compare=False)
+    """Models of the registry by the keys that named them; the project has their files."""
 
     @property
     def base_dir(self) -> Path:

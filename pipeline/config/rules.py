@@ -133,8 +133,15 @@ def _targets(project: ProjectSections) -> Iterator[Breach]:
     if project.validate.rounds:
         yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
                      (("targets",),))
+    if project.validate.on_warn != "continue":
+        yield Breach(("validate", "on_warn"), "must be `continue` with `targets`: a verdict concerns one target, "
+                     "the others do not wait", (("targets",),))
     seen: dict[str, int] = {}
     for index, target in enumerate(project.targets):
+        yield from (
+            Breach(("targets", index, "validate", key), "cannot differ between targets", (("validate", key),))
+            for key in ("rounds", "on_warn") if key in target.validate
+        )
         first = seen.setdefault(target.name.lower(), index)
         if first != index:
             yield Breach(("targets", index, "name"), f"'{target.name}' is already the name of targets.{first}",
@@ -366,6 +373,9 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
     if check.rounds and not check.production_labels:
         yield Breach(("validate", "rounds"), "needs labels on production frames: production_labels is 0",
                      (("validate", "production_labels"),))
+    if check.on_warn == "suspend" and (check.gates is None or not project.distill):
+        why = "validate.gates is null" if check.gates is None else "there is no student to judge (`distill`)"
+        yield Breach(("validate", "on_warn"), f"has no effect: {why}", (("validate", "gates"), ("distill",)))
     if check.round_ps is None:
         return
     if not check.rounds:

@@ -57,6 +57,10 @@ class Platform(Protocol):
     """Where the DAG runs: what differs between a machine and a cluster."""
 
     @property
+    def suspends(self) -> bool:
+        """Whether a workflow can wait for a person by itself; else a step ends the run until it is resumed."""
+
+    @property
     def command(self) -> Sequence[str]:
         """Command that runs the script of a step."""
 

@@ -25,7 +25,7 @@ from dpa_sse.ops.training.op import (
     TrainVariant,
 )
 from dpa_sse.ops.training.settings import PretrainSettings
-from dpa_sse.ops.validation.op import GateStudent
+from dpa_sse.ops.validation.op import AskPerson, GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
@@ -138,7 +138,9 @@ def add_student(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRe
     """Add distillation and the errors of the student; returns its data, the student and its errors."""
     teacher_data, data, student = add_distillation(flow, artifacts)
     errors = add_student_errors(flow, artifacts, "evaluate-student", student, teacher_data)
-    gates = add_gates(flow, artifacts, student, teacher_data) if flow.project.validate.gates else None
+    gates = add_gates(flow, artifacts, student, teacher_data, data) if flow.project.validate.gates else None
+    if gates and flow.project.validate.on_warn == "suspend" and not flow.suspends:
+        flow.step("ask-person", AskPerson, flow.settings(), title="A person decides", artifacts={"gates": gates})
     return {
         "teacher_data": teacher_data, "student_data": data, "student": student, "student_errors": errors,
         "gates": gates,
@@ -160,7 +162,7 @@ def add_model_of_md(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifa
 
 
 def add_gates(
-    flow: ProjectFlow, artifacts: Artifacts, student: ArtifactRef, teacher_data: ArtifactRef
+    flow: ProjectFlow, artifacts: Artifacts, student: ArtifactRef, teacher_data: ArtifactRef, data: ArtifactRef
 ) -> ArtifactRef:
     """Add the verdict on the student, against its teacher, at the highest temperature of its use."""
     project, distill, md = flow.project, flow.project.distill, flow.project.md
@@ -176,7 +178,8 @@ def add_gates(
         title="Gates: a verdict on the student",
         artifacts={
             "student": student, "variants": artifacts.get("variants"), "pretrained": artifacts["pretrained"],
-            "teacher_data": teacher_data, "cells": flow.cells("gate-cells", project.target_systems),
+            "teacher_data": teacher_data, "student_data": data,
+            "cells": flow.cells("gate-cells", project.target_systems),
         },
         gpu=True,
     )

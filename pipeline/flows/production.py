@@ -17,6 +17,7 @@ from dpa_sse.ops.validation.op import (
     PrepareMdOfRound,
     RunMdOfRound,
 )
+from dpa_sse.pipeline.config.registered import with_names
 from dpa_sse.pipeline.flows.models import add_student_errors
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
@@ -179,8 +180,8 @@ def add_report(flow: ProjectFlow, artifacts: Artifacts) -> None:
     flow.stage("09-report")
     flow.step(
         "report", Report,
-        flow.settings(config=flow.project.model_copy(update={"on_end": [], "on_end_url": None})), title="Report",
-        artifacts={
+        flow.settings(config=with_names(flow.project).model_copy(update={"on_end": [], "on_end_url": None})),
+        title="Report", artifacts={
             name: artifacts[name] for name in REPORTED
             if artifacts.get(name) is not None and (name != "student" or _has_student(flow))
         },

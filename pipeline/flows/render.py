@@ -16,7 +16,7 @@ from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.engines.argo.limits import Limits
 from dpa_sse.pipeline.engines.argo.platform import ArgoPlatform, refuse
-from dpa_sse.pipeline.engines.argo.postprocess import WorkflowInfo, complete_workflow
+from dpa_sse.pipeline.engines.argo.postprocess import AFTER_GATES, WorkflowInfo, complete_workflow
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.flows.main import build
 from dpa_sse.pipeline.flows.project import ProjectFlow
@@ -101,7 +101,10 @@ def workflow_info(flow: Flow) -> WorkflowInfo:
     if not isinstance(flow, ProjectFlow):
         return WorkflowInfo(flow.name, flow.name, "", plan)
     project = flow.project
-    return WorkflowInfo(flow.name, project.name, project_outline(project), plan, tuple(project.cluster.suspend))
+    waits = [AFTER_GATES] if project.validate.on_warn == "suspend" else []
+    return WorkflowInfo(
+        flow.name, project.name, project_outline(project), plan, (*waits, *project.cluster.suspend)
+    )
 
 
 def project_outline(project: Project) -> str:

@@ -20,6 +20,7 @@ from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.runtime.over_targets import AFTER, OTHER, SHARED, TargetInput, TargetMember
 from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.ops.targets.op import of_targets
+from dpa_sse.pipeline.config.registered import with_names
 from dpa_sse.pipeline.config.targets import target_project
 from dpa_sse.pipeline.flows.data import add_downstream
 from dpa_sse.pipeline.flows.models import add_finetuning, add_model_of_md
@@ -206,7 +207,7 @@ class Joined:
     def add_report(self) -> None:
         """Add the report, which reads the results of all targets."""
         members, artifacts = self._members(REPORT, Report, REPORT)
-        project = self.flow.project.model_copy(update={"on_end": [], "on_end_url": None})
+        project = with_names(self.flow.project).model_copy(update={"on_end": [], "on_end_url": None})
         self.flow.stage("09-report")
         self.flow.step(
             REPORT, ReportOnTargets, self.flow.settings(

@@ -129,7 +129,7 @@ def finished_steps(finished: Mapping[str, Path], ended: Mapping[str, Path]) -> F
         teacher_data=finished.get("teacher-labels"),
         student=final_student(finished),
         student_errors=finished.get("evaluate-student"),
-        gates=finished.get("gates"),
+        gates=ended.get("gates"),  # a verdict that has ended the run, too
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
         trajectories=[folder for task, folder in _productions(ended) if task.startswith(md)],

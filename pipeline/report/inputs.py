@@ -190,7 +190,8 @@ def gates_of(folder: Path, reader: _Reader | None = None) -> tuple[Gates | None,
     reader = reader or _Reader([])
     found = reader.result(Gates, folder, required=False)
     named = [(gate.key, gate.table) for gate in found.gates if gate.table] if found else []
-    return found, {key: reader.table(inside(folder, table, plain=False), required=False) for key, table in named}
+    root = Gates.path_in(folder).resolve().parent  # an engine may hand on links to files of another step
+    return found, {key: reader.table(inside(root, table, plain=False), required=False) for key, table in named}
 
 
 def _md_runs(folders: Sequence[Path], reader: _Reader) -> list[ProductionRun]:

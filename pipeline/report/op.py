@@ -63,7 +63,10 @@ class ReportOnTargets(TaskOP):
 
         config = out / "config.resolved.yaml"
         write_text(config, resolved_yaml(settings.config))
-        shares = {one.target: share_of(Report, settings, one, inputs, tolerant=True) for one in settings.members}
+        shares = {
+            one.target: share_of(Report, settings, one, inputs, tolerant=True, wanted=("gates",))
+            for one in settings.members
+        }
         found = {
             target: FinishedSteps(**{name: value for name, value in share.inputs.items() if name != "settings"})  # type: ignore[arg-type]  # those of the OP
             for target, share in shares.items()

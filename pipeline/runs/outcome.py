@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import REFUSAL, SUSPENSION, FatalError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED
 from dpa_sse.ops.results.conductivity import ConductivityResult
+from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.configuration import load_run_config
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import stage_status
 from dpa_sse.pipeline.runs.targets import target_views
 
-RunWord = Literal["running", "done", "inconclusive", "partial", "failed", "interrupted"]
+RunWord = Literal[
+    "running", "done", "inconclusive", "partial", "refused", "suspended", "failed", "interrupted"
+]
 TargetWord = Literal["done", "inconclusive", "failed"]
-EXIT_CODES: dict[str, int] = {"done": DONE, "inconclusive": REFUSED, "interrupted": INTERRUPTED}
+EXIT_CODES: dict[str, int] = {
+    "done": DONE, "inconclusive": REFUSED, "refused": REFUSED, "suspended": REFUSED, "interrupted": INTERRUPTED,
+}
 """Exit codes of the commands that follow a run to its end; 1 for all other words."""
 
 
@@ -69,7 +74,7 @@ def run_state(run: Run) -> RunWord:
         return "interrupted"
     code = (ends[-1].code if ends else None) or DONE
     if code != DONE:
-        return "interrupted" if code == INTERRUPTED else "failed"
+        return "interrupted" if code == INTERRUPTED else failed_word(run.latest_attempt())
     if views := target_views(run):
         project = load_run_config(run).project
         words = [
@@ -84,6 +89,15 @@ def _conductivity(finished: Mapping[str, Path]) -> ConductivityResult | None:
     with suppress(FatalError):  # of another version of the program
         return ConductivityResult.read_if_there(finished.get("conductivity"))
     return None
+
+
+def failed_word(events: Iterable[Event]) -> Literal["refused", "suspended", "failed"]:
+    """Return the word for a run that has failed: refused or suspended, if nothing but a gate has ended it."""
+    last = {event.task: event for event in events if event.task}
+    reasons = [event.reason or "" for event in last.values() if event.kind == "failed"]
+    if reasons and all(reason.startswith(REFUSAL) for reason in reasons):
+        return "refused"
+    return "suspended" if reasons and all(reason.startswith(SUSPENSION) for reason in reasons) else "failed"
 
 
 def _complete(run: Run) -> bool:

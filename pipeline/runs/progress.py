@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from dpa_sse.ops.core.errors import SUSPENSION
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.estimate import Estimate, read_estimate
@@ -142,6 +143,8 @@ def _event_text(event: Event) -> str | None:
     if event.kind == "cached":
         return f"{place}finished earlier" + (f"; {event.reason}" if event.reason else "")
     if event.kind in ("failed", "retry"):
+        if event.kind == "failed" and (event.reason or "").startswith(SUSPENSION):
+            return f"{place}{event.reason}"
         unstable = (event.reason or "").startswith(UNSTABLE)
         ended = "not usable" if unstable else "FAILED"
         what = ended if event.kind == "failed" else "retrying after a transient failure"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.core.intervals import blocks_of, mean_with_interval
 from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
 from dpa_sse.ops.validation.gates.shared import Errors, held_out_errors
+from dpa_sse.ops.validation.gates.statistics import FEWEST, mean_over_runs, ratio_over_runs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -46,9 +47,19 @@ def measure(
 
 
 def _mean(sums: Array, counts: Array, blocks: Sequence[str]) -> Value:
-    index = blocks_of(list(blocks))
-    mean, interval = mean_with_interval(np.bincount(index, sums), np.bincount(index, counts))
-    return Value(mean, interval, int(index.max()) + 1, more=MORE_TRAJECTORIES)
+    return mean_over_runs(sums, counts, blocks, MORE_TRAJECTORIES)
+
+
+def _scaled(ends: tuple[float, float] | None, factor: float) -> tuple[float, float] | None:
+    return None if ends is None else (ends[0] * factor, ends[1] * factor)
+
+
+def _imbalance(own: Array, number: Array, sums: Array, counts: Array, blocks: Sequence[str]) -> Value:
+    """Return the mean error of some elements over that of all, with its interval over trajectories."""
+    if not sums.sum():
+        return Value(1.0, (1.0, 1.0), len(set(blocks)))
+    share = float(number.sum() / counts.sum())
+    return ratio_over_runs(own / share, sums, blocks, more=MORE_TRAJECTORIES, fewest=FEWEST)
 
 
 def _energies(errors: Errors, found: Measurement) -> None:
@@ -74,10 +85,9 @@ def _forces(errors: Errors, settings: GateSettings, found: Measurement) -> None:
     overall = _mean(sums, counts, errors.blocks)
     found.values["force_mae"] = overall
     relative = 100 / max(errors.force_size_meV_A, 1e-9)
-    found.values["force_relative"] = Value(
-        overall.value * relative,
-        None if overall.ci95 is None else (overall.ci95[0] * relative, overall.ci95[1] * relative), overall.n,
-        MORE_TRAJECTORIES,
+    found.values["force_relative"] = replace(
+        overall, value=overall.value * relative, ci95=_scaled(overall.ci95, relative),
+        spread=_scaled(overall.spread, relative),
     )
     parts = {
         "the mobile ions": [one for one in errors.elements if one in settings.mobile],
@@ -87,9 +97,9 @@ def _forces(errors: Errors, settings: GateSettings, found: Measurement) -> None:
     for name, elements in parts.items():
         if elements:
             own, number = errors.of_elements(elements)
-            ratios[name] = float(own.sum() / number.sum()) / overall.value if overall.value else 1.0
-    largest = max(ratios, key=lambda name: ratios[name])
-    found.values["force_imbalance"] = Value(ratios[largest], None, overall.n, where=largest)
+            ratios[name] = _imbalance(own, number, sums, counts, errors.blocks)
+    largest = max(ratios, key=lambda name: ratios[name].value)
+    found.values["force_imbalance"] = replace(ratios[largest], where=largest)
     single = [
         f"{one} {errors.force_sum_meV_A[one].sum() / errors.force_count[one].sum():.0f}" for one in errors.elements
     ]

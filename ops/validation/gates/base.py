@@ -64,6 +64,11 @@ class Potential:
         """
         raise NotImplementedError
 
+    def descriptors(self, symbols: Sequence[str], positions: Array, cells: Array) -> Array | None:
+        """Return the descriptors of the atoms of frames, (n, N, D); None for a potential without."""
+        del symbols, positions, cells
+        return None
+
     def of_atoms(self, frames: Sequence[Atoms]) -> Labels:
         """Return the labels of frames of the same atoms in the same order."""
         return self.evaluate(
@@ -90,12 +95,18 @@ class Reference:
         Labelled frames that the model has not seen.
     type_map : sequence of str
         Of ``data``.
+    training : sequence of SystemData
+        Frames that the model was trained on, where they are known.
+    training_type_map : sequence of str
+        Of ``training``.
     """
 
     name: str = ""
     potential: Potential | None = None
     data: Sequence[SystemData] = ()
     type_map: Sequence[str] = ()
+    training: Sequence[SystemData] = ()
+    training_type_map: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,10 @@ class Value:
         What would make a too wide interval narrower, with a number: ``12 ps more``.
     where : str
         Where the worst was found: a pair of elements, a frame.
+    lacking : str
+        Why a sample has no interval: too few runs. Such a number cannot pass.
+    spread : tuple of float or None
+        Of such a sample, the range over its runs, or over parts of a single one.
     """
 
     value: float
@@ -181,6 +196,8 @@ class Value:
     n: int = 1
     more: str = ""
     where: str = ""
+    lacking: str = ""
+    spread: tuple[float, float] | None = None
 
 
 @dataclass
@@ -193,6 +210,8 @@ class Measurement:
         By the name of the metric in the thresholds.
     missing : dict
         Metrics that could not be measured, and why.
+    broken : dict
+        Metrics that could not be measured because of the model, and how: a program that crashes with it.
     notes : list of str
     table : list of dict
         Rows for the figure and its CSV file.
@@ -202,6 +221,7 @@ class Measurement:
 
     values: dict[str, Value] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     table: list[dict[str, Any]] = field(default_factory=list)
     not_run: str = ""

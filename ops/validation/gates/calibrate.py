@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import write_csv, write_text
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
@@ -91,7 +92,7 @@ def calibrate(setup: Setup, seeds: int, out: Path, tell: Callable[[Trial], None]
     seeds : int
         Trainings of each kind; the first good model is the student itself.
     out : Path
-        Receives ``models/`` and ``calibration.csv``; finished trainings are used again.
+        Receives ``models/``, ``verdicts/`` and ``calibration.csv``; what is there is used again.
     tell : callable
         Gets each trial when it is done.
     """
@@ -102,13 +103,31 @@ def calibrate(setup: Setup, seeds: int, out: Path, tell: Callable[[Trial], None]
     for seed in range(seeds):
         for kind, model, files in _models(setup, seed, out):
             settings = replace(setup.settings, seed=derive_seed(setup.settings.seed, "calibrate", seed), files=files)
-            found = run_gates(Candidate(model, reference, setup.structures, settings), setup.thresholds)
+            place = out / VERDICTS / f"{kind.replace(' ', '-').replace('%', 'percent')}.{seed}.json"
+            found = _judged_before(place, setup)
+            if found is None:
+                found = run_gates(Candidate(model, reference, setup.structures, settings), setup.thresholds)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                found.write(place)
             trials.append(Trial(kind, seed, found))
             tell(trials[-1])
             write_csv(out / "calibration.csv", list(rows(trials)), COLUMNS)
     return trials
 
 
+def _judged_before(place: Path, setup: Setup) -> Gates | None:
+    """Return the verdict of a calibration that was interrupted; None if there is none by these thresholds."""
+    try:
+        found = Gates.read_if_there(place)
+    except FatalError:
+        return None
+    same = found is not None and (found.thresholds_sha256, found.temperature_K, found.tier) == (
+        setup.thresholds.sha256, setup.settings.temperature_K, setup.settings.tier
+    )
+    return found if same else None
+
+
+VERDICTS = "verdicts"
 COLUMNS = ("kind", "seed", "verdict", "failed", "gate", "metric", "value", "low", "high", "gate_verdict")
 
 

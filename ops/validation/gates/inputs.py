@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.models.names import names_version
+from dpa_sse.ops.models.where import open_registry
 from dpa_sse.ops.potential.describe import choose_branch, describe_model
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.model_file import ModelFile
@@ -39,13 +41,17 @@ class FoundModel:
 
 
 def find_model(place: Path, branch: str = "") -> FoundModel:
-    """Return the model of a file or of a model folder: what is deployed is under test, the other files are compared.
+    """Return the model of a file, of a model folder, or of the registry (``name@version``).
+
+    What is deployed is under test, the other files are compared.
 
     Raises
     ------
     InputError
         There is no model, it cannot be read, or a branch is missing or unknown.
     """
+    if names_version(str(place)) and not place.exists():
+        place = open_registry().open(str(place)).folder
     path = place
     if place.is_dir():
         found = [place / name for name in MODEL_NAMES if (place / name).is_file()]
@@ -93,6 +99,22 @@ def open_found(found: FoundModel) -> Potential:
     return DeepPotential(found.path, branch)
 
 
+NO_STRUCTURE = (
+    "--structure NAME: name the material to test (a library name or a structure file); without it, the reference must "
+    "be labelled data"
+)
+
+
+def has_structures(reference: str) -> bool:
+    """Return whether a reference is labelled data, which hold cells; nothing is opened."""
+    path = Path(reference)  # a model of the registry is not there
+    return bool(reference) and path.exists() and path.suffix not in (".yaml", ".yml") and not _is_model(path)
+
+
+def _is_model(path: Path) -> bool:
+    return path.suffix in SUFFIXES or (path.is_dir() and any((path / name).is_file() for name in MODEL_NAMES))
+
+
 def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, type_map: Sequence[str]) -> Reference:
     """Return the reference of the command line: a model, a labeler, or labelled data.
 
@@ -117,16 +139,18 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
     path = Path(text)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return _labeler(_labeler_section(path), str(path), elements, work, path.parent)
+    if names_version(text) and not path.exists():
+        path = open_registry().open(text).folder
     if not path.exists():
         if ":" in text or text.isidentifier():
             return _labeler({"kind": "ase", "calculator": text}, text, elements, work, Path())
         raise InputError(f"--reference {text}: no such model, data or labeler")
-    if path.suffix in SUFFIXES or (path.is_dir() and any((path / name).is_file() for name in MODEL_NAMES)):
+    if _is_model(path):
         found = find_model(path, branch)
         potential = open_found(found)
         if missing := sorted(set(elements) - set(potential.elements)):
             raise InputError(f"--reference {text}: does not know {', '.join(missing)} of the structures")
-        return Reference(str(path), potential)
+        return Reference(text, potential)
     return Reference(str(path), None, *_data(path, type_map))
 
 
@@ -142,6 +166,17 @@ def _data(path: Path, type_map: Sequence[str]) -> tuple[list[SystemData], list[s
         names = sorted({found.type_map[k] for block in blocks for k in block.types} - known)
         raise InputError(f"--reference {path}: the model does not know {', '.join(names)}, which all frames have")
     return usable, found.type_map
+
+
+def with_training(reference: Reference, path: Path) -> Reference:
+    """Return a reference that also knows the frames that the model was trained on: the training set, or all."""
+    from dpa_sse.ops.data.reading import read_data
+
+    if not path.exists():
+        raise InputError(f"--training {path}: no such data")
+    found = read_data(path)
+    blocks = [block for block in found.blocks if block.split == "train"] or found.blocks
+    return replace(reference, training=[one for one in blocks if len(one)], training_type_map=found.type_map)
 
 
 def _labeler_section(path: Path) -> dict[str, Any]:
@@ -199,7 +234,7 @@ def find_structures(names: Sequence[str], base_dir: Path, seed: int, data: Refer
     if not cells and data is not None and data.data:
         cells = _cells_of_data(data)
     if not cells:
-        raise InputError("--structure NAME: name the material to test (a library name or a structure file)")
+        raise InputError(NO_STRUCTURE)
     return cells
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.results.gates import GateResult, JudgedMetric, Tier, Verdict, worst
@@ -35,6 +35,12 @@ class Limits(Settings):
 
     passes: Range = Field(alias="pass", description="Range, or largest magnitude, for PASS.")
     warns: Range = Field(alias="warn", description="Range, or largest magnitude, for WARN; FAIL outside.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.warns[0] <= self.passes[0] <= self.passes[1] <= self.warns[1]:
+            raise ValueError("`pass` must be a range [low, high] inside that of `warn`")
+        return self
 
 
 class Threshold(Limits):
@@ -71,15 +77,16 @@ def judge_value(found: Value, limits: Limits) -> Verdict:
     """Return the verdict on a number.
 
     FAIL if its whole interval is outside the range for WARN. INCONCLUSIVE if the interval reaches both into that range
-    and out of it: it is wider than the tolerance, or too near to its end. Else the number itself decides.
+    and out of it: it is wider than the tolerance, or too near to its end. Else the number itself decides. The mean of a
+    sample that is too small for an interval fails if each of its runs does, and is INCONCLUSIVE otherwise.
     """
-    low, high = found.ci95 or (found.value, found.value)
+    low, high = found.ci95 or found.spread or (found.value, found.value)
     if math.isnan(found.value) or math.isnan(low) or math.isnan(high):
         return "FAIL"
     least, most = limits.warns
     if high < least or low > most:
         return "FAIL"
-    if low < least or high > most:
+    if found.lacking or low < least or high > most:
         return "INCONCLUSIVE"
     return "PASS" if limits.passes[0] <= found.value <= limits.passes[1] else "WARN"
 
@@ -93,9 +100,10 @@ def judge(
     """
     metrics = [] if measurement.not_run else [
         _judged(name, measurement, threshold, tier) for name, threshold in entry.metrics.items()
-        if name in measurement.values or name in measurement.missing
+        if name in {**measurement.values, **measurement.missing, **measurement.broken}
     ]
-    counted = [one for one in metrics if one.name in measurement.values or not entry.metrics[one.name].optional]
+    found = {**measurement.values, **measurement.broken}
+    counted = [one for one in metrics if one.name in found or not entry.metrics[one.name].optional]
     if measurement.not_run or not counted:
         verdict: Verdict = "NOT_RUN"
         reason = measurement.not_run or "; ".join(dict.fromkeys(measurement.missing.values())) or "nothing was measured"
@@ -103,7 +111,7 @@ def judge(
     else:
         verdict = worst(*(one.verdict for one in counted))
         decisive = [one for one in counted if one.verdict == verdict]
-        reason = "; ".join(one.reason for one in decisive) if verdict != "PASS" else _best_words(counted)
+        reason = "; ".join(_together([one.reason for one in decisive])) if verdict != "PASS" else _best_words(counted)
         mend = " ".join(dict.fromkeys(entry.metrics[one.name].mend for one in decisive if entry.metrics[one.name].mend))
     return GateResult(
         key=key, name=entry.name, tier=entry.tier, required=entry.required, verdict=verdict, reason=reason,
@@ -117,6 +125,8 @@ def _judged(name: str, measurement: Measurement, threshold: Threshold, tier: Tie
     found = measurement.values.get(name)
     verdict: Verdict = "NOT_RUN" if threshold.optional else "INCONCLUSIVE"
     reason = f"{words_of(name)} not measured: {measurement.missing.get(name, '')}"
+    if name in measurement.broken:
+        verdict, reason, found = "FAIL", f"{words_of(name)} not measured: {measurement.broken[name]}", None
     if found is not None:
         verdict = judge_value(found, limits)
         reason = _reason(name, found, threshold, limits, verdict)
@@ -150,10 +160,28 @@ def _reason(name: str, found: Value, threshold: Threshold, limits: Limits, verdi
         return text
     if verdict == "WARN":
         return f"{text}; PASS needs {_range_words(limits.passes)}{unit}"
+    if found.lacking and verdict == "INCONCLUSIVE":
+        return f"{text}{NO_INTERVAL}{found.lacking}"
     if verdict == "FAIL":
         return f"{text}; allowed is {_range_words(limits.warns)}{unit}"
     more = f": {found.more}" if found.more else ""
     return f"{text}: cannot be told from {_range_words(limits.warns)}{unit}{more}"
+
+
+NO_INTERVAL = ": no interval from "
+
+
+def _together(reasons: Sequence[str]) -> Iterator[str]:
+    """Yield reasons; numbers that lack an interval for the same reason become one."""
+    groups: dict[str, list[str]] = {}
+    for reason in reasons:
+        number, _, lacking = reason.partition(NO_INTERVAL)
+        groups.setdefault(lacking, []).append(number)
+    for lacking, numbers in groups.items():
+        if lacking:
+            yield f"{', '.join(numbers)}{NO_INTERVAL}{lacking}"
+        else:
+            yield from numbers
 
 
 def _range_words(ends: tuple[float, float]) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError, MissingProgramError, PipelineError
 from dpa_sse.ops.core.files import write_text
-from dpa_sse.ops.core.tools import run_tool
+from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.core.tools import run_tool, tail
 from dpa_sse.ops.md.lammps import write_lammps_data
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.validation.gates.base import Array
@@ -48,10 +49,10 @@ def lammps_labels(
 
     Raises
     ------
+    MissingProgramError
+        LAMMPS is not installed, or mpirun could not start it.
     FatalError
-        LAMMPS is not installed, or failed.
-    TransientError
-        It was killed.
+        It failed, or was killed; the message is the last line that it wrote.
     """
     argv, environment = lammps_command()
     shutil.rmtree(work, ignore_errors=True)
@@ -71,15 +72,33 @@ def lammps_labels(
     write_text(work / "in.lammps", "\n".join(lines) + "\n")
     start = [mpirun(), "-n", str(ranks)] if ranks > 1 else []
     command = [*start, *argv, "-in", "in.lammps", "-log", "log.lammps", "-screen", "none", "-nocite"]
-    run_tool(command, work / "output.txt", work, env=environment, timeout_s=TIMEOUT_S)
+    try:
+        run_tool(command, work / "output.txt", work, env=environment, timeout_s=TIMEOUT_S)
+    except MissingProgramError:
+        raise
+    except PipelineError as error:
+        how = str(error).splitlines()[0].partition("; log:")[0]
+        if ranks > 1 and not (work / "log.lammps").is_file():
+            raise MissingProgramError(f"mpirun could not start two ranks: {_last_line(work) or how}") from error
+        raise FatalError(f"LAMMPS crashed: {_last_line(work) or how}") from error
     energies, forces = [], []
     for k, (atoms, rotation) in enumerate(zip(frames, rotations, strict=True)):
         try:
             energies.append(float((work / f"energy.{k}").read_text(encoding="utf-8")))
             rows = np.loadtxt(work / f"forces.{k}", skiprows=9, ndmin=2)
         except (OSError, ValueError) as error:
-            raise FatalError(f"LAMMPS wrote no energy or forces of frame {k}; log: {work / 'log.lammps'}") from error
+            raise FatalError(f"LAMMPS wrote no energy or forces of frame {k}: {_last_line(work)}") from error
         if rows.shape != (len(atoms), 4):
-            raise FatalError(f"LAMMPS wrote {len(rows)} of {len(atoms)} forces; log: {work / 'log.lammps'}")
+            raise FatalError(f"LAMMPS wrote {len(rows)} of {len(atoms)} forces: {_last_line(work)}")
         forces.append(rows[:, 1:] @ rotation.T)
     return np.array(energies), forces
+
+
+def _last_line(work: Path) -> str:
+    """Return the error that LAMMPS reported last, else the last line that it wrote."""
+    lines = [
+        line.strip() for name in ("log.lammps", "output.txt") for line in tail(work / name, 200).splitlines()
+        if line.strip()
+    ]
+    reported = [line for line in lines if line.startswith("ERROR")]
+    return printable((reported or lines or [""])[-1][:300], keep="")

@@ -77,7 +77,7 @@ def _run(model: Potential, atoms: Atoms, settings: GateSettings, halves: int) ->
 def _start(model: Potential, atoms: Atoms, settings: GateSettings) -> Batch:
     """Return the last frames of the model's own MD with new velocities of its temperature."""
     copies = settings.count("copies")
-    run = heated(model, atoms, settings, hot=True).hold
+    run = heated(model, atoms, settings).hold
     seed = derive_seed(settings.seed, "nve")
     batch = start_batch(model, atoms, copies, settings.temperature_K, seed)
     whole = [k for k in run.whole if np.isfinite(run.energy[-1, k])][:copies]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.core.errors import PipelineError
+from dpa_sse.ops.core.errors import MissingProgramError, PipelineError
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.validation.gates.base import Array, GateSettings, Labels, Measurement, Potential, Reference, Value
 from dpa_sse.ops.validation.gates.lammps_point import mpirun
@@ -116,10 +116,16 @@ def _lammps(frames: Sequence[Atoms], own: Labels, settings: GateSettings, found:
         return
     for ranks, name in names.items():
         problem = _no_ranks() if ranks > 1 else ""
+        place = found.missing
         if not problem:
-            problem = _lammps_once(path, frames, own, work / f"lammps.{ranks}", ranks, name, found)
+            try:
+                _lammps_once(path, frames, own, work / f"lammps.{ranks}", ranks, name, found)
+            except MissingProgramError as error:
+                problem = str(error).splitlines()[0]
+            except PipelineError as error:
+                problem, place = str(error).splitlines()[0], found.broken
         if problem:
-            found.missing.update({f"{name}_{what}": problem for what in ("force", "energy")})
+            place.update({f"{name}_{what}": problem for what in ("force", "energy")})
 
 
 def _no_ranks() -> str:
@@ -128,19 +134,15 @@ def _no_ranks() -> str:
 
 def _lammps_once(
     path: Path, frames: Sequence[Atoms], own: Labels, work: Path, ranks: int, name: str, found: Measurement
-) -> str:
-    """Compare with one LAMMPS run; return why it could not be run, empty if it was."""
+) -> None:
+    """Compare with one LAMMPS run."""
     from dpa_sse.ops.validation.gates.lammps_point import lammps_labels
 
     chosen = list(frames[:2])
     known = sorted({one for atoms in chosen for one in atoms.get_chemical_symbols()})
-    try:
-        energy, forces = lammps_labels(path, chosen, known, work, ranks)
-    except PipelineError as error:
-        return str(error).splitlines()[0]
+    energy, forces = lammps_labels(path, chosen, known, work, ranks)
     force = float(np.max([np.abs(forces[k] - own.force[k]).max() for k in range(len(chosen))]))  # keeps a NaN
     _put(found, name, energy - own.energy[: len(chosen)], force, len(chosen[0]), len(chosen))
-    return ""
 
 
 def _symmetries(

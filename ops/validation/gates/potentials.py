@@ -51,6 +51,20 @@ class DeepPotential(Potential):
         return Labels(*(np.concatenate(one) for one in zip(*parts, strict=True)))
 
 
+    def descriptors(self, symbols: Sequence[str], positions: Array, cells: Array) -> Array | None:
+        """Return the descriptors of the atoms of frames; see :meth:`Potential.descriptors`."""
+        types = np.array([self._index[symbol] for symbol in symbols])
+        size = max(1, MOST_ATOMS // len(types))
+        parts = []
+        for k in range(0, len(positions), size):
+            some = positions[k : k + size]
+            found = self.model.eval_descriptor(
+                some.reshape(len(some), -1), cells[k : k + size].reshape(len(some), 9), types
+            )
+            parts.append(np.asarray(found, float).reshape(len(some), len(types), -1))
+        return np.concatenate(parts)
+
+
 class LabelerPotential(Potential):
     """A labeler, frame by frame; a frame that it cannot label is NaN.
 

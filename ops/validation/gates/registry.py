@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,14 +15,16 @@ from pydantic import ValidationError
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.limits import read_small_yaml
 from dpa_sse.ops.core.resources import configs_folder
+from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.results.gates import Tier
 from dpa_sse.ops.validation.gates.base import Measure
-from dpa_sse.ops.validation.gates.judge import TIERS, GateThresholds, at_or_below
+from dpa_sse.ops.validation.gates.judge import TIERS, GateThresholds, Limits, Threshold, at_or_below
 
 MODULES = {
     "G3": "parity", "G6": "wall", "G1": "accuracy", "G2": "on_policy", "G7": "softening", "G4": "nve",
     "G5": "stability", "G8": "structure", "G9": "transport", "G11": "equation_of_state", "G13": "arrangements",
+    "G16": "coverage",
 }
 """Module of each gate; those that need no MD come first."""
 OWN = configs_folder("gates") / "thresholds.yaml"
@@ -61,52 +63,106 @@ def measure_of(key: str) -> Measure:
     return found
 
 
-def load_thresholds(own: Path | None = None) -> Thresholds:
-    """Return the thresholds of the package, with what a file of the user changes.
+def load_thresholds(given: Mapping[str, Any] | None = None) -> Thresholds:
+    """Return the thresholds of the package, with what a mapping of the user changes.
 
     Raises
     ------
     InputError
-        The file cannot be read, or has a key or a value that does not exist; the message begins with its name.
+        It has a key or a value that does not exist: one line for each.
     """
-    data = _yaml(OWN)
-    if own is not None:
-        given = _yaml(own)
-        _known(given, data, own)
+    data = package_thresholds()
+    if given is not None:
+        if found := list(faults(given)):
+            raise InputError("\n".join(f"{'.'.join(map(str, path))}: {message}" for path, message in found))
         data = _merged(data, given)
-    try:
-        gates = {key: GateThresholds.model_validate(data["gates"][key]) for key in MODULES if key in data["gates"]}
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise InputError(f"{own or OWN}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    gates = {key: GateThresholds.model_validate(data["gates"][key]) for key in MODULES if key in data["gates"]}
     text = json.dumps({"md": data["md"], "gates": data["gates"]}, sort_keys=True)
     return Thresholds(gates, data["md"], hashlib.sha256(text.encode()).hexdigest())
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        found = read_small_yaml(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: thresholds are a mapping with the keys md and gates")
+def package_thresholds() -> dict[str, Any]:
+    """Return the thresholds of the package as they are in their file."""
+    found = read_small_yaml(OWN)
+    assert isinstance(found, dict)  # noqa: S101  (a file of the package)
     return found
 
 
-def _known(given: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> None:
-    """Refuse sections, gates and metrics that do not exist."""
-    for place, names, known in (
-        ("", given, data), ("gates.", given.get("gates") or {}, data["gates"]),
-        *((f"gates.{key}.metrics.", (one or {}).get("metrics") or {}, data["gates"][key]["metrics"])
-          for key, one in (given.get("gates") or {}).items() if key in data["gates"]),
-    ):
-        if not isinstance(names, Mapping):
-            raise InputError(f"{path}: {place.rstrip('.')}: must be a mapping")
-        for name in names:
-            if name not in known:
-                raise InputError(
-                    f"{path}: {place}{name}: does not exist{did_you_mean(str(name), known)} (known: {', '.join(known)})"
-                )
+Fault = tuple[tuple[str, ...], str]
+"""Path of a key, and what is wrong there."""
+
+
+def faults(given: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what is wrong with thresholds of a user: keys that do not exist, values that cannot be used."""
+    data = package_thresholds()
+    if found := list(_unknown(given, _shape(data), ())):
+        yield from found
+        return
+    merged = _merged(data, given)
+    yield from _not_positive(merged["md"], ("md",))
+    for key in MODULES:
+        yield from _not_positive(merged["gates"][key].get("protocol", {}), ("gates", key, "protocol"))
+        try:
+            GateThresholds.model_validate(merged["gates"][key])
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                if one["loc"][:1] == ("protocol",):
+                    continue  # reported above
+                message = one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+                yield _written(("gates", key, *map(str, one["loc"])), merged), message[:1].lower() + message[1:]
+
+
+def _not_positive(protocol: Mapping[str, Mapping[str, object]], path: tuple[str, ...]) -> Iterator[Fault]:
+    """Yield numbers of a protocol that are not: lengths, temperatures and counts are positive."""
+    for tier, numbers in protocol.items():
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                yield (*path, tier, name), f"must be a number, not {value!r}"
+            elif not 0 < value < math.inf:
+                yield (*path, tier, name), f"must be a positive number, not {value:g}"
+
+
+def _shape(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that thresholds of a user may have, section by section; None for a value."""
+    def numbers(tiers: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+        names = dict.fromkeys(name for values in tiers.values() for name in values)
+        return dict.fromkeys(TIERS, names)
+
+    def keys(of: type[Settings]) -> dict[str, Any]:
+        return {field.alias or name: None for name, field in of.model_fields.items()}
+
+    limits = {tier: keys(Limits) for tier in TIERS}
+    return {"md": numbers(data["md"]), "gates": {
+        key: {
+            **keys(GateThresholds), "protocol": numbers(entry.get("protocol", {})),
+            "metrics": {name: {**keys(Threshold), "tiers": limits} for name in entry["metrics"]},
+        }
+        for key, entry in data["gates"].items()
+    }}
+
+
+def _unknown(given: Any, shape: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Fault]:
+    if not isinstance(given, Mapping):
+        yield path, f"must be a section of keys and values, not {given!r}"
+        return
+    for name, value in given.items():
+        place = (*path, str(name))
+        if name not in shape:
+            known = ", ".join(shape) or "none here"
+            yield place, f"does not exist{did_you_mean(str(name), shape, cutoff=0.5)} (known: {known})"
+        elif shape[name] is not None and value is not None:
+            yield from _unknown(value, shape[name], place)
+
+
+def _written(path: Sequence[str], data: Any) -> tuple[str, ...]:
+    """Return a path as it is written in the file, without pydantic's names for alternatives and items of lists."""
+    found = []
+    for part in path:
+        if not isinstance(data, Mapping) or part not in data:
+            break
+        found.append(part)
+        data = data[part]
+    return tuple(found)
 
 
 def _merged(data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +171,8 @@ def _merged(data: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
     if {"pass", "warn"} & {*given} and "tiers" in data and "tiers" not in given:
         del result["tiers"]  # ranges of a metric that are given hold at every tier
     for key, value in given.items():
+        if value is None:  # a section without anything in it
+            continue
         old = result.get(key)
         result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result

@@ -29,14 +29,14 @@ class Heated:
     ----------
     hold : Trajectory
         At the highest intended temperature.
-    hot : Trajectory or None
+    hot : Trajectory
         Above it.
     ended : list of str
         For each copy, why it ended early; empty if it did not.
     """
 
     hold: Trajectory
-    hot: Trajectory | None
+    hot: Trajectory
     ended: list[str]
 
 
@@ -118,8 +118,8 @@ class Errors:
         return {name: float(self.energy_meV_atom[names == name].mean()) for name in dict.fromkeys(self.composition)}
 
 
-def heated(potential: Potential, atoms: Atoms, settings: GateSettings, *, hot: bool) -> Heated:
-    """Heat copies of a cell to the highest intended temperature and hold them there; remembered with the potential.
+def heated(potential: Potential, atoms: Atoms, settings: GateSettings) -> Heated:
+    """Heat copies of a cell to the highest intended temperature, hold them there, and go beyond it; remembered.
 
     Parameters
     ----------
@@ -127,8 +127,6 @@ def heated(potential: Potential, atoms: Atoms, settings: GateSettings, *, hot: b
     atoms : Atoms
     settings : GateSettings
         ``md`` holds the protocol.
-    hot : bool
-        Also go beyond that temperature.
     """
     key = ("heated", _cell_key(atoms), settings.temperature_K, settings.timestep_fs, settings.seed,
            tuple(sorted(settings.md.items())), potential.role)
@@ -143,17 +141,14 @@ def heated(potential: Potential, atoms: Atoms, settings: GateSettings, *, hot: b
             Segment(steps["ramp"], START_K, top, md["ramp_friction_ps"], 0),
             Segment(steps["ramp"], top, top, md["ramp_friction_ps"], 0),
             Segment(steps["hold"], top, top, md["friction_ps"], every),
+            Segment(steps["ramp"], top, above, md["ramp_friction_ps"], 0),
+            Segment(steps["hot"], above, above, md["friction_ps"], every),
         ]
-        if hot:
-            parts += [
-                Segment(steps["ramp"], top, above, md["ramp_friction_ps"], 0),
-                Segment(steps["hot"], above, above, md["friction_ps"], every),
-            ]
         # Other velocities than the reference's: its own runs among each other are the noise floor
         seed = derive_seed(settings.seed, "heated", potential.role)
         batch = start_batch(potential, atoms, int(md["copies"]), START_K, seed)
         runs = run_segments(potential, batch, parts, dt, seed, limit_K=EXPLODED * above)
-        return Heated(runs[0], runs[1] if hot else None, runs[-1].ended)
+        return Heated(runs[0], runs[1], runs[-1].ended)
 
     found: Heated = potential.remember(key, make)
     return found
@@ -181,7 +176,7 @@ def on_policy(model: Potential, reference: Potential, atoms: Atoms, settings: Ga
     """Return frames of the model's own MD at the highest temperature, labelled by the reference."""
 
     def make() -> FrameSet:
-        run = heated(model, atoms, settings, hot=True).hold
+        run = heated(model, atoms, settings).hold
         chosen = spread_frames(run, count)
         positions = np.array([run.positions[frame, copy] for copy, frame in chosen]).reshape(-1, len(run.symbols), 3)
         cells = np.repeat(run.cell[None], len(chosen), axis=0)
@@ -218,7 +213,7 @@ def held_out(
         return []
     sets = []
     for number, atoms in enumerate(structures):
-        run = heated(reference.potential, atoms, settings, hot=False).hold
+        run = heated(reference.potential, atoms, settings).hold
         places = spread_frames(run, count)
         at = tuple(np.array([(frame, copy) for copy, frame in places], int).reshape(-1, 2).T)
         labels = Labels(run.energy[at], run.forces[at], run.virial[at])

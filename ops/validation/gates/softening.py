@@ -1,16 +1,30 @@
-"""G7: are forces on high-energy frames, and curvatures, as large as those of the reference."""
+"""G7: are forces on high-energy frames, and curvatures, as large as those of the reference.
+
+Least squares through zero, sum(F G) / sum(G G) for forces F of the model against G of the reference, is too low by
+1 / (1 + e^2) if G differs from F by errors of relative size e that do not depend on F: that is so on frames which the
+model itself has visited. Here the slope is sum(z F) / sum(z G) with an instrument z that depends on neither error
+(Fuller, Measurement Error Models, 1987, section 2.4): how the frames were sampled. It is then the ratio of the mean
+curvatures of both surfaces, whatever the errors:
+
+- MD of the model: z = F, since <F G> = kT <laplacian> over its canonical ensemble for every surface with forces G
+  (hypervirial theorem; the configurational temperature of Rugh, Phys. Rev. Lett. 78, 772 (1997));
+- MD of the reference, and frames chosen by G: z = G, which is least squares;
+- cells displaced at random: z = the displacements (Stein, Ann. Statist. 9, 1135 (1981)).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.base import Array, GateSettings, Labels, Measurement, Potential, Reference, Value
 from dpa_sse.ops.validation.gates.shared import held_out, on_policy
-from dpa_sse.ops.validation.gates.statistics import slope_through_zero
+from dpa_sse.ops.validation.gates.statistics import ratio_over_runs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,26 +33,64 @@ HIGH_SHARE = 0.5
 """Share of the held-out frames that are used where the reference cannot label others: those with the largest forces."""
 
 
+@dataclass
+class Pairs:
+    """Forces of frames from both surfaces, and what their slope is made from.
+
+    Attributes
+    ----------
+    own, other : list of ndarray
+        Forces of the model and of the reference, flat, eV/A.
+    above, below : list of float
+        Instrument times either.
+    runs, parts : list of str
+        Trajectory of each frame, and how it was sampled.
+    """
+
+    own: list[Array] = field(default_factory=list)
+    other: list[Array] = field(default_factory=list)
+    above: list[float] = field(default_factory=list)
+    below: list[float] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    def add(self, own: Array, other: Array, instrument: Array, runs: Sequence[str], part: str) -> None:
+        """Add frames that were sampled in one way; the scale of the instrument, which does not count, is unified."""
+        product = float((instrument * other).sum())
+        scale = float((other**2).sum()) / product if product else 1.0
+        for k, run in enumerate(runs):
+            self.own.append(own[k].ravel())
+            self.other.append(other[k].ravel())
+            self.above.append(scale * float((instrument[k] * own[k]).sum()))
+            self.below.append(scale * float((instrument[k] * other[k]).sum()))
+            self.runs.append(f"{part} {run}")
+            self.parts.append(part)
+
+    def slope(self, more: str) -> Value:
+        """Return the slope with its interval over trajectories."""
+        return ratio_over_runs(np.array(self.above), np.array(self.below), self.runs, self.parts, more)
+
+
 def measure(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
 ) -> Measurement:
     """Fit the model's forces, and curvatures along random directions, against the reference's through zero."""
     found = Measurement()
     if reference.potential is not None:
-        own, other, blocks = _hot_forces(model, reference.potential, structures, settings)
+        pairs = _hot_forces(model, reference.potential, structures, settings)
     elif reference.data:
-        own, other, blocks = _strongest(model, reference, structures, settings)
+        pairs = _strongest(model, reference, structures, settings)
         found.notes.append("on the held-out frames with the largest forces: the reference cannot label others")
     else:
         return Measurement(not_run="needs a reference: --reference MODEL, LABELER or DATA")
-    if len(own) < 3:
+    count = len(pairs.own)
+    if count < 3:
         return Measurement(not_run="fewer than three frames have labels")
-    slope = slope_through_zero(_flat(own), _flat(other), blocks, settings.seed)
-    frames = max(2 * len(own), 8)
-    found.values["force_slope"] = Value(slope.value, slope.ci95, slope.n, more=f"{frames} frames instead of {len(own)}")
+    more = f"{max(2 * count, 8)} frames instead of {count}, of more runs"
+    found.values["force_slope"] = pairs.slope(more)
     found.table = [
-        {"frame": k, "model_eV_A": a, "reference_eV_A": b}
-        for k in range(len(own)) for a, b in zip(own[k][:40].tolist(), other[k][:40].tolist(), strict=True)
+        {"frame": k, "model_eV_A": a, "reference_eV_A": b} for k in range(count)
+        for a, b in zip(pairs.own[k][:40].tolist(), pairs.other[k][:40].tolist(), strict=True)
     ]
     if reference.potential is None:
         found.missing["curvature"] = "the reference cannot label displaced cells"
@@ -48,56 +100,66 @@ def measure(
     if good.sum() < 3:
         found.missing["curvature"] = "the reference labels fewer than three displaced cells"
         return found
-    ratio = slope_through_zero(mine[good][:, None], theirs[good][:, None], [str(k) for k in range(int(good.sum()))])
-    found.values["curvature"] = Value(ratio.value, ratio.ci95, ratio.n, more=f"{2 * ratio.n} directions")
+    # the sum over random directions is the trace (Hutchinson), whatever the errors of single curvatures
+    directions = [str(k) for k in range(int(good.sum()))]
+    found.values["curvature"] = ratio_over_runs(
+        mine[good], theirs[good], directions, more=f"{2 * len(directions)} directions"
+    )
     return found
-
-
-def _flat(frames: Sequence[Array]) -> Array:
-    """Return frames of different sizes as one array, padded with zeros, which change no sum."""
-    size = max(len(one) for one in frames)
-    return np.array([np.pad(one, (0, size - len(one))) for one in frames])
 
 
 def _hot_forces(
     model: Potential, reference: Potential, structures: Sequence[Atoms], settings: GateSettings
-) -> tuple[list[Array], list[Array], list[str]]:
+) -> Pairs:
     """Return forces on rattled cells and on frames of the model's MD, without frames whose forces are too large.
 
     Forces above the limit are not in any training data: there a slope means nothing.
     """
-    own: list[Array] = []
-    other: list[Array] = []
+    found = Pairs()
     limit = settings.protocol["max_force_eV_A"]
     for number, atoms in enumerate(structures):
         rng = np.random.default_rng(derive_seed(settings.seed, "softening", number))
         n = max(4, settings.count("frames") // len(structures))
-        moved = atoms.positions[None] + rng.normal(0, settings.protocol["rattle_A"], (n, len(atoms), 3))
+        shift = rng.normal(0, settings.protocol["rattle_A"], (n, len(atoms), 3))
         cells = np.repeat(atoms.cell.array[None], n, axis=0)
         symbols = atoms.get_chemical_symbols()
-        labels = reference.evaluate(symbols, moved, cells)
+        rattled = reference.evaluate(symbols, atoms.positions[None] + shift, cells)
+        good = _usable(rattled, limit)
+        if good.any():
+            mine = model.evaluate(symbols, atoms.positions[None] + shift[good], cells[good])
+            single = [str(k) for k in np.flatnonzero(good)]
+            found.add(mine.force, rattled.force[good], -shift[good], single, f"of rattled cells of {number}")
         hot = on_policy(model, reference, atoms, settings, max(4, settings.count("md_frames") // len(structures)))
-        for places, boxes, known in ((moved, cells, labels), (hot.positions, hot.cells, hot.labels)):
-            good = known.finite & (np.abs(np.nan_to_num(known.force)).max(axis=(1, 2), initial=0.0) <= limit)
-            if good.any():
-                mine = model.evaluate(symbols, places[good], boxes[good])
-                own += list(mine.force.reshape(int(good.sum()), -1))
-                other += list(known.force[good].reshape(int(good.sum()), -1))
-    return own, other, [str(k) for k in range(len(own))]
+        good = _usable(hot.labels, limit)
+        if good.any():
+            mine = model.evaluate(symbols, hot.positions[good], hot.cells[good])
+            runs = [run for run, use in zip(hot.blocks, good, strict=True) if use]
+            found.add(mine.force, hot.labels.force[good], mine.force, runs, f"of the model's MD of {number}")
+    return found
+
+
+def _usable(labels: Labels, limit: float) -> NDArray[np.bool_]:
+    largest = np.abs(np.nan_to_num(labels.force)).max(axis=(1, 2), initial=0.0)
+    return np.asarray(labels.finite & (largest <= limit))
 
 
 def _strongest(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
-) -> tuple[list[Array], list[Array], list[str]]:
+) -> Pairs:
     rows = []
     for one in held_out(model, reference, structures, settings, settings.count("held_out_frames")):
         mine = model.evaluate(one.symbols, one.positions, one.cells)
         for k in np.flatnonzero(one.labels.finite):
             force = one.labels.force[k]
-            rows.append((float((force**2).mean()), mine.force[k].ravel(), force.ravel(), one.blocks[k]))
+            rows.append((float((force**2).mean()), mine.force[k], force, one.blocks[k]))
     rows.sort(key=lambda row: -row[0])
-    rows = rows[: max(3, round(HIGH_SHARE * len(rows)))]
-    return [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows]
+    found = Pairs()
+    for _, own, force, run in rows[: max(3, round(HIGH_SHARE * len(rows)))]:
+        found.add(own[None], force[None], force[None], [run], HELD_OUT)
+    return found
+
+
+HELD_OUT = "of held-out frames"
 
 
 def _curvatures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from dpa_sse.ops.structures.host_lattice import covalent_sums, find_framework, j
 from dpa_sse.ops.structures.neighbour_list import near_pairs
 from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
 from dpa_sse.ops.validation.gates.dynamics import Trajectory
-from dpa_sse.ops.validation.gates.shared import Heated, heated
+from dpa_sse.ops.validation.gates.shared import heated
 from dpa_sse.ops.validation.gates.statistics import mean_value
 
 if TYPE_CHECKING:
@@ -48,59 +48,102 @@ class State:
     contacts: dict[tuple[str, str], Array]
 
 
+@dataclass
+class Found:
+    """What was found in all runs so far, at the highest temperature and above it.
+
+    Attributes
+    ----------
+    exploded, melted : list of str
+        One sentence for each run.
+    runs, judged : int
+        Runs, and those that are long enough to tell whether the framework stays.
+    kept : dict
+        Shares of polyhedra that model and reference keep, by the temperature of the runs.
+    ratios : list
+        Closest distances over those of the reference, and of which pair and where.
+    """
+
+    exploded: list[str] = field(default_factory=list)
+    melted: list[str] = field(default_factory=list)
+    runs: int = 0
+    judged: int = 0
+    kept: dict[str, list[tuple[Array, Array]]] = field(default_factory=dict)
+    ratios: list[tuple[float, str]] = field(default_factory=list)
+
+
 def measure(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
 ) -> Measurement:
     """Judge the runs of the model on each structure, against those of the reference where it can run."""
-    found = Measurement()
-    exploded: list[str] = []
-    melted: list[str] = []
-    kept, ratios, temperatures = [], [], []
-    runs = judged = 0
+    measurement, found = Measurement(), Found()
+    temperatures = []
     for atoms in structures:
-        own = heated(model, atoms, settings, hot=True)
-        runs += len(own.ended)
-        exploded += [f"{_name(atoms)}: {why}" for why in own.ended if why]
+        own = heated(model, atoms, settings)
+        found.runs += len(own.ended)
         temperatures.append(own.hold)
-        state = _state(own, atoms, settings)
-        exploded += _fused(state, atoms)
-        other = None
-        if reference.potential is not None:
-            other = _state(heated(reference.potential, atoms, settings, hot=False), atoms, settings)
-        judged += state.judged
-        own_melted = [f"{_name(atoms)}: {why}" for why in state.melted]
-        if other is None or len(other.melted) < max(1, len(own.ended) // 2):  # the reference stays solid
-            melted += own_melted
-        elif own_melted:
-            found.notes.append(f"{_name(atoms)}: the framework of the reference moves, too")
-        if state.kept is not None:
-            base = np.array([1.0]) if other is None or other.kept is None else other.kept
-            kept.append((state.kept, base))
-        if other is not None:
-            ratios += _contact_ratios(state, other)
-    found.values["exploded_runs"] = Value(float(len(exploded)), None, runs, where=exploded[0] if exploded else "")
-    if judged:
-        found.values["melted_runs"] = Value(float(len(melted)), None, judged, where=melted[0] if melted else "")
+        other = heated(reference.potential, atoms, settings) if reference.potential is not None else None
+        broken = sum(map(bool, other.ended)) if other is not None else 0
+        if other is not None and broken >= max(1, len(other.ended) // 2) and not all(map(bool, other.hold.ended)):
+            measurement.notes.append(f"{_name(atoms)}: the reference explodes, too: {next(filter(None, other.ended))}")
+            found.exploded += [f"{_name(atoms)}: {why}" for why in own.hold.ended if why]
+        else:
+            found.exploded += [f"{_name(atoms)}: {why}" for why in own.ended if why]
+        for part, factor in (("hold", 1.0), ("hot", settings.md["hot_factor"])):
+            place = f"{settings.temperature_K * factor:g} K"
+            theirs = getattr(other, part) if other is not None else None
+            measurement.notes += _compare(getattr(own, part), theirs, atoms, settings, place, found)
+    where = found.exploded[0] if found.exploded else ""
+    measurement.values["exploded_runs"] = Value(float(len(found.exploded)), None, found.runs, where=where)
+    if found.judged:
+        where = found.melted[0] if found.melted else ""
+        measurement.values["melted_runs"] = Value(float(len(found.melted)), None, found.judged, where=where)
     else:
-        found.missing["melted_runs"] = (
+        measurement.missing["melted_runs"] = (
             f"{settings.md['hold_ps']:g} ps are too short for it: {2 * PLACE_FS / 1000:g} ps at least"
         )
-    _temperature(temperatures, settings, found)
-    if kept:
-        found.values["polyhedra_lost"] = _difference(kept)
+    _temperature(temperatures, settings, measurement)
+    if found.kept:
+        lost = [replace(_difference(runs), where=place) for place, runs in found.kept.items()]
+        measurement.values["polyhedra_lost"] = max(lost, key=lambda one: one.value)
     else:
-        found.missing["polyhedra_lost"] = "the structures have no polyhedra of network formers"
-    if ratios:
-        value, where = min(ratios)
-        found.values["closest_contact"] = Value(value, None, len(ratios), where=where)
+        measurement.missing["polyhedra_lost"] = "the structures have no polyhedra of network formers"
+    if found.ratios:
+        value, where = min(found.ratios)
+        measurement.values["closest_contact"] = Value(value, None, len(found.ratios), where=where)
     else:
-        found.missing["closest_contact"] = "no reference whose contacts could be compared"
+        measurement.missing["closest_contact"] = "no reference whose contacts could be compared"
     md = settings.md
-    found.notes.append(
-        f"{runs} runs: heated in {2 * md['ramp_ps']:g} ps, {md['hold_ps']:g} ps at {settings.temperature_K:g} K, "
+    measurement.notes.append(
+        f"{found.runs} runs: heated in {2 * md['ramp_ps']:g} ps, {md['hold_ps']:g} ps at {settings.temperature_K:g} K, "
         f"{md['hot_ps']:g} ps at {settings.temperature_K * md['hot_factor']:g} K"
     )
-    return found
+    return measurement
+
+
+def _compare(
+    run: Trajectory, theirs: Trajectory | None, atoms: Atoms, settings: GateSettings, place: str, found: Found
+) -> list[str]:
+    """Add what runs at one temperature did to their framework, against those of the reference; return notes."""
+    state = _state(run, atoms, settings)
+    found.exploded += [f"{why} at {place}" for why in _fused(state, atoms)]
+    found.judged += state.judged
+    other = _state(theirs, atoms, settings) if theirs is not None else None
+    melted = [f"{_name(atoms)} at {place}: {why}" for why in state.melted]
+    notes = []
+    if other is None or len(other.melted) < max(1, len(run.ended) // 2):  # the reference stays solid
+        found.melted += melted
+    elif melted:
+        notes.append(f"{_name(atoms)} at {place}: the framework of the reference moves, too")
+    if state.kept is not None:
+        base = np.array([1.0]) if other is None or other.kept is None else other.kept
+        if np.isfinite(base).any():
+            found.kept.setdefault(place, []).append((state.kept, base))
+        else:
+            notes.append(f"{_name(atoms)} at {place}: no run of the reference whose polyhedra could be compared")
+    if other is not None:
+        found.ratios += [(ratio, f"{pair} at {place}") for ratio, pair in _contact_ratios(state, other)]
+    return notes
 
 
 def _name(atoms: Atoms) -> str:
@@ -116,17 +159,16 @@ def _fused(state: State, atoms: Atoms) -> list[str]:
     return found
 
 
-def _state(run: Heated, atoms: Atoms, settings: GateSettings) -> State:
+def _state(trajectory: Trajectory, atoms: Atoms, settings: GateSettings) -> State:
     symbols = atoms.get_chemical_symbols()
     geometry = Geometry(symbols)
     _, start = geometry.measure(atoms.cell.array, atoms.positions)
-    trajectory = run.hold
     count = len(trajectory.positions)
     chosen = np.unique(np.linspace(0, count - 1, min(FRAMES, count)).astype(int))
-    kept = np.full(len(run.ended), np.nan)
+    kept = np.full(len(trajectory.ended), np.nan)
     contacts: dict[tuple[str, str], list[float]] = {}
     melted, judged = [], 0
-    for copy in range(len(run.ended)):
+    for copy in range(len(trajectory.ended)):
         good = [k for k in chosen if np.isfinite(trajectory.energy[k, copy])]
         shares = []
         for k in good:

@@ -1,4 +1,4 @@
-"""Intervals of slopes, ratios and means of correlated series."""
+"""Intervals of slopes, ratios and means of correlated series and of frames of trajectories."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dpa_sse.ops.core.intervals import blocks_of, mean_with_interval
 from dpa_sse.ops.results.self_check import ErrorEstimate
 from dpa_sse.ops.validation.gates.base import Array, Value
 from dpa_sse.ops.validation.verdict import overall_estimate
@@ -58,30 +59,87 @@ def slope_with_interval(time: Array, series: Array) -> tuple[float, float]:
     return slope, float(t.ppf(0.975, independent - 2)) * error
 
 
-def slope_through_zero(own: Array, other: Array, blocks: Sequence[str], seed: int = 0) -> Value:
-    """Return the slope of ``own`` against ``other`` through zero: the regression of frames, with a bootstrap interval.
+def ratio_over_runs(
+    own: Array, other: Array, runs: Sequence[str], parts: Sequence[str] = (), more: str = "", fewest: int = 2
+) -> Value:
+    """Return sum(own) / sum(other) with its 95 % interval over runs: the ratio estimator of stratified clusters.
+
+    Linearised about the ratio (Cochran, Sampling Techniques, 1977, chapter 6), the variance of each part is that of the
+    sums over its runs; Student's t has the degrees of freedom of Satterthwaite (Biometrics Bull. 2, 110 (1946)).
 
     Parameters
     ----------
-    own, other : ndarray, shape (n, ...)
-        Forces of frames.
-    blocks : sequence of str
-        Trajectory of each frame; trajectories are drawn, or frames where there are fewer than eight.
-    seed : int
+    own, other : ndarray, shape (n,)
+        Of frames.
+    runs : sequence of str
+        Trajectory of each frame: frames of one are alike.
+    parts : sequence of str, optional
+        Frames that were sampled in another way, each by the name of the way; all in one way by default.
+    more : str
+        What would make the interval narrower.
+    fewest : int
+        Runs that an interval needs, in each part.
     """
-    axes = tuple(range(1, own.ndim))
-    cross, square = (own * other).sum(axis=axes), (other**2).sum(axis=axes)
-    names = list(dict.fromkeys(blocks))
-    if len(names) >= 8:
-        index = np.array([names.index(name) for name in blocks])
-        cross, square = (np.bincount(index, values) for values in (cross, square))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(cross), (2000, len(cross)))
-    slopes = cross[drawn].sum(axis=1) / square[drawn].sum(axis=1)
-    low, high = np.percentile(slopes, [2.5, 97.5])
-    value = float(cross.sum() / square.sum())
-    # few values: the percentile interval is too narrow by about sqrt(n/(n-1)) times t over its normal value
     from scipy.stats import t
 
-    wider = float(t.ppf(0.975, len(cross) - 1) / 1.96 * np.sqrt(len(cross) / (len(cross) - 1))) if len(cross) > 1 else 1
-    return Value(value, (value - wider * (value - low), value + wider * (high - value)), len(cross))
+    ratio = float(own.sum() / other.sum())
+    rest = (own - ratio * other) / other.sum()
+    variances, freedom = [], []
+    names = list(parts) or [""] * len(own)
+    for part in dict.fromkeys(names):
+        chosen = np.array([one == part for one in names])
+        sums: dict[str, float] = {}
+        for run, value in zip(np.array(runs)[chosen], rest[chosen], strict=True):
+            sums[run] = sums.get(run, 0.0) + float(value)
+        count = len(sums)
+        if count < fewest:
+            where = f" {part}" if part else ""
+            lacking = f"{count} run{'s' * (count > 1)}{where}: {more} ({fewest} at least)"
+            return _without_interval(own, other, runs, ratio, lacking)
+        variances.append(count * float(np.var(list(sums.values()), ddof=1)))
+        freedom.append(count - 1)
+    total = sum(variances)
+    number = len({*zip(names, runs, strict=True)})
+    if not total:
+        return Value(ratio, (ratio, ratio), number, more)
+    effective = total**2 / sum(one**2 / own_freedom for one, own_freedom in zip(variances, freedom, strict=True))
+    half = float(t.ppf(0.975, effective)) * float(np.sqrt(total))
+    return Value(ratio, (ratio - half, ratio + half), number, more)
+
+
+def _without_interval(own: Array, other: Array, runs: Sequence[str], ratio: float, lacking: str) -> Value:
+    """Return a ratio with its range over the runs, or over parts of a single one."""
+    index = blocks_of(list(runs))
+    above, below = np.bincount(index, own), np.bincount(index, other)
+    each = above[below != 0] / below[below != 0]
+    spread = (float(each.min()), float(each.max())) if len(each) else None
+    return Value(ratio, None, len(set(runs)), lacking=lacking, spread=spread)
+
+
+FEWEST = 3
+"""Trajectories that the interval of a mean error needs."""
+
+
+def mean_over_runs(sums: Array, counts: Array, runs: Sequence[str], more: str) -> Value:
+    """Return a mean of positive values with its interval over trajectories; without one where there are too few.
+
+    Parameters
+    ----------
+    sums, counts : ndarray, shape (n,)
+        Sum and number of the values of each frame.
+    runs : sequence of str
+        Trajectory of each frame.
+    more : str
+        What would make the interval narrower.
+    """
+    index, number = blocks_of(list(runs)), len(set(runs))
+    above, below = np.bincount(index, sums), np.bincount(index, counts)
+    mean, interval = mean_with_interval(above, below)
+    if mean == 0 and number >= FEWEST:
+        return Value(0.0, (0.0, 0.0), number, more)
+    if interval is not None and number >= FEWEST:
+        return Value(mean, interval, number, more)
+    each = above / below
+    runs_word = "trajectory" if number == 1 else "trajectories"
+    lacking = f"{number} held-out {runs_word}: {more} ({FEWEST} of similar length at least)"
+    return Value(mean, None, number, more, lacking=lacking, spread=(float(each.min()), float(each.max())))

@@ -54,8 +54,8 @@ def measure(
     worst: tuple[float, str, Score] | None = None
     noise = 0.0
     for atoms in structures:
-        own = heated(model, atoms, settings, hot=True).hold
-        other = heated(reference.potential, atoms, settings, hot=False).hold
+        own = heated(model, atoms, settings).hold
+        other = heated(reference.potential, atoms, settings).hold
         if len(own.whole) < 2 or len(other.whole) < 2:
             why = "the model's" if len(own.whole) < 2 else "the reference's"
             found.missing["g_of_r_loss"] = f"{why} MD did not reach its end in two runs"

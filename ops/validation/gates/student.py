@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import REFUSAL, SUSPENSION, RefusedError
 from dpa_sse.ops.core.files import sha256_file
 from dpa_sse.ops.data.dataset import read_dataset
-from dpa_sse.ops.results.gates import Gates, Tier
+from dpa_sse.ops.results.gates import Approvals, Gates, Tier
 from dpa_sse.ops.structures.extxyz import read_frames
 from dpa_sse.ops.validation.gates.base import GateSettings, Reference
 from dpa_sse.ops.validation.gates.inputs import MOST_STRUCTURES, find_model, open_found
@@ -35,6 +35,8 @@ class Distilled:
         Frozen model.
     data : Path
         Data set with the teacher's labels; its test frames are held out.
+    training : Path
+        Data set that the student was trained on.
     cells : Path
         Cells of the materials (extxyz).
     """
@@ -42,6 +44,7 @@ class Distilled:
     student: Path
     teacher: Path
     data: Path
+    training: Path
     cells: Path
 
 
@@ -53,17 +56,55 @@ def judge_student(
 
     Raises
     ------
-    FatalError
+    RefusedError
         The student failed, and ``stop`` is true.
     """
     if (done := Gates.read_if_there(out)) is None:
         done = _judge(distilled, tier, temperature_K, timestep_fs, tuple(mobile), seed, out)
     if stop and done.verdict == "FAIL":
-        raise FatalError(
-            f"the student failed: {done.reasons[0]}; see gates.json in {out.name}. `validate.on_fail: warn` runs the "
-            "production MD all the same"
+        raise RefusedError(
+            f"{REFUSAL}the student failed: {done.reasons[0]}; see gates.json in {out.name}. `validate.on_fail: warn` "
+            "runs the production MD all the same"
         )
     return done
+
+
+def is_doubtful(found: Gates) -> bool:
+    """Return whether a person should look at a verdict before the production: it is not PASS."""
+    return found.verdict != "PASS"
+
+
+def ask_person(gates: Path, run: Path | None) -> Gates:
+    """Return a verdict that passed, or with which a person has let the run continue.
+
+    Parameters
+    ----------
+    gates : Path
+        Result of the gates.
+    run : Path or None
+        Run folder, with the approvals.
+
+    Raises
+    ------
+    RefusedError
+        Nobody has; the message says how to continue.
+    """
+    found = Gates.read(gates)
+    approved = Approvals.read_if_there(run)
+    if is_doubtful(found) and (approved is None or sha256_file(Gates.path_in(gates)) not in approved.gates):
+        reason = found.reasons[0] if found.reasons else found.verdict
+        raise RefusedError(
+            f"{SUSPENSION}the verdict on the student is {found.verdict}: {reason}. `dpa-sse resume RUN` runs the "
+            "production MD with it, `validate.on_warn: continue` does so without asking"
+        )
+    return found
+
+
+def approve(gates: Path, run: Path) -> None:
+    """Record that a person lets a run continue with a verdict."""
+    before = Approvals.read_if_there(run)
+    own = sha256_file(Gates.path_in(gates))
+    Approvals(gates=tuple(dict.fromkeys([*(before.gates if before else ()), own]))).write(run)
 
 
 def _judge(
@@ -73,7 +114,11 @@ def _judge(
     found = find_model(distilled.student)
     type_map, blocks = read_dataset(distilled.data)
     teacher = DeepPotential(distilled.teacher)
-    reference = Reference("teacher", teacher, [one for one in blocks if one.split == "test" and len(one)], type_map)
+    training_type_map, training = read_dataset(distilled.training)
+    reference = Reference(
+        "teacher", teacher, [one for one in blocks if one.split == "test" and len(one)], type_map,
+        [one for one in training if one.split == "train" and len(one)], training_type_map,
+    )
     work = out / ".gates"
     settings = GateSettings(
         tier=tier, temperature_K=temperature_K, timestep_fs=timestep_fs, seed=seed, mobile=mobile, files=found.files,

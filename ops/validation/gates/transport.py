@@ -46,7 +46,7 @@ def measure(
 def _ratio(
     model: Potential, reference: Potential, atoms: Atoms, name: str, settings: GateSettings, found: Measurement
 ) -> Value | None:
-    runs = (heated(model, atoms, settings, hot=True).hold, heated(reference, atoms, settings, hot=False).hold)
+    runs = (heated(model, atoms, settings).hold, heated(reference, atoms, settings).hold)
     estimates = []
     for whose, run in zip(("model", "reference"), runs, strict=True):
         estimate = diffusion(run, name, settings)

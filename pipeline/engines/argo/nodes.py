@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -16,6 +17,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.runtime.events import Event, EventKind
 from dpa_sse.ops.runtime.groups import members
+from dpa_sse.pipeline.runs.outcome import failed_word
 from dpa_sse.pipeline.runs.plan import PlannedStep, parse_plan
 
 PLAN = "dpa-sse/plan"
@@ -134,12 +136,15 @@ class ArgoWorkflow:
 
     @property
     def state(self) -> str:
-        """One word: waiting, running, suspended, stopped, done or failed."""
+        """One word: waiting, running, suspended, stopped, done, refused or failed."""
         phase = (self.data.get("status") or {}).get("phase", "")
         if phase == "Running" and (self.data["spec"].get("suspend") or self.gates):
             return "suspended"
         if phase in ("Failed", "Error") and self.data["spec"].get("shutdown"):
             return "stopped"
+        if phase in ("Failed", "Error"):
+            with suppress(InputError):  # not rendered by dpa-sse
+                return failed_word(self.events())
         return STATES.get(phase, phase)
 
     @property

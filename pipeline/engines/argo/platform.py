@@ -43,6 +43,7 @@ class ArgoPlatform:
 
     command = ("python3", "-P", "-m", "dpa_sse.pipeline.engines.launcher")
     util_command = ("python3", "-S", "-E")
+    suspends = True
 
     def __init__(
         self, preset: ClusterPreset, resources: Resources, labeler: str, outside_bytes: int | None = None

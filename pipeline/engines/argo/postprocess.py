@@ -21,8 +21,13 @@ from dpa_sse.pipeline.engines.argo.pod_templates import SHARED_INIT, pod_templat
 from dpa_sse.pipeline.engines.platform import StepSpec
 
 API = "argoproj.io/v1alpha1"
-GATES = {"after-concurrent-learning": ("concurrent-learning", 1), "before-md": ("md", 0)}
-"""Steps that wait for a person: the step that each is about, and whether it is placed before (0) or after it (1)."""
+AFTER_GATES = "after-gates"
+GATES = {
+    "after-concurrent-learning": ("concurrent-learning", 1, ""), "before-md": ("md", 0, ""),
+    AFTER_GATES: ("gates", 1, "{{steps.gates.outputs.parameters.doubtful}} == true"),
+}
+"""Steps that wait for a person: the step that each is about, whether it is placed before (0) or after it (1), and the
+condition under which it waits."""
 GATE = "gate"
 DEFAULTS = (("optional", False), ("continueOn", {"error": False, "failed": False}))
 Template: TypeAlias = dict[str, Any]
@@ -261,9 +266,10 @@ def _overlapped(groups: StepGroups) -> StepGroups:
 def _with_gates(groups: StepGroups, gates: Sequence[str]) -> StepGroups:
     """Return the groups with a step that waits for a person before or after the step that each gate is about."""
     for gate in gates:
-        step, offset = GATES[gate]
+        step, offset, when = GATES[gate]
         places = [number for number, group in enumerate(groups) if group[0]["name"] == step]
         if places:
             cut = places[0] + offset
-            groups = [*groups[:cut], [{"name": gate, "template": GATE}], *groups[cut:]]
+            waiting = {"name": gate, "template": GATE, **({"when": when} if when else {})}
+            groups = [*groups[:cut], [waiting], *groups[cut:]]
     return groups

@@ -155,6 +155,6 @@ def _write_events(workflow: ArgoWorkflow, run: Run, folders: dict[str, str]) -> 
     """Write the event log of the workflow, with the folders of the downloaded tasks."""
     events = [Event(time=0.0, kind="run-start")]
     events += [event.model_copy(update={"folder": folders.get(event.task)}) for event in workflow.events()]
-    if workflow.state in ("done", "failed", "stopped"):
+    if workflow.state in ("done", "failed", "refused", "stopped"):
         events.append(Event(time=events[-1].time, kind="run-end", code=int(workflow.state != "done")))
     write_text(run.folder / LOG, "".join(event.line() for event in events))

@@ -22,6 +22,7 @@ class LocalPlatform:
 
     command = (sys.executable, "-P", "-m", "dpa_sse.pipeline.engines.launcher")
     util_command = (sys.executable, "-S", "-E", "-P")
+    suspends = False
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources

@@ -37,7 +37,7 @@ def gates(data: ReportData, book: FigureBook, title: str = "Gates: the verdict o
     section.text(
         f"{found.verdict}: {found.model} against {found.reference or 'no reference'}, for MD up to "
         f"{kelvin(found.temperature_K)} K; {listed(found.structures) or 'no structure'}; tier {found.tier}, "
-        f"{duration(found.seconds)}. {_words(found)}",
+        f"{duration(found.seconds)}. {_words(found, data.state)}",
         LEVEL[found.verdict],
     )
     section.table(
@@ -90,9 +90,11 @@ def _range(ends: tuple[float | None, float | None]) -> str:
     return f"up to {show(high)}" if low == -high else f"{show(low)} to {show(high)}"
 
 
-def _words(found: Gates) -> str:
+def _words(found: Gates, state: str) -> str:
     if found.verdict == "PASS":
         return "All required gates passed."
+    if state == "refused":
+        return "It ended the run (validate.on_fail: stop)."
     return "The production MD ran all the same (validate.on_fail: warn)." if found.verdict == "FAIL" else ""
 
 

@@ -37,6 +37,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "broken.pth").write_bytes(b"nothing")
     (tmp_path / "other.pt").write_bytes((tmp_path / "model.pth").read_bytes())
     (tmp_path / "own.yaml").write_text("gates: {G99: {}}")
+    (tmp_path / "typo.yaml").write_text("gates:\n  G1:\n    metrics:\n      force_mae: {pas: 1}\n")
+    (tmp_path / "word.yaml").write_text("gates:\n  G1: {required: perhaps}\n")
+    (tmp_path / "tab.yaml").write_text("gates:\n\tG1: {}\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "labeler.yaml").write_text("labeler: {kinds: ase}")
     return tmp_path
@@ -54,7 +57,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (["model.pth", "--structure", "Li3BS3"], "model.pth: does not know B of Li3BS3; it knows Li P S Cl Br"),
     (["model.pth", "--structure", "LiClx"], "did you mean 'LiCl'"),
     (["model.pth", "--structure", "LiCl", "--tier", "smole"], "did you mean 'smoke'"),
-    (["model.pth", "--structure", "LiCl", "--gates", "own.yaml"], "own.yaml: gates.G99: does not exist"),
+    (["model.pth", "--structure", "LiCl", "--gates", "own.yaml"], "own.yaml:1: gates.G99: does not exist"),
+    (["model.pth", "--structure", "LiCl", "--gates", "typo.yaml"], "typo.yaml:4: gates.G1.metrics.force_mae.pas: does "
+     "not exist - did you mean 'pass'?"),
+    (["model.pth", "--structure", "LiCl", "--gates", "word.yaml"], "word.yaml:2: gates.G1.required: must be"),
+    (["model.pth", "--structure", "LiCl", "--gates", "tab.yaml"], "tab.yaml:2: YAML syntax: a tab"),
+    (["model.pth", "--structure", "LiCl", "--gates", "none.yaml"], "none.yaml: no such file"),
+    (["model.pth", "--reference", "broken.pth"], "--structure NAME: name the material"),
+    (["model.pth", "--reference", "chgnet"], "--structure NAME: name the material"),
     (["model.pth", "--structure", "LiCl", "--reference", "no/such"], "--reference no/such: no such model"),
     (["model.pth", "--structure", "LiCl", "--reference", "labeler.yaml"], "no section `labeler` with a `kind`"),
     (["model.pth", "--structure", "LiCl", "--reference", "chgnett"], "calculator"),
@@ -141,10 +151,22 @@ def test_data_as_reference_and_json(
 def test_gates_list_and_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "gates", "list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11 and lines[0].startswith("G3  deployment parity")
+    assert len(lines) == 12 and lines[0].startswith("G3  deployment parity")
     assert run(monkeypatch, "gates", "show", "g6") == 0
     assert "hole_height: PASS from 5 eV, WARN from 2.5 eV" in capsys.readouterr().out
     assert run(monkeypatch, "gates", "list", "--json") == 0
     assert json.loads(capsys.readouterr().out)["G1"]["required"] is True
     assert run(monkeypatch, "gates", "show", "G99") == 2
     assert "no such gate (known: G3, G6" in capsys.readouterr().err
+
+
+def test_open_ranges_in_own_thresholds(tmp_path: Path) -> None:
+    from dpa_sse.ops.validation.gates.registry import load_thresholds
+    from dpa_sse.pipeline.commands.gates_file import read_thresholds
+
+    (tmp_path / "own.yaml").write_text("gates: {G6: {metrics: {hole_height: {pass: [3, .inf], warn: [1e0, .inf]}}}}\n")
+    limits = read_thresholds(tmp_path / "own.yaml").gates["G6"].metrics["hole_height"]
+    assert (limits.passes, limits.warns) == ((3, float("inf")), (1, float("inf")))
+    assert read_thresholds(None).sha256 == load_thresholds().sha256
+    own = Path(__file__).parents[3] / "configs" / "gates" / "thresholds.yaml"
+    assert read_thresholds(own).sha256 == load_thresholds().sha256  # the package's file, taken as one of a user

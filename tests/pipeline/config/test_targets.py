@@ -92,6 +92,10 @@ def test_each_target_is_a_project(tmp_path: Path) -> None:
     ("x: [0, 1]", "y: [0, 1]", "series", "targets.0.systems.0.series"),
     ("md: {temperatures_K: [500]}", "md: {temperatures_K: [500]}\nvalidate: {rounds: 1}", "validate",
      "validate.rounds: must be 0 with `targets`"),
+    ("production_ps: 5}", "production_ps: 5}\n    validate: {rounds: 1}", "rounds", "targets.1.validate.rounds: cannot "
+     "differ between targets"),
+    ("md: {temperatures_K: [500]}", "md: {temperatures_K: [500]}\nvalidate: {on_warn: suspend}", "validate",
+     "validate.on_warn: must be `continue` with `targets`"),
     ("md: {temperatures_K: [500]}", "finetune: {frames: 5}", "finetune: {frames: 5}\n",
      "finetune: has no effect beside `targets`"),
     ("distill: {student: {preset: se_e2_a-tiny, steps: 20}}\nmd: {temperatures_K: [500]}\n", "", "targets",

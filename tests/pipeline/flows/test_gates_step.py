@@ -37,3 +37,22 @@ def test_null_does_without(tmp_path: Path) -> None:
 def test_the_first_student_of_the_loop_is_judged(tmp_path: Path) -> None:
     steps = plan(tmp_path, "validate.rounds=2", "validate.production_labels=8")
     assert steps["gates"].loop is None and list(steps).index("gates") < list(steps).index("correct-teacher")
+
+
+def test_a_person_decides_where_asked_for(tmp_path: Path) -> None:
+    assert "ask-person" not in plan(tmp_path)
+    steps = plan(tmp_path, "validate.on_warn=suspend")
+    order = list(steps)
+    assert order.index("gates") < order.index("ask-person") < order.index("prepare-md")
+    assert steps["ask-person"].depends == ("gates",)
+    # the verdict itself is the same one: nothing is computed again when the answer changes
+    assert steps["gates"].settings == plan(tmp_path / "other")["gates"].settings
+
+
+@pytest.mark.parametrize("change", ["validate.gates=null", "distill=null"])
+def test_nobody_is_asked_without_a_verdict(change: str) -> None:
+    from dpa_sse.pipeline.config import ConfigError, load_project
+
+    more = ["md=null"] if change == "distill=null" else []
+    with pytest.raises(ConfigError, match=r"validate\.on_warn: has no effect"):
+        load_project(HERE / "mock.yaml", ["validate.on_warn=suspend", change, *more])

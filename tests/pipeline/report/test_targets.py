@@ -146,3 +146,18 @@ def test_a_second_report_replaces_the_first(inputs: ReportInputs, tmp_path: Path
     names = {path.relative_to(tmp_path / "made") for path in (tmp_path / "made").rglob("*.html")}
     assert {path.relative_to(tmp_path / "run") for path in (tmp_path / "run").rglob("*.html")} == names
     assert len(names) == 5
+
+
+def test_tables_of_gates_may_be_links_to_the_files_of_another_step(tmp_path: Path) -> None:
+    from dpa_sse.pipeline.report.inputs import gates_of
+
+    folder = made.gates(tmp_path / "made")
+    for path in sorted(folder.rglob("*")):
+        place = tmp_path / "links" / path.relative_to(folder)
+        if path.is_file():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path)
+    found, tables = gates_of(tmp_path / "links")
+    assert found is not None
+    assert tables.keys() == {gate.key for gate in found.gates if gate.table}
+    assert tables

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
 
 import dpa_sse
 from dpa_sse.ops.results.gates import GateResult, Gates, JudgedMetric, Verdict
+from dpa_sse.ops.validation.gates import calibrate
+from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
 from dpa_sse.ops.validation.gates.calibrate import KINDS, Trial, rows, table
+from dpa_sse.ops.validation.gates.run import Candidate
 
 CALIBRATION = Path(dpa_sse.__file__).parent / "configs" / "gates" / "calibration.yaml"
 
@@ -44,6 +49,40 @@ def test_table_of_trials() -> None:
         ("good", "PASS", ""), ("hole", "FAIL", "G6"),
     ]
     assert made["trials"][0]["numbers"] == {"G6.x": 1.0}
+
+
+def test_an_interrupted_calibration_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts that there are by the same thresholds are not made again."""
+    from dpa_sse.ops.data.dataset import write_dataset
+    from tests.ops.validation.gates.analytic import THRESHOLDS, Pairs, crystal
+    from tests.ops.validation.gates.test_gates import ALL, data
+
+    write_dataset(tmp_path / "data", ALL, data().data)
+    setup = calibrate.Setup(
+        tmp_path, tmp_path / "data", Pairs(), [crystal()], GateSettings(temperature_K=300.0), THRESHOLDS
+    )
+    made: list[str] = []
+    sound = trial("good", {"G6": "PASS"}).verdict.model_copy(
+        update={"temperature_K": 300.0, "thresholds_sha256": THRESHOLDS.sha256}
+    )
+
+    def run_gates(candidate: Candidate, *_: object) -> Gates:
+        made.append(candidate.model.name)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return sound
+
+    kinds = [("good", Pairs(name="a"), ModelFiles()), ("5 % of the data", Pairs(name="b"), ModelFiles()),
+             ("hole", Pairs(name="c"), ModelFiles())]
+    monkeypatch.setattr(calibrate, "_models", lambda *_: iter(kinds))
+    monkeypatch.setattr(calibrate, "run_gates", run_gates)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate.calibrate(setup, 1, tmp_path / "out", lambda _: None)
+    trials = calibrate.calibrate(setup, 1, tmp_path / "out", lambda _: None)
+    assert made == ["a", "b", "c", "c"] and [one.verdict for one in trials] == [sound] * 3
+    other = replace(setup, settings=replace(setup.settings, temperature_K=400.0))
+    calibrate.calibrate(other, 1, tmp_path / "out", lambda _: None)
+    assert made[4:] == ["a", "b", "c"]
 
 
 def test_the_calibration_of_the_package_separates() -> None:

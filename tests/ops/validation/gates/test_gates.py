@@ -65,6 +65,19 @@ class TestAccuracy:
         shifted = Changed(Pairs(), lambda found, *_: Labels(found.energy + 5.0, found.force, found.virial))
         assert verdict("G1", measured("G1", shifted, data())).verdict == "PASS"
 
+    @pytest.mark.parametrize("trajectories", [1, 2])
+    def test_one_or_two_trajectories_never_pass(self, trajectories: int) -> None:
+        for force, expected in ((0.0, "INCONCLUSIVE"), (0.03, "INCONCLUSIVE"), (0.4, "FAIL")):
+            result = verdict("G1", measured("G1", noisy(force, 0.01), data(trajectories=trajectories)))
+            assert result.verdict == expected, result.reason
+            if expected == "INCONCLUSIVE":
+                assert "label frames of more trajectories (3 of similar length at least)" in result.reason
+                assert result.reason.count("no interval from") <= 2
+            assert next(one for one in result.metrics if one.name == "force_mae").ci95 is None
+
+    def test_the_reference_labels_frames_of_its_own_md(self) -> None:
+        assert verdict("G1", measured("G1", noisy(0.03), Pairs(), md=SHORT)).verdict == "PASS"
+
     def test_trajectories_that_differ_leave_it_open(self) -> None:
         """Four easy trajectories and a hard one: the mean is within the limit, its interval is not."""
         def change(labels: Labels, positions: np.ndarray, _: np.ndarray) -> Labels:
@@ -211,6 +224,45 @@ class TestEnergyConservation:
         assert result.verdict == "FAIL" and "broken runs" in result.reason
 
 
+class TestLammps:
+    """A program that crashes with the model fails it; only one that is not there leaves the question open."""
+
+    def result(self, tmp_path, monkeypatch: pytest.MonkeyPatch, script: str | None, ranks: int = 1):
+        from dpa_sse.ops.validation.gates import parity
+        from dpa_sse.ops.validation.gates.base import ModelFiles
+
+        (tmp_path / "model.pth").write_bytes(b"x")
+        if script is None:
+            monkeypatch.setenv("DPA_SSE_LMP", str(tmp_path / "none"))
+        else:
+            (tmp_path / "lmp").write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / "lmp").chmod(0o755)
+            monkeypatch.setenv("DPA_SSE_LMP", str(tmp_path / "lmp"))
+        monkeypatch.setattr(parity, "_files", lambda *_: None)
+        monkeypatch.setattr(parity, "_ase", lambda *_: None)
+        monkeypatch.setattr(parity, "mpirun", lambda: "mpirun" if ranks > 1 else "")
+        found = measured("G3", Pairs(), None, files=ModelFiles(frozen=tmp_path / "model.pth"), work=tmp_path / "work")
+        return verdict("G3", found)
+
+    @pytest.mark.parametrize(("script", "line"), [
+        ("echo 'ERROR: Unknown pair style' > log.lammps; echo 'Last input line: x' >> log.lammps; exit 1",
+         "LAMMPS crashed: ERROR: Unknown pair style"),
+        ("echo 'terminate called: bad_alloc'; exit 3", "LAMMPS crashed: terminate called: bad_alloc"),
+        ("echo started > log.lammps; kill -SEGV $$", "LAMMPS crashed: started"), ("exit 1", "failed with code 1"),
+        ("echo 'Total wall time' > log.lammps", "wrote no energy or forces of frame 0: Total wall time"),
+    ])
+    def test_a_crash(self, script: str, line: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+        result = self.result(tmp_path, monkeypatch, script)
+        assert result.verdict == "FAIL" and line in result.reason and "\n" not in result.reason
+        states = {one.name: one.verdict for one in result.metrics}
+        assert (states["lammps_force"], states["lammps_two_ranks_force"]) == ("FAIL", "NOT_RUN")
+
+    def test_a_missing_program(self, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+        result = self.result(tmp_path, monkeypatch, None)
+        assert result.verdict == "PASS"
+        assert {one.name: one.verdict for one in result.metrics}["lammps_force"] == "NOT_RUN"
+
+
 class TestStability:
     def test_a_solid(self) -> None:
         result = verdict("G5", measured("G5", Pairs(), Pairs(), md=SHORT))
@@ -235,6 +287,59 @@ class TestStability:
         curl = Changed(Pairs(), lambda found, *_: Labels(found.energy, found.force @ turn, found.virial))
         result = verdict("G5", measured("G5", curl, Pairs(), md={**SHORT, "hold_ps": 0.6}))
         assert result.verdict == "FAIL"
+
+    @pytest.mark.parametrize(("part", "expected"), [("hold", "300 K"), ("hot", "360 K")])
+    def test_close_contacts_count_at_both_temperatures(
+        self, part: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from dataclasses import replace
+
+        from dpa_sse.ops.validation.gates import stability
+        from dpa_sse.ops.validation.gates.shared import heated
+
+        def closer(potential, atoms, settings):
+            """The runs as they were, but one pair of the model came to 75 % of its distance."""
+            runs = heated(potential, atoms, settings)
+            if potential.role == "reference":
+                return runs
+            own = getattr(runs, part)
+            positions = own.positions.copy()
+            positions[0, 0, 1] = 0.25 * positions[0, 0, 0] + 0.75 * positions[0, 0, 1]
+            return replace(runs, **{part: replace(own, positions=positions)})
+
+        assert measured("G5", Pairs(), Pairs(), md=SHORT).values["closest_contact"].value > 0.9
+        monkeypatch.setattr(stability, "heated", closer)
+        contact = measured("G5", Pairs(), Pairs(), md=SHORT).values["closest_contact"]
+        assert contact.value < 0.85 and contact.where.endswith(f"at {expected}")
+
+    def test_units_that_break_above_the_highest_temperature(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from dpa_sse.ops.validation.gates import stability
+
+        class Kept(stability.Geometry):
+            """All units are intact below 500 K, a third of them above, in the model only."""
+            def measure(self, cell, positions):
+                far = np.abs(positions - crystal().positions).max() > 0.5
+                return 1.0, np.array([4, 4, 3 if far else 4])
+
+        monkeypatch.setattr(stability, "Geometry", Kept)
+        loose = Changed(Pairs(), lambda found, *_: Labels(found.energy, 0.3 * found.force, found.virial))
+        md = {**SHORT, "hot_ps": 0.3, "hot_factor": 8.0}
+        lost = measured("G5", loose, Pairs(), md=md, temperature_K=150.0).values["polyhedra_lost"]
+        assert lost.value > 5 and lost.where == "1200 K"
+
+    def test_a_reference_that_explodes_above_it_is_no_measure(self) -> None:
+        class Bounded(Pairs):
+            """A surface that ends where only hot atoms get to."""
+            def evaluate(self, symbols, positions, cells):
+                labels = super().evaluate(symbols, positions, cells)
+                far = np.abs(positions - crystal().positions).max(axis=(1, 2)) > 0.3
+                return Labels(np.where(far, np.nan, labels.energy), labels.force, labels.virial)
+
+        md = {**SHORT, "hot_ps": 0.3, "hot_factor": 8.0}
+        found = measured("G5", Bounded(), Bounded(), md=md, temperature_K=150.0)
+        assert found.values["exploded_runs"].value == 0
+        assert any("the reference explodes, too" in note for note in found.notes)
+        assert measured("G5", Bounded(), Pairs(), md=md, temperature_K=150.0).values["exploded_runs"].value > 0
 
     def test_a_framework_that_melts(self) -> None:
         """The model has no forces on Cl: its sublattice diffuses, that of the reference does not."""
@@ -291,6 +396,22 @@ class TestSoftening:
     def test_noise_leaves_it_open(self) -> None:
         result = verdict("G7", measured("G7", noisy(2.5), Pairs(), md=SHORT))
         assert result.verdict in ("INCONCLUSIVE", "FAIL") and "95 %" in result.reason
+
+    def test_errors_of_the_abscissa_do_not_bias_it(self) -> None:
+        """A smooth model of a reference with short ripples: their forces do not depend on those of the model."""
+        q, size = 2 * np.pi / 0.12, 0.8
+
+        def ripple(labels: Labels, positions: np.ndarray, _: np.ndarray) -> Labels:
+            return Labels(labels.energy, labels.force + size * np.sin(q * positions), labels.virial)
+        found = measured("G7", Pairs(), Changed(Pairs(), ripple, "rippled"), md=SHORT, temperature_K=600.0)
+        slope = found.values["force_slope"]
+        assert slope.ci95 is not None and slope.ci95[0] < 1 < slope.ci95[1]
+        assert slope.value == pytest.approx(1, abs=0.02)
+        own, other = (np.array([row[key] for row in found.table]) for key in ("model_eV_A", "reference_eV_A"))
+        least = float((own * other).sum() / (other**2).sum())
+        expected = 1 / (1 + size**2 / 2 / float((own**2).mean()))
+        assert least == pytest.approx(expected, abs=0.03) and least < 0.95
+        assert {one.name: one.verdict for one in verdict("G7", found).metrics}["force_slope"] == "PASS"
 
     def test_data_only(self) -> None:
         found = measured("G7", Scaled(Pairs(), 0.9), data())

@@ -26,6 +26,25 @@ def test_a_folder_compares_all_its_files(tmp_path: Path) -> None:
     assert (single.files.frozen, single.files.checkpoint) == (tmp_path / "model.pth", None)
 
 
+def test_a_model_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dpa_sse.ops.models.card import Background
+    from dpa_sse.ops.models.collect import collect_model
+    from dpa_sse.ops.models.registry import ModelRegistry
+    from dpa_sse.ops.models.store import store_model
+    from tests.ops.models.stored import model_folder
+
+    monkeypatch.setenv("DPA_SSE_MODELS", str(tmp_path / "registry"))
+    monkeypatch.chdir(tmp_path)
+    folder = model_folder(tmp_path / "lps")
+    store_model(ModelRegistry(tmp_path / "registry"), "lps", collect_model(folder), Background(), {})
+    found = find_model(Path("lps@1"))
+    assert found.path == tmp_path / "registry" / "lps" / "1" / "model.pth" and found.elements == ("Li", "P", "S")
+    with pytest.raises(InputError, match="lps has no version 2"):
+        find_model(Path("lps@2"))
+    with pytest.raises(InputError, match="no such model in the registry"):
+        find_reference("other@1", "", ELEMENTS, tmp_path, ELEMENTS)
+
+
 def test_the_branch_of_an_adopted_model_is_that_of_its_checkpoint(tmp_path: Path) -> None:
     checkpoint(tmp_path / "model.pt", {"PBE": ["Li"], "PBEsol": ELEMENTS}, {"PBEsol": ["SSE"]})
     frozen(tmp_path / "model.pth", ELEMENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.gates import GateResult, Gates, Verdict
 from dpa_sse.ops.validation.gates.base import Measurement, Value
 from dpa_sse.ops.validation.gates.judge import GateThresholds, Limits, judge, judge_value, overall
-from dpa_sse.ops.validation.gates.registry import MODULES, load_thresholds, measure_of
+from dpa_sse.ops.validation.gates.registry import MODULES, faults, load_thresholds, measure_of
 
 NAN, INF = float("nan"), float("inf")
 METRIC = {"pass": 1, "warn": 2, "unit": "eV", "why": "w", "source": "s", "mend": "Do this."}
@@ -73,9 +73,8 @@ def test_a_nan_of_an_optional_metric_fails_the_gate() -> None:
     assert missing.verdict == "PASS"
 
 
-def test_own_ranges_hold_at_every_tier(tmp_path: Path) -> None:
-    own = tmp_path / "my.yaml"
-    own.write_text("gates: {G4: {metrics: {drift: {pass: 0.02, warn: 0.05}}}}\n")
+def test_own_ranges_hold_at_every_tier() -> None:
+    own = {"gates": {"G4": {"metrics": {"drift": {"pass": 0.02, "warn": 0.05}}}}}
     assert load_thresholds(own).gates["G4"].metrics["drift"].at("smoke").warns == (-0.05, 0.05)
     assert load_thresholds().gates["G4"].metrics["drift"].at("smoke").warns != (-0.05, 0.05)
 
@@ -120,26 +119,65 @@ def test_thresholds_of_the_package() -> None:
                 assert limits.warns[0] <= limits.passes[0] <= limits.passes[1] <= limits.warns[1], key
 
 
-def test_own_thresholds(tmp_path: Path) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text("gates: {G1: {required: false, metrics: {force_mae: {pass: 200, warn: 300}}}}\n")
+def test_own_thresholds() -> None:
+    own = {"gates": {"G1": {"required": False, "metrics": {"force_mae": {"pass": 200, "warn": 300}}}}}
     found = load_thresholds(own)
     assert not found.gates["G1"].required and found.gates["G1"].metrics["force_mae"].passes == (-200, 200)
     assert found.gates["G2"] == load_thresholds().gates["G2"] and found.sha256 != load_thresholds().sha256
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("gates: {G99: {}}", "gates.G99: does not exist"), ("gate: {}", "did you mean 'gates'"),
-    ("gates: {G1: {metrics: {force_mse: {pass: 1}}}}", "did you mean 'force_mae'"),
-    ("gates: {G1: {metrics: {force_mae: {pass: much}}}}", "force_mae"), ("[1]", "mapping"),
-    ("a: [", "cannot be read"),
-    ("gates: {G1: {need: 1}}", "need"),
+@pytest.mark.parametrize(("given", "path", "message"), [
+    ({"gates": {"G99": {}}}, "gates.G99", "does not exist"), ({"gate": {}}, "gate", "did you mean 'gates'"),
+    ({"gates": {"G1": {"metrics": {"force_mse": {"pass": 1}}}}}, "gates.G1.metrics.force_mse", "mean 'force_mae'"),
+    ({"gates": {"G1": {"metrics": {"force_mae": {"pas": 1}}}}}, "gates.G1.metrics.force_mae.pas", "mean 'pass'"),
+    ({"gates": {"G1": {"metrics": {"force_mae": {"pass": "much"}}}}}, "gates.G1.metrics.force_mae.pass", "must be"),
+    ({"gates": {"G1": {"metrics": {"force_mae": {"pass": [1]}}}}}, "gates.G1.metrics.force_mae.pass", "required"),
+    ({"gates": {"G1": {"need": 1}}}, "gates.G1.need", "does not exist"),
+    ({"gates": {"G1": {"requird": True}}}, "gates.G1.requird", "did you mean 'required'"),
+    ({"gates": {"G1": {"protocol": {"smoke": {"frame": 3}}}}}, "gates.G1.protocol.smoke.frame", "mean 'frames'"),
+    ({"gates": {"G1": {"protocol": {"smok": {"frames": 3}}}}}, "gates.G1.protocol.smok", "did you mean 'smoke'"),
+    ({"gates": {"G1": {"protocol": {"smoke": {"frames": "x"}}}}}, "gates.G1.protocol.smoke.frames", "number"),
+    ({"md": {"smoke": {"copy": 3}}}, "md.smoke.copy", "did you mean 'copies'"),
+    ({"md": {"smoke": {"copies": "three"}}}, "md.smoke.copies", "must be a number"),
+    ({"gates": {"G4": {"metrics": {"drift": {"tiers": {"smoke": {"pass": 1, "wran": 2}}}}}}},
+     "gates.G4.metrics.drift.tiers.smoke.wran", "did you mean 'warn'"),
+    ({"gates": [1]}, "gates", "must be a section"),
+    ({"md": {"smoke": {"copies": 0}}}, "md.smoke.copies", "must be a positive number"),
+    ({"gates": {"G1": {"protocol": {"smoke": {"frames": -3}}}}}, "gates.G1.protocol.smoke.frames", "positive"),
+    ({"gates": {"G1": {"metrics": {"force_mae": {"pass": 200}}}}}, "gates.G1.metrics.force_mae", "inside that of"),
+    ({"gates": {"G6": {"metrics": {"hole_height": {"pass": [9, 3]}}}}}, "gates.G6.metrics.hole_height", "[low, high]"),
 ])
-def test_wrong_thresholds(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
-        load_thresholds(tmp_path / "own.yaml")
-    assert str(caught.value).startswith(str(tmp_path)) and "\n" not in str(caught.value)
+def test_wrong_thresholds(given: dict[str, Any], path: str, message: str) -> None:
+    found = list(faults(given))
+    assert [".".join(where) for where, _ in found] == [path] and message in found[0][1]
+    with pytest.raises(InputError, match=re.escape(path)):
+        load_thresholds(given)
+
+
+def test_all_wrong_keys_are_found_at_once() -> None:
+    assert len(list(faults({"gate": {}, "gates": {"G99": {}, "G1": {"x": 1}}, "md": {"smoke": {"y": 1}}}))) == 4
+    assert list(faults({"gates": None, "md": {"smoke": None}})) == []
+    assert load_thresholds({"gates": None}).sha256 == load_thresholds().sha256
+
+
+def test_a_sample_without_an_interval_does_not_pass() -> None:
+    def judged(value: float, spread: tuple[float, float]) -> tuple[Verdict, str]:
+        found = Value(value, None, 2, lacking="2 held-out trajectories: label more", spread=spread)
+        result = judge("G0", Measurement({"x": found}), entry(), "smoke")
+        return result.verdict, result.reason
+
+    reason = "x 0.1 eV: no interval from 2 held-out trajectories: label more"
+    assert judged(0.1, (0.05, 0.15)) == ("INCONCLUSIVE", reason)
+    assert judged(2.5, (1.5, 3.5))[0] == "INCONCLUSIVE"  # one of the runs is within the limit
+    assert judged(2.5, (2.2, 2.8))[0] == "FAIL"  # none is
+    assert judged(NAN, (NAN, NAN))[0] == "FAIL"
+
+
+def test_what_breaks_because_of_the_model_fails() -> None:
+    lenient = entry(x=METRIC, y={**METRIC, "optional": True})
+    found = judge("G0", Measurement({"x": Value(0)}, broken={"y": "LAMMPS crashed: ERROR"}), lenient, "smoke")
+    assert found.verdict == "FAIL" and found.reason == "y not measured: LAMMPS crashed: ERROR"
+    assert found.metrics[1].value is None and found.mend == "Do this."
 
 
 def test_gates_are_found_by_key() -> None:

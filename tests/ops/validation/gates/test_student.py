@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import REFUSAL, SUSPENSION, RefusedError
 from dpa_sse.ops.results.gates import Gates, Verdict
 from dpa_sse.ops.validation.gates import student
-from dpa_sse.ops.validation.gates.student import Distilled, judge_student, some_of
+from dpa_sse.ops.validation.gates.student import (
+    Distilled,
+    approve,
+    ask_person,
+    is_doubtful,
+    judge_student,
+    some_of,
+)
 
 
 def verdict(found: Verdict) -> Gates:
@@ -23,8 +30,8 @@ def verdict(found: Verdict) -> Gates:
 
 def judge(out: Path, *, stop: bool) -> Gates:
     return judge_student(
-        Distilled(Path("student"), Path("teacher"), Path("data"), Path("cells")), tier="smoke", temperature_K=900.0,
-        timestep_fs=2.0, mobile=["Li"], seed=1, stop=stop, out=out,
+        Distilled(Path("student"), Path("teacher"), Path("data"), Path("training"), Path("cells")), tier="smoke",
+        temperature_K=900.0, timestep_fs=2.0, mobile=["Li"], seed=1, stop=stop, out=out,
     )
 
 
@@ -40,7 +47,7 @@ def test_a_failed_student_stops_the_run_if_asked_to(
         return verdict(found)
     monkeypatch.setattr(student, "_judge", write)
     if ends:
-        with pytest.raises(FatalError, match=r"hole height 0.5 eV at Li-Li.*validate.on_fail: warn"):
+        with pytest.raises(RefusedError, match=rf"^{REFUSAL}.*hole height 0.5 eV at Li-Li.*validate.on_fail: warn"):
             judge(tmp_path, stop=stop)
     else:
         assert judge(tmp_path, stop=stop).verdict == found
@@ -55,3 +62,25 @@ def test_cells_are_taken_evenly() -> None:
         atoms.info["k"] = k
     assert [atoms.info["k"] for atoms in some_of(cells)] == [1, 3, 5]
     assert some_of(cells[:2]) == cells[:2]
+
+
+@pytest.mark.parametrize("found", ["WARN", "INCONCLUSIVE", "FAIL"])
+def test_a_person_lets_a_run_continue_with_one_verdict(found: Verdict, tmp_path: Path) -> None:
+    run, gates = tmp_path / "run", tmp_path / "gates"
+    run.mkdir()
+    verdict(found).write(gates)
+    assert is_doubtful(verdict(found))
+    for place in (run, None):
+        with pytest.raises(RefusedError, match=rf"^{SUSPENSION}.*is {found}: G6 .*dpa-sse resume RUN"):
+            ask_person(gates, place)
+    approve(gates, run)
+    approve(gates, run)
+    assert ask_person(gates, run).verdict == found
+    verdict(found).model_copy(update={"seconds": 2.0}).write(gates)  # another verdict: to be looked at again
+    with pytest.raises(RefusedError):
+        ask_person(gates, run)
+
+
+def test_nobody_is_asked_about_a_pass(tmp_path: Path) -> None:
+    verdict("PASS").write(tmp_path)
+    assert ask_person(tmp_path, None).verdict == "PASS" and not is_doubtful(verdict("PASS"))

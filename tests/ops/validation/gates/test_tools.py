@@ -10,7 +10,12 @@ from ase.calculators.lj import LennardJones
 from dpa_sse.ops.validation.gates.base import KB_EV_K, Labels, Potential
 from dpa_sse.ops.validation.gates.dynamics import FS, Segment, run_segments, start_batch
 from dpa_sse.ops.validation.gates.potentials import Holed, LabelerPotential, Relabelled, Scaled
-from dpa_sse.ops.validation.gates.statistics import correlation_time, slope_through_zero, slope_with_interval
+from dpa_sse.ops.validation.gates.statistics import (
+    correlation_time,
+    mean_over_runs,
+    ratio_over_runs,
+    slope_with_interval,
+)
 from dpa_sse.ops.validation.gates.wall import relax
 from tests.ops.validation.gates.analytic import Pairs, Ripple, crystal
 
@@ -139,15 +144,72 @@ def test_correlation_time_and_slopes_of_correlated_series() -> None:
     assert 0.88 <= hits / 200 <= 1.0
 
 
-def test_slope_through_zero_holds_the_truth() -> None:
-    rng, hits = np.random.default_rng(2), 0
-    for trial in range(150):
-        other = rng.normal(size=(16, 60)) * rng.uniform(0.5, 2, (16, 1))
-        own = 0.95 * other + rng.normal(0, 0.3, other.shape)
-        found = slope_through_zero(own, other, [str(k) for k in range(16)], trial)
-        assert found.ci95 is not None
-        hits += found.ci95[0] <= 0.95 <= found.ci95[1]
-    assert 0.9 <= hits / 150 <= 1.0
+def forces_of_runs(
+    rng: np.random.Generator, runs: int, frames: int, noise: float
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return forces of a model on its own MD, those of the reference (0.95 of the slope, errors alike within a run)."""
+    own = rng.normal(size=(runs * frames, 90)) * rng.uniform(0.7, 1.4, (runs * frames, 1))
+    names = [f"run {k // frames}" for k in range(runs * frames)]
+    bias = np.repeat(rng.normal(0, 0.02, runs), frames)[:, None]  # what the frames of a run share
+    other = own * (1 / 0.95 + bias) + rng.normal(0, noise, own.shape)
+    return own, other, names
+
+
+@pytest.mark.parametrize(("runs", "frames"), [(3, 8), (4, 25), (8, 5)])
+def test_the_slope_on_frames_of_the_model_is_unbiased_and_its_interval_covers(runs: int, frames: int) -> None:
+    """Least squares is low by 1 / (1 + e^2); intervals over single frames would be too narrow."""
+    rng, hits, narrow, found, least = np.random.default_rng(2), 0, 0, [], []
+    for _ in range(400):
+        own, other, names = forces_of_runs(rng, runs, frames, noise=0.35)
+        above, below = (own * own).sum(axis=1), (own * other).sum(axis=1)
+        value = ratio_over_runs(above, below, names)
+        single = ratio_over_runs(above, below, [str(k) for k in range(len(own))])
+        assert value.ci95 is not None and single.ci95 is not None
+        hits += value.ci95[0] <= 0.95 <= value.ci95[1]
+        narrow += single.ci95[0] <= 0.95 <= single.ci95[1]
+        found.append(value.value)
+        least.append((own * other).sum() / (other**2).sum())
+    error = (0.35 * 0.95) ** 2 / np.mean(rng.uniform(0.7, 1.4, 10000) ** 2)
+    assert np.mean(found) == pytest.approx(0.95, abs=0.003)
+    assert np.mean(least) == pytest.approx(0.95 / (1 + error), abs=0.005) and np.mean(least) < 0.87
+    assert 0.92 <= hits / 400 <= 0.985
+    assert narrow < hits and (frames < 8 or narrow / 400 < 0.85)
+
+
+def test_the_interval_of_frames_that_were_sampled_in_two_ways() -> None:
+    """Sixteen single cells and three runs of eight frames, as at the tier smoke."""
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(400):
+        own, other, names = forces_of_runs(rng, 3, 8, noise=0.3)
+        single, reference, _ = forces_of_runs(rng, 16, 1, noise=0.3)
+        above = np.concatenate([(own * own).sum(axis=1), (single * single).sum(axis=1)])
+        below = np.concatenate([(own * other).sum(axis=1), (single * reference).sum(axis=1)])
+        value = ratio_over_runs(
+            above, below, [*names, *(f"cell {k}" for k in range(16))], ["MD"] * 24 + ["rattled"] * 16
+        )
+        assert value.ci95 is not None
+        hits += value.ci95[0] <= 0.95 <= value.ci95[1]
+    assert 0.92 <= hits / 400 <= 0.99
+
+
+def test_a_ratio_of_one_run_has_no_interval() -> None:
+    rng = np.random.default_rng(4)
+    own, other, names = forces_of_runs(rng, 1, 10, noise=0.3)
+    value = ratio_over_runs((own * own).sum(axis=1), (own * other).sum(axis=1), names, more="more runs")
+    assert value.ci95 is None and value.spread is not None and value.spread[0] < value.value < value.spread[1]
+    assert value.lacking == "1 run: more runs (2 at least)"
+
+
+@pytest.mark.parametrize(("runs", "interval"), [(1, False), (2, False), (3, True), (5, True)])
+def test_means_over_few_runs(runs: int, interval: bool) -> None:
+    rng = np.random.default_rng(5)
+    sums, names = rng.uniform(0.9, 1.1, runs * 6), [str(k // 6) for k in range(runs * 6)]
+    value = mean_over_runs(sums, np.ones(len(sums)), names, "label more")
+    assert (value.ci95 is not None) == interval and bool(value.lacking) != interval
+    if not interval:
+        assert value.spread is not None and value.spread[0] <= value.value <= value.spread[1]
+    exact = mean_over_runs(np.zeros(len(sums)), np.ones(len(sums)), names, "label more")
+    assert (exact.ci95 == (0.0, 0.0)) == interval
 
 
 def test_relaxation_finds_the_minimum_that_ase_finds() -> None:

@@ -276,6 +276,23 @@ def test_gates_wait_where_they_should() -> None:
     assert order.index("before-md") + 1 == order.index("md")
 
 
+def test_a_doubtful_verdict_waits_for_a_person() -> None:
+    made = rendered(MOCK, "validate.on_warn=suspend", "cluster.suspend=[before-md]").workflow
+    main = next(t for t in made["spec"]["templates"] if t["name"] == made["spec"]["entrypoint"])
+    order = [group[0]["name"] for group in main["steps"]]
+    assert order.index("gates") + 1 == order.index("after-gates") < order.index("prepare-md") < order.index("before-md")
+    waits = next(group[0] for group in main["steps"] if group[0]["name"] == "after-gates")
+    assert waits == {
+        "name": "after-gates", "template": "gate", "when": "{{steps.gates.outputs.parameters.doubtful}} == true",
+    }
+    assert [t for t in made["spec"]["templates"] if "suspend" in t] == [{"name": "gate", "suspend": {}}]
+    judge = next(t for t in made["spec"]["templates"] if t["name"] == "gates")
+    assert [one["name"] for one in judge["outputs"]["parameters"]].count("doubtful") == 1
+    assert "ask-person" not in order
+    plain = rendered(MOCK).workflow
+    assert not [t for t in plain["spec"]["templates"] if "suspend" in t]
+
+
 def test_the_bookkeeping_of_a_fan_out_costs_no_time(workflow: dict[str, Any]) -> None:
     """It runs next to the step before it; only a loop that starts with a fan-out has to wait for it."""
     for template in workflow["spec"]["templates"]:

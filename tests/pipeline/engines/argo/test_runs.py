@@ -141,6 +141,16 @@ def test_a_stage_in_which_the_run_has_failed_is_called_so(fake: FakeCluster) -> 
     assert stages["03-concurrent-learning"] == "running"
 
 
+def test_a_gate_that_ends_the_workflow_refuses(fake: FakeCluster) -> None:
+    from dpa_sse.ops.core.errors import REFUSAL
+
+    name = submit(fake)
+    message = f"{REFUSAL}the student failed: hole height 0.5 eV"
+    set_status(fake, name, "Failed", node("gates", "Failed", attempts=("Failed",), message=message))
+    assert json.loads(dpa_sse("status", name, "--json"))["status"] == "refused"
+    assert "refused" in dpa_sse("watch", name, code=3)
+
+
 def test_watch_ends_with_the_workflow(fake: FakeCluster) -> None:
     name = submit(fake)
     set_status(fake, name, "Failed", node("perturb", "Failed", attempts=("Failed",), message="bad input"))

@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from dpa_sse.ops.validation.gates.student import approve
 from dpa_sse.pipeline.runs.folder import Run, RunBusyError, open_run
+from dpa_sse.pipeline.runs.outcome import run_state
 from dpa_sse.pipeline.runs.stage_status import split_task, stage_status
 from tests.toy_runs import TOYS, computed, go, kill, make, result, start, wait_for, workers_of
 
@@ -205,3 +207,21 @@ def test_unknown_run_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 )
 def test_task_names_are_split(task: str, expected: tuple[str, bool, str]) -> None:
     assert split_task(task) == expected
+
+
+def test_a_doubtful_verdict_ends_the_run_until_a_person_lets_it_continue(tmp_path: Path) -> None:
+    run = make(tmp_path, {"verdict": "WARN"})
+    for _ in range(2):  # the same command again asks again
+        assert go(run, "build_verdict") == 1
+        assert run_state(run) == "suspended" and "numbers" not in run.finished()
+    gates = run.task_folder("gates")
+    assert gates is not None
+    approve(gates, run.folder)
+    assert go(run, "build_verdict") == 0
+    assert run_state(run) == "done" and result(run, "numbers", "numbers.json") == [0, 1]
+    assert [event.kind for event in run.latest_attempt() if event.task == "gates"] == ["cached"]
+
+
+def test_nobody_is_asked_about_a_verdict_that_passes(tmp_path: Path) -> None:
+    run = make(tmp_path, {"verdict": "PASS"})
+    assert go(run, "build_verdict") == 0

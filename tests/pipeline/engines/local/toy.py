@@ -13,9 +13,11 @@ from pydantic import ConfigDict
 
 from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
+from dpa_sse.ops.results.gates import Gates
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
+from dpa_sse.ops.validation.op import AskPerson
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.graph import ArtifactRef, Flow
 from dpa_sse.pipeline.runs.folder import Run
@@ -213,4 +215,31 @@ def build_branch(run: Run) -> Flow:
         total = made.branch("chain", chain)
     made.stage("03-both")
     made.step("both", Both, {}, title="Both", artifacts={"one": long, "other": total})
+    return made
+
+
+class Judge(TaskOP):
+    """A verdict as the gates write it."""
+
+    returns: ClassVar[dict[str, type]] = {"doubtful": bool}
+    settings_class = ToySettings
+
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> dict[str, bool]:
+        found = Gates(
+            model="m", reference="teacher", model_sha256=None, structures=(), tier="smoke", temperature_K=900,
+            verdict=settings["verdict"], reasons=("G11 volume",), gates=(), thresholds_sha256="", deepmd_version="",
+            seconds=1,
+        )
+        found.write(out)
+        return {"doubtful": found.verdict != "PASS"}
+
+
+def build_verdict(run: Run) -> Flow:
+    """A verdict, a person who decides where it is doubtful, and what follows."""
+    data, made = options(run), flow(run)
+    made.stage("01-gates")
+    gates = made.step("gates", Judge, {"verdict": data["verdict"]}, title="Gates")
+    made.step("ask-person", AskPerson, {}, title="A person decides", artifacts={"gates": gates})
+    made.stage("02-after")
+    made.step("numbers", Numbers, {"count": 2}, title="Numbers")
     return made

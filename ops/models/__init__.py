@@ -1,0 +1,1 @@
+"""Models one can find again: a registry of versions that never change, each with its card."""

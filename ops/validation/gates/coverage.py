@@ -1,0 +1,158 @@
+"""G16: environments of the MD of the model, among those of its training data or outside.
+
+Environments are the vectors that its descriptor makes of the surroundings of an atom. A training frame is as far from
+those of other trajectories as a new one may be: where fewer than one in a thousand of them would be, an environment is
+outside (nearest neighbours in the leading principal components, element by element).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference
+from dpa_sse.ops.validation.gates.shared import heated, spread_frames
+from dpa_sse.ops.validation.gates.statistics import ratio_over_runs
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+NEEDED = "needs the frames that the model was trained on: --training DATA"
+
+
+class Environments(NamedTuple):
+    """Descriptors of atoms of one element (n, D), and the trajectory of each."""
+
+    vectors: Array
+    runs: list[str]
+
+
+def measure(
+    model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
+) -> Measurement:
+    """Count the environments of the model's MD at the highest temperature that are outside of its training data."""
+    if not reference.training:
+        return Measurement(not_run=NEEDED)
+    known = _training(model, reference, settings)
+    if known is None:
+        return Measurement(not_run="the model has no descriptor that could be compared")
+    found = Measurement()
+    outside, counts, runs, missing = [], [], [], set()
+    for number, atoms in enumerate(structures):
+        hold = heated(model, atoms, settings).hold
+        chosen = spread_frames(hold, max(4, settings.count("frames") // len(structures)))
+        if not chosen:
+            continue
+        places = np.array([hold.positions[frame, copy] for copy, frame in chosen])
+        vectors = model.descriptors(hold.symbols, places, np.repeat(hold.cell[None], len(chosen), axis=0))
+        assert vectors is not None  # noqa: S101  (it had some for the training data)
+        symbols = np.array(hold.symbols)
+        share = np.zeros((len(chosen), len(symbols)), bool)
+        for element in dict.fromkeys(hold.symbols):
+            if element not in known:
+                share[:, symbols == element] = True
+                missing.add(element)
+                continue
+            own = vectors[:, symbols == element]
+            far = known[element].outside(own.reshape(-1, own.shape[-1]))
+            share[:, symbols == element] = far.reshape(own.shape[:2])
+        outside += share.sum(axis=1).tolist()
+        counts += [len(symbols)] * len(chosen)
+        runs += [f"{number} copy {copy}" for copy, _ in chosen]
+        found.table += [
+            {"run": run, "element": element, "outside_percent": 100 * float(share[k, symbols == element].mean())}
+            for k, run in enumerate(runs[-len(chosen) :]) for element in dict.fromkeys(hold.symbols)
+        ]
+    if not counts:
+        found.missing["outside"] = "the MD of the model left no frame to look at"
+        return found
+    value = ratio_over_runs(100 * np.array(outside, float), np.array(counts, float), runs, more="longer MD, more runs")
+    found.values["outside"] = value
+    if missing:
+        found.notes.append(f"no training frame has {', '.join(sorted(missing))}")
+    sizes = ", ".join(f"{element} {len(one.vectors)}" for element, one in known.items())
+    found.notes.append(f"{len(counts)} frames against training environments: {sizes}")
+    return found
+
+
+class Known:
+    """The training environments of one element.
+
+    Parameters
+    ----------
+    found : Environments
+    components : int
+        Principal components that are compared.
+    quantile : float
+        Share of the training environments that are nearer to those of other trajectories than the limit.
+    """
+
+    def __init__(self, found: Environments, components: int, quantile: float) -> None:
+        from scipy.spatial import cKDTree
+
+        self.mean = found.vectors.mean(axis=0)
+        _, size, axes = np.linalg.svd(found.vectors - self.mean, full_matrices=False)
+        self.axes = axes[: max(1, min(components, int((size > 1e-6 * size[0]).sum())))]
+        self.vectors = self._projected(found.vectors)
+        self.tree = cKDTree(self.vectors)
+        self.limit = float(np.quantile(self._from_other_runs(found.runs), quantile))
+
+    def _projected(self, vectors: Array) -> Array:
+        """Return the leading components, and how long the rest of the vector is."""
+        centred = vectors - self.mean
+        inner = centred @ self.axes.T
+        rest = np.sqrt(np.clip((centred**2).sum(axis=1) - (inner**2).sum(axis=1), 0, None))
+        return np.column_stack([inner, rest])
+
+    def _from_other_runs(self, runs: Sequence[str]) -> Array:
+        """Return the distance of each training environment to the nearest one of another trajectory."""
+        from scipy.spatial import cKDTree
+
+        names = np.array(runs)
+        distances = np.zeros(len(names))
+        for run in dict.fromkeys(runs):
+            own = names == run
+            if own.all():  # a single trajectory: its first half against the second one
+                half = np.arange(len(names)) < len(names) // 2
+                distances[half] = cKDTree(self.vectors[~half]).query(self.vectors[half])[0]
+                distances[~half] = cKDTree(self.vectors[half]).query(self.vectors[~half])[0]
+            else:
+                distances[own] = cKDTree(self.vectors[~own]).query(self.vectors[own])[0]
+        return distances
+
+    def outside(self, vectors: Array) -> np.ndarray:
+        """Return which environments are farther from the nearest training one than the limit."""
+        return np.asarray(self.tree.query(self._projected(vectors))[0] > self.limit)
+
+
+def _training(model: Potential, reference: Reference, settings: GateSettings) -> dict[str, Known] | None:
+    """Return the training environments by element; None if the model has no descriptors."""
+    vectors: dict[str, list[Array]] = {}
+    runs: dict[str, list[str]] = {}
+    for block in reference.training:
+        symbols = [reference.training_type_map[k] for k in block.types]
+        if not set(symbols) <= set(model.elements) or not len(block):
+            continue
+        count = min(settings.count("training_frames"), len(block))
+        part = block.select(np.unique(np.linspace(0, len(block) - 1, count).round().astype(int)))
+        found = model.descriptors(symbols, part.coord, part.box)
+        if found is None:
+            return None
+        names = np.array(symbols)
+        for element in dict.fromkeys(symbols):
+            own = found[:, names == element]
+            vectors.setdefault(element, []).append(own.reshape(-1, own.shape[-1]))
+            runs.setdefault(element, []).extend(
+                f"{part.system}/{run}" for run in part.trajectories for _ in range(own.shape[1])
+            )
+    known = {}
+    for element, parts in vectors.items():
+        every = np.concatenate(parts)
+        rng = np.random.default_rng(derive_seed(settings.seed, "coverage", element))
+        kept = np.sort(rng.permutation(len(every))[: settings.count("environments")])
+        chosen = Environments(every[kept], [runs[element][k] for k in kept])
+        known[element] = Known(chosen, settings.count("components"), settings.protocol["quantile"])
+    return known
