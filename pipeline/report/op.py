@@ -7,6 +7,7 @@ from typing import Any
 
 from dpa_sse.ops.core.environment import RUN
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.results.status import LEFT_OUT
 from dpa_sse.ops.runtime.over_targets import TargetsSettings, share_of, sources
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import TaskOP
@@ -71,5 +72,5 @@ class ReportOnTargets(TaskOP):
             target: FinishedSteps(**{name: value for name, value in share.inputs.items() if name != "settings"})  # type: ignore[arg-type]  # those of the OP
             for target, share in shares.items()
         }
-        lost = {target: share.left_out for target, share in shares.items()}
+        lost = {target: share.left_out.removeprefix(LEFT_OUT) for target, share in shares.items()}
         build_report(project_inputs(settings.config, found, lost, config, RUN.read(), out), out)

@@ -142,7 +142,7 @@ def test_a_target_whose_labels_fail_costs_itself(tmp_path: Path, finished: Path)
         ("salts", "inconclusive"), ("tuned", "failed"), ("plain", "inconclusive"),
     ]
     lost = summary["targets"][1]["reason"]
-    assert "succeeded" in lost
+    assert lost == "CalculationFailed: the mock labeler fails here (error), as requested"
     assert lost in (run / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
     assert f"tuned: failed: {lost}" in done.stdout
     assert summary["status"] == "inconclusive"  # min_success_ratio is 0.5
