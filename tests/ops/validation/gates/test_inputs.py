@@ -9,7 +9,7 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.validation.gates.inputs import find_model, find_reference, find_structures
-from tests.model_files import checkpoint, frozen
+from tests.model_files import checkpoint, dpa4_checkpoint, frozen, package
 
 ELEMENTS = ["Li", "Cl"]
 
@@ -24,6 +24,14 @@ def test_a_folder_compares_all_its_files(tmp_path: Path) -> None:
     assert found.files.deployed == tmp_path / "model_compressed.pth"
     single = find_model(tmp_path / "model.pth")
     assert (single.files.frozen, single.files.checkpoint) == (tmp_path / "model.pth", None)
+
+
+def test_the_package_of_a_dpa4_is_its_frozen_model(tmp_path: Path) -> None:
+    dpa4_checkpoint(tmp_path / "model.pt", ELEMENTS)
+    package(tmp_path / "model.pt2", ELEMENTS)
+    found = find_model(tmp_path)
+    assert found.path == found.files.frozen == tmp_path / "model.pt2"
+    assert found.files.checkpoint == tmp_path / "model.pt"
 
 
 def test_the_branch_of_an_adopted_model_is_that_of_its_checkpoint(tmp_path: Path) -> None:
