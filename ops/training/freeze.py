@@ -1,4 +1,4 @@
-"""Freezing of a checkpoint: TorchScript, or the AOTInductor package of a DPA-4, in a process of its own."""
+"""Freezing of a checkpoint: TorchScript, or the AOTInductor package of a DPA-4, in a separate process."""
 
 from __future__ import annotations
 
