@@ -24,7 +24,7 @@ def parity(models: Sequence[Path], task: TrainTask) -> Parity:
     share = max(1, task.parity_frames // len(systems))
     n_frames = 0
     for system in systems[: task.parity_frames]:
-        frames = read_system(system, task.input["model"]["type_map"])[0]
+        frames = read_system(system, list(loaded[0].get_type_map()))[0]
         chosen = frames.select(np.linspace(0, len(frames) - 1, min(share, len(frames))).astype(int))
         n_frames += len(chosen)
         energy, force, _ = predict(loaded[0], chosen.types, chosen.coord, chosen.box)

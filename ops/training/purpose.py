@@ -60,7 +60,7 @@ def _model_reasons(model: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(fitting, dict):
         kind = fitting.get("type", "ener")
         if kind == "direct_force_ener":
-            yield "fitting_net.type direct_force_ener: its forces are not a gradient; MD would not conserve the energy"
+            yield "fitting_net.type direct_force_ener: its forces are not a gradient; MD does not conserve energy"
         elif kind not in ENERGY:
             yield f"fitting_net.type {kind}: the model predicts no energies and forces"
         for key, what in (("numb_fparam", "of frames"), ("numb_aparam", "of atoms")):

@@ -16,7 +16,7 @@ STOP_SHARE = 0.1
 """Rate at the end of a fine-tuning, relative to its start: with one that decays to 1e-5, a fine-tuning of 200 steps on
 20 frames of Li6PS5Br ended with larger errors."""
 FROM_SCRATCH = 1e-3
-"""Rate of random weights, if the file does not record that of its training: that of the paper."""
+"""Rate of random weights, if the file does not record the rate of its training: that of the paper."""
 
 
 def rates_of(model: ModelFile, branch: str) -> LearningRates:

@@ -22,7 +22,6 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
 from dpa_sse.ops.core.files import atomic_path, write_json, write_text
-from dpa_sse.ops.potential.describe import DPA4
 from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, FROZEN, frozen_model
 from dpa_sse.ops.results.model import NeighbourCounts, Parity
 from dpa_sse.ops.results.training import ChildError, TrainingNeighbours, TrainOutcome, TrainTask
@@ -30,6 +29,7 @@ from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.freeze import freeze_checkpoint
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
 from dpa_sse.ops.training.parity import parity
+from dpa_sse.ops.training.trained_network import as_dpa4, network_of, params_of, restrict
 
 log = logging.getLogger("dpa-sse")
 STEPS = "checkpoint"
@@ -150,8 +150,7 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
     from deepmd.utils.compat import update_deepmd_input
 
     env.CUSTOM_OP_USE_JIT = True
-    data = copy.deepcopy(task.input)
-    links = None
+    data, links = copy.deepcopy(task.input), None
     start = Path(task.start_model) if task.start_model else None
     source = newest or (start if task.start == "init_model" else None)
     if source is not None:
@@ -161,10 +160,11 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
             "model_params"
         ]
     elif start is not None and task.start == "same_network":
-        data["model"] = _network(start, data["model"], task.branch)
+        data["model"] = network_of(start, data["model"], task.branch)
     elif task.start == "finetune":
         data["model"], links = get_finetune_rules(
-            task.start_model, data["model"], model_branch=task.branch, change_model_params=True
+            task.start_model, as_dpa4(data["model"], params_of(Path(task.start_model or ""), task.branch)),
+            model_branch=task.branch, change_model_params=True,
         )
         restrict(data["model"], task)
     counts = _counts(data, work)
@@ -186,40 +186,6 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
     # compression tabulates from this distance on; DeePMD-kit would compute it with its own, slower statistics
     trainer.model.min_nbor_dist = torch.tensor(counts.minimum_distance_A, dtype=torch.float64, device=env.DEVICE)
     return trainer, messages
-
-
-def restrict(model: dict[str, Any], task: TrainTask) -> None:  # foreign: the section `model` of DeePMD-kit's input
-    """Let DeePMD-kit train only the weights that the task names.
-
-    Raises
-    ------
-    InputError
-        It has no low-rank additions for this network.
-    """
-    if task.trainable == "fitting_net":
-        for node in model["descriptor"].get("list", [model["descriptor"]]):
-            node["trainable"] = False
-    elif task.trainable == "lora":
-        if str(model.get("type")).lower() not in DPA4:
-            raise InputError("DeePMD-kit trains low-rank additions (LoRA) of a DPA-4 only; remove `trainable: lora`")
-        model["lora"] = {"rank": task.lora_rank}
-
-
-def _network(checkpoint: Path, own: Mapping[str, Any], branch: str) -> dict[str, Any]:
-    """Return the network of a checkpoint with the elements and seeds of ``own``."""
-    import torch
-
-    params: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]["_extra_state"][
-        "model_params"
-    ]
-    if "model_dict" in params:
-        params = params["model_dict"][branch]
-    params.pop("info", None)
-    params["type_map"] = own["type_map"]
-    for part in ("descriptor", "fitting_net"):
-        if "seed" in own[part]:
-            params[part]["seed"] = own[part]["seed"]
-    return params
 
 
 def _counts(data: Mapping[str, Any], work: Path) -> NeighbourCounts:

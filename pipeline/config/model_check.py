@@ -51,6 +51,30 @@ def _trained_here(project: Project, pretrain: PretrainSettings, base_dir: Path) 
     yield from _additions(project, dpa4)
 
 
+def model_remarks(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
+    """Yield the learning rate of the fine-tuning of a model of the user, where the configuration does not give it."""
+    from dpa_sse.ops.training.finetune import RATE_SHARE
+    from dpa_sse.ops.training.rates import rates_of
+
+    pretrain, finetune = project.pretrain, project.finetune
+    if not (pretrain and pretrain.model and finetune) or is_remote(pretrain.model):
+        return
+    default = PretrainSettings.model_fields["preset"].default
+    if finetune.start_lr is not None or pretrain.start_lr is not None or pretrain.preset != default:
+        return
+    if not (base_dir / Path(pretrain.model).expanduser()).is_file():
+        return
+    model = _read(pretrain.model, base_dir)
+    if isinstance(model, ModelFile):
+        found = model.branch(pretrain.branch) if pretrain.branch else None
+        rates = rates_of(model, found.name if found else "")
+        source = "its checkpoint records" if model.learning_rate else "is usual for such a network (it records none)"
+        yield ("finetune",), (
+            f"starts with a learning rate of {RATE_SHARE * rates.start_lr:.2g}, {RATE_SHARE:g} times the one that "
+            f"{source}; `finetune.start_lr` sets another"
+        )
+
+
 def _own_model(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield what keeps a model from running the production MD."""
     where: KeyPath = ("md", "model")

@@ -12,6 +12,7 @@ from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.check import trainings, unstated_levels
 from dpa_sse.pipeline.config.data_check import data_remarks
 from dpa_sse.pipeline.config.load import Located
+from dpa_sse.pipeline.config.model_check import model_remarks
 from dpa_sse.pipeline.config.problems import KeyPath, Problem
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
@@ -40,7 +41,7 @@ def remarks(located: Located) -> list[Problem]:
     found = [
         *_machine(project), *_charges(project), *_compositions(located), *_arrangements(located), *_production(located),
         *_doubtful_md(project), *_volumes(project), *_without_md(project), *data_remarks(project, located.base_dir),
-        *unstated_levels(project, located.base_dir),
+        *unstated_levels(project, located.base_dir), *model_remarks(project, located.base_dir),
     ]
     for where, settings in trainings(project):
         if keys := ignored_keys(settings, located.base_dir):

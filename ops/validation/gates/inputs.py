@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dpa_sse.ops.data.frames import SystemData
 
-MODEL_NAMES = ("model_compressed.pth", "model.pth", "model.pt")
+MODEL_NAMES = ("model_compressed.pth", "model.pth", "model.pt2", "model.pt")
 SUFFIXES = (".pt", ".pth", ".pt2")
 TEST, MOST_STRUCTURES = "test", 3
 
@@ -76,7 +76,8 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
         return FoundModel(path, description, ModelFiles(**{name: path}, branch=chosen, precision=precision))
     files = {
         key: place / name for key, name in (
-            ("checkpoint", "model.pt"), ("frozen", "model.pth"), ("compressed", "model_compressed.pth"),
+            ("checkpoint", "model.pt"), ("frozen", "model.pt2"), ("frozen", "model.pth"),
+            ("compressed", "model_compressed.pth"),
         ) if (place / name).is_file()
     }
     if "checkpoint" in files and path != files["checkpoint"]:

@@ -28,7 +28,7 @@ from dpa_sse.ops.training.job import TrainJob
 from dpa_sse.ops.training.presets import dataset_input, resolve
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
 from dpa_sse.ops.training.train import train_model
-from dpa_sse.ops.training.worker import restrict
+from dpa_sse.ops.training.trained_network import as_dpa4, restrict
 from tests.ops.training.conftest import TYPE_MAP
 
 KB_EV = 8.617333e-5
@@ -187,6 +187,14 @@ def test_low_rank_additions_are_merged_into_a_dpa4(dataset: Path, tmp_path: Path
     assert set(before) == set(after)  # a plain DPA-4
     assert any(not np.array_equal(before[key], after[key]) for key in before if ".descriptor." in key)
     assert frozen_model(tmp_path / "tuned").suffix == ".pt2"  # and compared with the checkpoint by the training
+
+
+def test_a_fine_tuned_dpa4_stays_one_with_its_own_elements() -> None:
+    """DeePMD-kit takes over descriptor and fitting net only, and cannot rearrange the elements of a DPA-4."""
+    own = {"type_map": ["Li"], "descriptor": {"type": "dpa2"}, "data_stat_nbatch": 5}
+    four = {"type": "DPA4", "type_map": ["H", "Li"], "bridging_method": "zbl", "info": {}, "atom_exclude_types": [0]}
+    assert as_dpa4(own, four) == {**own, "type": "DPA4", "type_map": ["H", "Li"], "bridging_method": "zbl"}
+    assert as_dpa4(own, {"type": "standard", "type_map": ["H", "Li"]}) == own
 
 
 @pytest.mark.parametrize(("model", "trainable", "expected"), [

@@ -213,6 +213,18 @@ def test_low_rank_additions_are_for_dpa4(model: str, refused: bool, sound: Path)
         assert "for DPA-4 only" in faults["finetune.trainable"]
 
 
+@pytest.mark.parametrize(("model", "more", "words"), [
+    ("one.pt", "", "learning rate of 0.0024, 0.6 times the one that its checkpoint records"),
+    ("four.pt", "", "learning rate of 0.00012, 0.6 times the one that is usual for such a network"),
+    ("one.pt", ", start_lr: 1e-4, stop_lr: 1e-6", ""), ("one.pt", ", preset: dpa2-paper", ""),
+])
+def test_the_learning_rate_of_a_model_of_others_is_said(model: str, more: str, words: str, sound: Path) -> None:
+    options = ["downstream={system: {name: b, structure: Li2S}}", "finetune={}", f"pretrain={{model: {model}{more}}}"]
+    refused, remarked = found(sound, *options)
+    assert refused == {}
+    assert (words in remarked["finetune"]) if words else ("finetune" not in remarked)
+
+
 def test_a_dpa4_needs_a_compiler_on_the_machine_that_freezes_it(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     for own in ("model: four.pt", "preset: four.json, steps: 10", "model: DPA4-Air-OMat24-v20260805"):

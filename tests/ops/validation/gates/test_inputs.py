@@ -9,7 +9,7 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.validation.gates.inputs import find_model, find_reference, find_structures
-from tests.model_files import checkpoint, frozen
+from tests.model_files import checkpoint, dpa4_checkpoint, frozen, package
 
 ELEMENTS = ["Li", "Cl"]
 
@@ -43,6 +43,14 @@ def test_a_model_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         find_model(Path("lps@2"))
     with pytest.raises(InputError, match="no such model in the registry"):
         find_reference("other@1", "", ELEMENTS, tmp_path, ELEMENTS)
+
+
+def test_the_package_of_a_dpa4_is_its_frozen_model(tmp_path: Path) -> None:
+    dpa4_checkpoint(tmp_path / "model.pt", ELEMENTS)
+    package(tmp_path / "model.pt2", ELEMENTS)
+    found = find_model(tmp_path)
+    assert found.path == found.files.frozen == tmp_path / "model.pt2"
+    assert found.files.checkpoint == tmp_path / "model.pt"
 
 
 def test_the_branch_of_an_adopted_model_is_that_of_its_checkpoint(tmp_path: Path) -> None:
