@@ -127,11 +127,6 @@ class Flow:
         self._stage = ""
         self._scope = Scope(self.workflow)
 
-    @property
-    def suspends(self) -> bool:
-        """Whether the workflow can wait for a person by itself."""
-        return self._platform.suspends
-
     def stage(self, name: str) -> None:
         """Start a stage: the folder below ``tasks/`` and the line of the progress display for the steps that follow."""
         self._stage = name

@@ -39,6 +39,11 @@ class ProjectFlow(Flow):
         self.base_dir = base_dir
         self.built: dict[tuple[str, int], list[Atoms]] = {}
 
+    @property
+    def suspends(self) -> bool:
+        """Whether the workflow can wait for a person by itself."""
+        return self._platform.suspends
+
     def settings(self, **sections: object) -> dict[str, object]:
         """Return the settings of a step: type map and seed of the project, and the sections that it needs.
 
