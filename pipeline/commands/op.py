@@ -27,8 +27,9 @@ OpInput = Path | list[Path] | int | None
 
 
 def all_ops() -> dict[str, type[TaskOP]]:
-    """Return all OPs by their name on the command line, e.g. ``perturb-cells``."""
+    """Return all OPs by their name on the command line, e.g. ``perturb-cells``; not those of many targets at once."""
     from dpa_sse import ops
+    from dpa_sse.ops.runtime.over_targets import OverTargets
     from dpa_sse.ops.runtime.task import FanOutOP, TaskOP
 
     found: dict[str, type[TaskOP]] = {}
@@ -42,7 +43,9 @@ def all_ops() -> dict[str, type[TaskOP]]:
                 raise
             continue
         for _, member in inspect.getmembers(module, inspect.isclass):
-            if issubclass(member, TaskOP) and member not in (TaskOP, FanOutOP) and member.__module__ == module.__name__:
+            if not issubclass(member, TaskOP) or issubclass(member, OverTargets):
+                continue
+            if member not in (TaskOP, FanOutOP) and member.__module__ == module.__name__:
                 found[command_name(member)] = member
     return found
 
