@@ -81,7 +81,8 @@ def _series(project: ProjectSections) -> Iterator[Breach]:
     for path, system in all_systems(project):
         several = [("series", system.series is not None)]
         several.append(("count", system.count > 1 and system.arrangement is None))
-        yield from (Breach((*path, key), "expands to several systems; not allowed here")
+        where = "`systems`, `simulate` or `targets`"
+        yield from (Breach((*path, key), f"expands to several systems; only allowed under {where}")
                     for key, found in several if found)
 
 

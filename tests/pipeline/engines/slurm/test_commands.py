@@ -48,13 +48,13 @@ def test_check_asks_slurm_and_submits_nothing(batch_system: BatchSystem, config:
     good = dpa_sse("check", config, cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert "slurm 22.05.8: the jobs fit the partitions cpu, gpu; nothing was submitted" in good.stdout
-    override = 'engine.slurm.overrides={label: {partition: gpu, gpus: 8, time: "24:00:00"}, train: {partition: cpus}}'
+    override = 'engine.slurm.overrides={label: {partition: gpu, gpus: 1, mem_GB: 900, time: "24:00:00"}, train: {partition: cpus}}'
     bad = dpa_sse("check", config, "-s", override, cwd=tmp_path)
     assert bad.returncode == 2
     assert bad.stderr.splitlines()[-3:] == [
         f"{config}: engine.slurm: train: there is no partition 'cpus' - did you mean 'cpu'? (there are cpu, gpu)",
         f"{config}: engine.slurm: label: time 24:00:00 is more than the limit of partition gpu, 12:00:00",
-        f"{config}: engine.slurm: label: 1 node(s) with 1 cores, 8 GPUs each: "
+        f"{config}: engine.slurm: label: 1 node(s) with 1 cores, 900 GB, 1 GPU each: "
         "partition gpu has 2 with 32 cores, 500 GB, 4 GPUs",
     ]
     assert batch_system.states() == {}
