@@ -46,11 +46,17 @@ NOT_READ = {
         "ConductivitySummary.replicas",
         "ConductivitySummary.sigma_ci95_mS_cm", "ConductivitySummary.system", "ConductivitySummary.trust",
         "ConductivitySummary.trust_reasons", "ErrorSummary.energy_mae_ci95_meV_atom",
-        "ErrorSummary.force_mae_ci95_meV_A", "ErrorSummary.labels", "ErrorSummary.n_frames", "ErrorSummary.split",
+        "ErrorSummary.force_mae_ci95_meV_A", "ErrorSummary.labels", "ErrorSummary.split",
         "ErrorSummary.virial_mae_ci95_meV_atom", "ErrorSummary.virial_mae_meV_atom", "IterationSummary.accurate",
         "IterationSummary.candidate", "IterationSummary.failed", "IterationSummary.iteration", "MdSummary.name",
         "MdSummary.steps_per_s", "MdSummary.system", "StageSummary.seconds", "StageSummary.tasks", "Summary.ranking",
-        "StageSummary.tasks_failed", "Summary.name", "Summary.status",
+        "StageSummary.tasks_failed", "Summary.name", "Summary.status", "Summary.targets", "TargetSummary.folder",
+        "TargetSummary.force_mae_meV_A", "TargetSummary.gates", "TargetSummary.labels_trained_on", "TargetSummary.name",
+        "TargetSummary.reason", "TargetSummary.status", "TargetSummary.systems",
+    ],
+    "is on a model card for people and their programs": [
+        "Architecture.fitting", "CardVerdict.thresholds_sha256", "IntendedUse.highest_temperature_K",
+        "ModelCard.n_estimators", "ModelCard.targets",
     ],
     "is a result of `dpa-sse conductivity`: conductivity.json is for people and their programs": [
         "ArrheniusResult.D0_cm2_s", "ArrheniusResult.chi2_red", "ArrheniusResult.points_compared",
@@ -96,11 +102,11 @@ NOT_READ = {
     ],
     "describes a model to people who open its folder; ChosenFrames is compared as a whole": [
         "BiasFit.bias_after_eV", "BiasFit.bias_before_eV", "ChosenFrames.frames", "ChosenFrames.of",
-        "ModelInfo.messages", "ModelInfo.neighbours", "ModelInfo.resumed_at_step", "NeighbourCounts.type_map",
+        "ModelInfo.messages", "ModelInfo.resumed_at_step",
         "Parity.n_frames",
     ],
     "describes the circumstances of a verdict to people who open its gates.json": [
-        "GateResult.tier", "Gates.deepmd_version", "Gates.model_sha256",
+        "GateResult.tier", "Gates.deepmd_version",
     ],
     "describes a data set to people who open its dataset.json": [
         "DatasetInfo.added", "DatasetInfo.drawn_from", "DatasetInfo.duplicates_dropped", "DatasetInfo.n_frames",

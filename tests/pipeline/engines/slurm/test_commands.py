@@ -48,7 +48,8 @@ def test_check_asks_slurm_and_submits_nothing(batch_system: BatchSystem, config:
     good = dpa_sse("check", config, cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert "slurm 22.05.8: the jobs fit the partitions cpu, gpu; nothing was submitted" in good.stdout
-    override = 'engine.slurm.overrides={label: {partition: gpu, gpus: 1, mem_GB: 900, time: "24:00:00"}, train: {partition: cpus}}'
+    label = '{partition: gpu, gpus: 1, mem_GB: 900, time: "24:00:00"}'
+    override = f"engine.slurm.overrides={{label: {label}, train: {{partition: cpus}}}}"
     bad = dpa_sse("check", config, "-s", override, cwd=tmp_path)
     assert bad.returncode == 2
     assert bad.stderr.splitlines()[-3:] == [
