@@ -90,8 +90,8 @@ class TargetsSettings(TaskSettings):
     members: list[TargetMember]
 
     def settings_of(self, member: TargetMember) -> dict[str, Any]:
-        """Return the settings of the step of one target."""
-        return {**self.common, **member.settings}
+        """Return the settings of the step of one target; equal ones in an equal order, for they identify the result."""
+        return dict(sorted({**self.common, **member.settings}.items()))
 
     def locate(self, index: int) -> tuple[TargetMember, int]:
         """Return the member that a task belongs to, and the index of the task among those of the member."""

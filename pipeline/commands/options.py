@@ -41,8 +41,8 @@ On = Annotated[
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="TARGET", help="Only this target of a project with many (repeatable); results of "
-                 "the others are kept.", show_default=False),
+    typer.Option("--only", metavar="TARGET", help="Only this target of a project with many (repeatable). The report is "
+                 "then about it alone; results of the others are kept for the next run of all.", show_default=False),
 ]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Drive the run in the background; `watch` follows it, `stop` ends it.")

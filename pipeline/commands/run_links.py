@@ -14,6 +14,7 @@ from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.model_usage import write_usage
 from dpa_sse.pipeline.report.gather import final_student, self_check_folder
+from dpa_sse.pipeline.runs.configuration import load_run_config
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import split_task
 from dpa_sse.pipeline.runs.targets import TargetView, target_views
@@ -37,6 +38,7 @@ def publish(run: Run) -> None:
     views = target_views(run)
     for view in views.values():
         _publish_target(run, view)
+    _remove_targets(run, views)
     finished = {
         task: folder for task, folder in run.finished().items() if not views or split_task(task)[0] in SHARED
     }
@@ -73,9 +75,30 @@ def _publish_target(run: Run, view: TargetView) -> None:
     for link, target in targets.items():
         if target is not None:
             place_link(run.folder / link, target)
+        else:
+            remove_link(run.folder / link)
     models = run.folder / "models" / name
     if not models.parent.is_symlink() and models.is_dir():
         write_usage(models, _self_check(finished))
+
+
+def _remove_targets(run: Run, views: Mapping[str, TargetView]) -> None:
+    """Remove the links to results of targets that the configuration no longer has."""
+    try:
+        names = {*views, *(one.name for one in load_run_config(run).project.targets)}
+    except InputError:  # of another version of the program
+        return
+    links = [
+        (path.parent.name, path) for one in ("finetuned", "student") for path in run.folder.glob(f"models/*/{one}")
+    ]
+    links += [
+        (path.name.rpartition("-")[0], path) for one in ("downstream", "distilled")
+        for path in run.folder.glob(f"data/*-{one}")
+    ]
+    links += [(path.name, path) for path in run.folder.glob("conductivities/*")]
+    for name, path in links:
+        if name not in names and path.is_symlink() and "tasks" in path.readlink().parts:
+            remove_link(path)
 
 
 def _self_check(finished: Mapping[str, Path]) -> SelfCheck | None:

@@ -16,6 +16,7 @@ from dpa_sse.pipeline.config.model_check import model_remarks
 from dpa_sse.pipeline.config.problems import KeyPath, Problem
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
+from dpa_sse.pipeline.config.targets import target_projects
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -148,6 +149,11 @@ def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
             )
 
 
+def _points(project: Project) -> int:
+    """Return the number of state points of the production."""
+    return len(project.target_systems) * len(project.md.temperatures_K) if project.md else 0
+
+
 def _doubtful_md(project: Project) -> Iterator[tuple[KeyPath, str]]:
     """Yield numbers of the production that are possible, but rarely meant."""
     md, labels = project.md, project.validate.production_labels
@@ -168,8 +174,9 @@ def _doubtful_md(project: Project) -> Iterator[tuple[KeyPath, str]]:
         yield ("md", "equilibration_ps"), (
             f"0: the runs have the volume of the cell as it was built, not that of {md.pressure_GPa:g} GPa"
         )
-    runs = md.n_runs(len(project.target_systems))
-    points = len(project.target_systems) * len(md.temperatures_K)
+    largest = max(target_projects(project).values(), key=_points, default=project)  # the labels are for each target
+    md = largest.md or md
+    runs, points = md.n_runs(len(largest.target_systems)), _points(largest)
     if project.pretrain and 0 < labels < points:
         yield ("validate", "production_labels"), (
             f"{labels} for {points} state points ({runs} runs): the others are not checked, and their conductivities "

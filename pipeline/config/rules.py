@@ -114,6 +114,10 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
                      (("systems",),))
 
 
+RESERVED = ("pretrained", "finetuned", "student", "base", "downstream", "distilled")
+"""Names of links in a run folder, which targets cannot have."""
+
+
 def _targets(project: ProjectSections) -> Iterator[Breach]:
     """Yield what a project with targets lacks, or has besides; the values of each target are checked elsewhere."""
     names = [target.name for target in project.targets]
@@ -139,6 +143,9 @@ def _targets(project: ProjectSections) -> Iterator[Breach]:
                      "the others do not wait", (("targets",),))
     seen: dict[str, int] = {}
     for index, target in enumerate(project.targets):
+        if target.name.lower() in RESERVED:
+            message = f"'{target.name}' is the name of a folder of the run; choose another"
+            yield Breach(("targets", index, "name"), message)
         yield from (
             Breach(("targets", index, "validate", key), "cannot differ between targets", (("validate", key),))
             for key in ("rounds", "on_warn") if key in target.validate

@@ -189,8 +189,8 @@ class ProjectSections(Settings):
         "conductivities, and its fine-tuning if it has one; instead of `downstream`."
     )
     only: Annotated[list[str], AfterValidator(unique)] = Field(
-        default=[], description="Names of the targets to run now, as with --only; all by default. Results of the "
-        "others are kept, and are used again once they are included."
+        default=[], description="Names of the targets to run now, as with --only; all by default. The report is "
+        "then about them alone; results of the others are kept, and are used again once they are included."
     )
     finetune: FinetuneSettings | None = Field(
         None, description="Fine-tuning of the pre-trained model for `downstream`."

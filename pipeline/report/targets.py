@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,11 +128,11 @@ def outcomes(data: ReportData) -> list[Outcome]:
 
 def _outcome(name: str, data: ReportData) -> Outcome:
     word = target_word(
-        data.conductivity, wanted=data.config.md is not None, student="student" in data.models
+        data.conductivity, wanted=data.config.md is not None, student="student" in data.models, lost=data.left_out
     )
     if word == "failed":
         failures = [failure.reason for stage in data.stages for failure in stage.failures if failure.reason]
-        missing = data.left_out or next(iter(failures), "") or "not finished"
+        missing = data.left_out or next(reversed(failures), "") or "not finished"  # earlier ones were tolerated
         return Outcome(name, data, word, missing.partition("\n")[0].removeprefix(f"{name}: "))
     points = transport_points(data) if word == "inconclusive" else []
     return Outcome(name, data, word, why_none(points) if points else "")
@@ -147,5 +148,9 @@ def lines(found: Sequence[Outcome]) -> Iterator[Line]:
 def ranking(data: ReportData) -> tuple[RankedSystem, ...]:
     """Return the systems of all targets by their extrapolated conductivity, the highest first."""
     found = {one.system: one.line for one in lines(outcomes(data))}
-    temperatures = sorted({point.temperature_K for line in found.values() for point in line.extrapolated})
-    return rank_systems(found, temperatures)
+    counts = Counter(
+        point.temperature_K for line in found.values() for point in line.extrapolated if point.sigma_mS_cm is not None
+    )
+    # that of most systems; of several, the lowest
+    best = min(counts, key=lambda temperature: (-counts[temperature], temperature), default=None)
+    return rank_systems(found, [] if best is None else [best])

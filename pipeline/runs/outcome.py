@@ -38,7 +38,9 @@ def ended_word(found: ConductivityResult | None) -> RunWord:
     return "inconclusive" if found is not None and not found.has_values else "done"
 
 
-def target_word(found: ConductivityResult | None, *, wanted: bool, student: bool) -> TargetWord:
+def target_word(
+    found: ConductivityResult | None, *, wanted: bool, student: bool, lost: str = ""
+) -> TargetWord:
     """Return the word for one of many targets.
 
     Parameters
@@ -49,7 +51,11 @@ def target_word(found: ConductivityResult | None, *, wanted: bool, student: bool
         The project asks for conductivities.
     student : bool
         The student has been trained.
+    lost : str
+        Why a step of it failed, or had nothing to work on; it has then failed, even if it has a conductivity.
     """
+    if lost:
+        return "failed"
     if found is None:
         return "failed" if wanted or not student else "done"
     return "done" if found.has_values else "inconclusive"
@@ -78,7 +84,10 @@ def run_state(run: Run) -> RunWord:
     if views := target_views(run):
         project = load_run_config(run).project
         words = [
-            target_word(_conductivity(view.finished), wanted=project.md is not None, student="student" in view.finished)
+            target_word(
+                _conductivity(view.finished), wanted=project.md is not None, student="student" in view.finished,
+                lost=view.left_out,
+            )
             for view in views.values()
         ]
         return project_word(words, project.failure.min_success_ratio)

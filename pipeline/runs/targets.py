@@ -44,7 +44,7 @@ class TargetView:
     events : list of Event
         Of its tasks, and of those that all targets share.
     left_out : str
-        Why tasks had nothing to work on; empty if none were left out.
+        Why a step failed, or had nothing to work on; empty if neither.
     """
 
     target: str
@@ -116,7 +116,10 @@ def _place(
     view = views[own.target]
     if status is not None and status.status == "empty" and status.reason.startswith(LEFT_OUT):
         view.left_out = view.left_out or status.reason.removeprefix(LEFT_OUT)
-    elif not (status is not None and status.status == "failed" and not status.final and name == "finished"):
+        return
+    if status is not None and status.status == "failed" and not status.final and own.number is None:
+        view.left_out = view.left_out or status.reason
+    if not (status is not None and status.status == "failed" and not status.final and name == "finished"):
         getattr(view, name)[own_name] = folder
 
 

@@ -131,6 +131,19 @@ def test_a_target_before_it_does_not_change_what_a_task_is() -> None:
     assert key(other, 0, before) != key(few, 0, before)
 
 
+def test_a_setting_that_other_targets_no_longer_share_does_not_change_what_a_task_is() -> None:
+    """A target is added whose override moves `factor` from what all have in common to each of them."""
+    numbers = fan_out(Path("numbers"), [10, 20])
+    op, keys = DoubleOfTargets(), set()
+    both = settings_file("both.json", [member("A", 0)], factor=3, seed=5)
+    apart = settings_file("apart.json", [
+        member("A", 0, settings={"factor": 3}), member("B", 1, settings={"factor": 4}),
+    ], seed=5)
+    for path in (both, apart):
+        keys.add(op.identity("double-000", inputs_of(DoubleOfTargets, path, 0, number=numbers)).key)
+    assert len(keys) == 1
+
+
 def test_a_target_whose_task_failed_is_left_out_and_says_why() -> None:
     numbers = fan_out(Path("numbers"), [10, None])
     path = settings_file("s.json", [member("A", 0), member("B", 1)])

@@ -102,6 +102,8 @@ def test_each_target_is_a_project(tmp_path: Path) -> None:
      "targets: need a `distill` section"),
     ("name: Li6PS5Br, structure", "name: LGSPS-x1, structure", "name: LGSPS-x1", "targets.2.systems.0.name: 'LGSPS-x1' "
      "is already the name of targets.0.systems.1"),
+    ("name: LPSBr", "name: pretrained", "pretrained", "targets.2.name: 'pretrained' is the name of a folder of the "
+     "run"),
     ("name: LPSBr", "name: LPS/Br", "LPS/Br", "targets.2.name"),
     ("    systems:\n      - {name: Li6PS5Br, structure: Li6PS5Br, site_disorder: 0}\n", "", "LPSBr",
      "targets.2.systems: is missing"),

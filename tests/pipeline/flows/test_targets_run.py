@@ -103,7 +103,10 @@ def test_the_report_can_be_written_again(finished: Path) -> None:
 
 def test_a_target_that_is_added_is_all_that_is_computed(finished: Path, tmp_path: Path) -> None:
     data = yaml.safe_load(TARGETS.read_text())
-    data["targets"].insert(1, {"name": "added", "systems": [{"name": "LiCl-added", "structure": "LiCl"}]})
+    data["targets"].insert(1, {
+        "name": "added", "systems": [{"name": "LiCl-added", "structure": "LiCl"}],
+        "distill": {"student": {"steps": 25}},
+    })
     path = tmp_path / "more.yaml"
     path.write_text(yaml.safe_dump(data))
     before = numbers(finished / "summary.json")
@@ -116,6 +119,19 @@ def test_a_target_that_is_added_is_all_that_is_computed(finished: Path, tmp_path
     kept = [one for one in after["conductivity"] if one["system"] != "LiCl-added"]
     assert kept == before["conductivity"]
     assert [one["name"] for one in after["targets"]] == ["salts", "added", "tuned", "plain"]
+
+
+def test_links_of_a_target_that_is_gone_are_removed(finished: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load(TARGETS.read_text())
+    data["targets"] = [one for one in data["targets"] if one["name"] != "salts"]
+    path = tmp_path / "fewer.yaml"
+    path.write_text(yaml.safe_dump(data))
+    (finished / "data" / "my-distilled").symlink_to(tmp_path)
+    dpa_sse("run", path, "-s", "resources.threads_per_task=1", cwd=finished.parents[1])
+    assert not list(finished.glob("models/salts/student")) and not list(finished.glob("conductivities/salts"))
+    assert (finished / "models" / "tuned" / "student").exists()
+    assert (finished / "data" / "my-distilled").is_symlink()
+    (finished / "data" / "my-distilled").unlink()
 
 
 def _tasks_of(run: Path, target: str) -> set[str]:

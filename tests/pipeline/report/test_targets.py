@@ -19,6 +19,7 @@ from dpa_sse.pipeline.config.targets import target_project
 from dpa_sse.pipeline.report.build import build_report
 from dpa_sse.pipeline.report.inputs import ReportInputs, load_data
 from dpa_sse.pipeline.report.result_lines import result_lines
+from dpa_sse.pipeline.report.targets import outcomes, ranking
 
 TEMPERATURES = (800.0, 1000.0, 1200.0)
 TARGETS = {"LPSCl": ("Li6PS5Cl-d0", "Li6PS5Cl-d0.5"), "<b>": ("Li6PS5Br",), "lost": ("Li6PS5I",), "hot": ("LiHot",)}
@@ -161,3 +162,36 @@ def test_tables_of_gates_may_be_links_to_the_files_of_another_step(tmp_path: Pat
     assert found is not None
     assert tables.keys() == {gate.key for gate in found.gates if gate.table}
     assert tables
+
+
+def test_a_target_with_a_failed_step_has_failed_although_it_has_values(inputs: ReportInputs) -> None:
+    """E.g. the self-check of its production, or its gates."""
+    lost = replace(inputs.targets["LPSCl"], left_out="the self-check crashed")
+    data = load_data(replace(inputs, targets={**inputs.targets, "LPSCl": lost}))
+    first = outcomes(data)[0]
+    assert (first.name, first.word, first.reason) == ("LPSCl", "failed", "the self-check crashed")
+
+
+def test_the_reason_is_that_of_the_last_failure(inputs: ReportInputs) -> None:
+    early = FailedTask(task="aimd-001", reason="tolerated")
+    late = FailedTask(task="student-002", reason="the loss became NaN")
+    own = replace(inputs.targets["lost"], stages=made.stages({"02-seed": [early], "06-distill": [late]}))
+    data = load_data(replace(inputs, targets={**inputs.targets, "lost": own}))
+    assert outcomes(data)[2].reason == "the loss became NaN"
+
+
+def test_the_order_is_made_at_the_temperature_of_most_systems(inputs: ReportInputs) -> None:
+    data = load_data(inputs)
+    found = data.targets["b"].conductivity
+    assert found is not None
+    warm = {
+        system: line.model_copy(update={"extrapolated": tuple(
+            one.model_copy(update={"temperature_K": 350.0}) for one in line.extrapolated)})
+        for system, line in found.arrhenius_by_system.items()
+    }
+    data.targets["b"].conductivity = found.model_copy(update={
+        "arrhenius_by_system": warm, "arrhenius": next(iter(warm.values())),
+    })
+    assert {(one.system, one.temperature_K) for one in ranking(data)} == {
+        ("Li6PS5Cl-d0", 300.0), ("Li6PS5Cl-d0.5", 300.0),
+    }
