@@ -109,8 +109,6 @@ class Flow:
     ----------
     plan : list of PlannedStep
         The steps so far.
-    resources : Resources
-        Of the machine.
     workflow
         dflow's workflow.
     """
@@ -120,7 +118,6 @@ class Flow:
 
         self.name = name
         self.folder = folder
-        self.resources = resources
         self.plan: list[PlannedStep] = []
         self.workflow: Any = Workflow(name=name)
         self._platform: Platform = platform or LocalPlatform(resources)

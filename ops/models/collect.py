@@ -11,13 +11,13 @@ from typing import Any
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import sha256_file
 from dpa_sse.ops.core.limits import read_small
-from dpa_sse.ops.models.registry import CHECKPOINT, COMPRESSED, FROZEN, MODEL_FILES, PACKAGE
+from dpa_sse.ops.models.registry import MODEL_FILES
 from dpa_sse.ops.potential.describe import choose_branch, describe_model
+from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, PACKAGE, TORCHSCRIPT
 from dpa_sse.ops.results.gates import Gates
 from dpa_sse.ops.results.model import ModelInfo
-from dpa_sse.ops.results.model_file import ModelBranch, ModelFile
+from dpa_sse.ops.results.model_file import SUFFIXES, ModelBranch, ModelFile
 
-SUFFIXES = {"checkpoint": ".pt", "frozen": ".pth", "package": ".pt2"}
 INPUT = "input.json"
 
 
@@ -122,7 +122,7 @@ def _described(path: Path) -> ModelFile:
 
 def _name_of(model: ModelFile) -> str:
     if model.kind == "frozen":
-        return COMPRESSED if model.branches[0].compressed else FROZEN
+        return COMPRESSED if model.branches[0].compressed else TORCHSCRIPT
     return CHECKPOINT if model.kind == "checkpoint" else PACKAGE
 
 

@@ -29,11 +29,11 @@ from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.models.card_text import card_page
 from dpa_sse.ops.models.names import ModelName, parse_name
+from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, PACKAGE, TORCHSCRIPT
 from dpa_sse.ops.results.model_card import NAME, ModelCard, StoredFile
 
 OBJECTS, SUMS, PAGE = ".objects", "SHA256SUMS", "MODEL_CARD.md"
-CHECKPOINT, FROZEN, COMPRESSED, PACKAGE = "model.pt", "model.pth", "model_compressed.pth", "model.pt2"
-MODEL_FILES = (COMPRESSED, FROZEN, CHECKPOINT, PACKAGE)
+MODEL_FILES = (COMPRESSED, TORCHSCRIPT, CHECKPOINT, PACKAGE)
 EVIDENCE = ("model.json", "input.json", "gates.json", "summary.json")
 """Kept with a model: its description, the input of its training, and where its numbers were measured."""
 KNOWN_FILES = (*MODEL_FILES, *EVIDENCE, ModelCard.FILE, PAGE)

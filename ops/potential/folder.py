@@ -9,7 +9,8 @@ from dpa_sse.ops.core.errors import FatalError
 
 REPAIR = "if files of a finished task were deleted, delete its whole folder in tasks/ and run the same command again"
 CHECKPOINT = "model.pt"
-FROZEN = ("model.pth", "model.pt2")
+TORCHSCRIPT, PACKAGE = "model.pth", "model.pt2"
+FROZEN = (TORCHSCRIPT, PACKAGE)
 """TorchScript, or the AOTInductor package of a DPA-4, which DeePMD-kit does not write as TorchScript."""
 COMPRESSED = "model_compressed.pth"
 

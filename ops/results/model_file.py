@@ -9,6 +9,8 @@ from dpa_sse.ops.results.model import LearningRates
 
 FileKind = Literal["checkpoint", "frozen", "package"]
 """A checkpoint (.pt), a TorchScript file (.pth), or an AOTInductor package (.pt2)."""
+SUFFIXES: dict[FileKind, str] = {"checkpoint": ".pt", "frozen": ".pth", "package": ".pt2"}
+"""DeePMD-kit recognises the kind of a file by the ending of its name."""
 
 
 class ModelBranch(ResultPart):

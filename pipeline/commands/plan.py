@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,15 +104,17 @@ def write_inputs(project: Project, nodes: Sequence[PlannedStep], cells: Path, fo
     for path in sorted([*cells.glob("*.extxyz"), *cells.glob("targets/*/*.extxyz")]):
         name = path.name if path.parent == cells else f"{path.parent.name}-{path.name}"
         write_text(folder / "cells" / name, path.read_text(encoding="utf-8"))
-    _write_labels(project, nodes, cells, folder / "labels")
+    targets = target_projects(project)
+    _write_labels(project, targets, nodes, cells, folder / "labels")
     _write_training(project, nodes, folder / "training")
-    for own, place in [(project, cells), *((one, cells / "targets" / name) for name, one in
-                                           target_projects(project).items())]:
+    for own, place in [(project, cells), *((one, cells / "targets" / name) for name, one in targets.items())]:
         if own.md and (place / "md-cells.extxyz").is_file():
             _write_lammps(own, place / "md-cells.extxyz", folder / "lammps")
 
 
-def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, folder: Path) -> None:
+def _write_labels(
+    project: Project, targets: Mapping[str, Project], nodes: Sequence[PlannedStep], cells: Path, folder: Path
+) -> None:
     """Write the labeler's inputs for the unperturbed cells: single points, and molecular dynamics."""
     from dpa_sse.ops.labelers.registry import labeler_class, parse_labeler
     from dpa_sse.ops.structures.extxyz import read_frames
@@ -126,7 +128,7 @@ def _write_labels(project: Project, nodes: Sequence[PlannedStep], cells: Path, f
     writer = labeler_class(labeler.kind).write_inputs
     own = [
         (cells / "targets" / name / "downstream-cells.extxyz", one.downstream.aimd if one.downstream else None)
-        for name, one in target_projects(project).items()
+        for name, one in targets.items()
     ]
     for path, aimd in ((cells / "base-cells.extxyz", project.aimd),
                        (cells / "downstream-cells.extxyz", project.downstream.aimd if project.downstream else None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -24,39 +24,45 @@ def gpu_faults(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]
     DeePMD-kit trains on several GPUs under ``torchrun`` only, with batches that depend on their number; here they
     depend on the seed and the step alone, so that a run can be interrupted. LAMMPS is started as one process.
     """
-    for kind in get_args(Kind):
-        if kind in WORK and not (kind == "label" and project.labeler.kind in PROGRAMS):
-            yield from _pods(project, base_dir, kind)
-            yield from _jobs(project, base_dir, kind)
+    kinds = [kind for kind in get_args(Kind) if kind in WORK]
+    if project.labeler.kind in PROGRAMS:
+        kinds.remove("label")
+    yield from _pods(project, base_dir, kinds)
+    yield from _jobs(project, base_dir, kinds)
 
 
-def _pods(project: Project, base_dir: Path, kind: Kind) -> Iterator[tuple[KeyPath, str]]:
+def _pods(project: Project, base_dir: Path, kinds: Sequence[Kind]) -> Iterator[tuple[KeyPath, str]]:
     try:
-        pod = load_cluster_preset(project.cluster, base_dir).pod(kind)
+        preset = load_cluster_preset(project.cluster, base_dir)
     except InputError:  # reported elsewhere
         return
-    if pod.gpus > 1:
-        key = f"pods.{kind}.gpus"
-        own = next((one for one in (key, f"pods.{kind}", "pods") if one in project.cluster.overrides), None)
-        where: KeyPath = ("cluster", "overrides", own) if own else ("cluster", "preset")
-        yield where, _message(kind, pod.gpus, "" if own == key else f"{key}: ", f"`pods.{kind}.max_pods`")
+    for kind in kinds:
+        count = preset.pod(kind).gpus
+        if count > 1:
+            key = f"pods.{kind}.gpus"
+            own = next((one for one in (key, f"pods.{kind}", "pods") if one in project.cluster.overrides), None)
+            where: KeyPath = ("cluster", "overrides", own) if own else ("cluster", "preset")
+            yield where, _message(kind, count, "" if own == key else f"{key}: ", f"`pods.{kind}.max_pods`")
 
 
-def _jobs(project: Project, base_dir: Path, kind: Kind) -> Iterator[tuple[KeyPath, str]]:
+def _jobs(project: Project, base_dir: Path, kinds: Sequence[Kind]) -> Iterator[tuple[KeyPath, str]]:
     for system in SYSTEMS:
         settings = getattr(project.engine, system)
         if settings is None:
             continue
         try:
-            job = jobs_of(settings, base_dir)[kind]
+            jobs = jobs_of(settings, base_dir)
         except InputError:  # reported elsewhere
             continue
-        if job.gpus and job.gpus * job.nodes > 1:
-            own = settings.overrides.get(kind)
-            key = "gpus" if job.gpus > 1 else "nodes"
-            given = own is not None and getattr(own, key) is not None
-            where: KeyPath = ("engine", system, "overrides", kind, key) if given else ("engine", system, "preset")
-            yield where, _message(kind, job.gpus * job.nodes, "" if given else f"{kind}.{key}: ", f"`{kind}.max_jobs`")
+        for kind in kinds:
+            job = jobs[kind]
+            if job.gpus and job.gpus * job.nodes > 1:
+                own = settings.overrides.get(kind)
+                key = "gpus" if job.gpus > 1 else "nodes"
+                given = own is not None and getattr(own, key) is not None
+                where: KeyPath = ("engine", system, "overrides", kind, key) if given else ("engine", system, "preset")
+                place = "" if given else f"{kind}.{key}: "
+                yield where, _message(kind, job.gpus * job.nodes, place, f"`{kind}.max_jobs`")
 
 
 def _message(kind: str, count: int, place: str, more: str) -> str:

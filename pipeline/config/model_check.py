@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.suggest import did_you_mean
-from dpa_sse.ops.results.model_file import ModelFile
+from dpa_sse.ops.results.model_file import SUFFIXES, ModelFile
 from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.remote import is_remote
@@ -18,8 +18,6 @@ from dpa_sse.pipeline.config.schema import Project
 
 KeyMessage = tuple[KeyPath, str]
 """Path in the project, and what is wrong there."""
-SUFFIXES = {"checkpoint": ".pt", "frozen": ".pth", "package": ".pt2"}
-"""DeePMD-kit recognises the kind of a file by the ending of its name."""
 KINDS = {"checkpoint": "checkpoint", "frozen": "frozen model", "package": "package"}
 OTHER_BACKENDS = (".pb", ".pbtxt", ".savedmodel", ".hlo", ".dp")
 

@@ -10,7 +10,8 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.models.names import SIGN, names_version
 from dpa_sse.ops.models.where import open_registry
 from dpa_sse.ops.results.model_card import ModelCard, UsedModel
-from dpa_sse.pipeline.config.model_check import OTHER_BACKENDS, SUFFIXES, builtin_models
+from dpa_sse.ops.results.model_file import SUFFIXES
+from dpa_sse.pipeline.config.model_check import OTHER_BACKENDS, builtin_models
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 from dpa_sse.pipeline.config.schema import Project
 

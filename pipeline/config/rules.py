@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
-from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.labelers.settings import AseSettings
 from dpa_sse.pipeline.config.problems import KeyPath
 
@@ -112,48 +111,6 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
     if project.concurrent_learning and not project.systems:
         yield Breach(("concurrent_learning",), "needs `systems`: the exploration starts from their cells",
                      (("systems",),))
-
-
-RESERVED = ("pretrained", "finetuned", "student", "base", "downstream", "distilled")
-"""Names of links in a run folder, which targets cannot have."""
-
-
-def _targets(project: ProjectSections) -> Iterator[Breach]:
-    """Yield what a project with targets lacks, or has besides; the values of each target are checked elsewhere."""
-    names = [target.name for target in project.targets]
-    for index, name in enumerate(project.only):
-        if name not in names:
-            known = f" (targets: {', '.join(names)})" if names else ": this project has no `targets`"
-            yield Breach(("only", index), f"'{name}' is not the name of a target{did_you_mean(name, names)}{known}",
-                         (("targets",),))
-    if not project.targets:
-        return
-    for name in ("downstream", "finetune", "simulate"):
-        if getattr(project, name):
-            yield Breach((name,), "has no effect beside `targets`: each target says what it needs", (("targets",),))
-    for name in ("pretrain", "distill"):
-        if not getattr(project, name):
-            yield Breach(("targets",), f"need a `{name}` section: each target has a student of the pre-trained model",
-                         ((name,),))
-    if project.validate.rounds:
-        yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
-                     (("targets",),))
-    if project.validate.on_warn != "continue":
-        yield Breach(("validate", "on_warn"), "must be `continue` with `targets`: a verdict concerns one target, "
-                     "the others do not wait", (("targets",),))
-    seen: dict[str, int] = {}
-    for index, target in enumerate(project.targets):
-        if target.name.lower() in RESERVED:
-            message = f"'{target.name}' is the name of a folder of the run; choose another"
-            yield Breach(("targets", index, "name"), message)
-        yield from (
-            Breach(("targets", index, "validate", key), "cannot differ between targets", (("validate", key),))
-            for key in ("rounds", "on_warn") if key in target.validate
-        )
-        first = seen.setdefault(target.name.lower(), index)
-        if first != index:
-            yield Breach(("targets", index, "name"), f"'{target.name}' is already the name of targets.{first}",
-                         (("targets", first, "name"),))
 
 
 TRAINING = ("data", "concurrent_learning", "pretrain", "downstream", "finetune", "distill", "targets")
@@ -400,6 +357,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _own_model, _targets, _stages, _threads, _iterations, _sampling, _dynamics,
+    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics,
     _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.messages import faults
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 from dpa_sse.pipeline.config.rules import Breach
@@ -16,6 +17,8 @@ from dpa_sse.pipeline.config.sections import ProjectSections, TargetSettings
 P = TypeVar("P", bound=ProjectSections)
 OVERRIDES = ("distill", "md", "conductivity", "validate")
 """Sections of the project of which a target may change single values."""
+RESERVED = ("pretrained", "finetuned", "student", "base", "downstream", "distilled")
+"""Names of links in a run folder, which targets cannot have."""
 LABELLED = ("perturb", "aimd", "split", "data")
 """Keys of a target about its own labels."""
 
@@ -49,6 +52,44 @@ def place_in_target(path: KeyPath, index: int, target: TargetSettings) -> KeyPat
         if not isinstance(own, dict):
             break
     return ("targets", index, *path) if own and rest else None
+
+
+def target_rules(project: ProjectSections) -> Iterator[Breach]:
+    """Yield what a project with targets lacks, or has besides; see :func:`broken_targets` for the values."""
+    names = [target.name for target in project.targets]
+    for index, name in enumerate(project.only):
+        if name not in names:
+            known = f" (targets: {', '.join(names)})" if names else ": this project has no `targets`"
+            yield Breach(("only", index), f"'{name}' is not the name of a target{did_you_mean(name, names)}{known}",
+                         (("targets",),))
+    if not project.targets:
+        return
+    for name in ("downstream", "finetune", "simulate"):
+        if getattr(project, name):
+            yield Breach((name,), "has no effect beside `targets`: each target says what it needs", (("targets",),))
+    for name in ("pretrain", "distill"):
+        if not getattr(project, name):
+            yield Breach(("targets",), f"need a `{name}` section: each target has a student of the pre-trained model",
+                         ((name,),))
+    if project.validate.rounds:
+        yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
+                     (("targets",),))
+    if project.validate.on_warn != "continue":
+        yield Breach(("validate", "on_warn"), "must be `continue` with `targets`: a verdict concerns one target, "
+                     "the others do not wait", (("targets",),))
+    seen: dict[str, int] = {}
+    for index, target in enumerate(project.targets):
+        if target.name.lower() in RESERVED:
+            message = f"'{target.name}' is the name of a folder of the run; choose another"
+            yield Breach(("targets", index, "name"), message)
+        yield from (
+            Breach(("targets", index, "validate", key), "cannot differ between targets", (("validate", key),))
+            for key in ("rounds", "on_warn") if key in target.validate
+        )
+        first = seen.setdefault(target.name.lower(), index)
+        if first != index:
+            yield Breach(("targets", index, "name"), f"'{target.name}' is already the name of targets.{first}",
+                         (("targets", first, "name"),))
 
 
 def broken_targets(project: ProjectSections, *, otherwise_sound: bool) -> Iterator[Breach]:

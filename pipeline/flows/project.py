@@ -27,6 +27,8 @@ class ProjectFlow(Flow):
     project : Project
     base_dir : Path
         Folder that relative paths in it refer to.
+    resources : Resources
+        Of the machine.
     built : dict
         Cells that have been built, by system (JSON) and number of arrangements.
     """
@@ -37,6 +39,7 @@ class ProjectFlow(Flow):
         super().__init__(project.name.lower().replace("_", "-").replace(".", "-"), folder, resources, platform)
         self.project = project
         self.base_dir = base_dir
+        self.resources = resources
         self.built: dict[tuple[str, int], list[Atoms]] = {}
 
     @property

@@ -25,7 +25,7 @@ from dpa_sse.pipeline.report.sections.self_check import self_check
 from dpa_sse.pipeline.report.sections.structure import structure
 from dpa_sse.pipeline.report.sections.targets import assess_targets, targets, targets_subtitle
 from dpa_sse.pipeline.report.summary import make_summary, run_word
-from dpa_sse.pipeline.report.targets import FOLDER
+from dpa_sse.pipeline.report.targets import FOLDER, ranking
 
 __all__ = ["ReportInputs", "build_report"]
 
@@ -66,16 +66,16 @@ def _build_project(inputs: ReportInputs, data: ReportData, out: Path) -> Summary
     """Write the page of a project with targets, and a report on each target."""
     for name, own in inputs.targets.items():
         build_report(own, inside(out / FOLDER, name))
-    book = FigureBook(out / "figures")
+    book, ranked = FigureBook(out / "figures"), ranking(data)
     with styled():
         found = [
-            targets(data, book), training(data, book), learning(data, book), what_was_run(data, book), failures(data),
-            reproduce(data, book),
+            targets(data, book, ranked), training(data, book), learning(data, book), what_was_run(data, book),
+            failures(data), reproduce(data, book),
         ]
     parts = [section for section in found if section is not None and not section.absent]
     book.drop_others()
     summary = make_summary(data)
-    head = {"subtitle": targets_subtitle(data), "assessment": assess_targets(data), "key_figures": []}
+    head = {"subtitle": targets_subtitle(data), "assessment": assess_targets(data, ranked), "key_figures": []}
     write_text(out / "report.html", _render(data, parts, **head))
     summary.write(out)
     return summary

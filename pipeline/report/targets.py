@@ -12,7 +12,7 @@ from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.results.conductivity import ArrheniusResult, RankedSystem
 from dpa_sse.pipeline.config.load import resolved_yaml
 from dpa_sse.pipeline.config.schema import Project
-from dpa_sse.pipeline.config.targets import target_projects
+from dpa_sse.pipeline.config.targets import target_project
 from dpa_sse.pipeline.report.advice import why_none
 from dpa_sse.pipeline.report.figures import TARGETS as FOLDER
 from dpa_sse.pipeline.report.gather import FinishedSteps, finished_steps, inputs_of_run, report_inputs
@@ -116,7 +116,7 @@ def _of_target(
     view: TargetView | None,
 ) -> ReportInputs:
     config = work / FOLDER / name / "config.resolved.yaml"
-    write_text(config, resolved_yaml(target_projects(project)[name]))
+    write_text(config, resolved_yaml(target_project(project, name)))
     found = report_inputs(steps, config, run, work, view)
     return replace(found, title=f"{project.name}: {name}", left_out=left_out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from dpa_sse.ops.results.conductivity import RankedSystem
@@ -25,15 +26,15 @@ from dpa_sse.pipeline.report.page import (
 from dpa_sse.pipeline.report.plots.targets import plot_lines, plot_series
 from dpa_sse.pipeline.report.sections.self_check import trust_cell
 from dpa_sse.pipeline.report.summary import run_word
-from dpa_sse.pipeline.report.targets import Line, Outcome, lines, outcomes, ranking
+from dpa_sse.pipeline.report.targets import Line, Outcome, lines, outcomes
 from dpa_sse.pipeline.report.transport import line_trust
 
 LEVELS: dict[str, Level] = {"done": "good", "inconclusive": "warn", "failed": "bad"}
 MOST_NAMED = 5
 
 
-def assess_targets(data: ReportData) -> Assessment:
-    """Return the assessment of a project with targets."""
+def assess_targets(data: ReportData, ranked: Sequence[RankedSystem]) -> Assessment:
+    """Return the assessment of a project with targets, ranked as :func:`ranking` does."""
     found = outcomes(data)
     by_word = {word: [one for one in found if one.word == word] for word in LEVELS}
     done = by_word["done"]
@@ -47,7 +48,6 @@ def assess_targets(data: ReportData) -> Assessment:
         box.done.append(f"Results for {_names(done)}; their pages say what can be trusted.")
     box.unsure += [f"{one.name}: no conductivity ({one.reason})." for one in by_word["inconclusive"]]
     box.bad += [f"{one.name}: {one.reason}." for one in by_word["failed"]]
-    ranked = ranking(data)
     if ranked:
         box.unsure.append(_order(ranked))
     gates = [one for one in found if one.data.gates is not None and one.data.gates.verdict == "FAIL"]
@@ -71,19 +71,22 @@ def _order(ranked: Sequence[RankedSystem]) -> str:
     return f"The highest conductivity {at} may be that of {' or '.join(names)}: the intervals do not decide."
 
 
-def targets(data: ReportData, book: FigureBook) -> PageSection:
-    """Return the section with the ranking table, the Arrhenius lines together, series, and links."""
+def targets(data: ReportData, book: FigureBook, order: Sequence[RankedSystem]) -> PageSection:
+    """Return the section with the table in this order, the Arrhenius lines together, series, and links."""
     section = PageSection("targets", "Targets")
     found = outcomes(data)
     drawn = list(lines(found))
-    ranked = {one.system: one for one in ranking(data)}
-    after = {one.system: other for one, other in zip(ranked.values(), list(ranked.values())[1:], strict=False)}
-    order = sorted(drawn, key=lambda one: list(ranked).index(one.system) if one.system in ranked else len(ranked))
-    temperature = kelvin(next(iter(ranked.values())).temperature_K) if ranked else "300"
+    ranked = {one.system: one for one in order}
+    after = {one.system: other for one, other in itertools.pairwise(order)}
+    places = {one.system: place for place, one in enumerate(order)}
+    temperature = kelvin(order[0].temperature_K) if order else "300"
     section.table(
         ("rank", "target", "system", f"σ at {temperature} K (mS/cm)", "95 % interval", "Ea (eV)", "95 % interval ",
          "P (better than next)", "self-check", "gates"),
-        [_row(one, ranked.get(one.system), after.get(one.system)) for one in order],
+        [
+            _row(one, ranked.get(one.system), after.get(one.system))
+            for one in sorted(drawn, key=lambda one: places.get(one.system, len(order)))
+        ],
         "Ranks that the 95 % intervals allow; where ranges overlap, the order is not known. The probabilities are "
         f"statistical: they do not contain the errors of the models. Extrapolated to {temperature} K along each line, "
         f"assuming that no phase transition occurs on the way. {_holds(found)}",

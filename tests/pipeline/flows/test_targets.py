@@ -11,29 +11,17 @@ import pytest
 import yaml
 
 from dpa_sse.ops.runtime.over_targets import OverTargets, TargetsSettings
-from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.pipeline.config import load_checked
 from dpa_sse.pipeline.config.targets import target_project
 from dpa_sse.pipeline.engines.local.dflow_debug import configure
-from dpa_sse.pipeline.engines.local.platform import LocalPlatform
-from dpa_sse.pipeline.engines.platform import Resources, StepSpec
+from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.flows.main import build
 from dpa_sse.pipeline.flows.render import render
 from dpa_sse.pipeline.flows.targets import joined_order
 from dpa_sse.pipeline.runs.targets import own_tasks, target_names
+from tests.pipeline.flows.recording import RecordingPlatform
 
 TARGETS = Path(__file__).parent / "targets.yaml"
-
-
-class RecordingPlatform(LocalPlatform):
-    """Remembers the OPs of the steps."""
-
-    def __init__(self) -> None:
-        super().__init__(Resources(cores=2))
-        self.ops: dict[str, type[TaskOP]] = {}
-
-    def configure_template(self, template: Any, spec: StepSpec) -> None:
-        self.ops[spec.name] = spec.op
 
 
 class Built:
