@@ -74,7 +74,10 @@ def adopt_model(
                 f"{name or model}: {found.message}"
             ) from error
         raise
-    info = ModelInfo.read(work).model_copy(update={
+    own = described.branch(head) if head else described.branches[0]
+    made = ModelInfo.read(work)
+    info = made.model_copy(update={
+        "n_parameters": (own and own.n_parameters) or made.n_parameters,  # of a TorchScript file only when it is run
         "adopted": Path(name or model).name, "deepmd_version": deepmd_version(), "own_rates": rates_of(described, head),
     })
     info.write(out)
@@ -94,13 +97,11 @@ def _describe(state: dict[str, Any], branch: str) -> ModelInfo:
     from dpa_sse.ops.training.neighbours import cutoffs_of
 
     cutoffs = cutoffs_of(params)
-    prefix = f"model.{head or 'Default'}."
     return ModelInfo(
         type_map=tuple(params["type_map"]),
         descriptor=params.get("descriptor", {}).get("type", params.get("type")),
         branch=head,
         rcut_A=max(cutoffs) if cutoffs else None,
-        n_parameters=sum(v.numel() for k, v in state.items() if k.startswith(prefix) and hasattr(v, "numel")),
     )
 
 

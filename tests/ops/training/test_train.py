@@ -23,7 +23,7 @@ from dpa_sse.ops.core.tools import run_tool
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.results.evaluation import Evaluation
-from dpa_sse.ops.results.model import ChosenFrames
+from dpa_sse.ops.results.model import ChosenFrames, ModelInfo
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.evaluate import evaluate
 from dpa_sse.ops.training.existing_model import adopt_model
@@ -285,6 +285,7 @@ def test_command_line_of_the_child_is_this_package() -> None:
 def test_adopted_model_is_frozen_and_described(student: Path, dataset: Path, tmp_path: Path) -> None:
     info = adopt_model(student / "model.pt", ["S", "Li"], tmp_path / "own")
     assert (list(info.type_map), info.descriptor, info.rcut_A) == (TYPE_MAP, "se_e2_a", 4.0)
+    assert info.n_parameters == ModelInfo.read(student).n_parameters  # as it was counted in its training
     assert (tmp_path / "own" / "model.pt").read_bytes() == (student / "model.pt").read_bytes()
     own = evaluate(tmp_path / "own" / "model.pth", dataset, "test", tmp_path, "own", parity=False)
     same = evaluate(student / "model.pth", dataset, "test", tmp_path, "same", parity=False)
