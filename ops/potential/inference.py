@@ -16,6 +16,9 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.results.model import ModelInfo
 
+MOST_ATOMS = 2000
+"""Atoms whose descriptors are computed at once: larger batches gain nothing and take memory."""
+
 
 def open_model(path: Path, branch: str | None = None) -> Any:
     """Open a frozen model (.pth, .pt2), or a branch of a checkpoint (.pt), with DeePMD-kit.
@@ -47,6 +50,29 @@ def limit_deepmd_threads() -> None:
     if "deepmd" not in sys.modules:
         os.environ.update(thread_environment())
         os.environ.setdefault("DP_INFER_BATCH_SIZE", "1024")  # its default; unset, every model opened prints a hint
+
+
+def descriptors(
+    model: Any, types: NDArray[np.int_], coord: NDArray[np.float64], box: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Compute what the descriptor of a model makes of the surroundings of each atom.
+
+    Parameters
+    ----------
+    model, types, coord, box
+        As :func:`predict` takes them.
+
+    Returns
+    -------
+    ndarray, shape (n, n_atoms, D)
+    """
+    size = max(1, MOST_ATOMS // len(types))
+    parts = []
+    for k in range(0, len(coord), size):
+        some = coord[k : k + size]
+        found = model.eval_descriptor(some.reshape(len(some), -1), box[k : k + size].reshape(len(some), 9), types)
+        parts.append(np.asarray(found, float).reshape(len(some), len(types), -1))
+    return np.concatenate(parts)
 
 
 def predict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from dpa_sse.ops.results.active import FinetuneRound
 from dpa_sse.ops.results.base import Result, ResultPart
 from dpa_sse.ops.results.conductivity import RankedSystem
 from dpa_sse.ops.results.self_check import CheckedSystem, Trust
@@ -165,6 +166,8 @@ class Summary(Result):
         Errors of the model in its production runs, by system.
     self_check_rounds : int
         Rounds of the loop back to labels that were made.
+    finetune_rounds : tuple of FinetuneRound
+        Rounds of active fine-tuning.
     targets : tuple of TargetSummary
         Of a project with targets; its conductivities, Arrhenius lines and ranking are those of all targets.
     """
@@ -182,4 +185,5 @@ class Summary(Result):
     ranking: tuple[RankedSystem, ...]
     self_check: tuple[CheckedSystem, ...]
     self_check_rounds: int
+    finetune_rounds: tuple[FinetuneRound, ...] = ()
     targets: tuple[TargetSummary, ...] = ()

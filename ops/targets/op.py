@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpa_sse.ops.active.op import CollectRound, PrepareRound, RunRoundMd, SelectRound, TrainRound
 from dpa_sse.ops.conductivity.op import Conductivity
 from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.data.op import AddUserData, CollectTrajectories
@@ -34,6 +35,11 @@ CollectTrajectoriesOfTargets = _of(CollectTrajectories)
 AddUserDataOfTargets = _of(AddUserData)
 TrainVariantOfTargets = _of(TrainVariant)
 EvaluateVariantsOfTargets = _of(EvaluateVariants)
+TrainRoundOfTargets = _of(TrainRound)
+PrepareRoundOfTargets = _of(PrepareRound)
+RunRoundMdOfTargets = _of(RunRoundMd)
+SelectRoundOfTargets = _of(SelectRound)
+CollectRoundOfTargets = _of(CollectRound)
 PrepareTeacherOfTargets = _of(PrepareTeacher)
 RunTeacherMdOfTargets = _of(RunTeacherMd)
 LabelWithTeacherOfTargets = _of(LabelWithTeacher)

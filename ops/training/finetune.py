@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
@@ -195,7 +196,7 @@ def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path)
     total = sum(len(block) for _, block in sources)
     if not total:
         raise InputError(f"{dataset}: no training frames to fine-tune on")
-    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+    chosen = evenly(total, count)
     record = ChosenFrames(frames=tuple(chosen.tolist()), of=total)
     if ChosenFrames.read_if_there(out) == record:
         return split_systems(out)
@@ -209,6 +210,11 @@ def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path)
         first += len(block)
     record.write(out)
     return split_systems(out)
+
+
+def evenly(total: int, count: int) -> NDArray[np.int_]:
+    """Return the numbers of ``count`` evenly spaced ones of ``total`` frames, all if there are fewer."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
 
 
 def _count(systems: Sequence[Path], type_map: Sequence[str]) -> int:

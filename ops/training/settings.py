@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.results.training import Trainable
+from dpa_sse.ops.structures.settings import PerturbSettings
 
 
 class TrainSettings(Settings):
@@ -49,6 +50,39 @@ class ResolvedPretraining(ResolvedTraining, PretrainSettings):
     """Pre-training settings of a task: the preset is included."""
 
 
+class RoundSettings(Settings):
+    """MD with the fine-tuned model, and which of its frames are labelled for the next round."""
+
+    frames: int = Field(10, ge=1, le=1000, description="Frames that are labelled in each round.")
+    selection: Literal["diverse", "random", "committee"] = Field(
+        "diverse", description="`diverse`: the frames whose environments are farthest from those of the training "
+        "frames and of each other, in the descriptor of the model; `committee`: those on which models that were "
+        "fine-tuned with other seeds differ most; `random`."
+    )
+    models: int = Field(3, ge=2, le=8, description="Models that are fine-tuned in each round, for `committee`.")
+    perturb: PerturbSettings = Field(
+        PerturbSettings(count=2), description="Perturbed cells that the MD starts from."
+    )
+    temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
+        default=[], description="Temperatures of the MD, K; those of the section `md` by default, else of `distill`."
+    )
+    pressure_GPa: float = Field(0.0, ge=-10, le=200, description="Pressure of the MD, GPa.")
+    steps: int = Field(1000, ge=1, description="Steps of the MD from each perturbed cell.")
+    timestep_fs: float = Field(2.0, ge=0.05, le=5, description="MD time step, fs.")
+    sample_every: int = Field(20, ge=1, description="MD steps between frames that may be chosen.")
+    max_force_eV_A: float = Field(
+        10.0, gt=0, description="Labelled frames with a larger force are not trained on, eV/A."
+    )
+    enough_force_mae_meV_A: float | None = Field(
+        None, gt=0, description="No further round once the force MAE on the newly labelled frames, which the model has "
+        "not seen, is below this, meV/A; by default all rounds take place."
+    )
+
+    def n_runs(self, n_systems: int, temperatures: int) -> int:
+        """Return the number of MD runs of a round."""
+        return n_systems * self.perturb.count * temperatures
+
+
 class FinetuneSettings(Settings):
     """Fine-tuning of the pre-trained model for a new compound with a few frames."""
 
@@ -70,6 +104,13 @@ class FinetuneSettings(Settings):
         "low-rank additions (LoRA), for DPA-4 only."
     )
     lora_rank: int = Field(16, ge=1, le=1024, description="Rank of the additions of `trainable: lora`.")
+    rounds: int = Field(
+        0, ge=0, le=10, description="Rounds of active fine-tuning: MD with the model fine-tuned so far, labels of some "
+        "of its frames, training with them; 0: only the frames of the short MD with the labeler."
+    )
+    explore: RoundSettings = Field(
+        RoundSettings(), description="MD of a round, and how its frames are chosen."
+    )
     from_scratch: bool = Field(
         True, description="Also train the same network from scratch on the same frames, for comparison."
     )

@@ -106,13 +106,17 @@ def _pretraining(project: Project, base_dir: Path) -> Iterator[Amounts]:
 
 
 def _finetuning(project: Project) -> Iterator[Amounts]:
-    labels = frames = steps = 0
+    labels, frames, steps, md_ns = 0, 0, 0, 0.0
     if project.downstream and project.labels_downstream:
         aimd, runs = project.downstream.aimd, len(project.new_systems) * project.downstream.perturb.count
         labels, frames = runs * (aimd.steps + 1), runs * (aimd.steps // aimd.sample_every + 1)
     if project.finetune:
-        steps = project.finetune.steps * (2 if project.finetune.from_scratch else 1)
-    yield Amounts("05-finetune", labels, frames, steps)
+        finetune, explore = project.finetune, project.finetune.explore
+        models = explore.models if explore.selection == "committee" else 1
+        steps = finetune.steps * (finetune.rounds * models + (2 if finetune.from_scratch else 1))
+        labels, frames = labels + finetune.rounds * explore.frames, frames + finetune.rounds * explore.frames
+        md_ns = finetune.rounds * project.round_runs * explore.steps * explore.timestep_fs * 1e-6
+    yield Amounts("05-finetune", labels, frames, steps, md_ns)
 
 
 def _distillation(project: Project, base_dir: Path) -> Iterator[Amounts]:

@@ -271,11 +271,12 @@ def _levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
         yield ("data", project.data.index(name)), f"{why}; `mix_levels: true` mixes them anyway"
     if project.downstream and project.downstream.data:
         folders = {name: _absolute(name, base_dir) for name in project.downstream.data if not is_remote(name)}
-        checked = project.md is not None and project.validate.production_labels > 0
+        rounds = project.finetune.rounds if project.finetune else 0
+        checked = rounds > 0 or (project.md is not None and project.validate.production_labels > 0)
         found = level_conflict(folders, CODES.get(project.labeler.kind) if checked else None)
         if found is not None:
             name, why = found
-            way_out = "validate.production_labels: 0 does without its labels; " if checked else ""
+            way_out = "validate.production_labels: 0 does without its labels; " if checked and not rounds else ""
             where = ("downstream", "data", project.downstream.data.index(name))
             yield where, f"{why}; {way_out}`mix_levels: true` mixes them anyway"
 

@@ -253,6 +253,26 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
         )
 
 
+def _rounds(project: ProjectSections) -> Iterator[Breach]:
+    finetune = project.finetune
+    if finetune is None or not finetune.rounds or not project.downstream:
+        return
+    explore, place = finetune.explore, ("finetune", "explore")
+    if explore.sample_every > explore.steps:
+        yield Breach((*place, "sample_every"), f"must be at most the number of steps ({explore.steps}), not "
+                     f"{explore.sample_every}", ((*place, "steps"),))
+        return
+    if explore.perturb.count % explore.perturb.arrangements:
+        yield Breach((*place, "perturb", "count"), f"must be a multiple of arrangements "
+                     f"({explore.perturb.arrangements}), not {explore.perturb.count}",
+                     ((*place, "perturb", "arrangements"),))
+    found = project.round_runs * (explore.steps // explore.sample_every)
+    if explore.frames > found:
+        yield Breach((*place, "frames"), f"asks for {explore.frames} frames, but the MD of a round leaves {found}: "
+                     f"{project.round_runs} runs, each with steps / sample_every = "
+                     f"{explore.steps // explore.sample_every}", ((*place, "steps"), (*place, "sample_every")))
+
+
 def _training_trajectories(downstream: DownstreamSettings) -> int:
     """Return the number of trajectories to train on, if the structure has the arrangements that are asked for."""
     perturb, split = downstream.perturb, downstream.split
@@ -357,6 +377,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics,
+    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics, _rounds,
     _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

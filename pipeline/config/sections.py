@@ -19,7 +19,7 @@ from dpa_sse.ops.labelers.any_settings import AnyLabelerSettings
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
-from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
+from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, RoundSettings
 from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.batch import EngineSettings
 from dpa_sse.pipeline.config.cluster import ClusterSettings
@@ -67,6 +67,8 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 ProjectName = Annotated[str, Field(pattern=PROJECT_NAME)]
 """At most 50 letters and digits, with ``_.-`` in between: it becomes part of Kubernetes names and labels."""
 Element = Annotated[str, AfterValidator(_element)]
+HOT_K = 900.0
+"""Temperature of the MD of the rounds of a project that names none."""
 TargetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 
 
@@ -230,6 +232,19 @@ class ProjectSections(Settings):
     def distilled(self) -> DistillSettings | None:
         """How the student is made; None where there is none, because the large model itself runs the MD."""
         return None if self.md is not None and self.md.with_teacher else self.distill
+
+    @property
+    def round_temperatures_K(self) -> list[float]:  # noqa: N802  (units in names)
+        """Temperatures of the MD of the rounds of active fine-tuning, K."""
+        given = self.finetune.explore.temperatures_K if self.finetune else []
+        later = self.md.temperatures_K if self.md else self.distill.temperatures_K if self.distill else []
+        return given or later or [HOT_K]
+
+    @property
+    def round_runs(self) -> int:
+        """Number of MD runs of each round."""
+        explore = self.finetune.explore if self.finetune else RoundSettings()
+        return explore.n_runs(len(self.new_systems), len(self.round_temperatures_K))
 
     @property
     def labelled_systems(self) -> list[SystemSettings]:

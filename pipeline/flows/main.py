@@ -67,7 +67,7 @@ def build(
     if project.downstream and "downstream" not in artifacts:
         artifacts["downstream"] = add_downstream(flow)
     if project.finetune:
-        artifacts["variants"], artifacts["errors"] = add_finetuning(flow, artifacts)
+        artifacts |= add_finetuning(flow, artifacts)
     elif project.pretrain and artifacts["training_data"] is not None:
         artifacts["errors"] = add_pretrained_errors(flow, artifacts)
     artifacts |= add_model_of_md(flow, artifacts)

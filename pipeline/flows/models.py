@@ -27,6 +27,7 @@ from dpa_sse.ops.training.op import (
 from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.ops.validation.op import AskPerson, GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
+from dpa_sse.pipeline.flows.active import add_rounds, training_of_rounds
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.graph import ArtifactRef, Artifacts
 
@@ -83,22 +84,34 @@ def _model_artifact(flow: ProjectFlow, model: str) -> ArtifactRef | None:
     return flow.upload(path) if path.is_file() else None
 
 
-def add_finetuning(flow: ProjectFlow, artifacts: Artifacts) -> tuple[ArtifactRef, ArtifactRef]:
-    """Add fine-tuning (and the same network from scratch) and the errors before and after."""
+def add_finetuning(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, ArtifactRef | None]:
+    """Add fine-tuning (and the same network from scratch) and the errors before and after.
+
+    Returns
+    -------
+    dict
+        The models and errors; with rounds, also the labelled data after them (``downstream``, ``rounds``).
+    """
     project = flow.project
     assert project.finetune is not None  # noqa: S101  (for the type checker)
+    found: dict[str, ArtifactRef | None] = {}
+    if project.finetune.rounds:
+        found["downstream"] = found["rounds"] = add_rounds(flow, artifacts)
+        artifacts = {**artifacts, **found}
     variants = [project.finetune.strategy, *(["from_scratch"] if project.finetune.from_scratch else [])]
     inputs = {name: artifacts[name] for name in ("pretrained", "downstream", "training_data")}
     models = flow.fan_out(
         "finetune", TrainVariant,
-        flow.settings(finetune=project.finetune, pretrain=project.pretrain, variants=variants),
+        flow.settings(
+            finetune=training_of_rounds(project.finetune), pretrain=project.pretrain, variants=variants
+        ),
         len(variants), title="Fine-tune, and from scratch", artifacts=inputs, gpu=True, grouped=False,
     )
     errors = flow.step(
         "evaluate", EvaluateVariants, flow.settings(variants=variants), title="Errors on held-out trajectories",
         artifacts={**inputs, "variants": models}, gpu=True,
     )
-    return models, errors
+    return {**found, "variants": models, "errors": errors}
 
 
 def add_pretrained_errors(flow: ProjectFlow, artifacts: Artifacts, name: str = "evaluate") -> ArtifactRef:

@@ -58,8 +58,7 @@ def _pretrain(flow: ProjectFlow, given: Given) -> Given:
 
 def _finetune(flow: ProjectFlow, given: Given) -> Given:
     artifacts = given | {"downstream": add_downstream(flow)}
-    artifacts["variants"], artifacts["errors"] = add_finetuning(flow, artifacts)
-    return artifacts
+    return artifacts | add_finetuning(flow, artifacts)
 
 
 def _distill(flow: ProjectFlow, given: Given) -> Given:

@@ -142,7 +142,7 @@ def _add_stages(flow: TargetFlow, base: Artifacts) -> None:
     if project.downstream:
         artifacts["downstream"] = add_downstream(flow)
     if project.finetune:
-        artifacts["variants"], artifacts["errors"] = add_finetuning(flow, artifacts)
+        artifacts |= add_finetuning(flow, artifacts)
     artifacts |= add_model_of_md(flow, artifacts)
     if project.md:
         artifacts |= add_production(flow, artifacts)

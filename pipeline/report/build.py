@@ -20,6 +20,7 @@ from dpa_sse.pipeline.report.sections.gates import gates, gates_assessment
 from dpa_sse.pipeline.report.sections.learning import learning
 from dpa_sse.pipeline.report.sections.models import accuracy, distillation, training
 from dpa_sse.pipeline.report.sections.publication import for_a_paper
+from dpa_sse.pipeline.report.sections.rounds import finetune_rounds
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
 from dpa_sse.pipeline.report.sections.self_check import self_check
 from dpa_sse.pipeline.report.sections.structure import structure
@@ -93,6 +94,7 @@ def build_sections(data: ReportData, book: FigureBook, paper: Publication | None
         distillation(data),
         training(data, book),
         learning(data, book),
+        finetune_rounds(data, book),
         what_was_run(data, book),
         for_a_paper(paper),
         failures(data),

@@ -36,6 +36,7 @@ class FinishedSteps:
     student: Path | None = None
     student_errors: Path | None = None
     gates: Path | None = None
+    rounds: Path | None = None
     self_check: Path | None = None
     corrected_errors: Path | None = None
     conductivity: Path | None = None
@@ -76,6 +77,7 @@ def report_inputs(
         parity=steps.student / "parity.json" if steps.student else None,
         md=flatten_groups(steps.trajectories),
         gates=steps.gates,
+        rounds=steps.rounds,
         self_check=steps.self_check,
         conductivity=steps.conductivity,
     )
@@ -130,6 +132,7 @@ def finished_steps(finished: Mapping[str, Path], ended: Mapping[str, Path]) -> F
         student=final_student(finished),
         student_errors=finished.get("evaluate-student"),
         gates=ended.get("gates"),  # a verdict that has ended the run, too
+        rounds=last_round(finished),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
         trajectories=[folder for task, folder in _productions(ended) if task.startswith(md)],
@@ -156,6 +159,14 @@ def self_check_folder(finished: Mapping[str, Path]) -> Path | None:
     """Return the folder of the self-check of the last round."""
     rounds = sorted(task for task in finished if re.fullmatch(r"self-check-i\d+", task))
     return finished[rounds[-1]] if rounds else None
+
+
+def last_round(finished: Mapping[str, Path]) -> Path | None:
+    """Return the folder of the data of the last round of active fine-tuning."""
+    rounds = {
+        int(one[1]): folder for task, folder in finished.items() if (one := re.fullmatch(r"round(\d+)-collect", task))
+    }
+    return rounds[max(rounds)] if rounds else None
 
 
 def final_student(finished: Mapping[str, Path]) -> Path | None:

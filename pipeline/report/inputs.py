@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
 from dpa_sse.ops.core.foreign import inside
+from dpa_sse.ops.results.active import FinetuneRounds
 from dpa_sse.ops.results.base import Result
 from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.results.dataset import DatasetInfo
@@ -69,6 +70,8 @@ class ReportInputs:
     """MD folders (``run.json``, ``thermo.csv``)."""
     gates: Path | None = None
     """Folder with ``gates.json``; absent where no gate was run."""
+    rounds: Path | None = None
+    """Folder with ``rounds.json`` of active fine-tuning; absent where there were none."""
     self_check: Path | None = None
     """Folder with ``self_check.json``; absent where the production was not checked."""
     conductivity: Path | None = None
@@ -134,6 +137,7 @@ class ReportData:
     md: list[ProductionRun] = field(default_factory=list)
     gates: Gates | None = None
     gate_tables: dict[str, Table] = field(default_factory=dict)
+    rounds: FinetuneRounds | None = None
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
@@ -177,6 +181,7 @@ def load_data(inputs: ReportInputs) -> ReportData:
     data.md = _md_runs(inputs.md, reader)
     if inputs.gates:
         data.gates, data.gate_tables = gates_of(inputs.gates, reader)
+    data.rounds = reader.result(FinetuneRounds, inputs.rounds, required=False)
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)

@@ -133,6 +133,7 @@ def _summary(data: ReportData) -> Summary:
         arrhenius=tuple(_arrhenius(data, points, labels)),
         ranking=data.conductivity.ranking if data.conductivity else (),
         self_check=data.self_check.systems if data.self_check else (),
+        finetune_rounds=data.rounds.rounds if data.rounds else (),
         self_check_rounds=max(0, len(data.self_check.rounds) - 1) if data.self_check else 0,
     )
 

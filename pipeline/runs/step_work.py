@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, Cp2kSettings, LabelerSettings
-from dpa_sse.ops.training.settings import TrainSettings
+from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.targets import target_projects
 
@@ -265,10 +265,22 @@ def _finetuning(rates: _Rates) -> Iterator[StepWork]:
         runs = len(project.new_systems) * project.downstream.perturb.count
         yield _aimd(rates, stage, "aimd-new", runs, project.downstream.aimd, rates.target_atoms)
     if project.finetune and pretrain:
+        yield from _rounds(rates, project.finetune, pretrain)
         variants = 2 if project.finetune.from_scratch else 1
         yield rates.training(stage, "finetune", pretrain, project.finetune.steps, rates.target_atoms, variants)
     if pretrain:
         yield StepWork(stage if project.finetune else "04-pretrain", "evaluate", "errors", 18.0)
+
+
+def _rounds(rates: _Rates, finetune: FinetuneSettings, pretrain: PretrainSettings) -> Iterator[StepWork]:
+    explore, stage, n = finetune.explore, "05-finetune", rates.target_atoms
+    models = explore.models if explore.selection == "committee" else 1
+    for number in range(1, finetune.rounds + 1):
+        yield rates.training(stage, f"round{number}-train", pretrain, finetune.steps, n, models)
+        yield rates.dynamics(stage, f"round{number}-md", rates.teacher, explore.steps, n, rates.project.round_runs)
+        yield StepWork(stage, f"round{number}-select", "errors", 10.0)
+        yield rates.labels(stage, f"round{number}-label", explore.frames, 1, n)
+        yield StepWork(stage, f"round{number}-collect", "errors", 10.0)
 
 
 def _distillation(rates: _Rates) -> Iterator[StepWork]:

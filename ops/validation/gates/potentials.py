@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.potential.inference import open_model, predict
+from dpa_sse.ops.potential.inference import MOST_ATOMS, descriptors, open_model, predict
 from dpa_sse.ops.validation.gates.base import Array, Labels, Potential
 
 if TYPE_CHECKING:
     from dpa_sse.ops.labelers.base import Labeler
-
-MOST_ATOMS = 2000
-"""Atoms that a model evaluates at once: larger batches gain nothing and take memory."""
 
 
 class DeepPotential(Potential):
@@ -50,19 +47,10 @@ class DeepPotential(Potential):
         ]
         return Labels(*(np.concatenate(one) for one in zip(*parts, strict=True)))
 
-
     def descriptors(self, symbols: Sequence[str], positions: Array, cells: Array) -> Array | None:
         """Return the descriptors of the atoms of frames; see :meth:`Potential.descriptors`."""
         types = np.array([self._index[symbol] for symbol in symbols])
-        size = max(1, MOST_ATOMS // len(types))
-        parts = []
-        for k in range(0, len(positions), size):
-            some = positions[k : k + size]
-            found = self.model.eval_descriptor(
-                some.reshape(len(some), -1), cells[k : k + size].reshape(len(some), 9), types
-            )
-            parts.append(np.asarray(found, float).reshape(len(some), len(types), -1))
-        return np.concatenate(parts)
+        return descriptors(self.model, types, positions, cells)
 
 
 class LabelerPotential(Potential):

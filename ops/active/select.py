@@ -1,0 +1,248 @@
+"""Frames of the MD of a round that are worth a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
+from dpa_sse.ops.md.monitor import CLOSEST, Geometry
+from dpa_sse.ops.md.trajectory import read_dump
+from dpa_sse.ops.potential.inference import descriptors, open_model, predict
+from dpa_sse.ops.results.active import Selection
+from dpa_sse.ops.results.md import MdRun
+from dpa_sse.ops.structures.extxyz import write_frames
+from dpa_sse.ops.training.finetune import evenly
+from dpa_sse.ops.training.settings import RoundSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_CANDIDATES = 400
+"""Candidates that are compared, evenly spaced over the runs; more take memory and are no more diverse."""
+COMPONENTS = 24
+"""Principal components of the descriptors that are compared, for each element."""
+TRAJECTORY = "traj.lammpstrj"
+FRAMES = "frames.extxyz"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Frames of the MD of a round, and how many of the runs ended early."""
+
+    frames: list[Atoms]
+    runs: int
+    exploded: int
+
+
+def candidates_of(folders: Sequence[Path], round_number: int) -> Candidates:
+    """Return the frames of MD folders, without the first of each run: all start from cells that are hardly new."""
+    frames: list[Atoms] = []
+    runs = exploded = 0
+    for folder in folders:
+        run = MdRun.read_if_there(folder)
+        if run is None or not run.n_frames:
+            continue
+        runs += 1
+        exploded += run.status != "ok"
+        for frame in list(read_dump(folder / TRAJECTORY))[1 : run.n_frames]:
+            atoms = frame.atoms()
+            atoms.info = {
+                "system": run.system, "trajectory": f"{run.trajectory or run.system}.round{round_number}",
+                "temperature_K": run.temperature_K, "step": frame.step,
+            }
+            frames.append(atoms)
+    return Candidates(frames, runs, exploded)
+
+
+def select_frames(
+    found: Candidates, models: Sequence[Path], dataset: Path, training: Sequence[SystemData], type_map: Sequence[str],
+    settings: RoundSettings, seed: int, out: Path,
+) -> Selection:
+    """Choose frames, and write ``tasks/task.NNN/frames.extxyz`` with one each, and ``selection.json``.
+
+    Parameters
+    ----------
+    found : Candidates
+    models : sequence of Path
+        Frozen models of the round; the first one ran the MD.
+    dataset : Path
+        Labelled frames so far; those in it are not labelled again.
+    training : sequence of SystemData
+        Frames that the models were trained on.
+    type_map : sequence of str
+        Elements of ``training``.
+    settings : RoundSettings
+    seed : int
+    out : Path
+    """
+    order, deviation = _order(found.frames, models, training, type_map, settings, seed)
+    known = KnownFrames(dataset)
+    chosen: list[Atoms] = []
+    taken: dict[str, list[NDArray[np.float64]]] = {}
+    left_out = {"unphysical": 0, "known": 0, "similar": 0}
+    for number in order:
+        if len(chosen) == settings.frames:
+            break
+        atoms = found.frames[number]
+        reason = _objection(atoms, known, taken)
+        if reason:
+            left_out[reason] += 1
+        else:
+            chosen.append(atoms)
+    for number, atoms in enumerate(chosen):
+        (out / "tasks" / f"task.{number:03d}").mkdir(parents=True, exist_ok=True)
+        write_frames(out / "tasks" / f"task.{number:03d}" / FRAMES, [atoms])
+    result = Selection(
+        selection=settings.selection, runs=found.runs, runs_exploded=found.exploded, candidates=len(found.frames),
+        selected=len(chosen), committee_deviation_eV_A=deviation, **left_out,
+    )
+    result.write(out)
+    return result
+
+
+def _order(
+    frames: Sequence[Atoms], models: Sequence[Path], training: Sequence[SystemData], type_map: Sequence[str],
+    settings: RoundSettings, seed: int,
+) -> tuple[list[int], float | None]:
+    """Return the numbers of the candidates, the best first, and the mean deviation of the committee."""
+    if not frames:
+        return [], None
+    compared = evenly(len(frames), MOST_CANDIDATES)
+    random = np.random.default_rng(derive_seed(seed, "choose frames")).permutation(compared)
+    if settings.selection == "random":
+        return random.tolist(), None
+    if settings.selection == "committee":
+        deviations = committee_deviations([frames[k] for k in compared], models)
+        return compared[np.argsort(-deviations, kind="stable")].tolist(), float(deviations.mean())
+    model = open_model(models[0])
+    new = environments([_arrays(frames[k]) for k in compared], model)
+    old = environments([_arrays_of(block, k, type_map) for block in training for k in range(len(block))], model)
+    wanted = settings.frames + len(random) // 4  # some are left out afterwards
+    picked = farthest_frames(new, old, min(wanted, len(new)))
+    rest = [k for k in random.tolist() if k not in set(compared[picked].tolist())]
+    return [*compared[picked].tolist(), *rest], None
+
+
+Arrays = tuple[list[str], NDArray[np.float64], NDArray[np.float64]]
+"""Elements, positions (n, 3) and cell (3, 3) of a frame."""
+
+
+def _arrays(atoms: Atoms) -> Arrays:
+    return atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array
+
+
+def _arrays_of(block: SystemData, number: int, type_map: Sequence[str]) -> Arrays:
+    return [type_map[k] for k in block.types], block.coord[number], block.box[number]
+
+
+def environments(frames: Sequence[Arrays], model: Any) -> list[dict[str, NDArray[np.float64]]]:
+    """Return for each frame the descriptors (n, D) of its atoms, by element."""
+    index = {element: k for k, element in enumerate(model.get_type_map())}
+    found = []
+    for symbols, positions, cell in frames:
+        types = np.array([index[one] for one in symbols])
+        vectors = descriptors(model, types, positions[None], cell[None])[0]
+        names = np.array(symbols)
+        found.append({element: vectors[names == element] for element in dict.fromkeys(symbols)})
+    return found
+
+
+def farthest_frames(
+    new: Sequence[dict[str, NDArray[np.float64]]], old: Sequence[dict[str, NDArray[np.float64]]], count: int
+) -> list[int]:
+    """Return the frames whose environments are farthest from those of ``old`` and of the frames before (the first).
+
+    A frame is as far as the mean, over its elements, of the mean distance of its atoms to the nearest environment of
+    the same element. Distances are in the leading principal components of the element, in units of their scatter.
+
+    Parameters
+    ----------
+    new, old : sequence of dict
+        Descriptors (n, D) by element, of the candidates and of the frames that are known.
+    count : int
+    """
+    from scipy.spatial import cKDTree
+
+    places, known = _projected(new, old)
+    nearest = [
+        {element: _nearest(cKDTree(known[element]) if len(known[element]) else None, vectors)
+         for element, vectors in frame.items()}
+        for frame in places
+    ]
+    chosen: list[int] = []
+    while len(chosen) < count:
+        scores = np.array([np.mean([one.mean() for one in frame.values()]) for frame in nearest])
+        scores[chosen] = -1
+        best = int(np.argmax(scores))
+        chosen.append(best)
+        trees = {element: cKDTree(vectors) for element, vectors in places[best].items()}
+        for frame, distances in zip(places, nearest, strict=True):
+            for element in distances.keys() & trees.keys():
+                distances[element] = np.minimum(distances[element], trees[element].query(frame[element])[0])
+    return chosen
+
+
+def _nearest(tree: Any, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distances to the nearest known environment; a large one for an element that is not known."""
+    return np.full(len(vectors), 1e3) if tree is None else np.asarray(tree.query(vectors)[0])
+
+
+def _projected(
+    new: Sequence[dict[str, NDArray[np.float64]]], old: Sequence[dict[str, NDArray[np.float64]]]
+) -> tuple[list[dict[str, NDArray[np.float64]]], dict[str, NDArray[np.float64]]]:
+    """Return the candidates' and the known environments in the leading components, scaled by their scatter."""
+    known: dict[str, NDArray[np.float64]] = {}
+    places: list[dict[str, NDArray[np.float64]]] = [{} for _ in new]
+    for element in sorted({element for frame in new for element in frame}):
+        candidates = np.concatenate([frame[element] for frame in new if element in frame])
+        parts = [frame[element] for frame in old if element in frame]
+        every = np.concatenate([candidates, *parts])
+        mean = every.mean(axis=0)
+        values, axes = np.linalg.eigh(np.cov((every - mean).T).reshape(every.shape[1], -1))
+        axes = axes[:, ::-1][:, :COMPONENTS]
+        scale = np.sqrt(max(float(np.clip(values, 0, None).sum()), 1e-30))
+        for frame, place in zip(new, places, strict=True):
+            if element in frame:
+                place[element] = (frame[element] - mean) @ axes / scale
+        known[element] = (np.concatenate(parts) - mean) @ axes / scale if parts else np.empty((0, axes.shape[1]))
+    return places, known
+
+
+def committee_deviations(frames: Sequence[Atoms], models: Sequence[Path]) -> NDArray[np.float64]:
+    """Return for each frame the largest deviation of a force within the committee, eV/A (``max_devi_f`` of DP-GEN)."""
+    forces: list[list[NDArray[np.float64]]] = []
+    for path in models:
+        model = open_model(path)
+        index = {element: k for k, element in enumerate(model.get_type_map())}
+        forces.append([])
+        for atoms in frames:
+            types = np.array([index[one] for one in atoms.get_chemical_symbols()])
+            forces[-1].append(predict(model, types, atoms.positions[None], atoms.cell.array[None])[1][0])
+    found = []
+    for own in zip(*forces, strict=True):
+        stack = np.array(own)
+        found.append(np.sqrt(((stack - stack.mean(axis=0)) ** 2).sum(axis=-1).mean(axis=0)).max())
+    return np.array(found)
+
+
+def _objection(atoms: Atoms, known: KnownFrames, taken: dict[str, list[NDArray[np.float64]]]) -> str:
+    """Return why a candidate is left out, empty if it is not; then it is added to ``taken``."""
+    symbols = atoms.get_chemical_symbols()
+    if Geometry(symbols).measure(atoms.cell.array, atoms.positions)[0] < CLOSEST:
+        return "unphysical"
+    if known.holds(atoms):
+        return "known"
+    group = taken.setdefault("".join(symbols), [])
+    distances = pair_distances(atoms)
+    if any(distance(distances, other) < NEAR for other in group):
+        return "similar"
+    group.append(distances)
+    return ""
