@@ -86,11 +86,13 @@ def init(
 
 
 @app.command(epilog=examples("dpa-sse check my.yaml", "dpa-sse check my.yaml -s md.replicas=3"))
-def check(config: ConfigArgument, overrides: Overrides = None, on: On = None, as_json: Json = False) -> None:
+def check(
+    config: ConfigArgument, overrides: Overrides = None, on: On = None, only: Only = None, as_json: Json = False
+) -> None:
     """Check a configuration and list all problems at once."""
     from dpa_sse.pipeline.commands.project import check_config
 
-    raise typer.Exit(check_config(config, on_system(overrides, on), as_json=as_json))
+    raise typer.Exit(check_config(config, on_system(overrides, on, only), as_json=as_json))
 
 
 @app.command(epilog=examples("dpa-sse plan my.yaml", "dpa-sse plan my.yaml --out inputs/"))

@@ -206,7 +206,7 @@ def _projected(
         parts = [frame[element] for frame in old if element in frame]
         every = np.concatenate([candidates, *parts])
         mean = every.mean(axis=0)
-        values, axes = np.linalg.eigh(np.cov((every - mean).T).reshape(every.shape[1], -1))
+        values, axes = np.linalg.eigh(np.cov((every - mean).T, ddof=0).reshape(every.shape[1], -1))
         axes = axes[:, ::-1][:, :COMPONENTS]
         scale = np.sqrt(max(float(np.clip(values, 0, None).sum()), 1e-30))
         for frame, place in zip(new, places, strict=True):

@@ -1,4 +1,4 @@
-"""Active fine-tuning: ``selection.json`` and ``rounds.json``."""
+"""Fine-tuning with few labels: ``selection.json`` and ``rounds.json`` of the rounds, ``curve.json``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from dpa_sse.ops.results.base import Result, ResultPart
 from dpa_sse.ops.results.dataset import FailedTask
+from dpa_sse.ops.results.model import Variant
 
 
 class Selection(Result):
@@ -95,3 +96,29 @@ class FinetuneRounds(Result):
     wanted_force_mae_meV_A: float | None = None
     enough: bool = False
     label_failures: tuple[FailedTask, ...] = ()
+
+
+class CurvePoint(Result):
+    """A model trained on some of the frames, for the curve of errors against labels.
+
+    Attributes
+    ----------
+    variant : {"naive", "from_scratch"}
+        Fine-tuned, or the same network from random weights.
+    frames, seed, steps : int
+        Frames that it was trained on, seed of their choice and of the training, training steps.
+    test_frames : int
+        Held-out frames.
+    force_mae_meV_A, energy_mae_meV_atom : float
+        Errors on them; the energy after one shift per composition.
+    """
+
+    FILE: ClassVar[str] = "curve.json"
+
+    variant: Variant
+    frames: int
+    seed: int
+    steps: int
+    test_frames: int
+    force_mae_meV_A: float
+    energy_mae_meV_atom: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from dpa_sse.ops.results.active import FinetuneRound
+from dpa_sse.ops.results.active import CurvePoint, FinetuneRound
 from dpa_sse.ops.results.base import Result, ResultPart
 from dpa_sse.ops.results.conductivity import RankedSystem
 from dpa_sse.ops.results.self_check import CheckedSystem, Trust
@@ -114,7 +114,7 @@ class TargetSummary(ResultPart):
     name, folder : str
         The folder is relative to that of this file.
     status : str
-        ``done``, ``inconclusive`` or ``failed``.
+        ``done``, ``inconclusive`` or ``failed``; ``unfinished`` while the run is at work.
     reason : str
         Why it is not ``done``.
     systems : tuple of str
@@ -168,6 +168,8 @@ class Summary(Result):
         Rounds of the loop back to labels that were made.
     finetune_rounds : tuple of FinetuneRound
         Rounds of active fine-tuning.
+    finetune_curve : tuple of CurvePoint
+        Models on parts of the frames.
     targets : tuple of TargetSummary
         Of a project with targets; its conductivities, Arrhenius lines and ranking are those of all targets.
     """
@@ -186,4 +188,5 @@ class Summary(Result):
     self_check: tuple[CheckedSystem, ...]
     self_check_rounds: int
     finetune_rounds: tuple[FinetuneRound, ...] = ()
+    finetune_curve: tuple[CurvePoint, ...] = ()
     targets: tuple[TargetSummary, ...] = ()

@@ -24,6 +24,8 @@ class TaskRecord(Result):
     versions : dict
         Versions of the programs that decided its numbers. They are not a part of the hash of the task: a result that
         was made with other versions is reused, and reported as such.
+    subject : str
+        What it is about, if the name of the task does not say so: the target.
     """
 
     FILE: ClassVar[str] = ".done.json"
@@ -31,3 +33,4 @@ class TaskRecord(Result):
     values: dict[str, OutputValue]
     seconds: float
     versions: dict[str, str] = Field(default_factory=dict)
+    subject: str = ""

@@ -199,7 +199,9 @@ class TaskOP(OP):
         status = TaskStatus.read_if_there(folder) or TaskStatus(status="ok")
         failed = status.status == "failed"
         versions = {} if failed else self.versions(self._settings(inputs))
-        record = TaskRecord(values=jsonable(values), seconds=seconds, versions=versions)
+        record = TaskRecord(
+            values=jsonable(values), seconds=seconds, versions=versions, subject=identity.subject
+        )
         if not failed or status.final:
             workspace.keep(identity, folder, record)
         reason = status.reason or ("failed" if failed else None)

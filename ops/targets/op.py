@@ -21,7 +21,7 @@ from dpa_sse.ops.md.op import PrepareMd, RunMd
 from dpa_sse.ops.runtime.over_targets import OverTargets, over_targets
 from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.ops.structures.op import PerturbCells
-from dpa_sse.ops.training.op import EvaluateVariants, TrainVariant
+from dpa_sse.ops.training.op import EvaluateVariants, TrainCurve, TrainVariant
 from dpa_sse.ops.validation.op import CheckProduction, ChooseFrames, GateStudent
 
 
@@ -35,6 +35,7 @@ CollectTrajectoriesOfTargets = _of(CollectTrajectories)
 AddUserDataOfTargets = _of(AddUserData)
 TrainVariantOfTargets = _of(TrainVariant)
 EvaluateVariantsOfTargets = _of(EvaluateVariants)
+TrainCurveOfTargets = _of(TrainCurve)
 TrainRoundOfTargets = _of(TrainRound)
 PrepareRoundOfTargets = _of(PrepareRound)
 RunRoundMdOfTargets = _of(RunRoundMd)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.data.dataset import level_of
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
@@ -155,6 +156,44 @@ class TrainVariant(FanOutOP):
             if not inputs["training_data"]:
                 raise InputError("fine-tuning with replay needs the data of the pre-training, none was given")
             fine_tune(job, out, replay_from=dataset_of(inputs["training_data"]))
+        TaskStatus(status="ok").write(out)
+
+
+class CurveModel(Settings):
+    """A model of the curve."""
+
+    variant: Variant
+    frames: int
+    seed: int
+
+
+class TrainCurveSettings(TaskSettings):
+    """Settings of :class:`TrainCurve`; the index of a task selects one of ``models``."""
+
+    finetune: FinetuneSettings
+    pretrain: ResolvedPretraining
+    models: list[CurveModel]
+
+
+class TrainCurve(FanOutOP):
+    """A model on some of the frames, for the curve of errors against labels."""
+
+    image = "deepmd"
+    resource_class = "train"
+    artifacts = ("pretrained", "downstream")
+    settings_class = TrainCurveSettings
+
+    def run(self, out: Path, settings: TrainCurveSettings, **inputs: Any) -> None:
+        """Write ``curve.json``."""
+        from dpa_sse.ops.training.curve import curve_point
+        from dpa_sse.ops.training.finetune import Adaptation
+
+        one = settings.models[inputs["index"]]
+        job = Adaptation(
+            inputs["pretrained"] / "model.pt", settings.pretrain, settings.finetune, dataset_of(inputs["downstream"]),
+            settings.type_map, settings.seed,
+        )
+        curve_point(job, one.variant, one.frames, one.seed, out)
         TaskStatus(status="ok").write(out)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from dpa_sse.ops.core.settings import Settings
+from dpa_sse.ops.core.settings import Settings, unique
 from dpa_sse.ops.results.training import Trainable
 from dpa_sse.ops.structures.settings import PerturbSettings
 
@@ -111,6 +111,11 @@ class FinetuneSettings(Settings):
     explore: RoundSettings = Field(
         RoundSettings(), description="MD of a round, and how its frames are chosen."
     )
+    curve: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(unique)] = Field(
+        default=[], description="Numbers of frames, e.g. [10, 20, 40], for a curve of errors against labels: models on "
+        "nested subsets, fine-tuned and from scratch, each frame seen equally often; omitted by default."
+    )
+    curve_seeds: int = Field(2, ge=1, le=20, description="Models for each point of the curve.")
     from_scratch: bool = Field(
         True, description="Also train the same network from scratch on the same frames, for comparison."
     )

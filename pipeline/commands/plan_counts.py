@@ -114,6 +114,8 @@ def _finetuning(project: Project) -> Iterator[Amounts]:
         finetune, explore = project.finetune, project.finetune.explore
         models = explore.models if explore.selection == "committee" else 1
         steps = finetune.steps * (finetune.rounds * models + (2 if finetune.from_scratch else 1))
+        share = sum(finetune.curve) / (finetune.frames + finetune.rounds * explore.frames)
+        steps += round(2 * finetune.curve_seeds * share * finetune.steps)
         labels, frames = labels + finetune.rounds * explore.frames, frames + finetune.rounds * explore.frames
         md_ns = finetune.rounds * project.round_runs * explore.steps * explore.timestep_fs * 1e-6
     yield Amounts("05-finetune", labels, frames, steps, md_ns)

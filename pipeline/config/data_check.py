@@ -87,7 +87,7 @@ def _downstream_frames(project: Project, base_dir: Path) -> Iterator[tuple[KeyPa
         yield ("downstream", "data", 0), NO_TEST_FRAMES.format(key="downstream.split.test")
     elif counts["train"] < finetune.frames:
         yield ("finetune", "frames"), (
-            f"asks for {finetune.frames} frames, but the data of `downstream` have {counts['train']} for training "
+            f"asks for {finetune.frames} frames, but its own `data` have {counts['train']} for training "
             f"({counts['test']} are for testing: downstream.split)"
         )
 

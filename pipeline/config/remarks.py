@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.labelers.settings import AseSettings
 from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.check import trainings, unstated_levels
 from dpa_sse.pipeline.config.data_check import data_remarks
@@ -16,7 +18,7 @@ from dpa_sse.pipeline.config.model_check import model_remarks
 from dpa_sse.pipeline.config.problems import KeyPath, Problem
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
-from dpa_sse.pipeline.config.targets import target_projects
+from dpa_sse.pipeline.config.targets import place_in_target, target_project
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -40,15 +42,50 @@ def remarks(located: Located) -> list[Problem]:
 
     project = located.project
     found = [
-        *_machine(project), *_charges(project), *_compositions(located), *_arrangements(located), *_production(located),
-        *_doubtful_md(project), *_volumes(project), *_without_md(project), *data_remarks(project, located.base_dir),
-        *unstated_levels(project, located.base_dir), *model_remarks(project, located.base_dir),
+        *_labels(located), *_machine(project), *_charges(project), *_compositions(located), *_without_md(project),
+        *data_remarks(project, located.base_dir), *unstated_levels(project, located.base_dir),
+        *_of_compound(located), *_of_targets(located),
     ]
     for where, settings in trainings(project):
         if keys := ignored_keys(settings, located.base_dir):
             message = f"not used: {', '.join(keys)} (each training writes its files into the folder of its task)"
             found.append(((*where, "preset"), message))
     return [located.problem(where, message) for where, message in found]
+
+
+def _of_compound(located: Located) -> Iterator[tuple[KeyPath, str]]:
+    """Yield what is worth knowing about the labels, models and runs of a project with one compound."""
+    project = located.project
+    yield from _arrangements(located)
+    if not project.targets:
+        yield from _production(located)
+        yield from _doubtful_md(project)
+    yield from _volumes(project)
+    yield from model_remarks(project, located.base_dir)
+
+
+def _of_targets(located: Located) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the same for each target, with the values that differ for it; what all share is said once."""
+    seen: set[tuple[KeyPath, str]] = set()
+    for index, target in enumerate(located.project.targets):
+        own = replace(located, project=target_project(located.project, target.name))
+        for where, message in _of_compound(own):
+            place = place_in_target(where, index, target)
+            found = (place or where, message)
+            if found not in seen:
+                seen.add(found)
+                yield found
+
+
+def _labels(located: Located) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the labeler of a project that labels without naming one."""
+    project = located.project
+    tuned = any(target.finetune and not target.data for target in project.targets)
+    labels = bool(project.labelled_systems) or project.labels_downstream or tuned
+    if labels and ("labeler",) not in located.marks and isinstance(project.labeler, AseSettings):
+        yield ("labeler",), (
+            f"not given: the labels are those of {project.labeler.calculator}, a universal potential, not of DFT"
+        )
 
 
 def _machine(project: Project) -> Iterator[tuple[KeyPath, str]]:
@@ -149,11 +186,6 @@ def _production(located: Located) -> Iterator[tuple[KeyPath, str]]:
             )
 
 
-def _points(project: Project) -> int:
-    """Return the number of state points of the production."""
-    return len(project.target_systems) * len(project.md.temperatures_K) if project.md else 0
-
-
 def _doubtful_md(project: Project) -> Iterator[tuple[KeyPath, str]]:
     """Yield numbers of the production that are possible, but rarely meant."""
     md, labels = project.md, project.validate.production_labels
@@ -174,9 +206,7 @@ def _doubtful_md(project: Project) -> Iterator[tuple[KeyPath, str]]:
         yield ("md", "equilibration_ps"), (
             f"0: the runs have the volume of the cell as it was built, not that of {md.pressure_GPa:g} GPa"
         )
-    largest = max(target_projects(project).values(), key=_points, default=project)  # the labels are for each target
-    md = largest.md or md
-    runs, points = md.n_runs(len(largest.target_systems)), _points(largest)
+    runs, points = md.n_runs(len(project.target_systems)), len(project.target_systems) * len(md.temperatures_K)
     if project.pretrain and 0 < labels < points:
         yield ("validate", "production_labels"), (
             f"{labels} for {points} state points ({runs} runs): the others are not checked, and their conductivities "

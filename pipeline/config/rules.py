@@ -246,7 +246,7 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
     if project.finetune.frames > training * each:
         yield Breach(
             ("finetune", "frames"),
-            f"asks for {project.finetune.frames} frames, but `downstream` has {training * each} for training: "
+            f"asks for {project.finetune.frames} frames, but there are {training * each} for training: "
             f"{training} of {count} trajectories (the others are for validation and test), each with "
             f"aimd.steps / aimd.sample_every + 1 = {each} frames",
             (("downstream", "perturb", "count"), ("downstream", "aimd"), ("downstream", "split")),
@@ -255,7 +255,14 @@ def _splits(project: ProjectSections) -> Iterator[Breach]:
 
 def _rounds(project: ProjectSections) -> Iterator[Breach]:
     finetune = project.finetune
-    if finetune is None or not finetune.rounds or not project.downstream:
+    if finetune is None or not project.downstream:
+        return
+    most = finetune.frames + finetune.rounds * finetune.explore.frames
+    for index, frames in enumerate(finetune.curve):
+        if frames > most:
+            yield Breach(("finetune", "curve", index), f"asks for {frames} frames, but the models are fine-tuned on "
+                         f"{most}", (("finetune", "frames"),))
+    if not finetune.rounds:
         return
     explore, place = finetune.explore, ("finetune", "explore")
     if explore.sample_every > explore.steps:

@@ -67,10 +67,9 @@ def target_rules(project: ProjectSections) -> Iterator[Breach]:
     for name in ("downstream", "finetune", "simulate"):
         if getattr(project, name):
             yield Breach((name,), "has no effect beside `targets`: each target says what it needs", (("targets",),))
-    for name in ("pretrain", "distill"):
-        if not getattr(project, name):
-            yield Breach(("targets",), f"need a `{name}` section: each target has a student of the pre-trained model",
-                         ((name,),))
+    if not project.pretrain:
+        yield Breach(("targets",), "need a `pretrain` section, or its defaults: the pre-trained model is that of all",
+                     (("pretrain",),))
     if project.validate.rounds:
         yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
                      (("targets",),))

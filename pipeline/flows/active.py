@@ -37,7 +37,9 @@ def training_of_rounds(finetune: FinetuneSettings) -> FinetuneSettings:
     After the first round, the data set holds the frames to train on and no others; all are taken.
     """
     frames = finetune.frames + finetune.rounds * finetune.explore.frames
-    return finetune.model_copy(update={"frames": frames, "rounds": 0, "explore": RoundSettings()})
+    return finetune.model_copy(
+        update={"frames": frames, "rounds": 0, "explore": RoundSettings(), "curve": [], "curve_seeds": 2}
+    )
 
 
 def _add_round(flow: ProjectFlow, artifacts: Artifacts, explore: RoundSettings, number: int) -> ArtifactRef:

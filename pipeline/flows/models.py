@@ -22,9 +22,10 @@ from dpa_sse.ops.training.op import (
     EvaluatePretrained,
     EvaluateVariants,
     Pretrain,
+    TrainCurve,
     TrainVariant,
 )
-from dpa_sse.ops.training.settings import PretrainSettings
+from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings
 from dpa_sse.ops.validation.op import AskPerson, GateStudent
 from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.flows.active import add_rounds, training_of_rounds
@@ -111,7 +112,23 @@ def add_finetuning(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
         "evaluate", EvaluateVariants, flow.settings(variants=variants), title="Errors on held-out trajectories",
         artifacts={**inputs, "variants": models}, gpu=True,
     )
+    if project.finetune.curve:
+        found["curve"] = _add_curve(flow, project.finetune, artifacts)
     return {**found, "variants": models, "errors": errors}
+
+
+def _add_curve(flow: ProjectFlow, finetune: FinetuneSettings, artifacts: Artifacts) -> ArtifactRef:
+    """Add models on parts of the frames, and their errors."""
+    models = [
+        {"variant": variant, "frames": frames, "seed": seed}
+        for frames in finetune.curve for variant in ("naive", "from_scratch") for seed in range(finetune.curve_seeds)
+    ]
+    alike = training_of_rounds(finetune).model_copy(update={"curve": [], "strategy": "naive"})
+    return flow.fan_out(
+        "curve", TrainCurve, flow.settings(finetune=alike, pretrain=flow.project.pretrain, models=models), len(models),
+        title="Models on parts of the frames", gpu=True, grouped=False,
+        artifacts={name: artifacts[name] for name in ("pretrained", "downstream")},
+    )
 
 
 def add_pretrained_errors(flow: ProjectFlow, artifacts: Artifacts, name: str = "evaluate") -> ArtifactRef:

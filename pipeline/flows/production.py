@@ -25,7 +25,8 @@ from dpa_sse.pipeline.report.op import Report
 
 REPORTED = (
     "training_data", "pretrained", "variants", "errors", "teacher_data", "student", "student_errors", "gates",
-    "rounds", "trajectories", "self_check", "corrected_errors", "conductivity",
+    "rounds", "curve",
+    "trajectories", "self_check", "corrected_errors", "conductivity",
 )
 """Artifacts that the report reads."""
 MD_STAGE, CHECK_STAGE = "07-md", "07-self-check"

@@ -61,8 +61,7 @@ def _of_conductivities(data: ReportData, points: Sequence[Point]) -> Iterator[st
     if broken := found.get("broke off"):
         yield (
             f"The potential does not hold the crystal at {_temperatures(broken)}: it needs more data or training "
-            "(more iterations or temperatures of `concurrent_learning`, more `steps` of `pretrain` and "
-            "`distill.student`, `validate.rounds`). If the crystal itself melts or changes its phase there, lower "
+            f"({_more_data(data)}). If the crystal itself melts or changes its phase there, lower "
             "`md.temperatures_K`."
         )
     if short := found.get("too short"):
@@ -84,8 +83,21 @@ def _of_conductivities(data: ReportData, points: Sequence[Point]) -> Iterator[st
     if data.self_check:
         for system in data.self_check.systems:
             if system.verdict == "not trusted":
-                advised = trust_advice(system, data.self_check)
+                advised = trust_advice(system, data.self_check, target=data.target)
                 yield f"The model of {system.system} errs in its own production runs. {advised}"
+
+
+def _more_data(data: ReportData) -> str:
+    """Return the keys that give a model more data or training; a target has no loop back to labels."""
+    if data.target:
+        return (
+            "more `frames` or `rounds` of its `finetune`, more `steps` of `finetune` and of `distill.student`, or more "
+            "data for the pre-trained model"
+        )
+    return (
+        "more iterations or temperatures of `concurrent_learning`, more `steps` of `pretrain` and `distill.student`, "
+        "`validate.rounds`"
+    )
 
 
 def _temperatures(points: Sequence[Point]) -> str:
@@ -115,13 +127,15 @@ def _round_up(value: float) -> float:
     return round(math.ceil(value / unit - 1e-9) * unit, 9)
 
 
-def trust_advice(system: CheckedSystem, check: SelfCheck) -> str:
+def trust_advice(system: CheckedSystem, check: SelfCheck, *, target: bool = False) -> str:
     """Return what would mend a model that is not trusted: labels where the teacher is wrong, too, else training.
 
     The energy or the pressure decides, whichever of the student is further beyond its bar.
     """
     teacher, own, bars = system.teacher, system.errors, check.bars
     more = f"(`validate: {{rounds: {len(check.rounds)}}}`)"  # one more than were made
+    if target:
+        more = "(`finetune: {rounds: 2}` of the target collects them)"
     if teacher is None or own is None:
         return f"More labels of configurations like these are needed {more}."
     found = [

@@ -7,6 +7,7 @@ from typing import Any
 
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.foreign import inside
+from dpa_sse.ops.core.removal import remove_tree
 from dpa_sse.ops.results.summary import Summary
 from dpa_sse.pipeline.report.assessment import assess, key_figures
 from dpa_sse.pipeline.report.context import common_conditions, label_level, label_source
@@ -15,6 +16,7 @@ from dpa_sse.pipeline.report.inputs import ReportData, ReportInputs, load_data
 from dpa_sse.pipeline.report.page import PageSection
 from dpa_sse.pipeline.report.publication.files import Publication, publication, write_publication
 from dpa_sse.pipeline.report.sections.conductivity import conductivity
+from dpa_sse.pipeline.report.sections.curve import finetune_curve
 from dpa_sse.pipeline.report.sections.dynamics import dynamics
 from dpa_sse.pipeline.report.sections.gates import gates, gates_assessment
 from dpa_sse.pipeline.report.sections.learning import learning
@@ -65,6 +67,9 @@ def build_report(inputs: ReportInputs, out: Path) -> Summary:
 
 def _build_project(inputs: ReportInputs, data: ReportData, out: Path) -> Summary:
     """Write the page of a project with targets, and a report on each target."""
+    for folder in (out / FOLDER).glob("*"):
+        if folder.name not in inputs.targets:  # of an earlier configuration
+            remove_tree(folder, out)
     for name, own in inputs.targets.items():
         build_report(own, inside(out / FOLDER, name))
     book, ranked = FigureBook(out / "figures"), ranking(data)
@@ -91,10 +96,11 @@ def build_sections(data: ReportData, book: FigureBook, paper: Publication | None
         structure(data, book),
         dynamics(data, book),
         accuracy(data, book),
+        finetune_rounds(data, book),
+        finetune_curve(data, book),
         distillation(data),
         training(data, book),
         learning(data, book),
-        finetune_rounds(data, book),
         what_was_run(data, book),
         for_a_paper(paper),
         failures(data),

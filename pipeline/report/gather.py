@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpa_sse.ops.results.active import CurvePoint
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.md import MdRun
@@ -42,6 +43,7 @@ class FinishedSteps:
     conductivity: Path | None = None
     variants: Sequence[Path] | None = None
     trajectories: Sequence[Path] | None = None
+    curve: Sequence[Path] | None = None
 
 
 def report_inputs(
@@ -78,6 +80,7 @@ def report_inputs(
         md=flatten_groups(steps.trajectories),
         gates=steps.gates,
         rounds=steps.rounds,
+        curve=[folder for folder in flatten_groups(steps.curve) if (folder / CurvePoint.FILE).is_file()],
         self_check=steps.self_check,
         conductivity=steps.conductivity,
     )
@@ -135,6 +138,7 @@ def finished_steps(finished: Mapping[str, Path], ended: Mapping[str, Path]) -> F
         rounds=last_round(finished),
         conductivity=finished.get("conductivity"),
         variants=latest("finetune"),
+        curve=latest("curve"),
         trajectories=[folder for task, folder in _productions(ended) if task.startswith(md)],
         self_check=self_check_folder(finished),
         corrected_errors=finished.get("evaluate-corrected"),

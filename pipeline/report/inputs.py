@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import jsonable
 from dpa_sse.ops.core.foreign import inside
-from dpa_sse.ops.results.active import FinetuneRounds
+from dpa_sse.ops.results.active import CurvePoint, FinetuneRounds
 from dpa_sse.ops.results.base import Result
 from dpa_sse.ops.results.conductivity import ConductivityResult
 from dpa_sse.ops.results.dataset import DatasetInfo
@@ -72,6 +72,8 @@ class ReportInputs:
     """Folder with ``gates.json``; absent where no gate was run."""
     rounds: Path | None = None
     """Folder with ``rounds.json`` of active fine-tuning; absent where there were none."""
+    curve: Sequence[Path] = ()
+    """Folders with ``curve.json``: errors of models on parts of the frames."""
     self_check: Path | None = None
     """Folder with ``self_check.json``; absent where the production was not checked."""
     conductivity: Path | None = None
@@ -80,6 +82,8 @@ class ReportInputs:
     """Results of each target, in their order; empty for a project with one compound."""
     left_out: str = ""
     """Why steps of a target had nothing to work on; empty if none were left out."""
+    target: bool = False
+    """The results are those of one of many targets."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +142,13 @@ class ReportData:
     gates: Gates | None = None
     gate_tables: dict[str, Table] = field(default_factory=dict)
     rounds: FinetuneRounds | None = None
+    curve: list[CurvePoint] = field(default_factory=list)
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
     msd: dict[str, Table] = field(default_factory=dict)
     targets: dict[str, ReportData] = field(default_factory=dict)
     left_out: str = ""
+    target: bool = False
     notes: list[str] = field(default_factory=list)
     """Inputs that were given but could not be read."""
 
@@ -182,10 +188,11 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.gates:
         data.gates, data.gate_tables = gates_of(inputs.gates, reader)
     data.rounds = reader.result(FinetuneRounds, inputs.rounds, required=False)
+    data.curve = [point for folder in inputs.curve if (point := reader.result(CurvePoint, folder))]
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:
         _load_conductivity(inputs.conductivity, data, reader)
-    data.left_out = inputs.left_out
+    data.left_out, data.target = inputs.left_out, inputs.target
     data.targets = {name: load_data(one) for name, one in inputs.targets.items()}
     return data
 

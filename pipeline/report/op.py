@@ -30,7 +30,8 @@ class Report(TaskOP):
 
     artifacts = (
         "training_data?", "pretrained?", "errors?", "teacher_data?", "student?", "student_errors?", "gates?",
-        "conductivity?", "self_check?", "corrected_errors?", "rounds?", "variants*?", "trajectories*?",
+        "conductivity?", "self_check?", "corrected_errors?", "rounds?",
+        "variants*?", "trajectories*?", "curve*?",
     )
     resource_class = "analysis"
     html_page = "report.html"

@@ -33,7 +33,8 @@ def run_word(data: ReportData) -> str | None:
     if data.state not in ("", "done"):
         return data.state
     if data.targets:
-        return project_word([one.word for one in outcomes(data)], data.config.failure.min_success_ratio)
+        words = [one.word for one in outcomes(data) if one.word != "unfinished"]
+        return project_word(words, data.config.failure.min_success_ratio)
     if not data.state:
         if not data.stages:
             return None
@@ -134,6 +135,7 @@ def _summary(data: ReportData) -> Summary:
         ranking=data.conductivity.ranking if data.conductivity else (),
         self_check=data.self_check.systems if data.self_check else (),
         finetune_rounds=data.rounds.rounds if data.rounds else (),
+        finetune_curve=tuple(data.curve),
         self_check_rounds=max(0, len(data.self_check.rounds) - 1) if data.self_check else 0,
     )
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from dpa_sse.ops.conductivity.ranking import rank_systems
 from dpa_sse.ops.core.files import write_text
@@ -33,14 +34,15 @@ class Outcome:
     name : str
     data : ReportData
         Its results.
-    word : {"done", "inconclusive", "failed"}
+    word : {"done", "inconclusive", "failed", "unfinished"}
+        ``unfinished``: of a run that is at work, or was interrupted.
     reason : str
         Why it is not ``done``.
     """
 
     name: str
     data: ReportData
-    word: TargetWord
+    word: TargetWord | Literal["unfinished"]
     reason: str = ""
 
     @property
@@ -118,20 +120,23 @@ def _of_target(
     config = work / FOLDER / name / "config.resolved.yaml"
     write_text(config, resolved_yaml(target_project(project, name)))
     found = report_inputs(steps, config, run, work, view)
-    return replace(found, title=f"{project.name}: {name}", left_out=left_out)
+    return replace(found, title=f"{project.name}: {name}", left_out=left_out, target=True)
 
 
 def outcomes(data: ReportData) -> list[Outcome]:
     """Return how each target has ended, in their order."""
-    return [_outcome(name, one) for name, one in data.targets.items()]
+    ended = data.state not in ("running", "interrupted")
+    return [_outcome(name, one, ended=ended) for name, one in data.targets.items()]
 
 
-def _outcome(name: str, data: ReportData) -> Outcome:
+def _outcome(name: str, data: ReportData, *, ended: bool) -> Outcome:
     word = target_word(
         data.conductivity, wanted=data.config.md is not None, student="student" in data.models, lost=data.left_out
     )
     if word == "failed":
         failures = [failure.reason for stage in data.stages for failure in stage.failures if failure.reason]
+        if not (failures or data.left_out or ended):
+            return Outcome(name, data, "unfinished", "not finished")
         missing = data.left_out or next(reversed(failures), "") or "not finished"  # earlier ones were tolerated
         return Outcome(name, data, word, missing.partition("\n")[0].removeprefix(f"{name}: "))
     points = transport_points(data) if word == "inconclusive" else []

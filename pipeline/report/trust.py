@@ -50,7 +50,7 @@ def self_check_sentences(data: ReportData) -> Iterator[tuple[Level, str]]:
         if system.verdict == "trusted":
             yield "good", text
         elif system.verdict == "not trusted":
-            yield "bad", f"{text} {trust_advice(system, data.self_check)}"
+            yield "bad", f"{text} {trust_advice(system, data.self_check, target=data.target)}"
         else:
             yield "warn", f"{text} {'; '.join(system.reasons)}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def write_plan(folder: Path, plan: Sequence[PlannedStep]) -> None:
 def compare_plans(old: Sequence[PlannedStep], new: Sequence[PlannedStep]) -> PlanChange:
     """Return which steps of a new plan have to be computed again."""
     before = {step.name: step.settings for step in old}
-    changed = [step.name for step in new if before.get(step.name) != step.settings]
+    changed = [step.name for step in new if step.name not in before or not _as_before(before[step.name], step.settings)]
     affected = set(changed)
     loops = {step.loop for step in new if step.name in affected and step.loop}
     for step in new:
@@ -104,3 +105,24 @@ def compare_plans(old: Sequence[PlannedStep], new: Sequence[PlannedStep]) -> Pla
                 loops.add(step.loop)
     invalidated = [step.name for step in new if step.name in affected]
     return PlanChange(changed, invalidated, [step.name for step in new if step.name not in affected])
+
+
+def _as_before(old: str, new: str) -> bool:
+    """Return whether the results of a step remain; of targets, whether those that are left remain, in any order."""
+    if old == new:
+        return True
+    before, now = _of_targets(old), _of_targets(new)
+    return bool(now) and all(before.get(target) == own for target, own in now.items())
+
+
+def _of_targets(settings: str) -> dict[str, object]:
+    """Return what a step of many targets does for each, without the places of its tasks; empty for other steps."""
+    found = json.loads(settings or "{}")
+    members = found.get("members") if isinstance(found, dict) else None
+    return {
+        member["target"]: (
+            {**found.get("common", {}), **member["settings"]}, member["step"], member.get("tasks"),
+            {name: {**given, "first": 0} for name, given in member.get("inputs", {}).items()},
+        )
+        for member in members or ()
+    }

@@ -267,6 +267,10 @@ def _finetuning(rates: _Rates) -> Iterator[StepWork]:
     if project.finetune and pretrain:
         yield from _rounds(rates, project.finetune, pretrain)
         variants = 2 if project.finetune.from_scratch else 1
+        for frames in project.finetune.curve:
+            share = frames / (project.finetune.frames + project.finetune.rounds * project.finetune.explore.frames)
+            steps, models = round(share * project.finetune.steps), 2 * project.finetune.curve_seeds
+            yield rates.training(stage, "curve", pretrain, steps, rates.target_atoms, models)
         yield rates.training(stage, "finetune", pretrain, project.finetune.steps, rates.target_atoms, variants)
     if pretrain:
         yield StepWork(stage if project.finetune else "04-pretrain", "evaluate", "errors", 18.0)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.results.status import LEFT_OUT, TaskStatus
+from dpa_sse.ops.results.task_record import TaskRecord
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.plan import PlannedStep
@@ -109,6 +110,9 @@ def _place(
         for view in views.values():
             getattr(view, name)[task] = folder
         return
+    record = TaskRecord.read_if_there(folder)
+    if record and record.subject and record.subject.partition(",")[0] != own.target:
+        return  # the log was lost, and the targets have been put in another order since
     try:
         status = TaskStatus.read_if_there(folder)
     except FatalError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpa_sse.ops.results.active import FinetuneRound
 from dpa_sse.pipeline.report.figures import FigureBook
 from dpa_sse.pipeline.report.inputs import ReportData
-from dpa_sse.pipeline.report.page import ABSENT, Cell, PageSection, count, show
+from dpa_sse.pipeline.report.page import ABSENT, Cell, PageSection, count, plural, show
 from dpa_sse.pipeline.report.plots.rounds import plot_rounds
 
 COLUMNS = (
@@ -28,12 +28,12 @@ def finetune_rounds(data: ReportData, book: FigureBook) -> PageSection | None:
     )
     if found.enough:
         section.text(
-            f"Below the wanted {show(found.wanted_force_mae_meV_A)} meV/Å on new frames after "
-            f"{len(found.rounds)} of the rounds: no further one followed."
+            f"The error on new frames is below the wanted {show(found.wanted_force_mae_meV_A)} meV/Å in round "
+            f"{len(found.rounds)}: no further one followed."
         )
     section.figures([plot_rounds(book, found.rounds)])
     if found.label_failures:
-        section.text(f"{len(found.label_failures)} labels failed, e.g. {found.label_failures[0].reason}.")
+        section.text(f"{plural(len(found.label_failures), 'label')} failed, e.g. {found.label_failures[0].reason}.")
     return section
 
 

@@ -151,7 +151,7 @@ def reproduce(data: ReportData, book: FigureBook) -> PageSection:
     ]
     section.text(
         "Next to this page: summary.json, its numbers for programs"
-        + ("; figures/, every figure as SVG, PNG and CSV; and si/, see For a paper." if rows else ".")
+        + _folders(data, figures=bool(rows))
     )
     if rows:
         columns = ("figure", "SVG", "PNG", "data")
@@ -159,3 +159,13 @@ def reproduce(data: ReportData, book: FigureBook) -> PageSection:
             DetailsBlock(f"Files of the {len(rows)} figures", blocks=[TableBlock(columns, rows, words=columns)])
         )
     return section
+
+
+def _folders(data: ReportData, *, figures: bool) -> str:
+    """Return the folders beside the page, as the end of a sentence."""
+    if not figures:
+        return "."
+    drawn = "figures/, every figure as SVG, PNG and CSV"
+    if data.targets:
+        return f"; {drawn}; and targets/, the same for each target, with what a paper needs."
+    return f"; {drawn}; and si/, see For a paper."

@@ -29,7 +29,7 @@ from dpa_sse.pipeline.report.summary import run_word
 from dpa_sse.pipeline.report.targets import Line, Outcome, lines, outcomes
 from dpa_sse.pipeline.report.transport import line_trust
 
-LEVELS: dict[str, Level] = {"done": "good", "inconclusive": "warn", "failed": "bad"}
+LEVELS: dict[str, Level] = {"done": "good", "inconclusive": "warn", "failed": "bad", "unfinished": "info"}
 MOST_NAMED = 5
 
 
@@ -48,6 +48,8 @@ def assess_targets(data: ReportData, ranked: Sequence[RankedSystem]) -> Assessme
         box.done.append(f"Results for {_names(done)}; their pages say what can be trusted.")
     box.unsure += [f"{one.name}: no conductivity ({one.reason})." for one in by_word["inconclusive"]]
     box.bad += [f"{one.name}: {one.reason}." for one in by_word["failed"]]
+    if by_word["unfinished"]:
+        box.unsure.append(f"Not finished: {_names(by_word['unfinished'])}.")
     if ranked:
         box.unsure.append(_order(ranked))
     gates = [one for one in found if one.data.gates is not None and one.data.gates.verdict == "FAIL"]
@@ -97,8 +99,9 @@ def targets(data: ReportData, book: FigureBook, order: Sequence[RankedSystem]) -
     section.table(
         ("target", "result", "systems", "fine-tuned on", "force error of the student (meV/Å)", "why"),
         [_target_row(one) for one in found],
-        "Fine-tuned on: labelled frames of the target; force error: mean absolute error on frames held out of the "
-        "data that its teacher labelled.",
+        ("Fine-tuned on: labelled frames of the target. " if any(one.data.models.get("finetune") for one in found)
+         else "")
+        + "Force error: mean absolute error on frames held out of the data that its teacher labelled.",
         "target|result|systems|why", "fine-tuned on|why",
     )
     section.text("A page for each target, with its models, runs, errors and figures:")

@@ -49,7 +49,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def test_every_step_is_there_once_with_the_tasks_of_all_targets(built: Built) -> None:
     assert {name: step.tasks for name, step in built.steps.items()} == {
         "perturb": 1, "aimd": 4, "collect": 1, "pretrain": 1, "evaluate-pretrained": 1,
-        "perturb-new": 1, "aimd-new": 2, "collect-new": 1, "finetune": 2, "evaluate": 1,
+        "perturb-new": 1, "aimd-new": 2, "collect-new": 1,
+        **{f"round{k}-{what}": tasks for k in (1, 2) for what, tasks in (
+            ("train", 1), ("prepare", 1), ("md", 2), ("select", 1), ("label", 2), ("collect", 1),
+        )},
+        "finetune": 2, "evaluate": 1,
         "prepare-teacher": 2, "teacher-md": 6, "teacher-labels": 2, "first-student": 2, "self-exploration": 6,
         "self-exploration-labels": 2, "student": 2, "evaluate-student": 2, "teacher": 1, "prepare-md": 3,
         "md": 2 * 2 + 2 + 1,

@@ -256,7 +256,7 @@ def test_no_label_of_the_default_labeler_is_made_unasked(tmp_path: Path, own: Ow
 def test_frames_that_do_not_suffice_are_found_early(tmp_path: Path, own: Own) -> None:
     path = put("finetune", tmp_path, own)
     licl = [*LICL, "downstream.system={name: LiCl, structure: LiCl}"]
-    with pytest.raises(ConfigError, match="asks for 21 frames, but the data of `downstream` have 20 for training"):
+    with pytest.raises(ConfigError, match="asks for 21 frames, but its own `data` have 20 for training"):
         load_checked(path, [*licl, "finetune.frames=21"])
     with pytest.raises(ConfigError, match=r"no frames to test the model on.*downstream.split.test is 0"):
         load_checked(path, [*licl, "downstream.split.test=0"])

@@ -24,6 +24,7 @@ from dpa_sse.ops.data.results import GatheredFrames
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import initial_state
+from dpa_sse.ops.results.active import CurvePoint, FinetuneRound, FinetuneRounds
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
 from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResult
@@ -369,6 +370,44 @@ def gates(root: Path) -> Path:
     return root / "gates"
 
 
+def rounds(root: Path) -> Path:
+    """Write two rounds of active fine-tuning."""
+    folder = root / "rounds"
+    folder.mkdir()
+    found = [
+        FinetuneRound(
+            training_frames=20, selection="diverse", candidates=98, labelled=10, extreme=1, failed=1,
+            on_policy_force_mae_meV_A=91.5, on_policy_force_mae_ci95_meV_A=(80.25, 104.0),
+            on_policy_energy_mae_meV_atom=3.25, held_out_force_mae_meV_A=77.5, committee_deviation_eV_A=0.125,
+        ),
+        FinetuneRound(
+            training_frames=29, selection="diverse", candidates=100, labelled=10, failed=0,
+            on_policy_force_mae_meV_A=61.5, on_policy_force_mae_ci95_meV_A=(55.25, 68.0),
+            on_policy_energy_mae_meV_atom=2.25, held_out_force_mae_meV_A=59.5,
+        ),
+    ]
+    FinetuneRounds(
+        rounds=tuple(found), wanted_force_mae_meV_A=65.0, enough=True,
+        label_failures=(FailedTask(task="group.000/task.003", reason="not converged"),),
+    ).write(folder)
+    return folder
+
+
+def curve(root: Path) -> list[Path]:
+    """Write the points of a curve of errors against labels."""
+    folders = []
+    for frames, tuned, scratch in ((5, 120.0, 300.0), (10, 90.0, 220.0), (20, 70.0, 150.0)):
+        for variant, error in (("naive", tuned), ("from_scratch", scratch)):
+            for seed in range(2):
+                folders.append(root / "curve" / f"{variant}.{frames}.{seed}")
+                folders[-1].mkdir(parents=True)
+                CurvePoint(
+                    variant=variant, frames=frames, seed=seed, steps=10 * frames, test_frames=40,
+                    force_mae_meV_A=error + 5 * seed, energy_mae_meV_atom=error / 30,
+                ).write(folders[-1])
+    return folders
+
+
 def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportInputs:
     """Return the inputs of a complete run."""
     rng = np.random.default_rng(1)
@@ -395,6 +434,8 @@ def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportIn
         parity=parity(root),
         md=md,
         gates=gates(root),
+        rounds=rounds(root),
+        curve=curve(root),
         self_check=self_check(root, md),
         conductivity=analyse(root, md),
     )
