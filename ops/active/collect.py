@@ -139,7 +139,7 @@ def pass_on(before: RoundData, out: Path) -> None:
 def _errors(
     dataset: Path, model: Path, frames: Sequence[Atoms], type_map: Sequence[str], level: LevelOfTheory | None, out: Path
 ) -> dict[str, float | tuple[float, float] | None]:
-    """Return the errors of a model on frames of its own MD, and on held-out trajectories."""
+    """Return the errors of a model on frames from its MD, and on held-out trajectories."""
     found: dict[str, float | tuple[float, float] | None] = {}
     if frames:
         write_dataset(out / ".new", type_map, frames_to_blocks(frames, type_map), level=level)

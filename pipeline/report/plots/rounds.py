@@ -31,7 +31,7 @@ def plot_rounds(book: FigureBook, rounds: Sequence[FinetuneRound]) -> PageFigure
         if row["on_policy_low_meV_A"] is not None:
             axes.plot([row["training_frames"]] * 2, [row["on_policy_low_meV_A"], row["on_policy_high_meV_A"]],
                       color=ORANGE, linewidth=1)
-    parts = (("on_policy_force_mae_meV_A", "o-", ORANGE, "new frames of its own MD"),
+    parts = (("on_policy_force_mae_meV_A", "o-", ORANGE, "new frames from its MD"),
              ("held_out_force_mae_meV_A", "s--", BLUE, "held-out trajectories"))
     for name, style, colour, label in parts:
         own = [row for row in rows if row[name] is not None]

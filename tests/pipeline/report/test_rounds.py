@@ -19,7 +19,8 @@ def test_rounds_and_curve_are_on_the_page_and_in_the_summary(tmp_path: Path) -> 
     )
     page = (tmp_path / "out/report.html").read_text()
     for text in ("Active fine-tuning", "91.5", "80.2 to 104", "diverse, of 98", "not converged",
-                 "below the wanted 65", "1 label failed", "Errors against labels", "122 (120 to 125)", "152 (150 to 155)"):
+                 "below the wanted 65", "1 label failed", "Errors against labels",
+                 "122 (120 to 125)", "152 (150 to 155)"):
         assert text in page, text
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert [one["on_policy_force_mae_meV_A"] for one in summary["finetune_rounds"]] == [91.5, 61.5]
