@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.exploration.diversity import arrays_of, arrays_of_block, environments, farthest_frames
 from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
 from dpa_sse.ops.md.trajectory import read_dump
-from dpa_sse.ops.potential.inference import descriptors, open_model, predict
+from dpa_sse.ops.potential.inference import open_model, predict
 from dpa_sse.ops.results.active import Selection
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.structures.extxyz import write_frames
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 MOST_CANDIDATES = 400
 """Candidates that are compared, evenly spaced over the runs; more take memory and are no more diverse."""
-COMPONENTS = 24
-"""Principal components of the descriptors that are compared, for each element."""
 TRAJECTORY = "traj.lammpstrj"
 FRAMES = "frames.extxyz"
 
@@ -123,97 +122,12 @@ def _order(
         deviations = committee_deviations([frames[k] for k in compared], models)
         return compared[np.argsort(-deviations, kind="stable")].tolist(), float(deviations.mean())
     model = open_model(models[0])
-    new = environments([_arrays(frames[k]) for k in compared], model)
-    old = environments([_arrays_of(block, k, type_map) for block in training for k in range(len(block))], model)
+    new = environments([arrays_of(frames[k]) for k in compared], model)
+    old = environments([arrays_of_block(block, k, type_map) for block in training for k in range(len(block))], model)
     wanted = settings.frames + len(random) // 4  # some are left out afterwards
     picked = farthest_frames(new, old, min(wanted, len(new)))
     rest = [k for k in random.tolist() if k not in set(compared[picked].tolist())]
     return [*compared[picked].tolist(), *rest], None
-
-
-Arrays = tuple[list[str], NDArray[np.float64], NDArray[np.float64]]
-"""Elements, positions (n, 3) and cell (3, 3) of a frame."""
-
-
-def _arrays(atoms: Atoms) -> Arrays:
-    return atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array
-
-
-def _arrays_of(block: SystemData, number: int, type_map: Sequence[str]) -> Arrays:
-    return [type_map[k] for k in block.types], block.coord[number], block.box[number]
-
-
-def environments(frames: Sequence[Arrays], model: Any) -> list[dict[str, NDArray[np.float64]]]:
-    """Return for each frame the descriptors (n, D) of its atoms, by element."""
-    index = {element: k for k, element in enumerate(model.get_type_map())}
-    found = []
-    for symbols, positions, cell in frames:
-        types = np.array([index[one] for one in symbols])
-        vectors = descriptors(model, types, positions[None], cell[None])[0]
-        names = np.array(symbols)
-        found.append({element: vectors[names == element] for element in dict.fromkeys(symbols)})
-    return found
-
-
-def farthest_frames(
-    new: Sequence[dict[str, NDArray[np.float64]]], old: Sequence[dict[str, NDArray[np.float64]]], count: int
-) -> list[int]:
-    """Return the frames whose environments are farthest from those of ``old`` and of the frames before (the first).
-
-    A frame is as far as the mean, over its elements, of the mean distance of its atoms to the nearest environment of
-    the same element. Distances are in the leading principal components of the element, in units of their scatter.
-
-    Parameters
-    ----------
-    new, old : sequence of dict
-        Descriptors (n, D) by element, of the candidates and of the frames that are known.
-    count : int
-    """
-    from scipy.spatial import cKDTree
-
-    places, known = _projected(new, old)
-    nearest = [
-        {element: _nearest(cKDTree(known[element]) if len(known[element]) else None, vectors)
-         for element, vectors in frame.items()}
-        for frame in places
-    ]
-    chosen: list[int] = []
-    while len(chosen) < count:
-        scores = np.array([np.mean([one.mean() for one in frame.values()]) for frame in nearest])
-        scores[chosen] = -1
-        best = int(np.argmax(scores))
-        chosen.append(best)
-        trees = {element: cKDTree(vectors) for element, vectors in places[best].items()}
-        for frame, distances in zip(places, nearest, strict=True):
-            for element in distances.keys() & trees.keys():
-                distances[element] = np.minimum(distances[element], trees[element].query(frame[element])[0])
-    return chosen
-
-
-def _nearest(tree: Any, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distances to the nearest known environment; a large one for an element that is not known."""
-    return np.full(len(vectors), 1e3) if tree is None else np.asarray(tree.query(vectors)[0])
-
-
-def _projected(
-    new: Sequence[dict[str, NDArray[np.float64]]], old: Sequence[dict[str, NDArray[np.float64]]]
-) -> tuple[list[dict[str, NDArray[np.float64]]], dict[str, NDArray[np.float64]]]:
-    """Return the candidates' and the known environments in the leading components, scaled by their scatter."""
-    known: dict[str, NDArray[np.float64]] = {}
-    places: list[dict[str, NDArray[np.float64]]] = [{} for _ in new]
-    for element in sorted({element for frame in new for element in frame}):
-        candidates = np.concatenate([frame[element] for frame in new if element in frame])
-        parts = [frame[element] for frame in old if element in frame]
-        every = np.concatenate([candidates, *parts])
-        mean = every.mean(axis=0)
-        values, axes = np.linalg.eigh(np.cov((every - mean).T, ddof=0).reshape(every.shape[1], -1))
-        axes = axes[:, ::-1][:, :COMPONENTS]
-        scale = np.sqrt(max(float(np.clip(values, 0, None).sum()), 1e-30))
-        for frame, place in zip(new, places, strict=True):
-            if element in frame:
-                place[element] = (frame[element] - mean) @ axes / scale
-        known[element] = (np.concatenate(parts) - mean) @ axes / scale if parts else np.empty((0, axes.shape[1]))
-    return places, known
 
 
 def committee_deviations(frames: Sequence[Atoms], models: Sequence[Path]) -> NDArray[np.float64]:

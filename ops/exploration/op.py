@@ -16,6 +16,7 @@ from dpa_sse.ops.exploration.sanity import sanity_md
 from dpa_sse.ops.exploration.select import select_candidates
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
+from dpa_sse.ops.potential.folder import frozen_model
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
@@ -89,6 +90,8 @@ class Explore(FanOutOP):
 class SelectCandidates(TaskOP):
     """The trust-level report, the frames to label, and the state of concurrent learning."""
 
+    image = "deepmd"
+    resource_class = "infer"
     artifacts = ("training_data", "assembled", "explored*")
     parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"candidates": int, "selected": int, "accurate": float}
@@ -99,6 +102,7 @@ class SelectCandidates(TaskOP):
         learning = settings.concurrent_learning
         explored = results(inputs["explored"])
         require_success(explored, settings.min_success_ratio, "exploration", usable=False, some=True)
+        diverse = learning.selection == "diverse"
         report = select_candidates(
             read_state(inputs["training_data"], learning),
             learning,
@@ -107,6 +111,7 @@ class SelectCandidates(TaskOP):
             settings.seed,
             out,
             sanity=SanityCheck.read(inputs["assembled"]),
+            model=frozen_model(inputs["assembled"] / "models" / "model.000") if diverse else None,
         )
         return {
             "candidates": report.candidate, "selected": report.selected, "accurate": report.accurate_ratio,

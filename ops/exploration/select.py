@@ -14,6 +14,7 @@ import numpy as np
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.exploration.diversity import diverse_order
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
 from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
@@ -80,6 +81,7 @@ def select_candidates(
     out: Path,
     *,
     sanity: SanityCheck | None = None,
+    model: Path | None = None,
 ) -> IterationReport:
     """Sort the explored frames by deviation, select candidates, and write the input of the next steps.
 
@@ -102,6 +104,8 @@ def select_candidates(
         Receives ``tasks/task.000/frames.extxyz`` ..., ``report.json`` and ``state.json``.
     sanity : SanityCheck, optional
         Outcome of the sanity MD, for the report.
+    model : Path, optional
+        Model whose descriptor tells how different candidates are; needed for diverse ones.
 
     Returns
     -------
@@ -116,7 +120,12 @@ def select_candidates(
     runs, failures = read_explorations(results)
     found = _deviations(runs, settings.trust, settings.conv_accuracy)
     rng = np.random.default_rng(derive_seed(seed, "select", state.iteration))
-    choice = _choose(runs, found.candidates, settings.max_selected, KnownFrames(dataset), rng)
+    frames = _load(runs, found.candidates)
+    order = rng.permutation(len(found.candidates))
+    if settings.selection == "diverse" and model is not None and len(order) > settings.max_selected:
+        candidates = [frames[place].atoms() for place in found.candidates]
+        order = diverse_order(candidates, order, settings.max_selected, dataset, model)
+    choice = _choose(runs, found.candidates, frames, order, settings.max_selected, KnownFrames(dataset))
     _write_tasks(choice.frames, settings.frames_per_task, out / "tasks")
     report = IterationReport(
         iteration=state.iteration,
@@ -203,14 +212,13 @@ def _deviations(runs: Sequence[Exploration], trust: TrustSettings, conv_accuracy
 
 
 def _choose(
-    runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]], limit: int, known: KnownFrames,
-    rng: np.random.Generator,
+    runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]], frames: dict[tuple[int, int], Frame],
+    order: np.ndarray, limit: int, known: KnownFrames,
 ) -> Choice:
-    """Take candidates in random order up to the limit."""
+    """Take candidates in this order up to the limit."""
     choice = Choice()
-    frames = _load(runs, candidates)
     taken: dict[str, list[np.ndarray]] = {}
-    for place in rng.permutation(len(candidates)):
+    for place in order:
         if len(choice.frames) == limit:
             choice.passed_over += 1
             continue

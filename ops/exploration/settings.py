@@ -80,6 +80,11 @@ class ConcurrentLearningSettings(Settings):
     conv_accuracy: float = Field(
         0.95, gt=0, le=1, description="Share of accurate frames at which a stage has converged."
     )
+    selection: Literal["random", "diverse"] = Field(
+        "random", description="Which candidates are labelled if there are more: random ones, as DP-GEN takes them; or "
+        "`diverse`, those whose environments are farthest from the data and from each other, in the descriptor of the "
+        "first model."
+    )
     frames_per_task: int = Field(10, ge=1, description="Frames per labelling task.")
     stages: list[ExplorationStage] = Field(min_length=1, description="Stages of the exploration, in order, e.g. "
         "[{temperatures_K: [300, 600], steps: 2000}].")

@@ -27,6 +27,8 @@ from dpa_sse.ops.training.train import train_model
 TRAINING_FRAMES = "_train"
 """Ending of the names of evaluations on training frames: errors as large as on test frames mean that steps are missing,
 not frames."""
+FORGETTING = "fine_tuned_base"
+"""Evaluation of the fine-tuned model on the base systems: beside that of the pre-trained one, what is forgotten."""
 EVALUATION_NAMES: dict[Variant, str] = {
     "naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch",
 }
@@ -210,7 +212,7 @@ class EvaluateVariants(TaskOP):
     resource_class = "infer"
     artifacts = ("pretrained", "variants*", "downstream", "training_data?")
     returns: ClassVar[dict[str, type]] = {"force_mae_meV_A": float}
-    version = 2
+    version = 3
     settings_class = EvaluateVariantsSettings
 
     def run(self, out: Path, settings: EvaluateVariantsSettings, **inputs: Any) -> dict[str, float]:
@@ -230,6 +232,10 @@ class EvaluateVariants(TaskOP):
             evaluate(folder / "model.pt", new, "test", out, EVALUATION_NAMES[variant])
             for variant, folder in folders.items()
         ]
+        base = inputs["training_data"]
+        adapted = next(folder for variant, folder in folders.items() if variant != "from_scratch")
+        if base and split_systems(dataset_of(base), "test"):
+            evaluate(adapted / "model.pt", dataset_of(base), "test", out, FORGETTING, parity=False)
         for variant, folder in folders.items():
             systems = split_systems(folder / "data" / "new")
             name = EVALUATION_NAMES[variant] + TRAINING_FRAMES

@@ -14,6 +14,7 @@ StageState = Literal["ok", "partial", "failed", "unfinished", "skipped"]
 
 EVALUATIONS = {
     "pretrain": "pre-trained",
+    "fine_tuned_base": "fine-tuned, base systems",
     "zero_shot": "zero-shot",
     "zero_shot_bias": "zero-shot, refitted bias",
     "fine_tuned": "fine-tuned",

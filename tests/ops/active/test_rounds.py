@@ -13,11 +13,12 @@ from dpa_sse.ops.active import collect as collecting
 from dpa_sse.ops.active import select as selecting
 from dpa_sse.ops.active.collect import RoundData, collect_round, pass_on
 from dpa_sse.ops.active.op import CollectRound, SelectRound, TrainRound
-from dpa_sse.ops.active.select import Candidates, candidates_of, committee_deviations, farthest_frames, select_frames
+from dpa_sse.ops.active.select import Candidates, candidates_of, committee_deviations, select_frames
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
 from dpa_sse.ops.data.npy import read_system, split_systems
+from dpa_sse.ops.exploration.diversity import farthest_frames
 from dpa_sse.ops.results.active import FinetuneRounds, Selection
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.status import EMPTY, TaskStatus

@@ -98,6 +98,37 @@ def test_the_choice_repeats_and_follows_the_seed(tmp_path):
     assert steps[0] == steps[1] != steps[2]
 
 
+def test_diverse_candidates_are_those_that_differ_most(tmp_path, monkeypatch):
+    """Ten thermal frames and two of other kinds: of three labels, these get two, whatever the seed."""
+
+    class Model:
+        def get_type_map(self):
+            return ["Cl", "Li"]
+
+        def eval_descriptor(self, coord, box, types):
+            moved = coord.reshape(len(coord), len(types), 3) - CELL.positions
+            moved -= 5.1 * np.round(moved / 5.1)
+            return np.stack([moved.mean(axis=-1), moved.std(axis=-1)], axis=-1)
+
+    monkeypatch.setattr("dpa_sse.ops.potential.inference.open_model", lambda path: Model())
+    shifted, wild = thermal(20), CELL.copy()
+    shifted.positions += 1.5
+    wild.positions[::2, 0] += 0.8
+    frames = [*[thermal(number) for number in range(5)], shifted, *[thermal(number) for number in range(5, 10)], wild]
+    run = exploration(tmp_path / "a", [0.3] * 12, frames)
+    for selection, expected in (("diverse", 3), ("random", 0)):
+        settings = SETTINGS.model_copy(update={"max_selected": 3, "selection": selection})
+        found = []
+        for seed in range(3):
+            name = f"{selection}{seed}"
+            report = select_candidates(
+                initial_state(settings), settings, [run], None, seed, tmp_path / name, model=tmp_path / "m.pth"
+            )
+            assert (report.selected, report.passed_over) == (3, 9)
+            found.append({50, 110} <= {int(atoms.info["step"]) for atoms in chosen(tmp_path, name)})
+        assert sum(found) == expected
+
+
 def test_similar_and_unphysical_candidates_are_dropped(tmp_path):
     close = thermal(1)
     close.positions += np.random.default_rng(0).normal(0, 0.005, close.positions.shape)
