@@ -37,21 +37,20 @@ def untrained_elements(
     known = _trained_on(project, base_dir, cells)
     if known is None:
         return
-    places: list[tuple[KeyPath, list[str]]] = []
+    places: list[tuple[KeyPath, str]] = []
     if not project.finetune:
-        places = [(("simulate", index), [one.name]) for index, one in enumerate(project.simulate)]
+        places = [(("simulate", index), one.name) for index, one in enumerate(project.simulate)]
     for index, target in enumerate(project.targets):
         if not target.finetune:
-            places += [(("targets", index, "systems", k), [one.name]) for k, one in enumerate(target.systems)]
-    for where, names in places:
-        for name in names:
-            found = sorted(set(cells[name].get_chemical_symbols()) - known) if name in cells else []
-            if found:
-                yield (*where, "structure"), (
-                    f"no training data has {', '.join(found)}, so the pre-trained model knows nothing about "
-                    f"{'it' if len(found) == 1 else 'them'}: add a compound of {'it' if len(found) == 1 else 'them'} "
-                    "to `systems` or `data`, or fine-tune for this one"
-                )
+            places += [(("targets", index, "systems", k), one.name) for k, one in enumerate(target.systems)]
+    for where, name in places:
+        here = set(cells[name].get_chemical_symbols()) if name in cells else set()
+        if found := sorted(here & set(project.type_map) - known):
+            them = "it" if len(found) == 1 else "them"
+            yield (*where, "structure"), (
+                f"no training data has {', '.join(found)}, so the pre-trained model knows nothing about {them}: add a "
+                f"compound of {them} to `systems` or `data`, or fine-tune for this one"
+            )
 
 
 def _trained_on(project: Project, base_dir: Path, cells: Mapping[str, Atoms]) -> set[str] | None:

@@ -150,7 +150,8 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
     if project.md and project.md.with_teacher and not project.pretrain:
         yield Breach(("md", "model"), "'teacher' is the model of the section `pretrain`, which is null",
                      (("pretrain",),))
-    if project.md and not project.distill and not project.md.with_teacher:
+    own = any(target.md or target.distill for target in project.targets)  # then each target is checked for itself
+    if project.md and not project.distill and not project.md.with_teacher and not own:
         yield Breach(("md",), "runs with the student of a `distill` section, which is missing (`distill: {}` uses the "
                      "defaults; `md.model` is for a model of yours)", (("distill",), ("md", "model")))
 

@@ -70,6 +70,12 @@ def target_rules(project: ProjectSections) -> Iterator[Breach]:
     if not project.pretrain:
         yield Breach(("targets",), "need a `pretrain` section, or its defaults: the pre-trained model is that of all",
                      (("pretrain",),))
+    if not project.distill and not project.md:
+        for index, target in enumerate(project.targets):
+            if not (target.distill or target.md or target.finetune):
+                yield Breach(("targets", index), "has nothing to do: there is no `distill`, no `md` (with "
+                             "`model: teacher`, the pre-trained model runs it) and no `finetune`",
+                             (("distill",), ("md",)))
     if project.validate.rounds:
         yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
                      (("targets",),))

@@ -9,8 +9,10 @@ from itertools import cycle
 
 from dpa_sse.ops.core.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 from dpa_sse.ops.results.conductivity import RankedSystem
+from dpa_sse.pipeline.report.context import measured_of
 from dpa_sse.pipeline.report.figures import LINES, WIDE, FigureBook, PageFigure, Row, legend, panel, plain
 from dpa_sse.pipeline.report.plots.arrhenius import AXIS, log_sigma_T, temperature_axis
+from dpa_sse.pipeline.report.plots.compared import NEAR_K, near
 from dpa_sse.pipeline.report.targets import Line, Outcome
 from dpa_sse.pipeline.report.transport import arrhenius_line
 
@@ -21,10 +23,11 @@ MOST_LINES = 24
 LINE_COLUMNS = ("target", "system", "temperature_K", "sigma_mS_cm", "sigma_ci95_low_mS_cm", "sigma_ci95_high_mS_cm",
                 "log10_sigma_T_S_K_cm", "kind")
 SERIES_COLUMNS = ("target", "system", "variable", "value", "temperature_K", "sigma_mS_cm", "sigma_ci95_low_mS_cm",
-                  "sigma_ci95_high_mS_cm")
+                  "sigma_ci95_high_mS_cm", "reference")
 MEMBER = re.compile(r"^(?P<base>.+)-(?P<variable>[a-z]+)(?P<value>\d+(?:\.\d+)?)$")
 """Name of a member of a series: LGPS-x0.25, Li6PS5Cl-d0.5."""
 VARIABLES = {"d": "site disorder"}
+"""Variables that are not compositions: samples do not tell theirs, so nothing measured is drawn."""
 
 
 def plot_lines(book: FigureBook, found: Sequence[Line]) -> PageFigure | None:
@@ -88,7 +91,18 @@ def plot_series(
             y = [member.sigma_mS_cm for _, member in members]
             low = [member.sigma_mS_cm - member.sigma_ci95_mS_cm[0] for _, member in members]
             high = [member.sigma_ci95_mS_cm[1] - member.sigma_mS_cm for _, member in members]
-            axes.errorbar(x, y, [low, high], fmt="o", capsize=3, color=BLUE)
+            axes.errorbar(x, y, [low, high], fmt="o", capsize=3, color=BLUE, label="computed")
+            known = [
+                (value, one_measured) for value, member in (members if variable not in VARIABLES else ())
+                for one_measured in near(measured_of(one.data, member.system).conductivities, member.temperature_K)
+            ]
+            if known:
+                axes.errorbar(
+                    [value for value, _ in known], [each.middle for _, each in known],
+                    [[each.middle - each.low for _, each in known], [each.high - each.middle for _, each in known]],
+                    fmt="D", markersize=4, color=ORANGE, capsize=2, label="measured",
+                )
+                legend(axes)
             axes.set(xlabel=VARIABLES.get(variable, variable), ylabel=f"σ at {members[0][1].temperature_K:g} K (mS/cm)")
             axes.set_yscale("log")
             rows: list[Row] = [
@@ -100,9 +114,18 @@ def plot_series(
                 }
                 for value, member in members
             ]
+            rows += [
+                {
+                    "target": one.name, "system": each.material, "variable": variable, "value": value,
+                    "temperature_K": each.temperature_K, "sigma_mS_cm": each.middle, "sigma_ci95_low_mS_cm": None,
+                    "sigma_ci95_high_mS_cm": None, "reference": each.reference,
+                }
+                for value, each in known
+            ]
             yield book.add(
                 figure, f"series_{base}_{variable}", f"Series {base}",
-                f"Extrapolated Nernst–Einstein conductivity of {base}; bars: 95 %, statistical.", rows=rows,
+                f"Extrapolated Nernst–Einstein conductivity of {base}; bars: 95 %, statistical."
+                + (f" Measured: within {NEAR_K:g} K of that temperature; bars: range." if known else ""), rows=rows,
                 columns=SERIES_COLUMNS,
             )
 

@@ -23,6 +23,7 @@ from dpa_sse.pipeline.report.page import (
     plural,
     show,
 )
+from dpa_sse.pipeline.report.plots.compared import plot_energies, plot_parity
 from dpa_sse.pipeline.report.plots.targets import plot_lines, plot_series
 from dpa_sse.pipeline.report.sections.self_check import trust_cell
 from dpa_sse.pipeline.report.summary import run_word
@@ -95,6 +96,7 @@ def targets(data: ReportData, book: FigureBook, order: Sequence[RankedSystem]) -
         "rank|target|system|self-check|gates", "gates|P (better than next)|rank",
     )
     section.figures([plot_lines(book, drawn)])
+    section.figures([plot_energies(book, drawn), plot_parity(book, drawn, ranked)])
     section.figures(list(plot_series(book, found, ranked)))
     section.table(
         ("target", "result", "systems", "fine-tuned on", "force error of the student (meV/Å)", "why"),

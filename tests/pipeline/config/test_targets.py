@@ -14,6 +14,9 @@ name: screen
 type_map: [Li, P, S, Cl, Br, Ge, Sn]
 systems:
   - {name: Li2S, structure: Li2S}
+  - {name: base-Sn, structure: Li10SnP2S12}
+  - {name: base-Ge, structure: Li10GeP2S12}
+  - {name: LiCl, structure: LiCl}
 labeler: {kind: mock}
 targets:
   - name: LGSPS
@@ -88,7 +91,7 @@ def test_each_target_is_a_project(tmp_path: Path) -> None:
      "trajectories go to the test set"),
     ("structure: Li6PS5Br, site", "structure: Li6PS5Brr, site", "Li6PS5Brr", "targets.2.systems.0.structure: no "
      "structure 'Li6PS5Brr'"),
-    ("Ge, Sn]", "Ge]", "Ge{1-x}Sn{x}", "targets.0.systems.0.structure: element Sn is not in type_map"),
+    ("Br, Ge", "Ge", "name: Li6PS5Br", "targets.2.systems.0.structure: element Br is not in type_map"),
     ("x: [0, 1]", "y: [0, 1]", "series", "targets.0.systems.0.series"),
     ("md: {temperatures_K: [500]}", "md: {temperatures_K: [500]}\nvalidate: {rounds: 1}", "validate",
      "validate.rounds: must be 0 with `targets`"),
@@ -98,8 +101,6 @@ def test_each_target_is_a_project(tmp_path: Path) -> None:
      "validate.on_warn: must be `continue` with `targets`"),
     ("md: {temperatures_K: [500]}", "finetune: {frames: 5}", "finetune: {frames: 5}\n",
      "finetune: has no effect beside `targets`"),
-    ("distill: {student: {preset: se_e2_a-tiny, steps: 20}}\nmd: {temperatures_K: [500]}\n", "", "targets",
-     "targets: need a `distill` section"),
     ("name: Li6PS5Br, structure", "name: LGSPS-x1, structure", "name: LGSPS-x1", "targets.2.systems.0.name: 'LGSPS-x1' "
      "is already the name of targets.0.systems.1"),
     ("name: LPSBr", "name: pretrained", "pretrained", "targets.2.name: 'pretrained' is the name of a folder of the "
@@ -174,10 +175,41 @@ def test_what_the_teacher_as_the_model_of_the_md_needs(tmp_path: Path, more: str
 
 def test_systems_that_are_only_simulated_are_not_labelled(tmp_path: Path) -> None:
     text = "\n".join([
-        "name: only", "type_map: [Li, P, S, Cl]", "systems: [{name: Li2S, structure: Li2S}]", "labeler: {kind: mock}",
+        "name: only", "type_map: [Li, P, S, Cl]", "systems:", "  - {name: Li2S, structure: Li2S}",
+        "  - {name: P, structure: Li3PS4}", "  - {name: C, structure: LiCl}", "labeler: {kind: mock}",
         "simulate: [{name: Li6PS5Cl, structure: Li6PS5Cl, series: {site_disorder: [0, 0.5]}}]",
         "distill: {student: {preset: se_e2_a-tiny, steps: 20}}", "md: {temperatures_K: [500]}", "",
     ])
     project = load_checked(write(tmp_path, text)).project
-    assert [one.name for one in project.labelled_systems] == ["Li2S"]
+    assert [one.name for one in project.labelled_systems] == ["Li2S", "P", "C"]
     assert [one.name for one in project.target_systems] == ["Li6PS5Cl-d0", "Li6PS5Cl-d0.5"]
+
+
+def test_elements_that_no_training_data_has(tmp_path: Path) -> None:
+    """A target that is fine-tuned brings its own data; a model of the user may know more than is said here."""
+    without = GOOD.replace("  - {name: base-Ge, structure: Li10GeP2S12}\n", "").replace(
+        "  - {name: LiCl, structure: LiCl}\n", "")
+    found = complaints(tmp_path, without)
+    assert [problem.partition(", so")[0] for problem in found] == [
+        f"my.yaml:{line_of(without, 'Li10Ge{1-x}')}: targets.0.systems.0.structure: no training data has Ge",
+        f"my.yaml:{line_of(without, 'name: Li6PS5Cl')}: targets.1.systems.0.structure: no training data has Cl",
+    ]
+
+
+DISTILL, MD = "distill: {student: {preset: se_e2_a-tiny, steps: 20}}\n", "md: {temperatures_K: [500]}\n"
+MISSING = "md: runs with the student of a `distill` section, which is missing"
+
+
+def test_a_model_for_the_md_is_needed_by_each_target(tmp_path: Path) -> None:
+    assert [one for one in complaints(tmp_path, GOOD.replace(DISTILL + MD, "")) if "nothing to do" in one] == [
+        f"my.yaml:{line_of(GOOD, 'name: LGSPS')}: targets.0: has nothing to do: there is no `distill`, no `md` (with "
+        "`model: teacher`, the pre-trained model runs it) and no `finetune`"
+    ]
+    mine = GOOD.replace("    md: {temperatures_K: [600, 700], production_ps: 5}\n", "").replace(DISTILL, "")
+    (problem,) = complaints(tmp_path, mine)
+    assert MISSING in problem
+    load_checked(write(tmp_path, mine.replace("[500]}", "[500], model: teacher}")))
+    by_each = GOOD.replace(DISTILL, "").replace("production_ps: 5}", "production_ps: 5, model: teacher}")
+    found = complaints(tmp_path, by_each)
+    assert len(found) == 2
+    assert all(f"targets.{number}: {MISSING}" in problem for number, problem in zip((0, 2), found, strict=True))
