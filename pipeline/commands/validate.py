@@ -46,6 +46,24 @@ def validate(
     training: Annotated[
         Path | None, typer.Option("--training", help="Data that the model was trained on, for G16.", show_default=False)
     ] = None,
+    before: Annotated[
+        Path | None, typer.Option("--before", help="The model before its fine-tuning, for G15.", show_default=False)
+    ] = None,
+    before_branch: Annotated[
+        str, typer.Option("--before-branch", help="Branch of a multi-task --before.", show_default=False)
+    ] = "",
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", help="Labelled data of the systems of --before, for G15.", show_default=False),
+    ] = None,
+    from_scratch: Annotated[
+        Path | None, typer.Option("--from-scratch", help="Model trained on the same labels from scratch, for G17.",
+                                  show_default=False),
+    ] = None,
+    phase: Annotated[
+        list[str] | None, typer.Option("--phase", help="Competing phase, as --structure, for G14; again for more.",
+                                       show_default=False),
+    ] = None,
     gates: GatesFile = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gates.json, the page and the tables.")] = Path(
         "validation"
@@ -62,13 +80,14 @@ def validate(
     from dpa_sse.ops.validation.gates.base import GateSettings, Reference
     from dpa_sse.ops.validation.gates.inputs import (
         NO_STRUCTURE,
+        Comparisons,
         check_elements,
         find_model,
         find_reference,
         find_structures,
         has_structures,
         open_found,
-        with_training,
+        with_comparisons,
     )
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
     from dpa_sse.pipeline.commands.conductivity import made_folder
@@ -79,9 +98,10 @@ def validate(
     if not structure and not has_structures(reference):
         raise InputError(NO_STRUCTURE)
     cells = find_structures(structure or [], Path.cwd(), seed) if structure else []
-    check_elements(found, cells)
+    phases = find_structures(phase, Path.cwd(), seed) if phase else []
+    check_elements(found, [*cells, *phases])
     with tempfile.TemporaryDirectory() as work, made_folder(out):
-        elements = sorted({one for atoms in cells for one in atoms.get_chemical_symbols()})
+        elements = sorted({one for atoms in [*cells, *phases] for one in atoms.get_chemical_symbols()})
         given = find_reference(reference, reference_branch, elements, Path(work), found.elements) if reference else None
         cells = cells or find_structures([], Path.cwd(), seed, given)
         check_elements(found, cells)
@@ -90,7 +110,8 @@ def validate(
             mobile=tuple(word.strip() for word in mobile.split(",") if word.strip()), files=found.files,
             work=Path(work),
         )
-        compared = with_training(given or Reference(), training) if training is not None else given or Reference()
+        others = Comparisons(training, before, before_branch, base, from_scratch, phases)
+        compared = with_comparisons(given or Reference(), others, elements)
         candidate = Candidate(open_found(found), compared, cells, settings, sha256_file(found.path))
         result = run_gates(candidate, thresholds, out, None if as_json else _tell)
         result = result.model_copy(update={"model": str(model)})

@@ -99,6 +99,16 @@ class Reference:
         Frames that the model was trained on, where they are known.
     training_type_map : sequence of str
         Of ``training``.
+    before : Potential or None
+        The model before its fine-tuning.
+    base : sequence of SystemData
+        Labelled frames of the systems that ``before`` was trained on.
+    base_type_map : sequence of str
+        Of ``base``.
+    from_scratch : Potential or None
+        A model of the same size, trained on the same labels from scratch.
+    phases : sequence of Atoms
+        Phases into which a material may decompose.
     """
 
     name: str = ""
@@ -107,6 +117,11 @@ class Reference:
     type_map: Sequence[str] = ()
     training: Sequence[SystemData] = ()
     training_type_map: Sequence[str] = ()
+    before: Potential | None = None
+    base: Sequence[SystemData] = ()
+    base_type_map: Sequence[str] = ()
+    from_scratch: Potential | None = None
+    phases: Sequence[Atoms] = ()
 
 
 @dataclass(frozen=True)

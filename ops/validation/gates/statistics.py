@@ -60,7 +60,8 @@ def slope_with_interval(time: Array, series: Array) -> tuple[float, float]:
 
 
 def ratio_over_runs(
-    own: Array, other: Array, runs: Sequence[str], parts: Sequence[str] = (), more: str = "", fewest: int = 2
+    own: Array, other: Array, runs: Sequence[str], parts: Sequence[str] = (), more: str = "", fewest: int = 2,
+    together: int = 1,
 ) -> Value:
     """Return sum(own) / sum(other) with its 95 % interval over runs: the ratio estimator of stratified clusters.
 
@@ -79,6 +80,8 @@ def ratio_over_runs(
         What would make the interval narrower.
     fewest : int
         Runs that an interval needs, in each part.
+    together : int
+        Ratios whose intervals are to hold all at once (Bonferroni).
     """
     from scipy.stats import t
 
@@ -103,7 +106,7 @@ def ratio_over_runs(
     if not total:
         return Value(ratio, (ratio, ratio), number, more)
     effective = total**2 / sum(one**2 / own_freedom for one, own_freedom in zip(variances, freedom, strict=True))
-    half = float(t.ppf(0.975, effective)) * float(np.sqrt(total))
+    half = float(t.ppf(1 - 0.025 / together, effective)) * float(np.sqrt(total))
     return Value(ratio, (ratio - half, ratio + half), number, more)
 
 
