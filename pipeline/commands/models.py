@@ -206,21 +206,38 @@ def publish(
         raise RefusedError("; ".join(refused))
 
 
-@app.command("pull", short_help="Copy a model from another registry.", epilog=examples(
+@app.command("pull", short_help="Copy a model from another registry, or a built-in one of DeePMD-kit.", epilog=examples(
     "dpa-sse models pull lgps@3 --from /shared/models", "dpa-sse models pull lgps@3 --from https://example.org/models",
+    "dpa-sse models pull DPA-3.1-3M --branch Domains_SSE_PBE",
 ))
 def pull(
-    name: NameArgument,
+    name: Annotated[
+        str, typer.Argument(help="NAME@VERSION; NAME for the latest version of a folder, or of a built-in model.",
+                            show_default=False)
+    ],
     source: Annotated[
         str, typer.Option("--from", metavar="ADDRESS|FOLDER", help="Folder of a registry, or a web address that serves "
-                          "one.", show_default=False)
-    ],
+                          "one; without it, NAME is a built-in model of DeePMD-kit.", show_default=False)
+    ] = "",
+    branch: Annotated[
+        str, typer.Option(help="Branch of a built-in multi-task model, for its card.", show_default=False)
+    ] = "",
     registry: RegistryOption = None,
 ) -> None:
-    """Copy a version from another registry; every file is compared with its hash."""
+    """Copy a version from another registry, or store a built-in model; every file is compared with its hash."""
+    from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.ops.models.builtin import builtin_hashes, builtin_name, pull_builtin
     from dpa_sse.ops.models.pull import pull_model
 
-    stored, new = pull_model(_registry(registry), name, source)
+    if source and branch:
+        raise InputError("--branch: a version of a registry has its branch; only a built-in model needs one")
+    if not source and not builtin_name(name):
+        raise InputError(
+            f"models pull {name}: say from where, --from FOLDER or ADDRESS (built-in models: "
+            f"{', '.join(builtin_hashes())})"
+        )
+    own = _registry(registry)
+    stored, new = pull_model(own, name, source) if source else pull_builtin(own, name, branch)
     _tell(stored.name, stored.folder, stored.card.verdict, new=new)
 
 
