@@ -102,7 +102,9 @@ def validate(
     check_elements(found, [*cells, *phases])
     with tempfile.TemporaryDirectory() as work, made_folder(out):
         elements = sorted({one for atoms in [*cells, *phases] for one in atoms.get_chemical_symbols()})
-        given = find_reference(reference, reference_branch, elements, Path(work), found.elements) if reference else None
+        given = None
+        if reference:
+            given = find_reference(reference, reference_branch, elements, Path(work), found.elements, _tell_aside)
         cells = cells or find_structures([], Path.cwd(), seed, given)
         check_elements(found, cells)
         settings = GateSettings(
@@ -133,6 +135,10 @@ def _tier(text: str) -> Tier:
         if text == one:
             return one
     raise InputError(f"--tier {text}: not one of {', '.join(TIERS)}{did_you_mean(text, TIERS)}")
+
+
+def _tell_aside(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _tell(gate: GateResult) -> None:
@@ -245,14 +251,17 @@ def calibrate_gates(
     """
     from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
     from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate, write_table
-    from dpa_sse.ops.validation.gates.inputs import check_elements, find_model, find_structures, open_found
+    from dpa_sse.ops.validation.gates.inputs import check_elements, find_model, find_structures, keep_md, open_found
 
     found = find_model(student)
     cells = find_structures(structure, Path.cwd(), seed)
     check_elements(found, cells)
     own = data / "dataset" if (data / "dataset").is_dir() else data
+    teacher = find_model(reference)
+    potential = open_found(teacher)
+    keep_md(teacher, potential, _tell_aside)
     setup = Setup(
-        student, own, open_found(find_model(reference)), cells,
+        student, own, potential, cells,
         GateSettings(temperature_K=temperature, seed=seed, files=ModelFiles(precision=found.files.precision)),
         _load(gates),
     )

@@ -18,6 +18,8 @@ from dpa_sse.ops.results.gates import Tier
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from dpa_sse.ops.validation.gates.stored_md import StoredMd
+
 Array = NDArray[np.float64]
 
 
@@ -46,11 +48,14 @@ class Potential:
         ``model`` or ``reference``: their MD has different random numbers.
     memory : dict
         Trajectories and labels by what they depend on; gates that need the same ones share them.
+    stored : StoredMd or None
+        Where the MD of a reference is kept.
     """
 
     def __init__(self, name: str, elements: Sequence[str]) -> None:
         self.name, self.elements, self.role = name, tuple(elements), "model"
         self.memory: dict[Any, Any] = {}
+        self.stored: StoredMd | None = None
 
     def evaluate(self, symbols: Sequence[str], positions: Array, cells: Array) -> Labels:
         """Return the labels of frames of the same atoms.

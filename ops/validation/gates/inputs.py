@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,10 @@ def _is_model(path: Path) -> bool:
     return path.suffix in SUFFIXES or (path.is_dir() and any((path / name).is_file() for name in MODEL_NAMES))
 
 
-def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, type_map: Sequence[str]) -> Reference:
+def find_reference(
+    text: str, branch: str, elements: Sequence[str], work: Path, type_map: Sequence[str],
+    tell: Callable[[str], None] | None = None,
+) -> Reference:
     """Return the reference of the command line: a model, a labeler, or labelled data.
 
     Parameters
@@ -131,6 +134,8 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
         Folder for the files of a labeler.
     type_map : sequence of str
         Elements of the model under test.
+    tell : callable, optional
+        Gets a line about MD of a model that was kept; without it, none is.
 
     Raises
     ------
@@ -147,8 +152,22 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
             return _labeler({"kind": "ase", "calculator": text}, text, elements, work, Path())
         raise InputError(f"--reference {text}: no such model, data or labeler")
     if _is_model(path):
-        return Reference(text, _other_model("--reference", path, branch, elements))
+        potential = _other_model("--reference", path, branch, elements)
+        if tell is not None:
+            keep_md(find_model(path, branch), potential, tell)
+        return Reference(text, potential)
     return Reference(str(path), None, *_data(path, type_map))
+
+
+def keep_md(found: FoundModel, potential: Potential, tell: Callable[[str], None]) -> None:
+    """Keep the MD of a reference model beside it, and use that which is there; ``tell`` gets a line about either."""
+    from dpa_sse.ops.core.files import sha256_file
+    from dpa_sse.ops.training.train import deepmd_version
+    from dpa_sse.ops.validation.gates.stored_md import StoredMd, place_for
+
+    potential.stored = StoredMd(
+        place_for(found.path), sha256_file(found.path), found.files.branch, deepmd_version(), tell
+    )
 
 
 def _other_model(option: str, place: Path, branch: str, elements: Sequence[str]) -> Potential:

@@ -136,7 +136,7 @@ def heated(potential: Potential, atoms: Atoms, settings: GateSettings) -> Heated
     key = ("heated", _cell_key(atoms), settings.temperature_K, settings.timestep_fs, settings.seed,
            tuple(sorted(settings.md.items())), potential.role)
 
-    def make() -> Heated:
+    def made() -> tuple[list[Trajectory], list[str]]:
         md, dt = settings.md, settings.timestep_fs
         steps = {name: max(1, round(md[f"{name}_ps"] * 1000 / dt)) for name in ("ramp", "hold", "hot")}
         every = max(1, round(md["sample_fs"] / dt))
@@ -153,7 +153,12 @@ def heated(potential: Potential, atoms: Atoms, settings: GateSettings) -> Heated
         seed = derive_seed(settings.seed, "heated", potential.role)
         batch = start_batch(potential, atoms, int(md["copies"]), START_K, seed)
         runs = run_segments(potential, batch, parts, dt, seed, limit_K=EXPLODED * above)
-        return Heated(runs[0], runs[1], runs[-1].ended)
+        return runs, runs[-1].ended
+
+    def make() -> Heated:
+        stored = potential.stored if potential.role == "reference" else None
+        runs, ended = stored.remember(atoms, settings, made) if stored else made()
+        return Heated(runs[0], runs[1], ended)
 
     found: Heated = potential.remember(key, make)
     return found

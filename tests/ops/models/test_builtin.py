@@ -112,8 +112,8 @@ def test_another_file_of_that_name_is_refused(downloaded: Path, tmp_path: Path) 
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(("arguments", "message"), [
-    ([NAME], "the built-in model DPA-3.1-3M is not in DeePMD-kit's cache and cannot be downloaded (RuntimeError: Failed "
-     "to download model 'DPA-3.1-3M' from all sources); run `dp pretrained download DPA-3.1-3M`"),
+    ([NAME], "the built-in model DPA-3.1-3M is not in DeePMD-kit's cache and cannot be downloaded (RuntimeError: "
+     "Failed to download model 'DPA-3.1-3M' from all sources); run `dp pretrained download DPA-3.1-3M`"),
     (["DPA-3.1-4M"], "say from where, --from FOLDER or ADDRESS (built-in models: DPA-"),
     ([NAME, "--from", "x", "--branch", "y"], "--branch: a version of a registry has its branch"),
 ])
