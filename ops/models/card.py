@@ -46,8 +46,8 @@ class Background:
     gates : Gates or None
     summary : Summary or None
         Of the report of its run.
-    evaluations : mapping
-        Evaluations of that report that are of this model -> what they are called on the card.
+    evaluations : sequence of str
+        Evaluations of that report that are of this model.
     training_set : sequence of TrainingSystem
     distilled_from : str or None
     temperatures_K, pressures_GPa : sequence of float
@@ -63,7 +63,7 @@ class Background:
 
     gates: Gates | None = None
     summary: Summary | None = None
-    evaluations: Mapping[str, str] = field(default_factory=dict)
+    evaluations: Sequence[str] = ()
     training_set: Sequence[TrainingSystem] = ()
     distilled_from: str | None = None
     temperatures_K: Sequence[float] = ()
@@ -79,6 +79,7 @@ def make_card(name: str, parts: ModelParts, known: Background) -> ModelCard:
     """Return the card of a model, without version and files, which the registry fills in."""
     own, info = parts.branch, parts.info
     elements = _elements_with_data(parts)
+    metrics = tuple(metrics_of(known.gates, known.summary, known.evaluations))
     versions = {"deepmd-kit": info.deepmd_version} if info and info.deepmd_version else {}
     return ModelCard(
         model_name=name, model_version="0", date_added=datetime.now(UTC).date().isoformat(),
@@ -89,24 +90,29 @@ def make_card(name: str, parts: ModelParts, known: Background) -> ModelCard:
         ),
         training_set=tuple(known.training_set), distilled_from=known.distilled_from,
         hyperparams=dict(_hyperparameters(parts)), requirements={**known.requirements, **versions},
-        metrics=tuple(metrics_of(known.gates, known.summary, known.evaluations)), gates=_verdict(known.gates),
+        metrics=metrics, gates=_verdict(known.gates),
         accepted=tuple(known.accepted), license=License(checkpoint=known.license),
         intended_use=IntendedUse(
             elements=elements or own.type_map, elements_with_data_known=bool(elements),
             highest_temperature_K=known.gates.temperature_K if known.gates else None,
             trained_temperatures_K=tuple(sorted(set(known.temperatures_K))),
             trained_pressures_GPa=tuple(sorted(set(known.pressures_GPa))),
-            must_not=(*must_not(elements or own.type_map, known.gates), *known.must_not),
+            must_not=(*must_not(elements or own.type_map, known.gates, measured=bool(metrics)), *known.must_not),
         ),
         files={}, notes=tuple(known.notes),
     )
 
 
-def must_not(elements: Sequence[str], gates: Gates | None) -> Iterator[str]:
-    """Yield what a model must not be used for, as far as its elements and the gates say so."""
+def must_not(elements: Sequence[str], gates: Gates | None, *, measured: bool) -> Iterator[str]:
+    """Yield what a model must not be used for, as far as its elements and the gates say so.
+
+    ``measured``: there are errors of it, if not gates.
+    """
     yield f"elements other than {', '.join(elements)}"
     if gates is None:
-        yield "anything that rests on its accuracy or its stability: no gate was run"
+        rests = "its stability, or on its accuracy outside of the held-out labels" if measured else (
+            "its accuracy or its stability")
+        yield f"anything that rests on {rests}: no gate was run"
         return
     yield f"MD above {number(gates.temperature_K)} K"
     yield f"other compositions or phases than {', '.join(gates.structures)}: the gates judged no other"

@@ -9,6 +9,7 @@ from dpa_sse.ops.results.model_card import CardMetric, ModelCard
 
 MEASURED = "## What was measured"
 NOTHING = "No gate was run on this model: nothing is known about its errors, its stability, or what it may be used for."
+NO_GATE = "No gate was run on this model: beyond the errors below, nothing is known, nor what it may be used for."
 
 
 def card_page(card: ModelCard) -> str:
@@ -49,7 +50,7 @@ def _use(card: ModelCard) -> Iterator[str]:
 def _measured(card: ModelCard) -> Iterator[str]:
     yield from ("", MEASURED, "")
     if card.gates is None:
-        yield NOTHING
+        yield NO_GATE if card.metrics else NOTHING
     else:
         gates = card.gates
         against = f"against {gates.reference}" if gates.reference else "without a reference"

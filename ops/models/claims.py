@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from dpa_sse.ops.models.card_text import MEASURED, card_page, number
@@ -13,28 +14,33 @@ from dpa_sse.ops.results.summary import ErrorSummary, Summary
 
 WORDING = {"95"}
 """Numbers in the wording of a card: the 95 % of an interval."""
+TITLES = {
+    "student": "held-out labels", "student_vs_teacher": "against its teacher", "fine_tuned": "held-out labels",
+    "pretrain": "held-out labels",
+}
+"""Evaluations in the summary of a run, and what they are called on a card."""
 FROM_GATES, FROM_SUMMARY = "gates.json: ", "summary.json: errors."
 QUANTITIES = {"energy": "meV/atom", "force": "meV/A", "virial": "meV/atom"}
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![\w])")
 
 
-def metrics_of(gates: Gates | None, summary: Summary | None, evaluations: Mapping[str, str]) -> Iterator[CardMetric]:
+def metrics_of(gates: Gates | None, summary: Summary | None, evaluations: Iterable[str]) -> Iterator[CardMetric]:
     """Yield the numbers of a card: those of all gates, and errors of the report.
 
     Parameters
     ----------
     gates : Gates or None
     summary : Summary or None
-    evaluations : mapping
-        Evaluations in the summary that are of this model, and what they are called on the card.
+    evaluations : iterable of str
+        Evaluations in the summary that are of this model, of :data:`TITLES`.
     """
     for gate in gates.gates if gates else ():
         for metric in gate.metrics:
             if metric.value is not None:
                 yield _of_gate(gate.key, metric)
-    for name, title in evaluations.items():
+    for name in evaluations:
         if summary and name in summary.errors:
-            yield from _of_evaluation(name, title, summary.errors[name])
+            yield from _of_evaluation(name, TITLES[name], summary.errors[name])
 
 
 def _of_gate(key: str, metric: JudgedMetric) -> CardMetric:
@@ -68,7 +74,7 @@ def unfounded(card: ModelCard, gates: Gates | None, summary: Summary | None, pag
     page : str, optional
         ``MODEL_CARD.md``; made from the card by default.
     """
-    known = {one.source: one for one in metrics_of(gates, summary, _titles(card))}
+    known = {one.source: one for one in metrics_of(gates, summary, _evaluations(card))}
     found = [
         f"{one.name} {number(one.value)}: not in {one.source}" for one in card.metrics if known.get(one.source) != one
     ]
@@ -86,12 +92,23 @@ def unfounded(card: ModelCard, gates: Gates | None, summary: Summary | None, pag
     return found
 
 
-def _titles(card: ModelCard) -> dict[str, str]:
-    """Return the evaluations that a card names, and what it calls them."""
-    return {
-        one.source.removeprefix(FROM_SUMMARY).rpartition(".")[0]: one.name.partition(" MAE, ")[2]
+def _evaluations(card: ModelCard) -> list[str]:
+    """Return the evaluations that a card names, as far as there are such."""
+    named = (
+        one.source.removeprefix(FROM_SUMMARY).rpartition(".")[0]
         for one in card.metrics if one.source.startswith(FROM_SUMMARY)
-    }
+    )
+    return [name for name in dict.fromkeys(named) if name in TITLES]
+
+
+def altered_page(card: ModelCard, page: str) -> list[str]:
+    """Return where ``MODEL_CARD.md`` differs from what is made of ``model.yaml``; empty if it does not."""
+    expected, found = card_page(card).splitlines(), page.splitlines()
+    for place, (own, other) in enumerate(zip_longest(found, expected), 1):
+        if own != other:
+            wanted = "nothing more" if other is None else f"'{other[:60]}'" if other else "an empty line"
+            return [f"MODEL_CARD.md, line {place}: is not what model.yaml says ({wanted})"]
+    return []
 
 
 def _wrong_verdicts(card: ModelCard, gates: Gates | None) -> Iterator[str]:

@@ -47,6 +47,31 @@ def accepted_gates(given: Sequence[str], reasons: Sequence[str], gates: Gates | 
     return accepted
 
 
+def accepted_of_all(
+    given: Sequence[str], reasons: Sequence[str], verdicts: Sequence[Gates | None]
+) -> list[tuple[list[str], list[str]]]:
+    """Return what is accepted of each of several models: a gate, where it keeps that model from being published.
+
+    Parameters
+    ----------
+    given, reasons : sequence of str
+        As for :func:`accepted_gates`.
+    verdicts : sequence of Gates or None
+        On the models. For a single one, everything is returned; a gate that keeps none of several is left to the first
+        one, which refuses it.
+    """
+    if len(verdicts) == 1 or len(given) != len(reasons):
+        return [(list(given), list(reasons))] * len(verdicts)
+    obstacles = [dict(_obstacles(gates)) for gates in verdicts]
+    found: list[tuple[list[str], list[str]]] = [([], []) for _ in verdicts]
+    for key, reason in zip(given, reasons, strict=True):
+        places = [k for k, own in enumerate(obstacles) if key.upper() in own] or [0]
+        for k in places:
+            found[k][0].append(key)
+            found[k][1].append(reason)
+    return found
+
+
 def _obstacles(gates: Gates | None) -> Iterator[tuple[str, str]]:
     """Yield what keeps a model from being published, by the key with which it is accepted."""
     if gates is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import sha256_file
 from dpa_sse.ops.models.card import Background, make_card
-from dpa_sse.ops.models.claims import unfounded
+from dpa_sse.ops.models.claims import altered_page, unfounded
 from dpa_sse.ops.models.collect import ModelParts
 from dpa_sse.ops.models.names import SIGN, parse_name
 from dpa_sse.ops.models.registry import PAGE, ModelRegistry, StoredModel
@@ -63,13 +63,14 @@ def store_model(
 
 
 def claims_of(model: StoredModel) -> list[str]:
-    """Return what the card of a stored model claims although it was not measured."""
+    """Return what the card of a stored model claims without a measurement, and its page without the card."""
     gates = _evidence(Gates, model)
     summary = _evidence(Summary, model)
     assert gates is None or isinstance(gates, Gates)  # noqa: S101  (for the type checker)
     assert summary is None or isinstance(summary, Summary)  # noqa: S101
     page = (model.folder / PAGE).read_text(encoding="utf-8") if PAGE in model.sums else None
-    return unfounded(model.card, gates, summary, page)
+    altered = altered_page(model.card, page) if page is not None else []
+    return [*unfounded(model.card, gates, summary, page), *altered]
 
 
 def _evidence(kind: type[Gates] | type[Summary], model: StoredModel) -> Gates | Summary | None:

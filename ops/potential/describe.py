@@ -28,6 +28,9 @@ ENERGY = ("ener", "dpa4_ener", "direct_force_ener")
 FLOATS = {"default": "float64", "double": "float64", "single": "float32", "half": "float16"}
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF"
 TENSORFLOW = (".pb", ".meta", ".pbtxt")
+TEXTS = (".yaml", ".yml", ".json")
+"""Of DeePMD-kit's models too, which name it."""
+TEXT_BYTES = 4096
 OTHERS = (".savedmodel", ".hlo", ".dp", ".yaml", ".yml", ".json", ".pdmodel", ".pte")
 CUTOFF = "rcut"
 STATISTICS = (
@@ -88,10 +91,24 @@ def _why_not(path: Path, start: bytes) -> str:
             "is a model of DeePMD-kit's TensorFlow backend, which is not installed here; convert it where that is: "
             f"dp convert-backend {path.name} {path.stem}.pth"
         )
+    if path.suffix in TEXTS and not _is_dpmodel(path):
+        return (
+            "is a text file (a configuration, a structure or data), no model; give the model file (.pt, .pth, .pt2) or "
+            "the folder that it is in"
+        )
     if path.suffix in OTHERS:
         return f"is of another backend of DeePMD-kit; convert it: dp convert-backend {path.name} {path.stem}.pth"
     cut = "is cut or damaged" if start.startswith(b"PK") else "is not a file of PyTorch"
     return f"{cut}: no model of DeePMD-kit (.pt, .pth, .pt2)"
+
+
+def _is_dpmodel(path: Path) -> bool:
+    """Return whether a text file is a model of DeePMD-kit, which says so near its start or its end."""
+    with path.open("rb") as stream:
+        ends = stream.read(TEXT_BYTES)
+        stream.seek(max(0, path.stat().st_size - TEXT_BYTES))
+        ends += stream.read()
+    return b"software" in ends and b"deepmd-kit" in ends
 
 
 class Training(NamedTuple):

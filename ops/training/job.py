@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.models.builtin import builtin_file, builtin_name
 from dpa_sse.ops.results.training import Trainable
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 
@@ -115,20 +116,6 @@ def resolve_model(model: Path | str) -> Path:
     if Path(model).is_file():
         return Path(model)
     name = str(model)
-    if os.sep in name or not name.upper().startswith(BUILT_IN_PREFIX):
+    if os.sep in name or not (builtin_name(name) or name.upper().startswith(BUILT_IN_PREFIX)):
         raise InputError(f"model file does not exist: {model}")
-    from deepmd.pretrained.download import resolve_model_path
-    from deepmd.pretrained.registry import MODEL_REGISTRY
-
-    known = {key.lower(): key for key in MODEL_REGISTRY}
-    if name.lower() not in known:
-        names = ", ".join(sorted(MODEL_REGISTRY))
-        raise InputError(f"{name!r} is neither a file nor one of DeePMD-kit's built-in models: {names}")
-    try:
-        return Path(resolve_model_path(known[name.lower()]))
-    except Exception as error:  # network errors of many kinds
-        raise InputError(
-            f"the built-in model {known[name.lower()]} is not in DeePMD-kit's cache and cannot be downloaded "
-            f"({type(error).__name__}: {error}); run `dp pretrained download {known[name.lower()]}` on a machine "
-            "with internet access and give the file instead"
-        ) from error
+    return builtin_file(name)

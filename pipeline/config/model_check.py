@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 from collections.abc import Iterator
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.ops.models.builtin import builtin_hashes
 from dpa_sse.ops.results.model_file import SUFFIXES, ModelFile
 from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.pipeline.config.problems import KeyPath
@@ -106,10 +104,10 @@ def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMess
     if not path.is_file():
         if "/" in name or name.endswith((*SUFFIXES.values(), *OTHER_BACKENDS)):
             yield where, f"no such file: {path}"
-        elif name in builtin_models():
+        elif name in builtin_hashes():
             yield from _compiler(name.upper().startswith("DPA4"), where)
         else:
-            hint = did_you_mean(name, builtin_models()) or f" (known names: {', '.join(builtin_models())})"
+            hint = did_you_mean(name, builtin_hashes()) or f" (known names: {', '.join(builtin_hashes())})"
             yield where, f"'{name}' is neither a file nor a model known to deepmd{hint}"
         return
     model = _read(name, base_dir)
@@ -191,19 +189,3 @@ def _unknown_elements(
     if missing := [element for element in project.type_map if element not in own.type_map]:
         known = " ".join(own.type_map) if len(own.type_map) <= 20 else f"{len(own.type_map)} elements"
         yield where, f"{name}: the model does not know {', '.join(missing)}; it knows {known}"
-
-
-@functools.cache
-def builtin_models() -> tuple[str, ...]:
-    """Return the names of the models that deepmd can download, read from its source (importing it takes seconds)."""
-    spec = PathFinder.find_spec("deepmd")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        registry = Path(folder) / "pretrained" / "registry.py"
-        if not registry.is_file():
-            continue
-        for node in ast.parse(registry.read_text(encoding="utf-8")).body:
-            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
-            value = getattr(node, "value", None)
-            if isinstance(value, ast.Dict) and any(getattr(one, "id", "") == "MODEL_REGISTRY" for one in targets):
-                return tuple(str(key.value) for key in value.keys if isinstance(key, ast.Constant))
-    return ()

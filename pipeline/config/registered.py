@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.models.builtin import builtin_hashes, stored_builtin
 from dpa_sse.ops.models.names import SIGN, names_version
 from dpa_sse.ops.models.where import open_registry
 from dpa_sse.ops.results.model_card import ModelCard, UsedModel
 from dpa_sse.ops.results.model_file import SUFFIXES
-from dpa_sse.pipeline.config.model_check import OTHER_BACKENDS, builtin_models
+from dpa_sse.pipeline.config.model_check import OTHER_BACKENDS
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 from dpa_sse.pipeline.config.schema import Project
 
@@ -80,7 +81,7 @@ def _named(project: Project) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _stored(name: str) -> StoredModel | None:
-    """Return a model of the registry; None for a name that is not meant as one.
+    """Return a model of the registry; None for a name that is not meant as one, or for a built-in one that it lacks.
 
     Raises
     ------
@@ -89,9 +90,11 @@ def _stored(name: str) -> StoredModel | None:
     """
     if names_version(name):
         return open_registry().open(name)
-    if "/" in name or name.endswith((*SUFFIXES.values(), *OTHER_BACKENDS)) or name in builtin_models():
+    if "/" in name or name.endswith((*SUFFIXES.values(), *OTHER_BACKENDS)):
         return None
     registry = open_registry()
+    if name in builtin_hashes():  # from the registry where it has been pulled: no download, any place may use it
+        return stored_builtin(registry, name)
     if name in registry.names():
         latest = registry.versions(name)[-1]
         raise InputError(f"'{name}' is a model of the registry: name its version, {name}{SIGN}{latest} for the latest")

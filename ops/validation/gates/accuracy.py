@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
-from dpa_sse.ops.validation.gates.shared import Errors, held_out_errors
+from dpa_sse.ops.validation.gates.shared import OWN_MD, Errors, held_out_errors
 from dpa_sse.ops.validation.gates.statistics import FEWEST, mean_over_runs, ratio_over_runs
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ def measure(
     if not len(errors.energy_meV_atom):
         return Measurement(not_run="no labelled frame has only elements that the model knows")
     found = Measurement()
+    if reference.data and any(name.startswith(OWN_MD) for name in errors.blocks):
+        few = len({name for name in errors.blocks if not name.startswith(OWN_MD)})
+        found.notes.append(
+            f"held-out data of {few} trajector{'y' if few == 1 else 'ies'} only: "
+            "frames of the reference's own MD are added"
+        )
     _energies(errors, found)
     _forces(errors, settings, found)
     good = np.isfinite(errors.pressure_GPa)

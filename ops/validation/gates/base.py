@@ -18,6 +18,8 @@ from dpa_sse.ops.results.gates import Tier
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from dpa_sse.ops.validation.gates.stored_md import StoredMd
+
 Array = NDArray[np.float64]
 
 
@@ -46,11 +48,14 @@ class Potential:
         ``model`` or ``reference``: their MD has different random numbers.
     memory : dict
         Trajectories and labels by what they depend on; gates that need the same ones share them.
+    stored : StoredMd or None
+        Where the MD of a reference is kept.
     """
 
     def __init__(self, name: str, elements: Sequence[str]) -> None:
         self.name, self.elements, self.role = name, tuple(elements), "model"
         self.memory: dict[Any, Any] = {}
+        self.stored: StoredMd | None = None
 
     def evaluate(self, symbols: Sequence[str], positions: Array, cells: Array) -> Labels:
         """Return the labels of frames of the same atoms.
@@ -99,6 +104,16 @@ class Reference:
         Frames that the model was trained on, where they are known.
     training_type_map : sequence of str
         Of ``training``.
+    before : Potential or None
+        The model before its fine-tuning.
+    base : sequence of SystemData
+        Labelled frames of the systems that ``before`` was trained on.
+    base_type_map : sequence of str
+        Of ``base``.
+    from_scratch : Potential or None
+        A model of the same size, trained on the same labels from scratch.
+    phases : sequence of Atoms
+        Phases into which a material may decompose.
     """
 
     name: str = ""
@@ -107,6 +122,11 @@ class Reference:
     type_map: Sequence[str] = ()
     training: Sequence[SystemData] = ()
     training_type_map: Sequence[str] = ()
+    before: Potential | None = None
+    base: Sequence[SystemData] = ()
+    base_type_map: Sequence[str] = ()
+    from_scratch: Potential | None = None
+    phases: Sequence[Atoms] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +40,10 @@ class FoundModel:
         return (own or self.description.branches[0]).type_map
 
 
-def find_model(place: Path, branch: str = "") -> FoundModel:
+def find_model(place: Path, branch: str = "", option: str = "--branch") -> FoundModel:
     """Return the model of a file, of a model folder, or of the registry (``name@version``).
 
-    What is deployed is under test, the other files are compared.
+    What is deployed is under test, the other files are compared. ``option`` names the branch on the command line.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
     recorded = ModelInfo.read_if_there(place if place.is_dir() else place.parent) if not branch else None
     named = branch or (recorded.branch if recorded else None) or ""
     # a frozen file has one branch: the name is that of the checkpoint beside it
-    chosen = _chosen(description, "" if place.is_dir() and not description.multi_task else named, path)
+    chosen = _chosen(description, "" if place.is_dir() and not description.multi_task else named, path, option)
     own = description.branch(chosen) if chosen else description.branches[0]
     precision = (own.precision if own else None) or "float64"
     if not place.is_dir():
@@ -81,15 +81,15 @@ def find_model(place: Path, branch: str = "") -> FoundModel:
         ) if (place / name).is_file()
     }
     if "checkpoint" in files and path != files["checkpoint"]:
-        chosen = _chosen(describe_model(files["checkpoint"]), named, files["checkpoint"])
+        chosen = _chosen(describe_model(files["checkpoint"]), named, files["checkpoint"], option)
     return FoundModel(path, description, ModelFiles(**files, branch=chosen, precision=precision))
 
 
-def _chosen(description: ModelFile, wanted: str, path: Path) -> str:
+def _chosen(description: ModelFile, wanted: str, path: Path, option: str) -> str:
     try:
         return choose_branch(description, wanted)
     except InputError as error:
-        raise InputError(f"{path}: {error}{'' if wanted else ' (--branch NAME)'}") from error
+        raise InputError(f"{path}: {error}{'' if wanted else f' ({option} NAME)'}") from error
 
 
 def open_found(found: FoundModel) -> Potential:
@@ -116,7 +116,10 @@ def _is_model(path: Path) -> bool:
     return path.suffix in SUFFIXES or (path.is_dir() and any((path / name).is_file() for name in MODEL_NAMES))
 
 
-def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, type_map: Sequence[str]) -> Reference:
+def find_reference(
+    text: str, branch: str, elements: Sequence[str], work: Path, type_map: Sequence[str],
+    tell: Callable[[str], None] | None = None,
+) -> Reference:
     """Return the reference of the command line: a model, a labeler, or labelled data.
 
     Parameters
@@ -131,6 +134,8 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
         Folder for the files of a labeler.
     type_map : sequence of str
         Elements of the model under test.
+    tell : callable, optional
+        Gets a line about MD of a model that was kept; without it, none is.
 
     Raises
     ------
@@ -147,12 +152,106 @@ def find_reference(text: str, branch: str, elements: Sequence[str], work: Path, 
             return _labeler({"kind": "ase", "calculator": text}, text, elements, work, Path())
         raise InputError(f"--reference {text}: no such model, data or labeler")
     if _is_model(path):
-        found = find_model(path, branch)
-        potential = open_found(found)
-        if missing := sorted(set(elements) - set(potential.elements)):
-            raise InputError(f"--reference {text}: does not know {', '.join(missing)} of the structures")
+        potential = _other_model("--reference", path, branch, elements)
+        if tell is not None:
+            keep_md(find_model(path, branch), potential, tell)
         return Reference(text, potential)
     return Reference(str(path), None, *_data(path, type_map))
+
+
+def keep_md(found: FoundModel, potential: Potential, tell: Callable[[str], None]) -> None:
+    """Keep the MD of a reference model beside it, and use that which is there; ``tell`` gets a line about either."""
+    from dpa_sse.ops.core.files import sha256_file
+    from dpa_sse.ops.training.train import deepmd_version
+    from dpa_sse.ops.validation.gates.stored_md import StoredMd, place_for
+
+    potential.stored = StoredMd(
+        place_for(found.path), sha256_file(found.path), found.files.branch, deepmd_version(), tell
+    )
+
+
+def _other_model(option: str, place: Path, branch: str, elements: Sequence[str]) -> Potential:
+    """Return a model that the one under test is compared with; it must know some elements.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, its branch is missing, or it does not know an element.
+    """
+    try:
+        found = find_model(place, branch, f"{option}-branch")
+    except InputError as error:
+        raise InputError(f"{option} {place}: {str(error).removeprefix(f'{place}: ')}") from error
+    if missing := sorted(set(elements) - set(found.elements)):
+        raise InputError(f"{option} {place}: does not know {', '.join(missing)} of the structures")
+    return open_found(found)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What else of the command line a model is compared with; None or empty where nothing is given.
+
+    Attributes
+    ----------
+    training : Path or None
+        Data that it was trained on.
+    before, from_scratch : Path or None
+        The model before its fine-tuning; a model that was trained on the same labels from scratch.
+    before_branch : str
+        Branch of ``before``.
+    base : Path or None
+        Labelled frames of the systems of ``before``.
+    phases : sequence of Atoms
+        Competing phases.
+    """
+
+    training: Path | None = None
+    before: Path | None = None
+    before_branch: str = ""
+    base: Path | None = None
+    from_scratch: Path | None = None
+    phases: Sequence[Atoms] = ()
+
+
+def with_comparisons(reference: Reference, given: Comparisons, elements: Sequence[str]) -> Reference:
+    """Return a reference that also knows what some gates compare with.
+
+    Parameters
+    ----------
+    reference : Reference
+    given : Comparisons
+    elements : sequence of str
+        Of the structures.
+
+    Raises
+    ------
+    InputError
+        Something is not there, or cannot be read.
+    """
+    found = reference
+    if given.training is not None:
+        found = with_training(found, given.training)
+    if given.before is not None:
+        found = replace(found, before=_other_model("--before", given.before, given.before_branch, ()))
+    if given.base is not None:
+        if given.before is None:
+            raise InputError("--base DATA: needs the model before the fine-tuning, --before MODEL")
+        blocks, type_map = _blocks_of("--base", given.base, TEST)
+        found = replace(found, base=blocks, base_type_map=type_map)
+    if given.from_scratch is not None:
+        found = replace(found, from_scratch=_other_model("--from-scratch", given.from_scratch, "", elements))
+    return replace(found, phases=given.phases)
+
+
+def _blocks_of(option: str, path: Path, split: str) -> tuple[list[SystemData], list[str]]:
+    """Return labelled frames of a split where there is one, else all."""
+    from dpa_sse.ops.data.reading import read_data
+
+    if not path.exists():
+        raise InputError(f"{option} {path}: no such data")
+    found = read_data(path)
+    blocks = [block for block in found.blocks if block.split == split] or found.blocks
+    return [one for one in blocks if len(one)], found.type_map
 
 
 def _data(path: Path, type_map: Sequence[str]) -> tuple[list[SystemData], list[str]]:
@@ -171,13 +270,8 @@ def _data(path: Path, type_map: Sequence[str]) -> tuple[list[SystemData], list[s
 
 def with_training(reference: Reference, path: Path) -> Reference:
     """Return a reference that also knows the frames that the model was trained on: the training set, or all."""
-    from dpa_sse.ops.data.reading import read_data
-
-    if not path.exists():
-        raise InputError(f"--training {path}: no such data")
-    found = read_data(path)
-    blocks = [block for block in found.blocks if block.split == "train"] or found.blocks
-    return replace(reference, training=[one for one in blocks if len(one)], training_type_map=found.type_map)
+    blocks, type_map = _blocks_of("--training", path, "train")
+    return replace(reference, training=blocks, training_type_map=type_map)
 
 
 def _labeler_section(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from dpa_sse.ops.validation.gates.judge import TIERS, GateThresholds, Limits, Th
 MODULES = {
     "G3": "parity", "G6": "wall", "G1": "accuracy", "G2": "on_policy", "G7": "softening", "G4": "nve",
     "G5": "stability", "G8": "structure", "G9": "transport", "G11": "equation_of_state", "G13": "arrangements",
-    "G16": "coverage",
+    "G14": "decomposition", "G12": "phonons", "G10": "hop", "G15": "forgetting", "G16": "coverage", "G17": "value",
 }
 """Module of each gate; those that need no MD come first."""
 OWN = configs_folder("gates") / "thresholds.yaml"

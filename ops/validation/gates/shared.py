@@ -12,11 +12,16 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.validation.compare import composition_of
 from dpa_sse.ops.validation.gates.base import EV_A3_IN_GPA, Array, GateSettings, Labels, Potential, Reference
 from dpa_sse.ops.validation.gates.dynamics import Segment, Trajectory, run_segments, start_batch
+from dpa_sse.ops.validation.gates.statistics import FEWEST
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from dpa_sse.ops.data.frames import SystemData
+
 START_K = 300.0
+OWN_MD = "MD of the reference"
+"""Start of the names of its trajectories."""
 EXPLODED = 3.0
 """Times the temperature of the thermostat at which a copy has exploded."""
 
@@ -131,7 +136,7 @@ def heated(potential: Potential, atoms: Atoms, settings: GateSettings) -> Heated
     key = ("heated", _cell_key(atoms), settings.temperature_K, settings.timestep_fs, settings.seed,
            tuple(sorted(settings.md.items())), potential.role)
 
-    def make() -> Heated:
+    def made() -> tuple[list[Trajectory], list[str]]:
         md, dt = settings.md, settings.timestep_fs
         steps = {name: max(1, round(md[f"{name}_ps"] * 1000 / dt)) for name in ("ramp", "hold", "hot")}
         every = max(1, round(md["sample_fs"] / dt))
@@ -148,7 +153,12 @@ def heated(potential: Potential, atoms: Atoms, settings: GateSettings) -> Heated
         seed = derive_seed(settings.seed, "heated", potential.role)
         batch = start_batch(potential, atoms, int(md["copies"]), START_K, seed)
         runs = run_segments(potential, batch, parts, dt, seed, limit_K=EXPLODED * above)
-        return Heated(runs[0], runs[1], runs[-1].ended)
+        return runs, runs[-1].ended
+
+    def make() -> Heated:
+        stored = potential.stored if potential.role == "reference" else None
+        runs, ended = stored.remember(atoms, settings, made) if stored else made()
+        return Heated(runs[0], runs[1], ended)
 
     found: Heated = potential.remember(key, make)
     return found
@@ -196,19 +206,14 @@ def held_out(
     At most ``count`` frames of each composition, evenly over its trajectories.
     """
     if reference.data:
-        sets = []
-        for block in reference.data:
-            symbols = [reference.type_map[k] for k in block.types]
-            if not set(symbols) <= set(model.elements) or not len(block):
-                continue
-            chosen = np.unique(np.linspace(0, len(block) - 1, min(count, len(block))).round().astype(int))
-            part = block.select(chosen)
-            virial = np.full((len(part), 3, 3), np.nan) if part.virial is None else part.virial
-            sets.append(FrameSet(
-                symbols, part.coord, part.box, Labels(part.energy, part.force, virial),
-                [f"{part.system}/{name}" for name in part.trajectories],
-            ))
-        return sets
+        return frame_sets(reference.data, reference.type_map, model.elements, count)
+    return own_md(reference, structures, settings, count)
+
+
+def own_md(
+    reference: Reference, structures: Sequence[Atoms], settings: GateSettings, count: int
+) -> list[FrameSet]:
+    """Return frames of the reference's own MD at the highest temperature; none without a potential."""
     if reference.potential is None:
         return []
     sets = []
@@ -219,9 +224,28 @@ def held_out(
         labels = Labels(run.energy[at], run.forces[at], run.virial[at])
         sets.append(FrameSet(
             run.symbols, run.positions[at], np.repeat(run.cell[None], len(places), axis=0), labels,
-            [f"{number} copy {copy}" for copy, _ in places],
+            [f"{OWN_MD} {number}, copy {copy}" for copy, _ in places],
         ))
     return [one for one in sets if len(one)]
+
+
+def frame_sets(
+    blocks: Sequence[SystemData], type_map: Sequence[str], elements: Sequence[str], count: int
+) -> list[FrameSet]:
+    """Return labelled frames that have no other elements than these: at most ``count`` of each block, evenly."""
+    sets = []
+    for block in blocks:
+        symbols = [type_map[k] for k in block.types]
+        if not set(symbols) <= set(elements) or not len(block):
+            continue
+        chosen = np.unique(np.linspace(0, len(block) - 1, min(count, len(block))).round().astype(int))
+        part = block.select(chosen)
+        virial = np.full((len(part), 3, 3), np.nan) if part.virial is None else part.virial
+        sets.append(FrameSet(
+            symbols, part.coord, part.box, Labels(part.energy, part.force, virial),
+            [f"{part.system}/{name}" for name in part.trajectories],
+        ))
+    return sets
 
 
 def errors_on(model: Potential, sets: Sequence[FrameSet]) -> Errors:
@@ -262,9 +286,16 @@ def errors_on(model: Potential, sets: Sequence[FrameSet]) -> Errors:
 def held_out_errors(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings, count: int
 ) -> Errors:
-    """Return the errors of a model on held-out frames; remembered with the model."""
-    found: Errors = model.remember(
-        ("held-out", count),
-        lambda: errors_on(model, held_out(model, reference, structures, settings, count)),
-    )
+    """Return the errors of a model on held-out frames; remembered with the model.
+
+    Where the held-out data are of too few trajectories for an interval, frames of the reference's own MD are added.
+    """
+
+    def make() -> Errors:
+        sets = held_out(model, reference, structures, settings, count)
+        if reference.data and len({name for one in sets for name in one.blocks}) < FEWEST:
+            sets += own_md(reference, structures, settings, count)
+        return errors_on(model, sets)
+
+    found: Errors = model.remember(("held-out", count), make)
     return found

@@ -132,7 +132,55 @@ def _arrangements(axes: Any, table: Table) -> str:
     return "Each dot is an arrangement of the free anions, relative to the mean; the line is y = x."
 
 
+def _equal(axes: Any, table: Table, quantity: str, unit: str, written: str) -> None:
+    """Draw numbers of the model against those of the reference, with the line on which they are equal."""
+    own, other = (np.array(table[f"{whose}_{unit}"], float) for whose in ("model", "reference"))
+    ends = (float(np.nanmin(other)), float(np.nanmax(other)))
+    axes.plot(ends, ends, color=BLACK, linewidth=0.6)
+    axes.plot(other, own, "o", markersize=3, color=BLUE, alpha=0.6)
+    axes.set_xlabel(f"{quantity} of the reference ({written})")
+    axes.set_ylabel(f"{quantity} of the model ({written})")
+
+
+def _modes(axes: Any, table: Table) -> str:
+    """Draw frequencies against those of the reference."""
+    _equal(axes, table, "frequency", "THz", "THz")
+    return "Each dot is a mode at one q-point; imaginary ones are negative; the line is y = x."
+
+
+def _phases(axes: Any, table: Table) -> str:
+    """Draw energies of decomposition against those of the reference."""
+    _equal(axes, table, "energy", "meV_atom", "meV/atom")
+    return "Each dot is a phase, its energy above the best mixture of the others; the line is y = x."
+
+
+def _hops(axes: Any, table: Table) -> str:
+    """Draw the energies along the bands of model and reference."""
+    for hop, mine in _groups(table, "hop")[:1]:
+        image = np.array(table["image"], float)[mine]
+        for name, colour in (("reference_eV", BLACK), ("model_eV", BLUE)):
+            axes.plot(
+                image, np.array(table[name], float)[mine], "o-", markersize=3, linewidth=1, color=colour,
+                label=f"{name.removesuffix('_eV')}, {plain(hop, 32)}",
+            )
+    axes.set_xlabel("image of the band")
+    axes.set_ylabel("energy above the start (eV)")
+    legend(axes, fontsize=6.5)
+    return "A mobile ion hops into a neighbouring vacancy; each potential has relaxed its own band."
+
+
+def _forgotten(axes: Any, table: Table) -> str:
+    """Draw the errors after fine-tuning over those before, by system."""
+    before, after = (np.array(table[name], float) for name in ("before_meV_A", "after_meV_A"))
+    ends = (0.0, float(max(before.max(), after.max())) * 1.05)
+    axes.plot(ends, ends, color=BLACK, linewidth=0.6)
+    axes.plot(before, after, "o", markersize=3.5, color=BLUE, alpha=0.7)
+    axes.set_xlabel("force MAE before fine-tuning (meV/Å)")
+    axes.set_ylabel("force MAE after it (meV/Å)")
+    return "Each dot is a system of the base data; above the line, the model has become worse."
+
+
 DRAWN: dict[str, Draw] = {
-    "G1": _errors, "G2": _errors, "G4": _conservation, "G6": _wall, "G7": _forces, "G8": _structure, "G11": _volumes,
-    "G13": _arrangements,
+    "G1": _errors, "G2": _errors, "G4": _conservation, "G6": _wall, "G7": _forces, "G8": _structure, "G10": _hops,
+    "G11": _volumes, "G12": _modes, "G13": _arrangements, "G14": _phases, "G15": _forgotten,
 }

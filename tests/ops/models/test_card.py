@@ -136,6 +136,45 @@ def test_without_gates_the_card_says_so(tmp_path: Path) -> None:
     assert model.card.metrics == () and model.card.gates is None
 
 
+def test_with_errors_but_without_gates_the_card_does_not_deny_them(tmp_path: Path) -> None:
+    model = stored(tmp_path, judged=False, summary=summary(), evaluations=["student"])
+    page = (model.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "31.4" in page and "No gate was run on this model: beyond the errors below" in page
+    assert "nothing is known about its errors" not in page
+    assert any("outside of the held-out labels: no gate was run" in one for one in model.card.intended_use.must_not)
+    assert claims_of(model) == []
+
+
+def test_titles_of_metrics_are_those_of_the_code(tmp_path: Path) -> None:
+    """A card that calls errors on some labels those on others, or names an evaluation that there is not."""
+    model = stored(tmp_path, summary=summary(), evaluations=["student"])
+    metric = next(one for one in model.card.metrics if "held-out labels" in one.name)
+    others = tuple(one for one in model.card.metrics if one is not metric)
+    for change in ({"name": "force MAE, all materials"}, {"source": "summary.json: errors.other.force_mae_meV_A"}):
+        renamed = model.card.model_copy(update={"metrics": (*others, metric.model_copy(update=change))})
+        assert unfounded(renamed, Gates.read(model.folder), summary()), change
+
+
+@pytest.mark.parametrize(("old", "new", "line"), [
+    ("It must not be used for", "It may be used for", "It must not be used for"),
+    ("A gate in parentheses is not required.", "All gates are required.", "A gate in parentheses"),
+    ("\n## Licence", "\nIt is the best model.\n\n## Licence", "## Licence"),
+    ("- elements other than Li, P, S\n", "", "- elements other than"),
+])
+def test_the_page_must_be_that_of_the_card(old: str, new: str, line: str, tmp_path: Path) -> None:
+    """Words without numbers are claims, too."""
+    model = stored(tmp_path)
+    path = model.folder / "MODEL_CARD.md"
+    page = path.read_text(encoding="utf-8")
+    assert old in page and claims_of(model) == []
+    path.chmod(0o644)
+    path.write_text(page.replace(old, new), encoding="utf-8")
+    (found,) = claims_of(model)
+    assert found.startswith("MODEL_CARD.md, line ") and line in found
+    path.write_text(page + "\nIt is for everything.\n", encoding="utf-8")
+    assert "nothing more" in claims_of(model)[0]
+
+
 def test_what_it_must_not_be_used_for(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "one")
     gates = verdict(folder, gate("G1", "PASS"), gate("G9", "INCONCLUSIVE", 1.5, required=False))

@@ -83,6 +83,9 @@ def test_add_list_show_verify(
     (["add", "lps", "--gates", "none.json"], "--gates none.json: no such file"),
     (["add", "lps", "--branch", "PBE"], "remove the branch 'PBE'"),
     (["pull", "lps@1", "--from", "nowhere"], "--from nowhere: no such folder"),
+    (["add", "my.yaml"], "my.yaml: is a text file (a configuration, a structure or data), no model; give the"),
+    (["show", "./my.json"], "my.json: is a text file (a configuration"),
+    (["add", "native.yaml"], "native.yaml: is of another backend of DeePMD-kit; convert it: dp convert-backend"),
     (["publish", "none"], "no such run here"), (["publish", "none", "--model", "studnet"], "did you mean 'student'"),
 ])
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -90,6 +93,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], registry: Path,
 ) -> None:
     frozen(model_folder(tmp_path / "lps").parent / "my model.pth", ["Li"])
+    (tmp_path / "my.yaml").write_text("pretrain: {model: x.pt}\n")
+    (tmp_path / "my.json").write_text("{}")
+    (tmp_path / "native.yaml").write_text("backend: dpmodel\nmodel: {}\nsoftware: deepmd-kit\nversion: 3.2.0\n")
     assert run(monkeypatch, "models", *arguments) == 2
     text = capsys.readouterr().err
     assert message in text and text.count("\n") == 1
@@ -249,3 +255,104 @@ class TestPublish:
         assert run(monkeypatch, "models", "publish", run_folder, *given) == 0
         assert run(monkeypatch, "models", "verify", "mine-pretrained") == 0
         assert run(monkeypatch, "models", "publish", run_folder, "--model", "finetuned") == 2
+
+
+TARGETS = """name: mine
+type_map: [Li, P, S]
+systems: [{name: A, structure: Li3PS4}]
+labeler: {kind: mock}
+pretrain: {steps: 10}
+distill: {temperatures_K: [900], steps: 20, sample_every: 5}
+md: {temperatures_K: [600], production_ps: 2}
+targets:
+  - {name: lps, systems: [{name: B, structure: Li3PS4}]}
+  - {name: lpss, systems: [{name: C, structure: Li3PS4}], distill: {temperatures_K: [700]}}
+  - {name: lost, systems: [{name: D, structure: Li3PS4}]}
+"""
+
+
+class TestPublishTargets:
+    @pytest.fixture
+    def run_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        from dpa_sse.ops.results.status import LEFT_OUT, TaskStatus
+        from dpa_sse.pipeline.runs.folder import Run
+        from dpa_sse.pipeline.runs.plan import PlannedStep
+        from tests import finished_runs
+
+        made: dict[str, Path] = {"pretrain": model_folder(tmp_path / "pretrain", seed=9)}
+        for number, state in enumerate(("PASS", "FAIL")):
+            folder = model_folder(tmp_path / f"student{number}", seed=number)
+            verdict(folder, gate("G1", state))  # type: ignore[arg-type]
+            (tmp_path / f"gates{number}").mkdir()
+            shutil.move(folder / "gates.json", tmp_path / f"gates{number}" / "gates.json")
+            made[f"student-{number:03d}"], made[f"gates-{number:03d}"] = folder, tmp_path / f"gates{number}"
+        (tmp_path / "empty").mkdir()
+        TaskStatus(status="empty", reason=f"{LEFT_OUT}its teacher exploded").write(tmp_path / "empty")
+        made["student-002"] = tmp_path / "empty"
+        monkeypatch.setattr(finished_runs, "PROJECT", TARGETS)
+        run = finished_run(tmp_path / "runs" / "mine", made)
+        steps = []
+        for name in ("student", "gates"):
+            members = [{"target": one, "step": name, "tasks": 1} for one in ("lps", "lpss", "lost")]
+            steps.append(PlannedStep(
+                name=name, title=name, stage="06-distill", tasks=3, settings=json.dumps({"members": members}),
+            ))
+        monkeypatch.setattr(Run, "plan", lambda _: steps)
+        return run.folder
+
+    def test_one_version_for_each_target(
+        self, run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One passed, one failed, one has no student: the first is stored, and the others are accounted for."""
+        assert run(monkeypatch, "models", "publish", run_folder) == 3
+        both = capsys.readouterr()
+        assert "mine-lps-student@1 stored (gates PASS)" in both.out
+        assert "lost: not published: its teacher exploded" in both.out
+        assert "lpss: not published: G1" in both.err and both.err.count("\n") == 1
+        given = ["--accept", "G1", "--reason", "for tests"]
+        assert run(monkeypatch, "models", "publish", run_folder, *given) == 0
+        assert "mine-lps-student@1 is there already" in (text := capsys.readouterr().out)
+        assert "mine-lpss-student@1 stored (gates FAIL)" in text
+        assert run(monkeypatch, "models", "show", "mine-lpss-student", "--json") == 0
+        card = json.loads(capsys.readouterr().out)
+        assert card["accepted"] == [{"gate": "G1", "reason": "for tests"}]
+        assert card["intended_use"]["trained_temperatures_K"] == [700.0]  # of this target
+        assert run(monkeypatch, "models", "show", "mine-lps-student", "--json") == 0
+        card = json.loads(capsys.readouterr().out)
+        assert card["accepted"] == [] and card["intended_use"]["trained_temperatures_K"] == [900.0]
+
+    def test_a_single_target(
+        self, run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(monkeypatch, "models", "publish", run_folder, "--target", "lps", "--name", "own") == 0
+        assert "own@1 stored (gates PASS)" in capsys.readouterr().out
+        assert run(monkeypatch, "models", "publish", run_folder, "--target", "lpss") == 3
+
+    @pytest.mark.parametrize(("arguments", "message"), [
+        (["--target", "lpps"], "--target lpps: its targets are lps, lpss, lost - did you mean 'lps'"),
+        (["--target", "lost"], "no target has a student model (lost: its teacher exploded)"),
+        (["--gates", "gates.json"], "give its --target NAME"), (["--model", "finetuned"], "no target has a finetuned"),
+        (["--accept", "G9", "--reason", "x"], "--accept G9: does not keep the model from being published"),
+    ])
+    def test_mistakes(
+        self, arguments: list[str], message: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        assert run(monkeypatch, "models", "publish", run_folder, *arguments) == 2
+        text = capsys.readouterr().err
+        assert message in text and text.count("\n") == 1
+
+    def test_what_all_targets_share_is_one_model(
+        self, run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        given = ["--model", "pretrained", "--accept", "NOT_RUN", "--reason", "x"]
+        assert run(monkeypatch, "models", "publish", run_folder, *given) == 0
+        assert "mine-pretrained@1 stored" in capsys.readouterr().out
+
+    def test_a_run_without_targets(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        made = {"student": model_folder(tmp_path / "student")}
+        folder = finished_run(tmp_path / "runs" / "one", made).folder
+        assert run(monkeypatch, "models", "publish", folder, "--target", "lps") == 2
+        assert "--target lps: this run has no targets" in capsys.readouterr().err

@@ -75,6 +75,17 @@ class TestAccuracy:
                 assert result.reason.count("no interval from") <= 2
             assert next(one for one in result.metrics if one.name == "force_mae").ci95 is None
 
+    def test_a_reference_that_labels_adds_frames_where_the_data_are_of_too_few_trajectories(self) -> None:
+        potential = Pairs()
+        potential.role = "reference"
+        for trajectories, added in ((2, True), (3, False)):
+            both = Reference("pairs", potential, data(trajectories=trajectories).data, ALL)
+            found = measured("G1", noisy(0.03, 0.01), both, md=SHORT)
+            assert any("the reference's own MD are added" in note for note in found.notes) == added
+            assert found.values["force_mae"].ci95 is not None
+            assert found.values["force_mae"].value == pytest.approx(30 * np.sqrt(2 / np.pi), rel=0.05)
+            assert verdict("G1", found).verdict == "PASS"
+
     def test_the_reference_labels_frames_of_its_own_md(self) -> None:
         assert verdict("G1", measured("G1", noisy(0.03), Pairs(), md=SHORT)).verdict == "PASS"
 
@@ -239,6 +250,25 @@ class TestWall:
             found.energy + 0.6 * np.abs(np.linalg.det(cells)), found.force, found.virial))
         result = verdict("G6", measured("G6", soft, None))
         assert result.verdict == "FAIL" and "compression" in result.reason
+
+    @pytest.mark.parametrize(("odd", "caught"), [(range(5), True), (range(3), True), (range(2), False), ((4,), False)])
+    def test_the_median_of_the_approaches_counts(self, odd: Sequence[int], caught: bool) -> None:
+        """A hole that most of five approaches find is one; an odd path is noted."""
+        class Falls(Pairs):
+            calls = 0
+
+            def evaluate(self, symbols, positions, cells):
+                labels = super().evaluate(symbols, positions, cells)
+                if len(positions) > 20 and len(symbols) == 32:  # a path; pairs come one after the other
+                    if Falls.calls % 5 in odd:
+                        labels.energy[4:] = labels.energy[0] - 30
+                    Falls.calls += 1
+                return labels
+
+        found = measured("G6", Falls(), None)
+        assert (verdict("G6", found).verdict == "FAIL") == caught
+        assert (found.values["hole_height"].value < 2.5) == caught
+        assert any(f"gives way in {len(odd)} of 5 approaches" in note for note in found.notes)
 
     @pytest.mark.parametrize(("path", "expected"), [
         ([0, 0, 1, 3, 9], None), ([0, -0.3, -0.2, 2, 9], None), ([3, 2, 1, 2, 6], None), ([0, 1, 2, 1, -5], 2.0),
