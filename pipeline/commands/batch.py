@@ -106,7 +106,7 @@ def write_scripts(located: Located, platform: SlurmPlatform, planned: Sequence[P
         place = run / ".engine" / "jobs" / one.step
         request = Request(
             one.step, place, place / "script.sh", one.jobs, job, engine.batch.account,
-            min(engine.batch.stop_before_s, job.seconds // 2),
+            min(engine.batch.stop_before_s, job.seconds // 2), width=min(one.jobs, job.max_jobs),
         )
         text = batch_script(dialect, request, plan.command(place, run), plan.exports(), current_umask())
         write_text(folder / engine.system / f"{number:02d}-{one.step}.sh", text)

@@ -59,6 +59,8 @@ def jobs_of(settings: BatchSettings, base_dir: Path) -> dict[Kind, Job]:
         values["max_jobs"] = min(values.get("max_jobs", settings.max_jobs), settings.max_jobs)
         values["setup"] = [*settings.setup, *values.get("setup", [])]
         found[kind] = Job(**values)
+        if fault := found[kind].share_fault:
+            raise InputError(f"{kind}: {fault}")
     return found
 
 

@@ -86,7 +86,7 @@ def test_plan_writes_the_scripts_for_reading(batch_system: BatchSystem, config: 
     assert "Jobs of Slurm" in done.stdout
     script = (tmp_path / "plan" / "data-only" / "slurm" / "01-aimd.sh").read_text()
     assert "#SBATCH --partition=cpu" in script
-    assert "#SBATCH --array=0-1%100" in script
+    assert "#SBATCH --array=0-1%2" in script
     assert "\nmodule load vasp/6.4\n" in script
     jobs = json.loads((tmp_path / "plan" / "data-only" / "jobs.json").read_text())
     assert jobs[0] == {"step": "aimd", "kind": "label", "tasks": 2, "jobs": 2, "partition": "cpu", "time": "01:00:00",
