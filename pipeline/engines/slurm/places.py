@@ -23,6 +23,8 @@ CLAIM_S = 30.0
 """A step that has not repeated its claim for this long does not wait any more."""
 FIT_S = 2.0
 """Least time between two looks at how the places are shared."""
+GROW_S = 120.0
+"""After this long without a refusal, more is submitted at a time."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 
 
@@ -152,6 +154,7 @@ class Portion:
 
     most: int
     size: int | None = None
+    _refused_at: float = 0.0
     _again_at: float = 0.0
     _wait_s: float = FIRST_WAIT_S
 
@@ -166,7 +169,7 @@ class Portion:
 
     def refused(self, waiting: int, count: int) -> None:
         """Note that the system did not take so many, next to those that are waited for."""
-        self.size = max(1, waiting + (count // 2 if count > 1 else 0))
+        self.size, self._refused_at = max(1, waiting + (count // 2 if count > 1 else 0)), time.monotonic()
         if not waiting and count == 1:  # jobs of others: only time helps
             self._again_at = time.monotonic() + self._wait_s
             self._wait_s = min(LONGEST_WAIT_S, self._wait_s * 2)
@@ -174,5 +177,5 @@ class Portion:
     def accepted(self) -> None:
         """Note that the system took what it was given; it may take more later."""
         self._wait_s = FIRST_WAIT_S
-        if self.size is not None:
+        if self.size is not None and time.monotonic() - self._refused_at > GROW_S:
             self.size += max(1, self.size // 4)

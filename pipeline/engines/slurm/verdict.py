@@ -93,7 +93,7 @@ def verdict(sight: Sight) -> tuple[Cause, str] | None:
     if ended is not None:
         return _ended(sight, *ended)
     if view is not None and view.state in ("done", "failed"):
-        what = f"{view.word}{f' on {sight.node}' if sight.node else ''}, {UNSEEN}"
+        what = f"{view.word}{f' on {sight.node}' if sight.node else ''}, but {UNSEEN}"
         early: Cause = "failed" if sight.begun else "at once"
         return (early, what) if sight.unchanged_s >= sight.patience_s / 2 else None
     if view is None and sight.asked_after_s > sight.soon_s and sight.unchanged_s >= sight.patience_s:

@@ -101,7 +101,7 @@ def test_portions_follow_what_the_system_takes() -> None:
                 portion.accepted()
                 waiting, left = waiting + part, left - part
         waiting -= min(waiting, 5)
-    assert calls <= 90
+    assert calls <= 80
     portion = Portion(10)
     portion.refused(0, 1)
     assert portion.room(0) == 0  # only time helps
@@ -112,8 +112,8 @@ def test_a_node_on_which_jobs_fail_at_once_is_left_out(batch_system: BatchSystem
     run = batch_system.run({"count": 3})
     assert batch_system.go(run) == 0
     assert result(run, "total", "total.json") == 5
-    assert "numbers: Slurm job 1 failed before its first task (exit code 1 on n1); its log ends with: " in said(run)
-    assert "submitted again (1 of at most 2 times); node n1 is left out from now on" in said(run)
+    words = "numbers: Slurm job 1 failed before its first task (exit code 1 on n1); submitted again (1 of at most 2 times)"
+    assert f"{words}; node n1 is left out from now on" in said(run)
     assert said(run).count("left out") == 1  # the other steps know
     scripts = [path.read_text() for path in run.engine.glob("jobs/*/script.sh")]
     assert sum("#SBATCH --exclude=n1\n" in text for text in scripts) == 3
@@ -125,7 +125,7 @@ def test_a_node_that_does_not_see_the_run_folder_is_left_out(batch_system: Batch
     (batch_system.state / "blind").write_text("n1")
     run = batch_system.run({"count": 2})
     assert batch_system.go(run) == 0
-    assert "FAILED on n1, no exit code in the run folder: does the node see it, and has its file" in said(run)
+    assert "FAILED on n1, but no exit code in the run folder: does the node see its file system" in said(run)
     assert "node n1 is left out from now on" in said(run)
 
 
@@ -297,7 +297,7 @@ def test_a_task_of_a_pack_that_is_killed_is_repeated_alone(batch_system: BatchSy
     assert batch_system.go(run, on_tick=kill_one, overrides={"light": light}) == 0
     assert result(run, "total", "total.json") == 5
     assert computed(run) == {"square 0": 1, "square 1": 2, "square 2": 1}
-    assert "square-001: Slurm job 2 was killed (exit code 137 on n1); its log ends with: square-001: exit" in said(run)
+    assert "square-001: Slurm job 2 was killed (exit code 137 on n1); submitted again (1 of at most 2" in said(run)
 
 
 @pytest.mark.parametrize(("given", "words"), [
