@@ -149,7 +149,7 @@ def plan_config(
     from dpa_sse.pipeline.runs.places import default_runs_folder
 
     located = load_checked(config, overrides, runs_here=False)
-    earlier = open_run(times_from) if times_from else Run(default_runs_folder() / located.project.name)
+    earlier = open_run(times_from) if times_from else Run((default_runs_folder() / located.project.name).resolve())
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
         resources = machine_resources(located.project)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,15 @@ sys.exit(go(Run(Path(sys.argv[1])), most=int(sys.argv[2])))
 """
 
 
-def go(run: Run, build: str = "build_sum", most: int = 100, **job: Any) -> int:
+def go(
+    run: Run, build: str = "build_sum", most: int = 100, on_tick: Callable[[], None] | None = None, **job: Any
+) -> int:
     light = {"where": "queue", "time": "00:05:00", "mem_GB": 0.2, **job}
     settings = BatchSettings.model_validate(
         {"overrides": {"light": light}, "poll_s": 1, "patience_s": 20, "max_jobs": most}
     )
     return execute_on_batch(run, Resources(cores=2, retries=1), "slurm", settings, jobs_of(settings, Path("/")),
-                            build=f"toy:{build}")
+                            build=f"toy:{build}", on_tick=on_tick)
 
 
 def start(run: Run, most: int = 100) -> subprocess.Popen[bytes]:

@@ -90,7 +90,7 @@ def test_plan_writes_the_scripts_for_reading(batch_system: BatchSystem, config: 
     assert "\nmodule load vasp/6.4\n" in script
     jobs = json.loads((tmp_path / "plan" / "data-only" / "jobs.json").read_text())
     assert jobs[0] == {"step": "aimd", "kind": "label", "tasks": 2, "jobs": 2, "partition": "cpu", "time": "01:00:00",
-                       "node_hours": 2.0}
+                       "node_hours": 2.0, "likely_node_hours": None}
     assert batch_system.states() == {}
 
 
