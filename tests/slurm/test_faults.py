@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
 def harness() -> Path:
     folder = os.environ.get("SLURM_TEST_DIR")
     if not folder:
-        pytest.fail("these tests end daemons: they need a Slurm of their own, below SLURM_TEST_DIR")
+        pytest.fail("these tests end daemons: they need a separate Slurm, below SLURM_TEST_DIR")
     return Path(folder)
 
 
@@ -152,8 +152,8 @@ def test_all_steps_of_a_run_share_its_places(tmp_path: Path) -> None:
 
     def look() -> None:
         names = {path.name for path in jobs_of_run(run)} if (run.engine / "jobs").exists() else set()
-        listed = subprocess.run(["squeue", "--noheader", "--states=R,CG", "--format=%j"], capture_output=True, text=True,
-                                check=False)
+        command = ["squeue", "--noheader", "--states=R,CG", "--format=%j"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False)
         seen.append(sum(name in names for name in listed.stdout.split()))
 
     assert go(run, "build_pair", most=2, on_tick=look, tasks_per_job=1) == 0
@@ -177,9 +177,11 @@ def test_srun_steps_of_a_pack_run_at_the_same_time(tmp_path: Path) -> None:
     from dpa_sse.pipeline.engines.slurm.submission import share_of
 
     share = share_of(Job(tasks_per_node=2, side_by_side=2))
+    assert share is not None
     code = (
         "import os, subprocess, time; from dpa_sse.pipeline.engines.slurm.pack import place_environment as place; "
-        f"from dpa_sse.pipeline.engines.slurm.records import Share; share = Share(**{share.model_dump() if share else {}}); "
+        "from dpa_sse.pipeline.engines.slurm.records import Share; "
+        f"share = Share(**{share.model_dump()}); "
         "begun = time.monotonic(); "
         "all = [subprocess.Popen(['srun', 'sleep', '4'], env={**os.environ, **place(share, one)}) for one in (0, 1)]; "
         "codes = [one.wait() for one in all]; print(codes, time.monotonic() - begun < 7.5, flush=True)"

@@ -1,4 +1,4 @@
-"""Several tasks side by side in one job: each in a process of its own, with its share of cores, memory and cards."""
+"""Several tasks side by side in one job: each in a separate process, with its share of cores, memory and cards."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How many jobs are submitted, and run at a time: ``max_jobs`` for the whole run, and what the system takes.
 
-The steps of a run wait for their jobs in processes of their own. They share the places by what they write into the
+The steps of a run wait for their jobs in separate processes. They share the places by what they write into the
 run folder: the width of each submission (how many of its jobs may run at a time), and who waits for a place.
 """
 

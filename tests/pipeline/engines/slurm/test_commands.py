@@ -137,16 +137,18 @@ def test_the_examples_of_the_page_are_valid() -> None:
 
     page = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 2
-    first, second = (EngineSettings.model_validate(yaml.safe_load(block)["engine"]) for block in blocks)
+    assert len(blocks) == 3
+    first, second, third = (EngineSettings.model_validate(yaml.safe_load(block)["engine"]) for block in blocks)
     jobs = jobs_of(first.batch, ROOT)
     label = jobs["label"]
     assert (label.partition, label.tasks_per_node, label.options) == ("cpu", 64, ("--exclusive",))
     assert list(jobs["label"].setup) == ["module load cuda/12.4", "module load vasp/6.4"]
     assert (jobs["train"].partition, jobs["train"].gpus, jobs["md"].max_mem_GB) == ("gpu", 1, 64)
     assert second.batch.container is not None
+    packed = jobs_of(third.batch, ROOT)
+    assert (packed["md"].share, packed["label"].share) == ((1, 4), (16, 1))
     named = re.findall(r"`(--[a-z-]+)`", page)
-    assert set(named) <= {"--exclusive", "--on", "--detach"}
+    assert set(named) <= {"--exclusive", "--exclude", "--exact", "--on", "--detach"}
 
 
 def test_a_job_runs_in_a_container(tmp_path: Path) -> None:
