@@ -39,6 +39,7 @@ PASSED = (
 SETTLED_S = 10.0
 """A submission that was begun this long ago has reached the system, or never will."""
 ODD_ANSWERS = 3
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 
 
@@ -190,7 +191,7 @@ def settle(folder: BatchFolder) -> None:
 
 def unwritable(error: OSError) -> str:
     """Return in one line why a file of the run cannot be written, and what to do."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in NO_ROOM
     why = "no space is left, or the quota is used up" if full else error.strerror or type(error).__name__
     advice = "make room, and start the run again" if full else "start the run again when it can be written to"
     return f"{error.filename or 'the run folder'}: {why}; {advice}"

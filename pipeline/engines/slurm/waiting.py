@@ -23,6 +23,7 @@ from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.queue import Snapshot
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, JobResult, open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.engines.slurm.submission import NO_ROOM, unwritable
 from dpa_sse.pipeline.engines.slurm.usage import note_usage
 from dpa_sse.pipeline.engines.slurm.verdict import WORDS, Cause, may_repeat, more_memory, verdict
 
@@ -70,6 +71,14 @@ class Waiting:
 
     def outcomes(self) -> dict[str, Outcome]:
         """Find the jobs of an earlier driver, submit the other tasks, and wait for all."""
+        try:
+            return self._wait()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise FatalError(unwritable(error)) from error
+
+    def _wait(self) -> dict[str, Outcome]:
         if not self.wanted:
             self._forget_earlier()
             return {}
