@@ -32,20 +32,17 @@ def harness() -> Path:
     return Path(folder)
 
 
-def end_daemon(harness: Path, name: str) -> None:
-    """End a daemon, and for a node the daemons of its jobs and all that they have started."""
-    pid = int((harness / "run" / f"{name}.pid").read_text())
-    victims = [pid]
-    if name.startswith("slurmd"):
-        node = name.removeprefix("slurmd-")
-        for process in psutil.process_iter(["name", "environ"]):
-            if (process.info["environ"] or {}).get("SLURMD_NODENAME") == node:
-                victims.append(process.pid)
-        for process in psutil.process_iter(["name", "cmdline"]):
-            if process.info["name"] == "slurmstepd" and any(
-                child.pid in victims for child in process.children(recursive=True)
-            ):
-                victims.append(process.pid)
+def end_node(harness: Path, node: str) -> None:
+    """End the daemon of a node, those of its jobs, and all that they have started."""
+    victims = [int((harness / "run" / f"slurmd-{node}.pid").read_text())]
+    for process in psutil.process_iter(["environ"]):
+        variables = process.info["environ"] or {}
+        if variables.get("SLURMD_NODENAME") == node and variables.get("SLURM_CONF", "").startswith(str(harness)):
+            victims.append(process.pid)
+    for process in psutil.process_iter(["name"]):
+        children = process.children(recursive=True) if process.info["name"] == "slurmstepd" else []
+        if any(child.pid in victims for child in children):
+            victims.append(process.pid)
     for victim in victims:
         if psutil.pid_exists(victim):
             os.kill(victim, signal.SIGKILL)
@@ -80,7 +77,9 @@ def test_the_controller_is_away_for_a_minute(tmp_path: Path, harness: Path) -> N
     run = make(tmp_path, {"count": 3, "square": {"delay_s": 5}})
     driver = start(run)
     wait_for(lambda: len(computed(run)) == 3, 90)
-    end_daemon(harness, "slurmctld")
+    controller = int((harness / "run" / "slurmctld.pid").read_text())
+    os.kill(controller, signal.SIGTERM)  # saves its state, as at a restart
+    wait_for(lambda: not psutil.pid_exists(controller) or psutil.Process(controller).status() == "zombie", 30)
     try:
         time.sleep(65)
         assert driver.poll() is None
@@ -97,7 +96,7 @@ def test_a_node_that_dies_is_left_out(tmp_path: Path, harness: Path) -> None:
     run = make(tmp_path, {"count": 2, "square": {"delay_s": 20}})
     driver = start(run)
     wait_for(lambda: len(computed(run)) == 2, 90)
-    end_daemon(harness, "slurmd-n1")
+    end_node(harness, "n1")
     try:
         assert driver.wait(240) == 0
     finally:
@@ -111,13 +110,13 @@ def test_a_node_that_dies_is_left_out(tmp_path: Path, harness: Path) -> None:
 
 def test_a_node_that_does_not_see_the_run_folder_is_left_out(tmp_path: Path, harness: Path) -> None:
     run = make(tmp_path / "shared" / "runs", {"count": 2})
-    end_daemon(harness, "slurmd-n1")
+    end_node(harness, "n1")
     hide = f'mount -t tmpfs none "{tmp_path / "shared"}" && exec "$@"'
     start_node(harness, "n1", "unshare", "--mount", "bash", "-c", hide, "bash")
     try:
         assert go(run) == 0
     finally:
-        end_daemon(harness, "slurmd-n1")
+        end_node(harness, "n1")
         start_node(harness, "n1")
     assert result(run, "total", "total.json") == 1
     assert "no exit code in the run folder: does the node see its file system" in reasons(run, "note")
