@@ -14,6 +14,8 @@ from dpa_sse.pipeline.engines.slurm.partitions import most_memory_MB, read_parti
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 
 FILE = "bad_nodes.json"
+MOST = 5
+"""Nodes that are left out; if jobs fail on more, it is not the fault of the nodes."""
 
 
 class _Record(BaseModel):
@@ -23,7 +25,7 @@ class _Record(BaseModel):
 
 
 class BadNodes:
-    """Nodes that the jobs of a run are kept off until it is started again; at most a quarter of those of a partition.
+    """Nodes that the jobs of a run are kept off until it is started again: at most five, and a quarter of a partition.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class BadNodes:
             except PipelineError:
                 return False
             others = usable - {node, *known}
-            if len(others) < self.job.nodes or len(known & everything) + 1 > max(1, len(everything) // 4):
+            if len(others) < self.job.nodes or len(known & everything) >= min(MOST, max(1, len(everything) // 4)):
                 return False
             write_text(self.file, _Record(nodes={**self._read_all(), node: reason}).model_dump_json(indent=1))
         return True

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dpa_sse.ops.core.files import write_text
 from dpa_sse.pipeline.config.batch import Job
 from dpa_sse.pipeline.engines.slurm.queue import Snapshot
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, Width, jobs_folder, now, open_folders
@@ -58,13 +59,13 @@ class Places:
         What is written within, with its width, holds its places. Without room the step claims some.
         """
         with self._alone():
-            free = self._free()
-            if free:
+            of_run, of_kind = self._free()
+            if of_run and of_kind:
                 self.claim.unlink(missing_ok=True)
             else:
                 self.claim.parent.mkdir(parents=True, exist_ok=True)
-                self.claim.touch()
-            yield free
+                write_text(self.claim, "" if not of_run else self.kind)
+            yield min(of_run, of_kind)
 
     def fit(self, own: Sequence[BatchFolder]) -> None:
         """Widen the arrays of the step if there is room; narrow them if other steps wait for a place.
@@ -88,7 +89,7 @@ class Places:
                 if held > share:
                     self._set(widest, max(1, widest.width.most - (held - share)))
                 return
-            free = self._free()
+            free = min(self._free())
             for folder in arrays:
                 more = min(free, left(folder) - folder.width.most)
                 if more > 0:
@@ -101,20 +102,21 @@ class Places:
             return  # a complaint: everything stays as it is
         folder.set_width(Width(most=width, before=before, since=now()))
 
-    def _free(self) -> int:
-        """Return how many more jobs of the step may be at work."""
+    def _free(self) -> tuple[int, int]:
+        """Return how many more jobs of the run, and of this kind of work, may be at work."""
         snapshot = Snapshot.read(self.engine)
         held = [(folder, taken(folder, snapshot)) for folder in open_folders(self.engine)]
         everything = sum(count for _, count in held)
         of_kind = sum(count for folder, count in held if folder.batch.kind == self.kind)
-        return max(0, min(self.most - everything, self.job.max_jobs - of_kind))
+        return max(0, self.most - everything), max(0, self.job.max_jobs - of_kind)
 
     def _claims(self) -> set[str]:
-        """Return the other steps that wait for a place."""
+        """Return the other steps that wait for a place: one of the run, or of this kind of work."""
         found = set()
         for path in self.claim.parent.glob("*"):
             with suppress(OSError):
-                if path != self.claim and abs(time.time() - path.stat().st_mtime) < CLAIM_S:
+                fresh = abs(time.time() - path.stat().st_mtime) < CLAIM_S
+                if path != self.claim and fresh and path.read_text(encoding="utf-8") in ("", self.kind):
                     found.add(path.name)
         return found
 

@@ -52,7 +52,8 @@ class SlurmPlatform(LocalPlatform):
     def threads(self, spec: StepSpec, concurrency: int) -> int:
         """Return the threads of a task: the cores of a process of its job, or its share; one next to the driver."""
         job = self.job(spec.op)
-        cores = 1 if job.where == "driver" else job.share[1]
+        whole = job.cpus_per_task if spec.tasks == 1 else job.share[1]
+        cores = 1 if job.where == "driver" else whole
         return min(cores, self.resources.threads_per_task or cores)
 
     def environment(self, spec: StepSpec) -> dict[str, str]:

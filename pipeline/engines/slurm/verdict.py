@@ -142,7 +142,7 @@ def may_repeat(
     if cause == "memory":
         return _may_grow(job, mem_GB, most_GB)
     if cause == "at once" and not elsewhere:
-        return False, "not submitted again, since there is no other node to try"
+        return False, "not submitted again, since no further node can be left out"
     before = losses.get(cause, 0)
     most = min(LIMITS.get(cause, job.restarts), job.restarts)
     if before >= most:

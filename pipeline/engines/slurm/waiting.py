@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,8 +145,10 @@ class Waiting:
         """Write down what jobs have used that are over, and that they are."""
         over = list(jobs)
         note_usage(self.engine, self.job, over, Snapshot.read(self.engine))
+        exits = {folder.path: folder.names("exit") for folder, _ in over}
         for folder, member in over:
-            folder.lost(member)
+            if str(member) not in exits[folder.path]:
+                folder.lost(member)
 
     def _forget_earlier(self) -> None:
         for folder in earlier_folders(self.engine):
@@ -208,7 +211,7 @@ class Waiting:
         for one, cause, detail in judged:
             lost = [self.wanted[name] for name in sorted(one.owes)]
             mem_GB = one.folder.batch.mem_GB or self.job.mem_GB
-            most_GB = most_memory_GB(self.scheduler, self.job) if cause == "memory" else None
+            most_GB = self._most_GB if cause == "memory" else None
             node = one.node(self.snapshot) if cause in OF_NODES else ""
             left_out = self.backlog.bad_nodes.add(node, f"job {one.label} {WORDS[cause]}")
             repeat, how = may_repeat(cause, lost[0].losses, self.job, mem_GB, most_GB=most_GB, elsewhere=left_out)
@@ -227,6 +230,10 @@ class Waiting:
         self._release()
         for memory, tasks in again.items():
             self.backlog.add(tasks, memory)
+
+    @cached_property
+    def _most_GB(self) -> float | None:  # noqa: N802
+        return most_memory_GB(self.scheduler, self.job)
 
     def _text(self, one: Awaited, cause: Cause, detail: str, how: str) -> str:
         """Return one line on a job without a result."""

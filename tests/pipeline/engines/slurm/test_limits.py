@@ -134,7 +134,7 @@ def test_no_more_nodes_are_left_out_than_a_quarter(batch_system: BatchSystem) ->
     run = batch_system.run({"count": 2})
     assert batch_system.go(run) == 1
     assert "failed before its first task (exit code 1 on n2)" in said(run)
-    assert "not submitted again, since there is no other node to try" in said(run)
+    assert "not submitted again, since no further node can be left out" in said(run)
     assert submissions(batch_system) == 2
     (batch_system.state / "broken").unlink()
     assert batch_system.go(run) == 0
@@ -145,7 +145,7 @@ def test_without_a_way_to_leave_out_a_node_it_fails(batch_system: BatchSystem) -
     (batch_system.state / "broken").write_text("n1")
     run = batch_system.run({"count": 2})
     assert batch_system.go(run) == 1
-    assert "there is no other node to try" in said(run)
+    assert "no further node can be left out" in said(run)
 
 
 def test_memory_does_not_grow_above_that_of_the_nodes(batch_system: BatchSystem) -> None:
@@ -344,3 +344,38 @@ def test_open_folders_of_a_run_are_none_at_its_end(batch_system: BatchSystem) ->
     assert batch_system.go(run) == 0
     assert list(open_folders(run.engine)) == []
     assert [path.name for path in (run.engine / "claims").glob("*")] == []
+
+
+def test_a_step_that_waits_for_its_kind_does_not_narrow_the_others(tmp_path: Path) -> None:
+    """Two places for MD are taken, 97 of the run are free: the labels keep their width."""
+    from dpa_sse.pipeline.engines.slurm.places import Places
+
+    scheduler = Scheduler(Slurm())
+    one = make_folder(tmp_path, array("md.1", "md", width=2), lambda _path, _batch: "")
+    other = make_folder(tmp_path, array("label.1", "label", width=1), lambda _path, _batch: "")
+    waiting = Places(tmp_path, scheduler, 100, Job(max_jobs=2), "md", "md-more")
+    with waiting.room() as room:
+        assert room == 0
+    labels = Places(tmp_path, scheduler, 100, Job(), "label", "label")
+    assert labels._claims() == set()
+    assert Places(tmp_path, scheduler, 100, Job(max_jobs=2), "md", "md")._claims() == {"md-more"}
+    with labels.room() as room:
+        assert room == 97
+    (one.path / "exit" / "0").write_text("0 - 1 n1\n")
+    (one.path / "exit" / "1").write_text("0 - 1 n1\n")
+    with waiting.room() as room:
+        assert room == 1
+    other.lost(2)
+    for member in (0, 1):
+        other.lost(member)
+    with labels.room() as room:
+        assert room == 99
+
+
+def array(name: str, kind: str, width: int) -> Batch:
+    """Return a submission of three jobs."""
+    tasks = [BatchTask(name=f"{name}-{index}", key="k", index=index) for index in range(3)]
+    return Batch(
+        name=name, step=name.partition(".")[0], stage="01", kind=kind, module="toy", op="Square", reuse=True,
+        environment={}, inputs={}, tasks=tasks, members=[[0], [1], [2]], dflow="dflow", created=1.0, width=width,
+    )
