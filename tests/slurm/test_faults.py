@@ -125,7 +125,7 @@ def test_a_node_that_does_not_see_the_run_folder_is_left_out(tmp_path: Path, har
 
 def test_a_full_file_system_is_one_line_and_the_run_resumes(tmp_path: Path) -> None:
     place = tmp_path / "small"
-    with small_file_system(place, "3m"):
+    with small_file_system(place, "8m"):
         run = make(place, {"count": 3, "square": {"delay_s": 6}})
         driver = start(run)
         wait_for(lambda: len(computed(run)) == 3, 90)
