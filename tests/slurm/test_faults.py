@@ -130,11 +130,10 @@ def test_a_full_file_system_is_one_line_and_the_run_resumes(tmp_path: Path) -> N
         driver = start(run)
         wait_for(lambda: len(computed(run)) == 3, 90)
         ballast = place / "ballast"
-        with ballast.open("wb") as stream:
+        with ballast.open("wb", buffering=0) as stream:
             try:
                 while True:
                     stream.write(b"\0" * 4096)
-                    stream.flush()
             except OSError:
                 pass
         assert driver.wait(180) == 1
