@@ -70,6 +70,8 @@ def test_check_asks_slurm_and_submits_nothing(batch_system: BatchSystem, config:
     ("engine: {slurm: {overrides: {train: {gpu: 1}}}}", 9, "unknown key - did you mean 'gpus'?"),
     ('engine: {slurm: {overrides: {train: {time: "1 day"}}}}', 9, "write it in quotes as"),
     ("engine: {slurm: {account: 'a b'}}", 9, "engine.slurm.account"),
+    ("engine: {slurm: {overrides: {md: {cpus_per_task: 4, side_by_side: 3}}}}", 9,
+     "engine.slurm.overrides.md: md: side_by_side: 3 tasks cannot share cpus_per_task: 4 equally"),
 ])
 def test_mistakes_are_found_at_their_line(tmp_path: Path, text: str, line: int, words: str) -> None:
     path = tmp_path / "my.yaml"
