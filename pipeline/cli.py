@@ -104,12 +104,16 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the input files (default: plan/NAME).")
     ] = None,
+    times_from: Annotated[
+        str | None, typer.Option(help="Run whose recorded times give the node hours (default: that of the name).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show steps and task counts, and write the input files."""
     from dpa_sse.pipeline.commands.project import plan_config
 
-    raise typer.Exit(plan_config(config, on_system(overrides, on, only), out, as_json=as_json))
+    chosen = on_system(overrides, on, only)
+    raise typer.Exit(plan_config(config, chosen, out, as_json=as_json, times_from=times_from))
 
 
 @app.command(short_help="Run a configuration, or resume its run.", epilog=examples(

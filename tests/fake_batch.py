@@ -3,7 +3,9 @@
 Installed as ``sbatch``, ``squeue``, ``qsub``, ``bjobs``, ... in a folder by :func:`install`; the name decides what it
 is. Its state is in the folder ``$FAKE_BATCH``: ``jobs/N/`` for each job, ``mode`` for faults (``refuse``, ``garbage``,
 ``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``limit`` of jobs in the queue,
-``reason`` for which jobs do not start, ``calls`` with a line for each command.
+``array`` for the largest array, ``reason`` for which jobs do not start, ``calls`` with a line for each command,
+``nodes`` (n1 and n2), ``broken``: nodes on which no Python starts, ``blind``: nodes that do not see the run folder,
+``accounting``: what sacct tells (it complains if there is none), ``most``: how many jobs were at work at a time.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = {
-    "slurm": ("sbatch", "squeue", "scancel", "scontrol", "sinfo"),
-    "pbs": ("qsub", "qstat", "qselect", "qdel"),
-    "lsf": ("bsub", "bjobs", "bkill"),
+    "slurm": ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct"),
+    "pbs": ("qsub", "qstat", "qselect", "qdel", "qalter"),
+    "lsf": ("bsub", "bjobs", "bkill", "bmod"),
 }
 MEMBER = {"slurm": "SLURM_ARRAY_TASK_ID", "pbs": "PBS_ARRAY_INDEX", "lsf": "LSB_JOBINDEX"}
 WORDS = {
@@ -70,13 +72,37 @@ class Fake:
             return 1
         kind = {"sbatch": "submit", "qsub": "submit", "bsub": "submit", "scancel": "cancel", "qdel": "cancel",
                 "bkill": "cancel", "squeue": "query", "qstat": "query", "bjobs": "query", "qselect": "select",
-                "scontrol": "config", "sinfo": "nodes"}[self.name]
+                "scontrol": "config", "sinfo": "nodes", "sacct": "accounting", "qalter": "widen", "bmod": "widen",
+                }[self.name]
         if "--version" in arguments:
             print("slurm 22.05.8")
             return 0
         return getattr(self, kind)(arguments)
 
+    def accounting(self, _arguments: list[str]) -> int:
+        path = self.root / "accounting"
+        if not path.exists():
+            sys.stderr.write("Slurm accounting storage is disabled\n")
+            return 1
+        print(path.read_text(), end="")
+        return 0
+
+    def widen(self, arguments: list[str]) -> int:
+        text = " ".join(arguments)
+        number = re.search(r"JobId=(\d+)|(\d+)(?:\[\])?$", text)
+        width = re.search(r"ArrayTaskThrottle=(\d+)|max_run_subjobs=(\d+)|%(\d+)", text)
+        assert number is not None
+        assert width is not None
+        path = self.root / "jobs" / next(filter(None, number.groups())) / "job.json"
+        data = json.loads(path.read_text())
+        data["most"] = int(next(filter(None, width.groups())))
+        path.with_suffix(".new").write_text(json.dumps(data))
+        path.with_suffix(".new").replace(path)
+        return 0
+
     def config(self, arguments: list[str]) -> int:
+        if "update" in arguments:
+            return self.widen(arguments)
         if "partition" in arguments:
             print("PartitionName=cpu AllowAccounts=ALL Default=YES MaxNodes=UNLIMITED MaxTime=1-00:00:00 State=UP")
             print("PartitionName=gpu AllowAccounts=ALL Default=NO MaxNodes=2 MaxTime=12:00:00 State=UP")
@@ -84,7 +110,10 @@ class Fake:
             print("MaxArraySize            = 1001")
         return 0
 
-    def nodes(self, _arguments: list[str]) -> int:
+    def nodes(self, arguments: list[str]) -> int:
+        if "--Node" in arguments:
+            print("\n".join(node_names(self.root)))
+            return 0
         print("cpu|10|64|256000|(null)\ngpu|2|32|512000|gpu:a100:4")
         return 0
 
@@ -103,6 +132,10 @@ class Fake:
         last, most = [int(part) for part in array.groups() if part] if array else (None, 1)
         first = 1 if self.system == "lsf" else 0
         members = list(range(first, last + 1)) if last is not None else [-1]
+        largest = self.root / "array"
+        if largest.exists() and len(members) > int(largest.read_text()):
+            sys.stderr.write("sbatch: error: Batch job submission failed: Invalid job array specification\n")
+            return 1
         limit = self.root / "limit"
         queued = sum(state in ("waiting", "running") for _, _, states in self.jobs([]) for state in states.values())
         if limit.exists() and queued + len(members) > int(limit.read_text()):
@@ -168,12 +201,14 @@ class Fake:
             waiting = [member for member, state in states.items() if state == "waiting"]
             reason = self.reason or "Resources"
             if data["array"] and waiting:
-                print(f"{number}_[{','.join(map(str, waiting))}%{data['most']}]|PENDING|N/A|{reason}")
+                print(f"{number}_[{','.join(map(str, waiting))}%{data['most']}]|PENDING|N/A|0:00||{reason}")
             for member, state in states.items():
                 if state == "waiting" and data["array"]:
                     continue
                 place = f"{number}_{member}" if data["array"] else number
-                print(f"{place}|{WORDS['slurm'][state]}|N/A|{reason if state == 'waiting' else 'None'}")
+                node = self.root / "jobs" / number / f"node.{member}"
+                spot = f"0:07|{node.read_text()}" if node.exists() else "0:00|"
+                print(f"{place}|{WORDS['slurm'][state]}|N/A|{spot}|{reason if state == 'waiting' else 'None'}")
 
     def qstat(self, found: list[Any]) -> None:
         jobs: dict[str, Any] = {}
@@ -197,7 +232,7 @@ class Fake:
                 pending = self.reason or "New job is waiting for scheduling" if state == "waiting" else "-"
                 code = "-" if state in ("waiting", "running", "done") else "143"
                 print(f"{number}|{index}|{WORDS['lsf'].get(state, 'EXIT')}|{code}|-|"
-                      f"{EXIT_REASONS.get(state, '-')}|{pending}")
+                      f"{EXIT_REASONS.get(state, '-')}|7 second(s)|n1|{pending}")
 
     def show_named(self, name: str) -> int:
         for number, data, _ in self.jobs([]):
@@ -237,12 +272,45 @@ def end(folder: Path, member: str | int, state: str, number: int = signal.SIGTER
             os.killpg(int(pid.read_text()), number)
 
 
+def node_names(root: Path) -> list[str]:
+    """Return the names of the nodes."""
+    path = root / "nodes"
+    return path.read_text().split() if path.exists() else ["n1", "n2"]
+
+
+def begin(root: Path, folder: Path, member: int, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start the script of a member on the first node that it may use."""
+    data = json.loads((folder / "job.json").read_text())
+    excluded = {name for text in re.findall(r"--exclude=(\S+)", data["head"]) for name in text.split(",")}
+    node = next(name for name in node_names(root) if name not in excluded)
+    (folder / f"node.{member}").write_text(node)
+    broken, blind = (
+        node in ((root / name).read_text() if (root / name).exists() else "").split() for name in ("broken", "blind")
+    )
+    variables |= {"SLURMD_NODENAME": node, "SLURM_JOB_ID": folder.name}
+    variables |= {"PYTHONHOME": "/nowhere"} if broken else {}
+    command = ["false"] if blind else ["bash", str(folder / "script")]
+    with (folder / f"out.{member}").open("ab") as out:
+        return subprocess.Popen(command, cwd=data["cwd"], env=variables, stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=out, start_new_session=True)
+
+
+def note_most(root: Path) -> None:
+    """Write down how many jobs of all scripts are at work, if they have never been so many."""
+    at_work = sum(path.read_text() == "running" for path in (root / "jobs").glob("*/state.*"))
+    path = root / "most"
+    with contextlib.suppress(ValueError):
+        if at_work > (int(path.read_text()) if path.exists() else 0):
+            path.write_text(f"{at_work}")
+
+
 def run(root: Path, number: str, system: str) -> None:
     """Run the members of a job, as many at a time as it allows (the scheduler)."""
     folder = root / "jobs" / number
     data = json.loads((folder / "job.json").read_text())
     waiting, active = list(data["members"]), {}
     while waiting or active:
+        data = json.loads((folder / "job.json").read_text())  # its width may have been changed
         while waiting and len(active) < data["most"] and not (root / "reason").exists():
             member = waiting.pop(0)
             if (folder / f"state.{member}").read_text() != "waiting":
@@ -250,13 +318,11 @@ def run(root: Path, number: str, system: str) -> None:
             variables = dict(os.environ)
             if data["array"]:
                 variables[MEMBER[system]] = str(member)
-            place = folder / f"out.{member}"
-            with place.open("ab") as out:
-                process = subprocess.Popen(["bash", str(folder / "script")], cwd=data["cwd"], env=variables,
-                                           stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            process = begin(root, folder, member, variables)
             (folder / f"pid.{member}").write_text(str(process.pid))
             (folder / f"state.{member}").write_text("running")
             active[member] = process
+            note_most(root)
         for member, process in list(active.items()):
             if process.poll() is not None:
                 del active[member]

@@ -169,7 +169,7 @@ NICE = Variable(
 
 TASKS_PER_JOB = Variable(
     "DPA_SSE_TASKS_PER_JOB", int, 1, ("pipeline/engines/slurm",), ("pipeline/engines/slurm",),
-    "Tasks of a fan-out that share a job, one after the other.",
+    "Tasks of a fan-out that share a job.",
 )
 JOB: Variable[str | None] = Variable(
     "DPA_SSE_JOB", _optional_text, None, ("pipeline/engines/slurm",), ("pipeline/engines/local",),

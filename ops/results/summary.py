@@ -12,13 +12,18 @@ from dpa_sse.ops.results.state_point import StatePoint
 
 
 class StageSummary(ResultPart):
-    """One stage of the run: ``seconds`` is the time during which its tasks were at work."""
+    """One stage of the run: ``seconds`` is the time during which its tasks were at work.
+
+    ``core_hours`` and ``gpu_hours`` are those of its jobs on a batch system, None without any.
+    """
 
     name: str
     status: str
     seconds: float
     tasks: int
     tasks_failed: int
+    core_hours: float | None = None
+    gpu_hours: float | None = None
 
 
 class ErrorSummary(ResultPart):

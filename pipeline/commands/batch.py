@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
     from dpa_sse.pipeline.engines.slurm.queue import Snapshot
     from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+    from dpa_sse.pipeline.engines.slurm.usage import Usage
     from dpa_sse.pipeline.runs.folder import Run
     from dpa_sse.pipeline.runs.plan import PlannedStep
 
@@ -60,7 +61,11 @@ def batch_faults(located: Located) -> list[str]:
 
 @dataclass(frozen=True)
 class PlannedJobs:
-    """The jobs of a step: their number (in a loop, in each iteration), and the node hours up to their time limits."""
+    """The jobs of a step: their number (in a loop, in each iteration), and their node hours in all.
+
+    ``node_hours`` are those up to the time limits; ``likely_node_hours`` those by the recorded times of an earlier run,
+    None if it has none of the step.
+    """
 
     step: str
     kind: str
@@ -69,10 +74,23 @@ class PlannedJobs:
     partition: str
     time: str
     node_hours: float
+    likely_node_hours: float | None = None
 
 
-def planned_jobs(platform: SlurmPlatform, nodes: Sequence[PlannedStep], times: dict[str, int]) -> list[PlannedJobs]:
-    """Return the jobs of all steps; ``times`` is how often a step is repeated at most."""
+def planned_jobs(
+    platform: SlurmPlatform, nodes: Sequence[PlannedStep], times: dict[str, int], recorded: Mapping[str, float]
+) -> list[PlannedJobs]:
+    """Return the jobs of all steps.
+
+    Parameters
+    ----------
+    platform : SlurmPlatform
+    nodes : sequence of PlannedStep
+    times : dict
+        How often a step is repeated at most.
+    recorded : mapping
+        Seconds of a task of a step in an earlier run.
+    """
     found = []
     for node in nodes:
         spec = platform.specs[node.name]
@@ -81,8 +99,12 @@ def planned_jobs(platform: SlurmPlatform, nodes: Sequence[PlannedStep], times: d
             continue
         count = math.ceil(node.tasks / platform.tasks_per_job(spec))
         hours = times.get(node.name, 1) * count * job.nodes * job.seconds / 3600
+        likely = None
+        if node.name in recorded:
+            tasks = times.get(node.name, 1) * node.tasks
+            likely = round(tasks * recorded[node.name] / job.side_by_side * job.nodes / 3600, 4)
         found.append(PlannedJobs(
-            node.name, spec.op.resource_class, node.tasks, count, job.partition or "default", job.time, hours
+            node.name, spec.op.resource_class, node.tasks, count, job.partition or "default", job.time, hours, likely
         ))
     return found
 
@@ -106,28 +128,47 @@ def write_scripts(located: Located, platform: SlurmPlatform, planned: Sequence[P
         place = run / ".engine" / "jobs" / one.step
         request = Request(
             one.step, place, place / "script.sh", one.jobs, job, engine.batch.account,
-            min(engine.batch.stop_before_s, job.seconds // 2),
+            min(engine.batch.stop_before_s, job.seconds // 2), width=min(one.jobs, job.max_jobs),
         )
         text = batch_script(dialect, request, plan.command(place, run), plan.exports(), current_umask())
         write_text(folder / engine.system / f"{number:02d}-{one.step}.sh", text)
 
 
-def print_jobs(planned: Sequence[PlannedJobs], title: str, folder: Path) -> None:
-    """Print the jobs of all steps."""
+def recorded_times(run: Run) -> dict[str, float]:
+    """Return how many seconds a task of each step took in a run, on average: of its tasks that have finished."""
+    from dpa_sse.pipeline.runs.stage_status import split_task
+
+    taken: dict[str, list[float]] = {}
+    for event in run.events():
+        if event.kind == "done" and event.seconds is not None:
+            taken.setdefault(split_task(event.task)[0], []).append(event.seconds)
+    return {step: sum(seconds) / len(seconds) for step, seconds in taken.items()}
+
+
+def print_jobs(planned: Sequence[PlannedJobs], title: str, folder: Path, source: str = "") -> None:
+    """Print the jobs of all steps; ``source`` is the run whose recorded times have been used, if any."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    head = f"Jobs of {title}, in each iteration; node hours up to the time limits, in all iterations and rounds"
+    head = f"Jobs of {title}, in each iteration; node hours in all iterations and rounds, at most up to the time limits"
     table = Table(title=head, title_justify="left", box=None, pad_edge=False)
-    for column in ("step", "work", "tasks", "jobs", "partition", "time limit", "node hours"):
+    for column in ("step", "work", "tasks", "jobs", "partition", "time limit", "node hours", "at most"):
         table.add_column(column, justify="left" if column in ("step", "work", "partition") else "right", no_wrap=True)
     for one in planned:
         table.add_row(one.step, one.kind, f"{one.tasks}", f"{one.jobs}", one.partition, one.time,
-                      f"{one.node_hours:.1f}")
+                      "?" if one.likely_node_hours is None else f"{one.likely_node_hours:.3g}", f"{one.node_hours:.1f}")
+    known = [one.likely_node_hours for one in planned if one.likely_node_hours is not None]
     table.add_row("in all", "", f"{sum(one.tasks for one in planned)}", f"{sum(one.jobs for one in planned)}", "", "",
-                  f"{sum(one.node_hours for one in planned):.1f}")
+                  f"{sum(known):.3g}" if known else "?", f"{sum(one.node_hours for one in planned):.1f}")
     console.print(table)
+    if known:
+        left = len(planned) - len(known)
+        text = f"Node hours by the recorded times of the run {source}, at its settings and on its machine"
+        console.print(f"{text}{f'; {left} steps of it have none (?)' if left else ''}.", markup=False, soft_wrap=True)
+    else:
+        text = "No recorded times of an earlier run: only the limits are known (--times-from RUN)."
+        console.print(text, markup=False, soft_wrap=True)
     console.print(f"Scripts for reading: {folder}; light steps run next to the driver, without a job.", markup=False)
 
 
@@ -171,6 +212,13 @@ def queue_of(run: Run) -> list[str]:
         return []
     snapshot = Snapshot.read(run.engine) if run.holder() is not None else _ask(run, frozenset(steps))
     return [printable(line) for line in queue_lines(snapshot, steps)]
+
+
+def usage_of_run(run: Run) -> Usage | None:
+    """Return what the jobs of a run have used; None if it had none."""
+    from dpa_sse.pipeline.engines.slurm.usage import run_usage
+
+    return run_usage(run.engine, ask_s=ASK_S)
 
 
 def cancel_left(run: Run) -> list[str]:

@@ -12,13 +12,14 @@ import textwrap
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
-from dpa_sse.pipeline.commands.batch import cancel_left, queue_of
+from dpa_sse.pipeline.commands.batch import cancel_left, queue_of, usage_of_run
 from dpa_sse.pipeline.commands.run_target import RunTarget
 from dpa_sse.pipeline.runs.estimate import Estimate, read_estimate
 from dpa_sse.pipeline.runs.folder import Run, now, open_run
@@ -27,6 +28,9 @@ from dpa_sse.pipeline.runs.outcome import exit_code, run_state
 from dpa_sse.pipeline.runs.places import known_runs, runs_folders
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
 from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
+
+if TYPE_CHECKING:
+    from dpa_sse.pipeline.engines.slurm.usage import Usage
 
 STOP_SECONDS = 10
 MIN_WIDTH = 72
@@ -38,7 +42,8 @@ def show_status(name: str, *, as_json: bool) -> int:
     state = run_state(run)
     stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
     print_status(
-        run.name, state, stages, as_json=as_json, estimate=read_estimate(run.folder), queue=queue_of(run)
+        run.name, state, stages, as_json=as_json, estimate=read_estimate(run.folder), queue=queue_of(run),
+        usage=usage_of_run(run),
     )
     return DONE
 
@@ -68,7 +73,7 @@ def list_runs(*, as_json: bool) -> int:
 
 def print_status(
     name: str, state: str, stages: list[StageStatus], *, as_json: bool, place: str = "",
-    estimate: Estimate | None = None, queue: Sequence[str] = (),
+    estimate: Estimate | None = None, queue: Sequence[str] = (), usage: Usage | None = None,
 ) -> None:
     """Print the stages of a run, local or on a cluster, and which tasks have failed.
 
@@ -80,17 +85,20 @@ def print_status(
         Of the run, for the time that is left.
     queue : sequence of str
         Lines about jobs in the queue of a batch system.
+    usage : Usage, optional
+        What its jobs have used.
     """
     if as_json:
         data = [{**dataclasses.asdict(stage), "status": stage.status} for stage in stages]
-        print(json.dumps({"run": name, "status": state, "stages": data, "queue": list(queue)}, indent=1))
+        used = usage.as_json() if usage else None
+        print(json.dumps({"run": name, "status": state, "stages": data, "queue": list(queue), "used": used}, indent=1))
         return
     from rich.console import Console
 
     console = Console(highlight=False)
     console.width = max(console.width, MIN_WIDTH)  # a narrow terminal breaks the lines; better than only ellipses
     console.print(table(status_rows(stages, now(), estimate), f"{name}: {state}"))
-    for line in queue:
+    for line in [*queue, *(usage.lines() if usage else [])]:
         console.print(line, markup=False, soft_wrap=True)
     for stage in stages:
         for failure in stage.failures:

@@ -128,7 +128,9 @@ def _count(error: ConfigError) -> str:
     return f"{count} problem{'s' * (count > 1)}"
 
 
-def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool) -> int:
+def plan_config(
+    config: Path, overrides: Sequence[str], out: Path | None, *, as_json: bool, times_from: str | None = None
+) -> int:
     """Build the DAG without running it; print its steps and what they ask for, and write the input files."""
     import tempfile
 
@@ -143,9 +145,11 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
     from dpa_sse.pipeline.engines.local.engine import machine_resources
     from dpa_sse.pipeline.engines.slurm.systems import dialect_of
     from dpa_sse.pipeline.flows.main import build, platform_of
+    from dpa_sse.pipeline.runs.folder import Run, open_run
     from dpa_sse.pipeline.runs.places import default_runs_folder
 
     located = load_checked(config, overrides, runs_here=False)
+    earlier = open_run(times_from) if times_from else Run((default_runs_folder() / located.project.name).resolve())
     with tempfile.TemporaryDirectory() as folder:
         configure(Path(folder) / "dflow", workers=1)
         resources = machine_resources(located.project)
@@ -159,7 +163,7 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
             write_inputs(located.project, nodes, Path(folder) / "settings", target)
             write_json(target / "counts.json", counts_json(counts))
             found.write(target)
-            jobs = _write_jobs(located, platform, nodes, target) if platform is not None else []
+            jobs = _write_jobs(located, platform, nodes, target, earlier) if platform is not None else []
     if as_json:
         print(json.dumps([node.model_dump() for node in nodes], indent=1))
     else:
@@ -168,18 +172,18 @@ def plan_config(config: Path, overrides: Sequence[str], out: Path | None, *, as_
         print_times(found, machine_resources(located.project).cores)
     system = located.project.engine.system
     if system is not None and not as_json:
-        print_jobs(jobs, dialect_of(system).title, target / system)
+        print_jobs(jobs, dialect_of(system).title, target / system, str(earlier.folder))
     return DONE
 
 
 def _write_jobs(
-    located: Located, platform: SlurmPlatform, nodes: Sequence[PlannedStep], target: Path
+    located: Located, platform: SlurmPlatform, nodes: Sequence[PlannedStep], target: Path, earlier: Run
 ) -> list[PlannedJobs]:
     """Write the scripts of the jobs and their numbers."""
     from dataclasses import asdict
 
     from dpa_sse.ops.core.files import write_json
-    from dpa_sse.pipeline.commands.batch import planned_jobs, write_scripts
+    from dpa_sse.pipeline.commands.batch import planned_jobs, recorded_times, write_scripts
     from dpa_sse.pipeline.runs.estimate import atoms_of
     from dpa_sse.pipeline.runs.step_work import project_work
 
@@ -192,7 +196,7 @@ def _write_jobs(
             loops[node.loop] = max(loops.get(node.loop, 1), times.get(node.name, 1))
     planned = planned_jobs(platform, nodes, {
         node.name: max(times.get(node.name, 1), loops.get(node.loop, 1)) for node in nodes
-    })
+    }, recorded_times(earlier))
     write_scripts(located, platform, planned, target)
     write_json(target / "jobs.json", [asdict(one) for one in planned])
     return planned

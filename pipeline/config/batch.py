@@ -86,10 +86,16 @@ class JobSettings(Settings):
     )
     options: list[Option] | None = Field(None, description="Further options of the batch system, e.g. `--exclusive`.")
     tasks_per_job: int | None = Field(
-        None, ge=1, le=10000, description="Tasks of a fan-out that share a job, one after the other; by default short "
-        "ones share as many jobs as may run at a time."
+        None, ge=1, le=10000, description="Tasks of a fan-out that share a job; by default short ones share as many "
+        "jobs as may run at a time."
     )
-    max_jobs: int | None = Field(None, ge=1, le=100000, description="Jobs of a fan-out that run at a time.")
+    side_by_side: int | None = Field(
+        None, ge=1, le=1024, description="Tasks of a job that run at the same time, each with an equal share of its "
+        "processes or cores, and of its GPUs (several on one GPU if there are fewer); by default one after the other."
+    )
+    max_jobs: int | None = Field(
+        None, ge=1, le=100000, description="Jobs of this kind that run at a time, all steps of the run together."
+    )
     restarts: int | None = Field(
         None, ge=0, le=1000, description="How often a job is submitted again that reached its time limit, was "
         "preempted or lost its node."
@@ -119,6 +125,7 @@ class Job(Settings):
     setup: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     tasks_per_job: int | None = None
+    side_by_side: int = 1
     max_jobs: int = 100
     restarts: int = 10
 
@@ -126,6 +133,29 @@ class Job(Settings):
     def seconds(self) -> int:
         """The time limit."""
         return seconds(self.time)
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """MPI processes of each of the tasks that run side by side, and threads of each process."""
+        if self.tasks_per_node > 1:
+            return self.tasks_per_node // self.side_by_side, self.cpus_per_task
+        return 1, self.cpus_per_task // self.side_by_side
+
+    @property
+    def share_fault(self) -> str:
+        """Why the tasks that run side by side cannot share the job equally; empty if they can."""
+        count, several = self.side_by_side, self.tasks_per_node > 1
+        whole = self.tasks_per_node if several else self.cpus_per_task
+        if count > 1 and self.nodes > 1:
+            return f"side_by_side: {count} tasks share the jobs of one node, not of {self.nodes}"
+        if whole % count:
+            what = "tasks_per_node" if several else "cpus_per_task"
+            return f"side_by_side: {count} tasks cannot share {what}: {whole} equally"
+        if (self.gpus > count and self.gpus % count) or (0 < self.gpus < count and count % self.gpus):
+            return f"side_by_side: {count} tasks cannot share gpus: {self.gpus} equally"
+        if self.tasks_per_job is not None and self.tasks_per_job < count:
+            return f"side_by_side: {count} tasks need as many in a job, not tasks_per_job: {self.tasks_per_job}"
+        return ""
 
     @property
     def mem_MB(self) -> int | None:  # noqa: N802
@@ -158,7 +188,7 @@ class BatchSettings(Settings):
         {}, description="Values that replace those of the preset, by kind of work."
     )
     account: Name | None = Field(None, description="Account, or project, that the jobs are charged to.")
-    max_jobs: int = Field(100, ge=1, le=100000, description="Jobs of a fan-out that run at a time.")
+    max_jobs: int = Field(100, ge=1, le=100000, description="Jobs of the run that run at a time.")
     container: ContainerSettings | None = Field(None, description="A container for the jobs; none by default.")
     python: Annotated[str | None, AfterValidator(_python)] = Field(
         None, description="Python of the jobs; by default the one that drives the run, which the nodes must see."

@@ -25,6 +25,14 @@ from dpa_sse.pipeline.config.problems import KeyPath, dotted
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
+class SharingError(InputError):
+    """The tasks of a kind of work cannot share its jobs equally."""
+
+    def __init__(self, kind: Kind, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
 def load_batch_preset(name: str, base_dir: Path) -> BatchPreset:
     """Return a preset: one of ``configs/resources/slurm/``, or a file.
 
@@ -59,6 +67,8 @@ def jobs_of(settings: BatchSettings, base_dir: Path) -> dict[Kind, Job]:
         values["max_jobs"] = min(values.get("max_jobs", settings.max_jobs), settings.max_jobs)
         values["setup"] = [*settings.setup, *values.get("setup", [])]
         found[kind] = Job(**values)
+        if fault := found[kind].share_fault:
+            raise SharingError(kind, f"{kind}: {fault}")
     return found
 
 
@@ -70,5 +80,8 @@ def engine_faults(engine: EngineSettings, base_dir: Path) -> Iterator[tuple[KeyP
             continue
         try:
             jobs_of(settings, base_dir)
+        except SharingError as error:
+            given = error.kind in settings.overrides
+            yield ("engine", system, *(("overrides", error.kind) if given else ("preset",))), str(error)
         except InputError as error:
             yield from ((("engine", system, "preset"), line) for line in str(error).splitlines())

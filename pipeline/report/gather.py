@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dpa_sse.ops.results.active import CurvePoint
@@ -194,7 +194,20 @@ def _remarks(events: Sequence[Event], stage: str) -> tuple[str, ...]:
 
 def stages_of_run(run: Run) -> list[StageRecord]:
     """Return the stages of a run."""
-    return _stages(run.plan(), run.events())
+    return with_hours(_stages(run.plan(), run.events()), run)
+
+
+def with_hours(stages: list[StageRecord], run: Run) -> list[StageRecord]:
+    """Return the stages with what their jobs on a batch system have used."""
+    from dpa_sse.pipeline.engines.slurm.usage import run_usage
+
+    usage = run_usage(run.engine)
+    used = {one.stage: one for one in usage.stages} if usage else {}
+    return [
+        replace(stage, core_hours=used[stage.name].core_hours, gpu_hours=used[stage.name].gpu_hours,
+                hours_by=usage.source) if usage and stage.name in used else stage
+        for stage in stages
+    ]
 
 
 def _stages(plan: Sequence[PlannedStep], events: Sequence[Event]) -> list[StageRecord]:

@@ -50,6 +50,10 @@ class StageRecord:
         Number of tasks: all, failed, and finished in an earlier start.
     failures : sequence of FailedTask
         Failed tasks with their reasons.
+    core_hours, gpu_hours : float, optional
+        That its jobs have used; None without jobs of a batch system.
+    hours_by : str
+        By which clocks.
     """
 
     name: str
@@ -62,6 +66,9 @@ class StageRecord:
     tasks_earlier: int = 0
     failures: Sequence[FailedTask] = ()
     other_versions: Sequence[str] = ()
+    core_hours: float | None = None
+    gpu_hours: float | None = None
+    hours_by: str = ""
 
 
 class Excerpt(BaseModel):

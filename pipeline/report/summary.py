@@ -82,7 +82,7 @@ def _summary(data: ReportData) -> Summary:
         stages=tuple(
             StageSummary(
                 name=stage.name, status=stage.status, seconds=stage.seconds, tasks=stage.tasks,
-                tasks_failed=stage.tasks_failed,
+                tasks_failed=stage.tasks_failed, core_hours=stage.core_hours, gpu_hours=stage.gpu_hours,
             )
             for stage in data.stages
         ),

@@ -44,7 +44,7 @@ def comparable(manifest: Path) -> dict[str, str]:
     files = json.loads(manifest.read_text())["files"]
     found = {name: digest for name, digest in files.items() if "model" not in name and not name.endswith("log.lammps")}
     for name in found:
-        if name.endswith(("dataset.json", "evaluation.json", "run.json")):
+        if name.endswith(("dataset.json", "evaluation.json", "run.json", "gates.json")):
             text = re.sub(r'"(steps_per_s|seconds)": [0-9.e-]+', "", (manifest.parent / name).read_text())
             found[name] = re.sub(r'("model_sha256": "|Deep Potential )[0-9a-f]{8,64}', r"\1", text)
     return found

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from dpa_sse.pipeline.engines.slurm.engine import execute_on_batch
 from dpa_sse.pipeline.engines.slurm.partitions import job_faults, read_partitions
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 from dpa_sse.pipeline.engines.slurm.slurm import Slurm
+from dpa_sse.pipeline.engines.slurm.usage import run_usage
 from dpa_sse.pipeline.runs.folder import Run
 from tests.slurm.conftest import queue
 from tests.toy_runs import ROOT, TOYS, computed, kill, make, result, wait_for
@@ -39,13 +41,15 @@ sys.exit(go(Run(Path(sys.argv[1])), most=int(sys.argv[2])))
 """
 
 
-def go(run: Run, build: str = "build_sum", most: int = 100, **job: Any) -> int:
+def go(
+    run: Run, build: str = "build_sum", most: int = 100, on_tick: Callable[[], None] | None = None, **job: Any
+) -> int:
     light = {"where": "queue", "time": "00:05:00", "mem_GB": 0.2, **job}
     settings = BatchSettings.model_validate(
         {"overrides": {"light": light}, "poll_s": 1, "patience_s": 20, "max_jobs": most}
     )
     return execute_on_batch(run, Resources(cores=2, retries=1), "slurm", settings, jobs_of(settings, Path("/")),
-                            build=f"toy:{build}")
+                            build=f"toy:{build}", on_tick=on_tick)
 
 
 def start(run: Run, most: int = 100) -> subprocess.Popen[bytes]:
@@ -197,3 +201,17 @@ def test_the_script_runs_as_the_user_wrote_it(tmp_path: Path) -> None:
     task = run.task_folder("square-000")
     assert task is not None
     assert (task / "square.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_hours_are_those_of_sacct_where_there_is_accounting(tmp_path: Path) -> None:
+    """Without accounting, those of the jobs' own clocks; both agree with the time that the tasks took."""
+    run = make(tmp_path, {"count": 3, "square": {"delay_s": 6}})
+    assert go(run, cpus_per_task=2, tasks_per_job=1) == 0
+    time.sleep(3)  # slurmctld tells the accounting in its own time
+    accounting = subprocess.run(["sacct", "--noheader"], capture_output=True, check=False).returncode == 0
+    usage = run_usage(run.engine)
+    assert usage is not None
+    assert usage.source == ("sacct" if accounting else "own clocks")
+    squares = next(one for one in usage.stages if one.stage == "02-squares")
+    assert (squares.jobs, squares.unknown) == (3, 0)
+    assert 3 * 6 * 2 <= squares.core_hours * 3600 < 3 * 60 * 2

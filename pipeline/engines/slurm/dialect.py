@@ -43,6 +43,10 @@ class Request:
         That they are charged to.
     stop_before_s : int
         How long before its time limit a task is asked to stop.
+    width : int
+        How many members of an array may run at a time.
+    exclude : tuple of str
+        Nodes that they must not run on.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Request:
     job: Job
     account: str | None
     stop_before_s: int
+    width: int = 1
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,10 @@ class Entry:
         When it may start, or has started; empty if unknown.
     code : int, optional
         Exit code, if the system tells.
+    nodes : str
+        Where it runs or ran; empty if unknown.
+    ran_s : int, optional
+        How long it has run.
     """
 
     job: str
@@ -82,6 +92,8 @@ class Entry:
     reason: str = ""
     start: str = ""
     code: int | None = None
+    nodes: str = ""
+    ran_s: int | None = None
 
 
 class Dialect(Protocol):
@@ -95,6 +107,8 @@ class Dialect(Protocol):
     """Lines of the script before the user's."""
     warns: bool
     """Whether the system can send SIGUSR1 to the script before the time limit."""
+    excludes: bool
+    """Whether a job can be kept off nodes by their names."""
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script."""
@@ -132,6 +146,9 @@ class Dialect(Protocol):
     def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> list[str]:
         """Return the command that cancels jobs, or single members of arrays."""
 
+    def widen(self, job: str, width: int) -> list[str]:
+        """Return the command that changes how many members of an array may run at a time."""
+
     def none_known(self, complaint: str) -> bool:
         """Return whether a failed :meth:`query` means that all of its jobs have been forgotten."""
 
@@ -139,7 +156,7 @@ class Dialect(Protocol):
         """Return whether a command failed because the system does not answer or is full: it may succeed later."""
 
     def full(self, complaint: str) -> bool:
-        """Return whether a submission failed because the user has too many jobs in the queue."""
+        """Return whether a submission failed because it has too many jobs: for an array, or for the queue as it is."""
 
     def never_starts(self, entry: Entry) -> bool:
         """Return whether a waiting job will not start, whatever else happens on the system."""
@@ -156,7 +173,7 @@ class Complaints:
     silent: re.Pattern[str]
     """The system does not answer, or takes no more jobs for now."""
     crowded: re.Pattern[str]
-    """The user has too many jobs in the queue."""
+    """Too many jobs: for an array, or for the queue as it is."""
     hopeless: re.Pattern[str]
     """Reasons of a waiting job that the rest of the queue does not change."""
 
@@ -169,7 +186,7 @@ class Complaints:
         return self.silent.search(complaint) is not None
 
     def full(self, complaint: str) -> bool:
-        """Return whether a submission failed because the user has too many jobs in the queue."""
+        """Return whether a submission failed because it has too many jobs: for an array, or for the queue as it is."""
         return self.crowded.search(complaint) is not None
 
     def never_starts(self, entry: Entry) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dpa_sse.ops.core.errors import InputError, PipelineError
 from dpa_sse.ops.core.removal import remove_tree
@@ -12,12 +12,15 @@ from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.config.batch import BatchSettings, Job, Kind, System
 from dpa_sse.pipeline.engines.local.engine import DFLOW, Around, execute
 from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.engines.slurm.nodes import forget_bad_nodes
+from dpa_sse.pipeline.engines.slurm.places import CLAIMS
 from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
-from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller
-from dpa_sse.pipeline.engines.slurm.records import open_folders
+from dpa_sse.pipeline.engines.slurm.queue import QUEUE, Poller, Snapshot
+from dpa_sse.pipeline.engines.slurm.records import BatchFolder, open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 from dpa_sse.pipeline.engines.slurm.submission import settle
 from dpa_sse.pipeline.engines.slurm.systems import dialect_of
+from dpa_sse.pipeline.engines.slurm.usage import note_usage
 from dpa_sse.pipeline.runs.folder import Run
 
 SUBMITTERS = 4
@@ -46,6 +49,8 @@ class BatchEngine(Around):
         """Choose the folder of dflow for this start, and start the poller; returns the name of the folder."""
         (self.run.engine / QUEUE).unlink(missing_ok=True)
         end_earlier_jobs(self.run, self.plan.system)
+        forget_bad_nodes(self.run.engine)
+        remove_tree(self.run.engine / CLAIMS, self.run.folder)
         name = self._fresh_folder()
         self.plan = self.plan.model_copy(update={"dflow": name, "most_members": most_members(self.scheduler)})
         self.plan.write(self.run.engine)
@@ -159,6 +164,19 @@ def cancel_jobs(run: Run, scheduler: Scheduler) -> list[str]:
     if complaint:
         events.emit("note", reason=f"Jobs {', '.join(jobs)} may still be in the queue: {complaint}")
         return []
+    note_left(run, asked)
     for folder in asked:
         folder.close()
     return jobs
+
+
+def note_left(run: Run, folders: Sequence[BatchFolder]) -> None:
+    """Write down what jobs have used that nobody waits for any more."""
+    try:
+        jobs, snapshot = BatchPlan.read(run.engine).jobs, Snapshot.read(run.engine)
+        for folder in folders:
+            gone = folder.names("gone")
+            members = [number for number in range(len(folder.batch.members)) if str(number) not in gone]
+            note_usage(run.engine, jobs[folder.batch.kind], [(folder, one) for one in members], snapshot)  # type: ignore[index]
+    except (OSError, ValueError, KeyError):
+        return  # a full disk: the jobs have been cancelled nevertheless

@@ -1,14 +1,18 @@
 """The work of a job, on a node: ``python -m dpa_sse.pipeline.engines.slurm.job FOLDER MEMBER``.
 
 Every task that has ended is written to ``results/`` at once, so that a job that is killed loses only what was at work.
+With the number of a task as a third argument, it is the process of one task of several that run side by side.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -19,14 +23,36 @@ from dpa_sse.pipeline.engines.slurm.records import BatchFolder, BatchTask, JobRe
 
 OUT_OF_MEMORY = 71
 """Exit code of a job in which the kernel has killed a program because the memory of the job was used up."""
+NO_SPACE = 73
+"""Exit code of a job that cannot write its results, since the file system is full or the quota is used up."""
 HOPELESS = 2
 """Exit code of a job that would fail again: another version, or other inputs, than when it was submitted."""
+PROBE_BYTES = 65536
+BEGUN = time.monotonic()
 
 
 def main() -> int:
-    """Do the tasks of this member, one after the other."""
-    signal.signal(signal.SIGTERM, _stop)
+    """Do the tasks of this member: one after the other, side by side, or one of these."""
     folder, member = BatchFolder(Path(sys.argv[1])), int(sys.argv[2])
+    try:
+        if len(sys.argv) > 3:
+            return run_tasks(folder, member, [int(sys.argv[3])])
+        numbers = [number for number in folder.batch.members[member] if not _done(folder, number)]
+        if folder.batch.share is not None and len(numbers) > 1:
+            from dpa_sse.pipeline.engines.slurm.pack import run_pack
+
+            return run_pack(folder, member, numbers, folder.batch.share)
+        return run_tasks(folder, member, numbers)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write(f"{error.filename or folder.path}: {error.strerror}\n")
+        return NO_SPACE
+
+
+def run_tasks(folder: BatchFolder, member: int, numbers: list[int]) -> int:
+    """Do tasks one after the other; returns the exit code."""
+    signal.signal(signal.SIGTERM, _stop)
     batch = folder.batch
     os.environ.update(batch.environment)
     os.environ.update([env.JOB_EVENTS.entry(folder.path / "events" / f"{member}.jsonl"), env.JOB.entry(batch.name)])
@@ -38,22 +64,39 @@ def main() -> int:
 
     os.environ.update(thread_environment())
     import_dflow()
-    work = folder.path / "work" / str(member)
+    work = folder.path / "work" / (str(member) if len(numbers) != 1 else f"{member}-{numbers[0]}")
     work.mkdir(parents=True, exist_ok=True)
     os.chdir(work)
-    done = {name.removesuffix(".json") for name in folder.names("results")}
     code = 0
-    for number in batch.members[member]:
+    for number in numbers:
         task = batch.tasks[number]
-        if task.name not in done:
-            killed = memory_kills()
-            found = run_task(folder, task)
-            if memory_kills() > killed and failed(found):
+        killed = memory_kills()
+        found = run_task(folder, task)
+        if failed(found):
+            if memory_kills() > killed:
                 sys.stderr.write(f"{task.name}: the memory of the job was used up\n")
                 return OUT_OF_MEMORY
-            write_text(folder.path / "results" / f"{task.name}.json", found.model_dump_json())
-            code = max(code, 0 if found.error is None else 1)
+            _probe(work)
+        found = found.model_copy(update={"ran_s": round(time.monotonic() - BEGUN, 1)})
+        write_text(folder.path / "results" / f"{task.name}.json", found.model_dump_json())
+        code = max(code, 0 if found.error is None else 1)
     return code
+
+
+def _done(folder: BatchFolder, number: int) -> bool:
+    return (folder.path / "results" / f"{folder.batch.tasks[number].name}.json").exists()
+
+
+def _probe(folder: Path) -> None:
+    """Raise an error if there is no room for a small file: that is why a task has failed, and not its own fault."""
+    path = folder / "probe"
+    try:
+        with path.open("wb") as stream:
+            stream.write(b"\0" * PROBE_BYTES)
+            os.fsync(stream.fileno())
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def run_task(folder: BatchFolder, task: BatchTask) -> JobResult:

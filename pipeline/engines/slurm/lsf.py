@@ -40,6 +40,7 @@ class Lsf(Complaints):
     member = "$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))"
     lines: tuple[str, ...] = ()
     warns = True
+    excludes = False
     forgotten = re.compile(r"is not found|No (?:unfinished )?job found")
     silent = UNREACHABLE
     crowded = FULL
@@ -49,7 +50,7 @@ class Lsf(Complaints):
         """Return the lines at the head of the script; the time limit and the warning are in minutes."""
         job = request.job
         minutes, warning = -(-job.seconds // 60), -(-request.stop_before_s // 60)
-        several = f"[1-{request.count}]%{job.max_jobs}" if request.count > 1 else ""
+        several = f"[1-{request.count}]%{request.width}" if request.count > 1 else ""
         options = [
             f'-J "{request.name}{several}"', f"-n {job.nodes * job.tasks_per_node}",
             f'-R "span[ptile={job.tasks_per_node}]"', f'-R "affinity[core({job.cpus_per_task})]"',
@@ -76,23 +77,27 @@ class Lsf(Complaints):
 
     def query(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for the state of jobs."""
-        fields = "jobid jobindex stat exit_code estimated_start_time exit_reason pend_reason delimiter='|'"
-        return ["bjobs", "-a", "-noheader", "-o", fields, *jobs]
+        fields = "jobid jobindex stat exit_code estimated_start_time exit_reason run_time exec_host pend_reason"
+        return ["bjobs", "-a", "-noheader", "-o", f"{fields} delimiter='|'", *jobs]
 
     def entries(self, answer: str) -> list[Entry]:
         """Return the jobs in the answer of bjobs."""
         found = []
         for line in answer.splitlines():
-            parts = [part.strip() for part in line.split("|", 6)]
-            if len(parts) != 7 or not parts[0].isdigit() or parts[2] not in STATES:
+            parts = [part.strip() for part in line.split("|", 8)]
+            if len(parts) != 9 or not parts[0].isdigit() or parts[2] not in STATES:
                 continue
-            code, start, ended, pending = ("" if part == "-" else part for part in parts[3:])
+            code, start, ended, ran, hosts, pending = ("" if part == "-" else part for part in parts[3:])
             state = STATES[parts[2]]
             if state == "failed":
                 state = next((kind for mark, kind in ENDED if mark in ended), state)
             members = (int(parts[1]) - 1,) if parts[1].isdigit() and parts[1] != "0" else None
             number = int(code) if code.isdigit() else None
-            found.append(Entry(parts[0], members, state, parts[2], pending or ended, start, number))
+            seconds = re.match(r"\d+", ran)  # "17 second(s)"
+            found.append(Entry(
+                parts[0], members, state, parts[2], pending or ended, start, number, hosts,
+                int(seconds[0]) if seconds else None,
+            ))
         if answer.strip() and not found:
             raise AnswerError(f"bjobs answered {answer.strip()[:200]!r}, which was not understood")
         return found
@@ -108,6 +113,10 @@ class Lsf(Complaints):
     def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> list[str]:
         """Return the command that cancels jobs, or members of arrays."""
         return ["bkill", *(job if member is None else f"{job}[{member + 1}]" for job, member in jobs)]
+
+    def widen(self, job: str, width: int) -> list[str]:
+        """Return the command that changes how many members of an array may run at a time."""
+        return ["bmod", "-J", f"%{width}", job]
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.pipeline.config.batch import Job, clock
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.engines.slurm.slurm import slurm_seconds
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,6 @@ def parse_partitions(limits: str, nodes: str) -> dict[str, Partition]:
     return found
 
 
-def slurm_seconds(text: str) -> int | None:
-    """Return the seconds of a time limit as Slurm writes it; None for no limit."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
-    if found is None:
-        return None
-    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-
-
 def gpus_in(gres: str) -> dict[str, int]:
     """Return the GPUs in ``gpu:a100:4(S:0-1),gpu:v100:2`` by type; the empty type counts all."""
     found: dict[str, int] = {}
@@ -87,6 +79,16 @@ def gpus_in(gres: str) -> dict[str, int]:
         if kind:
             found[""] = found.get("", 0) + number
     return found
+
+
+def most_memory_MB(job: Job, partitions: Mapping[str, Partition]) -> int | None:  # noqa: N802
+    """Return the memory of the largest node that has the cores and GPUs of a job; None if there is no such node."""
+    names = job.partition.split(",") if job.partition else [one.name for one in partitions.values() if one.default]
+    sizes = [
+        one.mem_MB for name in names if name in partitions for one in partitions[name].nodes
+        if one.cores >= job.tasks_per_node * job.cpus_per_task and one.gpus.get(job.gpu_type or "", 0) >= job.gpus
+    ]
+    return max(sizes, default=None)
 
 
 def job_faults(job: Job, account: str | None, partitions: Mapping[str, Partition]) -> Iterator[str]:

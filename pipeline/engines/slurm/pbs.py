@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from dpa_sse.pipeline.config.batch import System, clock
 from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Complaints, Entry, Request, State, last_match
+from dpa_sse.pipeline.engines.slurm.slurm import slurm_seconds
 
 STATES: dict[str, State] = {
     "Q": "waiting", "W": "waiting", "T": "waiting", "M": "waiting", "H": "held", "R": "running", "S": "running",
@@ -35,6 +36,7 @@ class Pbs(Complaints):
     member = "${PBS_ARRAY_INDEX:-0}"
     lines: tuple[str, ...] = ()
     warns = False
+    excludes = False
     forgotten = re.compile(r"Unknown Job Id")
     silent = UNREACHABLE
     crowded = FULL
@@ -54,7 +56,7 @@ class Pbs(Complaints):
         options += ["-r n"] if request.count == 1 else []  # arrays have to be rerunnable
         options += [f"-A {request.account}"] if request.account else []
         options += [f"-q {job.partition}"] if job.partition else []
-        options += [f"-J 0-{request.count - 1}%{job.max_jobs}"] if request.count > 1 else []
+        options += [f"-J 0-{request.count - 1}%{request.width}"] if request.count > 1 else []
         return [f"#PBS {option}" for option in [*options, *job.options]]
 
     def submit(self, request: Request) -> tuple[list[str], str | None]:
@@ -88,7 +90,9 @@ class Pbs(Complaints):
             job = f"{place[1]}[]" if place[2] else place[1]
             start = str(data.get("estimated", {}).get("start_time", "") or data.get("stime", ""))
             members = (int(place[3]),) if place[3] else None
-            found.append(Entry(job, members, state, word, str(data.get("comment", "")), start, code))
+            nodes = re.sub(r"/[^+]*|[()]", "", str(data.get("exec_host", "")))
+            ran = slurm_seconds(str(data.get("resources_used", {}).get("walltime", "")))
+            found.append(Entry(job, members, state, word, str(data.get("comment", "")), start, code, nodes, ran))
         return found
 
     def find(self, name: str, user: str) -> list[str]:
@@ -102,6 +106,10 @@ class Pbs(Complaints):
     def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> list[str]:
         """Return the command that cancels jobs, or members of arrays."""
         return ["qdel", *(job if member is None else job.replace("[]", f"[{member}]") for job, member in jobs)]
+
+    def widen(self, job: str, width: int) -> list[str]:
+        """Return the command that changes how many members of an array may run at a time."""
+        return ["qalter", "-W", f"max_run_subjobs={width}", job]
 
     def version(self) -> list[str]:
         """Return the command that tells the version."""

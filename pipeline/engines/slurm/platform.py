@@ -44,15 +44,16 @@ class SlurmPlatform(LocalPlatform):
         return count
 
     def tasks_per_job(self, spec: StepSpec) -> int:
-        """Return how many tasks of a fan-out share a job, one after the other."""
+        """Return how many tasks of a fan-out share a job, one after the other or side by side."""
         job = self.job(spec.op)
         shared = min(MAX_GROUP, math.ceil(spec.tasks / job.max_jobs)) if self._grouped.get(spec.op) else 1
-        return job.tasks_per_job or shared
+        return job.tasks_per_job or max(shared, min(job.side_by_side, spec.tasks))
 
     def threads(self, spec: StepSpec, concurrency: int) -> int:
-        """Return the threads of a task: the cores of a process of its job; one next to the driver."""
+        """Return the threads of a task: the cores of a process of its job, or its share; one next to the driver."""
         job = self.job(spec.op)
-        cores = 1 if job.where == "driver" else job.cpus_per_task
+        whole = job.cpus_per_task if spec.tasks == 1 else job.share[1]
+        cores = 1 if job.where == "driver" else whole
         return min(cores, self.resources.threads_per_task or cores)
 
     def environment(self, spec: StepSpec) -> dict[str, str]:

@@ -66,6 +66,8 @@ class Snapshot(BaseModel):
         By number of the job.
     fault : str
         Why there was no answer; the rest is then that of the last one.
+    spots : dict
+        Nodes of a job and for how many seconds it has run, by its number (with that of the member of an array).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +76,7 @@ class Snapshot(BaseModel):
     title: str = ""
     jobs: dict[str, list[JobView]] = {}
     fault: str = ""
+    spots: dict[str, tuple[str, int | None]] = {}
 
     @classmethod
     def read(cls, engine: Path) -> Snapshot:
@@ -88,6 +91,18 @@ class Snapshot(BaseModel):
         found = self.jobs.get(job, [])
         return next((one for one in found if one.members is not None and member in one.members), None) or next(
             (one for one in found if one.members is None), None
+        )
+
+
+    def spot(self, job: str, member: int) -> tuple[str, int | None]:
+        """Return the nodes of a member of an array, or of a single job, and for how many seconds it has run."""
+        return self.spots.get(f"{job}_{member}") or self.spots.get(job) or ("", None)
+
+    def running(self, job: str) -> int:
+        """Return how many jobs of a submission are at work."""
+        return sum(
+            1 if one.members is None else len(one.members) for one in self.jobs.get(job, [])
+            if one.state in ("running", "ending")
         )
 
 
@@ -165,6 +180,10 @@ class Poller:
             self._silent_since, self._told = None, False
             self._last = Snapshot(
                 time=begun, title=self.scheduler.dialect.title, jobs=self._views(entries, begun),
+                spots={
+                    one.job if member is None else f"{one.job}_{member}": (one.nodes, one.ran_s) for one in entries
+                    if one.nodes for member in (one.members or (None,))
+                },
             )
         if keep:
             write_text(self.engine / QUEUE, self._last.model_dump_json())

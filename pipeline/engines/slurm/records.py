@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +27,7 @@ from dpa_sse.ops.results.task_record import OutputValue
 from dpa_sse.ops.runtime.identity import TaskInput
 
 JOBS = "jobs"
+SCRIPT = "script.sh"
 PLACES = ("events", "results", "exit", "log")
 PlainInput: TypeAlias = "int | str | list[str] | None"
 """An input as JSON: paths are texts."""
@@ -52,6 +53,27 @@ class BatchTask(BaseModel):
     key: str
     index: int | None = None
     losses: dict[str, int] = {}
+
+
+class Share(BaseModel):
+    """What each of the tasks has that run side by side in a job.
+
+    Attributes
+    ----------
+    tasks : int
+        That run at the same time.
+    processes, threads : int
+        MPI processes of each task, and threads of each of these.
+    gpus : int
+        Of the job.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: int
+    processes: int
+    threads: int
+    gpus: int
 
 
 class Batch(BaseModel):
@@ -80,6 +102,12 @@ class Batch(BaseModel):
         Memory that was asked for.
     created : float
         Seconds since the epoch.
+    width : int
+        How many of the jobs may be at work at a time, when they were submitted.
+    exclude : list of str
+        Nodes that they are kept off.
+    share : Share, optional
+        Of the tasks that run side by side in a job; None if they run one after the other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +126,19 @@ class Batch(BaseModel):
     dflow: str
     mem_GB: float | None = None
     created: float = 0.0
+    width: int = 1
+    exclude: list[str] = []
+    share: Share | None = None
+
+
+class Width(BaseModel):
+    """How many jobs of a submission may be at work at a time: now, before, and since when (seconds since the epoch)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most: int
+    before: int
+    since: float
 
 
 class JobResult(BaseModel):
@@ -115,6 +156,8 @@ class JobResult(BaseModel):
         Why it failed.
     transient : bool
         Whether it may succeed if it is tried again.
+    ran_s : float
+        For how long the job had been at work.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,6 +167,7 @@ class JobResult(BaseModel):
     values: dict[str, OutputValue] = {}
     error: str | None = None
     transient: bool = False
+    ran_s: float = 0.0
 
 
 @dataclass
@@ -159,6 +203,23 @@ class BatchFolder:
         return self.job, None if len(self.batch.members) == 1 else member
 
     @property
+    def width(self) -> Width:
+        """How many of the jobs may be at work at a time."""
+        try:
+            return Width.model_validate_json((self.path / "width.json").read_bytes())
+        except FileNotFoundError:
+            return Width(most=self.batch.width, before=self.batch.width, since=self.batch.created)
+
+    def set_width(self, width: Width) -> None:
+        """Write down how many of the jobs may be at work at a time from now on."""
+        write_text(self.path / "width.json", width.model_dump_json())
+
+    def lost(self, member: int) -> None:
+        """Write down that a job is over that may have left no exit file."""
+        (self.path / "gone").mkdir(exist_ok=True)
+        (self.path / "gone" / str(member)).touch()
+
+    @property
     def closed(self) -> bool:
         """Whether everything in it has been taken over."""
         return (self.path / "closed").exists()
@@ -166,7 +227,7 @@ class BatchFolder:
     def close(self) -> None:
         """Mark that everything in it has been taken over; only the script and logs with any text stay."""
         (self.path / "closed").touch()
-        for name in ("events", "results", "exit", "work"):
+        for name in ("events", "results", "exit", "work", "gone", "ends"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for log in (self.path / "log").glob("*"):
             with suppress(OSError):
@@ -190,10 +251,28 @@ class BatchFolder:
     def ended(self, member: int) -> tuple[int, str, str] | None:
         """Return exit code, early signal and node of a job; None if it has left no exit file."""
         try:
-            code, early, node = (self.path / "exit" / str(member)).read_text(encoding="utf-8").split(maxsplit=2)
-            return int(code), early, node.strip()
+            code, early, _, node = self._exit(member)
+            return int(code), early, node
         except (FileNotFoundError, ValueError):
             return None
+
+    def _exit(self, member: int) -> list[str]:
+        return (self.path / "exit" / str(member)).read_text(encoding="utf-8").strip().split(maxsplit=3)
+
+    def ran_s(self, member: int) -> float | None:
+        """Return for how many seconds a job was at work, by its exit file or its results; None if it left neither."""
+        try:
+            return float(self._exit(member)[2])
+        except (FileNotFoundError, ValueError, IndexError):
+            found = [self.result(self.batch.tasks[number].name) for number in self.batch.members[member]]
+            return max((one.ran_s for one in found if one is not None), default=None)
+
+    def begun(self, member: int) -> bool:
+        """Return whether a job has come to its first task."""
+        try:
+            return (self.path / "events" / f"{member}.jsonl").stat().st_size > 0
+        except FileNotFoundError:
+            return False
 
     def log(self, member: int) -> Path | None:
         """Return the log of a job; None if it has none."""
@@ -214,12 +293,17 @@ def new_name(step: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9-]', '-', step)[:40]}.{secrets.token_hex(4)}"
 
 
-def make_folder(engine: Path, batch: Batch) -> BatchFolder:
-    """Write the folder of a submission; its script is added by the caller."""
+def make_folder(engine: Path, batch: Batch, script: Callable[[Path, Batch], str]) -> BatchFolder:
+    """Write the folder of a submission, with its script; nothing of it stays if there is no room for it."""
     folder = jobs_folder(engine) / batch.name
-    for place in PLACES:
-        (folder / place).mkdir(parents=True)
-    write_text(folder / "batch.json", batch.model_dump_json())
+    try:
+        for place in PLACES:
+            (folder / place).mkdir(parents=True)
+        write_text(folder / SCRIPT, script(folder, batch))
+        write_text(folder / "batch.json", batch.model_dump_json())
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return BatchFolder(folder)
 
 

@@ -39,7 +39,7 @@ def clean_environment() -> dict[str, str]:
 
 
 class FullError(SilentError):
-    """The user has too many jobs in the queue."""
+    """There are too many jobs: in the array, or in the queue."""
 
 
 class Scheduler:
@@ -59,7 +59,7 @@ class Scheduler:
         SilentError
             The system does not answer; whether it has the job is not known.
         FullError
-            It takes no more jobs of this user for now.
+            It does not take so many jobs, or no more for now.
         AnswerError
             It was accepted, or so it seems, but the answer holds no number.
         """
@@ -115,6 +115,14 @@ class Scheduler:
             return str(error)
         return _line(complaint) if code and not self.dialect.none_known(complaint) else ""
 
+    def widen(self, job: str, width: int) -> str:
+        """Change how many members of an array may run at a time; return a complaint, empty if there is none."""
+        try:
+            code, _, complaint = self._call(self.dialect.widen(job, width))
+        except PipelineError as error:
+            return str(error)
+        return (_line(complaint) or f"exit code {code}") if code else ""
+
     def version(self) -> str:
         """Return the version of the system."""
         code, out, complaint = self._call(self.dialect.version())
@@ -149,6 +157,9 @@ class Scheduler:
         except OSError as error:  # too many processes, no memory
             raise SilentError(f"{argv[0]} could not be started: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode("utf-8", "replace")  # sbatch itself waits for room in a full queue
+            if self.dialect.full(said):
+                raise FullError(f"{argv[0]}: {_line(said)}") from error
             raise SilentError(f"{argv[0]} did not answer within {self.limit_s:.0f} s") from error
         return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 

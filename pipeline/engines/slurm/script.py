@@ -40,7 +40,7 @@ def batch_script(
     -------
     str
         The signal before the time limit, and SIGTERM, are passed to the command, which stops and keeps its checkpoint.
-        Exit code, cause and node go to ``exit/N``.
+        Exit code, cause, seconds and node go to ``exit/N``.
     """
     folder = shlex.quote(str(request.folder))
     early = max(1, request.job.seconds - request.stop_before_s)
@@ -49,9 +49,11 @@ def batch_script(
         *dialect.directives(request),
         "",
         f"umask {umask:04o}",
-        f"cd -- {folder} || {{ echo \"$(hostname) does not see the run folder\" >&2; exit {NO_FOLDER}; }}",
+        'node="${SLURMD_NODENAME:-$(hostname)}"',
+        f"cd -- {folder} || {{ echo \"$node does not see the run folder\" >&2; exit {NO_FOLDER}; }}",
         f"member={dialect.member}",
         'rm -f "exit/$member"',
+        "printf '%-120s\\n' - >\"exit/$member.tmp\"",  # its place is there when the disk is full
         "early=- task=",
         'stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }',
         "trap 'stop time' USR1",
@@ -67,7 +69,7 @@ def batch_script(
         '  kill -0 "$task" 2>/dev/null || break',
         "done",
         *([] if dialect.warns else ['kill "$clock" 2>/dev/null']),
-        'printf \'%s %s %s\\n\' "$code" "$early" "$(hostname)" >"exit/$member.tmp" &&'
+        'printf \'%-120s\\n\' "$code $early $SECONDS $node" 1<>"exit/$member.tmp" &&'
         ' mv -f "exit/$member.tmp" "exit/$member"',
         'exit "$code"',
     ]

@@ -32,7 +32,11 @@ UNREACHABLE = re.compile(
     r"Protocol authentication error|Munge (?:en|de)code|establish a configuration source",
     re.IGNORECASE,
 )
-SUBMIT_LIMIT = re.compile(r"SubmitJobs?(?:PerUser)?Limit|(?:Assoc|QOS)(?:Max|Grp)Submit", re.IGNORECASE)
+SUBMIT_LIMIT = re.compile(
+    r"SubmitJobs?(?:PerUser)?Limit|(?:Assoc|QOS)(?:Max|Grp)Submit|Invalid job array specification|"
+    r"temporarily unable to accept job",
+    re.IGNORECASE,
+)
 OTHER_LIMIT = re.compile(r"\b(?:Assoc|QOS)(?:Max|Min|Grp)\w+")
 """A limit of the job itself, which Slurm names beside the general words on all of them, "job submit limit" included."""
 MEMBERS = re.compile(r"^(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?$")
@@ -46,6 +50,7 @@ class Slurm(Complaints):
     member = "${SLURM_ARRAY_TASK_ID:-0}"
     lines: tuple[str, ...] = ('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',)  # srun does not take it over
     warns = True
+    excludes = True
     forgotten = re.compile(r"Invalid job id")
     silent = UNREACHABLE
     crowded = SUBMIT_LIMIT
@@ -61,11 +66,15 @@ class Slurm(Complaints):
             "cpus-per-task": job.cpus_per_task, "gres": gpus if job.gpus else None,
             "mem": f"{job.mem_MB}M" if job.mem_MB else None, "time": clock(job.seconds),
             "signal": f"B:USR1@{request.stop_before_s}",
-            "array": f"0-{request.count - 1}%{job.max_jobs}" if request.count > 1 else None,
+            "array": f"0-{request.count - 1}%{request.width}" if request.count > 1 else None,
             "output": "log/%a.txt" if request.count > 1 else "log/0.txt",
         }
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        return [f"#SBATCH {option}" for option in [*given, "--no-requeue", "--open-mode=append", *job.options]]
+        more = list(job.options)
+        if request.exclude:  # the last one counts, so that it has the user's too
+            own = [option.partition("=")[2] for option in more if option.startswith(("--exclude=", "-x="))]
+            more.append(f"--exclude={','.join([*own, *request.exclude])}")
+        return [f"#SBATCH {option}" for option in [*given, "--no-requeue", "--open-mode=append", *more]]
 
     def submit(self, request: Request) -> tuple[list[str], str | None]:
         """Return the command that submits a script, and its standard input."""
@@ -77,22 +86,24 @@ class Slurm(Complaints):
 
     def query(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for the state of jobs."""
-        return ["squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%S|%r"]
+        return ["squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%S|%M|%N|%r"]
 
     def entries(self, answer: str) -> list[Entry]:
         """Return the jobs in the answer of squeue."""
         found = []
         for line in answer.splitlines():
-            parts = [part.strip() for part in line.split("|", 3)]
-            place = MEMBERS.match(parts[0]) if len(parts) == 4 else None
+            parts = [part.strip() for part in line.split("|", 5)]
+            place = MEMBERS.match(parts[0]) if len(parts) == 6 else None
             if place is None or parts[1] not in STATES:
                 continue
             members = (int(place[2]),) if place[2] else expand(place[3]) if place[3] else None
-            start, reason = ("" if part in ("N/A", "None", "Unknown") else part for part in parts[2:])
+            start, ran, nodes, reason = ("" if part in ("N/A", "None", "Unknown") else part for part in parts[2:])
             state = STATES[parts[1]]
             if state == "waiting" and reason in ("JobHeldUser", "JobHeldAdmin"):
                 state = "held"
-            found.append(Entry(place[1], members, state, parts[1], reason, start))
+            found.append(Entry(
+                place[1], members, state, parts[1], reason, start, nodes=nodes, ran_s=slurm_seconds(ran)
+            ))
         if answer.strip() and not found:
             raise AnswerError(f"squeue answered {answer.strip()[:200]!r}, which was not understood")
         return found
@@ -109,6 +120,10 @@ class Slurm(Complaints):
         """Return the command that cancels jobs, or members of arrays."""
         return ["scancel", *(job if member is None else f"{job}_{member}" for job, member in jobs)]
 
+    def widen(self, job: str, width: int) -> list[str]:
+        """Return the command that changes how many members of an array may run at a time."""
+        return ["scontrol", "update", f"JobId={job}", f"ArrayTaskThrottle={width}"]
+
     def full(self, complaint: str) -> bool:
         """Return whether the association or QOS takes no more jobs of this user for now."""
         return super().full(complaint) or (
@@ -118,6 +133,15 @@ class Slurm(Complaints):
     def version(self) -> list[str]:
         """Return the command that tells the version."""
         return ["sbatch", "--version"]
+
+
+def slurm_seconds(text: str) -> int | None:
+    """Return the seconds of a time as Slurm writes it; None for no limit."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    if found is None:
+        return None
+    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
 def expand(text: str) -> tuple[int, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import FatalError
-from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.runtime import events
 from dpa_sse.ops.runtime.task import Inputs
+from dpa_sse.pipeline.config.batch import Job
 from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Request
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.records import (
+    SCRIPT,
     Batch,
     BatchFolder,
     BatchTask,
+    Share,
     make_folder,
     new_name,
     now,
@@ -36,6 +39,7 @@ PASSED = (
 SETTLED_S = 10.0
 """A submission that was begun this long ago has reached the system, or never will."""
 ODD_ANSWERS = 3
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 
 
@@ -60,44 +64,66 @@ class Submitter:
         self.scheduler = scheduler
         self.op = op
 
-    def submit(self, members: list[list[BatchTask]], inputs: Inputs, mem_GB: float | None) -> BatchFolder:
-        """Submit tasks; each list is the work of a job.
+    def prepare(
+        self, members: list[list[BatchTask]], inputs: Inputs, mem_GB: float | None, *, width: int = 1,
+        exclude: tuple[str, ...] = (),
+    ) -> BatchFolder:
+        """Write down what is about to be submitted; each list of tasks is the work of a job.
 
         Raises
         ------
         FatalError
-            The system does not accept them.
-        FullError
-            It does not accept so many at a time.
+            The run folder cannot be written to.
         """
         tasks = [task for member in members for task in member]
         numbers = iter(range(len(tasks)))
         step = env.STEP.read() or type(self.op).__name__
-        folder = make_folder(self.run / ".engine", Batch(
+        batch = Batch(
             name=new_name(step), step=step, stage=env.STAGE.read(), kind=self.op.resource_class,
             module=type(self.op).__module__, op=type(self.op).__name__, reuse=self.op.cached,
             environment={one.name: os.environ[one.name] for one in PASSED if one.name in os.environ},
             inputs=plain_inputs(inputs), tasks=tasks, members=[[next(numbers) for _ in member] for member in members],
-            dflow=self.plan.dflow, mem_GB=mem_GB, created=now(),
-        ))
-        request = self._request(folder, len(members), mem_GB)
-        command = self.plan.command(folder.path, self.run)
-        text = batch_script(self.scheduler.dialect, request, command, self.plan.exports(), current_umask())
-        write_text(request.script, text)
+            dflow=self.plan.dflow, mem_GB=mem_GB, created=now(), width=width, exclude=list(exclude),
+            share=share_of(self.plan.jobs[self.op.resource_class]),  # type: ignore[index]
+        )
         try:
-            folder.submitted(self._number(folder, request))
+            return make_folder(self.run / ".engine", batch, self._script)
+        except OSError as error:
+            raise FatalError(f"{unwritable(error)}; nothing was submitted") from error
+
+    def send(self, folder: BatchFolder) -> None:
+        """Submit what has been written down.
+
+        Raises
+        ------
+        FatalError
+            The system does not accept it, or its number cannot be written down; the next start finds that.
+        FullError
+            It does not accept so many at a time.
+        """
+        try:
+            number = self._number(folder, self._request(folder.path, folder.batch))
         except (FatalError, FullError):
             folder.close()
             raise
-        return folder
+        try:
+            folder.submitted(number)
+        except OSError as error:
+            raise FatalError(f"job {number} was submitted, but {unwritable(error)}") from error
 
-    def _request(self, folder: BatchFolder, count: int, mem_GB: float | None) -> Request:
+    def _script(self, path: Path, batch: Batch) -> str:
+        command = self.plan.command(path, self.run)
+        request = self._request(path, batch)
+        return batch_script(self.scheduler.dialect, request, command, self.plan.exports(), current_umask())
+
+    def _request(self, path: Path, batch: Batch) -> Request:
         job = self.plan.jobs[self.op.resource_class]  # type: ignore[index]
-        if mem_GB is not None:
-            job = job.model_copy(update={"mem_GB": mem_GB})
+        if batch.mem_GB is not None:
+            job = job.model_copy(update={"mem_GB": batch.mem_GB})
         return Request(
-            name=folder.batch.name, folder=folder.path, script=folder.path / "script.sh", count=count, job=job,
+            name=batch.name, folder=path, script=path / SCRIPT, count=len(batch.members), job=job,
             account=self.plan.settings.account, stop_before_s=min(self.plan.settings.stop_before_s, job.seconds // 2),
+            width=batch.width, exclude=tuple(batch.exclude),
         )
 
     def _number(self, folder: BatchFolder, request: Request) -> str:
@@ -108,13 +134,13 @@ class Submitter:
                 number = self.scheduler.submit(request)
                 return (self.look_for(folder) or number) if uncertain else number  # one of several attempts stays
             except (SilentError, AnswerError) as error:
-                if isinstance(error, FullError) and request.count > 1:
+                full = isinstance(error, FullError)
+                if (not full or uncertain) and (earlier := self.look_for(folder)) is not None:
+                    return earlier
+                if full:
                     raise
                 odd += isinstance(error, AnswerError)
-                if not isinstance(error, FullError):
-                    uncertain = True  # the attempt may still arrive
-                if (earlier := self.look_for(folder)) is not None:
-                    return earlier
+                uncertain = True  # the attempt may still arrive
                 if odd >= ODD_ANSWERS:
                     raise RefusedError(f"{error}; nothing was submitted ({odd} attempts)") from error
                 if not told:
@@ -148,8 +174,24 @@ class Submitter:
         return number is not None
 
 
+def share_of(job: Job) -> Share | None:
+    """Return what each of the tasks of a job has that run side by side; None if they run one after the other."""
+    if job.side_by_side == 1:
+        return None
+    processes, threads = job.share
+    return Share(tasks=job.side_by_side, processes=processes, threads=threads, gpus=job.gpus)
+
+
 def settle(folder: BatchFolder) -> None:
     """Wait until a submission that was begun a moment ago has reached the system, or never will."""
     age = now() - folder.batch.created
     if 0 <= age < SETTLED_S:
         time.sleep(SETTLED_S - age)
+
+
+def unwritable(error: OSError) -> str:
+    """Return in one line why a file of the run cannot be written, and what to do."""
+    full = error.errno in NO_ROOM
+    why = "no space is left, or the quota is used up" if full else error.strerror or type(error).__name__
+    advice = "make room, and start the run again" if full else "start the run again when it can be written to"
+    return f"{error.filename or 'the run folder'}: {why}; {advice}"

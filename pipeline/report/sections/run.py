@@ -63,14 +63,19 @@ def _stages(data: ReportData, section: PageSection) -> None:
         ]
         for stage in data.stages
     ]
+    by = next((stage.hours_by for stage in data.stages if stage.hours_by), "")
+    for row, stage in zip(rows, data.stages, strict=True):
+        hours = (stage.core_hours, stage.gpu_hours)
+        row.extend([ABSENT if one is None else f"{one:.3g}" for one in hours] if by else [])
     total = max(stage.ended_after_s for stage in data.stages)
     earlier = sum(stage.tasks_earlier for stage in data.stages)
     reused = f" ({plural(earlier, 'task')} had finished in an earlier start)" if earlier else ""
     section.table(
-        ("stage", "status", "time", "tasks", "failed"),
+        ("stage", "status", "time", "tasks", "failed", *(("core hours", "GPU hours") if by else ())),
         rows,
         f"From the last start to the end of the last stage: {duration(total)}{reused}. The time of a stage is the time "
-        "during which its tasks were running, summed over all starts; stages may overlap.",
+        "during which its tasks were running, summed over all starts; stages may overlap."
+        + (f" Hours of jobs that have ended: {by}." if by else ""),
         "stage|status",
     )
     column = "results of an earlier start that were " + OTHER_VERSIONS

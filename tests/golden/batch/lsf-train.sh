@@ -14,9 +14,11 @@
 #BSUB -gpu "num=1:gmodel=a100"
 
 umask 0027
-cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$(hostname) does not see the run folder" >&2; exit 66; }
+node="${SLURMD_NODENAME:-$(hostname)}"
+cd -- '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' || { echo "$node does not see the run folder" >&2; exit 66; }
 member=$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))
 rm -f "exit/$member"
+printf '%-120s\n' - >"exit/$member.tmp"
 early=- task=
 stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
 trap 'stop time' USR1
@@ -28,5 +30,5 @@ while :; do
   wait "$task" && code=0 || code=$?
   kill -0 "$task" 2>/dev/null || break
 done
-printf '%s %s %s\n' "$code" "$early" "$(hostname)" >"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+printf '%-120s\n' "$code $early $SECONDS $node" 1<>"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
 exit "$code"

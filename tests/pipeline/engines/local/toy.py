@@ -218,6 +218,38 @@ def build_branch(run: Run) -> Flow:
     return made
 
 
+def build_pair(run: Run) -> Flow:
+    """Two fan-outs at the same time."""
+    data, made = options(run), flow(run)
+    made.stage("01-numbers")
+    numbers = made.step("numbers", Numbers, {"count": data["count"]}, title="Numbers")
+
+    def squares() -> ArtifactRef:
+        made.stage("03-other")
+        settings = {**data.get("square", {}), "label": "other"}
+        own = made.step("other-numbers", Numbers, {"count": data["count"]}, title="Numbers")
+        found = made.fan_out("other", Square, settings, data["count"], title="Other", artifacts={"numbers": own})
+        return made.step("other-total", Total, {}, title="Total", artifacts={"squares": found})
+
+    made.stage("02-squares")
+    with made.side_by_side():
+        one = made.fan_out("square", Square, data.get("square", {}), data["count"], title="Squares",
+                           artifacts={"numbers": numbers})
+        other = made.branch("second", squares)
+    made.stage("04-total")
+    first = made.step("total", Total, {}, title="Total", artifacts={"squares": one})
+    made.step("both", Totals, {}, title="Both", artifacts={"one": first, "other": other})
+    return made
+
+
+class Totals(TaskOP):
+    settings_class = ToySettings
+    artifacts = ("one", "other")
+
+    def run(self, out: Path, settings: ToySettings, **inputs: Any) -> None:
+        write_json(out / "both.json", [read_json(inputs[name] / "total.json") for name in self.artifacts])
+
+
 class Judge(TaskOP):
     """A verdict as the gates write it."""
 

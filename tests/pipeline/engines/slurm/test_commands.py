@@ -70,6 +70,8 @@ def test_check_asks_slurm_and_submits_nothing(batch_system: BatchSystem, config:
     ("engine: {slurm: {overrides: {train: {gpu: 1}}}}", 9, "unknown key - did you mean 'gpus'?"),
     ('engine: {slurm: {overrides: {train: {time: "1 day"}}}}', 9, "write it in quotes as"),
     ("engine: {slurm: {account: 'a b'}}", 9, "engine.slurm.account"),
+    ("engine: {slurm: {overrides: {md: {cpus_per_task: 4, side_by_side: 3}}}}", 9,
+     "engine.slurm.overrides.md: md: side_by_side: 3 tasks cannot share cpus_per_task: 4 equally"),
 ])
 def test_mistakes_are_found_at_their_line(tmp_path: Path, text: str, line: int, words: str) -> None:
     path = tmp_path / "my.yaml"
@@ -86,11 +88,11 @@ def test_plan_writes_the_scripts_for_reading(batch_system: BatchSystem, config: 
     assert "Jobs of Slurm" in done.stdout
     script = (tmp_path / "plan" / "data-only" / "slurm" / "01-aimd.sh").read_text()
     assert "#SBATCH --partition=cpu" in script
-    assert "#SBATCH --array=0-1%100" in script
+    assert "#SBATCH --array=0-1%2" in script
     assert "\nmodule load vasp/6.4\n" in script
     jobs = json.loads((tmp_path / "plan" / "data-only" / "jobs.json").read_text())
     assert jobs[0] == {"step": "aimd", "kind": "label", "tasks": 2, "jobs": 2, "partition": "cpu", "time": "01:00:00",
-                       "node_hours": 2.0}
+                       "node_hours": 2.0, "likely_node_hours": None}
     assert batch_system.states() == {}
 
 
@@ -137,16 +139,18 @@ def test_the_examples_of_the_page_are_valid() -> None:
 
     page = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 2
-    first, second = (EngineSettings.model_validate(yaml.safe_load(block)["engine"]) for block in blocks)
+    assert len(blocks) == 3
+    first, second, third = (EngineSettings.model_validate(yaml.safe_load(block)["engine"]) for block in blocks)
     jobs = jobs_of(first.batch, ROOT)
     label = jobs["label"]
     assert (label.partition, label.tasks_per_node, label.options) == ("cpu", 64, ("--exclusive",))
     assert list(jobs["label"].setup) == ["module load cuda/12.4", "module load vasp/6.4"]
     assert (jobs["train"].partition, jobs["train"].gpus, jobs["md"].max_mem_GB) == ("gpu", 1, 64)
     assert second.batch.container is not None
+    packed = jobs_of(third.batch, ROOT)
+    assert (packed["md"].share, packed["label"].share) == ((1, 4), (16, 1))
     named = re.findall(r"`(--[a-z-]+)`", page)
-    assert set(named) <= {"--exclusive", "--on", "--detach"}
+    assert set(named) <= {"--exclusive", "--exclude", "--exact", "--on", "--detach"}
 
 
 def test_a_job_runs_in_a_container(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_scripts_are_those_of_the_golden_files(system: str, name: str, job: Job,
     if system != "slurm":
         job = job.model_copy(update={"options": ()})
     folder = Path("/scratch/group/runs/it's mine/.engine/jobs/label.0a1b2c3d")
-    request = Request(f"{name}.0a1b2c3d", folder, folder / "script.sh", count, job, "abc123", 90)
+    request = Request(f"{name}.0a1b2c3d", folder, folder / "script.sh", count, job, "abc123", 90, width=job.max_jobs)
     command = ["/opt/venv/bin/python", "-P", "-m", "dpa_sse.pipeline.engines.slurm.job", folder]
     text = batch_script(dialect_of(system), request, command, {"PYTHONPATH": "/opt/a b"}, 0o027)  # type: ignore[arg-type]
     path = GOLDEN / f"{system}-{name}.sh"
@@ -66,11 +66,13 @@ def test_numbers_of_pbs_and_lsf_jobs() -> None:
 
 def test_states_in_the_answer_of_squeue() -> None:
     answer = "\n".join([
-        "12_[4-6,9%2]|PENDING|2026-01-01T10:00:00|JobArrayTaskLimit", "12_3|RUNNING|2026-01-01T09:00:00|None",
-        "12_0|TIMEOUT|2026-01-01T08:00:00|TimeLimit", "12_1|OUT_OF_MEMORY|2026-01-01T08:00:00|OutOfMemory",
-        "12_2|NODE_FAIL|N/A|NodeDown", "13|PENDING|N/A|PartitionDown", "14|CANCELLED|N/A|None",
-        "15|PENDING|N/A|JobHeldUser", "16|COMPLETING|N/A|None", "16+1|RUNNING|N/A|None",
-        "17_[1,3,5,7,...]|PENDING|N/A|Priority", "sites may print anything here",
+        "12_[4-6,9%2]|PENDING|2026-01-01T10:00:00|0:00||JobArrayTaskLimit",
+        "12_3|RUNNING|2026-01-01T09:00:00|1-02:00:05|n7|None",
+        "12_0|TIMEOUT|2026-01-01T08:00:00|1:00|n1|TimeLimit",
+        "12_1|OUT_OF_MEMORY|2026-01-01T08:00:00|0:09|n2|OutOfMemory",
+        "12_2|NODE_FAIL|N/A|0:00|n[1-2]|NodeDown", "13|PENDING|N/A|0:00||PartitionDown", "14|CANCELLED|N/A|0:00||None",
+        "15|PENDING|N/A|0:00||JobHeldUser", "16|COMPLETING|N/A|0:01|n1|None", "16+1|RUNNING|N/A|0:01|n2|None",
+        "17_[1,3,5,7,...]|PENDING|N/A|0:00||Priority", "sites may print anything here",
     ])
     found = dialect_of("slurm").entries(answer)
     assert [(one.job, one.members, one.state) for one in found] == [
@@ -79,6 +81,9 @@ def test_states_in_the_answer_of_squeue() -> None:
         ("16", None, "ending"), ("16", None, "running"), ("17", None, "waiting"),
     ]
     assert found[0].start == "2026-01-01T10:00:00"
+    assert [(one.nodes, one.ran_s) for one in found[:5]] == [
+        ("", 0), ("n7", 93605), ("n1", 60), ("n2", 9), ("n[1-2]", 0)
+    ]
     with pytest.raises(AnswerError, match="not understood"):
         dialect_of("slurm").entries("<html>")
 
@@ -117,27 +122,34 @@ def test_states_in_the_answer_of_qstat() -> None:
       "7[1].s": {"job_state": "R", "stime": "Thu Jan  1 10:00:00 2026"},
       "7[2].s": {"job_state": "Q", "comment": "Not Running: Insufficient amount of resource: ncpus"},
       "7[3].s": {"job_state": "F", "Exit_status": -29}, "7[4].s": {"job_state": "F", "Exit_status": 271},
-      "8.s": {"job_state": "H"}, "9.s": {"job_state": "F", "Exit_status": 1}}}"""
+      "8.s": {"job_state": "H", "exec_host": "n3/0*4+n4/0*4", "resources_used": {"walltime": "00:02:03"}},
+      "9.s": {"job_state": "F", "Exit_status": 1}}}"""
     found = {(one.job, one.members): one.state for one in dialect_of("pbs").entries(answer)}
     assert found == {
         ("7[]", (0,)): "done", ("7[]", (1,)): "running", ("7[]", (2,)): "waiting", ("7[]", (3,)): "timeout",
         ("7[]", (4,)): "cancelled", ("8", None): "held", ("9", None): "failed",
     }
+    held = next(one for one in dialect_of("pbs").entries(answer) if one.job == "8")
+    assert (held.nodes, held.ran_s) == ("n3+n4", 123)
     with pytest.raises(AnswerError, match="not understood"):
         dialect_of("pbs").entries("qstat: what?")
 
 
 def test_states_in_the_answer_of_bjobs() -> None:
     answer = "\n".join([
-        "5|1|DONE|-|-|-|-", "5|2|RUN|-|-|-|-", "5|3|PEND|-|Jan 1 10:00|-|Job slot limit reached",
-        "5|4|EXIT|140|-|TERM_RUNLIMIT: job killed after reaching LSF run time limit|-",
-        "6|0|EXIT|1|-|-|-", "8|0|EXIT|137|-|TERM_MEMLIMIT: job killed after reaching LSF memory usage limit|-",
+        "5|1|DONE|-|-|-|9 second(s)|n1|-", "5|2|RUN|-|-|-|3 second(s)|n2|-",
+        "5|3|PEND|-|Jan 1 10:00|-|-|-|Job slot limit reached",
+        "5|4|EXIT|140|-|TERM_RUNLIMIT: job killed after reaching LSF run time limit|60 second(s)|n1|-",
+        "6|0|EXIT|1|-|-|1 second(s)|n1|-",
+        "8|0|EXIT|137|-|TERM_MEMLIMIT: job killed after reaching LSF memory usage limit|-|-|-",
     ])
     found = {(one.job, one.members): (one.state, one.code) for one in dialect_of("lsf").entries(answer)}
     assert found == {
         ("5", (0,)): ("done", None), ("5", (1,)): ("running", None), ("5", (2,)): ("waiting", None),
         ("5", (3,)): ("timeout", 140), ("6", None): ("failed", 1), ("8", None): ("memory", 137),
     }
+    spots = [(one.nodes, one.ran_s) for one in dialect_of("lsf").entries(answer)[:3]]
+    assert spots == [("n1", 9), ("n2", 3), ("", None)]
 
 
 def test_single_members_are_cancelled_by_their_number() -> None:
@@ -145,6 +157,18 @@ def test_single_members_are_cancelled_by_their_number() -> None:
     assert dialect_of("slurm").cancel(jobs) == ["scancel", "12", "13_4"]
     assert dialect_of("pbs").cancel([("12", None), ("13[]", 4)]) == ["qdel", "12", "13[4]"]
     assert dialect_of("lsf").cancel(jobs) == ["bkill", "12", "13[5]"]
+
+
+def test_the_width_of_an_array_is_changed_by_its_number() -> None:
+    assert dialect_of("slurm").widen("12", 5) == ["scontrol", "update", "JobId=12", "ArrayTaskThrottle=5"]
+    assert dialect_of("pbs").widen("13[]", 5) == ["qalter", "-W", "max_run_subjobs=5", "13[]"]
+    assert dialect_of("lsf").widen("12", 5) == ["bmod", "-J", "%5", "12"]
+
+
+def test_jobs_are_kept_off_bad_nodes_and_those_of_the_user() -> None:
+    job = Job(options=("--exclude=n9", "--exclusive"))
+    request = Request("a.1", Path("/x"), Path("/x/script.sh"), 1, job, None, 90, exclude=("n1", "n2"))
+    assert dialect_of("slurm").directives(request)[-1] == "#SBATCH --exclude=n9,n1,n2"
 
 
 def test_commands_do_not_inherit_the_job_of_the_driver_nor_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +228,8 @@ def test_options_cannot_bring_in_other_lines() -> None:
     ("sbatch: error: QOSMaxWallDurationPerJobLimit\nBatch job submission failed: Job violates accounting/QOS policy "
      "(job submit limit, user's size and/or time limits)", False),
     ("sbatch: error: QOSMinNode\n(job submit limit, user's size and/or time limits)", False),
+    ("sbatch: error: Batch job submission failed: Invalid job array specification", True),
+    ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying.", True),
     ("Invalid partition name specified", False),
 ])
 def test_a_limit_of_the_job_is_not_a_full_queue(complaint: str, full: bool) -> None:

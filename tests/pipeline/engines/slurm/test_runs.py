@@ -202,7 +202,7 @@ def test_a_system_that_is_down_for_a_while_is_waited_for(batch_system: BatchSyst
 
 
 def test_a_killed_driver_finds_running_and_finished_jobs_again(batch_system: BatchSystem) -> None:
-    run = batch_system.run({"count": 6, "square": {"delay_s": 8}})
+    run = batch_system.run({"count": 6, "square": {"delay_s": 20}})
     driver = start(run)
     wait_for(lambda: len(computed(run)) == 6, 60)
     kill(psutil.Process(driver.pid))
