@@ -70,20 +70,22 @@ def target_rules(project: ProjectSections) -> Iterator[Breach]:
     if not project.pretrain:
         yield Breach(("targets",), "need a `pretrain` section, or its defaults: the pre-trained model is that of all",
                      (("pretrain",),))
-    if not project.distill and not project.md:
-        for index, target in enumerate(project.targets):
-            if not (target.distill or target.md or target.finetune):
-                yield Breach(("targets", index), "has nothing to do: there is no `distill`, no `md` (with "
-                             "`model: teacher`, the pre-trained model runs it) and no `finetune`",
-                             (("distill",), ("md",)))
     if project.validate.rounds:
         yield Breach(("validate", "rounds"), "must be 0 with `targets`: their production is checked, not corrected",
                      (("targets",),))
     if project.validate.on_warn != "continue":
         yield Breach(("validate", "on_warn"), "must be `continue` with `targets`: a verdict concerns one target, "
                      "the others do not wait", (("targets",),))
+    yield from _each_target(project)
+
+
+def _each_target(project: ProjectSections) -> Iterator[Breach]:
+    """Yield names that cannot be used, values that cannot differ, and targets without anything to do."""
     seen: dict[str, int] = {}
     for index, target in enumerate(project.targets):
+        if not (project.distill or project.md or target.distill or target.md or target.finetune):
+            yield Breach(("targets", index), "has nothing to do: there is no `distill`, no `md` (with "
+                         "`model: teacher`, the pre-trained model runs it) and no `finetune`", (("distill",), ("md",)))
         if target.name.lower() in RESERVED:
             message = f"'{target.name}' is the name of a folder of the run; choose another"
             yield Breach(("targets", index, "name"), message)
