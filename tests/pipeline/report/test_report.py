@@ -118,6 +118,8 @@ def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, Summa
     stems = {path.stem for path in (out / "figures").glob("*.svg")}
     assert stems == {
         "arrhenius",
+        "finetune_curve",
+        "finetune_rounds",
         "structure_Li6PS5Br",
         *(f"rdf_Li6PS5Br_{pair}" for pair in ("Li-S", "Li-Br", "P-S", "P-Br", "Li-Li")),
         "stage_times",
