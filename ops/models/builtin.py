@@ -91,7 +91,7 @@ def pull_builtin(registry: ModelRegistry, text: str, branch: str = "") -> tuple[
     Raises
     ------
     InputError
-        There is none of that name, it cannot be downloaded, is not the file that DeePMD-kit lists, or needs a branch.
+        There is no model of that name, it cannot be downloaded, or is not the file that DeePMD-kit lists, or needs a branch.
     """
     path = builtin_file(text)
     name = builtin_name(text)

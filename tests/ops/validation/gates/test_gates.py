@@ -378,6 +378,10 @@ class TestTransport:
         assert abs(found.values["ln_D_ratio"].value) < 0.2
         assert verdict("G9", found).verdict in ("PASS", "INCONCLUSIVE")
 
+    def test_no_false_alarm_in_twenty_trials(self) -> None:
+        found = [verdict("G9", self.ratio(0.0, 0.0, seed=seed)).verdict for seed in range(20)]
+        assert "FAIL" not in found and found.count("WARN") <= 1
+
     def test_a_barrier_of_its_own(self) -> None:
         result = verdict("G9", self.ratio(0.12, 0.0))
         assert result.verdict in ("FAIL", "INCONCLUSIVE") and "ln D" in result.reason
