@@ -39,7 +39,7 @@ def builtin_hashes() -> dict[str, str]:
 
 
 def builtin_name(text: str) -> str:
-    """Return the name of a built-in model as DeePMD-kit writes it; empty if there is none of that name."""
+    """Return the name of a built-in model as DeePMD-kit writes it; empty if it has no such model."""
     return {name.lower(): name for name in builtin_hashes()}.get(text.lower(), "")
 
 
@@ -49,7 +49,7 @@ def builtin_file(text: str) -> Path:
     Raises
     ------
     InputError
-        There is none of that name, or it cannot be downloaded.
+        It does not exist, or cannot be downloaded.
     """
     name = builtin_name(text)
     if not name:
@@ -91,7 +91,7 @@ def pull_builtin(registry: ModelRegistry, text: str, branch: str = "") -> tuple[
     Raises
     ------
     InputError
-        There is none of that name, it cannot be downloaded, is not the file that DeePMD-kit lists, or needs a branch.
+        It does not exist, cannot be downloaded, is not the file that DeePMD-kit lists, or needs a branch.
     """
     path = builtin_file(text)
     name = builtin_name(text)

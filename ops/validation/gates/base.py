@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from dpa_sse.ops.results.gates import Tier
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-    from dpa_sse.ops.validation.gates.stored_md import StoredMd
 
 Array = NDArray[np.float64]
 
@@ -36,6 +34,16 @@ class Labels(NamedTuple):
         return np.isfinite(self.energy) & np.isfinite(self.force).all(axis=(1, 2))
 
 
+class MdStore(Protocol):
+    """What keeps the MD of a reference."""
+
+    def remember(
+        self, atoms: Atoms, settings: GateSettings, make: Callable[[], tuple[list[Any], list[str]]]
+    ) -> tuple[list[Any], list[str]]:
+        """Return the runs of a cell and why copies ended early, kept or made now."""
+        ...
+
+
 class Potential:
     """A potential energy surface, and a memory for what was computed with it once.
 
@@ -48,14 +56,14 @@ class Potential:
         ``model`` or ``reference``: their MD has different random numbers.
     memory : dict
         Trajectories and labels by what they depend on; gates that need the same ones share them.
-    stored : StoredMd or None
+    stored : MdStore or None
         Where the MD of a reference is kept.
     """
 
     def __init__(self, name: str, elements: Sequence[str]) -> None:
         self.name, self.elements, self.role = name, tuple(elements), "model"
         self.memory: dict[Any, Any] = {}
-        self.stored: StoredMd | None = None
+        self.stored: MdStore | None = None
 
     def evaluate(self, symbols: Sequence[str], positions: Array, cells: Array) -> Labels:
         """Return the labels of frames of the same atoms.

@@ -104,7 +104,7 @@ def _rows(title: str, own: Band, theirs: Band) -> Iterator[dict[str, object]]:
 
 
 def shortest_hops(atoms: Atoms, settings: GateSettings) -> list[Hop]:
-    """Return the shortest hops of mobile ions into a vacancy of their own kind, each kind of hop once.
+    """Return the shortest hops of mobile ions into a vacancy of their kind, each kind of hop once.
 
     Two hops are of one kind if they are equally long and their sites are alike by the symmetry of the cell.
     """

@@ -1,7 +1,7 @@
 """G12: phonons of ordered crystals against the reference, from small displacements (phonopy).
 
 Both potentials relax the ions in the given cell, with its symmetry. Crystals with disordered sites are left out: at
-0 K an arrangement of them may have soft modes of its own.
+0 K an arrangement of them may have other soft modes.
 """
 
 from __future__ import annotations

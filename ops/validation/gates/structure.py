@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BIN_A = 0.1
 MOST_A = 6.0
+FEW_SHARE = 0.02
+"""Share of the pairs of an ideal gas below which pairs that come near once in a while are too few to compare."""
 FEW = 4
 """Atoms of an element below which its pairs with itself are too few to compare."""
 Pair = tuple[str, str]
@@ -52,7 +54,7 @@ def measure(
         return Measurement(not_run="needs a reference that can run MD: --reference MODEL or LABELER")
     found = Measurement()
     worst: tuple[float, str, Score] | None = None
-    noise = 0.0
+    noise, rare = 0.0, set[str]()
     for atoms in structures:
         own = heated(model, atoms, settings).hold
         other = heated(reference.potential, atoms, settings).hold
@@ -66,6 +68,9 @@ def measure(
             [_distribution(run, copy, pairs, cutoff) for copy in run.whole] for run in (own, other)
         )
         for pair in pairs:
+            if max(share_of_ideal(np.mean([one[pair] for one in runs], axis=0)) for runs in (mine, theirs)) < FEW_SHARE:
+                rare.add("-".join(pair))
+                continue
             score = compare([one[pair] for one in mine], [one[pair] for one in theirs])
             noise = max(noise, 1 - score.floor)
             name = "-".join(pair)
@@ -87,6 +92,8 @@ def measure(
         loss, (loss - score.half95, loss + score.half95), int(settings.md["copies"]), more=more, where=name
     )
     found.notes.append(f"noise of the reference against itself: {noise:.3f} at most")
+    if rare:
+        found.notes.append(f"hardly any pairs within {MOST_A:g} A or half of the cell: {', '.join(sorted(rare))}")
     return found
 
 
@@ -102,6 +109,12 @@ def _pairs_of(atoms: Atoms) -> list[Pair]:
 def _distribution(run: Trajectory, copy: int, pairs: Sequence[Pair], cutoff: float) -> dict[Pair, Array]:
     frames = (Snapshot(run.cell, run.symbols, run.positions[k, copy]) for k in range(len(run.positions)))
     return {pair: one.g for pair, one in radial_distributions(frames, pairs, cutoff, BIN_A).items()}
+
+
+def share_of_ideal(g: Array) -> float:
+    """Return the pairs of a distribution over those of an ideal gas of the same density."""
+    shell = ((np.arange(len(g)) + 0.5) * BIN_A) ** 2
+    return float((g * shell).sum() / shell.sum())
 
 
 def difference(one: Array, other: Array) -> float:

@@ -70,6 +70,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (["model.pth", "--structure", "LiCl", "--reference", "chgnett"], "calculator"),
     (["model.pth", "--structure", "LiCl", "--reference", "two.pt"], "2 branches"),
     (["model.pth", "--structure", "LiCl", "--reference", "empty"], "empty"),
+    (["model.pth", "--structure", "LiCl", "--reference", "two.pt"], "(--reference-branch NAME)"),
+    (["model.pth", "--structure", "LiCl", "--before", "none.pth"], "--before none.pth: no such file"),
+    (["model.pth", "--structure", "LiCl", "--before", "two.pt"], "(--before-branch NAME)"),
+    (["model.pth", "--structure", "LiCl", "--base", "empty"], "--base DATA: needs the model before the fine-tuning"),
+    (["model.pth", "--structure", "LiCl", "--from-scratch", "broken.pth"], "--from-scratch broken.pth: is not a file"),
+    (["model.pth", "--structure", "LiCl", "--phase", "Li2SS"], "did you mean 'Li2S'"),
+    (["model.pth", "--structure", "LiCl", "--phase", "B2S3"], "model.pth: does not know B of B2S3"),
+    (["model.pth", "--structure", "LiCl", "--training", "none"], "--training none: no such data"),
 ])
 def test_a_mistake_is_one_line_and_exit_code_2(
     arguments: list[str], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch,
@@ -151,7 +159,7 @@ def test_data_as_reference_and_json(
 def test_gates_list_and_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "gates", "list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 12 and lines[0].startswith("G3  deployment parity")
+    assert len(lines) == 17 and lines[0].startswith("G3  deployment parity")
     assert run(monkeypatch, "gates", "show", "g6") == 0
     assert "hole_height: PASS from 5 eV, WARN from 2.5 eV" in capsys.readouterr().out
     assert run(monkeypatch, "gates", "list", "--json") == 0
@@ -170,3 +178,54 @@ def test_open_ranges_in_own_thresholds(tmp_path: Path) -> None:
     assert read_thresholds(None).sha256 == load_thresholds().sha256
     own = Path(__file__).parents[3] / "configs" / "gates" / "thresholds.yaml"
     assert read_thresholds(own).sha256 == load_thresholds().sha256  # the package's file, taken as one of a user
+
+
+STANDARD = """
+md: {standard: {copies: 2, ramp_ps: 0.02, hold_ps: 0.1, hot_ps: 0.02}}
+gates:
+  G3: {protocol: {standard: {frames: 2}}}
+  G4: {protocol: {standard: {nve_ps: 0.04}}}
+  G6: {protocol: {standard: {approaches: 1, step_share: 0.1, dimer_points: 11, rattled: 2, relax_steps: 5}}}
+  G7: {protocol: {standard: {frames: 4, md_frames: 4, directions: 4}}}
+  G10: {protocol: {standard: {width_A: 5, images: 3, steps: 20}}}
+  G12: {protocol: {standard: {width_A: 5, mesh: 2}}}
+  G17: {protocol: {standard: {atoms: 64, repeats: 3}}}
+"""
+
+
+@pytest.mark.slow
+def test_the_tier_standard_compares_with_all_that_is_named(
+    models: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same flat network in every part: equally fast, nothing forgotten; its MD is kept and used again."""
+    from ase.build import bulk
+    from ase.io import write
+
+    from dpa_sse.ops.data.convert import with_results
+
+    rng, frames = np.random.default_rng(1), []
+    for number in range(9):
+        atoms = bulk("LiCl", "rocksalt", a=5.13, cubic=True)
+        atoms.positions += rng.normal(0, 0.05, (8, 3))
+        atoms.info.update(system="LiCl", trajectory=f"t{number % 3}")
+        frames.append(with_results(atoms, -30.0 + rng.normal(0, 0.1), rng.normal(0, 0.3, (8, 3)), np.zeros((3, 3))))
+    write(folder / "base.extxyz", frames)
+    (folder / "own.yaml").write_text(STANDARD)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    given = [
+        models, "--reference", models, "--before", models, "--base", "base.extxyz", "--from-scratch", models,
+        "--structure", "LiCl", "--phase", "Li2S", "--phase", "P2S5", "--phase", "Li3PS4_gamma", "--tier", "standard",
+        "--gates", "own.yaml",
+    ]
+    for number in range(2):
+        assert run(monkeypatch, "validate", *given, "-o", f"out{number}") in (0, 3)
+        told = capsys.readouterr().err
+        assert ("MD of the reference used again" in told) == bool(number)
+    found = {gate["key"]: gate for gate in json.loads((folder / "out1" / "gates.json").read_text())["gates"]}
+    assert {key for key, gate in found.items() if gate["verdict"] == "NOT_RUN"} <= {"G13", "G16", "G9"}
+    assert [found[key]["verdict"] for key in ("G12", "G14")] == ["PASS", "PASS"]
+    ratio = next(one for one in found["G15"]["metrics"] if one["name"] == "force_ratio")
+    assert ratio["value"] == pytest.approx(1) and found["G15"]["verdict"] == "PASS"
+    value = {one["name"]: one for one in found["G17"]["metrics"]}
+    assert 0.2 < value["speedup"]["value"] < 5 and found["G17"]["verdict"] in ("FAIL", "INCONCLUSIVE")
+    assert list((models / "reference-md").glob("*.npz"))
