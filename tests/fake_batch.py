@@ -298,8 +298,9 @@ def begin(root: Path, folder: Path, member: int, variables: dict[str, str]) -> s
 def at_work(path: Path, first: int) -> bool:
     """Whether the job of a file with its state is at work: it runs, and its script has not come to its last line."""
     member = max(0, int(path.suffix[1:]) - first)
-    exit_file = Path(json.loads((path.parent / "job.json").read_text())["cwd"]) / "exit" / f"{member}"
-    return path.read_text() == "running" and not exit_file.exists()
+    folder = Path(json.loads((path.parent / "job.json").read_text())["cwd"])
+    over = (folder / "exit" / f"{member}").exists() or (folder / "closed").exists()
+    return path.read_text() == "running" and not over
 
 
 def note_most(root: Path, system: str) -> None:
