@@ -15,6 +15,7 @@ from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.pipeline.config.batch import BatchSettings, Job
 from dpa_sse.pipeline.config.batch_presets import jobs_of
 from dpa_sse.pipeline.engines.slurm import job as job_module
+from dpa_sse.pipeline.engines.slurm.exit_codes import NO_SPACE
 from dpa_sse.pipeline.engines.slurm.places import Portion
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.records import Batch, BatchFolder, BatchTask, make_folder, open_folders
@@ -192,9 +193,9 @@ def test_a_job_that_cannot_write_its_result_says_so(
 
     monkeypatch.setattr(job_module, "run_tasks", full)
     monkeypatch.setattr(sys, "argv", ["job", str(folder.path), "0"])
-    assert job_module.main() == job_module.NO_SPACE
+    assert job_module.main() == NO_SPACE
     assert capsys.readouterr().err == "results/a.json: No space left on device\n"
-    sight = Sight(view=None, asked_after_s=-1, ended=(job_module.NO_SPACE, "-", "n1"), unchanged_s=0, now=0)
+    sight = Sight(view=None, asked_after_s=-1, ended=(NO_SPACE, "-", "n1"), unchanged_s=0, now=0)
     assert verdict(sight) == ("disk", "")
     assert may_repeat("disk", {}, Job(), None) == (False, "make room, and start the run again")
 
