@@ -295,13 +295,22 @@ def begin(root: Path, folder: Path, member: int, variables: dict[str, str]) -> s
                                 stderr=out, start_new_session=True)
 
 
-def note_most(root: Path) -> None:
+def at_work(path: Path, first: int) -> bool:
+    """Whether the job of a file with its state is at work: it runs, and its script has not come to its last line."""
+    member = max(0, int(path.suffix[1:]) - first)
+    folder = Path(json.loads((path.parent / "job.json").read_text())["cwd"])
+    over = (folder / "exit" / f"{member}").exists() or (folder / "closed").exists()
+    return path.read_text() == "running" and not over
+
+
+def note_most(root: Path, system: str) -> None:
     """Write down how many jobs of all scripts are at work, if they have never been so many."""
-    at_work = sum(path.read_text() == "running" for path in (root / "jobs").glob("*/state.*"))
+    first = 1 if system == "lsf" else 0
+    count = sum(at_work(path, first) for path in (root / "jobs").glob("*/state.*"))
     path = root / "most"
     with contextlib.suppress(ValueError):
-        if at_work > (int(path.read_text()) if path.exists() else 0):
-            path.write_text(f"{at_work}")
+        if count > (int(path.read_text()) if path.exists() else 0):
+            path.write_text(f"{count}")
 
 
 def run(root: Path, number: str, system: str) -> None:
@@ -322,7 +331,7 @@ def run(root: Path, number: str, system: str) -> None:
             (folder / f"pid.{member}").write_text(str(process.pid))
             (folder / f"state.{member}").write_text("running")
             active[member] = process
-            note_most(root)
+            note_most(root, system)
         for member, process in list(active.items()):
             if process.poll() is not None:
                 del active[member]

@@ -19,14 +19,9 @@ from types import FrameType
 from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import PipelineError, TransientError
 from dpa_sse.ops.core.files import write_text
+from dpa_sse.pipeline.engines.slurm.exit_codes import HOPELESS, NO_SPACE, OUT_OF_MEMORY
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, BatchTask, JobResult, task_inputs
 
-OUT_OF_MEMORY = 71
-"""Exit code of a job in which the kernel has killed a program because the memory of the job was used up."""
-NO_SPACE = 73
-"""Exit code of a job that cannot write its results, since the file system is full or the quota is used up."""
-HOPELESS = 2
-"""Exit code of a job that would fail again: another version, or other inputs, than when it was submitted."""
 PROBE_BYTES = 65536
 BEGUN = time.monotonic()
 

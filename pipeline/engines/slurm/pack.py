@@ -12,7 +12,7 @@ from types import FrameType
 
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.tools import die_with_parent, tail
-from dpa_sse.pipeline.engines.slurm.job import HOPELESS, NO_SPACE, OUT_OF_MEMORY
+from dpa_sse.pipeline.engines.slurm.exit_codes import HOPELESS, NO_SPACE, OUT_OF_MEMORY
 from dpa_sse.pipeline.engines.slurm.plan_file import MODULE
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, Share
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dpa_sse.pipeline.config.batch import Job
 from dpa_sse.pipeline.engines.slurm.dialect import IN_QUEUE
-from dpa_sse.pipeline.engines.slurm.job import HOPELESS, NO_SPACE, OUT_OF_MEMORY
+from dpa_sse.pipeline.engines.slurm.exit_codes import HOPELESS, NO_SPACE, OUT_OF_MEMORY
 from dpa_sse.pipeline.engines.slurm.queue import JobView
 
 Cause = Literal[

@@ -15,6 +15,7 @@ from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.pipeline.config.batch import BatchSettings, Job
 from dpa_sse.pipeline.config.batch_presets import jobs_of
 from dpa_sse.pipeline.engines.slurm import job as job_module
+from dpa_sse.pipeline.engines.slurm.exit_codes import NO_SPACE
 from dpa_sse.pipeline.engines.slurm.places import Portion
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.records import Batch, BatchFolder, BatchTask, make_folder, open_folders
@@ -41,16 +42,15 @@ def submissions(batch_system: BatchSystem) -> int:
 
 @every_system
 def test_all_steps_of_a_run_share_its_places(batch_system: BatchSystem) -> None:
-    """Two fan-outs of six at the same time, three places: both get some, never more than three jobs are at work."""
-    run = batch_system.run({"count": 6, "square": {"delay_s": 1.5}})
+    """Two fan-outs of twelve at the same time, three places: both get some, never more than three jobs are at work."""
+    run = batch_system.run({"count": 12, "square": {"delay_s": 2}})
     light = {"where": "queue", "time": "00:10:00", "tasks_per_job": 1}
     assert batch_system.go(run, "build_pair", max_jobs=3, overrides={"light": light}) == 0
-    assert result(run, "both", "both.json") == [55, 55]
+    assert result(run, "both", "both.json") == [506, 506]
     assert int((batch_system.state / "most").read_text()) == 3
     assert set(computed(run).values()) == {1}
-    order = [event.task for event in run.events() if event.kind == "start" and event.task.startswith(("sq", "other-0"))]
-    first = {name.partition("-")[0] for name in order[:6]}
-    assert first == {"square", "other"}, order
+    starts = {event.task: event.time for event in run.events() if event.kind == "start"}
+    assert min(starts[f"other-{number:03d}"] for number in range(12)) < starts["square-011"]
     assert submissions(batch_system) == 7  # of numbers, the array and the total twice, and both
 
 
@@ -193,9 +193,9 @@ def test_a_job_that_cannot_write_its_result_says_so(
 
     monkeypatch.setattr(job_module, "run_tasks", full)
     monkeypatch.setattr(sys, "argv", ["job", str(folder.path), "0"])
-    assert job_module.main() == job_module.NO_SPACE
+    assert job_module.main() == NO_SPACE
     assert capsys.readouterr().err == "results/a.json: No space left on device\n"
-    sight = Sight(view=None, asked_after_s=-1, ended=(job_module.NO_SPACE, "-", "n1"), unchanged_s=0, now=0)
+    sight = Sight(view=None, asked_after_s=-1, ended=(NO_SPACE, "-", "n1"), unchanged_s=0, now=0)
     assert verdict(sight) == ("disk", "")
     assert may_repeat("disk", {}, Job(), None) == (False, "make room, and start the run again")
 

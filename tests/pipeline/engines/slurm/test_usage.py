@@ -108,7 +108,8 @@ def test_hours_are_in_status_report_summary_and_plan(
     if accounting:
         assert used["source"] == "sacct"
         assert used["stages"][0]["core_hours"] == 8
-        assert "Used by jobs: 8 core hours, 2 jobs in all (sacct)" in text
+        assert "Used by jobs: 12 core hours, 3 jobs in all (sacct)" in text  # two of MD with the labeler, the report
+        assert "  02-seed: 8 core hours, 2 jobs\n" in text
         assert stages["02-seed"].core_hours == 8
         assert "Hours of jobs that have ended: sacct." in page
     else:
