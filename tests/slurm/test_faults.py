@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
 def harness() -> Path:
     folder = os.environ.get("SLURM_TEST_DIR")
     if not folder:
-        pytest.fail("these tests end daemons: they need a separate Slurm, below SLURM_TEST_DIR")
+        pytest.skip("ends daemons: needs a separate Slurm, below SLURM_TEST_DIR")
     return Path(folder)
 
 
