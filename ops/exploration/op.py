@@ -90,8 +90,6 @@ class Explore(FanOutOP):
 class SelectCandidates(TaskOP):
     """The trust-level report, the frames to label, and the state of concurrent learning."""
 
-    image = "deepmd"
-    resource_class = "infer"
     artifacts = ("training_data", "assembled", "explored*")
     parameters = ("iteration",)
     returns: ClassVar[dict[str, type]] = {"candidates": int, "selected": int, "accurate": float}
@@ -116,6 +114,13 @@ class SelectCandidates(TaskOP):
         return {
             "candidates": report.candidate, "selected": report.selected, "accurate": report.accurate_ratio,
         }
+
+
+class SelectDiverse(SelectCandidates):
+    """The same with the candidates that differ most, as the descriptor of a model tells."""
+
+    image = "deepmd"
+    resource_class = "infer"
 
 
 class MergeLabelled(TaskOP):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dpa_sse.ops.data.op import AddUserData, CollectTrajectories
 from dpa_sse.ops.data.settings import SplitSettings
-from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, MergeLabelled, SelectCandidates
+from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, MergeLabelled, SelectCandidates, SelectDiverse
 from dpa_sse.ops.exploration.prepare import static_task_count
 from dpa_sse.ops.exploration.select import static_label_count
 from dpa_sse.ops.labelers.op import LabelFrames, RunAimd
@@ -89,7 +89,8 @@ def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: Ar
             artifacts={"assembled": assembled}, gpu=True, grouped=False,
         )
         selected = flow.step(
-            "select", SelectCandidates, flow.fan_in_settings(concurrent_learning=learning), title="Selection",
+            "select", SelectDiverse if learning.selection == "diverse" else SelectCandidates,
+            flow.fan_in_settings(concurrent_learning=learning), title="Selection",
             artifacts={
                 "training_data": inputs["training_data"], "assembled": assembled,
                 "explored": explored,
