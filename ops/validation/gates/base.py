@@ -216,7 +216,8 @@ class Value:
     lacking : str
         Why a sample has no interval: too few runs. Such a number cannot pass.
     spread : tuple of float or None
-        Of such a sample, the range over its runs, or over parts of a single one.
+        The range over its runs, or over parts of a single one: of a sample without interval, or where few runs make it
+        too wide to say what each of them says.
     """
 
     value: float

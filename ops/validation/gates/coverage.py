@@ -113,14 +113,19 @@ class Known:
 
         names = np.array(runs)
         distances = np.zeros(len(names))
+        several: dict[str, set[str]] = {}
+        for run in runs:
+            several.setdefault(run.rpartition("/")[0], set()).add(run)
         for run in dict.fromkeys(runs):
             own = names == run
-            if own.all():  # a single trajectory: its first half against the second one
-                half = np.arange(len(names)) < len(names) // 2
-                distances[half] = cKDTree(self.vectors[~half]).query(self.vectors[half])[0]
-                distances[~half] = cKDTree(self.vectors[half]).query(self.vectors[~half])[0]
-            else:
+            if len(several[run.rpartition("/")[0]]) > 1:
                 distances[own] = cKDTree(self.vectors[~own]).query(self.vectors[own])[0]
+                continue
+            # the only trajectory of its system: other systems do not measure it, so one half against all but that half
+            for half in np.array_split(np.flatnonzero(own), 2):
+                rest = np.setdiff1d(np.arange(len(names)), half)
+                if len(half) and len(rest):
+                    distances[half] = cKDTree(self.vectors[rest]).query(self.vectors[half])[0]
         return distances
 
     def outside(self, vectors: Array) -> np.ndarray:

@@ -7,10 +7,12 @@ intervals are over trajectories; those of the systems hold together, since the w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dpa_sse.ops.core.intervals import blocks_of
 from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
 from dpa_sse.ops.validation.gates.shared import Errors, FrameSet, errors_on, frame_sets
 from dpa_sse.ops.validation.gates.statistics import FEWEST, ratio_over_runs
@@ -114,7 +116,10 @@ def _energies(after: Errors, before: Errors) -> Value | None:
 
 
 def _ratio(own: Array, other: Array, blocks: Sequence[str], together: int = 1) -> Value:
-    return ratio_over_runs(own, other, blocks, more=MORE, fewest=FEWEST, together=together)
+    found = ratio_over_runs(own, other, blocks, more=MORE, fewest=FEWEST, together=together)
+    index = blocks_of(list(blocks))
+    each = np.bincount(index, own) / np.bincount(index, other)
+    return replace(found, spread=(float(each.min()), float(each.max())))
 
 
 def worst_of(systems: Sequence[System]) -> Value:
@@ -135,4 +140,8 @@ def worst_of(systems: Sequence[System]) -> Value:
         spread = (max(ends[0] for ends in ranges), max(ends[1] for ends in ranges))
         return Value(worst.ratio.value, None, len(systems), MORE, worst.name, lacking, spread)
     assert low is not None and high is not None  # noqa: S101  (every system has an interval here)
-    return Value(worst.ratio.value, (min(low, worst.ratio.value), high), len(systems), MORE, worst.name)
+    surely = max(systems, key=lambda one: one.ratio.spread[0] if one.ratio.spread else 0.0)
+    return Value(
+        worst.ratio.value, (min(low, worst.ratio.value), high), len(systems), MORE, worst.name,
+        spread=surely.ratio.spread,
+    )

@@ -77,8 +77,9 @@ def judge_value(found: Value, limits: Limits) -> Verdict:
     """Return the verdict on a number.
 
     FAIL if its whole interval is outside the range for WARN. INCONCLUSIVE if the interval reaches both into that range
-    and out of it: it is wider than the tolerance, or too near to its end. Else the number itself decides. The mean of a
-    sample that is too small for an interval fails if each of its runs does, and is INCONCLUSIVE otherwise.
+    and out of it: it is wider than the tolerance, or too near to its end. Else the number itself decides. A sample
+    whose runs are all outside fails, however wide its interval; one that is too small for an interval is INCONCLUSIVE
+    otherwise.
     """
     low, high = found.ci95 or found.spread or (found.value, found.value)
     if math.isnan(found.value) or math.isnan(low) or math.isnan(high):
@@ -86,6 +87,8 @@ def judge_value(found: Value, limits: Limits) -> Verdict:
     least, most = limits.warns
     if high < least or low > most:
         return "FAIL"
+    if found.spread and (found.spread[1] < least or found.spread[0] > most):
+        return "FAIL"  # each run by itself, however wide the interval of three is
     if found.lacking or low < least or high > most:
         return "INCONCLUSIVE"
     return "PASS" if limits.passes[0] <= found.value <= limits.passes[1] else "WARN"
@@ -234,7 +237,7 @@ def overall(gates: Sequence[GateResult]) -> tuple[Verdict, tuple[str, ...]]:
         elif verdict in ("NOT_RUN", "INCONCLUSIVE"):
             verdict = "PASS"
         parts.append(verdict)
-        if verdict != "PASS":
+        if verdict != "PASS" or gate.verdict == "INCONCLUSIVE":
             state = "was not run" if gate.verdict == "NOT_RUN" else gate.verdict
             reasons.append(f"{gate.key} {gate.name} {state}: {gate.reason}")
     if not parts:

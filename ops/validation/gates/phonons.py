@@ -48,7 +48,8 @@ def measure(
             found.missing["frequency_mae"] = f"{name}: the {whose} {text}"
             continue
         limit = -settings.protocol["soft_THz"]
-        new = max(0, int((own < limit).sum()) - int((theirs < limit).sum()))
+        more = (own < limit).sum(axis=1) - (theirs < limit).sum(axis=1)  # at each q-point
+        new = int(np.maximum(more, 0).sum())
         errors.append((float(np.abs(own - theirs).mean()), name, own.size))
         soft.append((float(new), name, own.size))
         found.notes.append(

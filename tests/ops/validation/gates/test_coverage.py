@@ -11,7 +11,7 @@ from ase import Atoms
 
 from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.validation.gates.base import GateSettings, Labels, Reference
-from dpa_sse.ops.validation.gates.coverage import measure
+from dpa_sse.ops.validation.gates.coverage import Environments, Known, measure
 from dpa_sse.ops.validation.gates.judge import judge
 from dpa_sse.ops.validation.gates.shared import heated
 from tests.ops.validation.gates.analytic import SIGMA, THRESHOLDS, Changed, Pairs, crystal
@@ -100,3 +100,17 @@ def test_unknown_elements_of_the_training_data_are_left_out() -> None:
     other = replace(given, training_type_map=["Na", "K", "Rb", "Cs"])
     found = measure(Described(), other, [crystal()], settings(300.0))
     assert found.values["outside"].value == 100
+
+
+@pytest.mark.parametrize("trajectories", [(2, 2), (1, 1), (2, 1)])
+def test_a_single_trajectory_of_a_system_is_not_measured_by_other_systems(trajectories: tuple[int, int]) -> None:
+    """Two systems far apart: environments that are far from both are outside, however many runs each has."""
+    rng = np.random.default_rng(4)
+    vectors, runs = [], []
+    for number, count in enumerate(trajectories):
+        for run in range(count):
+            vectors.append(rng.normal(15.0 * number, 1.0, (400, 6)))
+            runs += [f"system{number}/run{run}"] * 400
+    known = Known(Environments(np.concatenate(vectors), runs), 6, 0.999)
+    assert known.outside(rng.normal(-9.0, 1.0, (50, 6))).all()
+    assert known.outside(rng.normal(0.0, 1.0, (500, 6))).mean() < 0.02

@@ -222,7 +222,26 @@ class TestHop:
         shifted = Changed(Sites(0.3), lambda found, places, _: Sites(0.3, 3.0).evaluate(
             ["Li", "Li", "Li", "S"], places + np.array([1.3, 0, 0]), np.zeros((len(places), 3, 3))), "shifted")
         result, _ = standard("G10", shifted, Sites(0.3), [chain()])
-        assert result.verdict == "INCONCLUSIVE" and "into another state" in result.reason
+        assert result.verdict == "FAIL" and "into another state" in result.reason  # the reference has a path there
+        result, _ = standard("G10", Sites(0.3), shifted, [chain()])
+        assert result.verdict == "INCONCLUSIVE" and "the reference: relaxes" in result.reason
+
+    def test_the_way_back_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A site that is 0.4 eV too deep leaves the barrier into it as it is, but not the one out of it."""
+        from dpa_sse.ops.validation.gates import hop
+
+        cells = [chain() for _ in range(3)]
+        energies = {"deep": [0.0, 0.3, -0.4], "right": [0.0, 0.3, 0.0]}
+
+        def band(potential: Potential, *_: object) -> hop.Band:
+            force = np.zeros((3, len(cells[0]), 3))
+            return hop.Band(cells, np.array(energies[potential.name]), force, 0.0)
+
+        monkeypatch.setattr(hop, "_band", band)
+        deep, right = (Changed(Sites(0.3), lambda found, *_: found, name) for name in energies)
+        result, _ = standard("G10", deep, right, [chain()])
+        (error,) = [one for one in result.metrics if one.name == "barrier_error"]
+        assert error.verdict == "FAIL" and error.value == pytest.approx(400) and "back" in error.reason
 
     def test_nothing_to_hop(self) -> None:
         assert "no two neighbouring sites" in standard("G10", Pairs(), Pairs(), [crystal(elements=["Cl"])])[0].reason
