@@ -19,6 +19,7 @@ from dpa_sse.pipeline.commands.options import (
     Namespace,
     On,
     Only,
+    OnlyShown,
     Overrides,
     RunArgument,
     RunsDir,
@@ -189,7 +190,8 @@ def resume(run_name: RunArgument, namespace: Namespace = None, kubeconfig: Kubec
     "dpa-sse status", "dpa-sse status my-electrolyte", "dpa-sse status argo:my-workflow-x7k2p",
 ))
 def status(
-    run_name: AnyRunArgument = None, as_json: Json = False, namespace: Namespace = None, kubeconfig: Kubeconfig = None
+    run_name: AnyRunArgument = None, only: OnlyShown = None, as_json: Json = False, namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show the progress of a run, or list the runs."""
     if run_name is None:
@@ -198,7 +200,7 @@ def status(
         raise typer.Exit(list_runs(as_json=as_json))
     from dpa_sse.pipeline.commands.dispatch import find_target
 
-    raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_status(as_json=as_json))
+    raise typer.Exit(find_target(run_name, namespace, kubeconfig).show_status(as_json=as_json, only=only or ()))
 
 
 @app.command()

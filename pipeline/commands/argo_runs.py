@@ -210,8 +210,12 @@ class ArgoTarget(RunTarget):
     def __init__(self, run: ArgoRun, cluster: Cluster) -> None:
         self.run, self.cluster = run, cluster
 
-    def show_status(self, *, as_json: bool) -> int:
+    def show_status(self, *, as_json: bool, only: Sequence[str] = ()) -> int:
         """Print the stages with their progress, and why tasks have failed."""
+        if only:
+            raise InputError(
+                "--only is for run folders on this machine: the nodes of a workflow are those of all targets"
+            )
         return show_status(self.run, self.cluster, as_json=as_json)
 
     def watch(self) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.exit_codes import DONE, FAILED
 from dpa_sse.ops.core.foreign import printable
+from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.core.tools import tail
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.batch import cancel_left, queue_of, usage_of_run
@@ -27,7 +28,8 @@ from dpa_sse.pipeline.runs.lock import LOCK, Holder
 from dpa_sse.pipeline.runs.outcome import exit_code, run_state
 from dpa_sse.pipeline.runs.places import known_runs, runs_folders
 from dpa_sse.pipeline.runs.progress import Progress, status_rows, table
-from dpa_sse.pipeline.runs.stage_status import StageStatus, stage_status
+from dpa_sse.pipeline.runs.stage_status import RunState, StageStatus, stage_status
+from dpa_sse.pipeline.runs.targets import TargetView, target_views
 
 if TYPE_CHECKING:
     from dpa_sse.pipeline.engines.slurm.usage import Usage
@@ -36,11 +38,23 @@ STOP_SECONDS = 10
 MIN_WIDTH = 72
 
 
-def show_status(name: str, *, as_json: bool) -> int:
-    """Print the stages of a run with their progress."""
+def show_status(name: str, *, as_json: bool, only: Sequence[str] = ()) -> int:
+    """Print the stages of a run with their progress; with ``only``, those of some of its targets.
+
+    Raises
+    ------
+    InputError
+        The run has no such target.
+    """
     run = open_run(name)
     state = run_state(run)
-    stages = stage_status(run.plan(), run.events(), "running" if state == "running" else "ended")
+    now_or_ended: RunState = "running" if state == "running" else "ended"
+    for target, view in _views(run, only).items():
+        stages = stage_status(view.plan, view.events, now_or_ended)
+        print_status(f"{run.name}, {target}", state, stages, as_json=as_json)
+    if only:
+        return DONE
+    stages = stage_status(run.plan(), run.events(), now_or_ended)
     print_status(
         run.name, state, stages, as_json=as_json, estimate=read_estimate(run.folder), queue=queue_of(run),
         usage=usage_of_run(run),
@@ -69,6 +83,18 @@ def list_runs(*, as_json: bool) -> int:
     for row in rows:
         print(printable(f"{row['run']:{width}s}  {row['status']:12s}  {row['last']:16s}  {row['folder']}"))
     return DONE
+
+
+def _views(run: Run, only: Sequence[str]) -> dict[str, TargetView]:
+    """Return what a run has of some of its targets."""
+    if not only:
+        return {}
+    views = target_views(run)
+    for name in only:
+        if name not in views:
+            known = f" (targets: {', '.join(views)})" if views else ": this run has no targets"
+            raise InputError(f"{run.name}: '{name}' is not one of its targets{did_you_mean(name, list(views))}{known}")
+    return {name: views[name] for name in only}
 
 
 def print_status(
@@ -273,9 +299,9 @@ class LocalTarget(RunTarget):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def show_status(self, *, as_json: bool) -> int:
+    def show_status(self, *, as_json: bool, only: Sequence[str] = ()) -> int:
         """Print the stages with their progress, and which tasks failed."""
-        return show_status(self.name, as_json=as_json)
+        return show_status(self.name, as_json=as_json, only=only)
 
     def watch(self) -> int:
         """Show the progress until the run ends."""

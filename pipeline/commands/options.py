@@ -44,6 +44,10 @@ Only = Annotated[
     typer.Option("--only", metavar="TARGET", help="Only this target of a project with many (repeatable). The report is "
                  "then about it alone; results of the others are kept for the next run of all.", show_default=False),
 ]
+OnlyShown = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="TARGET", help="Only the tasks of this target of a project with many (repeatable)."),
+]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Drive the run in the background; `watch` follows it, `stop` ends it.")
 ]

@@ -11,8 +11,8 @@ class RunTarget(ABC):
     """A run that a user named. Every method prints for a person and returns the exit code of its command."""
 
     @abstractmethod
-    def show_status(self, *, as_json: bool) -> int:
-        """Print the stages with their progress, and which tasks failed."""
+    def show_status(self, *, as_json: bool, only: Sequence[str] = ()) -> int:
+        """Print the stages with their progress, and which tasks failed; ``only``: those of some targets."""
 
     @abstractmethod
     def watch(self) -> int:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.results.task_record import TaskRecord
+from dpa_sse.ops.runtime.events import Event
+from dpa_sse.pipeline.commands import monitor
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.plan import PlannedStep, compare_plans
 from dpa_sse.pipeline.runs.targets import target_views
@@ -42,6 +45,24 @@ OLD = planned(member("a", 0), member("b", 1), member("c", 2, T=600), steps=5)
 ], ids=["order", "only one", "common values", "a value", "another target", "a common value"])
 def test_only_what_differs_for_a_target_is_repeated(new: list[PlannedStep], changed: bool) -> None:
     assert compare_plans(OLD, new).changed == (["md"] if changed else [])
+
+
+def test_the_status_of_one_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path)
+    run.write_plan(planned(member("a", 0), member("b", 1)))
+    run.engine.mkdir()
+    for number in range(3):
+        event = Event(kind="done", stage="07-md", task=f"md-{number:03d}", folder="tasks", seconds=1.0)
+        with run.log.open("a") as stream:
+            stream.write(event.line())
+    monkeypatch.setattr(monitor, "open_run", lambda _: run)
+    monitor.show_status("x", as_json=True, only=["b"])
+    (stage,) = json.loads(capsys.readouterr().out)["stages"]
+    assert (stage["name"], stage["tasks"], stage["done"]) == ("07-md", 2, 1)
+    with pytest.raises(InputError, match=r"'bb' is not one of its targets.*\(targets: a, b\)"):
+        monitor.show_status("x", as_json=True, only=["bb"])
 
 
 def test_without_a_log_a_result_is_that_of_its_own_target(tmp_path: Path) -> None:
