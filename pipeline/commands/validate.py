@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +13,15 @@ from dpa_sse.ops.core.exit_codes import DONE, REFUSED
 from dpa_sse.pipeline.commands.options import Json, Seed, examples
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from dpa_sse.ops.results.gates import GateResult, Gates, Tier
     from dpa_sse.ops.validation.gates.judge import GateThresholds, Threshold
     from dpa_sse.ops.validation.gates.registry import Thresholds
 
 gates_app = typer.Typer(help="Gates: what a model must show before it is used.", no_args_is_help=True)
 GatesFile = Annotated[Path | None, typer.Option("--gates", help="YAML file with your own thresholds.")]
+MOBILE = "Li"
 TierOption = Annotated[str, typer.Option("--tier", help="smoke (minutes), standard (hours) or full.")]
 
 
@@ -41,7 +44,7 @@ def validate(
     reference_branch: Annotated[
         str, typer.Option(help="Branch of a multi-task reference.", show_default=False)
     ] = "",
-    mobile: Annotated[str, typer.Option(help="Mobile ions, e.g. Li,Na.")] = "Li",
+    mobile: Annotated[str, typer.Option(help="Mobile ions, e.g. Li,Na.")] = MOBILE,
     tier: TierOption = "smoke",
     training: Annotated[
         Path | None, typer.Option("--training", help="Data that the model was trained on, for G16.", show_default=False)
@@ -87,6 +90,7 @@ def validate(
         find_structures,
         has_structures,
         open_found,
+        untrained,
         with_comparisons,
     )
     from dpa_sse.ops.validation.gates.run import Candidate, run_gates
@@ -107,9 +111,15 @@ def validate(
             given = find_reference(reference, reference_branch, elements, Path(work), found.elements, _tell_aside)
         cells = cells or find_structures([], Path.cwd(), seed, given)
         check_elements(found, cells)
+        mobile_ions = _mobile(mobile, [*cells, *phases])
+        if unseen := untrained(found, cells):
+            _tell_aside(
+                f"{found.path}: by what the file says, its training data had no {', '.join(unseen)}, which the "
+                "structures have: expect large errors, whatever a single gate advises"
+            )
         settings = GateSettings(
             tier=level, temperature_K=temperature, timestep_fs=timestep, seed=seed,
-            mobile=tuple(word.strip() for word in mobile.split(",") if word.strip()), files=found.files,
+            mobile=mobile_ions, files=found.files,
             work=Path(work),
         )
         others = Comparisons(training, before, before_branch, base, from_scratch, phases)
@@ -124,6 +134,20 @@ def validate(
     else:
         typer.echo("\n".join(summary_lines(result, page)))
     raise typer.Exit(REFUSED if result.verdict == "FAIL" else DONE)
+
+
+def _mobile(text: str, cells: Sequence[Atoms]) -> tuple[str, ...]:
+    """Return the mobile ions, which must occur in a structure: else the whole cell would be judged as framework."""
+    from dpa_sse.ops.core.errors import InputError
+
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    here = sorted({symbol for atoms in cells for symbol in atoms.get_chemical_symbols()})
+    missing = [one for one in found if one not in here]
+    if missing and found == (MOBILE,):
+        _tell_aside(f"no structure has {MOBILE}: --mobile names the mobile ions, if there are any")
+    elif missing:
+        raise InputError(f"--mobile: no structure has {', '.join(missing)} (they have {', '.join(here)})")
+    return found
 
 
 def _tier(text: str) -> Tier:

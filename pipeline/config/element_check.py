@@ -69,3 +69,35 @@ def _trained_on(project: Project, base_dir: Path, cells: Mapping[str, Atoms]) ->
         except (InputError, OSError, ValueError):
             return None  # reported elsewhere
     return found
+
+
+def unseen_by_model(project: Project, base_dir: Path, cells: Mapping[str, Atoms]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield elements of simulated systems of which the training data of a model of the user had none.
+
+    A remark only: a model that was fine-tuned may have lost what its file says about the data before.
+    """
+    from dpa_sse.ops.potential.describe import describe_model
+
+    own = project.md.own_model if project.md else None
+    model = own or (project.pretrain.model if project.pretrain else None)
+    where: KeyPath = ("md", "model") if own else ("pretrain", "model")
+    if not model or is_remote(model) or not (base_dir / Path(model).expanduser()).is_file() or project.finetune:
+        return
+    try:
+        described = describe_model(base_dir / Path(model).expanduser())
+    except InputError:
+        return  # reported elsewhere
+    branch = described.branch(project.pretrain.branch) if project.pretrain and project.pretrain.branch else None
+    seen = (branch or described.branches[0]).elements_with_data
+    if seen is None:
+        return
+    tuned = {one.name for target in project.targets if target.finetune for one in target.systems}
+    here = {
+        symbol for one in project.target_systems if one.name in cells and one.name not in tuned
+        for symbol in cells[one.name].get_chemical_symbols()
+    }
+    if missing := sorted(here - set(seen)):
+        yield where, (
+            f"the training data of this model had no {', '.join(missing)}, as far as its file says, but the simulated "
+            "systems have: expect runs that are wrong or explode"
+        )

@@ -13,6 +13,7 @@ from dpa_sse.ops.labelers.settings import AseSettings
 from dpa_sse.ops.validation.settings import ValidateSettings
 from dpa_sse.pipeline.config.check import trainings, unstated_levels
 from dpa_sse.pipeline.config.data_check import data_remarks
+from dpa_sse.pipeline.config.element_check import unseen_by_model
 from dpa_sse.pipeline.config.load import Located
 from dpa_sse.pipeline.config.model_check import model_remarks
 from dpa_sse.pipeline.config.problems import KeyPath, Problem
@@ -44,7 +45,7 @@ def remarks(located: Located) -> list[Problem]:
     found = [
         *_labels(located), *_machine(project), *_charges(project), *_compositions(located), *_without_md(project),
         *data_remarks(project, located.base_dir), *unstated_levels(project, located.base_dir),
-        *_of_compound(located), *_of_targets(located),
+        *unseen_by_model(project, located.base_dir, located.cells), *_of_compound(located), *_of_targets(located),
     ]
     for where, settings in trainings(project):
         if keys := ignored_keys(settings, located.base_dir):

@@ -76,7 +76,7 @@ def report_inputs(
             path.parent.name: path.parent for folder in folders for path in sorted(folder.glob(f"*/{Evaluation.FILE}"))
         },
         teacher_filter=steps.teacher_data,
-        parity=steps.student / "parity.json" if steps.student else None,
+        parity=_parity(steps.student),
         md=flatten_groups(steps.trajectories),
         gates=steps.gates,
         rounds=steps.rounds,
@@ -84,6 +84,12 @@ def report_inputs(
         self_check=steps.self_check,
         conductivity=steps.conductivity,
     )
+
+
+def _parity(student: Path | None) -> Path | None:
+    """Return the comparison of the files of a student; a model that was made elsewhere has none."""
+    path = student / "parity.json" if student else None
+    return path if path and path.is_file() else None
 
 
 def models_of(steps: FinishedSteps) -> dict[str, Path]:

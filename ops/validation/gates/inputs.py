@@ -355,6 +355,14 @@ def _cells_of_data(data: Reference) -> list[Atoms]:
     return [atoms for _, atoms in list(best.values())[:MOST_STRUCTURES]]
 
 
+def untrained(found: FoundModel, structures: Sequence[Atoms]) -> list[str]:
+    """Return the elements of structures of which the training data of a model had none, as far as the file says."""
+    own = found.description.branch(found.files.branch) if found.files.branch else None
+    seen = (own or found.description.branches[0]).elements_with_data
+    here = {symbol for atoms in structures for symbol in atoms.get_chemical_symbols()}
+    return [] if seen is None else sorted(here & set(found.elements) - set(seen))
+
+
 def check_elements(found: FoundModel, structures: Sequence[Atoms]) -> None:
     """Refuse structures with elements that the model does not know.
 

@@ -28,6 +28,9 @@ READ = re.compile(r'^(\S+?):\d+: error: (?:Item )?"(\w+)"(?: of ".*?")? has no a
 
 NOT_READ = {
     "explains a number to people who open the file": [
+        "CurvePoint.energy_mae_meV_atom", "CurvePoint.seed", "CurvePoint.steps", "CurvePoint.test_frames",
+        "FinetuneRound.committee_deviation_eV_A", "Selection.known", "Selection.runs", "Selection.runs_exploded",
+        "Selection.similar", "Selection.unphysical",
         "DroppedCandidates.known", "DroppedCandidates.similar", "DroppedCandidates.unphysical",
         "Evaluation.energy_offset_meV_atom", "Evaluation.name", "Evaluation.virial_rmse_meV_atom",
         "IterationReport.dropped", "IterationReport.label_failures", "IterationReport.runs_failed",
@@ -51,8 +54,9 @@ NOT_READ = {
         "IterationSummary.candidate", "IterationSummary.failed", "IterationSummary.iteration", "MdSummary.name",
         "MdSummary.steps_per_s", "MdSummary.system", "StageSummary.core_hours", "StageSummary.gpu_hours",
         "StageSummary.seconds", "StageSummary.tasks", "Summary.ranking",
-        "StageSummary.tasks_failed", "Summary.name", "Summary.status", "Summary.targets", "TargetSummary.folder",
-        "TargetSummary.force_mae_meV_A", "TargetSummary.gates", "TargetSummary.labels_trained_on", "TargetSummary.name",
+        "StageSummary.tasks_failed", "Summary.name", "Summary.status", "Summary.finetune_curve",
+        "Summary.finetune_rounds",
+        "TargetSummary.force_mae_meV_A", "TargetSummary.gates", "TargetSummary.labels_trained_on",
         "TargetSummary.reason", "TargetSummary.status", "TargetSummary.systems",
     ],
     "is on a model card for people and their programs": [

@@ -36,6 +36,8 @@ NOT_SHOWN = {
     "Evaluation.name", "Evaluation.energy_offset_meV_atom", "Evaluation.virial_rmse_meV_atom",
     # of the loop, the report shows its history only
     "LearningState.iteration", "LearningState.stage", "LearningState.iteration_in_stage", "LearningState.finished",
+    # each gate has its reason; the lines of the terminal have the first of those that decide
+    "Gates.reasons",
     # details of an iteration that its own page or its message holds
     "IterationReport.candidate_ratio", "IterationReport.failed_ratio", "IterationReport.mean_devi_f_eV_A",
     "IterationReport.dropped", "IterationReport.runs", "IterationReport.runs_exploded", "IterationReport.runs_failed",
