@@ -50,13 +50,31 @@ def batch_faults(located: Located) -> list[str]:
         partitions = read_partitions(scheduler)
     except PipelineError as error:
         return [f"{where}: {error}"]
-    found = []
+    found, used = [], kinds_used(located)
     for kind, job in jobs.items():
-        if job.where == "queue":
+        if job.where == "queue" and (kind in used or kind in engine.batch.overrides):
             found += [f"{where}: {kind}: {fault}" for fault in job_faults(job, engine.batch.account, partitions)]
     if not found:
         print(f"{version}: the jobs fit the partitions {', '.join(partitions)}; nothing was submitted")
     return found
+
+
+def kinds_used(located: Located) -> set[str]:
+    """Return the kinds of work that the steps of a project have: others may ask for what no node has."""
+    import tempfile
+
+    from dpa_sse.pipeline.engines.local.dflow_debug import configure
+    from dpa_sse.pipeline.engines.local.engine import machine_resources
+    from dpa_sse.pipeline.flows.main import build, platform_of
+
+    project, base_dir = located.project, located.base_dir
+    resources = machine_resources(project)
+    platform = platform_of(project, base_dir, resources)
+    assert platform is not None  # noqa: S101  (called for batch systems only)
+    with tempfile.TemporaryDirectory() as folder:
+        configure(Path(folder) / "dflow", workers=1)
+        build(project, base_dir, Path(folder) / "settings", resources, platform)
+    return {spec.op.resource_class for spec in platform.specs.values()}
 
 
 @dataclass(frozen=True)
