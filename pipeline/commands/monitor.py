@@ -162,7 +162,11 @@ def show_logs(name: str, task: str | None, lines: int) -> int:
     else:
         chosen = [task]
     folders = {event.task: event.folder for event in events if event.folder}
+    reasons = {event.task: event.reason for event in events if event.kind == "failed" and event.reason}
     for one in dict.fromkeys(chosen):
+        if one not in folders and one in reasons:  # it never started
+            print(printable(f"{one}: {reasons[one]}"))
+            continue
         if one not in folders:
             near = [known for known in folders if known.startswith(one)]
             hint = printable(f"; tasks that start with it: {', '.join(near[:8])}" if near else "")

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpa_sse.ops.core import environment as env
+from dpa_sse.ops.core.errors import PipelineError
+from dpa_sse.ops.runtime import events
 from dpa_sse.ops.runtime.task import Inputs, Outcome
 from dpa_sse.ops.runtime.workspace import choose_workspace
 from dpa_sse.pipeline.engines.slurm.awaited import Wanted
@@ -13,6 +16,7 @@ from dpa_sse.pipeline.engines.slurm.copied_events import EventCopier
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 from dpa_sse.pipeline.engines.slurm.waiting import Waiting, earlier_folders
+from dpa_sse.pipeline.runs.folder import Run
 
 if TYPE_CHECKING:
     from dpa_sse.ops.runtime.task import TaskOP
@@ -57,6 +61,16 @@ class QueueRunner:
                 wanted[task] = Wanted(task, inputs, identity, opened.path)
             else:
                 outcomes[task] = earlier
-        outcomes |= Waiting(self.run_folder, self.plan, self.scheduler, op, wanted, copier).outcomes()
+        try:
+            outcomes |= Waiting(self.run_folder, self.plan, self.scheduler, op, wanted, copier).outcomes()
+        except PipelineError as error:
+            self._report(error, list(wanted))
+            raise
         for task, _ in tasks:
             yield outcomes[task]
+
+    def _report(self, error: PipelineError, tasks: Sequence[str]) -> None:
+        """Put the reason why no job was made into the log of the run, for those who come later, unless it is there."""
+        known = {event.task for event in Run(self.run_folder).latest_attempt() if event.kind == "failed"}
+        if tasks and known.isdisjoint(tasks):
+            events.emit("failed", env.STAGE.read(), tasks[0], reason=str(error))

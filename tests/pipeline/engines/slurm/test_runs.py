@@ -172,6 +172,8 @@ def test_a_submission_that_fails_is_one_line(batch_system: BatchSystem, mode: st
     assert batch_system.go(run) == 1
     assert errors(run)[0].startswith(f"numbers: {words}")
     assert list(open_folders(run.engine)) == []
+    (reason,) = failures(run).values()  # for `status`, `logs` and the report
+    assert reason.startswith(words)
 
 
 def test_no_batch_system_is_one_line(batch_system: BatchSystem, monkeypatch: pytest.MonkeyPatch) -> None:
