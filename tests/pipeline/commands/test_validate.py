@@ -55,6 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (["model.pth", "--branch", "PBE"], "remove the branch 'PBE'"),
     (["model.pth"], "--structure NAME: name the material"),
     (["model.pth", "--structure", "Li3BS3"], "model.pth: does not know B of Li3BS3; it knows Li P S Cl Br"),
+    (["model.pth", "--structure", "LiCl", "--mobile", "Na"], "--mobile: no structure has Na (they have Cl, Li)"),
     (["model.pth", "--structure", "LiClx"], "did you mean 'LiCl'"),
     (["model.pth", "--structure", "LiCl", "--tier", "smole"], "did you mean 'smoke'"),
     (["model.pth", "--structure", "LiCl", "--gates", "own.yaml"], "own.yaml:1: gates.G99: does not exist"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from dpa_sse.ops.training.settings import PretrainSettings
 from dpa_sse.pipeline.config import ConfigError, load_checked, load_located, load_project, resolved_yaml
+from dpa_sse.pipeline.config.element_check import unseen_by_model
 from dpa_sse.pipeline.config.targets import place_in_target, target_project
 
 GOOD = """\
@@ -213,3 +216,17 @@ def test_a_model_for_the_md_is_needed_by_each_target(tmp_path: Path) -> None:
     found = complaints(tmp_path, by_each)
     assert len(found) == 2
     assert all(f"targets.{number}: {MISSING}" in problem for number, problem in zip((0, 2), found, strict=True))
+
+
+def test_elements_that_a_model_has_not_seen_are_a_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fine-tuned targets bring their own data; a file that says nothing about its data leads to no remark."""
+    located = load_checked(write(tmp_path))
+    project = located.project.model_copy(update={"pretrain": PretrainSettings(model="model.pt")})
+    (tmp_path / "model.pt").write_bytes(b"")
+    for seen, expected in ((("Li", "P", "S", "Sn"), ["Cl, Ge"]), (None, []), (("Li", "P", "S", "Ge", "Sn", "Cl"), [])):
+        branch = SimpleNamespace(elements_with_data=seen)
+        model = SimpleNamespace(branches=[branch], branch=lambda _: None)
+        monkeypatch.setattr("dpa_sse.ops.potential.describe.describe_model", lambda _, model=model: model)
+        found = list(unseen_by_model(project, tmp_path, located.cells))
+        assert [where for where, _ in found] == [("pretrain", "model")] * len(expected)
+        assert all(f"had no {names}, as far" in text for (_, text), names in zip(found, expected, strict=True))
