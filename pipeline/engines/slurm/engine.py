@@ -152,13 +152,13 @@ def cancel_jobs(run: Run, scheduler: Scheduler) -> list[str]:
     for folder in list(open_folders(run.engine)):
         if folder.job is None:  # it may have been submitted a moment ago
             settle(folder)
+        if folder.job is None or folder.repeated:
             try:
                 found = scheduler.find(folder.path.name)
             except PipelineError:
                 continue
-            jobs += found
-        else:
-            jobs.append(folder.job)
+            jobs += [number for number in found if number != folder.job]
+        jobs += [] if folder.job is None else [folder.job]
         asked.append(folder)
     complaint = scheduler.cancel([(job, None) for job in jobs])
     if complaint:

@@ -21,10 +21,11 @@ ENDED: tuple[tuple[str, State], ...] = (
 )
 """Reasons of the end of a job that failed."""
 NEVER_STARTS = re.compile(
-    r"queue (?:has been|is) (?:closed|inactivated|deleted)|not specified in job submission|cannot be satisfied|"
-    r"Closed by|dependency condition (?:invalid|never)|no (?:suitable|host).*(?:meet|satisf)|Invalid (?:queue|project)",
+    r"queue (?:has been|is) deleted|not specified in job submission|cannot be satisfied|"
+    r"dependency condition (?:invalid|never)|no (?:suitable|host).*(?:meet|satisf)|Invalid (?:queue|project)",
     re.IGNORECASE,
 )
+CLOSED = re.compile(r"queue (?:has been|is) (?:closed|inactivated)|Closed by", re.IGNORECASE)
 UNREACHABLE = re.compile(
     r"LSF is down|Please wait|Failed in an LSF library call|communication|Connection (?:refused|timed out)|"
     r"batch daemon not responding", re.IGNORECASE,
@@ -38,6 +39,7 @@ class Lsf(Complaints):
     system: System = "lsf"
     title = "LSF"
     member = "$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))"
+    own = 'own="${LSB_JOBID:-}"'
     lines: tuple[str, ...] = ()
     warns = True
     excludes = False
@@ -45,6 +47,7 @@ class Lsf(Complaints):
     silent = UNREACHABLE
     crowded = FULL
     hopeless = NEVER_STARTS
+    closed = CLOSED
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script; the time limit and the warning are in minutes."""

@@ -21,6 +21,7 @@ from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 QUEUE = "queue.json"
 FIRST_S = 1.0
 GROWTH = 1.3
+SHUT = "it starts when its partition or queue is opened again"
 SILENCE_S = 60.0
 """A batch system that has not answered for this long is said so."""
 
@@ -37,6 +38,8 @@ class JobView(BaseModel):
         When they were first seen with this reason, seconds since the epoch.
     never : bool
         They will not start.
+    shut : bool
+        They will not start until people open their partition or queue again.
     code : int, optional
         Exit code, if the system tells.
     """
@@ -50,6 +53,7 @@ class JobView(BaseModel):
     start: str = ""
     since: float = 0.0
     never: bool = False
+    shut: bool = False
     code: int | None = None
 
 
@@ -116,6 +120,7 @@ class Poller:
     report: Callable[[str], None] = field(default=lambda reason: events.emit("note", reason=reason))
     _silent_since: float | None = None
     _told: bool = False
+    _told_shut: set[tuple[str, str]] = field(default_factory=set)
     _delay: float = FIRST_S
     _known: frozenset[str] = frozenset()
     _closed: set[str] = field(default_factory=set)
@@ -187,6 +192,7 @@ class Poller:
             )
         if keep:
             write_text(self.engine / QUEUE, self._last.model_dump_json())
+            self._say_shut()
         return self._last
 
     def _silent(self, reason: str) -> None:
@@ -206,12 +212,22 @@ class Poller:
             grouped.setdefault(key, []).extend(one.members or ())
         found: dict[str, list[JobView]] = {}
         for (job, rest, state, word, reason, start, code), members in grouped.items():
-            never = dialect.never_starts(Entry(job, None, state, word, reason))  # type: ignore[arg-type]
+            one = Entry(job, None, state, word, reason)  # type: ignore[arg-type]
             found.setdefault(job, []).append(JobView(
                 members=None if rest else sorted(set(members)), state=state, word=word, reason=reason, start=start,  # type: ignore[arg-type]
-                since=self._since(job, word, reason, at), never=never, code=code,
+                since=self._since(job, word, reason, at), never=dialect.never_starts(one), shut=dialect.shut(one), code=code,
             ))
         return found
+
+    def _say_shut(self) -> None:
+        """Say, once for each job, that it waits for a partition that is closed."""
+        steps = {job: name.rpartition(".")[0] for name, job in self._numbers.items()}
+        for job, views in self._last.jobs.items():
+            for view in views:
+                if view.shut and (job, view.reason) not in self._told_shut:
+                    self._told_shut.add((job, view.reason))
+                    what = f"{self.scheduler.dialect.title} job {job} waits ({view.reason})"
+                    self.report(f"{steps.get(job, '')}: {what}; {SHUT}, and the run waits for it.".removeprefix(": "))
 
     def _since(self, job: str, word: str, reason: str, at: float) -> float:
         for one in self._last.jobs.get(job, []):
@@ -238,7 +254,7 @@ def queue_lines(snapshot: Snapshot, closed: Mapping[str, str] | None = None) -> 
             count = f"{len(view.members)} of " if view.members is not None else ""
             reason = f" ({view.reason})" if view.reason and view.state in PENDING else ""
             start = f", may start {view.start}" if view.start and view.state == "waiting" else ""
-            never = "; this job will not start" if view.never else ""
+            never = "; this job will not start" if view.never else f"; {SHUT}" if view.shut else ""
             lines.append(f"{step}: {count}job {job}: {view.word}{reason}{start}{never}".removeprefix(": "))
     if snapshot.fault:
         lines.append(f"{snapshot.fault} (the states above may be old)")

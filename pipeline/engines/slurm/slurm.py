@@ -18,13 +18,15 @@ STATES: dict[str, State] = {
     "OUT_OF_MEMORY": "memory", "CANCELLED": "cancelled",
 }
 NEVER_STARTS = re.compile(
-    r"PartitionConfig|PartitionDown|PartitionInactive|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
+    r"PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
     r"|DependencyNeverSatisfied|AccountNotAllowed|QOSNotAllowed|InvalidAccount|InvalidQOS"
     r"|QOSTimeLimit|AssociationTimeLimit"
     r"|(?:Assoc|QOS)\w*Per(?:Job|Node)\w*|(?:Assoc|QOS)\w*WallDuration\w*|ReservationDeleted"
-    r"|FrontEndDown|FedJobLock|NonZeroExitCode|launch.failed.requeued.held|JobHoldMaxRequeue"
+    r"|FedJobLock|NonZeroExitCode|launch.failed.requeued.held|JobHoldMaxRequeue"
 )
 """Reasons of a waiting job that the rest of the queue does not change."""
+CLOSED = re.compile(r"PartitionDown|PartitionInactive|FrontEndDown")
+"""Reasons that go away when the partition is opened again, e.g. after maintenance."""
 UNREACHABLE = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Connection (?:refused|timed out|reset)|Zero Bytes|"
     r"temporarily unable|Resource temporarily unavailable|Transport endpoint|slurm_load_jobs error: .*contact|"
@@ -48,6 +50,7 @@ class Slurm(Complaints):
     system: System = "slurm"
     title = "Slurm"
     member = "${SLURM_ARRAY_TASK_ID:-0}"
+    own = 'own="${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-}}"'
     lines: tuple[str, ...] = ('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',)  # srun does not take it over
     warns = True
     excludes = True
@@ -55,6 +58,7 @@ class Slurm(Complaints):
     silent = UNREACHABLE
     crowded = SUBMIT_LIMIT
     hopeless = NEVER_STARTS
+    closed = CLOSED
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script."""

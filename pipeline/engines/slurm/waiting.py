@@ -92,7 +92,9 @@ class Waiting:
             changed = self._take_results() or fresh.time != self.snapshot.time
             self.snapshot = fresh
             self._judge()
-            self.backlog.places.fit(list({one.folder.path: one.folder for one in self.awaited}.values()))
+            folders = list({one.folder.path: one.folder for one in self.awaited}.values())
+            self.backlog.places.fit(folders)
+            self.backlog.submitter.end_duplicates(folders)
             delay = SHORTEST_S if changed else min(LONGEST_S, delay * GROWTH)
             if self.awaited or self.backlog:
                 time.sleep(delay)
@@ -139,7 +141,7 @@ class Waiting:
             self.scheduler.cancel([(folder.job, None)] if whole else [folder.handle(member) for member in running])
         self._count((folder, member) for member in members)
         if len(members) == len(folder.batch.members):
-            folder.close()
+            self._close(folder)
 
     def _count(self, jobs: Iterable[tuple[BatchFolder, int]]) -> None:
         """Write down what jobs have used that are over, and that they are."""
@@ -184,8 +186,13 @@ class Waiting:
         still = {one.folder.path for one in self.awaited}
         for folder in {one.folder.path: one.folder for one in finished}.values():
             if folder.path not in still:
-                folder.close()
+                self._close(folder)
         return True
+
+    def _close(self, folder: BatchFolder) -> None:
+        """Mark that everything has been taken over; a repetition that arrives later does nothing."""
+        folder.close()
+        self.backlog.submitter.end_duplicates([folder], at_once=True)
 
     def _take(self, task: Wanted, result: JobResult, one: Awaited) -> None:
         if result.error is None and result.key == task.identity.key and result.folder is not None:

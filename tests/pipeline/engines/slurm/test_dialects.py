@@ -94,7 +94,7 @@ def test_lists_of_members() -> None:
 
 
 @pytest.mark.parametrize(("system", "reason", "never"), [
-    ("slurm", "PartitionConfig", True), ("slurm", "PartitionDown", True), ("slurm", "PartitionTimeLimit", True),
+    ("slurm", "PartitionConfig", True), ("slurm", "PartitionTimeLimit", True),
     ("slurm", "DependencyNeverSatisfied", True), ("slurm", "AssocMaxCpuPerJobLimit", True),
     ("slurm", "InvalidQOS", True),
     ("slurm", "QOSMaxWallDurationPerJobLimit", True), ("slurm", "QOSMaxNodePerJobLimit", True),
@@ -108,12 +108,24 @@ def test_lists_of_members() -> None:
     ("pbs", "Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 2)", False),
     ("pbs", "Not Running: Server per-user limit reached on ncpus", False),
     ("lsf", "New job is waiting for scheduling", False),
-    ("lsf", "The queue has been closed by its administrator", True),
+    ("lsf", "The queue has been deleted by its administrator", True),
     ("lsf", "Job slot limit reached", False),
 ])
 def test_reasons_that_do_not_go_away(system: str, reason: str, never: bool) -> None:
     entry = Entry("1", None, "waiting", "PENDING", reason)
     assert dialect_of(system).never_starts(entry) is never  # type: ignore[arg-type]
+    assert not dialect_of(system).shut(entry)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("system", "reason"), [
+    ("slurm", "PartitionDown"), ("slurm", "PartitionInactive"), ("slurm", "FrontEndDown"),
+    ("pbs", "Not Running: Queue not started."),
+    ("lsf", "The queue has been closed by its administrator"), ("lsf", "The queue is inactivated by its time windows"),
+])
+def test_reasons_that_go_away_when_a_partition_is_opened(system: str, reason: str) -> None:
+    entry = Entry("1", None, "waiting", "PENDING", reason)
+    assert dialect_of(system).shut(entry)  # type: ignore[arg-type]
+    assert not dialect_of(system).never_starts(entry)  # type: ignore[arg-type]
 
 
 def test_states_in_the_answer_of_qstat() -> None:
