@@ -215,7 +215,8 @@ class Poller:
             one = Entry(job, None, state, word, reason)  # type: ignore[arg-type]
             found.setdefault(job, []).append(JobView(
                 members=None if rest else sorted(set(members)), state=state, word=word, reason=reason, start=start,  # type: ignore[arg-type]
-                since=self._since(job, word, reason, at), never=dialect.never_starts(one), shut=dialect.shut(one), code=code,
+                since=self._since(job, word, reason, at), code=code, never=dialect.never_starts(one),
+                shut=dialect.shut(one),
             ))
         return found
 

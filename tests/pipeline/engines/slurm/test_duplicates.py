@@ -154,7 +154,7 @@ def test_a_job_that_arrives_after_its_repetition_is_cancelled(
 ) -> None:
     made, folder = sent(batch_system, monkeypatch, 0.0)
     assert folder.repeated
-    wait_for(lambda: len(batch_system.states()) == 2, 30)
+    wait_for(lambda: len(list(batch_system.state.glob("jobs/*/state.*"))) == 2, 30)
     made.end_duplicates([folder])
     assert sorted(batch_system.states().values()) == [["cancelled"], ["waiting"]]
     assert batch_system.states()["1"] == ["waiting"]
@@ -163,7 +163,7 @@ def test_a_job_that_arrives_after_its_repetition_is_cancelled(
 
 def test_stop_cancels_late_jobs_too(batch_system: BatchSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     made, folder = sent(batch_system, monkeypatch, 0.0)
-    wait_for(lambda: len(batch_system.states()) == 2, 30)
+    wait_for(lambda: len(list(batch_system.state.glob("jobs/*/state.*"))) == 2, 30)
     run = Run(made.run)
     assert sorted(cancel_jobs(run, made.scheduler)) == ["1", "2"]
     assert batch_system.state_words() == {"cancelled"}
