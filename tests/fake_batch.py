@@ -210,14 +210,16 @@ class Fake:
             waiting = [member for member, state in states.items() if state == "waiting"]
             reason = self.reason or "Resources"
             if data["array"] and waiting:
-                print(f"{number}_[{','.join(map(str, waiting))}%{data['most']}]|PENDING|N/A|0:00||{reason}")
+                places = f"{number}_[{','.join(map(str, waiting))}%{data['most']}]"
+                print(f"{places}|PENDING|N/A|0:00||{data['name']}|{reason}")
             for member, state in states.items():
                 if state == "waiting" and data["array"]:
                     continue
                 place = f"{number}_{member}" if data["array"] else number
                 node = self.root / "jobs" / number / f"node.{member}"
                 spot = f"0:07|{node.read_text()}" if node.exists() else "0:00|"
-                print(f"{place}|{WORDS['slurm'][state]}|N/A|{spot}|{reason if state == 'waiting' else 'None'}")
+                why = reason if state == "waiting" else "None"
+                print(f"{place}|{WORDS['slurm'][state]}|N/A|{spot}|{data['name']}|{why}")
 
     def qstat(self, found: list[Any]) -> None:
         jobs: dict[str, Any] = {}
@@ -239,9 +241,10 @@ class Fake:
             for member, state in states.items():
                 index = member if data["array"] else 0
                 pending = self.reason or "New job is waiting for scheduling" if state == "waiting" else "-"
+                name = data["name"] + (f"[{index}]" if index else "")
                 code = "-" if state in ("waiting", "running", "done") else "143"
                 print(f"{number}|{index}|{WORDS['lsf'].get(state, 'EXIT')}|{code}|-|"
-                      f"{EXIT_REASONS.get(state, '-')}|7 second(s)|n1|{pending}")
+                      f"{EXIT_REASONS.get(state, '-')}|7 second(s)|n1|{name}|{pending}")
 
     def show_named(self, name: str) -> int:
         for number, data, _ in self.jobs([]):

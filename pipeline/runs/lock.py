@@ -152,7 +152,7 @@ def holder_of(folder: Path) -> Holder | None:
 def alone(path: Path) -> Iterator[None]:
     """Keep other processes of this machine that lock the same file out; wait until they are done.
 
-    On a file system that cannot lock, a second file stands in; the one of a process that has ended is replaced.
+    On a file system that cannot lock, a second file takes its place; the one of a process that has ended is replaced.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     held = None

@@ -83,6 +83,8 @@ class Entry:
         Where it runs or ran; empty if unknown.
     ran_s : int, optional
         How long it has run.
+    name : str
+        Of the job; empty if the system does not tell.
     """
 
     job: str
@@ -94,6 +96,7 @@ class Entry:
     code: int | None = None
     nodes: str = ""
     ran_s: int | None = None
+    name: str = ""
 
 
 class Dialect(Protocol):

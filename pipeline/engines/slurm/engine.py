@@ -152,7 +152,8 @@ def most_members(scheduler: Scheduler) -> int:
 
 def cancel_jobs(run: Run, scheduler: Scheduler) -> list[str]:
     """Cancel all jobs of a run that may be in the queue; returns their numbers."""
-    jobs, asked = [], []
+    jobs: dict[str, str] = {}
+    asked = []
     for folder in list(open_folders(run.engine)):
         if folder.job is None:  # it may have been submitted a moment ago
             settle(folder)
@@ -161,17 +162,17 @@ def cancel_jobs(run: Run, scheduler: Scheduler) -> list[str]:
                 found = scheduler.find(folder.path.name)
             except PipelineError:
                 continue
-            jobs += [number for number in found if number != folder.job]
-        jobs += [] if folder.job is None else [folder.job]
+            jobs |= dict.fromkeys(found, folder.path.name)
+        jobs |= {} if folder.job is None else {folder.job: folder.path.name}
         asked.append(folder)
-    complaint = scheduler.cancel([(job, None) for job in jobs])
+    complaint = scheduler.cancel([(job, None) for job in jobs], jobs)
     if complaint:
         events.emit("note", reason=f"Jobs {', '.join(jobs)} may still be in the queue: {complaint}")
         return []
     note_left(run, asked)
     for folder in asked:
         folder.close()
-    return jobs
+    return list(jobs)
 
 
 def note_left(run: Run, folders: Sequence[BatchFolder]) -> None:

@@ -95,7 +95,10 @@ class Pbs(Complaints):
             members = (int(place[3]),) if place[3] else None
             nodes = re.sub(r"/[^+]*|[()]", "", str(data.get("exec_host", "")))
             ran = slurm_seconds(str(data.get("resources_used", {}).get("walltime", "")))
-            found.append(Entry(job, members, state, word, str(data.get("comment", "")), start, code, nodes, ran))
+            found.append(Entry(
+                job, members, state, word, str(data.get("comment", "")), start, code, nodes, ran,
+                str(data.get("Job_Name", "")),
+            ))
         return found
 
     def find(self, name: str, user: str) -> list[str]:

@@ -122,7 +122,7 @@ class Poller:
     _told: bool = False
     _told_shut: set[tuple[str, str]] = field(default_factory=set)
     _delay: float = FIRST_S
-    _known: frozenset[str] = frozenset()
+    _known: Mapping[str, str] = field(default_factory=dict)
     _closed: set[str] = field(default_factory=set)
     _numbers: dict[str, str] = field(default_factory=dict)
     _last: Snapshot = field(default_factory=Snapshot)
@@ -145,7 +145,7 @@ class Poller:
         while not self._stopped.wait(0.4):
             try:
                 jobs = self._jobs()
-                if jobs - self._known:
+                if jobs.keys() - self._known.keys():
                     self._delay = FIRST_S
                 self._known = jobs
                 if jobs and time.monotonic() - asked >= self._delay:
@@ -156,9 +156,9 @@ class Poller:
                 with suppress(OSError):
                     self._silent(f"{type(error).__name__}: {error}")
 
-    def _jobs(self) -> frozenset[str]:
-        """Return the numbers of the jobs that are waited for, from the names in the folder; reads only new files."""
-        jobs = set()
+    def _jobs(self) -> dict[str, str]:
+        """Return number and name of the jobs that are waited for, by the names in the folder; reads only new files."""
+        jobs = {}
         for path in jobs_folder(self.engine).glob("*"):
             if path.name in self._closed:
                 continue
@@ -168,14 +168,14 @@ class Poller:
             job = self._numbers.get(path.name) or BatchFolder(path).job
             if job is not None:
                 self._numbers[path.name] = job
-                jobs.add(job)
-        return frozenset(jobs)
+                jobs[job] = path.name
+        return jobs
 
-    def ask(self, jobs: frozenset[str], *, keep: bool = True) -> Snapshot:
+    def ask(self, jobs: Mapping[str, str], *, keep: bool = True) -> Snapshot:
         """Ask once, and write down the answer unless it is not to be kept."""
         begun = time.time()
         try:
-            entries = self.scheduler.query(sorted(jobs))
+            entries = self.scheduler.query(jobs)
         except PipelineError as error:
             self._silent(str(error))
             self._last = self._last.model_copy(update={"fault": str(error)})
@@ -262,6 +262,11 @@ def queue_lines(snapshot: Snapshot, closed: Mapping[str, str] | None = None) -> 
     return lines
 
 
+def job_names(engine: Path) -> dict[str, str]:
+    """Return the name of each job that has not been taken over."""
+    return {folder.job: folder.path.name for folder in open_folders(engine) if folder.job is not None}
+
+
 def job_steps(engine: Path) -> dict[str, str]:
     """Return the step of each job that has not been taken over."""
     if not jobs_folder(engine).is_dir():
@@ -269,4 +274,4 @@ def job_steps(engine: Path) -> dict[str, str]:
     return {folder.job: folder.batch.step for folder in open_folders(engine) if folder.job is not None}
 
 
-__all__ = ["QUEUE", "JobView", "Poller", "Snapshot", "job_steps", "queue_lines"]
+__all__ = ["QUEUE", "JobView", "Poller", "Snapshot", "job_names", "job_steps", "queue_lines"]

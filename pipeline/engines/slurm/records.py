@@ -244,6 +244,17 @@ class BatchFolder:
                 if not log.stat().st_size:
                     log.unlink()
 
+    def changed(self) -> bool:
+        """Change what jobs write into, so that a client of NFS lists it again; return whether it could be done."""
+        try:
+            for place in ("exit", "results"):
+                mark = self.path / place / f"look-{os.getpid()}.tmp"
+                mark.touch()
+                mark.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
     def result(self, task: str) -> JobResult | None:
         """Return how a task ended; None if it has not."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dpa_sse.pipeline.engines.slurm.dialect import Dialect, Request
 
 NO_FOLDER = 66
 """Exit code of a job that does not see the run folder."""
+TERMINATED = 128 + signal.SIGTERM
 ANSWER_S = 120
 """How long a job waits to be told whether it or the repetition of its submission is to do the work."""
 
@@ -70,22 +72,27 @@ def batch_script(
         'rm -f "exit/$member"',
         "printf '%-120s\\n' - >\"exit/$member.tmp\"",  # its place is there when the disk is full
         "early=- task=",
-        'stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }',
+        'stop() { [ "$early" != - ] || early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }',
+        "finish() {",
+        '  mine && printf \'%-120s\\n\' "$1 $early $SECONDS $node $own" 1<>"exit/$member.tmp" &&'
+        ' mv -f "exit/$member.tmp" "exit/$member"',
+        '  exit "$1"',
+        "}",
         "trap 'stop time' USR1",
         "trap 'stop term' TERM",
         *[f"export {name}={shlex.quote(value)}" for name, value in exports.items()],
         *dialect.lines,
         *request.job.setup,
+        f'[ "$early" = - ] || finish {TERMINATED}',  # told to stop before it began
         f"{' '.join(shlex.quote(str(part)) for part in command)} \"$member\" &",
         "task=$!",
+        '[ "$early" = - ] || kill -TERM "$task" 2>/dev/null',
         *([] if dialect.warns else [f"( sleep {early}; kill -USR1 $$ ) >/dev/null 2>&1 &", "clock=$!"]),
         "while :; do",
         '  wait "$task" && code=0 || code=$?',
         '  kill -0 "$task" 2>/dev/null || break',
         "done",
         *([] if dialect.warns else ['kill "$clock" 2>/dev/null']),
-        'mine && printf \'%-120s\\n\' "$code $early $SECONDS $node $own" 1<>"exit/$member.tmp" &&'
-        ' mv -f "exit/$member.tmp" "exit/$member"',
-        'exit "$code"',
+        'finish "$code"',
     ]
     return "\n".join(lines) + "\n"

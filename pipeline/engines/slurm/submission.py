@@ -183,7 +183,7 @@ class Submitter:
             except FatalError:
                 return None
             number = folder.job if folder.job in found else found[0] if found else None
-            self.scheduler.cancel([(other, None) for other in found if other != number])
+            self._end([other for other in found if other != number], folder)
             return number
 
     def end_duplicates(self, folders: Iterable[BatchFolder], *, at_once: bool = False) -> None:
@@ -202,7 +202,10 @@ class Submitter:
         for folder in repeated:
             with suppress(PipelineError):
                 others = [number for number in self.scheduler.find(folder.path.name) if number != folder.job]
-                self.scheduler.cancel([(number, None) for number in others])
+                self._end(others, folder)
+
+    def _end(self, numbers: list[str], folder: BatchFolder) -> None:
+        self.scheduler.cancel([(number, None) for number in numbers], dict.fromkeys(numbers, folder.path.name))
 
     def recover(self, folder: BatchFolder) -> bool:
         """Return whether a submission has reached the system, and write down its number if its driver could not."""

@@ -138,7 +138,8 @@ class Waiting:
         running = [member for member in members if folder.ended(member) is None]
         if folder.job is not None and running:
             whole = len(running) == len(folder.batch.members)
-            self.scheduler.cancel([(folder.job, None)] if whole else [folder.handle(member) for member in running])
+            handles = [(folder.job, None)] if whole else [folder.handle(member) for member in running]
+            self.scheduler.cancel(handles, {folder.job: folder.path.name})
         self._count((folder, member) for member in members)
         if len(members) == len(folder.batch.members):
             self._close(folder)
@@ -207,13 +208,18 @@ class Waiting:
         for one in list(self.awaited):
             left = str(one.member) in exits[one.folder.path]
             seen = verdict(one.sight(self.snapshot, self.patience_s, left=left))
+            if seen is not None and not left and one.folder.changed():
+                left = str(one.member) in one.folder.names("exit")
+                seen = verdict(one.sight(self.snapshot, self.patience_s, left=left))
             if seen is not None:
                 self._take_results()  # what it has finished in the meantime
                 judged.append((one, *seen))
         judged = [found for found in judged if found[0].owes]
-        self.scheduler.cancel([
-            one.folder.handle(one.member) for one, cause, _ in judged if cause in LINGERING and one.folder.job
-        ])
+        lingering = [one for one, cause, _ in judged if cause in LINGERING and one.folder.job]
+        self.scheduler.cancel(
+            [one.folder.handle(one.member) for one in lingering],
+            {one.folder.job: one.folder.path.name for one in lingering if one.folder.job},
+        )
         again: dict[float | None, list[Wanted]] = {}
         for one, cause, detail in judged:
             lost = [self.wanted[name] for name in sorted(one.owes)]

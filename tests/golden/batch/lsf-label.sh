@@ -25,17 +25,22 @@ if [ -e closed ] || ! mine; then echo "job $own: not the one that is waited for;
 rm -f "exit/$member"
 printf '%-120s\n' - >"exit/$member.tmp"
 early=- task=
-stop() { early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+stop() { [ "$early" != - ] || early=$1; [ -z "$task" ] || kill -TERM "$task" 2>/dev/null; }
+finish() {
+  mine && printf '%-120s\n' "$1 $early $SECONDS $node $own" 1<>"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
+  exit "$1"
+}
 trap 'stop time' USR1
 trap 'stop term' TERM
 export PYTHONPATH='/opt/a b'
 module load vasp/6.4
 export SCRATCH="/scratch/$USER"
+[ "$early" = - ] || finish 143
 /opt/venv/bin/python -P -m dpa_sse.pipeline.engines.slurm.job '/scratch/group/runs/it'"'"'s mine/.engine/jobs/label.0a1b2c3d' "$member" &
 task=$!
+[ "$early" = - ] || kill -TERM "$task" 2>/dev/null
 while :; do
   wait "$task" && code=0 || code=$?
   kill -0 "$task" 2>/dev/null || break
 done
-mine && printf '%-120s\n' "$code $early $SECONDS $node $own" 1<>"exit/$member.tmp" && mv -f "exit/$member.tmp" "exit/$member"
-exit "$code"
+finish "$code"

@@ -1,9 +1,11 @@
-"""A submission that the system takes after its repetition: one job does the work, whichever it is."""
+"""Jobs that are not those of the run, or come too late: repeated submissions, reused numbers, signals, late files."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,11 +17,13 @@ from dpa_sse.pipeline.engines.slurm import submission
 from dpa_sse.pipeline.engines.slurm.dialect import Request
 from dpa_sse.pipeline.engines.slurm.engine import cancel_jobs
 from dpa_sse.pipeline.engines.slurm.plan_file import BatchPlan
+from dpa_sse.pipeline.engines.slurm.queue import JobView
 from dpa_sse.pipeline.engines.slurm.records import Batch, BatchFolder, BatchTask, make_folder
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 from dpa_sse.pipeline.engines.slurm.script import batch_script
 from dpa_sse.pipeline.engines.slurm.submission import Submitter
 from dpa_sse.pipeline.engines.slurm.systems import dialect_of
+from dpa_sse.pipeline.engines.slurm.verdict import Sight, verdict
 from dpa_sse.pipeline.runs.folder import Run
 from tests.pipeline.engines.slurm.conftest import BatchSystem
 from tests.toy_runs import computed, result, wait_for
@@ -179,3 +183,95 @@ def test_a_run_with_a_late_job_computes_everything_once(batch_system: BatchSyste
     assert result(run, "total", "total.json") == 1
     assert set(computed(run).values()) == {1}
     assert len(batch_system.states()) == 3
+
+
+@every_system
+def test_another_job_that_got_the_number_is_neither_believed_nor_cancelled(batch_system: BatchSystem) -> None:
+    (batch_system.state / "reason").write_text("Priority")
+    run = batch_system.run({"count": 1})
+    run.engine.mkdir(parents=True, exist_ok=True)
+    system = batch_system.system
+    thesis = {"slurm": "#SBATCH --job-name=my-thesis", "pbs": "#PBS -N my-thesis", "lsf": '#BSUB -J "my-thesis"'}
+    other = batch_system.folder / "other.sh"
+    other.write_text(f"#!/bin/bash\n{thesis[system]}\nsleep 60\n")
+    program = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}[system]
+    subprocess.run([program, str(other)], stdin=other.open(), capture_output=True, check=True)
+    folder = make_folder(run.engine, batch(), lambda _path, _batch: "")
+    folder.submitted("1")
+    scheduler = Scheduler(dialect_of(system))
+    assert [one.job for one in scheduler.query({"1": "my-thesis"})] == ["1"]
+    assert scheduler.query({"1": folder.path.name}) == []
+    assert cancel_jobs(run, scheduler) == ["1"]
+    assert batch_system.states() == {"1": ["waiting"]}
+    assert scheduler.cancel([("1", None)], {"1": "my-thesis"}) == ""
+    assert batch_system.states() == {"1": ["cancelled"]}
+
+
+def test_a_file_may_be_seen_later_than_a_folder_is_listed_again() -> None:
+    """NFS lists a folder again after 60 s at the latest (acdirmax), patience_s is as long."""
+    done = JobView(members=None, state="done", word="COMPLETED")
+
+    def after(unchanged_s: float, view: JobView | None, ended: tuple[int, str, str] | None = None) -> object:
+        return verdict(Sight(view=view, asked_after_s=500, ended=ended, unchanged_s=unchanged_s, now=time.time()))
+
+    for view, ended in ((done, None), (None, None), (done, (0, "-", "n1"))):
+        assert after(65, view, ended) is None
+        assert after(95, view, ended) is not None
+
+
+def test_a_folder_is_changed_so_that_it_is_listed_again(tmp_path: Path) -> None:
+    folder = written(tmp_path, "slurm", "true")
+    for place in ("exit", "results"):
+        os.utime(folder.path / place, (1.0, 1.0))
+    assert folder.changed()
+    for place in ("exit", "results"):
+        assert (folder.path / place).stat().st_mtime > 1.0
+        assert folder.names(place) == frozenset()
+    (folder.path / "exit").rmdir()
+    assert not folder.changed()
+
+
+def begun_job(folder: BatchFolder) -> subprocess.Popen[bytes]:
+    kept = {"PATH": os.environ["PATH"], "SLURMD_NODENAME": "n1"}
+    return subprocess.Popen(["bash", str(folder.path / "script.sh")], env=kept)
+
+
+@pytest.mark.parametrize(("number", "early"), [(signal.SIGUSR1, "time"), (signal.SIGTERM, "term")])
+def test_a_signal_before_the_task_has_begun_stops_the_job(tmp_path: Path, number: signal.Signals, early: str) -> None:
+    job = Job(setup=("touch in-setup", "sleep 2"))
+    folder = written(tmp_path, "slurm", "touch worked", job=job)
+    process = begun_job(folder)
+    wait_for((folder.path / "in-setup").exists, 30)
+    process.send_signal(number)
+    assert process.wait(30) == 143
+    assert folder.ended(0) == (143, early, "n1")
+    assert not (folder.path / "worked").exists()
+
+
+def test_what_was_said_first_counts(tmp_path: Path) -> None:
+    """The time limit is near, then SIGTERM at the limit itself: a job that may be repeated as often as is set."""
+    work = "trap 'touch told' TERM; touch begun; while [ ! -e enough ]; do sleep 0.1; done #"
+    folder = written(tmp_path, "slurm", work)
+    process = begun_job(folder)
+    wait_for((folder.path / "begun").exists, 30)
+    process.send_signal(signal.SIGUSR1)
+    wait_for((folder.path / "told").exists, 30)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    (folder.path / "enough").touch()
+    process.wait(30)
+    ended = folder.ended(0)
+    assert ended is not None
+    assert ended[1] == "time"
+
+
+def test_a_request_to_stop_that_is_made_twice_does_not_disturb_the_first(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; from dpa_sse.pipeline.engines.slurm import job; "
+        "signal.signal(signal.SIGTERM, job._stop)\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)\n"
+        "finally:\n    os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1); Path(sys.argv[1]).touch()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "kept")], check=False)
+    assert done.returncode == 143
+    assert (tmp_path / "kept").exists()
