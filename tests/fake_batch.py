@@ -2,7 +2,8 @@
 
 Installed as ``sbatch``, ``squeue``, ``qsub``, ``bjobs``, ... in a folder by :func:`install`; the name decides what it
 is. Its state is in the folder ``$FAKE_BATCH``: ``jobs/N/`` for each job, ``mode`` for faults (``refuse``, ``garbage``,
-``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive), ``limit`` of jobs in the queue,
+``hang``, ``down``, ``lost-answer``: accepted, but the answer does not arrive; ``late N``: as that, but accepted N
+seconds later), ``limit`` of jobs in the queue,
 ``array`` for the largest array, ``reason`` for which jobs do not start, ``calls`` with a line for each command,
 ``nodes`` (n1 and n2), ``broken``: nodes on which no Python starts, ``blind``: nodes that do not see the run folder,
 ``accounting``: what sacct tells (it complains if there is none), ``most``: how many jobs were at work at a time.
@@ -124,6 +125,14 @@ class Fake:
         if self.mode == "garbage":
             print("Welcome to the cluster!")
             return 0
+        if self.mode.startswith("late"):
+            (self.root / "mode").unlink()
+            later = f"sleep {self.mode.split()[1]}; exec {sys.executable} -S -E {__file__} {self.name} \"$@\""
+            subprocess.Popen(["bash", "-c", later, "bash", *arguments], start_new_session=True, stdin=sys.stdin,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            sys.stderr.write({"slurm": "sbatch: error: Socket timed out on send/recv operation",
+                              "pbs": "Connection timed out", "lsf": "batch daemon not responding"}[self.system] + "\n")
+            return 1
         text = sys.stdin.read() if self.name == "bsub" else Path(arguments[-1]).read_text()
         head = "\n".join(line for line in text.splitlines() if line.startswith(("#SBATCH", "#PBS", "#BSUB")))
         array = re.search(r"--array=0-(\d+)%(\d+)|-J 0-(\d+)%(\d+)|\[1-(\d+)\]%(\d+)", head)
@@ -201,14 +210,16 @@ class Fake:
             waiting = [member for member, state in states.items() if state == "waiting"]
             reason = self.reason or "Resources"
             if data["array"] and waiting:
-                print(f"{number}_[{','.join(map(str, waiting))}%{data['most']}]|PENDING|N/A|0:00||{reason}")
+                places = f"{number}_[{','.join(map(str, waiting))}%{data['most']}]"
+                print(f"{places}|PENDING|N/A|0:00||{data['name']}|{reason}")
             for member, state in states.items():
                 if state == "waiting" and data["array"]:
                     continue
                 place = f"{number}_{member}" if data["array"] else number
                 node = self.root / "jobs" / number / f"node.{member}"
                 spot = f"0:07|{node.read_text()}" if node.exists() else "0:00|"
-                print(f"{place}|{WORDS['slurm'][state]}|N/A|{spot}|{reason if state == 'waiting' else 'None'}")
+                why = reason if state == "waiting" else "None"
+                print(f"{place}|{WORDS['slurm'][state]}|N/A|{spot}|{data['name']}|{why}")
 
     def qstat(self, found: list[Any]) -> None:
         jobs: dict[str, Any] = {}
@@ -230,9 +241,10 @@ class Fake:
             for member, state in states.items():
                 index = member if data["array"] else 0
                 pending = self.reason or "New job is waiting for scheduling" if state == "waiting" else "-"
+                name = data["name"] + (f"[{index}]" if index else "")
                 code = "-" if state in ("waiting", "running", "done") else "143"
                 print(f"{number}|{index}|{WORDS['lsf'].get(state, 'EXIT')}|{code}|-|"
-                      f"{EXIT_REASONS.get(state, '-')}|7 second(s)|n1|{pending}")
+                      f"{EXIT_REASONS.get(state, '-')}|7 second(s)|n1|{name}|{pending}")
 
     def show_named(self, name: str) -> int:
         for number, data, _ in self.jobs([]):
@@ -278,7 +290,18 @@ def node_names(root: Path) -> list[str]:
     return path.read_text().split() if path.exists() else ["n1", "n2"]
 
 
-def begin(root: Path, folder: Path, member: int, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+def numbers_of(number: str, member: int, system: str) -> dict[str, str]:
+    """Return the variables by which a job knows its number; that of a member of an array of Slurm is another one."""
+    if system == "slurm":
+        return {"SLURM_JOB_ID": number} if member < 0 else {
+            "SLURM_JOB_ID": f"{int(number) * 1000 + member}", "SLURM_ARRAY_JOB_ID": number
+        }
+    if system == "lsf":
+        return {"LSB_JOBID": number}
+    return {"PBS_JOBID": f"{number}.server" if member < 0 else f"{number}[{member}].server"}
+
+
+def begin(root: Path, folder: Path, member: int, variables: dict[str, str], system: str) -> subprocess.Popen[bytes]:
     """Start the script of a member on the first node that it may use."""
     data = json.loads((folder / "job.json").read_text())
     excluded = {name for text in re.findall(r"--exclude=(\S+)", data["head"]) for name in text.split(",")}
@@ -287,7 +310,7 @@ def begin(root: Path, folder: Path, member: int, variables: dict[str, str]) -> s
     broken, blind = (
         node in ((root / name).read_text() if (root / name).exists() else "").split() for name in ("broken", "blind")
     )
-    variables |= {"SLURMD_NODENAME": node, "SLURM_JOB_ID": folder.name}
+    variables |= {"SLURMD_NODENAME": node, **numbers_of(folder.name, member, system)}
     variables |= {"PYTHONHOME": "/nowhere"} if broken else {}
     command = ["false"] if blind else ["bash", str(folder / "script")]
     with (folder / f"out.{member}").open("ab") as out:
@@ -327,7 +350,7 @@ def run(root: Path, number: str, system: str) -> None:
             variables = dict(os.environ)
             if data["array"]:
                 variables[MEMBER[system]] = str(member)
-            process = begin(root, folder, member, variables)
+            process = begin(root, folder, member, variables, system)
             (folder / f"pid.{member}").write_text(str(process.pid))
             (folder / f"state.{member}").write_text("running")
             active[member] = process

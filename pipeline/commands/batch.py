@@ -223,12 +223,12 @@ def detach(run: Run) -> int:
 
 def queue_of(run: Run) -> list[str]:
     """Return one line for each kind of job of a run in the queue; asks the system itself where no driver does."""
-    from dpa_sse.pipeline.engines.slurm.queue import Snapshot, job_steps, queue_lines
+    from dpa_sse.pipeline.engines.slurm.queue import Snapshot, job_names, job_steps, queue_lines
 
     steps = job_steps(run.engine)
     if not steps:
         return []
-    snapshot = Snapshot.read(run.engine) if run.holder() is not None else _ask(run, frozenset(steps))
+    snapshot = Snapshot.read(run.engine) if run.holder() is not None else _ask(run, job_names(run.engine))
     return [printable(line) for line in queue_lines(snapshot, steps)]
 
 
@@ -261,7 +261,7 @@ def _scheduler(run: Run) -> Scheduler | None:
         return None
 
 
-def _ask(run: Run, jobs: frozenset[str]) -> Snapshot:
+def _ask(run: Run, jobs: Mapping[str, str]) -> Snapshot:
     """Ask the batch system once, without writing into the run folder."""
     from dpa_sse.pipeline.engines.slurm.queue import Poller, Snapshot
 

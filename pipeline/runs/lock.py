@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import math
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ HELD = ".lock.held"
 PATIENCE_S = 0.3
 """`status` holds a shared lock for a moment."""
 MAX_BYTES = 1000
+WRITTEN_S = 60.0
+"""A file without the name of its process is left from one that was killed, or is just being written."""
 
 
 class RunBusyError(InputError):
@@ -144,6 +148,54 @@ def holder_of(folder: Path) -> Holder | None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes of this machine that lock the same file out; wait until they are done.
+
+    On a file system that cannot lock, a second file takes its place; the one of a process that has ended is replaced.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    held = None
+    try:
+        if not _flock(descriptor, fcntl.LOCK_EX, patience_s=math.inf):
+            held = _hold_soon(path.with_name(path.name + ".held"))
+        yield
+    finally:
+        if held is not None:
+            held.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def forget_held(path: Path) -> None:
+    """Remove the file that stands in for a lock; a process of another machine that has ended may have left it."""
+    path.with_name(path.name + ".held").unlink(missing_ok=True)
+
+
+def _hold_soon(path: Path) -> Path:
+    """Create the file that stands in for a lock when no other process has it."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        except FileExistsError:
+            found = _read_held(path)
+            gone = found is not None and (found.here and not found.alive if found.pid else _age_s(path) > WRITTEN_S)
+            if found is not None and gone:
+                _set_aside(path, found)
+            time.sleep(0.02)
+            continue
+        os.write(descriptor, Holder.this_process().model_dump_json().encode())
+        os.close(descriptor)
+        return path
+
+
+def _age_s(path: Path) -> float:
+    """Return how long ago a file was written, by the clock of this machine; 0 if there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _flock(descriptor: int, kind: int, patience_s: float = PATIENCE_S) -> bool:
     """Lock a file; False if its file system cannot lock.
 
@@ -198,7 +250,7 @@ def _hold(folder: Path) -> Path:
 
 def _set_aside(path: Path, stale: Holder) -> None:
     """Remove a stale file; one that another process has put in its place is put back."""
-    aside = path.with_name(f"{HELD}.{os.getpid()}")
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.rename(aside)
     except FileNotFoundError:

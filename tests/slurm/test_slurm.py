@@ -155,7 +155,6 @@ def test_a_job_at_its_time_limit_is_stopped_early_and_submitted_again(tmp_path: 
 
 
 @pytest.mark.parametrize(("job", "words"), [
-    ({"partition": "closed"}, "cannot start (PartitionDown)"),
     ({"cpus_per_task": 64}, "cannot start (PartitionConfig)"),
     ({"partition": "short", "time": "01:00:00"}, "cannot start (PartitionTimeLimit)"),
     ({"partition": "nowhere"}, "sbatch refused the job (invalid partition specified: nowhere"),
@@ -168,6 +167,25 @@ def test_what_can_never_start_is_said_within_a_minute(tmp_path: Path, job: dict[
     assert go(run, **job) == 1
     assert time.monotonic() - begun < 60
     assert words.lower() in reasons(run, "error", "failed").lower()
+
+
+def test_a_closed_partition_is_said_and_waited_for(tmp_path: Path) -> None:
+    run = make(tmp_path, {"count": 2})
+    begun = time.monotonic()
+    opened = False
+
+    def open_later() -> None:
+        nonlocal opened
+        if not opened and time.monotonic() - begun > 45:
+            opened = True
+            subprocess.run(["scontrol", "update", "PartitionName=closed", "State=UP"], check=True)
+
+    try:
+        assert go(run, partition="closed", on_tick=open_later) == 0
+    finally:
+        subprocess.run(["scontrol", "update", "PartitionName=closed", "State=DOWN"], check=True)
+    assert result(run, "total", "total.json") == 1
+    assert "waits (PartitionDown); it starts when its partition or queue is opened again" in reasons(run, "note")
 
 
 def test_check_compares_with_the_partitions() -> None:

@@ -83,6 +83,8 @@ class Entry:
         Where it runs or ran; empty if unknown.
     ran_s : int, optional
         How long it has run.
+    name : str
+        Of the job; empty if the system does not tell.
     """
 
     job: str
@@ -94,6 +96,7 @@ class Entry:
     code: int | None = None
     nodes: str = ""
     ran_s: int | None = None
+    name: str = ""
 
 
 class Dialect(Protocol):
@@ -103,6 +106,8 @@ class Dialect(Protocol):
     title: str
     member: str
     """Expression of the shell for the number of the member of an array, from 0."""
+    own: str
+    """Line of the script that sets ``own`` to the number of the job, as :meth:`job_number` returns it."""
     lines: tuple[str, ...]
     """Lines of the script before the user's."""
     warns: bool
@@ -161,6 +166,9 @@ class Dialect(Protocol):
     def never_starts(self, entry: Entry) -> bool:
         """Return whether a waiting job will not start, whatever else happens on the system."""
 
+    def shut(self, entry: Entry) -> bool:
+        """Return whether a waiting job will not start until people open its partition or queue again."""
+
     def version(self) -> list[str]:
         """Return the command that tells the version."""
 
@@ -176,6 +184,8 @@ class Complaints:
     """Too many jobs: for an array, or for the queue as it is."""
     hopeless: re.Pattern[str]
     """Reasons of a waiting job that the rest of the queue does not change."""
+    closed: re.Pattern[str]
+    """Reasons that go away when people open a partition or queue again: maintenance, a node that is down."""
 
     def none_known(self, complaint: str) -> bool:
         """Return whether a failed question means that all of its jobs have been forgotten."""
@@ -192,6 +202,10 @@ class Complaints:
     def never_starts(self, entry: Entry) -> bool:
         """Return whether a waiting job will not start, whatever else happens on the system."""
         return entry.state in PENDING and self.hopeless.search(entry.reason) is not None
+
+    def shut(self, entry: Entry) -> bool:
+        """Return whether a waiting job will not start until people open its partition or queue again."""
+        return entry.state in PENDING and self.closed.search(entry.reason) is not None
 
 
 def last_match(pattern: str, answer: str, program: str) -> str:

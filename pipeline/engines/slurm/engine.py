@@ -12,6 +12,7 @@ from dpa_sse.ops.runtime import events
 from dpa_sse.pipeline.config.batch import BatchSettings, Job, Kind, System
 from dpa_sse.pipeline.engines.local.engine import DFLOW, Around, execute
 from dpa_sse.pipeline.engines.platform import Resources
+from dpa_sse.pipeline.engines.slurm import nodes, places
 from dpa_sse.pipeline.engines.slurm.nodes import forget_bad_nodes
 from dpa_sse.pipeline.engines.slurm.places import CLAIMS
 from dpa_sse.pipeline.engines.slurm.plan_file import MOST_MEMBERS, BatchPlan
@@ -22,6 +23,7 @@ from dpa_sse.pipeline.engines.slurm.submission import settle
 from dpa_sse.pipeline.engines.slurm.systems import dialect_of
 from dpa_sse.pipeline.engines.slurm.usage import note_usage
 from dpa_sse.pipeline.runs.folder import Run
+from dpa_sse.pipeline.runs.lock import forget_held
 
 SUBMITTERS = 4
 """Steps that wait for jobs at the same time: each is one process."""
@@ -50,6 +52,8 @@ class BatchEngine(Around):
         (self.run.engine / QUEUE).unlink(missing_ok=True)
         end_earlier_jobs(self.run, self.plan.system)
         forget_bad_nodes(self.run.engine)
+        for name in (places.LOCK, nodes.LOCK):
+            forget_held(self.run.engine / name)
         remove_tree(self.run.engine / CLAIMS, self.run.folder)
         name = self._fresh_folder()
         self.plan = self.plan.model_copy(update={"dflow": name, "most_members": most_members(self.scheduler)})
@@ -148,26 +152,27 @@ def most_members(scheduler: Scheduler) -> int:
 
 def cancel_jobs(run: Run, scheduler: Scheduler) -> list[str]:
     """Cancel all jobs of a run that may be in the queue; returns their numbers."""
-    jobs, asked = [], []
+    jobs: dict[str, str] = {}
+    asked = []
     for folder in list(open_folders(run.engine)):
         if folder.job is None:  # it may have been submitted a moment ago
             settle(folder)
+        if folder.job is None or folder.repeated:
             try:
                 found = scheduler.find(folder.path.name)
             except PipelineError:
                 continue
-            jobs += found
-        else:
-            jobs.append(folder.job)
+            jobs |= dict.fromkeys(found, folder.path.name)
+        jobs |= {} if folder.job is None else {folder.job: folder.path.name}
         asked.append(folder)
-    complaint = scheduler.cancel([(job, None) for job in jobs])
+    complaint = scheduler.cancel([(job, None) for job in jobs], jobs)
     if complaint:
         events.emit("note", reason=f"Jobs {', '.join(jobs)} may still be in the queue: {complaint}")
         return []
     note_left(run, asked)
     for folder in asked:
         folder.close()
-    return jobs
+    return list(jobs)
 
 
 def note_left(run: Run, folders: Sequence[BatchFolder]) -> None:

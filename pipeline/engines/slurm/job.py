@@ -24,6 +24,9 @@ from dpa_sse.pipeline.engines.slurm.records import BatchFolder, BatchTask, JobRe
 
 PROBE_BYTES = 65536
 BEGUN = time.monotonic()
+TWICE_S = 1.0
+"""SIGTERM within this time of the last one is the same request."""
+_told: float | None = None
 
 
 def main() -> int:
@@ -166,7 +169,11 @@ def _version_fault() -> str | None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signal.SIGTERM)
+    """Stop; the script and the batch system both tell, and the second must not disturb what the first has begun."""
+    global _told  # noqa: PLW0603  (of the process, as the signal)
+    if _told is None or time.monotonic() - _told > TWICE_S:
+        _told = time.monotonic()
+        sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ ENDED: tuple[tuple[str, State], ...] = (
 )
 """Reasons of the end of a job that failed."""
 NEVER_STARTS = re.compile(
-    r"queue (?:has been|is) (?:closed|inactivated|deleted)|not specified in job submission|cannot be satisfied|"
-    r"Closed by|dependency condition (?:invalid|never)|no (?:suitable|host).*(?:meet|satisf)|Invalid (?:queue|project)",
+    r"queue (?:has been|is) deleted|not specified in job submission|cannot be satisfied|"
+    r"dependency condition (?:invalid|never)|no (?:suitable|host).*(?:meet|satisf)|Invalid (?:queue|project)",
     re.IGNORECASE,
 )
+CLOSED = re.compile(r"queue (?:has been|is) (?:closed|inactivated)|Closed by", re.IGNORECASE)
 UNREACHABLE = re.compile(
     r"LSF is down|Please wait|Failed in an LSF library call|communication|Connection (?:refused|timed out)|"
     r"batch daemon not responding", re.IGNORECASE,
@@ -38,6 +39,7 @@ class Lsf(Complaints):
     system: System = "lsf"
     title = "LSF"
     member = "$(( ${LSB_JOBINDEX:-0} > 0 ? LSB_JOBINDEX - 1 : 0 ))"
+    own = 'own="${LSB_JOBID:-}"'
     lines: tuple[str, ...] = ()
     warns = True
     excludes = False
@@ -45,6 +47,7 @@ class Lsf(Complaints):
     silent = UNREACHABLE
     crowded = FULL
     hopeless = NEVER_STARTS
+    closed = CLOSED
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script; the time limit and the warning are in minutes."""
@@ -77,17 +80,17 @@ class Lsf(Complaints):
 
     def query(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for the state of jobs."""
-        fields = "jobid jobindex stat exit_code estimated_start_time exit_reason run_time exec_host pend_reason"
-        return ["bjobs", "-a", "-noheader", "-o", f"{fields} delimiter='|'", *jobs]
+        fields = "jobid jobindex stat exit_code estimated_start_time exit_reason run_time exec_host job_name"
+        return ["bjobs", "-a", "-noheader", "-o", f"{fields} pend_reason delimiter='|'", *jobs]
 
     def entries(self, answer: str) -> list[Entry]:
         """Return the jobs in the answer of bjobs."""
         found = []
         for line in answer.splitlines():
-            parts = [part.strip() for part in line.split("|", 8)]
-            if len(parts) != 9 or not parts[0].isdigit() or parts[2] not in STATES:
+            parts = [part.strip() for part in line.split("|", 9)]
+            if len(parts) != 10 or not parts[0].isdigit() or parts[2] not in STATES:
                 continue
-            code, start, ended, ran, hosts, pending = ("" if part == "-" else part for part in parts[3:])
+            code, start, ended, ran, hosts, name, pending = ("" if part == "-" else part for part in parts[3:])
             state = STATES[parts[2]]
             if state == "failed":
                 state = next((kind for mark, kind in ENDED if mark in ended), state)
@@ -96,7 +99,7 @@ class Lsf(Complaints):
             seconds = re.match(r"\d+", ran)  # "17 second(s)"
             found.append(Entry(
                 parts[0], members, state, parts[2], pending or ended, start, number, hosts,
-                int(seconds[0]) if seconds else None,
+                int(seconds[0]) if seconds else None, name.partition("[")[0],
             ))
         if answer.strip() and not found:
             raise AnswerError(f"bjobs answered {answer.strip()[:200]!r}, which was not understood")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -12,8 +11,9 @@ from dpa_sse.ops.core.files import write_text
 from dpa_sse.pipeline.config.batch import Job
 from dpa_sse.pipeline.engines.slurm.partitions import most_memory_MB, read_partitions
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.runs.lock import alone
 
-FILE = "bad_nodes.json"
+FILE, LOCK = "bad_nodes.json", "bad_nodes.lock"
 MOST = 5
 """Nodes that are left out; if jobs fail on more, it is not the fault of the nodes."""
 
@@ -49,8 +49,7 @@ class BadNodes:
         """Keep jobs off a node from now on; return whether they are, that is, whether enough others are left."""
         if not node or not self.scheduler.dialect.excludes:
             return False
-        with self.file.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self.file.with_name(LOCK)):
             known = self._read()
             if node in known:
                 return True

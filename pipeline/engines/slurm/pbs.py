@@ -18,9 +18,10 @@ CODES: dict[int, State] = {-27: "memory", -26: "memory", -29: "timeout", -28: "t
 """Exit codes by which PBS says why it has killed a job (JOB_EXEC_KILL_...); 271: SIGTERM."""
 NEVER_STARTS = re.compile(
     r"Insufficient amount of (?:queue|server) resource|would exceed .*(?:queue|server)'?s? .*max|"
-    r"can never run|Not Running: (?:Queue not started|No matching|Invalid)|Job will never run|does not exist",
+    r"can never run|Not Running: (?:No matching|Invalid)|Job will never run|does not exist",
     re.IGNORECASE,
 )
+CLOSED = re.compile(r"Queue not started", re.IGNORECASE)
 UNREACHABLE = re.compile(
     r"cannot connect to server|Connection (?:refused|timed out|reset)|Communication failure|No active server|"
     r"Server too busy|errno=111", re.IGNORECASE,
@@ -34,6 +35,7 @@ class Pbs(Complaints):
     system: System = "pbs"
     title = "PBS"
     member = "${PBS_ARRAY_INDEX:-0}"
+    own = 'own="${PBS_JOBID:-}" own="${own%%.*}" own="${own/\\[*\\]/[]}"'
     lines: tuple[str, ...] = ()
     warns = False
     excludes = False
@@ -41,6 +43,7 @@ class Pbs(Complaints):
     silent = UNREACHABLE
     crowded = FULL
     hopeless = NEVER_STARTS
+    closed = CLOSED
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script."""
@@ -92,7 +95,10 @@ class Pbs(Complaints):
             members = (int(place[3]),) if place[3] else None
             nodes = re.sub(r"/[^+]*|[()]", "", str(data.get("exec_host", "")))
             ran = slurm_seconds(str(data.get("resources_used", {}).get("walltime", "")))
-            found.append(Entry(job, members, state, word, str(data.get("comment", "")), start, code, nodes, ran))
+            found.append(Entry(
+                job, members, state, word, str(data.get("comment", "")), start, code, nodes, ran,
+                str(data.get("Job_Name", "")),
+            ))
         return found
 
     def find(self, name: str, user: str) -> list[str]:

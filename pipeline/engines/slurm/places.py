@@ -6,7 +6,6 @@ run folder: the width of each submission (how many of its jobs may run at a time
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,8 +17,9 @@ from dpa_sse.pipeline.config.batch import Job
 from dpa_sse.pipeline.engines.slurm.queue import Snapshot
 from dpa_sse.pipeline.engines.slurm.records import BatchFolder, Width, jobs_folder, now, open_folders
 from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
+from dpa_sse.pipeline.runs.lock import alone
 
-CLAIMS = "claims"
+CLAIMS, LOCK = "claims", "places.lock"
 CLAIM_S = 30.0
 """A step that has not repeated its claim for this long does not wait any more."""
 FIT_S = 2.0
@@ -123,8 +123,7 @@ class Places:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         jobs_folder(self.engine).mkdir(parents=True, exist_ok=True)
-        with (self.engine / "places.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(self.engine / LOCK):
             yield
 
 

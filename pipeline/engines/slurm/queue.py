@@ -21,6 +21,7 @@ from dpa_sse.pipeline.engines.slurm.scheduler import Scheduler
 QUEUE = "queue.json"
 FIRST_S = 1.0
 GROWTH = 1.3
+SHUT = "it starts when its partition or queue is opened again"
 SILENCE_S = 60.0
 """A batch system that has not answered for this long is said so."""
 
@@ -37,6 +38,8 @@ class JobView(BaseModel):
         When they were first seen with this reason, seconds since the epoch.
     never : bool
         They will not start.
+    shut : bool
+        They will not start until people open their partition or queue again.
     code : int, optional
         Exit code, if the system tells.
     """
@@ -50,6 +53,7 @@ class JobView(BaseModel):
     start: str = ""
     since: float = 0.0
     never: bool = False
+    shut: bool = False
     code: int | None = None
 
 
@@ -116,8 +120,9 @@ class Poller:
     report: Callable[[str], None] = field(default=lambda reason: events.emit("note", reason=reason))
     _silent_since: float | None = None
     _told: bool = False
+    _told_shut: set[tuple[str, str]] = field(default_factory=set)
     _delay: float = FIRST_S
-    _known: frozenset[str] = frozenset()
+    _known: Mapping[str, str] = field(default_factory=dict)
     _closed: set[str] = field(default_factory=set)
     _numbers: dict[str, str] = field(default_factory=dict)
     _last: Snapshot = field(default_factory=Snapshot)
@@ -140,7 +145,7 @@ class Poller:
         while not self._stopped.wait(0.4):
             try:
                 jobs = self._jobs()
-                if jobs - self._known:
+                if jobs.keys() - self._known.keys():
                     self._delay = FIRST_S
                 self._known = jobs
                 if jobs and time.monotonic() - asked >= self._delay:
@@ -151,9 +156,9 @@ class Poller:
                 with suppress(OSError):
                     self._silent(f"{type(error).__name__}: {error}")
 
-    def _jobs(self) -> frozenset[str]:
-        """Return the numbers of the jobs that are waited for, from the names in the folder; reads only new files."""
-        jobs = set()
+    def _jobs(self) -> dict[str, str]:
+        """Return number and name of the jobs that are waited for, by the names in the folder; reads only new files."""
+        jobs = {}
         for path in jobs_folder(self.engine).glob("*"):
             if path.name in self._closed:
                 continue
@@ -163,14 +168,14 @@ class Poller:
             job = self._numbers.get(path.name) or BatchFolder(path).job
             if job is not None:
                 self._numbers[path.name] = job
-                jobs.add(job)
-        return frozenset(jobs)
+                jobs[job] = path.name
+        return jobs
 
-    def ask(self, jobs: frozenset[str], *, keep: bool = True) -> Snapshot:
+    def ask(self, jobs: Mapping[str, str], *, keep: bool = True) -> Snapshot:
         """Ask once, and write down the answer unless it is not to be kept."""
         begun = time.time()
         try:
-            entries = self.scheduler.query(sorted(jobs))
+            entries = self.scheduler.query(jobs)
         except PipelineError as error:
             self._silent(str(error))
             self._last = self._last.model_copy(update={"fault": str(error)})
@@ -187,6 +192,7 @@ class Poller:
             )
         if keep:
             write_text(self.engine / QUEUE, self._last.model_dump_json())
+            self._say_shut()
         return self._last
 
     def _silent(self, reason: str) -> None:
@@ -206,12 +212,23 @@ class Poller:
             grouped.setdefault(key, []).extend(one.members or ())
         found: dict[str, list[JobView]] = {}
         for (job, rest, state, word, reason, start, code), members in grouped.items():
-            never = dialect.never_starts(Entry(job, None, state, word, reason))  # type: ignore[arg-type]
+            one = Entry(job, None, state, word, reason)  # type: ignore[arg-type]
             found.setdefault(job, []).append(JobView(
                 members=None if rest else sorted(set(members)), state=state, word=word, reason=reason, start=start,  # type: ignore[arg-type]
-                since=self._since(job, word, reason, at), never=never, code=code,
+                since=self._since(job, word, reason, at), code=code, never=dialect.never_starts(one),
+                shut=dialect.shut(one),
             ))
         return found
+
+    def _say_shut(self) -> None:
+        """Say, once for each job, that it waits for a partition that is closed."""
+        steps = {job: name.rpartition(".")[0] for name, job in self._numbers.items()}
+        for job, views in self._last.jobs.items():
+            for view in views:
+                if view.shut and (job, view.reason) not in self._told_shut:
+                    self._told_shut.add((job, view.reason))
+                    what = f"{self.scheduler.dialect.title} job {job} waits ({view.reason})"
+                    self.report(f"{steps.get(job, '')}: {what}; {SHUT}, and the run waits for it.".removeprefix(": "))
 
     def _since(self, job: str, word: str, reason: str, at: float) -> float:
         for one in self._last.jobs.get(job, []):
@@ -238,11 +255,16 @@ def queue_lines(snapshot: Snapshot, closed: Mapping[str, str] | None = None) -> 
             count = f"{len(view.members)} of " if view.members is not None else ""
             reason = f" ({view.reason})" if view.reason and view.state in PENDING else ""
             start = f", may start {view.start}" if view.start and view.state == "waiting" else ""
-            never = "; this job will not start" if view.never else ""
+            never = "; this job will not start" if view.never else f"; {SHUT}" if view.shut else ""
             lines.append(f"{step}: {count}job {job}: {view.word}{reason}{start}{never}".removeprefix(": "))
     if snapshot.fault:
         lines.append(f"{snapshot.fault} (the states above may be old)")
     return lines
+
+
+def job_names(engine: Path) -> dict[str, str]:
+    """Return the name of each job that has not been taken over."""
+    return {folder.job: folder.path.name for folder in open_folders(engine) if folder.job is not None}
 
 
 def job_steps(engine: Path) -> dict[str, str]:
@@ -252,4 +274,4 @@ def job_steps(engine: Path) -> dict[str, str]:
     return {folder.job: folder.batch.step for folder in open_folders(engine) if folder.job is not None}
 
 
-__all__ = ["QUEUE", "JobView", "Poller", "Snapshot", "job_steps", "queue_lines"]
+__all__ = ["QUEUE", "JobView", "Poller", "Snapshot", "job_names", "job_steps", "queue_lines"]

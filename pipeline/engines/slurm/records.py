@@ -2,6 +2,7 @@
 
 ``.engine/jobs/NAME/`` holds ``batch.json`` (written before the submission), ``script.sh``, ``job`` (the number of the
 job, written after it), and what the jobs write: ``events/N.jsonl``, ``results/TASK.json``, ``exit/N``, ``log/N.txt``.
+``repeated`` says that it was submitted more than once.
 ``closed`` is written when everything in it has been taken over; what the jobs have written is then removed, since the
 number of files on shared file systems is limited.
 """
@@ -192,6 +193,15 @@ class BatchFolder:
                 return None
         return self._job
 
+    @property
+    def repeated(self) -> bool:
+        """Whether the submission was made again because it was not known whether the system has it."""
+        return (self.path / "repeated").exists()
+
+    def repeat(self) -> None:
+        """Write down that the submission is made again; the jobs wait to be told which of them is to do the work."""
+        (self.path / "repeated").touch()
+
     def submitted(self, job: str) -> None:
         """Write down the number of the job."""
         write_text(self.path / "job", job + "\n")
@@ -234,6 +244,17 @@ class BatchFolder:
                 if not log.stat().st_size:
                     log.unlink()
 
+    def changed(self) -> bool:
+        """Change what jobs write into, so that a client of NFS lists it again; return whether it could be done."""
+        try:
+            for place in ("exit", "results"):
+                mark = self.path / place / f"look-{os.getpid()}.tmp"
+                mark.touch()
+                mark.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
     def result(self, task: str) -> JobResult | None:
         """Return how a task ended; None if it has not."""
         try:
@@ -251,13 +272,15 @@ class BatchFolder:
     def ended(self, member: int) -> tuple[int, str, str] | None:
         """Return exit code, early signal and node of a job; None if it has left no exit file."""
         try:
-            code, early, _, node = self._exit(member)
+            code, early, _, node, *_ = self._exit(member)
             return int(code), early, node
         except (FileNotFoundError, ValueError):
             return None
 
     def _exit(self, member: int) -> list[str]:
-        return (self.path / "exit" / str(member)).read_text(encoding="utf-8").strip().split(maxsplit=3)
+        """Return what the exit file says, unless a cancelled repetition of the submission has left it."""
+        said = (self.path / "exit" / str(member)).read_text(encoding="utf-8").split()
+        return [] if len(said) > 4 and self.job not in (None, said[4]) else said
 
     def ran_s(self, member: int) -> float | None:
         """Return for how many seconds a job was at work, by its exit file or its results; None if it left neither."""

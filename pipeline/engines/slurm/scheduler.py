@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dpa_sse.ops.core import environment as env
 from dpa_sse.ops.core.errors import FatalError, PipelineError, TransientError
@@ -14,6 +14,8 @@ from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Dialect, Entry, 
 
 LIMIT_S = 60.0
 """slurmctld may take half a minute to answer when it is busy."""
+OF_THE_USER = ("SLURM_MPI_TYPE", "SLURM_CPU_BIND", "SLURM_HINT", "SBATCH_ACCOUNT")
+"""Are kept, too, unless this process is part of a job, which may have set them."""
 KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER", "PBS_SERVER", "PBS_CONF_FILE", env.LMP.name)
 REMOVED = ("SBATCH_", "SQUEUE_", "SCANCEL_", "SLURM_", "SLURMD_", "PBS_", "LSB_", "LS_", env.PREFIX)
 
@@ -32,9 +34,8 @@ def clean_environment() -> dict[str, str]:
     Left out are options that would override those of the script, what belongs to a job that this process may be part
     of, and what describes this process to itself (a job gets that from its folder), secrets of a bucket included.
     """
-    kept = {
-        name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(REMOVED)
-    }
+    named = KEPT if "SLURM_JOB_ID" in os.environ else (*KEPT, *OF_THE_USER)
+    kept = {name: value for name, value in os.environ.items() if name in named or not name.startswith(REMOVED)}
     return {**kept, "SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "standard", "LC_ALL": "C.UTF-8"}
 
 
@@ -64,7 +65,8 @@ class Scheduler:
             It was accepted, or so it seems, but the answer holds no number.
         """
         argv, text = self.dialect.submit(request)
-        code, out, complaint = self._call(argv, text, cwd=str(request.folder))
+        without = () if request.account is None else ("SBATCH_ACCOUNT",)  # which would count more than the script
+        code, out, complaint = self._call(argv, text, cwd=str(request.folder), without=without)
         if code == 0:
             return self.dialect.job_number(out)
         if self.dialect.full(complaint):
@@ -73,8 +75,13 @@ class Scheduler:
             raise SilentError(f"{argv[0]}: {_line(complaint)}")
         raise RefusedError(f"{argv[0]} refused the job ({_line(complaint) or f'exit code {code}'})")
 
-    def query(self, jobs: Sequence[str]) -> list[Entry]:
-        """Return what is known of jobs; those that are forgotten are left out.
+    def query(self, jobs: Mapping[str, str]) -> list[Entry]:
+        """Return what is known of jobs; those that are forgotten are left out, and others that got their numbers.
+
+        Parameters
+        ----------
+        jobs : mapping
+            Name of the job of each number. A controller that has lost its state counts from the beginning again.
 
         Raises
         ------
@@ -83,9 +90,12 @@ class Scheduler:
         AnswerError
             The answer is not understood.
         """
+        return [one for one in self._entries(jobs) if not _foreign(one, jobs)]
+
+    def _entries(self, jobs: Mapping[str, str]) -> list[Entry]:
         if not jobs:
             return []
-        argv = self.dialect.query(jobs)
+        argv = self.dialect.query(sorted(jobs))
         code, out, complaint = self._call(argv)
         if code != 0 and not (self.dialect.none_known(complaint) or out.strip()):
             raise SilentError(f"{argv[0]}: {_line(complaint) or f'exit code {code}'}")
@@ -105,12 +115,30 @@ class Scheduler:
             raise SilentError(f"{argv[0]}: {_line(complaint) or f'exit code {code}'}")
         return self.dialect.found(out)
 
-    def cancel(self, jobs: Sequence[tuple[str, int | None]]) -> str:
-        """Cancel jobs, or members of arrays; return a complaint, empty if there is none."""
+    def cancel(self, jobs: Sequence[tuple[str, int | None]], names: Mapping[str, str]) -> str:
+        """Cancel jobs, or members of arrays.
+
+        Parameters
+        ----------
+        jobs : sequence
+            Number of a job or an array, and the member; None for the whole.
+        names : mapping
+            Name of the job of each number: another job that got the number is not cancelled.
+
+        Returns
+        -------
+        str
+            A complaint, empty if there is none.
+        """
         if not jobs:
             return ""
         try:
-            code, _, complaint = self._call(self.dialect.cancel(jobs))
+            asked = {number: names[number] for number, _ in jobs}
+            foreign = {one.job for one in self._entries(asked) if _foreign(one, asked)}
+            own = [one for one in jobs if one[0] not in foreign]
+            if not own:
+                return ""
+            code, _, complaint = self._call(self.dialect.cancel(own))
         except PipelineError as error:
             return str(error)
         return _line(complaint) if code and not self.dialect.none_known(complaint) else ""
@@ -141,11 +169,14 @@ class Scheduler:
             raise SilentError(f"{argv[0]}: {_line(complaint) or f'exit code {code}'}")
         return out
 
-    def _call(self, argv: Sequence[str], text: str | None = None, cwd: str | None = None) -> tuple[int, str, str]:
+    def _call(
+        self, argv: Sequence[str], text: str | None = None, cwd: str | None = None, *, without: Sequence[str] = ()
+    ) -> tuple[int, str, str]:
+        environment = {name: value for name, value in clean_environment().items() if name not in without}
         try:
             done = subprocess.run(
                 list(argv), input=(text or "").encode(), capture_output=True, timeout=self.limit_s, check=False,
-                env=clean_environment(), cwd=cwd, preexec_fn=die_with_parent,
+                env=environment, cwd=cwd, preexec_fn=die_with_parent,
             )
         except FileNotFoundError as error:
             raise RefusedError(
@@ -162,6 +193,11 @@ class Scheduler:
                 raise FullError(f"{argv[0]}: {_line(said)}") from error
             raise SilentError(f"{argv[0]} did not answer within {self.limit_s:.0f} s") from error
         return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def _foreign(entry: Entry, names: Mapping[str, str]) -> bool:
+    """Return whether a job is another one than that of its number; some systems shorten names."""
+    return bool(entry.name) and not names.get(entry.job, entry.name).startswith(entry.name)
 
 
 def _line(text: str) -> str:

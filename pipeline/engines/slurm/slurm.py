@@ -18,13 +18,15 @@ STATES: dict[str, State] = {
     "OUT_OF_MEMORY": "memory", "CANCELLED": "cancelled",
 }
 NEVER_STARTS = re.compile(
-    r"PartitionConfig|PartitionDown|PartitionInactive|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
+    r"PartitionConfig|PartitionNodeLimit|PartitionTimeLimit|BadConstraints"
     r"|DependencyNeverSatisfied|AccountNotAllowed|QOSNotAllowed|InvalidAccount|InvalidQOS"
     r"|QOSTimeLimit|AssociationTimeLimit"
     r"|(?:Assoc|QOS)\w*Per(?:Job|Node)\w*|(?:Assoc|QOS)\w*WallDuration\w*|ReservationDeleted"
-    r"|FrontEndDown|FedJobLock|NonZeroExitCode|launch.failed.requeued.held|JobHoldMaxRequeue"
+    r"|FedJobLock|NonZeroExitCode|launch.failed.requeued.held|JobHoldMaxRequeue"
 )
 """Reasons of a waiting job that the rest of the queue does not change."""
+CLOSED = re.compile(r"PartitionDown|PartitionInactive|FrontEndDown")
+"""Reasons that go away when the partition is opened again, e.g. after maintenance."""
 UNREACHABLE = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Connection (?:refused|timed out|reset)|Zero Bytes|"
     r"temporarily unable|Resource temporarily unavailable|Transport endpoint|slurm_load_jobs error: .*contact|"
@@ -39,6 +41,7 @@ SUBMIT_LIMIT = re.compile(
 )
 OTHER_LIMIT = re.compile(r"\b(?:Assoc|QOS)(?:Max|Min|Grp)\w+")
 """A limit of the job itself, which Slurm names beside the general words on all of them, "job submit limit" included."""
+EXCLUDE = re.compile(r"(?:--exclude(?:=|\s+)|-x[=\s]*)(\S.*)")
 MEMBERS = re.compile(r"^(\d+)(?:\+\d+)?(?:_(?:(\d+)|\[([^\]]*)\]))?$")
 
 
@@ -48,6 +51,7 @@ class Slurm(Complaints):
     system: System = "slurm"
     title = "Slurm"
     member = "${SLURM_ARRAY_TASK_ID:-0}"
+    own = 'own="${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-}}"'
     lines: tuple[str, ...] = ('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"',)  # srun does not take it over
     warns = True
     excludes = True
@@ -55,6 +59,7 @@ class Slurm(Complaints):
     silent = UNREACHABLE
     crowded = SUBMIT_LIMIT
     hopeless = NEVER_STARTS
+    closed = CLOSED
 
     def directives(self, request: Request) -> list[str]:
         """Return the lines at the head of the script."""
@@ -72,7 +77,7 @@ class Slurm(Complaints):
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
         more = list(job.options)
         if request.exclude:  # the last one counts, so that it has the user's too
-            own = [option.partition("=")[2] for option in more if option.startswith(("--exclude=", "-x="))]
+            own = [found[1].strip() for option in more if (found := EXCLUDE.match(option))]
             more.append(f"--exclude={','.join([*own, *request.exclude])}")
         return [f"#SBATCH {option}" for option in [*given, "--no-requeue", "--open-mode=append", *more]]
 
@@ -86,23 +91,24 @@ class Slurm(Complaints):
 
     def query(self, jobs: Sequence[str]) -> list[str]:
         """Return the command that asks for the state of jobs."""
-        return ["squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%S|%M|%N|%r"]
+        return ["squeue", "--noheader", "--states=all", f"--jobs={','.join(jobs)}", "--format=%i|%T|%S|%M|%N|%j|%r"]
 
     def entries(self, answer: str) -> list[Entry]:
         """Return the jobs in the answer of squeue."""
         found = []
         for line in answer.splitlines():
-            parts = [part.strip() for part in line.split("|", 5)]
-            place = MEMBERS.match(parts[0]) if len(parts) == 6 else None
+            parts = [part.strip() for part in line.split("|", 6)]
+            place = MEMBERS.match(parts[0]) if len(parts) == 7 else None
             if place is None or parts[1] not in STATES:
                 continue
             members = (int(place[2]),) if place[2] else expand(place[3]) if place[3] else None
-            start, ran, nodes, reason = ("" if part in ("N/A", "None", "Unknown") else part for part in parts[2:])
+            start, ran, nodes, _, reason = ("" if part in ("N/A", "None", "Unknown") else part for part in parts[2:])
             state = STATES[parts[1]]
             if state == "waiting" and reason in ("JobHeldUser", "JobHeldAdmin"):
                 state = "held"
             found.append(Entry(
-                place[1], members, state, parts[1], reason, start, nodes=nodes, ran_s=slurm_seconds(ran)
+                place[1], members, state, parts[1], reason, start, nodes=nodes, ran_s=slurm_seconds(ran),
+                name=parts[5],
             ))
         if answer.strip() and not found:
             raise AnswerError(f"squeue answered {answer.strip()[:200]!r}, which was not understood")

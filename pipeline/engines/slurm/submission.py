@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpa_sse.ops.core import environment as env
-from dpa_sse.ops.core.errors import FatalError
+from dpa_sse.ops.core.errors import FatalError, PipelineError
 from dpa_sse.ops.runtime import events
 from dpa_sse.ops.runtime.task import Inputs
 from dpa_sse.pipeline.config.batch import Job
@@ -36,8 +38,11 @@ PASSED = (
     env.RUN, env.STEP, env.STAGE, env.THREADS, env.RETRIES, env.TASK_TIMEOUT_S, env.VERSION, env.LMP,
 )
 """Variables that describe a task to its process; nothing else of this process's environment is written down."""
-SETTLED_S = 10.0
-"""A submission that was begun this long ago has reached the system, or never will."""
+SETTLED_S = 20.0
+"""A submission that was begun this long ago has most likely reached the system, or never will."""
+LOOK_S = 2.0
+DUPLICATES_S = 10.0
+"""Time between two looks for an attempt that has arrived later than its repetition."""
 ODD_ANSWERS = 3
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
@@ -63,6 +68,7 @@ class Submitter:
         self.plan = plan
         self.scheduler = scheduler
         self.op = op
+        self._looked = 0.0
 
     def prepare(
         self, members: list[list[BatchTask]], inputs: Inputs, mem_GB: float | None, *, width: int = 1,
@@ -134,12 +140,13 @@ class Submitter:
                 number = self.scheduler.submit(request)
                 return (self.look_for(folder) or number) if uncertain else number  # one of several attempts stays
             except (SilentError, AnswerError) as error:
-                full = isinstance(error, FullError)
-                if (not full or uncertain) and (earlier := self.look_for(folder)) is not None:
+                full, unknown = isinstance(error, FullError), isinstance(error, AnswerError)
+                until = 0.0 if full or unknown else now() + SETTLED_S  # the system may take it a little later
+                if (not full or uncertain) and (earlier := self.look_for(folder, until)) is not None:
                     return earlier
                 if full:
                     raise
-                odd += isinstance(error, AnswerError)
+                odd += unknown
                 uncertain = True  # the attempt may still arrive
                 if odd >= ODD_ANSWERS:
                     raise RefusedError(f"{error}; nothing was submitted ({odd} attempts)") from error
@@ -148,9 +155,25 @@ class Submitter:
                     told = True
             time.sleep(wait)
             wait = min(LONGEST_WAIT_S, wait * 2)
+            if (earlier := self.look_for(folder)) is not None:
+                return earlier
+            folder.repeat()
 
-    def look_for(self, folder: BatchFolder) -> str | None:
-        """Return the number of a job whose submission may have been accepted; None if it was not."""
+    def look_for(self, folder: BatchFolder, until: float = 0.0) -> str | None:
+        """Return the number of a job whose submission may have been accepted; None if it was not, as far as is known.
+
+        Parameters
+        ----------
+        folder : BatchFolder
+        until : float
+            If there is none, look again until then (seconds since the epoch).
+        """
+        while (found := self._stays(folder)) is None and now() < until:
+            time.sleep(LOOK_S)
+        return found
+
+    def _stays(self, folder: BatchFolder) -> str | None:
+        """Return the number of the job of a submission that is to do the work; cancel its repetitions."""
         while True:
             try:
                 found = self.scheduler.find(folder.path.name)
@@ -159,9 +182,30 @@ class Submitter:
                 continue
             except FatalError:
                 return None
-            if len(found) > 1:  # an attempt whose answer was lost, and its repetition
-                self.scheduler.cancel([(number, None) for number in found[1:]])
-            return found[0] if found else None
+            number = folder.job if folder.job in found else found[0] if found else None
+            self._end([other for other in found if other != number], folder)
+            return number
+
+    def end_duplicates(self, folders: Iterable[BatchFolder], *, at_once: bool = False) -> None:
+        """Cancel the jobs of attempts that have reached the system later than their repetitions.
+
+        Parameters
+        ----------
+        folders : iterable of BatchFolder
+        at_once : bool
+            They are about to be closed: look now, whenever the last look was.
+        """
+        repeated = [folder for folder in folders if folder.job is not None and folder.repeated]
+        if not repeated or (not at_once and time.monotonic() - self._looked < DUPLICATES_S):
+            return
+        self._looked = time.monotonic()
+        for folder in repeated:
+            with suppress(PipelineError):
+                others = [number for number in self.scheduler.find(folder.path.name) if number != folder.job]
+                self._end(others, folder)
+
+    def _end(self, numbers: list[str], folder: BatchFolder) -> None:
+        self.scheduler.cancel([(number, None) for number in numbers], dict.fromkeys(numbers, folder.path.name))
 
     def recover(self, folder: BatchFolder) -> bool:
         """Return whether a submission has reached the system, and write down its number if its driver could not."""

@@ -78,6 +78,11 @@ class Sight:
         return self.patience_s / 12
 
     @property
+    def late_s(self) -> float:
+        """How late a file may be seen: a client of NFS may keep the list of a folder for all of patience_s."""
+        return self.patience_s * 1.5
+
+    @property
     def never_s(self) -> float:
         """How long a reason for not starting has to last: partitions are reconfigured, nodes boot."""
         return self.patience_s * 0.4
@@ -95,8 +100,8 @@ def verdict(sight: Sight) -> tuple[Cause, str] | None:
     if view is not None and view.state in ("done", "failed"):
         what = f"{view.word}{f' on {sight.node}' if sight.node else ''}, but {UNSEEN}"
         early: Cause = "failed" if sight.begun else "at once"
-        return (early, what) if sight.unchanged_s >= sight.patience_s / 2 else None
-    if view is None and sight.asked_after_s > sight.soon_s and sight.unchanged_s >= sight.patience_s:
+        return (early, what) if sight.unchanged_s >= sight.late_s else None
+    if view is None and sight.asked_after_s > sight.soon_s and sight.unchanged_s >= sight.late_s:
         return "vanished", ""
     return None
 
@@ -113,7 +118,7 @@ def _ended(sight: Sight, code: int, early: str, node: str) -> tuple[Cause, str] 
         known = sight.view is None or sight.view.state not in IN_QUEUE
         cause, wait_s = "killed", sight.soon_s if known else sight.patience_s
     elif code == 0:
-        detail, wait_s = f"{detail}, but no result", sight.patience_s
+        detail, wait_s = f"{detail}, but no result", sight.late_s
     return (cause, detail) if sight.unchanged_s >= wait_s else None
 
 

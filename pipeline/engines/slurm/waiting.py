@@ -92,7 +92,9 @@ class Waiting:
             changed = self._take_results() or fresh.time != self.snapshot.time
             self.snapshot = fresh
             self._judge()
-            self.backlog.places.fit(list({one.folder.path: one.folder for one in self.awaited}.values()))
+            folders = list({one.folder.path: one.folder for one in self.awaited}.values())
+            self.backlog.places.fit(folders)
+            self.backlog.submitter.end_duplicates(folders)
             delay = SHORTEST_S if changed else min(LONGEST_S, delay * GROWTH)
             if self.awaited or self.backlog:
                 time.sleep(delay)
@@ -136,10 +138,11 @@ class Waiting:
         running = [member for member in members if folder.ended(member) is None]
         if folder.job is not None and running:
             whole = len(running) == len(folder.batch.members)
-            self.scheduler.cancel([(folder.job, None)] if whole else [folder.handle(member) for member in running])
+            handles = [(folder.job, None)] if whole else [folder.handle(member) for member in running]
+            self.scheduler.cancel(handles, {folder.job: folder.path.name})
         self._count((folder, member) for member in members)
         if len(members) == len(folder.batch.members):
-            folder.close()
+            self._close(folder)
 
     def _count(self, jobs: Iterable[tuple[BatchFolder, int]]) -> None:
         """Write down what jobs have used that are over, and that they are."""
@@ -184,8 +187,13 @@ class Waiting:
         still = {one.folder.path for one in self.awaited}
         for folder in {one.folder.path: one.folder for one in finished}.values():
             if folder.path not in still:
-                folder.close()
+                self._close(folder)
         return True
+
+    def _close(self, folder: BatchFolder) -> None:
+        """Mark that everything has been taken over; a repetition that arrives later does nothing."""
+        folder.close()
+        self.backlog.submitter.end_duplicates([folder], at_once=True)
 
     def _take(self, task: Wanted, result: JobResult, one: Awaited) -> None:
         if result.error is None and result.key == task.identity.key and result.folder is not None:
@@ -200,13 +208,18 @@ class Waiting:
         for one in list(self.awaited):
             left = str(one.member) in exits[one.folder.path]
             seen = verdict(one.sight(self.snapshot, self.patience_s, left=left))
+            if seen is not None and not left and one.folder.changed():
+                left = str(one.member) in one.folder.names("exit")
+                seen = verdict(one.sight(self.snapshot, self.patience_s, left=left))
             if seen is not None:
                 self._take_results()  # what it has finished in the meantime
                 judged.append((one, *seen))
         judged = [found for found in judged if found[0].owes]
-        self.scheduler.cancel([
-            one.folder.handle(one.member) for one, cause, _ in judged if cause in LINGERING and one.folder.job
-        ])
+        lingering = [one for one, cause, _ in judged if cause in LINGERING and one.folder.job]
+        self.scheduler.cancel(
+            [one.folder.handle(one.member) for one in lingering],
+            {one.folder.job: one.folder.path.name for one in lingering if one.folder.job},
+        )
         again: dict[float | None, list[Wanted]] = {}
         for one, cause, detail in judged:
             lost = [self.wanted[name] for name in sorted(one.owes)]

@@ -20,7 +20,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.pipeline.commands.monitor import run_state, signal_holder, stop_run
 from dpa_sse.pipeline.runs import lock as module
 from dpa_sse.pipeline.runs.folder import CONFIG, Run
-from dpa_sse.pipeline.runs.lock import HELD, LOCK, Holder, RunBusyError, acquire, holder_of
+from dpa_sse.pipeline.runs.lock import HELD, LOCK, Holder, RunBusyError, acquire, alone, forget_held, holder_of
 
 ENDED = '{"event": "run-start", "time": 1.0}\n{"event": "run-end", "time": 2.0, "code": 0}\n'
 DRIVER = """
@@ -213,3 +213,46 @@ def test_links_in_a_run_folder_are_not_followed(tmp_path: Path, name: str) -> No
             acquire(run.folder)
         assert holder_of(run.folder) is None
     assert victim.read_text() == "precious"
+
+
+COUNTER = """
+import sys
+from pathlib import Path
+from dpa_sse.pipeline.runs import lock
+if sys.argv[2] == "no flock":
+    def refuse(*_arguments):
+        raise OSError(38, "Function not implemented")
+    lock.fcntl.flock = refuse
+file = Path(sys.argv[1]) / "count"
+for _ in range(60):
+    with lock.alone(file.with_name("count.lock")):
+        number = int(file.read_text())
+        file.write_text(str(number + 1))
+"""
+
+
+@pytest.mark.parametrize("how", ["flock", "no flock"])
+def test_processes_are_alone_with_what_they_share(tmp_path: Path, how: str) -> None:
+    (tmp_path / "count").write_text("0")
+    command = [sys.executable, "-c", COUNTER, str(tmp_path), how]
+    started = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    assert (tmp_path / "count").read_text() == "180"
+    assert not (tmp_path / "count.lock.held").exists()
+
+
+def test_a_process_that_was_killed_does_not_keep_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_flock(monkeypatch)
+    held = tmp_path / "a.lock.held"
+    ended = Holder(pid=2**22 - 3, host=socket.gethostname(), started=1.0, boot_id="x")
+    held.write_text(ended.model_dump_json())
+    with alone(tmp_path / "a.lock"):
+        assert Holder.parse(held.read_bytes()) == Holder.this_process()
+    held.write_text("")
+    os.utime(held, (time.time() - 100, time.time() - 100))
+    with alone(tmp_path / "a.lock"):
+        assert held.exists()
+    assert not held.exists()
+    held.write_text(ended.model_copy(update={"host": "another"}).model_dump_json())
+    forget_held(tmp_path / "a.lock")
+    assert not held.exists()

@@ -172,7 +172,7 @@ def test_a_command_that_hangs_is_given_up(batch_system: BatchSystem) -> None:
 
     (batch_system.state / "mode").write_text("hang")
     with pytest.raises(SilentError, match="squeue did not answer within 1 s"):
-        Scheduler(Slurm(), limit_s=1).query(["1"])
+        Scheduler(Slurm(), limit_s=1).query({"1": "md.1"})
 
 
 @pytest.mark.parametrize(("mounts", "kind"), [

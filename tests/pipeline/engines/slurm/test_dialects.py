@@ -12,7 +12,7 @@ import pytest
 from dpa_sse.pipeline.config.batch import Job
 from dpa_sse.pipeline.engines.slurm.dialect import AnswerError, Entry, Request
 from dpa_sse.pipeline.engines.slurm.partitions import gpus_in, parse_partitions, slurm_seconds
-from dpa_sse.pipeline.engines.slurm.scheduler import clean_environment
+from dpa_sse.pipeline.engines.slurm.scheduler import OF_THE_USER, Scheduler, clean_environment
 from dpa_sse.pipeline.engines.slurm.script import batch_script
 from dpa_sse.pipeline.engines.slurm.slurm import expand
 from dpa_sse.pipeline.engines.slurm.systems import dialect_of
@@ -66,13 +66,15 @@ def test_numbers_of_pbs_and_lsf_jobs() -> None:
 
 def test_states_in_the_answer_of_squeue() -> None:
     answer = "\n".join([
-        "12_[4-6,9%2]|PENDING|2026-01-01T10:00:00|0:00||JobArrayTaskLimit",
-        "12_3|RUNNING|2026-01-01T09:00:00|1-02:00:05|n7|None",
-        "12_0|TIMEOUT|2026-01-01T08:00:00|1:00|n1|TimeLimit",
-        "12_1|OUT_OF_MEMORY|2026-01-01T08:00:00|0:09|n2|OutOfMemory",
-        "12_2|NODE_FAIL|N/A|0:00|n[1-2]|NodeDown", "13|PENDING|N/A|0:00||PartitionDown", "14|CANCELLED|N/A|0:00||None",
-        "15|PENDING|N/A|0:00||JobHeldUser", "16|COMPLETING|N/A|0:01|n1|None", "16+1|RUNNING|N/A|0:01|n2|None",
-        "17_[1,3,5,7,...]|PENDING|N/A|0:00||Priority", "sites may print anything here",
+        "12_[4-6,9%2]|PENDING|2026-01-01T10:00:00|0:00||md.1|JobArrayTaskLimit",
+        "12_3|RUNNING|2026-01-01T09:00:00|1-02:00:05|n7|md.1|None",
+        "12_0|TIMEOUT|2026-01-01T08:00:00|1:00|n1|md.1|TimeLimit",
+        "12_1|OUT_OF_MEMORY|2026-01-01T08:00:00|0:09|n2|md.1|OutOfMemory",
+        "12_2|NODE_FAIL|N/A|0:00|n[1-2]|md.1|NodeDown",
+        "13|PENDING|N/A|0:00||md.1|PartitionDown", "14|CANCELLED|N/A|0:00||md.1|None",
+        "15|PENDING|N/A|0:00||md.1|JobHeldUser",
+        "16|COMPLETING|N/A|0:01|n1|md.1|None", "16+1|RUNNING|N/A|0:01|n2|md.1|None",
+        "17_[1,3,5,7,...]|PENDING|N/A|0:00||md.1|Priority", "sites may print anything here",
     ])
     found = dialect_of("slurm").entries(answer)
     assert [(one.job, one.members, one.state) for one in found] == [
@@ -80,6 +82,7 @@ def test_states_in_the_answer_of_squeue() -> None:
         ("12", (2,), "node"), ("13", None, "waiting"), ("14", None, "cancelled"), ("15", None, "held"),
         ("16", None, "ending"), ("16", None, "running"), ("17", None, "waiting"),
     ]
+    assert {one.name for one in found} == {"md.1"}
     assert found[0].start == "2026-01-01T10:00:00"
     assert [(one.nodes, one.ran_s) for one in found[:5]] == [
         ("", 0), ("n7", 93605), ("n1", 60), ("n2", 9), ("n[1-2]", 0)
@@ -94,7 +97,7 @@ def test_lists_of_members() -> None:
 
 
 @pytest.mark.parametrize(("system", "reason", "never"), [
-    ("slurm", "PartitionConfig", True), ("slurm", "PartitionDown", True), ("slurm", "PartitionTimeLimit", True),
+    ("slurm", "PartitionConfig", True), ("slurm", "PartitionTimeLimit", True),
     ("slurm", "DependencyNeverSatisfied", True), ("slurm", "AssocMaxCpuPerJobLimit", True),
     ("slurm", "InvalidQOS", True),
     ("slurm", "QOSMaxWallDurationPerJobLimit", True), ("slurm", "QOSMaxNodePerJobLimit", True),
@@ -108,12 +111,24 @@ def test_lists_of_members() -> None:
     ("pbs", "Not Running: Insufficient amount of resource: ncpus (R: 4 A: 0 T: 2)", False),
     ("pbs", "Not Running: Server per-user limit reached on ncpus", False),
     ("lsf", "New job is waiting for scheduling", False),
-    ("lsf", "The queue has been closed by its administrator", True),
+    ("lsf", "The queue has been deleted by its administrator", True),
     ("lsf", "Job slot limit reached", False),
 ])
 def test_reasons_that_do_not_go_away(system: str, reason: str, never: bool) -> None:
     entry = Entry("1", None, "waiting", "PENDING", reason)
     assert dialect_of(system).never_starts(entry) is never  # type: ignore[arg-type]
+    assert not dialect_of(system).shut(entry)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("system", "reason"), [
+    ("slurm", "PartitionDown"), ("slurm", "PartitionInactive"), ("slurm", "FrontEndDown"),
+    ("pbs", "Not Running: Queue not started."),
+    ("lsf", "The queue has been closed by its administrator"), ("lsf", "The queue is inactivated by its time windows"),
+])
+def test_reasons_that_go_away_when_a_partition_is_opened(system: str, reason: str) -> None:
+    entry = Entry("1", None, "waiting", "PENDING", reason)
+    assert dialect_of(system).shut(entry)  # type: ignore[arg-type]
+    assert not dialect_of(system).never_starts(entry)  # type: ignore[arg-type]
 
 
 def test_states_in_the_answer_of_qstat() -> None:
@@ -137,17 +152,18 @@ def test_states_in_the_answer_of_qstat() -> None:
 
 def test_states_in_the_answer_of_bjobs() -> None:
     answer = "\n".join([
-        "5|1|DONE|-|-|-|9 second(s)|n1|-", "5|2|RUN|-|-|-|3 second(s)|n2|-",
-        "5|3|PEND|-|Jan 1 10:00|-|-|-|Job slot limit reached",
-        "5|4|EXIT|140|-|TERM_RUNLIMIT: job killed after reaching LSF run time limit|60 second(s)|n1|-",
-        "6|0|EXIT|1|-|-|1 second(s)|n1|-",
-        "8|0|EXIT|137|-|TERM_MEMLIMIT: job killed after reaching LSF memory usage limit|-|-|-",
+        "5|1|DONE|-|-|-|9 second(s)|n1|md.1[2]|-", "5|2|RUN|-|-|-|3 second(s)|n2|md.1[2]|-",
+        "5|3|PEND|-|Jan 1 10:00|-|-|-|md.1[2]|Job slot limit reached",
+        "5|4|EXIT|140|-|TERM_RUNLIMIT: job killed after reaching LSF run time limit|60 second(s)|n1|md.1[2]|-",
+        "6|0|EXIT|1|-|-|1 second(s)|n1|md.1[2]|-",
+        "8|0|EXIT|137|-|TERM_MEMLIMIT: job killed after reaching LSF memory usage limit|-|-|md.1[2]|-",
     ])
     found = {(one.job, one.members): (one.state, one.code) for one in dialect_of("lsf").entries(answer)}
     assert found == {
         ("5", (0,)): ("done", None), ("5", (1,)): ("running", None), ("5", (2,)): ("waiting", None),
         ("5", (3,)): ("timeout", 140), ("6", None): ("failed", 1), ("8", None): ("memory", 137),
     }
+    assert {one.name for one in dialect_of("lsf").entries(answer)} == {"md.1"}
     spots = [(one.nodes, one.ran_s) for one in dialect_of("lsf").entries(answer)[:3]]
     assert spots == [("n1", 9), ("n2", 3), ("", None)]
 
@@ -165,8 +181,9 @@ def test_the_width_of_an_array_is_changed_by_its_number() -> None:
     assert dialect_of("lsf").widen("12", 5) == ["bmod", "-J", "%5", "12"]
 
 
-def test_jobs_are_kept_off_bad_nodes_and_those_of_the_user() -> None:
-    job = Job(options=("--exclude=n9", "--exclusive"))
+@pytest.mark.parametrize("option", ["--exclude=n9", "--exclude n9", "-x n9", "-xn9"])
+def test_jobs_are_kept_off_bad_nodes_and_those_of_the_user(option: str) -> None:
+    job = Job(options=(option, "--exclusive"))
     request = Request("a.1", Path("/x"), Path("/x/script.sh"), 1, job, None, 90, exclude=("n1", "n2"))
     assert dialect_of("slurm").directives(request)[-1] == "#SBATCH --exclude=n9,n1,n2"
 
@@ -181,6 +198,30 @@ def test_commands_do_not_inherit_the_job_of_the_driver_nor_secrets(monkeypatch: 
         monkeypatch.setenv(name, value)
     found = clean_environment()
     assert {name for name in given if name in found} == {"SLURM_CONF", "VASP_COMMAND", "DPA_SSE_LMP"}
+
+
+def test_what_the_user_has_set_for_slurm_counts_outside_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    for name in OF_THE_USER:
+        monkeypatch.setenv(name, "mine")
+    assert {name for name in OF_THE_USER if name in clean_environment()} == set(OF_THE_USER)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert {name for name in OF_THE_USER if name in clean_environment()} == set()
+
+
+@pytest.mark.parametrize(("account", "seen"), [(None, "mine"), ("abc123", "")])
+def test_an_account_of_the_settings_counts_more_than_that_of_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str | None, seen: str
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("SBATCH_ACCOUNT", "mine")
+    program = tmp_path / "sbatch"
+    program.write_text(f'#!/bin/bash\nprintf "%s" "$SBATCH_ACCOUNT" >"{tmp_path}/seen"\necho 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    request = Request("a.1", tmp_path, tmp_path / "script.sh", 1, Job(), account, 90)
+    assert Scheduler(dialect_of("slurm")).submit(request) == "1"
+    assert (tmp_path / "seen").read_text() == seen
 
 
 def test_partitions() -> None:

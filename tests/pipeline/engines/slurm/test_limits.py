@@ -372,6 +372,26 @@ def test_a_step_that_waits_for_its_kind_does_not_narrow_the_others(tmp_path: Pat
         assert room == 99
 
 
+def test_a_file_system_that_cannot_lock_has_places_too(
+    batch_system: BatchSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpa_sse.pipeline.engines.slurm.nodes import BadNodes
+    from dpa_sse.pipeline.engines.slurm.places import Places
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    engine, scheduler = batch_system.folder, Scheduler(Slurm())
+    with Places(engine, scheduler, 5, Job(), "md", "md").room() as room:
+        assert room == 5
+        assert (engine / "places.lock.held").exists()
+    nodes = BadNodes(engine, scheduler, Job())
+    assert nodes.add("n1", "lost")
+    assert nodes.names() == ("n1",)
+    assert not list(engine.glob("*.held"))
+
+
 def array(name: str, kind: str, width: int) -> Batch:
     """Return a submission of three jobs."""
     tasks = [BatchTask(name=f"{name}-{index}", key="k", index=index) for index in range(3)]

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.pipeline.engines.slurm.queue import Snapshot, queue_lines
 from dpa_sse.pipeline.engines.slurm.records import open_folders
 from dpa_sse.pipeline.runs.folder import Run
 from tests import fake_batch
@@ -153,13 +154,38 @@ def test_memory_grows_up_to_its_limit(batch_system: BatchSystem) -> None:
 
 
 def test_a_job_that_can_never_start_is_said_and_cancelled(batch_system: BatchSystem) -> None:
-    (batch_system.state / "reason").write_text("PartitionDown")
+    (batch_system.state / "reason").write_text("PartitionTimeLimit")
     run = batch_system.run({"count": 2})
     begun = time.monotonic()
     assert batch_system.go(run) == 1
     assert time.monotonic() - begun < 30
-    assert "cannot start (PartitionDown)" in failures(run)["numbers"]
+    assert "cannot start (PartitionTimeLimit)" in failures(run)["numbers"]
     assert batch_system.states() == {"1": ["cancelled"]}
+
+
+@pytest.mark.parametrize(("batch_system", "reason"), [
+    ("slurm", "PartitionDown"), ("pbs", "Not Running: Queue not started."),
+    ("lsf", "The queue has been inactivated by its administrator;"),
+], indirect=["batch_system"])
+def test_a_closed_partition_is_said_and_waited_for(batch_system: BatchSystem, reason: str) -> None:
+    (batch_system.state / "reason").write_text(reason)
+    run = batch_system.run({"count": 2})
+    seen: list[str] = []
+    begun = time.monotonic()
+
+    def open_later() -> None:
+        seen.extend(queue_lines(Snapshot.read(run.engine)))
+        if time.monotonic() - begun > 8.0:  # patience_s is 5
+            (batch_system.state / "reason").unlink(missing_ok=True)
+
+    assert batch_system.go(run, on_tick=open_later) == 0
+    assert result(run, "total", "total.json") == 1
+    opened = "it starts when its partition or queue is opened again"
+    told = [note for note in notes(run) if opened in note]
+    assert [note.endswith(f"waits ({reason}); {opened}, and the run waits for it.") for note in told] == [True], told
+    assert told[0].startswith("numbers: ")
+    assert any(reason in line and line.endswith(f"; {opened}") for line in seen)
+    assert "cancelled" not in batch_system.state_words()
 
 
 @pytest.mark.parametrize(("mode", "words"), [
