@@ -58,6 +58,8 @@ class BatchSystem:
     def states(self) -> dict[str, list[str]]:
         found = {}
         for folder in sorted((self.state / "jobs").iterdir()):
+            if not (folder / "job.json").is_file():  # being submitted
+                continue
             data = json.loads((folder / "job.json").read_text())
             found[folder.name] = [(folder / f"state.{member}").read_text() for member in data["members"]]
         return found
