@@ -117,7 +117,7 @@ class SelectCandidates(TaskOP):
 
 
 class SelectDiverse(SelectCandidates):
-    """The same with the candidates that differ most, as the descriptor of a model tells."""
+    """The frames to label that differ most, as the descriptor of a model tells; else as :class:`SelectCandidates`."""
 
     image = "deepmd"
     resource_class = "infer"
