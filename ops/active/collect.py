@@ -12,7 +12,7 @@ import numpy as np
 
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import level_of, read_dataset, write_dataset
-from dpa_sse.ops.data.frames import SystemData, drop_duplicates
+from dpa_sse.ops.data.frames import SystemData, drop_duplicates, evenly, select_across
 from dpa_sse.ops.data.level_of_theory import merged_level
 from dpa_sse.ops.data.near import keep_new_apart
 from dpa_sse.ops.data.npy import split_systems
@@ -21,8 +21,7 @@ from dpa_sse.ops.data.results import gather_frames
 from dpa_sse.ops.results.active import FinetuneRound, FinetuneRounds, Selection
 from dpa_sse.ops.results.dataset import DatasetInfo
 from dpa_sse.ops.results.level import LevelOfTheory
-from dpa_sse.ops.training.evaluate import evaluate
-from dpa_sse.ops.training.finetune import evenly
+from dpa_sse.ops.training.evaluate import evaluate, named_blocks
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,31 +50,11 @@ class RoundData:
 
     def training(self, frames: int) -> tuple[list[str], list[SystemData]]:
         """Return the type map and the frames to train on: in the first round ``frames`` of them, then all."""
-        type_map, blocks = _training_blocks(self.dataset)
-        return type_map, blocks if self.rounds.rounds else _thinned(blocks, frames)
-
-
-def _training_blocks(dataset: Path) -> tuple[list[str], list[SystemData]]:
-    """Return the type map and the training frames, in the order in which the training reads them."""
-    info = DatasetInfo.read(dataset)
-    type_map, blocks = read_dataset(dataset)
-    order = {path: k for k, path in enumerate(split_systems(dataset, "train"))}
-    found = [
-        (order[dataset / entry.path], block) for entry, block in zip(info.systems, blocks, strict=True)
-        if block.split == "train"
-    ]
-    return type_map, [block for _, block in sorted(found, key=lambda pair: pair[0])]
-
-
-def _thinned(blocks: Sequence[SystemData], frames: int) -> list[SystemData]:
-    """Return evenly spaced frames, as :func:`dpa_sse.ops.training.finetune.choose_frames` chooses them."""
-    chosen, first, found = evenly(sum(map(len, blocks)), frames), 0, []
-    for block in blocks:
-        own = chosen[(chosen >= first) & (chosen < first + len(block))] - first
-        if len(own):
-            found.append(block.select(own))
-        first += len(block)
-    return found
+        type_map = list(DatasetInfo.read(self.dataset).type_map)
+        blocks = named_blocks(self.dataset, "train", type_map)
+        if not self.rounds.rounds:  # as dpa_sse.ops.training.finetune.choose_frames chooses them
+            blocks = [block for _, block in select_across(blocks, evenly(sum(map(len, blocks)), frames))]
+        return type_map, blocks
 
 
 def collect_round(

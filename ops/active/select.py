@@ -11,25 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.data.frames import SystemData
-from dpa_sse.ops.exploration.diversity import arrays_of, arrays_of_block, environments, farthest_frames
-from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
-from dpa_sse.ops.md.monitor import CLOSEST, Geometry
+from dpa_sse.ops.data.frames import SystemData, evenly
+from dpa_sse.ops.exploration.diversity import MOST_COMPARED, arrays_of_blocks, diverse_order
+from dpa_sse.ops.exploration.similarity import KnownFrames, objection
+from dpa_sse.ops.exploration.tasks import write_tasks
 from dpa_sse.ops.md.trajectory import read_dump
 from dpa_sse.ops.potential.inference import open_model, predict
 from dpa_sse.ops.results.active import Selection
 from dpa_sse.ops.results.md import MdRun
-from dpa_sse.ops.structures.extxyz import write_frames
-from dpa_sse.ops.training.finetune import evenly
 from dpa_sse.ops.training.settings import RoundSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MOST_CANDIDATES = 400
-"""Candidates that are compared, evenly spaced over the runs; more take memory and are no more diverse."""
 TRAJECTORY = "traj.lammpstrj"
-FRAMES = "frames.extxyz"
 
 
 @dataclass(frozen=True)
@@ -91,14 +86,11 @@ def select_frames(
         if len(chosen) == settings.frames:
             break
         atoms = found.frames[number]
-        reason = _objection(atoms, known, taken)
-        if reason:
+        if reason := objection(atoms, known, taken):
             left_out[reason] += 1
         else:
             chosen.append(atoms)
-    for number, atoms in enumerate(chosen):
-        (out / "tasks" / f"task.{number:03d}").mkdir(parents=True, exist_ok=True)
-        write_frames(out / "tasks" / f"task.{number:03d}" / FRAMES, [atoms])
+    write_tasks(chosen, 1, out / "tasks")
     result = Selection(
         selection=settings.selection, runs=found.runs, runs_exploded=found.exploded, candidates=len(found.frames),
         selected=len(chosen), committee_deviation_eV_A=deviation, **left_out,
@@ -114,24 +106,21 @@ def _order(
     """Return the numbers of the candidates, the best first, and the mean deviation of the committee."""
     if not frames:
         return [], None
-    compared = evenly(len(frames), MOST_CANDIDATES)
+    compared = evenly(len(frames), MOST_COMPARED)
     random = np.random.default_rng(derive_seed(seed, "choose frames")).permutation(compared)
     if settings.selection == "random":
         return random.tolist(), None
     if settings.selection == "committee":
         deviations = committee_deviations([frames[k] for k in compared], models)
         return compared[np.argsort(-deviations, kind="stable")].tolist(), float(deviations.mean())
-    model = open_model(models[0])
-    new = environments([arrays_of(frames[k]) for k in compared], model)
-    old = environments([arrays_of_block(block, k, type_map) for block in training for k in range(len(block))], model)
-    wanted = settings.frames + len(random) // 4  # some are left out afterwards
-    picked = farthest_frames(new, old, min(wanted, len(new)))
-    rest = [k for k in random.tolist() if k not in set(compared[picked].tolist())]
-    return [*compared[picked].tolist(), *rest], None
+    known = arrays_of_blocks(training, type_map)
+    return diverse_order(frames, random, settings.frames, known, models[0]).tolist(), None
 
 
 def committee_deviations(frames: Sequence[Atoms], models: Sequence[Path]) -> NDArray[np.float64]:
     """Return for each frame the largest deviation of a force within the committee, eV/A (``max_devi_f`` of DP-GEN)."""
+    from deepmd.infer.model_devi import calc_model_devi_f
+
     forces: list[list[NDArray[np.float64]]] = []
     for path in models:
         model = open_model(path)
@@ -140,23 +129,4 @@ def committee_deviations(frames: Sequence[Atoms], models: Sequence[Path]) -> NDA
         for atoms in frames:
             types = np.array([index[one] for one in atoms.get_chemical_symbols()])
             forces[-1].append(predict(model, types, atoms.positions[None], atoms.cell.array[None])[1][0])
-    found = []
-    for own in zip(*forces, strict=True):
-        stack = np.array(own)
-        found.append(np.sqrt(((stack - stack.mean(axis=0)) ** 2).sum(axis=-1).mean(axis=0)).max())
-    return np.array(found)
-
-
-def _objection(atoms: Atoms, known: KnownFrames, taken: dict[str, list[NDArray[np.float64]]]) -> str:
-    """Return why a candidate is left out, empty if it is not; then it is added to ``taken``."""
-    symbols = atoms.get_chemical_symbols()
-    if Geometry(symbols).measure(atoms.cell.array, atoms.positions)[0] < CLOSEST:
-        return "unphysical"
-    if known.holds(atoms):
-        return "known"
-    group = taken.setdefault("".join(symbols), [])
-    distances = pair_distances(atoms)
-    if any(distance(distances, other) < NEAR for other in group):
-        return "similar"
-    group.append(distances)
-    return ""
+    return np.array([calc_model_devi_f(np.array(own)[:, None])[0][0] for own in zip(*forces, strict=True)])

@@ -106,6 +106,24 @@ def join(parts: Sequence[SystemData]) -> SystemData:
     )
 
 
+def evenly(total: int, count: int) -> NDArray[np.int_]:
+    """Return the numbers of ``count`` evenly spaced ones of ``total`` frames, all if there are fewer."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+
+
+def select_across(blocks: Sequence[SystemData], chosen: NDArray[np.int_]) -> Iterator[tuple[int, SystemData]]:
+    """Yield frames that are numbered through all blocks, with the number of their block; in the order of the blocks.
+
+    Blocks without a chosen frame are left out.
+    """
+    first = 0
+    for number, block in enumerate(blocks):
+        own = chosen[(chosen >= first) & (chosen < first + len(block))] - first
+        if len(own):
+            yield number, block.select(own)
+        first += len(block)
+
+
 def merge_blocks(blocks: Iterable[SystemData]) -> list[SystemData]:
     """Join all blocks that share a key, in order of first appearance; empty blocks are left out."""
     groups: dict[Any, list[SystemData]] = {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.data.dataset import read_dataset, write_dataset
+from dpa_sse.ops.data.dataset import level_of, read_dataset, write_dataset
+from dpa_sse.ops.data.frames import select_across
 from dpa_sse.ops.results.dataset import SPLITS, DatasetInfo
 
 
@@ -38,12 +41,57 @@ def limit_frames(dataset: Path, split: str, n: int, seed: int, out: Path) -> Dat
     """
     if split not in SPLITS or n < 1:
         raise InputError(f"limit_frames: split must be one of {', '.join(SPLITS)} and n at least 1, not {split}, {n}")
+    rng = np.random.default_rng(derive_seed(seed, "limit_frames", split))
+    return _write_subset(dataset, split, lambda total: rng.permutation(total)[:n], out)
+
+
+def spread_frames(dataset: Path, n: int, seed: int, out: Path) -> DatasetInfo:
+    """Write a copy of a data set with ``n`` training frames that are spread evenly; the other splits are unchanged.
+
+    With the same seed, a smaller ``n`` gives a subset of a larger one.
+
+    Raises
+    ------
+    InputError
+        There are not as many training frames.
+    """
+    def spread(total: int) -> NDArray[np.int_]:
+        if n > total:
+            raise InputError(f"a point of the curve asks for {n} frames, but there are {total} for training")
+        shift = float(np.random.default_rng(derive_seed(seed, "curve")).random())
+        return nested_order(total, shift)[:n]
+
+    return _write_subset(dataset, "train", spread, out)
+
+
+def nested_order(total: int, shift: float) -> NDArray[np.int_]:
+    """Return the numbers of frames in an order whose every beginning is spread evenly (van der Corput, base 2).
+
+    Parameters
+    ----------
+    total : int
+        Number of frames.
+    shift : float
+        Where the order starts, from 0 to 1: other seeds take other frames.
+    """
+    found: dict[int, None] = {}
+    k = 0
+    while len(found) < total:
+        fraction, base, rest = 0.0, 0.5, k
+        while rest:
+            fraction, base, rest = fraction + base * (rest & 1), base / 2, rest >> 1
+        found.setdefault(int(((fraction + shift) % 1.0) * total), None)
+        k += 1
+    return np.array(list(found))
+
+
+def _write_subset(
+    dataset: Path, split: str, choose: Callable[[int], NDArray[np.int_]], out: Path
+) -> DatasetInfo:
+    """Write a copy of a data set with some frames of a split; ``choose`` gets how many there are, returns which."""
     type_map, blocks = read_dataset(dataset)
-    owners = [(k, frame) for k, block in enumerate(blocks) if block.split == split for frame in range(len(block))]
-    order = np.random.default_rng(derive_seed(seed, "limit_frames", split)).permutation(len(owners))
-    kept = {owners[k] for k in order[:n]}
-    result = [
-        block if block.split != split else block.select([f for f in range(len(block)) if (k, f) in kept])
-        for k, block in enumerate(blocks)
-    ]
-    return write_dataset(out, type_map, result, drawn_from=len(owners))
+    own = [block for block in blocks if block.split == split]
+    others = [block for block in blocks if block.split != split]
+    total = sum(map(len, own))
+    kept = [block for _, block in select_across(own, np.sort(choose(total)))]
+    return write_dataset(out, type_map, [*kept, *others], drawn_from=total, level=level_of(dataset))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.potential.inference import descriptors
 
@@ -29,9 +28,12 @@ def arrays_of(atoms: Atoms) -> Arrays:
     return atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array
 
 
-def arrays_of_block(block: SystemData, number: int, type_map: Sequence[str]) -> Arrays:
-    """Return the same of a frame of a data set."""
-    return [type_map[k] for k in block.types], block.coord[number], block.box[number]
+def arrays_of_blocks(blocks: Sequence[SystemData], type_map: Sequence[str]) -> list[Arrays]:
+    """Return the same of all frames of a data set."""
+    return [
+        ([type_map[k] for k in block.types], positions, cell)
+        for block in blocks for positions, cell in zip(block.coord, block.box, strict=True)
+    ]
 
 
 def environments(frames: Sequence[Arrays], model: Any) -> list[dict[str, NDArray[np.float64]]]:
@@ -108,30 +110,26 @@ def _projected(
 
 
 def diverse_order(
-    candidates: Sequence[Atoms], order: NDArray[np.int_], wanted: int, dataset: Path | None, model: Path
+    candidates: Sequence[Atoms], order: NDArray[np.int_], wanted: int, known: Sequence[Arrays], model: Path
 ) -> NDArray[np.int_]:
-    """Return the numbers of candidates, those first that differ most from a data set and from each other.
+    """Return the numbers of candidates, those first that differ most from known frames and from each other.
 
     Parameters
     ----------
     candidates : sequence of Atoms
     order : ndarray of int
-        Random order; of many candidates, the first :data:`MOST_COMPARED` are compared.
+        Numbers of candidates in random order; of many, the first :data:`MOST_COMPARED` are compared.
     wanted : int
         Number of frames that are to be taken; a quarter more are put first, since some are left out afterwards.
-    dataset : Path, optional
-        Its training frames are those that are known, at most :data:`MOST_COMPARED` of them.
+    known : sequence of tuple
+        Frames that the model was trained on; of many, :data:`MOST_COMPARED` or fewer are compared.
     model : Path
     """
     from dpa_sse.ops.potential.inference import open_model
 
     opened = open_model(model)
     compared = order[:MOST_COMPARED]
-    known = [
-        arrays_of_block(block, k, type_map) for type_map, blocks in ([read_dataset(dataset)] if dataset else [])
-        for block in blocks if block.split == "train" for k in range(len(block))
-    ]
-    known = known[:: max(1, -(-len(known) // MOST_COMPARED))]
     new = environments([arrays_of(candidates[k]) for k in compared], opened)
-    picked = compared[farthest_frames(new, environments(known, opened), min(wanted + wanted // 4, len(new)))]
+    old = environments(known[:: max(1, -(-len(known) // MOST_COMPARED))], opened)
+    picked = compared[farthest_frames(new, old, min(wanted + wanted // 4, len(new)))]
     return np.concatenate([picked, order[~np.isin(order, picked)]])

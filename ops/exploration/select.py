@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError
-from dpa_sse.ops.core.files import atomic_path
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.exploration.diversity import diverse_order
+from dpa_sse.ops.data.dataset import read_dataset
+from dpa_sse.ops.exploration.diversity import Arrays, arrays_of_blocks, diverse_order
 from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
-from dpa_sse.ops.exploration.similarity import NEAR, KnownFrames, distance, pair_distances
+from dpa_sse.ops.exploration.similarity import KnownFrames, objection
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
-from dpa_sse.ops.md.monitor import CLOSEST, Geometry
+from dpa_sse.ops.exploration.tasks import write_tasks
 from dpa_sse.ops.md.trajectory import Frame, read_dump
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.learning import DroppedCandidates, IterationReport, LearningState, SanityCheck
@@ -124,9 +124,9 @@ def select_candidates(
     order = rng.permutation(len(found.candidates))
     if settings.selection == "diverse" and model is not None and len(order) > settings.max_selected:
         candidates = [frames[place].atoms() for place in found.candidates]
-        order = diverse_order(candidates, order, settings.max_selected, dataset, model)
+        order = diverse_order(candidates, order, settings.max_selected, _trained_on(dataset), model)
     choice = _choose(runs, found.candidates, frames, order, settings.max_selected, KnownFrames(dataset))
-    _write_tasks(choice.frames, settings.frames_per_task, out / "tasks")
+    write_tasks(choice.frames, settings.frames_per_task, out / "tasks")
     report = IterationReport(
         iteration=state.iteration,
         stage=state.stage,
@@ -224,11 +224,10 @@ def _choose(
             continue
         run, number = candidates[place]
         frame = frames[run, number]
-        reason = _objection(frame, known, taken)
-        if reason:
+        atoms = frame.atoms()
+        if reason := objection(atoms, known, taken):
             choice.dropped[reason] += 1
             continue
-        atoms = frame.atoms()
         record = runs[run].record
         atoms.info = {
             "system": record.system,
@@ -242,6 +241,14 @@ def _choose(
     return choice
 
 
+def _trained_on(dataset: Path | None) -> list[Arrays]:
+    """Return the training frames of a data set."""
+    if dataset is None:
+        return []
+    type_map, blocks = read_dataset(dataset)
+    return arrays_of_blocks([block for block in blocks if block.split == "train"], type_map)
+
+
 def _load(runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Frame]:
     wanted = set(candidates)
     frames: dict[tuple[int, int], Frame] = {}
@@ -250,31 +257,6 @@ def _load(runs: Sequence[Exploration], candidates: Sequence[tuple[int, int]]) ->
             if (run, number) in wanted:
                 frames[run, number] = frame
     return frames
-
-
-def _objection(frame: Frame, known: KnownFrames, taken: dict[str, list[np.ndarray]]) -> str | None:
-    """Return why a candidate is left out, or None; one that is not is added to ``taken``."""
-    if Geometry(frame.symbols).measure(frame.cell, frame.positions)[0] < CLOSEST:
-        return "unphysical"
-    atoms = frame.atoms()
-    if known.holds(atoms):
-        return "known"
-    group = taken.setdefault("".join(frame.symbols), [])
-    distances = pair_distances(atoms)
-    if any(distance(distances, other) < NEAR for other in group):
-        return "similar"
-    group.append(distances)
-    return None
-
-
-def _write_tasks(frames: Sequence[Atoms], group: int, out: Path) -> None:
-    """Write the selected frames in groups of ``group``; no folder for an empty group."""
-    from ase.io import write
-
-    out.mkdir(parents=True, exist_ok=True)
-    for number, start in enumerate(range(0, len(frames), group)):
-        with atomic_path(out / f"task.{number:03d}" / "frames.extxyz") as temporary:
-            write(temporary, frames[start : start + group], format="extxyz")
 
 
 def _hopeless(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.data.npy import elements_of, read_system
+from dpa_sse.ops.md.monitor import CLOSEST, Geometry
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -78,6 +79,25 @@ class KnownFrames:
             return False
         mine = fingerprint(atoms)
         return any(np.abs(fingerprint(self._frames[key][index]) - mine).max() < SAME for index in alike)
+
+
+def objection(atoms: Atoms, known: KnownFrames, taken: dict[str, list[np.ndarray]]) -> str:
+    """Return why a frame is not worth a label, empty if it is; then it is added to ``taken``.
+
+    Atoms that are too close are ``unphysical``, a frame of the data set is ``known``, one that is closer than
+    :data:`NEAR` to one in ``taken`` (distances by elements) is ``similar``.
+    """
+    symbols = atoms.get_chemical_symbols()
+    if Geometry(symbols).measure(atoms.cell.array, atoms.positions)[0] < CLOSEST:
+        return "unphysical"
+    if known.holds(atoms):
+        return "known"
+    group = taken.setdefault("".join(symbols), [])
+    distances = pair_distances(atoms)
+    if any(distance(distances, other) < NEAR for other in group):
+        return "similar"
+    group.append(distances)
+    return ""
 
 
 def _edge(atoms: Atoms) -> float:

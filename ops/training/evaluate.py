@@ -67,8 +67,8 @@ def evaluate(
     model = open_model(model_file)
     type_map = list(model.get_type_map())
     sums = _Sums(type_map)
-    training = _named_blocks(dataset, "train", type_map) if isinstance(dataset, Path) and split != "train" else []
-    for frames in _named_blocks(dataset, split, type_map):
+    training = named_blocks(dataset, "train", type_map) if isinstance(dataset, Path) and split != "train" else []
+    for frames in named_blocks(dataset, split, type_map):
         sums.add(frames, *predict(model, frames.types, frames.coord, frames.box))
         sums.distance.append(_distances(frames, training))
     result = sums.evaluation(name, split, level_of(dataset) if isinstance(dataset, Path) else level)
@@ -220,7 +220,7 @@ class _Sums:
         return {element: _mae(np.concatenate(values)) for element, values in parts.items()}
 
 
-def _named_blocks(dataset: Path | Sequence[Path], split: str, type_map: Sequence[str]) -> list[SystemData]:
+def named_blocks(dataset: Path | Sequence[Path], split: str, type_map: Sequence[str]) -> list[SystemData]:
     """Return the frames of a split in the type map of a model; trajectories are named where the data set names them.
 
     Raises

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.frames import evenly, select_across
 from dpa_sse.ops.data.npy import read_system, split_systems, write_system
 from dpa_sse.ops.potential.inference import branch_of
 from dpa_sse.ops.results.model import ChosenFrames, LearningRates, ModelInfo, Variant
@@ -202,19 +200,10 @@ def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path)
         return split_systems(out)
     if out.exists():
         shutil.rmtree(out)
-    first = 0
-    for number, (source, block) in enumerate(sources):
-        own = chosen[(chosen >= first) & (chosen < first + len(block))] - first
-        if len(own):
-            write_system(out / f"{number:03d}.{source.name}", type_map, block.select(own))
-        first += len(block)
+    for number, block in select_across([block for _, block in sources], chosen):
+        write_system(out / f"{number:03d}.{sources[number][0].name}", type_map, block)
     record.write(out)
     return split_systems(out)
-
-
-def evenly(total: int, count: int) -> NDArray[np.int_]:
-    """Return the numbers of ``count`` evenly spaced ones of ``total`` frames, all if there are fewer."""
-    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
 
 
 def _count(systems: Sequence[Path], type_map: Sequence[str]) -> int:

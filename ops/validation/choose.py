@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpa_sse.ops.exploration.tasks import write_tasks
 from dpa_sse.ops.md.trajectory import DumpReader, parse_frame
 from dpa_sse.ops.results.md import MdRun
-from dpa_sse.ops.structures.extxyz import write_frames
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FRAMES = "frames.extxyz"
 TRAJECTORY = "traj.lammpstrj"
 
 
@@ -67,13 +66,11 @@ def choose_frames(folders: Sequence[Path], labels: int, out: Path) -> int:
     for members, share in zip(groups.values(), shares_of(labels, len(groups)), strict=True):
         for label in range(share):
             shares[members[label % len(members)].folder] += 1
-    number = 0
-    for run in runs:
-        for atoms in frames_at(run, midpoints(run.info.n_frames, shares[run.folder])):
-            (out / f"task.{number:03d}").mkdir(parents=True, exist_ok=True)
-            write_frames(out / f"task.{number:03d}" / FRAMES, [atoms])
-            number += 1
-    return number
+    frames = [
+        atoms for run in runs for atoms in frames_at(run, midpoints(run.info.n_frames, shares[run.folder]))
+    ]
+    write_tasks(frames, 1, out)
+    return len(frames)
 
 
 def shares_of(total: int, groups: int) -> list[int]:

@@ -17,7 +17,7 @@ from dpa_sse.ops.audit.frames import EV_A3_IN_GPA
 from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset
-from dpa_sse.ops.data.frames import SystemData
+from dpa_sse.ops.data.frames import SystemData, evenly
 from dpa_sse.ops.potential.inference import predict
 from dpa_sse.ops.results.dataset import Split
 from dpa_sse.ops.results.self_check import ErrorEstimate
@@ -104,7 +104,7 @@ def by_composition(datasets: Sequence[Path], split: Split, type_map: Sequence[st
         for block in read_dataset(folder)[1]:
             if block.split == split and len(block):
                 composition = composition_of(type_map[k] for k in block.types)
-                chosen = np.unique(np.linspace(0, len(block) - 1, min(MAX_FRAMES, len(block))).round().astype(int))
+                chosen = evenly(len(block), MAX_FRAMES)
                 found[composition].append(block.select(chosen))
     return dict(found)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.frames import evenly
 from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference
 from dpa_sse.ops.validation.gates.shared import heated, spread_frames
 from dpa_sse.ops.validation.gates.statistics import ratio_over_runs
@@ -141,8 +142,7 @@ def _training(model: Potential, reference: Reference, settings: GateSettings) ->
         symbols = [reference.training_type_map[k] for k in block.types]
         if not set(symbols) <= set(model.elements) or not len(block):
             continue
-        count = min(settings.count("training_frames"), len(block))
-        part = block.select(np.unique(np.linspace(0, len(block) - 1, count).round().astype(int)))
+        part = block.select(evenly(len(block), settings.count("training_frames")))
         found = model.descriptors(symbols, part.coord, part.box)
         if found is None:
             return None

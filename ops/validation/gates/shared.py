@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.core.seeds import derive_seed
+from dpa_sse.ops.data.frames import evenly
 from dpa_sse.ops.validation.compare import composition_of
 from dpa_sse.ops.validation.gates.base import EV_A3_IN_GPA, Array, GateSettings, Labels, Potential, Reference
 from dpa_sse.ops.validation.gates.dynamics import Segment, Trajectory, run_segments, start_batch
@@ -238,7 +239,7 @@ def frame_sets(
         symbols = [type_map[k] for k in block.types]
         if not set(symbols) <= set(elements) or not len(block):
             continue
-        chosen = np.unique(np.linspace(0, len(block) - 1, min(count, len(block))).round().astype(int))
+        chosen = evenly(len(block), count)
         part = block.select(chosen)
         virial = np.full((len(part), 3, 3), np.nan) if part.virial is None else part.virial
         sets.append(FrameSet(

@@ -19,6 +19,7 @@ from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
 from dpa_sse.ops.data.npy import read_system, split_systems
 from dpa_sse.ops.exploration.diversity import farthest_frames
+from dpa_sse.ops.potential import inference
 from dpa_sse.ops.results.active import FinetuneRounds, Selection
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.status import EMPTY, TaskStatus
@@ -112,7 +113,8 @@ def moved(count, seed=0):
 
 @pytest.mark.parametrize("selection", ["diverse", "random", "committee"])
 def test_selected_frames_are_new_physical_and_different(selection, monkeypatch, tmp_path):
-    monkeypatch.setattr(selecting, "open_model", lambda path: Model(1 + len(path.name)))
+    for module in (selecting, inference):
+        monkeypatch.setattr(module, "open_model", lambda path: Model(1 + len(path.name)))
     known = labelled("LiCl", 4, "a")
     write_dataset(tmp_path / "data", TYPE_MAP, frames_to_blocks(known, TYPE_MAP))
     before = RoundData(tmp_path / "data", FinetuneRounds())

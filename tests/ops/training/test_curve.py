@@ -11,6 +11,7 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.convert import frames_to_blocks
 from dpa_sse.ops.data.dataset import read_dataset, write_dataset
+from dpa_sse.ops.data.subset import nested_order, spread_frames
 from dpa_sse.ops.results.active import CurvePoint
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.training import curve
@@ -25,7 +26,7 @@ TYPE_MAP = ["Li", "P", "S", "Cl", "Br"]
 @pytest.mark.parametrize("total", [1, 7, 20, 83])
 @pytest.mark.parametrize("shift", [0.0, 0.3, 0.99])
 def test_every_beginning_of_the_order_is_spread(total, shift):
-    order = curve.nested_order(total, shift)
+    order = nested_order(total, shift)
     assert sorted(order) == list(range(total))
     for count in (5, 10, 20):
         if count < total:
@@ -49,7 +50,7 @@ def test_subsets_are_nested_and_keep_what_is_held_out(tmp_path, data):
     sizes = (4, 8, 16)
     for seed in (0, 1):
         for size in sizes:
-            curve.subset(data, size, seed, tmp_path / f"{seed}.{size}")
+            spread_frames(data, size, seed, tmp_path / f"{seed}.{size}")
             assert len(coordinates(tmp_path / f"{seed}.{size}")) == size
             assert np.array_equal(coordinates(tmp_path / f"{seed}.{size}", "test"), coordinates(data, "test"))
         for small, large in pairwise(sizes):
@@ -57,7 +58,7 @@ def test_subsets_are_nested_and_keep_what_is_held_out(tmp_path, data):
             assert all((outer == one).all(axis=(1, 2)).any() for one in inner)
     assert not np.array_equal(coordinates(tmp_path / "0.4"), coordinates(tmp_path / "1.4"))
     with pytest.raises(InputError, match="asks for 21 frames, but there are 20"):
-        curve.subset(data, 21, 0, tmp_path / "none")
+        spread_frames(data, 21, 0, tmp_path / "none")
 
 
 @pytest.mark.parametrize("variant", ["naive", "from_scratch"])

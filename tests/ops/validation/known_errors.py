@@ -13,10 +13,11 @@ from ase.build import bulk
 from dpa_sse.ops.data.convert import frames_to_blocks, with_results
 from dpa_sse.ops.data.dataset import write_dataset
 from dpa_sse.ops.data.results import GatheredFrames
+from dpa_sse.ops.exploration.tasks import FRAMES
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.structures.extxyz import read_frames
-from dpa_sse.ops.validation.choose import FRAMES, choose_frames
+from dpa_sse.ops.validation.choose import choose_frames
 from dpa_sse.ops.validation.judge import Evidence, self_check
 from dpa_sse.ops.validation.settings import ValidateSettings
 from tests.md_folders import write_run, write_trajectory
