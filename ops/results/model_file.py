@@ -95,3 +95,7 @@ class ModelFile(ResultPart):
                 if same(wanted) in (same(one.name), *map(same, one.aliases)):
                     return one
         return None
+
+    def used_branch(self, wanted: str) -> ModelBranch:
+        """Return the branch with this name or alias; the first one, of a model with one task, if none is named."""
+        return (self.branch(wanted) if wanted else None) or self.branches[0]

@@ -63,17 +63,11 @@ def kinds_used(located: Located) -> set[str]:
     """Return the kinds of work that the steps of a project have: others may ask for what no node has."""
     import tempfile
 
-    from dpa_sse.pipeline.engines.local.dflow_debug import configure
-    from dpa_sse.pipeline.engines.local.engine import machine_resources
-    from dpa_sse.pipeline.flows.main import build, platform_of
+    from dpa_sse.pipeline.commands.plan import dry_build
 
-    project, base_dir = located.project, located.base_dir
-    resources = machine_resources(project)
-    platform = platform_of(project, base_dir, resources)
-    assert platform is not None  # noqa: S101  (called for batch systems only)
     with tempfile.TemporaryDirectory() as folder:
-        configure(Path(folder) / "dflow", workers=1)
-        build(project, base_dir, Path(folder) / "settings", resources, platform)
+        _, platform = dry_build(located, Path(folder))
+    assert platform is not None  # noqa: S101  (called for batch systems only)
     return {spec.op.resource_class for spec in platform.specs.values()}
 
 

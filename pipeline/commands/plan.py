@@ -15,6 +15,9 @@ from dpa_sse.pipeline.config.targets import target_projects
 from dpa_sse.pipeline.runs.estimate import Estimate, rough
 
 if TYPE_CHECKING:
+    from dpa_sse.pipeline.config.load import Located
+    from dpa_sse.pipeline.engines.slurm.platform import SlurmPlatform
+    from dpa_sse.pipeline.flows.project import ProjectFlow
     from dpa_sse.pipeline.runs.plan import PlannedStep
 
 WRITTEN = ".plan.json"
@@ -23,6 +26,25 @@ FILES = ("*", "settings/*", "cells/*", "labels/*", "labels/*/*", "training/*", "
 """Where a plan writes."""
 NARROW = 120
 """Columns of a terminal below which the table has no room for what each step needs."""
+
+
+def dry_build(located: Located, folder: Path) -> tuple[ProjectFlow, SlurmPlatform | None]:
+    """Return the DAG of a project, which is not run, and its batch system; None for this machine.
+
+    Parameters
+    ----------
+    located : Located
+    folder : Path
+        Gets the input files of the DAG, in ``settings/``.
+    """
+    from dpa_sse.pipeline.engines.local.dflow_debug import configure
+    from dpa_sse.pipeline.engines.local.engine import machine_resources
+    from dpa_sse.pipeline.flows.main import build, platform_of
+
+    configure(folder / "dflow", workers=1)
+    resources = machine_resources(located.project)
+    platform = platform_of(located.project, located.base_dir, resources)
+    return build(located.project, located.base_dir, folder / "settings", resources, platform), platform
 
 
 def print_plan(name: str, nodes: Sequence[PlannedStep], folder: Path) -> None:

@@ -137,24 +137,27 @@ def plan_config(
     from dpa_sse.ops.core.files import write_json
     from dpa_sse.ops.core.removal import only_new_files
     from dpa_sse.pipeline.commands.batch import print_jobs
-    from dpa_sse.pipeline.commands.plan import FILES, WRITTEN, print_amounts, print_plan, print_times, write_inputs
+    from dpa_sse.pipeline.commands.plan import (
+        FILES,
+        WRITTEN,
+        dry_build,
+        print_amounts,
+        print_plan,
+        print_times,
+        write_inputs,
+    )
     from dpa_sse.pipeline.commands.plan_counts import amounts
     from dpa_sse.pipeline.commands.plan_counts import as_json as counts_json
     from dpa_sse.pipeline.config import load_checked
-    from dpa_sse.pipeline.engines.local.dflow_debug import configure
     from dpa_sse.pipeline.engines.local.engine import machine_resources
     from dpa_sse.pipeline.engines.slurm.systems import dialect_of
-    from dpa_sse.pipeline.flows.main import build, platform_of
     from dpa_sse.pipeline.runs.folder import Run, open_run
     from dpa_sse.pipeline.runs.places import default_runs_folder
 
     located = load_checked(config, overrides, runs_here=False)
     earlier = open_run(times_from) if times_from else Run((default_runs_folder() / located.project.name).resolve())
     with tempfile.TemporaryDirectory() as folder:
-        configure(Path(folder) / "dflow", workers=1)
-        resources = machine_resources(located.project)
-        platform = platform_of(located.project, located.base_dir, resources)
-        flow = build(located.project, located.base_dir, Path(folder) / "settings", resources, platform)
+        flow, platform = dry_build(located, Path(folder))
         nodes = flow.plan
         target = out or Path("plan") / located.project.name
         counts = amounts(located.project, located.base_dir)

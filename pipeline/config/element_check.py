@@ -87,8 +87,8 @@ def unseen_by_model(project: Project, base_dir: Path, cells: Mapping[str, Atoms]
         described = describe_model(base_dir / Path(model).expanduser())
     except InputError:
         return  # reported elsewhere
-    branch = described.branch(project.pretrain.branch) if project.pretrain and project.pretrain.branch else None
-    seen = (branch or described.branches[0]).elements_with_data
+    branch = project.pretrain.branch if project.pretrain and not own else ""
+    seen = described.used_branch(branch).elements_with_data
     if seen is None:
         return
     tuned = {one.name for target in project.targets if target.finetune for one in target.systems}

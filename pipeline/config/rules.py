@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dpa_sse.ops.distillation.settings import DistillSettings
     from dpa_sse.ops.labelers.settings import AimdSettings
     from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
-    from dpa_sse.ops.training.settings import FinetuneSettings, TrainSettings
+    from dpa_sse.ops.training.settings import FinetuneSettings, RoundSettings, TrainSettings
     from dpa_sse.pipeline.config.sections import DownstreamSettings, ProjectSections
 
 MAX_ITERATIONS = 90
@@ -181,11 +181,13 @@ def _iterations(project: ProjectSections) -> Iterator[Breach]:
 
 
 def _sampling(project: ProjectSections) -> Iterator[Breach]:
-    runs: list[tuple[KeyPath, AimdSettings | DistillSettings]] = [(("aimd",), project.aimd)]
+    runs: list[tuple[KeyPath, AimdSettings | DistillSettings | RoundSettings]] = [(("aimd",), project.aimd)]
     if project.downstream:
         runs.append((("downstream", "aimd"), project.downstream.aimd))
     if project.distill:
         runs.append((("distill",), project.distill))
+    if project.finetune and project.finetune.rounds:
+        runs.append((("finetune", "explore"), project.finetune.explore))
     for path, run in runs:
         if run.sample_every > run.steps:
             yield Breach((*path, "sample_every"), f"must be at most the number of steps ({run.steps}), "
@@ -211,6 +213,8 @@ def _arrangements(project: ProjectSections) -> Iterator[Breach]:
         sections.append((("downstream", "perturb"), project.downstream.perturb))
     if project.distill:
         sections.append((("distill", "perturb"), project.distill.perturb))
+    if project.finetune and project.finetune.rounds:
+        sections.append((("finetune", "explore", "perturb"), project.finetune.explore.perturb))
     for path, perturb in sections:
         if perturb.count % perturb.arrangements:
             yield Breach((*path, "count"), f"must be a multiple of arrangements ({perturb.arrangements}), not "
@@ -267,13 +271,7 @@ def _rounds(project: ProjectSections) -> Iterator[Breach]:
         return
     explore, place = finetune.explore, ("finetune", "explore")
     if explore.sample_every > explore.steps:
-        yield Breach((*place, "sample_every"), f"must be at most the number of steps ({explore.steps}), not "
-                     f"{explore.sample_every}", ((*place, "steps"),))
-        return
-    if explore.perturb.count % explore.perturb.arrangements:
-        yield Breach((*place, "perturb", "count"), f"must be a multiple of arrangements "
-                     f"({explore.perturb.arrangements}), not {explore.perturb.count}",
-                     ((*place, "perturb", "arrangements"),))
+        return  # said by the rule of all samplings
     found = project.round_runs * (explore.steps // explore.sample_every)
     if explore.frames > found:
         yield Breach((*place, "frames"), f"asks for {explore.frames} frames, but the MD of a round leaves {found}: "

@@ -36,8 +36,7 @@ class FoundModel:
     @property
     def elements(self) -> tuple[str, ...]:
         """Elements of the branch."""
-        own = self.description.branch(self.files.branch) if self.files.branch else None
-        return (own or self.description.branches[0]).type_map
+        return self.description.used_branch(self.files.branch).type_map
 
 
 def find_model(place: Path, branch: str = "", option: str = "--branch") -> FoundModel:
@@ -69,8 +68,7 @@ def find_model(place: Path, branch: str = "", option: str = "--branch") -> Found
     named = branch or (recorded.branch if recorded else None) or ""
     # a frozen file has one branch: the name is that of the checkpoint beside it
     chosen = _chosen(description, "" if place.is_dir() and not description.multi_task else named, path, option)
-    own = description.branch(chosen) if chosen else description.branches[0]
-    precision = (own.precision if own else None) or "float64"
+    precision = description.used_branch(chosen).precision or "float64"
     if not place.is_dir():
         name = {"checkpoint": "checkpoint", "frozen": "frozen", "package": "frozen"}[description.kind]
         return FoundModel(path, description, ModelFiles(**{name: path}, branch=chosen, precision=precision))
@@ -357,8 +355,7 @@ def _cells_of_data(data: Reference) -> list[Atoms]:
 
 def untrained(found: FoundModel, structures: Sequence[Atoms]) -> list[str]:
     """Return the elements of structures of which the training data of a model had none, as far as the file says."""
-    own = found.description.branch(found.files.branch) if found.files.branch else None
-    seen = (own or found.description.branches[0]).elements_with_data
+    seen = found.description.used_branch(found.files.branch).elements_with_data
     here = {symbol for atoms in structures for symbol in atoms.get_chemical_symbols()}
     return [] if seen is None else sorted(here & set(found.elements) - set(seen))
 

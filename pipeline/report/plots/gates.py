@@ -123,12 +123,7 @@ def _volumes(axes: Any, table: Table) -> str:
 
 def _arrangements(axes: Any, table: Table) -> str:
     """Draw energies of arrangements against those of the reference."""
-    own, other = (np.array(table[key], float) for key in ("model_meV_atom", "reference_meV_atom"))
-    ends = (float(np.nanmin(other)), float(np.nanmax(other)))
-    axes.plot(ends, ends, color=BLACK, linewidth=0.6)
-    axes.plot(other, own, "o", markersize=3.5, color=BLUE, alpha=0.7)
-    axes.set_xlabel("energy of the reference (meV/atom)")
-    axes.set_ylabel("energy of the model (meV/atom)")
+    _equal(axes, table, "energy", "meV_atom", "meV/atom")
     return "Each dot is an arrangement of the free anions, relative to the mean; the line is y = x."
 
 

@@ -104,6 +104,15 @@ def test_each_target_is_a_project(tmp_path: Path) -> None:
      "validate.on_warn: must be `continue` with `targets`"),
     ("md: {temperatures_K: [500]}", "finetune: {frames: 5}", "finetune: {frames: 5}\n",
      "finetune: has no effect beside `targets`"),
+    ("finetune: {frames: 5, steps: 10}", "finetune: {frames: 5, rounds: 1, explore: {steps: 5}}", "rounds: 1",
+     "targets.2.finetune.explore.sample_every: must be at most the number of steps (5), not 20"),
+    ("finetune: {frames: 5, steps: 10}", "finetune: {frames: 5, rounds: 1, explore: {frames: 9, steps: 60}}",
+     "rounds: 1",
+     "targets.2.finetune.explore.frames: asks for 9 frames, but the MD of a round leaves 6"),
+    ("finetune: {frames: 5, steps: 10}", "finetune: {frames: 5, rounds: 1, explore: {perturb: {count: 3, arrangements: "
+     "2}}}", "rounds: 1", "targets.2.finetune.explore.perturb.count: must be a multiple of arrangements (2), not 3"),
+    ("finetune: {frames: 5, steps: 10}", "finetune: {frames: 5, curve: [2, 6]}", "curve",
+     "targets.2.finetune.curve.1: asks for 6 frames, but the models are fine-tuned on 5"),
     ("name: Li6PS5Br, structure", "name: LGSPS-x1, structure", "name: LGSPS-x1", "targets.2.systems.0.name: 'LGSPS-x1' "
      "is already the name of targets.0.systems.1"),
     ("name: LPSBr", "name: pretrained", "pretrained", "targets.2.name: 'pretrained' is the name of a folder of the "
@@ -225,7 +234,7 @@ def test_elements_that_a_model_has_not_seen_are_a_remark(tmp_path: Path, monkeyp
     (tmp_path / "model.pt").write_bytes(b"")
     for seen, expected in ((("Li", "P", "S", "Sn"), ["Cl, Ge"]), (None, []), (("Li", "P", "S", "Ge", "Sn", "Cl"), [])):
         branch = SimpleNamespace(elements_with_data=seen)
-        model = SimpleNamespace(branches=[branch], branch=lambda _: None)
+        model = SimpleNamespace(used_branch=lambda _, branch=branch: branch)
         monkeypatch.setattr("dpa_sse.ops.potential.describe.describe_model", lambda _, model=model: model)
         found = list(unseen_by_model(project, tmp_path, located.cells))
         assert [where for where, _ in found] == [("pretrain", "model")] * len(expected)
