@@ -192,7 +192,7 @@ class ProjectSections(Settings):
     )
     only: Annotated[list[str], AfterValidator(unique)] = Field(
         default=[], description="Names of the targets to run now, as with --only; all by default. The report is "
-        "then about them alone; results of the others are kept, and are used again once they are included."
+        "then about them alone; results of the others are kept, and are reused once they are included."
     )
     finetune: FinetuneSettings | None = Field(
         None, description="Fine-tuning of the pre-trained model for `downstream`."

@@ -92,7 +92,7 @@ def calibrate(setup: Setup, seeds: int, out: Path, tell: Callable[[Trial], None]
     seeds : int
         Trainings of each kind; the first good model is the student itself.
     out : Path
-        Receives ``models/``, ``verdicts/`` and ``calibration.csv``; what is there is used again.
+        Receives ``models/``, ``verdicts/`` and ``calibration.csv``; what is there is reused.
     tell : callable
         Gets each trial when it is done.
     """

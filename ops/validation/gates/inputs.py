@@ -158,7 +158,7 @@ def find_reference(
 
 
 def keep_md(found: FoundModel, potential: Potential, tell: Callable[[str], None]) -> None:
-    """Keep the MD of a reference model beside it, and use that which is there; ``tell`` gets a line about either."""
+    """Keep the MD of a reference model beside it, and reuse what is there; ``tell`` gets a line about either."""
     from dpa_sse.ops.core.files import sha256_file
     from dpa_sse.ops.training.train import deepmd_version
     from dpa_sse.ops.validation.gates.stored_md import StoredMd, place_for

@@ -1,4 +1,4 @@
-"""MD of reference models, kept beside them and used again: it takes as long as that of the model under test.
+"""MD of reference models, kept beside them and reused: it takes as long as that of the model under test.
 
 A file holds one run, named after everything that it depends on: the model file, the cell, temperature, time step, seed,
 the protocol. A damaged one is made again.
@@ -47,7 +47,7 @@ class StoredMd:
     program : str
         Version of DeePMD-kit.
     tell : callable
-        Gets a line when runs are used again, or a damaged file is left out.
+        Gets a line when runs are reused, or a damaged file is left out.
     """
 
     folder: Path

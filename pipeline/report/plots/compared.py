@@ -50,8 +50,8 @@ def plot_energies(book: FigureBook, found: Sequence[Line]) -> PageFigure | None:
         legend(axes)
     return book.add(
         figure, "activation_energies", "Activation energies",
-        "Bars: 95 %, statistical; of sigma T. Measured values are of the same composition, their samples and ranges of "
-        "temperature may differ.", rows=rows, columns=ENERGY_COLUMNS, wide=True,
+        "Slopes of ln σT against 1/T; error bars: 95 %, statistical. Measured values are of the same composition, but "
+        "samples and ranges of temperature may differ.", rows=rows, columns=ENERGY_COLUMNS, wide=True,
     )
 
 
@@ -65,14 +65,14 @@ def plot_parity(book: FigureBook, found: Sequence[Line], ranked: Mapping[str, Ra
         return None
     figure, axes = panel(SMALL)
     rows: list[Row] = []
-    for one, value, mine in pairs:
+    for place, (one, value, mine) in enumerate(pairs):
         low, high = mine.sigma_ci95_mS_cm
         axes.errorbar(
             value.middle, mine.sigma_mS_cm, [[mine.sigma_mS_cm - low], [high - mine.sigma_mS_cm]],
             [[value.middle - value.low], [value.high - value.middle]], fmt="o", color=BLUE, markersize=4, capsize=2,
         )
-        axes.annotate(plain(one.system, 16), (value.middle, mine.sigma_mS_cm), fontsize=6, xytext=(3, 3),
-                      textcoords="offset points")
+        axes.annotate(plain(one.system, 16), (value.middle, mine.sigma_mS_cm), fontsize=6,
+                      xytext=(3, 3 + 7 * (place % 4)), textcoords="offset points")
         rows.append({
             "target": one.target.name, "system": one.system, "temperature_K": mine.temperature_K,
             "sigma_mS_cm": mine.sigma_mS_cm, "sigma_ci95_low_mS_cm": low, "sigma_ci95_high_mS_cm": high,

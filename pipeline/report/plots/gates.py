@@ -13,6 +13,8 @@ from dpa_sse.pipeline.report.figures import SMALL, FigureBook, PageFigure, Row, 
 from dpa_sse.pipeline.report.inputs import Table
 
 Draw = Callable[[Any, Table], str]
+LABEL = 13
+"""Characters of a run in a legend: three of them fit above a figure."""
 MOST_PAIRS = 7
 
 
@@ -46,7 +48,8 @@ def _errors(axes: Any, table: Table) -> str:
     name = "trajectory" if "trajectory" in table else "run"
     energy, force = (np.array(table[key], float) for key in ("energy_error_meV_atom", "force_mae_meV_A"))
     for k, (group, mine) in enumerate(_groups(table, name)[:MOST_PAIRS]):
-        axes.plot(energy[mine], force[mine], "o", markersize=3.5, color=COLOURS[(k + 1) % 7], label=plain(group, 24))
+        short = group if len(group) <= LABEL else f"…{group[1 - LABEL:]}"  # names of runs differ at their ends
+        axes.plot(energy[mine], force[mine], "o", markersize=3.5, color=COLOURS[(k + 1) % 7], label=plain(short, LABEL))
     axes.set_xlabel("energy error (meV/atom)")
     axes.set_ylabel("force MAE (meV/Å)")
     axes.set_ylim(bottom=0)

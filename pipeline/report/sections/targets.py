@@ -96,7 +96,8 @@ def targets(data: ReportData, book: FigureBook, order: Sequence[RankedSystem]) -
         "rank|target|system|self-check|gates", "gates|P (better than next)|rank",
     )
     section.figures([plot_lines(book, drawn)])
-    section.figures([plot_energies(book, drawn), plot_parity(book, drawn, ranked)])
+    section.figures([plot_energies(book, drawn)])
+    section.figures([plot_parity(book, drawn, ranked)])
     section.figures(list(plot_series(book, found, ranked)))
     section.table(
         ("target", "result", "systems", "fine-tuned on", "force error of the student (meV/Å)", "why"),
