@@ -9,7 +9,15 @@ import numpy as np
 
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.structures.host_lattice import FORMERS
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.base import (
+    NEEDS_LABELS,
+    Array,
+    GateSettings,
+    Measurement,
+    Potential,
+    Reference,
+    Value,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -24,7 +32,7 @@ def measure(
 ) -> Measurement:
     """Compare the energies of cells in which anions of different elements have exchanged their places."""
     if reference.potential is None:
-        return Measurement(not_run="needs a reference that can label cells: --reference MODEL or LABELER")
+        return Measurement(not_run=NEEDS_LABELS)
     found = Measurement()
     own: list[Array] = []
     other: list[Array] = []

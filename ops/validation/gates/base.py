@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Array = NDArray[np.float64]
+NEEDS_LABELS = "needs a reference that can label cells: --reference MODEL or LABELER"
+"""Why a gate is not run that compares cells which it makes itself."""
 
 
 class Labels(NamedTuple):

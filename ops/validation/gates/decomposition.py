@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.base import (
+    NEEDS_LABELS,
+    Array,
+    GateSettings,
+    Measurement,
+    Potential,
+    Reference,
+    Value,
+)
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +38,7 @@ def measure(
     """Compare the energies of all phases, above the best mixture of the others, with those of the reference."""
     del settings
     if reference.potential is None:
-        return Measurement(not_run="needs a reference that can label cells: --reference MODEL or LABELER")
+        return Measurement(not_run=NEEDS_LABELS)
     cells = [*structures, *reference.phases]
     known = set(model.elements) & set(reference.potential.elements)
     left_out = [_name(one) for one in cells if not set(one.get_chemical_symbols()) <= known]

@@ -9,6 +9,7 @@ import numpy as np
 
 from dpa_sse.ops.validation.gates.base import (
     EV_A3_IN_GPA,
+    NEEDS_LABELS,
     Array,
     GateSettings,
     Measurement,
@@ -26,7 +27,7 @@ def measure(
 ) -> Measurement:
     """Fit Birch-Murnaghan curves of model and reference; all distances scale with the cell."""
     if reference.potential is None:
-        return Measurement(not_run="needs a reference that can label cells: --reference MODEL or LABELER")
+        return Measurement(not_run=NEEDS_LABELS)
     found = Measurement()
     worst: dict[str, Value] = {}
     for atoms in structures:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.base import (
+    NEEDS_LABELS,
+    Array,
+    GateSettings,
+    Measurement,
+    Potential,
+    Reference,
+    Value,
+)
 from dpa_sse.ops.validation.gates.calculator import STEP_A, GateCalculator, NotNumbersError, relaxed
 
 if TYPE_CHECKING:
@@ -56,7 +64,7 @@ def measure(
 ) -> Measurement:
     """Compare barriers, and forces along the band of the reference, of the shortest hops of the structures."""
     if reference.potential is None:
-        return Measurement(not_run="needs a reference that can label cells: --reference MODEL or LABELER")
+        return Measurement(not_run=NEEDS_LABELS)
     found = Measurement()
     errors: list[tuple[float, str]] = []
     forces: list[Array] = []

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.base import (
+    NEEDS_LABELS,
+    Array,
+    GateSettings,
+    Measurement,
+    Potential,
+    Reference,
+    Value,
+)
 from dpa_sse.ops.validation.gates.calculator import NotNumbersError, relaxed
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ def measure(
 ) -> Measurement:
     """Compare the frequencies of all modes on a mesh of q-points, and count soft modes that only the model has."""
     if reference.potential is None:
-        return Measurement(not_run="needs a reference that can label cells: --reference MODEL or LABELER")
+        return Measurement(not_run=NEEDS_LABELS)
     found = Measurement()
     errors: list[tuple[float, str, int]] = []
     soft: list[tuple[float, str, int]] = []

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpa_sse.ops.core.tools import available_threads
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference, Value
+from dpa_sse.ops.validation.gates.base import (
+    NEEDS_LABELS,
+    Array,
+    GateSettings,
+    Measurement,
+    Potential,
+    Reference,
+    Value,
+)
 from dpa_sse.ops.validation.gates.shared import held_out_errors
 from dpa_sse.ops.validation.gates.statistics import FEWEST, ratio_over_runs
 
@@ -24,7 +32,7 @@ def measure(
 ) -> Measurement:
     """Time both on the same cell, in turn, and compare with a model that was trained from scratch."""
     if reference.potential is None:
-        return Measurement(not_run="needs a reference that can label cells: --reference MODEL or LABELER")
+        return Measurement(not_run=NEEDS_LABELS)
     found = Measurement()
     _speed(model, reference.potential, structures[0], settings, found)
     _from_scratch(model, reference, structures, settings, found)
