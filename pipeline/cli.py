@@ -63,11 +63,12 @@ compound   one compound on a laptop, up to 40 minutes: a trial
 research   the same with settings for results to publish
 finetune   your own labelled frames and a pre-trained model
 screening  many compounds from one pre-trained model
+simplify   your own labelled frames, thinned
 vasp       labels by VASP, with or without Slurm
 md         a finished model: MD and conductivity only
 
-Templates: compound, research, finetune, screening, vasp, md, electrolytes, quickstart, quickstart_cp2k,
-paper/dpa-sse, paper/labeling_vasp.
+Templates: compound, research, finetune, screening, simplify, vasp, md, electrolytes, quickstart,
+quickstart_cp2k, paper/dpa-sse, paper/labeling_vasp.
 """
 
 

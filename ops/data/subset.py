@@ -85,6 +85,11 @@ def nested_order(total: int, shift: float) -> NDArray[np.int_]:
     return np.array(list(found))
 
 
+def write_chosen(dataset: Path, split: str, chosen: NDArray[np.int_], out: Path) -> DatasetInfo:
+    """Write a copy of a data set with these frames of a split, numbered through it; the others are unchanged."""
+    return _write_subset(dataset, split, lambda _: chosen, out)
+
+
 def _write_subset(
     dataset: Path, split: str, choose: Callable[[int], NDArray[np.int_]], out: Path
 ) -> DatasetInfo:

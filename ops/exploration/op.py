@@ -18,6 +18,7 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
 from dpa_sse.ops.potential.folder import frozen_model
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
+from dpa_sse.ops.results.simplify import Simplified
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
 from dpa_sse.ops.runtime.settings import FanInSettings, TaskSettings
@@ -140,6 +141,8 @@ class MergeLabelled(TaskOP):
         )
         state = LearningState.read(inputs["selected"]).with_labels(summary.labelled or 0, summary.failed)
         state.write(out)
+        if thinned := Simplified.read_if_there(inputs["training_data"]):
+            thinned.write(out)
         write_text(out / PAGE, learning_page(state.history))
         for model in sorted((inputs["assembled"] / "models").glob("model.*")):
             target = out / "models" / model.name

@@ -8,6 +8,7 @@ from dpa_sse.ops.results.active import CurvePoint, FinetuneRound
 from dpa_sse.ops.results.base import Result, ResultPart
 from dpa_sse.ops.results.conductivity import RankedSystem
 from dpa_sse.ops.results.self_check import CheckedSystem, Trust
+from dpa_sse.ops.results.simplify import SimplifyIteration
 from dpa_sse.ops.results.state_point import StatePoint
 
 
@@ -175,6 +176,8 @@ class Summary(Result):
         Rounds of active fine-tuning.
     finetune_curve : tuple of CurvePoint
         Models on parts of the frames.
+    simplify : tuple of SimplifyIteration
+        The thinning of the data.
     targets : tuple of TargetSummary
         Of a project with targets; its conductivities, Arrhenius lines and ranking are those of all targets.
     """
@@ -194,4 +197,5 @@ class Summary(Result):
     self_check_rounds: int
     finetune_rounds: tuple[FinetuneRound, ...] = ()
     finetune_curve: tuple[CurvePoint, ...] = ()
+    simplify: tuple[SimplifyIteration, ...] = ()
     targets: tuple[TargetSummary, ...] = ()

@@ -19,7 +19,7 @@ from dpa_sse.ops.results.gates import Gates
 from dpa_sse.ops.results.model_card import Accepted, TrainingSystem
 from dpa_sse.ops.results.summary import Summary
 from dpa_sse.pipeline.config.targets import target_project
-from dpa_sse.pipeline.report.gather import final_student
+from dpa_sse.pipeline.report.gather import base_data, final_student
 from dpa_sse.pipeline.runs.configuration import load_run_config
 from dpa_sse.pipeline.runs.folder import Run, open_run
 from dpa_sse.pipeline.runs.provenance import read_provenance
@@ -218,8 +218,7 @@ def _dataset(folder: Path | None) -> DatasetInfo | None:
 
 def _labelled(finished: Mapping[str, Path]) -> tuple[DatasetInfo | None, str | None]:
     """Return the base data, and the level of theory of the labels of the run."""
-    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
-    base = _dataset(merged[-1] if merged else finished.get("user-data") or finished.get("collect"))
+    base = _dataset(base_data(finished))
     own = _dataset(finished.get("collect-new"))
     levels = list(dict.fromkeys(one.level.name for one in (own, base) if one is not None and one.level is not None))
     return base, " and ".join(levels) or None

@@ -37,7 +37,9 @@ class Amounts:
 
 def amounts(project: Project, base_dir: Path) -> list[Amounts]:
     """Return the amounts of every stage that has any, in the order of the DAG."""
-    found = [*_data(project), *_learning(project, base_dir), *_pretraining(project, base_dir)]
+    found = [
+        *_data(project), *_thinning(project, base_dir), *_learning(project, base_dir), *_pretraining(project, base_dir)
+    ]
     each = target_projects(project).values() if project.targets else [project]
     own = [
         one for compound in each
@@ -79,6 +81,12 @@ def _data(project: Project) -> Iterator[Amounts]:
     if project.labelled_systems:
         runs, aimd = len(project.systems) * project.perturb.count, project.aimd
         yield Amounts("02-seed", runs * (aimd.steps + 1), runs * (aimd.steps // aimd.sample_every + 1))
+
+
+def _thinning(project: Project, base_dir: Path) -> Iterator[Amounts]:
+    if simplify := project.simplify:
+        steps = simplify.max_iterations * simplify.models * _steps(simplify.train, base_dir)
+        yield Amounts("02-simplify", training_steps=steps)
 
 
 def _learning(project: Project, base_dir: Path) -> Iterator[Amounts]:

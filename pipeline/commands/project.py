@@ -28,7 +28,7 @@ BUILD = "dpa_sse.pipeline.flows.main:build_from_run"
 """Function that the driver process calls; given by name, since importing it here would load dflow."""
 
 
-TEMPLATES = ("compound", "research", "finetune", "screening", "vasp", "md")
+TEMPLATES = ("compound", "research", "finetune", "screening", "simplify", "vasp", "md")
 """Starter configurations by what a user has in mind, in ``configs/templates``."""
 
 

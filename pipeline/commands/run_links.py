@@ -13,7 +13,7 @@ from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.results.self_check import SelfCheck
 from dpa_sse.ops.runtime.events import Event
 from dpa_sse.pipeline.commands.model_usage import write_usage
-from dpa_sse.pipeline.report.gather import final_student, self_check_folder
+from dpa_sse.pipeline.report.gather import BASE_DATA, base_data, final_student, self_check_folder
 from dpa_sse.pipeline.runs.configuration import load_run_config
 from dpa_sse.pipeline.runs.folder import Run
 from dpa_sse.pipeline.runs.stage_status import split_task
@@ -23,13 +23,13 @@ STEPS = {
     "models/pretrained": ("pretrain",),
     "models/finetuned": ("finetune",),
     "models/student": ("student", "correct-student"),
-    "data/base": ("collect", "user-data", "merge"),
+    "data/base": BASE_DATA,
     "data/downstream": ("collect-new",),
     "data/distilled": ("teacher-labels",),
     "conductivity": ("conductivity",),
 }
 """Links, and the steps of the DAG whose results they lead to."""
-SHARED = ("pretrain", "collect", "user-data", "merge")
+SHARED = ("pretrain", *BASE_DATA)
 """Steps that all targets of a project share."""
 
 
@@ -42,12 +42,11 @@ def publish(run: Run) -> None:
     finished = {
         task: folder for task, folder in run.finished().items() if not views or split_task(task)[0] in SHARED
     }
-    merged = [folder for task, folder in sorted(finished.items()) if task.startswith("merge-i")]
     targets = {
         "models/pretrained": finished.get("pretrain"),
         "models/finetuned": finished.get("finetune-000"),
         "models/student": final_student(finished),
-        "data/base": merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
+        "data/base": base_data(finished),
         "data/downstream": finished.get("collect-new"),
         "data/distilled": finished.get("teacher-labels"),
         "conductivity": finished.get("conductivity"),

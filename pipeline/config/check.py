@@ -216,6 +216,8 @@ def _mobile_ions(project: Project, cells: dict[str, Atoms]) -> Iterator[KeyMessa
 def trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:
     """Return the trainings of a project and their places in the configuration."""
     found: list[tuple[KeyPath, TrainSettings]] = []
+    if project.simplify:
+        found.append((("simplify", "train"), project.simplify.train))
     if project.concurrent_learning:
         found.append((("concurrent_learning", "train"), project.concurrent_learning.train))
     if project.pretrain and not project.pretrain.model:

@@ -58,6 +58,7 @@ def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
         if where[0] == "data":
             complete = complete and not rest
             tested = tested or (not rest and _has_test_frames(folder, project))
+    yield from _frames_to_thin(project, base_dir)
     yield from _downstream_frames(project, base_dir)
     if project.data and complete and not tested and _tests_on_data(project):
         yield ("data", 0), NO_TEST_FRAMES.format(key="split.test")
@@ -68,6 +69,25 @@ def data_folders(project: Project) -> Iterator[tuple[KeyPath, str]]:
     yield from ((("data", index), name) for index, name in enumerate(project.data))
     if project.downstream:
         yield from ((("downstream", "data", index), name) for index, name in enumerate(project.downstream.data))
+
+
+def _frames_to_thin(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Yield that there are no more frames than the first models of a thinning are to be trained on."""
+    import numpy as np
+
+    if project.simplify is None or project.systems or any(is_remote(name) for name in project.data):
+        return
+    total = 0
+    for name in project.data:
+        for system in data_systems(base_dir / Path(name).expanduser()):
+            try:
+                total += sum(np.load(path, mmap_mode="r").shape[0] for path in system.glob("set.*/box.npy"))
+            except (OSError, ValueError, IndexError):
+                return  # reported elsewhere
+    if total <= project.simplify.initial_frames:
+        yield ("simplify", "initial_frames"), (
+            f"asks for {project.simplify.initial_frames} frames, but `data` have {total} in all: nothing to thin"
+        )
 
 
 def _downstream_frames(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:

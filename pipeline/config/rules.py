@@ -113,7 +113,12 @@ def _sources(project: ProjectSections) -> Iterator[Breach]:
                      (("systems",),))
 
 
-TRAINING = ("data", "concurrent_learning", "pretrain", "downstream", "finetune", "distill", "targets")
+def _simplify(project: ProjectSections) -> Iterator[Breach]:
+    if project.simplify and not project.data and not project.simulates_only:
+        yield Breach(("simplify",), "thins `data`, which names no folder", (("data",),))
+
+
+TRAINING = ("data", "simplify", "concurrent_learning", "pretrain", "downstream", "finetune", "distill", "targets")
 """Sections of a project that trains its model."""
 
 
@@ -292,6 +297,8 @@ def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
     trainings: list[tuple[KeyPath, TrainSettings | FinetuneSettings]] = []
     if project.pretrain:
         trainings.append((("pretrain",), project.pretrain))
+    if project.simplify:
+        trainings.append((("simplify", "train"), project.simplify.train))
     if project.concurrent_learning:
         trainings.append((("concurrent_learning", "train"), project.concurrent_learning.train))
     if project.finetune:
@@ -383,6 +390,7 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics, _rounds,
+    _names, _series, _supercells, _sources, _simplify, _own_model, _stages, _threads, _iterations, _sampling, _dynamics,
+    _rounds,
     _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

@@ -18,6 +18,7 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.labelers.any_settings import AnyLabelerSettings
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings
 from dpa_sse.ops.md.settings import MdSettings
+from dpa_sse.ops.simplify.settings import SimplifySettings
 from dpa_sse.ops.structures.settings import PerturbSettings, SystemSettings
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, RoundSettings
 from dpa_sse.ops.validation.settings import ValidateSettings
@@ -174,6 +175,9 @@ class ProjectSections(Settings):
     )
     audit_data: bool = Field(
         default=True, description="Refuse `data` whose labels the audit calls unusable (wrong units, NaN, ...)."
+    )
+    simplify: SimplifySettings | None = Field(
+        None, description="Thinning of `data` before they are trained on; omitted by default."
     )
     concurrent_learning: ConcurrentLearningSettings | None = Field(
         None, description="Concurrent learning (DP-GEN); omitted by default."

@@ -10,6 +10,8 @@ from dpa_sse.ops.exploration.op import AssembleEnsemble, Explore, MergeLabelled,
 from dpa_sse.ops.exploration.prepare import static_task_count
 from dpa_sse.ops.exploration.select import static_label_count
 from dpa_sse.ops.labelers.op import LabelFrames, RunAimd
+from dpa_sse.ops.simplify.op import SelectFromPool, StartSimplify
+from dpa_sse.ops.simplify.settings import SimplifySettings
 from dpa_sse.ops.structures.op import PerturbCells
 from dpa_sse.ops.training.op import TrainMember
 from dpa_sse.pipeline.config.remote import is_remote
@@ -40,6 +42,8 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
     if project.data:
         flow.stage("02-seed")
         training_data = _add_user_data(flow, "user-data", project.data, project.split, training_data)
+    if project.simplify and training_data is not None:
+        training_data = add_thinning(flow, project.simplify, training_data)
     if project.concurrent_learning:
         training_data = add_learning(flow, training_data, cells)
     return training_data
@@ -60,6 +64,31 @@ def _add_user_data(
         )
     assert data is not None  # noqa: S101  (there is at least one source)
     return data
+
+
+def add_thinning(flow: ProjectFlow, simplify: SimplifySettings, pool: ArtifactRef) -> ArtifactRef:
+    """Add the loop train -> judge and add frames of the whole data; returns the thinned data."""
+    settings = flow.settings(simplify=simplify)
+
+    def iteration(inputs: Mapping[str, ArtifactRef]) -> dict[str, ArtifactRef]:
+        models = flow.fan_out(
+            "simplify-train", TrainMember,
+            flow.settings(train=simplify.train, reuse_models=False, reuse_steps=None), simplify.models,
+            title="Thinning: the ensemble", artifacts={"training_data": inputs["training_data"]}, gpu=True,
+            grouped=False,
+        )
+        return {"training_data": flow.step(
+            "simplify-select", SelectFromPool, settings, title="Thinning: needed frames", gpu=True,
+            artifacts={**inputs, "models": models},
+        )}
+
+    flow.stage("02-simplify")
+    first = flow.step(
+        "simplify-start", StartSimplify, settings, title="Thinning: first frames", artifacts={"pool": pool}
+    )
+    return flow.loop(
+        "simplify", {"training_data": first, "pool": pool}, iteration, feeds_back="training_data"
+    )["training_data"]
 
 
 def add_learning(flow: ProjectFlow, training_data: ArtifactRef | None, cells: ArtifactRef | None) -> ArtifactRef:

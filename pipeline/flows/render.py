@@ -74,6 +74,8 @@ def render(
         workflow = lower(make, platform)
     learning = project.concurrent_learning
     iterations = sum(one.max_iterations for one in learning.stages) if learning else 0
+    if project.simplify:
+        iterations = max(iterations, project.simplify.max_iterations)
     return Rendered(workflow, preset, platform.outside, Limits(workflow).remarks(iterations))
 
 

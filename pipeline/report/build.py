@@ -25,6 +25,7 @@ from dpa_sse.pipeline.report.sections.publication import for_a_paper
 from dpa_sse.pipeline.report.sections.rounds import finetune_rounds
 from dpa_sse.pipeline.report.sections.run import failures, not_run, reproduce, what_was_run
 from dpa_sse.pipeline.report.sections.self_check import self_check
+from dpa_sse.pipeline.report.sections.simplify import simplify
 from dpa_sse.pipeline.report.sections.structure import structure
 from dpa_sse.pipeline.report.sections.targets import assess_targets, targets, targets_subtitle
 from dpa_sse.pipeline.report.summary import make_summary, run_word
@@ -75,7 +76,8 @@ def _build_project(inputs: ReportInputs, data: ReportData, out: Path) -> Summary
     book, ranked = FigureBook(out / "figures"), ranking(data)
     with styled():
         found = [
-            targets(data, book, ranked), training(data, book), learning(data, book), what_was_run(data, book),
+            targets(data, book, ranked), training(data, book), simplify(data, book), learning(data, book),
+            what_was_run(data, book),
             failures(data), reproduce(data, book),
         ]
     parts = [section for section in found if section is not None and not section.absent]
@@ -100,6 +102,7 @@ def build_sections(data: ReportData, book: FigureBook, paper: Publication | None
         finetune_curve(data, book),
         distillation(data),
         training(data, book),
+        simplify(data, book),
         learning(data, book),
         what_was_run(data, book),
         for_a_paper(paper),

@@ -131,10 +131,10 @@ def finished_steps(finished: Mapping[str, Path], ended: Mapping[str, Path]) -> F
         """Return the results of a step of the loop back to labels, those of the last round last."""
         return [folder for task, folder in sorted(finished.items()) if re.fullmatch(rf"{step}-i\d+", task)]
 
-    merged, students = of_rounds("merge"), of_rounds("correct-student")
+    students = of_rounds("correct-student")
     md = f"md-i{len(students) - 1:03d}-" if students else "md-"  # runs with the final student
     return FinishedSteps(
-        training_data=merged[-1] if merged else finished.get("user-data") or finished.get("collect"),
+        training_data=base_data(finished),
         pretrained=finished.get("pretrain"),
         errors=finished.get("evaluate") or finished.get("evaluate-pretrained"),
         teacher_data=finished.get("teacher-labels"),
@@ -149,6 +149,19 @@ def finished_steps(finished: Mapping[str, Path], ended: Mapping[str, Path]) -> F
         self_check=self_check_folder(finished),
         corrected_errors=finished.get("evaluate-corrected"),
     )
+
+
+BASE_DATA = ("collect", "user-data", "simplify-select", "merge")
+"""Steps that make the data of the base systems, the last one last."""
+
+
+def base_data(finished: Mapping[str, Path]) -> Path | None:
+    """Return the data of the base systems as the latest finished step has left them; None if there are none."""
+    for step in reversed(BASE_DATA):
+        found = [folder for task, folder in sorted(finished.items()) if re.fullmatch(rf"{step}(-i\d+)?", task)]
+        if found:
+            return found[-1]
+    return None
 
 
 def production_folders(run: Run) -> list[Path]:

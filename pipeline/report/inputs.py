@@ -26,6 +26,7 @@ from dpa_sse.ops.results.learning import IterationReport, LearningState
 from dpa_sse.ops.results.md import MdRun
 from dpa_sse.ops.results.model import ModelInfo, Parity
 from dpa_sse.ops.results.self_check import SelfCheck
+from dpa_sse.ops.results.simplify import Simplified
 from dpa_sse.pipeline.report.records import (
     EVALUATIONS,
     ConfigExcerpt,
@@ -57,7 +58,7 @@ class ReportInputs:
     seed_data: Path | None = None
     """Data set folder of the base systems."""
     learning_state: Path | None = None
-    """Folder with the ``state.json`` of concurrent learning; absent where there was none."""
+    """Folder with ``state.json`` of concurrent learning and ``simplify.json`` of thinning, where there were any."""
     models: Mapping[str, Path] = field(default_factory=dict)
     """Model folders by name: ensemble-0, ensemble-1, ..., pretrain, finetune, from_scratch, student."""
     evaluations: Mapping[str, Path] = field(default_factory=dict)
@@ -142,6 +143,7 @@ class ReportData:
     gates: Gates | None = None
     gate_tables: dict[str, Table] = field(default_factory=dict)
     rounds: FinetuneRounds | None = None
+    simplified: Simplified | None = None
     curve: list[CurvePoint] = field(default_factory=list)
     self_check: SelfCheck | None = None
     conductivity: ConductivityResult | None = None
@@ -188,6 +190,7 @@ def load_data(inputs: ReportInputs) -> ReportData:
     if inputs.gates:
         data.gates, data.gate_tables = gates_of(inputs.gates, reader)
     data.rounds = reader.result(FinetuneRounds, inputs.rounds, required=False)
+    data.simplified = reader.result(Simplified, inputs.learning_state, required=False)
     data.curve = [point for folder in inputs.curve if (point := reader.result(CurvePoint, folder))]
     data.self_check = reader.result(SelfCheck, inputs.self_check, required=False)
     if inputs.conductivity:

@@ -136,6 +136,7 @@ def _summary(data: ReportData) -> Summary:
         self_check=data.self_check.systems if data.self_check else (),
         finetune_rounds=data.rounds.rounds if data.rounds else (),
         finetune_curve=tuple(data.curve),
+        simplify=data.simplified.history if data.simplified else (),
         self_check_rounds=max(0, len(data.self_check.rounds) - 1) if data.self_check else 0,
     )
 

@@ -123,7 +123,8 @@ def _file_keys(  # foreign: the configuration as JSON
         if (data[section] or {}).get("model"):
             yield data[section], "model", lambda name: name == TEACHER
     for training in (
-        data["pretrain"], (data["concurrent_learning"] or {}).get("train"), (data["distill"] or {}).get("student"),
+        data["pretrain"], (data["simplify"] or {}).get("train"), (data["concurrent_learning"] or {}).get("train"),
+        (data["distill"] or {}).get("student"),
         *(target["distill"].get("student") for target in targets),
     ):
         if training and training.get("preset"):

@@ -108,7 +108,7 @@ def project_work(project: Project, base_dir: Path, atoms: Mapping[str, int]) -> 
         Number of atoms in the cell of each system.
     """
     found = _Rates(project, base_dir, atoms)
-    base = [*_data(found), *_learning(found), *_pretraining(found)]
+    base = [*_data(found), *_thinning(found), *_learning(found), *_pretraining(found)]
     report = StepWork("09-report", "report", "report", 8.0 * max(1, len(project.chosen_targets)))
     if not project.targets:
         return [*base, *_of_compound(found), report]
@@ -229,6 +229,15 @@ def _data(rates: _Rates) -> Iterator[StepWork]:
         yield StepWork("01-perturb", "perturb", "cells", 0.3)
         yield _aimd(rates, "02-seed", "aimd", runs, project.aimd, rates.base_atoms)
         yield StepWork("02-seed", "collect", "data", 0.6)
+
+
+def _thinning(rates: _Rates) -> Iterator[StepWork]:
+    simplify, stage = rates.project.simplify, "02-simplify"
+    if simplify is None:
+        return
+    count, steps = simplify.max_iterations, rates.steps_of(simplify.train)
+    yield rates.training(stage, "simplify-train", simplify.train, steps, rates.base_atoms, simplify.models, count)
+    yield StepWork(stage, "simplify-select", "errors", 10.0, iterations=count)
 
 
 def _learning(rates: _Rates) -> Iterator[StepWork]:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from dpa_sse.pipeline.config.schema import Project
 
 MAIN_STEPS = (
-    "merge", "collect", "user-data", "pretrain", "finetune", "evaluate", "evaluate-student", "teacher-labels",
-    "student", "gates", "correct-student", "evaluate-corrected", "self-check", "conductivity", "report",
+    "merge", "collect", "user-data", "simplify-select", "pretrain", "finetune", "evaluate", "evaluate-student",
+    "teacher-labels", "student", "gates", "correct-student", "evaluate-corrected", "self-check", "conductivity",
+    "report",
 )
 """Downloaded by default: models, data, numbers, report; no raw trajectories."""
 DOWNLOADED = ".downloaded"

@@ -56,7 +56,7 @@ REFUSED = [
     ("pretrain.lr=0.001", "pretrain.lr", "did you mean 'start_lr'?"),
     ("pretrain.epochs=5", "pretrain.epochs", "possible keys: preset, steps"),
     ("validation.test=0.1", "validation", "it belongs to split"),
-    ("training.steps=5", "training", "did you mean 'concurrent_learning.train'?"),
+    ("training.steps=5", "training", "did you mean 'simplify.train' or 'concurrent_learning.train'?"),
     ("aimd.ensemble=NPT", "aimd.ensemble", "did you mean 'npt'?"),
     # structures and elements
     ("systems=[{name: a, structure: LiClo}]", "systems.0.structure", "did you mean 'LiCl'"),

@@ -35,7 +35,7 @@ from tests.fake_vasp import FAKE, write_library
 ROOT = Path(__file__).parents[3]
 MISSING = {
     "compound": [], "research": [], "md": ["md.model"], "finetune": ["pretrain.model", "downstream.data.0"],
-    "screening": ["pretrain.model"],
+    "screening": ["pretrain.model"], "simplify": ["data.0"],
     "vasp": ["labeler.command", "labeler.potcar_dir"],
 }
 """What each template lacks on a machine without the user's files and without VASP."""
@@ -116,14 +116,15 @@ def test_plan(name: str, tmp_path: Path, own: Own, capsys: pytest.CaptureFixture
         "finetune": [*LICL, "downstream.system={name: LiCl, structure: LiCl}"],
         "md": [*LICL, "systems=[{name: LiCl, structure: LiCl}]"],
         "screening": [*LICL, "targets=[{name: salt, systems: [{name: LiCl, structure: LiCl}]}]"],
+        "simplify": [*LICL, "simplify.initial_frames=10"],
     }.get(name, [])
     assert plan_config(put(name, tmp_path, own), overrides, tmp_path / "plan", as_json=True) == 0
     steps = {step["name"] for step in json.loads(capsys.readouterr().out)}
-    assert {"md", "conductivity", "report"} <= steps
+    assert ({"simplify-select", "report"} if name == "simplify" else {"md", "conductivity", "report"}) <= steps
     labels = sum(one["labels"] for one in json.loads((tmp_path / "plan" / "counts.json").read_text()))
-    assert (labels == 0) == (name in ("md", "finetune"))
+    assert (labels == 0) == (name in ("md", "finetune", "simplify"))
     labelling = {step for step in steps if step.startswith(("aimd", "label"))}
-    assert (labelling == set()) == (name in ("md", "finetune"))
+    assert (labelling == set()) == (name in ("md", "finetune", "simplify"))
 
 
 def test_own_model_runs_without_a_label_or_a_training(tmp_path: Path, own: Own) -> None:

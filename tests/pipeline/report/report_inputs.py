@@ -30,6 +30,7 @@ from dpa_sse.ops.results.distillation import TeacherFilter, TrajectoryFilter
 from dpa_sse.ops.results.learning import LearningState, SanityCheck, SanityResult
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.results.model import CutoffNeighbours, ModelDifference, ModelInfo, NeighbourCounts, Parity
+from dpa_sse.ops.results.simplify import Simplified, SimplifyIteration
 from dpa_sse.ops.training.evaluate import evaluate
 from dpa_sse.ops.validation.gates.base import GateSettings, Reference
 from dpa_sse.ops.validation.gates.potentials import Scaled
@@ -389,6 +390,28 @@ def rounds(root: Path) -> Path:
     FinetuneRounds(
         rounds=tuple(found), wanted_force_mae_meV_A=65.0, enough=True,
         label_failures=(FailedTask(task="group.000/task.003", reason="not converged"),),
+    ).write(folder)
+    return folder
+
+
+def thinned(root: Path) -> Path:
+    """Write two iterations of the thinning of a data set."""
+    folder = root / "thinned"
+    folder.mkdir()
+    first = SimplifyIteration(
+        training_frames=20, other_frames=379, accurate=300, candidate=76, failed=3, uncovered=33, selected=50,
+        mean_devi_f_eV_A=0.125, max_devi_f_eV_A=0.875, force_mae_meV_A=146.5, force_mae_ci95_meV_A=(120.25, 178.0),
+        energy_mae_meV_atom=10.25, energy_mae_ci95_meV_atom=(7.75, 13.5), other_force_mae_meV_A=133.5,
+        accurate_force_mae_meV_A=101.5,
+    )
+    second = first.model_copy(update={
+        "training_frames": 70, "other_frames": 329, "accurate": 326, "candidate": 0, "uncovered": 0, "selected": 0,
+        "force_mae_meV_A": 87.5, "other_force_mae_meV_A": 83.5, "accurate_force_mae_meV_A": 82.5,
+        "force_mae_ci95_meV_A": None,
+    })
+    Simplified(
+        pool_frames=399, chosen=tuple(range(70)), finished=True, history=(first, second),
+        outcome="70 of 399 training frames are kept; 99 % of the others are not needed, 3 deviate too much",
     ).write(folder)
     return folder
 

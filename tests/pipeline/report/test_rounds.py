@@ -49,3 +49,25 @@ def test_a_run_without_rounds_has_no_such_sections(tmp_path: Path) -> None:
     page = (tmp_path / "out/report.html").read_text()
     assert "Active fine-tuning" not in page
     assert "Errors against labels" not in page
+
+
+def test_the_thinning_is_on_the_page_and_in_the_summary(tmp_path: Path) -> None:
+    build_report(ReportInputs(title="t", learning_state=made.thinned(tmp_path)), tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text()
+    for text in ("Thinned data", "70 of 399 training frames are kept", "120 to 178", "102", "What each frame buys"):
+        assert text in page, text
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert [one["training_frames"] for one in summary["simplify"]] == [20, 70]
+    with (tmp_path / "out/figures/simplify.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["training_frames"], row["force_mae_meV_A"], row["force_low_meV_A"]) for row in rows] == [
+        ("20", "146.5", "120.25"), ("70", "87.5", ""),
+    ]
+
+
+def test_thinned_data_are_the_base_data_until_concurrent_learning_has_labelled() -> None:
+    names = ["user-data", "simplify-start", "simplify-select-i000", "simplify-select-i001"]
+    finished = {name: Path(name) for name in names}
+    assert finished_steps(finished, {}).training_data == Path("simplify-select-i001")
+    finished["merge-i000"] = Path("merge-i000")
+    assert finished_steps(finished, {}).training_data == Path("merge-i000")

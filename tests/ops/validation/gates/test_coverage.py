@@ -10,8 +10,9 @@ import pytest
 from ase import Atoms
 
 from dpa_sse.ops.data.convert import frames_to_blocks, with_results
+from dpa_sse.ops.exploration.covered import Environments, Known
 from dpa_sse.ops.validation.gates.base import GateSettings, Labels, Reference
-from dpa_sse.ops.validation.gates.coverage import Environments, Known, measure
+from dpa_sse.ops.validation.gates.coverage import measure
 from dpa_sse.ops.validation.gates.judge import judge
 from dpa_sse.ops.validation.gates.shared import heated
 from tests.ops.validation.gates.analytic import SIGMA, THRESHOLDS, Changed, Pairs, crystal
