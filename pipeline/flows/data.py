@@ -84,7 +84,7 @@ def add_thinning(flow: ProjectFlow, simplify: SimplifySettings, pool: ArtifactRe
 
     flow.stage("02-simplify")
     first = flow.step(
-        "simplify-start", StartSimplify, settings, title="Thinning: first frames", artifacts={"pool": pool}
+        "simplify-start", StartSimplify, settings, title="Thin the data", artifacts={"pool": pool}
     )
     return flow.loop(
         "simplify", {"training_data": first, "pool": pool}, iteration, feeds_back="training_data"

@@ -39,6 +39,8 @@ class Pairs:
 
     Attributes
     ----------
+    elements : tuple of str
+        Only forces on their atoms; on all atoms if there are none.
     own, other : list of ndarray
         Forces of the model and of the reference, flat, eV/A.
     above, below : list of float
@@ -47,6 +49,7 @@ class Pairs:
         Trajectory of each frame, and how it was sampled.
     """
 
+    elements: tuple[str, ...] = ()
     own: list[Array] = field(default_factory=list)
     other: list[Array] = field(default_factory=list)
     above: list[float] = field(default_factory=list)
@@ -54,8 +57,25 @@ class Pairs:
     runs: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
 
-    def add(self, own: Array, other: Array, instrument: Array, runs: Sequence[str], part: str) -> None:
-        """Add frames that were sampled in one way; the scale of the instrument, which does not count, is unified."""
+    def add(
+        self, symbols: Sequence[str], own: Array, other: Array, instrument: Array, runs: Sequence[str], part: str
+    ) -> None:
+        """Add frames that were sampled in one way; the scale of the instrument, which does not count, is unified.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+        own, other, instrument : ndarray, shape (n, n_atoms, 3)
+        runs : sequence of str
+            Trajectory of each frame.
+        part : str
+            How they were sampled.
+        """
+        if self.elements:
+            some = np.isin(np.array(symbols), self.elements)
+            if not some.any():
+                return
+            own, other, instrument = own[:, some], other[:, some], instrument[:, some]
         product = float((instrument * other).sum())
         scale = float((other**2).sum()) / product if product else 1.0
         for k, run in enumerate(runs):
@@ -74,12 +94,17 @@ class Pairs:
 def measure(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
 ) -> Measurement:
-    """Fit the model's forces, and curvatures along random directions, against the reference's through zero."""
+    """Fit the model's forces, and curvatures along random directions, against the reference's through zero.
+
+    The slope of the mobile ions is measured by itself: a stiff framework, whose forces are many times as large, hides
+    them in the slope of all atoms. The identities above hold for the atoms of an element as for all.
+    """
     found = Measurement()
+    pairs, mobile = Pairs(), Pairs(tuple(settings.mobile))
     if reference.potential is not None:
-        pairs = _hot_forces(model, reference.potential, structures, settings)
+        _hot_forces(model, reference.potential, structures, settings, (pairs, mobile))
     elif reference.data:
-        pairs = _strongest(model, reference, structures, settings)
+        _strongest(model, reference, structures, settings, (pairs, mobile))
         found.notes.append("on the held-out frames with the largest forces: the reference cannot label others")
     else:
         return Measurement(not_run="needs a reference: --reference MODEL, LABELER or DATA")
@@ -88,6 +113,10 @@ def measure(
         return Measurement(not_run="fewer than three frames have labels")
     more = f"{max(2 * count, 8)} frames instead of {count}, of more runs"
     found.values["force_slope"] = pairs.slope(more)
+    if len(mobile.own) >= 3:
+        found.values["mobile_slope"] = mobile.slope(more)
+    else:
+        found.missing["mobile_slope"] = f"the structures have no {', '.join(settings.mobile)}"
     found.table = [
         {"frame": k, "model_eV_A": a, "reference_eV_A": b} for k in range(count)
         for a, b in zip(pairs.own[k][:40].tolist(), pairs.other[k][:40].tolist(), strict=True)
@@ -109,13 +138,12 @@ def measure(
 
 
 def _hot_forces(
-    model: Potential, reference: Potential, structures: Sequence[Atoms], settings: GateSettings
-) -> Pairs:
-    """Return forces on rattled cells and on frames of the model's MD, without frames whose forces are too large.
+    model: Potential, reference: Potential, structures: Sequence[Atoms], settings: GateSettings, found: Sequence[Pairs]
+) -> None:
+    """Add forces on rattled cells and on frames of the model's MD, without frames whose forces are too large.
 
     Forces above the limit are not in any training data: there a slope means nothing.
     """
-    found = Pairs()
     limit = settings.protocol["max_force_eV_A"]
     for number, atoms in enumerate(structures):
         rng = np.random.default_rng(derive_seed(settings.seed, "softening", number))
@@ -128,14 +156,17 @@ def _hot_forces(
         if good.any():
             mine = model.evaluate(symbols, atoms.positions[None] + shift[good], cells[good])
             single = [str(k) for k in np.flatnonzero(good)]
-            found.add(mine.force, rattled.force[good], -shift[good], single, f"of rattled cells of {number}")
+            for one in found:
+                one.add(symbols, mine.force, rattled.force[good], -shift[good], single, f"of rattled cells of {number}")
         hot = on_policy(model, reference, atoms, settings, max(4, settings.count("md_frames") // len(structures)))
         good = _usable(hot.labels, limit)
         if good.any():
             mine = model.evaluate(symbols, hot.positions[good], hot.cells[good])
             runs = [run for run, use in zip(hot.blocks, good, strict=True) if use]
-            found.add(mine.force, hot.labels.force[good], mine.force, runs, f"of the model's MD of {number}")
-    return found
+            for one in found:
+                one.add(
+                    symbols, mine.force, hot.labels.force[good], mine.force, runs, f"of the model's MD of {number}"
+                )
 
 
 def _usable(labels: Labels, limit: float) -> NDArray[np.bool_]:
@@ -144,19 +175,18 @@ def _usable(labels: Labels, limit: float) -> NDArray[np.bool_]:
 
 
 def _strongest(
-    model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
-) -> Pairs:
+    model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings, found: Sequence[Pairs]
+) -> None:
     rows = []
     for one in held_out(model, reference, structures, settings, settings.count("held_out_frames")):
         mine = model.evaluate(one.symbols, one.positions, one.cells)
         for k in np.flatnonzero(one.labels.finite):
             force = one.labels.force[k]
-            rows.append((float((force**2).mean()), mine.force[k], force, one.blocks[k]))
+            rows.append((float((force**2).mean()), one.symbols, mine.force[k], force, one.blocks[k]))
     rows.sort(key=lambda row: -row[0])
-    found = Pairs()
-    for _, own, force, run in rows[: max(3, round(HIGH_SHARE * len(rows)))]:
-        found.add(own[None], force[None], force[None], [run], HELD_OUT)
-    return found
+    for _, symbols, own, force, run in rows[: max(3, round(HIGH_SHARE * len(rows)))]:
+        for pairs in found:
+            pairs.add(symbols, own[None], force[None], force[None], [run], HELD_OUT)
 
 
 HELD_OUT = "of held-out frames"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.md.monitor import CLOSEST, Geometry
@@ -21,6 +22,8 @@ DIRECTIONS = 200
 DIMER_BOX_A = 30.0
 FALL_EV = 0.1
 """A path that falls by less than this is not taken to give way."""
+ROOMY = 0.8
+"""Volume of the lowest energy, in that of the given cell, down to which a cell that is too large is not a hole."""
 BELOW_EV = 0.5
 """A bond deeper than this below the crystal is a hole."""
 
@@ -29,11 +32,10 @@ def measure(
     model: Potential, reference: Reference, structures: Sequence[Atoms], settings: GateSettings
 ) -> Measurement:
     """Push pairs together in the crystal and in vacuum, compress cells, relax rattled ones."""
-    del reference
     found = Measurement()
     _pairs(model, structures, settings, found)
     _dimers(model, structures, settings, found)
-    _compressed(model, structures, settings, found)
+    _compressed(model, reference.potential, structures, settings, found)
     _relaxed(model, structures, settings, found)
     return found
 
@@ -232,22 +234,41 @@ def _dimers(
 
 
 def _compressed(
-    model: Potential, structures: Sequence[Atoms], settings: GateSettings, found: Measurement
+    model: Potential, reference: Potential | None, structures: Sequence[Atoms], settings: GateSettings,
+    found: Measurement,
 ) -> None:
-    """Compress cells uniformly: the energy must rise with every step below 95 % of the volume."""
-    falls, where = 0, ""
-    lowest = settings.protocol["lowest_volume"]
-    volumes = np.arange(0.95, lowest - 1e-9, -0.05)
+    """Compress cells uniformly: the energy must rise with every step below 95 % of the volume.
+
+    A cell may be larger than that of the lowest energy: as much as it is for the reference, or, without one, down to
+    :data:`ROOMY` of its volume.
+    """
+    falls, where, steps = 0, "", 0
+    volumes = np.arange(0.95, settings.protocol["lowest_volume"] - 1e-9, -0.05)
     for atoms in structures:
-        scale = volumes ** (1 / 3)
-        cells = atoms.cell.array[None] * scale[:, None, None]
-        positions = atoms.positions[None] * scale[:, None, None]
-        energy = model.evaluate(atoms.get_chemical_symbols(), positions, cells).energy / len(atoms)
-        bad = ~(np.diff(energy) > 0)
+        bad = _not_rising(model, atoms, volumes)
+        steps += len(bad)
+        first = int(np.argmin([*bad, False]))  # where it begins to rise
+        allowed = int((volumes > ROOMY + 1e-9).sum())
+        if reference is not None and 0 < first <= allowed:
+            allowed = int(np.argmin([*_not_rising(reference, atoms, volumes[: first + 1]), False]))
+        if 0 < first <= allowed:
+            bad[:first] = False
+            found.notes.append(
+                f"the cell is larger than that of the lowest energy, which is at {volumes[first]:.2f} of its volume"
+            )
         if bad.any():
             falls += int(bad.sum())
             where = where or f"{volumes[int(np.argmax(bad)) + 1]:.2f} of the volume"
-    found.values["compression_falls"] = Value(float(falls), None, len(structures) * (len(volumes) - 1), where=where)
+    found.values["compression_falls"] = Value(float(falls), None, steps, where=where)
+
+
+def _not_rising(potential: Potential, atoms: Atoms, volumes: Array) -> NDArray[np.bool_]:
+    """Return for each step of a uniform compression whether the energy fails to rise."""
+    scale = volumes ** (1 / 3)
+    cells = atoms.cell.array[None] * scale[:, None, None]
+    positions = atoms.positions[None] * scale[:, None, None]
+    energy = potential.evaluate(atoms.get_chemical_symbols(), positions, cells).energy
+    return np.asarray(~(np.diff(energy) > 0))
 
 
 def _relaxed(

@@ -78,6 +78,20 @@ class Ripple(Potential):
         return Labels(energy, force, np.zeros((len(positions), 3, 3)))
 
 
+class Wells(Potential):
+    """Every atom in wells of its own: -A cos(2 pi x / a) along each axis, with A of its element and minima in places
+    of :func:`crystal`."""
+
+    def __init__(self, amplitude_eV: Mapping[str, float], period_A: float = 4.15 / 2) -> None:
+        super().__init__("wells", list(amplitude_eV))
+        self.amplitude, self.phase = dict(amplitude_eV), 2 * np.pi / period_A
+
+    def evaluate(self, symbols: Sequence[str], positions: np.ndarray, cells: np.ndarray) -> Labels:
+        own = np.array([self.amplitude[one] for one in symbols])[:, None]
+        energy = -(own * np.cos(self.phase * positions)).sum(axis=(1, 2))
+        return Labels(energy, -own * self.phase * np.sin(self.phase * positions), np.zeros((len(positions), 3, 3)))
+
+
 def crystal(a: float = 4.15, elements: Sequence[str] = ("Li", "Cl")) -> Atoms:
     """Return 32 atoms of an fcc crystal, the elements in turn."""
     atoms = bulk("Li", "fcc", a=a, cubic=True).repeat(2)

@@ -16,7 +16,7 @@ from dpa_sse.ops.validation.gates.base import Labels, Potential, Reference
 from dpa_sse.ops.validation.gates.potentials import Holed, Relabelled, Scaled
 from dpa_sse.ops.validation.gates.structure import compare, difference, share_of_ideal
 from dpa_sse.ops.validation.gates.wall import gives_way
-from tests.ops.validation.gates.analytic import SIGMA, Changed, Pairs, Ripple, crystal, measured, verdict
+from tests.ops.validation.gates.analytic import SIGMA, Changed, Pairs, Ripple, Wells, crystal, measured, verdict
 
 SHORT = {"hold_ps": 0.2, "ramp_ps": 0.1, "hot_ps": 0.1}
 ALL = list(SIGMA)
@@ -249,8 +249,17 @@ class TestWall:
     def test_a_cell_that_gains_energy_when_compressed(self) -> None:
         soft = Changed(Pairs(), lambda found, _, cells: Labels(
             found.energy + 0.6 * np.abs(np.linalg.det(cells)), found.force, found.virial))
-        result = verdict("G6", measured("G6", soft, None))
+        result = verdict("G6", measured("G6", soft, Pairs()))
         assert result.verdict == "FAIL" and "compression" in result.reason
+
+    @pytest.mark.parametrize(("larger", "falls"), [(1.0, False), (1.12, False), (1.2, False), (1.45, True)])
+    def test_a_cell_that_is_too_large_is_not_a_hole(self, larger: float, falls: bool) -> None:
+        """The energy is lowest at the volume of the crystal; 45 % more are no longer taken for a cell."""
+        atoms = crystal(4.15 * larger ** (1 / 3))
+        for reference in (None, Pairs()):
+            found = measured("G6", Pairs(), reference, [atoms])
+            assert (found.values["compression_falls"].value > 0) == falls
+        assert any("larger than that of the lowest energy" in one for one in found.notes) == (1 < larger < 1.4)
 
     @pytest.mark.parametrize(("odd", "caught"), [(range(5), True), (range(3), True), (range(2), False), ((4,), False)])
     def test_the_median_of_the_approaches_counts(self, odd: Sequence[int], caught: bool) -> None:
@@ -289,6 +298,22 @@ class TestSoftening:
         assert found.values["force_slope"].value == pytest.approx(factor, abs=1e-6)
         assert found.values["curvature"].value == pytest.approx(factor, abs=1e-6)
         assert verdict("G7", found).verdict == expected
+
+    def test_soft_mobile_ions_beside_a_stiff_framework(self) -> None:
+        """Ions in wells of their own: those of Cl are ten times as stiff, those of Li a fifth too soft."""
+        found = measured("G7", Wells({"Li": 0.4, "Cl": 5.0}), Wells({"Li": 0.5, "Cl": 5.0}), md=SHORT)
+        assert found.values["mobile_slope"].value == pytest.approx(0.8, abs=1e-3)
+        assert found.values["force_slope"].value == pytest.approx(1, abs=0.03)
+        metrics = {one.name: one.verdict for one in verdict("G7", found).metrics}
+        assert (metrics["mobile_slope"], metrics["force_slope"]) == ("FAIL", "PASS")
+        assert verdict("G7", found).verdict == "FAIL"
+        same = measured("G7", Wells({"Li": 0.5, "Cl": 5.0}), Wells({"Li": 0.5, "Cl": 5.0}), md=SHORT)
+        assert verdict("G7", same).verdict == "PASS"
+
+    def test_without_mobile_ions_the_slope_of_all_decides(self) -> None:
+        found = measured("G7", Pairs(), Pairs(), md=SHORT, mobile=("Na",))
+        assert found.missing["mobile_slope"] == "the structures have no Na"
+        assert verdict("G7", found).verdict == "PASS"
 
     def test_noise_leaves_it_open(self) -> None:
         result = verdict("G7", measured("G7", noisy(2.5), Pairs(), md=SHORT))
