@@ -24,6 +24,7 @@ from dpa_sse.pipeline.report.page import (
     show,
 )
 from dpa_sse.pipeline.report.plots.compared import plot_energies, plot_parity
+from dpa_sse.pipeline.report.plots.order import plot_order
 from dpa_sse.pipeline.report.plots.targets import plot_lines, plot_series
 from dpa_sse.pipeline.report.sections.self_check import trust_cell
 from dpa_sse.pipeline.report.summary import run_word
@@ -99,6 +100,7 @@ def targets(data: ReportData, book: FigureBook, order: Sequence[RankedSystem]) -
     section.figures([plot_energies(book, drawn)])
     section.figures([plot_parity(book, drawn, ranked)])
     section.figures(list(plot_series(book, found, ranked)))
+    section.figures(list(plot_order(book, found)))
     section.table(
         ("target", "result", "systems", "fine-tuned on", "force error of the student (meV/Å)", "why"),
         [_target_row(one) for one in found],

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import report_inputs as made
 
@@ -120,6 +121,30 @@ def test_a_series_is_drawn_over_its_variable(built: Path) -> None:
     assert [float(row["sigma_mS_cm"]) for row in rows] == pytest.approx(
         [ranked["Li6PS5Cl-d0"], ranked["Li6PS5Cl-d0.5"]]
     )
+
+
+def test_ordered_and_disordered_cells_are_compared_at_the_highest_temperature(
+    inputs: ReportInputs, built: Path
+) -> None:
+    with (built / "figures" / "order_msd_Li6PS5Cl.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {(row["system"], row["site_disorder"], row["temperature_K"]) for row in rows} == {
+        ("Li6PS5Cl-d0", "0.0", "1200.0"), ("Li6PS5Cl-d0.5", "0.5", "1200.0"),
+    }
+    with (built / "figures" / "order_energy_Li6PS5Cl.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    hot = [run for run in load_data(inputs.targets["LPSCl"]).md if run.info.temperature_K == 1200]
+    means = {
+        run.info.system: 1000 * np.mean(run.thermo["potential_eV"]) / run.info.n_atoms for run in hot
+    }
+    drawn = {
+        name: np.mean([float(row["energy_meV_atom"]) for row in rows if row["system"] == name]) for name in means
+    }
+    assert drawn["Li6PS5Cl-d0.5"] - drawn["Li6PS5Cl-d0"] == pytest.approx(
+        means["Li6PS5Cl-d0.5"] - means["Li6PS5Cl-d0"], abs=0.05
+    )
+    page = (built / "report.html").read_text()
+    assert "Order and disorder of Li6PS5Cl: energy" in page
 
 
 def test_each_target_has_a_page_and_says_what_it_lacks(built: Path) -> None:
