@@ -13,6 +13,8 @@ TORCHSCRIPT, PACKAGE = "model.pth", "model.pt2"
 FROZEN = (TORCHSCRIPT, PACKAGE)
 """TorchScript, or the AOTInductor package of a DPA-4, which DeePMD-kit does not write as TorchScript."""
 COMPRESSED = "model_compressed.pth"
+BASE_MODEL = "model_base.pt"
+"""Beside a model that was fine-tuned with two tasks: that of the base systems."""
 
 
 def model_file(model: Path) -> Path:

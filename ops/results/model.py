@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dpa_sse.ops.results.base import Result, ResultPart
 
-Variant = Literal["naive", "replay", "from_scratch"]
+Variant = Literal["naive", "replay", "multitask", "from_scratch"]
 """Ways to adapt a network to a new compound."""
 
 
@@ -77,7 +77,7 @@ class ModelInfo(Result):
     compressed : bool
         Whether there is a ``model_compressed.pth``.
     deepmd_version : str or None
-    strategy : {"naive", "replay", "from_scratch"} or None
+    strategy : {"naive", "replay", "multitask", "from_scratch"} or None
         How the model was adapted to a new compound; None if it was not.
     frames, replay_frames : int or None
         Training frames of the new compound, and of the base systems.

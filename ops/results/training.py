@@ -29,6 +29,9 @@ class TrainTask(Result):
     trainable : {"all", "fitting_net", "lora"}
         Weights that a fine-tuning changes.
     lora_rank : int
+    base_systems : tuple of str
+        Of the folders of the input, those of the base systems, which are another task (two fitting nets); empty for a
+        training with one task.
     widen : bool
         Widen neighbour lists that would drop neighbours (else reject them).
     compress : bool
@@ -48,6 +51,7 @@ class TrainTask(Result):
     branch: str
     trainable: Trainable = "all"
     lora_rank: int = 16
+    base_systems: tuple[str, ...] = ()
     widen: bool
     compress: bool
     parity_frames: int

@@ -79,7 +79,9 @@ class Adaptation:
         return training_input(train, self.type_map, systems, [], derive_seed(self.seed, "finetune", variant))
 
 
-def fine_tune(job: Adaptation, out: Path, *, replay_from: Path | None = None) -> ModelInfo:
+def fine_tune(
+    job: Adaptation, out: Path, *, replay_from: Path | None = None, two_tasks: bool = False
+) -> ModelInfo:
     """Fine-tune the pre-trained model on the new compound.
 
     Parameters
@@ -89,6 +91,8 @@ def fine_tune(job: Adaptation, out: Path, *, replay_from: Path | None = None) ->
         Model folder; ``data/`` in it contains the chosen frames.
     replay_from : Path, optional
         Data set of the pre-training; its frames make up half of the steps (strategy ``replay``).
+    two_tasks : bool
+        These frames have a fitting net of their own (strategy ``multitask``); it is in ``model_base.pt``.
 
     Returns
     -------
@@ -101,16 +105,19 @@ def fine_tune(job: Adaptation, out: Path, *, replay_from: Path | None = None) ->
     FatalError, TransientError
         See :func:`dpa_sse.ops.training.train.train_model`.
     """
-    variant: Variant = "naive" if replay_from is None else "replay"
+    variant: Variant = "naive" if replay_from is None else "multitask" if two_tasks else "replay"
     new = choose_frames(job.dataset, job.settings.frames, job.type_map, out / "data" / "new")
     replay = []
     if replay_from is not None:
-        replay = choose_frames(replay_from, job.settings.replay_frames, job.type_map, out / "data" / "replay")
+        folder = out / "data" / ("base" if two_tasks else "replay")
+        replay = choose_frames(replay_from, job.settings.replay_frames, job.type_map, folder)
     data = job.input(variant, [*new, *replay])
     _set_rates(data.section("learning_rate"), job.settings, job.own_rates)
-    if replay:
+    if replay and not two_tasks:
         data = data.with_halves(len(new), len(new) + len(replay))
-    start = FineTune(job.pretrained, job.branch, job.settings.trainable, job.settings.lora_rank)
+    start = FineTune(
+        job.pretrained, job.branch, job.settings.trainable, job.settings.lora_rank, replay if two_tasks else ()
+    )
     return _train(job, variant, data, start, (new, replay), out)
 
 

@@ -40,12 +40,15 @@ class FineTune:
     trainable : {"all", "fitting_net", "lora"}
         Weights that are trained: all, those of the fitting net, or low-rank additions (DPA-4 only).
     lora_rank : int
+    base : sequence of Path
+        Of the folders of the input, those of the base systems, for a training with two tasks.
     """
 
     model: Path | str
     branch: str = ""
     trainable: Trainable = "all"
     lora_rank: int = 16
+    base: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.data.dataset import level_of
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.paths import dataset_of
-from dpa_sse.ops.potential.folder import checkpoint_or_frozen
+from dpa_sse.ops.potential.folder import BASE_MODEL, checkpoint_or_frozen
 from dpa_sse.ops.results.learning import LearningState
 from dpa_sse.ops.results.model import Variant
 from dpa_sse.ops.results.status import TaskStatus, require_success
@@ -30,7 +30,8 @@ not frames."""
 FORGETTING = "fine_tuned_base"
 """Evaluation of the fine-tuned model on the base systems: beside that of the pre-trained one, what is forgotten."""
 EVALUATION_NAMES: dict[Variant, str] = {
-    "naive": "fine_tuned", "replay": "fine_tuned", "from_scratch": "from_scratch",
+    "naive": "fine_tuned", "replay": "fine_tuned", "multitask": "fine_tuned",
+    "from_scratch": "from_scratch",
 }
 
 
@@ -156,8 +157,9 @@ class TrainVariant(FanOutOP):
             fine_tune(job, out)
         else:
             if not inputs["training_data"]:
-                raise InputError("fine-tuning with replay needs the data of the pre-training, none was given")
-            fine_tune(job, out, replay_from=dataset_of(inputs["training_data"]))
+                raise InputError(f"fine-tuning ({variant}) needs the data of the pre-training, none was given")
+            base = dataset_of(inputs["training_data"])
+            fine_tune(job, out, replay_from=base, two_tasks=variant == "multitask")
         TaskStatus(status="ok").write(out)
 
 
@@ -235,7 +237,9 @@ class EvaluateVariants(TaskOP):
         base = inputs["training_data"]
         adapted = next(folder for variant, folder in folders.items() if variant != "from_scratch")
         if base and split_systems(dataset_of(base), "test"):
-            evaluate(adapted / "model.pt", dataset_of(base), "test", out, FORGETTING, parity=False)
+            own = adapted / BASE_MODEL  # with two tasks, the base systems have a model of their own
+            evaluate(own if own.is_file() else adapted / "model.pt", dataset_of(base), "test", out, FORGETTING,
+                     parity=False)
         for variant, folder in folders.items():
             systems = split_systems(folder / "data" / "new")
             name = EVALUATION_NAMES[variant] + TRAINING_FRAMES

@@ -87,8 +87,12 @@ class FinetuneSettings(Settings):
     """Fine-tuning of the pre-trained model for a new compound with a few frames."""
 
     frames: int = Field(20, ge=1, description="Training frames of the new compound.")
-    strategy: Literal["naive", "replay"] = Field("naive", description="`replay` mixes in data of the base systems.")
-    replay_frames: int = Field(20, ge=1, description="Frames of the base data, for `strategy: replay`.")
+    strategy: Literal["naive", "replay", "multitask"] = Field(
+        "naive", description="`replay` mixes in data of the base systems, in half of the steps; `multitask` has a "
+        "fitting net of its own for them, so that their labels may be of another level of theory; `naive` leaves them "
+        "out."
+    )
+    replay_frames: int = Field(20, ge=1, description="Frames of the base data, for `replay` and `multitask`.")
     steps: int = Field(200, ge=1, description="Training steps.")
     start_lr: float | None = Field(
         None, gt=0, description="Initial learning rate; by default 0.6 times that of the pre-training. For a model of "

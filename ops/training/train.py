@@ -17,11 +17,12 @@ from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError, Trans
 from dpa_sse.ops.core.files import read_json, sha256_file, sha256_tree, write_csv, write_json, write_text
 from dpa_sse.ops.core.resources import import_root
 from dpa_sse.ops.core.tools import available_threads, run_tool
-from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, FROZEN
+from dpa_sse.ops.potential.folder import BASE_MODEL, CHECKPOINT, COMPRESSED, FROZEN
 from dpa_sse.ops.results.model import BiasFit, ModelInfo, Parity
 from dpa_sse.ops.results.training import BiasTask, ChildError, StartKind, TrainingNeighbours, TrainOutcome, TrainTask
 from dpa_sse.ops.training.deepmd_input import BIAS, DATA, DeepmdInput
 from dpa_sse.ops.training.job import FineTune, FromScratch, InitModel, SameNetwork, Start, TrainJob
+from dpa_sse.ops.training.two_tasks import curve_of_new, one_task
 
 WORK = ".work"
 PARITY_FORCE_EV_A = 1e-3
@@ -83,6 +84,9 @@ def _task(job: TrainJob) -> tuple[TrainTask, str]:
         branch=job.start.branch if isinstance(job.start, (FineTune, SameNetwork)) else "",
         trainable=job.start.trainable if isinstance(job.start, FineTune) else "all",
         lora_rank=job.start.lora_rank if isinstance(job.start, FineTune) else 0,
+        base_systems=(
+            tuple(str(Path(path).resolve()) for path in job.start.base) if isinstance(job.start, FineTune) else ()
+        ),
         widen=job.widen,
         # a network taken over from another model is not examined here, so it is compressed on request only
         compress=job.input.compressible and source is None if job.compress is None else job.compress,
@@ -115,7 +119,8 @@ def _worker_input(data: DeepmdInput) -> DeepmdInput:
 def _fingerprint(task: TrainTask) -> str:
     """Return a hash of all that the result depends on: contents, not paths, which may differ after a restart."""
     plain = task.model_dump(exclude={"start_model"})
-    plain["parity_systems"] = [sha256_tree(Path(path)) for path in task.parity_systems]
+    for key in ("parity_systems", "base_systems"):
+        plain[key] = [sha256_tree(Path(path)) for path in plain[key]]
     training = plain["input"]["training"] = copy.deepcopy(plain["input"]["training"])
     for part in DATA:
         if training.get(part):
@@ -134,7 +139,7 @@ def _prepare(out: Path, work: Path, fingerprint: str, task: TrainTask) -> None:
     if not _is_fresh(work, fingerprint):
         if work.exists():
             shutil.rmtree(work)
-        for name in ("model.json", CHECKPOINT, *FROZEN, COMPRESSED, "parity.json", "lcurve.csv"):
+        for name in ("model.json", CHECKPOINT, BASE_MODEL, *FROZEN, COMPRESSED, "parity.json", "lcurve.csv"):
             (out / name).unlink(missing_ok=True)
         work.mkdir(parents=True)
         write_text(work / "fingerprint", fingerprint)
@@ -171,16 +176,17 @@ def _finish(job: TrainJob, out: Path, work: Path, *, threads: int) -> ModelInfo:
     used, trained = DeepmdInput(read_json(work / "used_input.json")), TrainOutcome.read(work)
     _check_parity(Parity.read(out))
     training = used.section("training")
-    for part in DATA:
-        if training.get(part):
-            training[part]["systems"] = [relative_system(Path(path)) for path in training[part]["systems"]]
+    for own in (training, *(training.get("data_dict") or {}).values()):
+        for part in DATA:
+            if own.get(part):
+                own[part]["systems"] = [relative_system(Path(path)) for path in own[part]["systems"]]
     if job.input.section("training").get(BIAS):
         training[BIAS] = True
     write_json(out / "input.json", used.data)
     _write_lcurve(work / "lcurve.out", out / "lcurve.csv")
     from dpa_sse.ops.training.neighbours import cutoffs_of
 
-    model = used.section("model")
+    model = one_task(used.section("model"))
     info = ModelInfo(
         type_map=model["type_map"],
         preset=job.preset,
@@ -245,7 +251,8 @@ def _write_lcurve(source: Path, target: Path) -> None:
             rows.append({
                 key: None if value == "nan" else value for key, value in zip(columns, values, strict=True)
             })
-    write_csv(target, rows, columns)
+    kept = curve_of_new(columns)
+    write_csv(target, [{kept[key]: row[key] for key in kept} for row in rows], list(kept.values()))
 
 
 def read_lcurve(path: Path) -> list[dict[str, float | None]]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError, InputError, PipelineError
 from dpa_sse.ops.core.files import atomic_path, write_json, write_text
-from dpa_sse.ops.potential.folder import CHECKPOINT, COMPRESSED, FROZEN, frozen_model
+from dpa_sse.ops.potential.folder import BASE_MODEL, CHECKPOINT, COMPRESSED, FROZEN, frozen_model
 from dpa_sse.ops.results.model import NeighbourCounts, Parity
 from dpa_sse.ops.results.training import ChildError, TrainingNeighbours, TrainOutcome, TrainTask
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
@@ -30,6 +30,7 @@ from dpa_sse.ops.training.freeze import freeze_checkpoint
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
 from dpa_sse.ops.training.parity import parity
 from dpa_sse.ops.training.trained_network import as_dpa4, network_of, params_of, restrict
+from dpa_sse.ops.training.two_tasks import BASE, NEW, TASKS, one_task, order_of_tasks, separate, with_two_tasks
 
 log = logging.getLogger("dpa-sse")
 STEPS = "checkpoint"
@@ -61,6 +62,11 @@ def run_training(task: TrainTask, work: Path) -> None:
         train(task, work).write(work)
     if not (out / CHECKPOINT).is_file():
         last = work / (MERGED if task.trainable == "lora" else f"{STEPS}-{task.input['training']['numb_steps']}.pt")
+        if task.base_systems:
+            separate(last, BASE, work / BASE_MODEL)
+            _write_model(work / BASE_MODEL, out / BASE_MODEL)
+            separate(last, NEW, work / MERGED)
+            last = work / MERGED
         _write_model(_change_bias(last, task, work) if task.change_bias else last, out / CHECKPOINT)
     _freeze(out, work, compress=task.compress)
     if not Parity.path_in(out).is_file():
@@ -88,18 +94,30 @@ def train(task: TrainTask, work: Path) -> TrainOutcome:
         trainer.scheduler = trainer._create_lr_scheduler(trainer.optimizer, trainer.lr_schedule, trainer.start_step)
         cut_lcurve(work / "lcurve.out", trainer.start_step)
         log.info("resuming after step %d of %d", trainer.start_step, steps)
-    _use_own_batches(trainer, task.input["training"])
+    if task.base_systems:
+        done = order_of_tasks(trainer, task.input["training"]["seed"])
+        for number, key in enumerate(TASKS):
+            trainer.training_data[key] = _batches(
+                trainer.training_dataloader[key], task.input["training"]["seed"] + number, done[key]
+            )
+    else:
+        _use_own_batches(trainer, task.input["training"])
     if trainer.start_step < steps:
         _run(trainer)
     check_lcurve(work / "lcurve.out")
     if getattr(trainer, "_lora_enabled", False):
         _merge_additions(trainer, work / MERGED, steps)
     return TrainOutcome(
-        n_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
+        n_parameters=sum(parameter.numel() for parameter in _networks(trainer)[0].parameters()),
         messages=tuple(messages),
         seconds=time.monotonic() - start,
         resumed_at_step=trainer.start_step if newest is not None else None,
     )
+
+
+def _networks(trainer: Any) -> list[Any]:
+    """Return the networks of a training: one, or that of the new compound and that of the base systems."""
+    return [trainer.model[key] for key in TASKS] if isinstance(trainer.model, Mapping) else [trainer.model]
 
 
 def _merge_additions(trainer: Any, target: Path, steps: int) -> None:
@@ -159,6 +177,8 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
         data["model"] = torch.load(source, map_location="cpu", weights_only=True)["model"]["_extra_state"][
             "model_params"
         ]
+        if task.base_systems:
+            data["model"] = one_task(data["model"])
     elif start is not None and task.start == "same_network":
         data["model"] = network_of(start, data["model"], task.branch)
     elif task.start == "finetune":
@@ -170,8 +190,15 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
     counts = _counts(data, work)
     fixed = source is not None or task.start in ("finetune", "same_network")
     data, messages = _fit(data, counts, fixed=fixed, widen=task.widen)
+    shared = None
+    if task.base_systems:
+        from deepmd.pt.utils.multi_task import preprocess_shared_params
+
+        data = with_two_tasks(data, task.base_systems, task.branch)
+        data["model"], shared = preprocess_shared_params(data["model"])
+        data["model"], links = get_finetune_rules(task.start_model, data["model"], change_model_params=newest is None)
     try:
-        data = normalize(update_deepmd_input(data, warning=False))
+        data = normalize(update_deepmd_input(data, warning=False), multi_task=bool(task.base_systems))
     except Exception as error:  # dargs raises many classes
         raise InputError(f"DeePMD-kit refuses the training input: {' '.join(str(error).split())}") from error
     if not (work / "used_input.json").is_file():  # a restart adds entries of DeePMD-kit to the network
@@ -181,10 +208,12 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
         task.start_model if newest is None and task.start == "init_model" else None,
         str(newest) if newest else None,
         task.start_model if newest is None and task.start == "finetune" else None,
-        finetune_links=links,
+        shared_links=shared,
+        finetune_links=links if newest is None else None,
     )
     # compression tabulates from this distance on; DeePMD-kit would compute it with its own, slower statistics
-    trainer.model.min_nbor_dist = torch.tensor(counts.minimum_distance_A, dtype=torch.float64, device=env.DEVICE)
+    for network in _networks(trainer):
+        network.min_nbor_dist = torch.tensor(counts.minimum_distance_A, dtype=torch.float64, device=env.DEVICE)
     return trainer, messages
 
 
@@ -254,13 +283,14 @@ def batch_order(
         yield index, frames
 
 
+def _batches(loader: Any, seed: int, done: int) -> Batches:
+    return Batches(loader.dataset, loader.sampler.weights.tolist(), seed, done)
+
+
 def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
     """Replace the trainer's shuffled loaders by `Batches` at the position of the trainer."""
-    sampler = trainer.training_dataloader.sampler
     done = trainer.start_step
-    trainer.training_data = Batches(
-        trainer.training_dataloader.dataset, sampler.weights.tolist(), training["seed"], done
-    )
+    trainer.training_data = _batches(trainer.training_dataloader, training["seed"], done)
     if trainer.validation_data is not None:
         shown = done // trainer.disp_freq + (1 if done and trainer.disp_freq > 1 else 0)
         trainer.validation_data = Batches(
@@ -300,7 +330,8 @@ def check_lcurve(path: Path) -> None:
             columns = columns or line.lstrip("# ").split()
             continue
         row = dict(zip(columns, line.split(), strict=False))
-        if not all(np.isfinite(float(row.get(name, "0"))) for name in ("rmse_trn", "mae_trn")):
+        own = [value for name, value in row.items() if name.startswith(("rmse_trn", "mae_trn"))]
+        if not all(np.isfinite(float(value)) for value in own):
             raise FatalError(f"{DIVERGED} (step {row['step']})")
 
 
@@ -311,7 +342,8 @@ def _change_bias(checkpoint: Path, task: TrainTask, work: Path) -> Path:
     """
     from dpa_sse.ops.training.bias import fit_bias
 
-    return fit_bias(checkpoint, task.input["training"]["training_data"]["systems"], work, BIAS_FRAMES)
+    systems = [one for one in task.input["training"]["training_data"]["systems"] if one not in task.base_systems]
+    return fit_bias(checkpoint, systems, work, BIAS_FRAMES)
 
 
 def _write_model(checkpoint: Path, target: Path) -> None:

@@ -145,9 +145,9 @@ def _stages(project: ProjectSections) -> Iterator[Breach]:
     if project.finetune and not project.downstream and not project.targets:
         yield Breach(("finetune",), "needs a `downstream` section with the new compound, e.g. downstream: "
                      "{system: {name: mine, structure: my.cif}}", (("downstream",),))
-    replay = project.finetune and project.finetune.strategy == "replay"
-    if replay and not project.systems and not project.data:
-        yield Breach(("finetune", "strategy"), "'replay' needs base data: give `systems` or `data`",
+    strategy = project.finetune.strategy if project.finetune else "naive"
+    if strategy != "naive" and not project.systems and not project.data:
+        yield Breach(("finetune", "strategy"), f"'{strategy}' needs base data: give `systems` or `data`",
                      (("systems",), ("data",)))
     if project.distill and not project.target_systems:
         yield Breach(("distill",), "needs cells to start from: give `systems` or `downstream`",

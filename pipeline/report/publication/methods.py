@@ -142,6 +142,8 @@ def _fine_tuned(info: ModelInfo) -> str:
         text += f" on {plural(info.frames, 'configuration')} of the new compound"
     if info.replay_frames:
         text += f" and {info.replay_frames} of the base systems"
+        if info.strategy == "multitask":
+            text += ", which have a fitting net of their own,"
     if info.steps:
         text += f" for {info.steps} steps"
     if (rate := info.learning_rate) is not None:

@@ -201,15 +201,19 @@ def test_fine_tuning_from_scratch_and_restart(
     infos = {
         "naive": fine_tune(job, tmp_path / "naive"),
         "replay": fine_tune(job, tmp_path / "replay", replay_from=dataset),
+        "multitask": fine_tune(job, tmp_path / "multitask", replay_from=dataset, two_tasks=True),
         "from_scratch": train_from_scratch(job, tmp_path / "from_scratch"),
     }
     assert [info.strategy for info in infos.values()] == list(infos)
-    assert [info.frames for info in infos.values()] == [4, 4, 4]
-    assert infos["replay"].replay_frames == 3
+    assert [info.frames for info in infos.values()] == [4] * 4
+    assert [infos[key].replay_frames for key in ("replay", "multitask")] == [3, 3]
     rates = [info.learning_rate.start_lr for info in infos.values()]
-    assert rates == pytest.approx([0.6 * rates[2], 0.6 * rates[2], rates[2]])
-    networks = [read_json(tmp_path / key / "input.json")["model"]["descriptor"] for key in infos]
+    assert rates == pytest.approx([0.6 * rates[3]] * 3 + [rates[3]])
+    networks = [
+        read_json(tmp_path / key / "input.json")["model"]["descriptor"] for key in infos if key != "multitask"
+    ]
     assert networks[0]["repinit"]["nsel"] == networks[2]["repinit"]["nsel"]
+    assert len({info.n_parameters for info in infos.values()}) == 1
     errors = {
         key: evaluate(tmp_path / key / "model.pth", new_dataset, "test", tmp_path, key, parity=False) for key in infos
     }
@@ -361,3 +365,59 @@ def test_the_steps_behind_the_first_weights_are_recorded(tmp_path: Path) -> None
     ModelInfo(type_map=("Li",), steps=1000, earlier_steps=300).write(tmp_path)
     assert _earlier_steps(InitModel(tmp_path / "model.pt")) == 1300
     assert _earlier_steps(FineTune(tmp_path / "model.pt")) == 0
+
+
+@pytest.mark.slow
+def test_two_tasks_share_a_descriptor_and_nothing_else(
+    dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path
+) -> None:
+    """The base labels are shifted by an energy of another level of theory: only the base model learns that."""
+    import torch
+
+    shifted = tmp_path / "shifted"
+    shutil.copytree(dataset, shifted)
+    for path in shifted.rglob("energy.npy"):
+        np.save(path, np.load(path) + 50.0)
+    pretrain = resolve(PretrainSettings(preset="dpa2-tiny", steps=10, overrides=dpa2_overrides))
+    data = training_input(pretrain, TYPE_MAP, split_systems(dataset, "train"), [], 1)
+    train_model(TrainJob(data, preset="dpa2-tiny", seed=1), tmp_path / "pre", threads=1)
+    job = Adaptation(
+        tmp_path / "pre" / "model.pt", pretrain, FinetuneSettings(frames=4, replay_frames=6, steps=20), new_dataset,
+        TYPE_MAP, 1,
+    )
+    out = tmp_path / "two"
+    fine_tune(job, out, replay_from=shifted, two_tasks=True)
+    new, base, before = (
+        torch.load(path, map_location="cpu", weights_only=True)["model"]
+        for path in (out / "model.pt", out / "model_base.pt", tmp_path / "pre" / "model.pt")
+    )
+    assert set(new) == set(base) == set(before)
+    weights = [key for key in new if key.endswith(("matrix", "bias")) and "out_bias" not in key]
+    descriptor = [key for key in weights if ".descriptor." in key]
+    fitting = [key for key in weights if ".fitting_net." in key]
+    assert descriptor and fitting
+    assert all(torch.equal(new[key], base[key]) for key in descriptor)
+    assert not all(torch.equal(new[key], before[key]) for key in descriptor)
+    assert not all(torch.equal(new[key], base[key]) for key in fitting)
+    assert read_json(out / "model.json")["strategy"] == "multitask"
+    own = evaluate(out / "model.pt", new_dataset, "test", tmp_path, "new", parity=False)
+    wrong = evaluate(out / "model_base.pt", new_dataset, "test", tmp_path, "wrong", parity=False)
+    assert abs(own.energy_offset_meV_atom) < 0.2 * abs(wrong.energy_offset_meV_atom)
+    kept = evaluate(out / "model_base.pt", shifted, "test", tmp_path, "base", parity=False)
+    pre = evaluate(tmp_path / "pre" / "model.pt", shifted, "test", tmp_path, "pre", parity=False)
+    assert abs(kept.energy_offset_meV_atom) < 0.5 * abs(pre.energy_offset_meV_atom)
+    # an interrupted training ends with the same weights
+    whole = (out / "model.pt").read_bytes()
+    for name in ("model.json", "model.pt", "model_base.pt", "model.pth", "parity.json"):
+        (out / name).unlink()
+    (out / ".work" / "trained.json").unlink()
+    stopper = threading.Thread(target=_kill_after_checkpoints, args=(out,))
+    stopper.start()
+    with pytest.raises(TransientError):
+        fine_tune(job, out, replay_from=shifted, two_tasks=True)
+    stopper.join()
+    assert fine_tune(job, out, replay_from=shifted, two_tasks=True).resumed_at_step > 0
+    assert (out / "model.pt").read_bytes() == whole
+    curve = read_lcurve(out / "lcurve.csv")
+    assert [row["step"] for row in curve] == sorted(row["step"] for row in curve)
+    assert {"step", "rmse_f_trn", "lr"} <= set(curve[0])
