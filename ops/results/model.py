@@ -64,8 +64,6 @@ class ModelInfo(Result):
     rcut_A : float or None
         Largest cutoff radius, Angstrom.
     n_parameters, steps, seed, threads : int or None
-    earlier_steps : int
-        Training steps of the model whose weights the training started from, and of those before it.
     seconds : float or None
         Training time of the last attempt.
     resumed_at_step : int or None
@@ -98,7 +96,6 @@ class ModelInfo(Result):
     rcut_A: float | None = None
     n_parameters: int | None = None
     steps: int | None = None
-    earlier_steps: int = 0
     seed: int | None = None
     seconds: float | None = None
     resumed_at_step: int | None = None

@@ -21,7 +21,7 @@ from dpa_sse.ops.potential.folder import BASE_MODEL, CHECKPOINT, COMPRESSED, FRO
 from dpa_sse.ops.results.model import BiasFit, ModelInfo, Parity
 from dpa_sse.ops.results.training import BiasTask, ChildError, StartKind, TrainingNeighbours, TrainOutcome, TrainTask
 from dpa_sse.ops.training.deepmd_input import BIAS, DATA, DeepmdInput
-from dpa_sse.ops.training.job import FineTune, FromScratch, InitModel, SameNetwork, Start, TrainJob
+from dpa_sse.ops.training.job import FineTune, FromScratch, InitModel, SameNetwork, TrainJob
 from dpa_sse.ops.training.two_tasks import curve_of_new, one_task
 
 WORK = ".work"
@@ -192,7 +192,6 @@ def _finish(job: TrainJob, out: Path, work: Path, *, threads: int) -> ModelInfo:
         preset=job.preset,
         descriptor=model["descriptor"]["type"],
         steps=training["numb_steps"],
-        earlier_steps=_earlier_steps(job.start),
         seed=job.seed,
         rcut_A=max(cutoffs_of(model), default=None),
         n_parameters=trained.n_parameters,
@@ -206,12 +205,6 @@ def _finish(job: TrainJob, out: Path, work: Path, *, threads: int) -> ModelInfo:
     )
     info.write(out)
     return info
-
-
-def _earlier_steps(start: Start) -> int:
-    """Return the training steps behind the weights that a training starts from; fine-tuning is another training."""
-    before = ModelInfo.read_if_there(start.checkpoint.parent) if isinstance(start, InitModel) else None
-    return (before.steps or 0) + before.earlier_steps if before else 0
 
 
 def _check_parity(parity: Parity) -> None:

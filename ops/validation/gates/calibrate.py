@@ -21,7 +21,6 @@ from dpa_sse.ops.data.frames import SystemData
 from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.data.subset import limit_frames
 from dpa_sse.ops.results.gates import Gates
-from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.job import TrainJob
 from dpa_sse.ops.training.train import train_model
@@ -199,19 +198,14 @@ def _opened(folder: Path, setup: Setup) -> tuple[Potential, ModelFiles]:
 
 
 def _trained(setup: Setup, data: Path, seed: int, out: Path, steps: float = 1.0) -> Path:
-    """Train the network of the student again, with other data, another seed or fewer steps.
-
-    Its steps are all that the student has had: those of the first student, from which it started, count, too.
-    """
+    """Train the network of the student again, with other data, another seed or fewer steps."""
     from dpa_sse.ops.core.files import read_json
 
     given = DeepmdInput(read_json(setup.student / "input.json")).copy()
     training = given.section("training")
     training["training_data"]["systems"] = [str(path) for path in split_systems(data, "train")]
     training.pop("validation_data", None)
-    before = ModelInfo.read_if_there(setup.student)
-    whole = training["numb_steps"] + (before.earlier_steps if before else 0)
-    training["numb_steps"] = max(1, round(whole * steps))
+    training["numb_steps"] = max(1, round(training["numb_steps"] * steps))
     for part in (training, given.section("model")["descriptor"], given.section("model")["fitting_net"]):
         if "seed" in part:
             part["seed"] = derive_seed(setup.settings.seed, "train", seed)

@@ -356,17 +356,6 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
         assert result.energy_mae_meV_atom < zero.energy_mae_meV_atom
 
 
-def test_the_steps_behind_the_first_weights_are_recorded(tmp_path: Path) -> None:
-    from dpa_sse.ops.training.job import FromScratch
-    from dpa_sse.ops.training.train import _earlier_steps
-
-    assert _earlier_steps(FromScratch()) == 0
-    assert _earlier_steps(InitModel(tmp_path / "model.pt")) == 0  # a checkpoint without a record
-    ModelInfo(type_map=("Li",), steps=1000, earlier_steps=300).write(tmp_path)
-    assert _earlier_steps(InitModel(tmp_path / "model.pt")) == 1300
-    assert _earlier_steps(FineTune(tmp_path / "model.pt")) == 0
-
-
 @pytest.mark.slow
 def test_two_tasks_share_a_descriptor_and_nothing_else(
     dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path

@@ -89,7 +89,6 @@ NOT_SHOWN = {
     "MdRun.polyhedra_kept", "MdRun.seconds", "MdRun.seed", "MdRun.threads", "MdRun.trajectory", "MdRun.width_A",
     # a model: the report shows its table of errors and its learning curve
     "CutoffNeighbours.per_type", "CutoffNeighbours.total", "ModelInfo.branch", "ModelInfo.neighbours",
-    "ModelInfo.earlier_steps",
     "ModelInfo.compressed", "ModelInfo.frames", "ModelInfo.replay_frames", "ModelInfo.resumed_at_step",
     "ModelInfo.strategy", "ModelInfo.type_map", "NeighbourCounts.cutoffs", "NeighbourCounts.minimum_distance_A",
     "NeighbourCounts.type_map", "Parity.max_energy_difference_meV_atom", "Parity.max_force_difference_eV_A",

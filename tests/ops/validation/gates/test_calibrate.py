@@ -114,27 +114,3 @@ def test_a_spoiled_training_shows_in_more_than_one_number() -> None:
             assert one["numbers"]["G6.hole_height"] < 2.5 and one["numbers"]["G6.fused_cells"] > 0
         elif sound:
             assert one["numbers"]["G6.hole_height"] > 2.5 and one["numbers"]["G6.fused_cells"] == 0
-
-
-def test_models_of_a_calibration_are_trained_as_long_as_the_student_in_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a student that started from another one, the input file holds the last steps only."""
-    from dpa_sse.ops.core.files import write_json
-    from dpa_sse.ops.results.model import ModelInfo
-    from dpa_sse.ops.training.job import TrainJob
-    from tests.ops.validation.gates.analytic import THRESHOLDS, Pairs, crystal
-
-    write_json(tmp_path / "input.json", {
-        "model": {"descriptor": {"seed": 1}, "fitting_net": {"seed": 1}},
-        "training": {"training_data": {"systems": []}, "numb_steps": 1300, "seed": 1},
-    })
-    (tmp_path / "data").mkdir()
-    setup = calibrate.Setup(tmp_path, tmp_path / "data", Pairs(), [crystal()], GateSettings(), THRESHOLDS)
-    jobs: list[TrainJob] = []
-    monkeypatch.setattr(calibrate, "train_model", lambda job, _: jobs.append(job))
-    for earlier in (0, 1000):
-        ModelInfo(type_map=("Li",), steps=1300, earlier_steps=earlier).write(tmp_path)
-        calibrate._trained(setup, tmp_path / "data", 1, tmp_path / "out")
-        calibrate._trained(setup, tmp_path / "data", 1, tmp_path / "out", steps=1 / 25)
-    assert [job.input.section("training")["numb_steps"] for job in jobs] == [1300, 52, 2300, 92]
