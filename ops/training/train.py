@@ -121,6 +121,8 @@ def _fingerprint(task: TrainTask) -> str:
     plain = task.model_dump(exclude={"start_model"})
     for key in ("parity_systems", "base_systems"):
         plain[key] = [sha256_tree(Path(path)) for path in plain[key]]
+    if not plain["base_systems"]:  # an interrupted training of an earlier version continues
+        del plain["base_systems"]
     training = plain["input"]["training"] = copy.deepcopy(plain["input"]["training"])
     for part in DATA:
         if training.get(part):
