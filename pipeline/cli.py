@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED, REFUSED
+from dpa_sse.ops.core.exit_codes import BAD_INPUT, FAILED, INTERRUPTED, REFUSED
 from dpa_sse.pipeline.commands.options import (
     AnyRunArgument,
     ConfigArgument,
@@ -373,6 +373,8 @@ def main() -> None:
         if ended.code == BAD_INPUT:  # Typer has reported the unknown option
             for message in renamed_options(sys.argv[1:]):
                 _complain(message)
+        if ended.code == INTERRUPTED and sys.argv[1:2] != ["run"]:  # which says how it resumes
+            _complain("interrupted")
         raise
 
 

@@ -77,7 +77,8 @@ def _pairs(
             end = min(end, (float(np.median([one.energy[-1] for one in own if one.top is None])), name))
         typical = own[int(np.argmin(np.abs(tops - height)))]
         found.table += [{"pair": name, "point": k, "energy_eV": float(one)} for k, one in enumerate(typical.energy)]
-    found.values["hole_height"] = Value(hole[0], None, len(pairs), where=hole[1])
+    none = "the end of the scan, no pair gives way"
+    found.values["hole_height"] = Value(hole[0], None, len(pairs), where=hole[1] or none)
     if end[1]:
         found.values["wall_end"] = Value(end[0], None, len(pairs), where=end[1])
     if not hole[1]:

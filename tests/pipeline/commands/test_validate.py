@@ -230,3 +230,20 @@ def test_the_tier_standard_compares_with_all_that_is_named(
     value = {one["name"]: one for one in found["G17"]["metrics"]}
     assert 0.2 < value["speedup"]["value"] < 5 and found["G17"]["verdict"] in ("FAIL", "INCONCLUSIVE")
     assert list((models / "reference-md").glob("*.npz"))
+
+
+def test_an_interruption_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dpa_sse.pipeline import cli
+    from dpa_sse.pipeline.commands import validate as command
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_load", interrupt)
+    monkeypatch.setattr("sys.argv", ["dpa-sse", "validate", str(tmp_path / "model.pth")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
