@@ -54,7 +54,7 @@ NOT_READ = {
         "IterationSummary.candidate", "IterationSummary.failed", "IterationSummary.iteration", "MdSummary.name",
         "MdSummary.steps_per_s", "MdSummary.system", "StageSummary.core_hours", "StageSummary.gpu_hours",
         "StageSummary.seconds", "StageSummary.tasks", "Summary.ranking",
-        "StageSummary.tasks_failed", "Summary.name", "Summary.status", "Summary.finetune_curve",
+        "StageSummary.tasks_failed", "Summary.name", "Summary.simplify", "Summary.status", "Summary.finetune_curve",
         "Summary.finetune_rounds",
         "TargetSummary.force_mae_meV_A", "TargetSummary.gates", "TargetSummary.labels_trained_on",
         "TargetSummary.reason", "TargetSummary.status", "TargetSummary.systems",

@@ -394,10 +394,9 @@ def rounds(root: Path) -> Path:
     return folder
 
 
-def thinned(root: Path) -> Path:
-    """Write two iterations of the thinning of a data set."""
-    folder = root / "thinned"
-    folder.mkdir()
+def thinned(folder: Path) -> Path:
+    """Write two iterations of the thinning of a data set into a folder."""
+    folder.mkdir(exist_ok=True)
     first = SimplifyIteration(
         training_frames=20, other_frames=379, accurate=300, candidate=76, failed=3, uncovered=33, selected=50,
         mean_devi_f_eV_A=0.125, max_devi_f_eV_A=0.875, force_mae_meV_A=146.5, force_mae_ci95_meV_A=(120.25, 178.0),
@@ -442,7 +441,7 @@ def everything(root: Path, kinds: Mapping[float, str] | None = None) -> ReportIn
         provenance=manifest(root),
         stages=stages(),
         seed_data=dataset(root),
-        learning_state=learning_state(root),
+        learning_state=thinned(learning_state(root)),
         models={name: model(root, name, rng) for name in names},
         evaluations={
             "pretrain": evaluation(root, "pretrain", rng, 5, 95, system="Li6PS5Cl", virial=True),

@@ -93,6 +93,8 @@ NOT_SHOWN = {
     "ModelInfo.strategy", "ModelInfo.type_map", "NeighbourCounts.cutoffs", "NeighbourCounts.minimum_distance_A",
     "NeighbourCounts.type_map", "Parity.max_energy_difference_meV_atom", "Parity.max_force_difference_eV_A",
     "Parity.n_frames",
+    # which frames are kept: the page shows how many
+    "Simplified.chosen", "Simplified.finished", "Simplified.pool_frames",
 }
 
 

@@ -52,7 +52,7 @@ def test_a_run_without_rounds_has_no_such_sections(tmp_path: Path) -> None:
 
 
 def test_the_thinning_is_on_the_page_and_in_the_summary(tmp_path: Path) -> None:
-    build_report(ReportInputs(title="t", learning_state=made.thinned(tmp_path)), tmp_path / "out")
+    build_report(ReportInputs(title="t", learning_state=made.thinned(tmp_path / "thinned")), tmp_path / "out")
     page = (tmp_path / "out/report.html").read_text()
     for text in ("Thinned data", "70 of 399 training frames are kept", "120 to 178", "102", "What each frame buys"):
         assert text in page, text
