@@ -60,6 +60,8 @@ class TargetMember(Settings):
         Tasks of the target.
     numbered : bool
         The step of the target is a fan-out; otherwise it has one task, named after the step.
+    serves : list of str
+        Other targets that use its results as their own.
     settings, inputs
         Of the step of the target.
     after : list of TargetInput
@@ -70,6 +72,7 @@ class TargetMember(Settings):
     step: str
     tasks: int = 1
     numbered: bool = False
+    serves: list[str] = Field(default_factory=list)
     settings: dict[str, Any]
     inputs: dict[str, TargetInput] = Field(default_factory=dict)
     after: list[TargetInput] = Field(default_factory=list)

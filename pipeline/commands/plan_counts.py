@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
-from dpa_sse.pipeline.config.targets import target_projects
+from dpa_sse.pipeline.config.targets import distilling_projects, target_projects
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ def amounts(project: Project, base_dir: Path) -> list[Amounts]:
         *_data(project), *_thinning(project, base_dir), *_learning(project, base_dir), *_pretraining(project, base_dir)
     ]
     each = target_projects(project).values() if project.targets else [project]
-    own = [
-        one for compound in each
-        for one in (*_finetuning(compound), *_distillation(compound, base_dir), *_production(compound))
-    ]
+    distilling = distilling_projects(project).values() if project.targets else [project]
+    own = [one for compound in each for one in _finetuning(compound)]
+    own += [one for compound in distilling for one in _distillation(compound, base_dir)]
+    own += [one for compound in each for one in _production(compound)]
     found += [
         replace(total([one for one in own if one.stage == stage]), stage=stage)
         for stage in dict.fromkeys(one.stage for one in own)

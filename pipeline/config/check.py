@@ -15,7 +15,7 @@ from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.pipeline.config.batch_presets import engine_faults
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
-from dpa_sse.pipeline.config.element_check import untrained_elements
+from dpa_sse.pipeline.config.element_check import shared_elements, untrained_elements
 from dpa_sse.pipeline.config.gpus import gpu_faults
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
@@ -120,6 +120,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     if not project.targets:
         findings += _mobile_ions(project, cells)
     findings += untrained_elements(project, base_dir, cells)
+    findings += shared_elements(project, cells)
     findings += _presets(project, base_dir)
     findings += model_findings(project, base_dir)
     faults = list(_data(project, base_dir))

@@ -53,6 +53,22 @@ def untrained_elements(
             )
 
 
+def shared_elements(project: Project, cells: Mapping[str, Atoms]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield targets that share a student although their elements differ."""
+    first: tuple[int, set[str]] | None = None
+    for index, target in enumerate(project.targets):
+        if target.student != "shared" or any(one.name not in cells for one in target.systems):
+            continue
+        here = {symbol for one in target.systems for symbol in cells[one.name].get_chemical_symbols()}
+        first = first or (index, here)
+        if here != first[1]:
+            yield ("targets", index, "student"), (
+                f"cannot be shared with targets.{first[0]}: its elements are {', '.join(sorted(here))}, those of "
+                f"targets.{first[0]} {', '.join(sorted(first[1]))}; a student of both would never have seen the "
+                "elements of one beside those of the other, and is good at neither"
+            )
+
+
 def _trained_on(project: Project, base_dir: Path, cells: Mapping[str, Atoms]) -> set[str] | None:
     """Return the elements of the training data; None where they are not all known here."""
     from dpa_sse.ops.data.npy import elements_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -109,6 +109,10 @@ class TargetSettings(Settings):
     data: Annotated[list[str], AfterValidator(unique)] = Field(
         default=[], description="Folders with your own labelled frames of the target (deepmd/npy), which replace "
         "perturbation and short MD."
+    )
+    student: Literal["own", "shared"] = Field(
+        "own", description="`shared`: one student for all targets that say so, trained on labels on the systems of all "
+        "of them; for targets with the same elements, and without fine-tuning."
     )
     distill: dict[str, Any] = Field(default={}, description="Values that differ from those of the section `distill`.")
     md: dict[str, Any] = Field(default={}, description="Values that differ from those of the section `md`.")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.ops.md.settings import TEACHER
 from dpa_sse.pipeline.config.messages import faults
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
 from dpa_sse.pipeline.config.rules import Breach
@@ -33,6 +34,27 @@ def target_project(project: P, name: str) -> P:
 def target_projects(project: P) -> dict[str, P]:
     """Return the project of each target that is to run now, by its name."""
     return {target.name: target_project(project, target.name) for target in project.chosen_targets}
+
+
+def sharing(project: ProjectSections) -> list[str]:
+    """Return the names of the targets to run now that share a student; its steps are those of the first one."""
+    return [target.name for target in project.chosen_targets if target.student == "shared"]
+
+
+def shared_project(project: P) -> P:
+    """Return the project of the student that targets share: that of the first one, with the systems of all of them."""
+    everywhere = [target for target in project.targets if target.student == "shared"]
+    systems = [system for target in everywhere for system in target.systems]
+    return target_project(project, sharing(project)[0]).model_copy(update={"simulate": systems})
+
+
+def distilling_projects(project: P) -> dict[str, P]:
+    """Return the projects of the distillations, by target; targets that share a student are in that of the first."""
+    shared = sharing(project)
+    return {
+        name: shared_project(project) if shared[:1] == [name] else own
+        for name, own in target_projects(project).items() if name not in shared[1:]
+    }
 
 
 def place_in_target(path: KeyPath, index: int, target: TargetSettings) -> KeyPath | None:
@@ -86,6 +108,8 @@ def _each_target(project: ProjectSections) -> Iterator[Breach]:
         if not (project.distill or project.md or target.distill or target.md or target.finetune):
             yield Breach(("targets", index), "has nothing to do: there is no `distill`, no `md` (with "
                          "`model: teacher`, the pre-trained model runs it) and no `finetune`", (("distill",), ("md",)))
+        if target.student == "shared":
+            yield from _shared(project, index, target)
         if target.name.lower() in RESERVED:
             message = f"'{target.name}' is the name of a folder of the run; choose another"
             yield Breach(("targets", index, "name"), message)
@@ -97,6 +121,24 @@ def _each_target(project: ProjectSections) -> Iterator[Breach]:
         if first != index:
             yield Breach(("targets", index, "name"), f"'{target.name}' is already the name of targets.{first}",
                          (("targets", first, "name"),))
+
+
+def _shared(project: ProjectSections, index: int, target: TargetSettings) -> Iterator[Breach]:
+    """Yield what keeps a target from sharing a student."""
+    place: KeyPath = ("targets", index, "student")
+    others = [one for one in project.targets if one.student == "shared"]
+    if len(others) < 2:
+        yield Breach(place, "no other target shares a student: remove it, or write it at the others, too",
+                     (("targets",),))
+    if target.finetune:
+        yield Breach(place, "a fine-tuned target has a teacher of its own, and so a student of its own",
+                     (("targets", index, "finetune"),))
+    if target.distill:
+        yield Breach(place, "a shared student is trained by the section `distill` of the project: remove that of the "
+                     "target", (("targets", index, "distill"),))
+    md = {**(project.md.model_dump() if project.md else {}), **target.md}
+    if md.get("model") == TEACHER:
+        yield Breach(place, "the MD runs with the teacher: there is no student", (("md", "model"),))
 
 
 def broken_targets(project: ProjectSections, *, otherwise_sound: bool) -> Iterator[Breach]:

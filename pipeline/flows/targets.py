@@ -10,7 +10,7 @@ import graphlib
 import itertools
 import shutil
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from dpa_sse.ops.runtime.over_targets import AFTER, OTHER, SHARED, TargetInput, 
 from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.ops.targets.op import of_targets
 from dpa_sse.pipeline.config.registered import with_names
-from dpa_sse.pipeline.config.targets import target_project
+from dpa_sse.pipeline.config.targets import shared_project, sharing, target_project
 from dpa_sse.pipeline.flows.data import add_downstream
 from dpa_sse.pipeline.flows.models import add_finetuning, add_model_of_md
 from dpa_sse.pipeline.flows.production import add_production, add_report
@@ -45,6 +45,7 @@ class LocalFile:
 class Output:
     """The result of a step of one target: of its single task, or of all of a fan-out."""
 
+    target: str
     step: str
     single: bool
 
@@ -63,6 +64,7 @@ class Recorded:
     single: bool
     gpu: bool
     grouped: bool
+    serves: tuple[str, ...] = ()
 
 
 class TargetFlow(ProjectFlow):
@@ -71,14 +73,17 @@ class TargetFlow(ProjectFlow):
     Attributes
     ----------
     target : str
+    serves : tuple of str
+        Other targets that use the results of its steps: those that share its student.
     recorded : list of Recorded
         In the order in which they run.
     """
 
-    def __init__(self, flow: ProjectFlow, target: str) -> None:
-        project = target_project(flow.project, target)
+    def __init__(self, flow: ProjectFlow, target: str, serves: Sequence[str] = ()) -> None:
+        project = shared_project(flow.project) if serves else target_project(flow.project, target)
         super().__init__(project, flow.base_dir, flow.folder / "targets" / target, flow.resources)
         self.target = target
+        self.serves = tuple(serves)
         self.recorded: list[Recorded] = []
         self.built = flow.built
         self._main = flow
@@ -111,8 +116,8 @@ class TargetFlow(ProjectFlow):
         )
 
     def _record(self, one: Recorded) -> ArtifactRef:
-        self.recorded.append(one)
-        return ArtifactRef(Output(one.name, one.single), one.name)
+        self.recorded.append(replace(one, serves=self.serves))
+        return ArtifactRef(Output(self.target, one.name, one.single), one.name)
 
 
 def add_targets(flow: ProjectFlow, base: Artifacts) -> None:
@@ -126,8 +131,14 @@ def add_targets(flow: ProjectFlow, base: Artifacts) -> None:
         ``training_data``, ``pretrained`` and ``errors``, as far as they exist.
     """
     targets = [TargetFlow(flow, one.name) for one in flow.project.chosen_targets]
+    shared = sharing(flow.project)
+    common: Artifacts = {}
     for one in targets:
-        _add_stages(one, base)
+        if shared[:1] == [one.target]:  # its steps come first, so that the MD of all follows them
+            student = TargetFlow(flow, one.target, shared[1:] or [one.target])
+            common = {**base, **add_model_of_md(student, base)}
+            one.recorded += student.recorded
+        _add_stages(one, common if one.target in shared else base, student=one.target not in shared)
     joined = Joined(flow, targets)
     for name, op in joined_order([[(step.name, step.op) for step in one.recorded] for one in targets]):
         if op is not Report:
@@ -135,15 +146,16 @@ def add_targets(flow: ProjectFlow, base: Artifacts) -> None:
     joined.add_report()
 
 
-def _add_stages(flow: TargetFlow, base: Artifacts) -> None:
-    """Write down the steps of a target, and its page of the report."""
+def _add_stages(flow: TargetFlow, base: Artifacts, *, student: bool) -> None:
+    """Write down the steps of a target, and its page of the report; without a student of its own, ``base`` has it."""
     project = flow.project
     artifacts = dict(base)
     if project.downstream:
         artifacts["downstream"] = add_downstream(flow)
     if project.finetune:
         artifacts |= add_finetuning(flow, artifacts)
-    artifacts |= add_model_of_md(flow, artifacts)
+    if student:
+        artifacts |= add_model_of_md(flow, artifacts)
     if project.md:
         artifacts |= add_production(flow, artifacts)
     add_report(flow, artifacts)
@@ -225,16 +237,26 @@ class Joined:
             TargetMember(
                 target=flow.target, step=name, tasks=step.tasks, numbered=not step.single, settings=dict(step.settings),
                 inputs={key: inputs.find(flow, key, ref) for key, ref in step.artifacts.items() if ref is not None},
+                serves=[name for name in step.serves if name != flow.target],
                 after=inputs.after(flow) if name == FIRST_STEP_OF_MD else [],
             )
             for flow in self.targets for step in flow.recorded if (step.name, step.op) == (name, op)
         ]
         return members, inputs.artifacts()
 
-    def step_of(self, flow: TargetFlow, name: str) -> JoinedStep | None:
+    def step_of(self, target: str, name: str) -> JoinedStep | None:
         """Return the step of all targets that does a step of this one."""
+        flow = next(one for one in self.targets if one.target == target)
         op = next((step.op for step in flow.recorded if step.name == name), None)
         return self.made.get((name, op)) if op is not None else None
+
+    def owner(self, flow: TargetFlow, name: str) -> str:
+        """Return the target whose step of this name it is: its own, or that of the student that it shares."""
+        for one in self.targets:
+            for step in one.recorded:
+                if step.name == name and flow.target in (one.target, *step.serves):
+                    return one.target
+        return flow.target
 
 
 def _shared_settings(members: Sequence[TargetMember]) -> dict[str, object]:
@@ -273,22 +295,23 @@ class _Inputs:
         if not isinstance(made, Output):
             self._put(name + SHARED, ref)
             return TargetInput(source=name + SHARED)
-        step = self.joined.step_of(flow, made.step)
+        step = self.joined.step_of(made.target, made.step)
         assert step is not None  # noqa: S101  (steps are added in the order of their dependence)
         source = name
         if self.found.get(source, step.ref) is not step.ref:
             source += OTHER
         self._put(source, step.ref)
-        first, count = step.places[flow.target]
+        first, count = step.places[made.target]
         return TargetInput(source=source, kind="task" if made.single else "tasks", first=first, count=count)
 
     def after(self, flow: TargetFlow) -> list[TargetInput]:
         """Return the verdict of the gates, if a failure is to stop the target."""
-        step = self.joined.step_of(flow, GATES) if flow.project.validate.on_fail == "stop" else None
+        owner = self.joined.owner(flow, GATES)
+        step = self.joined.step_of(owner, GATES) if flow.project.validate.on_fail == "stop" else None
         if step is None:
             return []
         self._put(AFTER, step.ref)
-        return [TargetInput(source=AFTER, kind="task", first=step.places[flow.target][0])]
+        return [TargetInput(source=AFTER, kind="task", first=step.places[owner][0])]
 
     def _put(self, source: str, ref: ArtifactRef) -> None:
         if self.found.setdefault(source, ref).artifact is not ref.artifact:

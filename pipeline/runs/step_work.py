@@ -15,7 +15,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.settings import AimdSettings, AseSettings, Cp2kSettings, LabelerSettings
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
 from dpa_sse.pipeline.config.schema import Project
-from dpa_sse.pipeline.config.targets import target_projects
+from dpa_sse.pipeline.config.targets import distilling_projects, target_projects
 
 
 class Rate(NamedTuple):
@@ -111,14 +111,14 @@ def project_work(project: Project, base_dir: Path, atoms: Mapping[str, int]) -> 
     base = [*_data(found), *_thinning(found), *_learning(found), *_pretraining(found)]
     report = StepWork("09-report", "report", "report", 8.0 * max(1, len(project.chosen_targets)))
     if not project.targets:
-        return [*base, *_of_compound(found), report]
-    own = [_of_compound(_Rates(one, base_dir, atoms)) for one in target_projects(project).values()]
-    return [*base, *_joined([step for steps in own for step in steps]), report]
-
-
-def _of_compound(rates: _Rates) -> list[StepWork]:
-    """Return the steps that a project does for its compound, or for each of its targets."""
-    return [*_finetuning(rates), *_distillation(rates), *_production(rates)]
+        return [*base, *_finetuning(found), *_distillation(found), *_production(found), report]
+    each = [_Rates(one, base_dir, atoms) for one in target_projects(project).values()]
+    distilling = [_Rates(one, base_dir, atoms) for one in distilling_projects(project).values()]
+    own = [
+        step for rates, parts in ((each, _finetuning), (distilling, _distillation), (each, _production))
+        for one in rates for step in parts(one)
+    ]
+    return [*base, *_joined(own), report]
 
 
 def _joined(steps: Sequence[StepWork]) -> list[StepWork]:

@@ -18,11 +18,19 @@ from dpa_sse.pipeline.runs.stage_status import split_task
 
 
 class OwnTask(NamedTuple):
-    """A task of a run as the task of one target: which step of it, and which task if it is a fan-out."""
+    """A task of a run as the task of one target: which step of it, and which task if it is a fan-out.
+
+    Its result is that of the targets that it serves, too.
+    """
 
     target: str
     step: str
     number: int | None
+    serves: tuple[str, ...] = ()
+
+    def is_of(self, target: str) -> bool:
+        """Return whether the result is one of this target."""
+        return target == self.target or target in self.serves
 
     def name(self, iteration: str = "") -> str:
         """Return the name that the task has in a project with that target alone."""
@@ -74,7 +82,9 @@ def own_tasks(step: PlannedStep) -> list[OwnTask]:
     for member in _members(step):
         target, name, numbered = str(member["target"]), str(member["step"]), bool(member.get("numbered"))
         count = int(str(member.get("tasks", 1)))
-        found += [OwnTask(target, name, number if numbered else None) for number in range(count)]
+        others = member.get("serves")
+        serves = tuple(map(str, others)) if isinstance(others, list) else ()
+        found += [OwnTask(target, name, number if numbered else None, serves) for number in range(count)]
     return found
 
 
@@ -87,7 +97,7 @@ def target_views(run: Run) -> dict[str, TargetView]:
     tasks = {step.name: own_tasks(step) for step in plan}
     for step in plan:
         for view in views.values():
-            own = sum(one.target == view.target for one in tasks[step.name])
+            own = sum(one.is_of(view.target) for one in tasks[step.name])
             if own or not tasks[step.name]:
                 view.plan.append(step.model_copy(update={"tasks": own or step.tasks}))
     for name, ended in (("finished", run.finished()), ("ended", run.ended())):
@@ -96,7 +106,7 @@ def target_views(run: Run) -> dict[str, TargetView]:
     for event in run.events():
         own_task, name = _own(tasks, event.task)
         for view in views.values():
-            if own_task is None or own_task.target == view.target:
+            if own_task is None or own_task.is_of(view.target):
                 view.events.append(event.model_copy(update={"task": name}))
     return views
 
@@ -117,14 +127,14 @@ def _place(
         status = TaskStatus.read_if_there(folder)
     except FatalError:
         status = None
-    view = views[own.target]
-    if status is not None and status.status == "empty" and status.reason.startswith(LEFT_OUT):
-        view.left_out = view.left_out or status.reason.removeprefix(LEFT_OUT)
-        return
-    if status is not None and status.status == "failed" and not status.final and own.number is None:
-        view.left_out = view.left_out or status.reason
-    if not (status is not None and status.status == "failed" and not status.final and name == "finished"):
-        getattr(view, name)[own_name] = folder
+    for view in (view for view in views.values() if own.is_of(view.target)):
+        if status is not None and status.status == "empty" and status.reason.startswith(LEFT_OUT):
+            view.left_out = view.left_out or status.reason.removeprefix(LEFT_OUT)
+            continue
+        if status is not None and status.status == "failed" and not status.final and own.number is None:
+            view.left_out = view.left_out or status.reason
+        if not (status is not None and status.status == "failed" and not status.final and name == "finished"):
+            getattr(view, name)[own_name] = folder
 
 
 def _own(tasks: dict[str, list[OwnTask]], task: str) -> tuple[OwnTask | None, str]:
