@@ -17,10 +17,9 @@ LABELERS = {
     "deepmd": "dpa_sse.ops.labelers.deepmd:DeepmdLabeler",
     "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kLabeler",
     "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
+    "qe": "dpa_sse.ops.labelers.qe.labeler:QeLabeler",
 }
 """Kind -> ``module:Class``; the class declares settings, image, and what `doctor`, `check` and `plan` show."""
-CODES = {"mock": "mock", "ase": "ASE", "deepmd": "DeePMD-kit", "cp2k": "CP2K", "vasp": "VASP"}
-"""Kind -> the code in the level of theory of its labels."""
 _made: dict[str, Labeler[Any]] = {}
 
 
@@ -56,6 +55,19 @@ def make_labeler(settings: LabelerSettings) -> Labeler[Any]:
 def labeler_image(kind: str) -> str:
     """Return the name of the container image with the program of a labeler (a folder of ``images/``, or ``base``)."""
     return labeler_class(kind).image
+
+
+def labeler_code(kind: str) -> str | None:
+    """Return the code in the level of theory of a labeler's labels; None if it does not declare one."""
+    return labeler_class(kind).code or None
+
+
+def labeler_versions(settings: LabelerSettings) -> dict[str, str]:
+    """Return the versions of the packages or the program that compute the labels; empty if they cannot be told."""
+    try:
+        return labeler_class(settings.kind).versions(settings)
+    except InputError:  # reported where the program is needed
+        return {}
 
 
 def labeler_problems(settings: LabelerSettings, type_map: Sequence[str], base_dir: Path) -> list[SettingsProblem]:

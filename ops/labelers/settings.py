@@ -158,6 +158,58 @@ class VaspSettings(LabelerSettings):
     attempts: int = Field(2, ge=1, le=10, description="Attempts for a calculation whose process was killed.")
 
 
+class PlaneWaveSettings(LabelerSettings):
+    """What Quantum ESPRESSO and ABACUS have in common."""
+
+    pseudo_dir: str | None = Field(
+        None, min_length=1, description="Folder of the pseudopotentials (UPF); by default that in the environment "
+        "variable of the program (Quantum ESPRESSO: ESPRESSO_PSEUDO, ABACUS: ABACUS_PP_PATH).",
+    )
+    pseudos: dict[str, str] = Field(
+        default_factory=dict, description="File of the pseudopotential by element, where the folder has several, e.g. "
+        "{Li: Li.pbesol-s-kjpaw_psl.1.0.0.UPF}.",
+    )
+    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange-correlation functional.")
+    pseudo_functional: Literal["PBEsol", "PBE"] | None = Field(
+        None, description="Functional that the pseudopotentials were made with, if another one is wanted; by default "
+        "`functional`.",
+    )
+    ecutwfc_Ry: float = Field(90.0, gt=0, le=500, description="Plane-wave cutoff of the wave functions, Ry.")
+    kspacing: float = Field(0.3, gt=0, le=2, description="Largest spacing of k-points, 1/A, as in VASP.")
+    smearing_eV: float = Field(
+        0.05, ge=0, le=1, description="Width of the Gaussian smearing, eV; 0: fixed occupations.",
+    )
+    max_scf: int = Field(100, ge=10, description="Largest number of SCF steps.")
+    magnetization: dict[str, Annotated[float, Field(ge=-10, le=10)]] = Field(
+        default_factory=dict, description="Magnetic moment per atom at the start, mu_B, by element; with any, the "
+        "calculation is spin-polarized.",
+    )
+    keys: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Further keys of the input of the program, e.g. {mixing_beta: 0.3}.",
+    )
+    timeout_min: float = Field(0.0, ge=0, description="Time limit of a single point, minutes; 0: no limit.")
+
+
+class QeSettings(PlaneWaveSettings):
+    """Density functional theory with Quantum ESPRESSO (pw.x)."""
+
+    kind: Literal["qe"] = Field("qe", description="Quantum ESPRESSO.")
+    command: str = Field(
+        "pw.x", description="Command line of pw.x, e.g. `mpirun -np 8 pw.x -nk 2`; not run by a shell."
+    )
+    ecutrho_Ry: float | None = Field(
+        None, gt=0, description="Plane-wave cutoff of the density, Ry; by default 8 times ecutwfc_Ry, as ultrasoft and "
+        "PAW potentials need it. 4 times is enough if all are norm-conserving.",
+    )
+    conv_thr_Ry: float = Field(
+        1e-9, gt=0, le=1e-5, description="Convergence criterion of the SCF cycle, Ry (conv_thr)."
+    )
+    vdw: Literal["none", "grimme-d2", "grimme-d3"] = Field(
+        "none", description="Dispersion correction (vdw_corr); `keys: {dftd3_version: 4}` is D3 with Becke-Johnson "
+        "damping. The stress of pw.x for ts-vdw is not the derivative of its energy (measured with 6.7).",
+    )
+
+
 def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings:
     """Return the settings with the text of the user's files instead of their names.
 

@@ -221,12 +221,13 @@ def _calculator_kind(path: KeyPath, word: object) -> str:
 
 
 def _calculator(word: str) -> str:
+    from dpa_sse.ops.labelers.registry import LABELERS
     from dpa_sse.ops.labelers.settings import CALCULATORS
 
     found = CALCULATORS.get(word.lower())
     if found:
         return f"; write {{kind: ase, calculator: {found}}}"
-    return f"; write {{kind: {word.lower()}}}" if word.lower() in ("vasp", "cp2k", "mock") else ""
+    return f"; write {{kind: {word.lower()}}}" if word.lower() in LABELERS else ""
 
 
 def _either(choices: list[str]) -> str:
