@@ -12,6 +12,8 @@ NOT_REACHED = "EDIFF was not reached"
 MANY_EDIFF = 10.0  # the change of the energy in the last cycle of a step that was stopped is larger than this x EDIFF
 
 CP2K_ENERGY_LINE = "ENERGY| Total FORCE_EVAL"
+_CP2K_ENERGY = re.compile(rf"^ ?{re.escape(CP2K_ENERGY_LINE)} \([^)\n]*\) energy\b", re.MULTILINE)
+"""The line of an energy; 2025 and newer versions may print a gap and a free energy in the same words after it."""
 
 
 def vasp_fault(cycles: int, nelm: int, *, stopped_inside: bool = False) -> str:
@@ -45,7 +47,7 @@ def cp2k_converged(text: str) -> list[bool]:
     With an outer loop (orbital transformation) only its convergence counts, not that of the inner loops.
     """
     verdicts = []
-    for part in text.split(CP2K_ENERGY_LINE)[:-1]:
+    for part in _CP2K_ENERGY.split(text)[:-1]:
         if "outer SCF loop FAILED" in part or re.search(r"SCF run NOT converged", part):
             verdicts.append("outer SCF loop converged" in part and "outer SCF loop FAILED" not in part)
         else:

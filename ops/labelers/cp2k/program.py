@@ -16,8 +16,8 @@ from dpa_sse.ops.labelers.cp2k.output import has_ended, why_it_stopped
 from dpa_sse.ops.labelers.programs import RunError, program_of, read_output, run_program
 from dpa_sse.ops.labelers.settings import Cp2kSettings
 
-OLDEST, NEWEST = (8, 1), (2024, 3)
-"""Versions whose output cp2kdata reads: older ones print the stress differently, newer ones the forces."""
+OLDEST, NEWEST = (8, 1), (2026, 2)
+"""Versions whose output is read: older ones print the stress differently."""
 PLACES = ("/usr/share/cp2k", "/usr/local/share/cp2k", "/usr/share/cp2k/data")
 
 
@@ -81,7 +81,7 @@ def version(words: tuple[str, ...]) -> str:
     found = (int(match[1]), int(match[2]))
     if not OLDEST <= found <= NEWEST:
         raise InputError(
-            f"cp2kdata does not read the output of CP2K {found[0]}.{found[1]}; use "
+            f"the output of CP2K {found[0]}.{found[1]} has not been tried; use "
             f"{OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]}"
         )
     return f"{found[0]}.{found[1]}"
