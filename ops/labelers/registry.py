@@ -17,6 +17,7 @@ LABELERS = {
     "deepmd": "dpa_sse.ops.labelers.deepmd:DeepmdLabeler",
     "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kLabeler",
     "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
+    "abacus": "dpa_sse.ops.labelers.abacus.labeler:AbacusLabeler",
     "qe": "dpa_sse.ops.labelers.qe.labeler:QeLabeler",
 }
 """Kind -> ``module:Class``; the class declares settings, image, and what `doctor`, `check` and `plan` show."""

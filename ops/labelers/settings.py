@@ -210,6 +210,29 @@ class QeSettings(PlaneWaveSettings):
     )
 
 
+class AbacusSettings(PlaneWaveSettings):
+    """Density functional theory with ABACUS, in plane waves or numerical atomic orbitals."""
+
+    kind: Literal["abacus"] = Field("abacus", description="ABACUS.")
+    command: str = Field(
+        "abacus", description="Command line of ABACUS, e.g. `mpirun -np 8 abacus`; not run by a shell."
+    )
+    basis: Literal["pw", "lcao"] = Field("pw", description="Plane waves, or numerical atomic orbitals (lcao).")
+    orbital_dir: str | None = Field(
+        None, min_length=1, description="Folder of the orbital files (.orb) for lcao; by default that in the "
+        "environment variable ABACUS_ORB_PATH.",
+    )
+    orbitals: dict[str, str] = Field(
+        default_factory=dict, description="Orbital file by element, where the folder has several, e.g. "
+        "{Li: Li_gga_7au_100Ry_4s1p.orb}.",
+    )
+    scf_thr: float = Field(
+        1e-8, gt=0, le=1e-5, description="Convergence criterion of the density (scf_thr): in plane waves Ry, with "
+        "lcao without unit.",
+    )
+    vdw: Literal["none", "d2", "d3_0", "d3_bj"] = Field("none", description="Dispersion correction (vdw_method).")
+
+
 def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings:
     """Return the settings with the text of the user's files instead of their names.
 

@@ -38,7 +38,7 @@ KeyMessage = tuple[KeyPath, str]
 MAX_DATA_SYSTEMS = 10_000
 ON_THIS_MACHINE: tuple[KeyPath, ...] = (
     ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("labeler", "pseudo_dir"),
-    ("on_end", 0), ("on_end_url",), ("pretrain",), ("md",),
+    ("labeler", "orbital_dir"), ("on_end", 0), ("on_end_url",), ("pretrain",), ("md",),
 )
 """Keys that name or need programs and data of the machine that runs the project: not needed for a plan or a cluster."""
 

@@ -22,7 +22,7 @@ def level_words(level: LevelOfTheory | None) -> str:
     if level.calculator:
         return _calculator(level)
     known = {
-        "VASP": _vasp, "CP2K": _cp2k, "Quantum ESPRESSO": _plane_waves, "DeePMD-kit": _deep_potential, "mock": _mock,
+        "VASP": _vasp, "CP2K": _cp2k, "Quantum ESPRESSO": _plane_waves, "ABACUS": _plane_waves, "DeePMD-kit": _deep_potential, "mock": _mock,
     }
     if level.code in known:
         return known[level.code](level)
@@ -91,7 +91,7 @@ def _vasp(level: LevelOfTheory) -> str:
 
 def _plane_waves(level: LevelOfTheory) -> str:
     settings = dict(level.settings)
-    text = f"{level.code}{cite('giannozzi2017qe')}"
+    text = f"{level.code}{cite('li2016abacus' if level.code == 'ABACUS' else 'giannozzi2017qe')}"
     if functional := settings.pop("functional", ""):
         text += f" with the {_functional(functional)}"
     if cutoff := settings.pop("ecutwfc_Ry", ""):

@@ -146,12 +146,12 @@ def test_every_labeler_declares_what_others_ask_for(kind):
 
 
 def test_programs_of_all_labelers_are_reported():
-    assert {"CP2K", "VASP", "Quantum ESPRESSO"} <= {one.name for one in program_findings()}
+    assert {"CP2K", "VASP", "Quantum ESPRESSO", "ABACUS"} <= {one.name for one in program_findings()}
 
 
 @pytest.mark.parametrize("data", [{}, {"kind": "vaps"}])
 def test_unknown_kinds_are_refused(data):
-    with pytest.raises(InputError, match=r"no labeler of kind .* \(known: ase, cp2k, deepmd, mock, qe, vasp\)"):
+    with pytest.raises(InputError, match=r"no labeler of kind .* \(known: abacus, ase, cp2k, deepmd, mock, qe, vasp\)"):
         parse_labeler(data)
 
 

@@ -350,3 +350,4 @@ def test_levels_of_plane_wave_codes() -> None:
     assert words.startswith("Quantum ESPRESSO [@giannozzi2017qe] with the PBEsol functional [@perdew2008pbesol]")
     assert "a plane-wave cutoff of 80 Ry (640 Ry for the density)" in words
     assert "pseudopotentials (Li.UPF); vdw = none" in words
+    assert level_words(level.model_copy(update={"code": "ABACUS"})).startswith("ABACUS [@li2016abacus] with the PBEsol")
