@@ -22,7 +22,8 @@ def level_words(level: LevelOfTheory | None) -> str:
     if level.calculator:
         return _calculator(level)
     known = {
-        "VASP": _vasp, "CP2K": _cp2k, "Quantum ESPRESSO": _plane_waves, "ABACUS": _plane_waves, "DeePMD-kit": _deep_potential, "mock": _mock,
+        "VASP": _vasp, "CP2K": _cp2k, "Quantum ESPRESSO": _plane_waves, "ABACUS": _plane_waves,
+        "DeePMD-kit": _deep_potential, "mock": _mock,
     }
     if level.code in known:
         return known[level.code](level)
