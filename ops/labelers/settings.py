@@ -47,6 +47,11 @@ CALCULATORS = {
     "emt": "ase.calculators.emt:EMT",
 }
 """What to write for calculators that people call by a short name."""
+PROGRAMS = {
+    "quantum-espresso": "qe", "quantum_espresso": "qe", "quantumespresso": "qe", "espresso": "qe", "pwscf": "qe",
+    "pw.x": "qe", "pw": "qe",
+}
+"""The kind of labeler for other names of a program."""
 
 
 class AseSettings(LabelerSettings):
