@@ -210,6 +210,17 @@ class Labeler(ABC, Generic[SettingsT]):
         return {}
 
     @classmethod
+    def files(cls, settings: SettingsT, elements: Sequence[str]) -> list[Path]:
+        """Return the files of the folders in ``settings.folders`` that calculations need (default: none).
+
+        Raises
+        ------
+        InputError
+            One is missing.
+        """
+        return []
+
+    @classmethod
     def problems(cls, settings: SettingsT, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
         """Yield what is wrong with the settings, or missing on this machine (default: nothing).
 

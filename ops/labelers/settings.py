@@ -21,10 +21,14 @@ class LabelerSettings(Settings):
         the text of the file: :func:`with_file_texts`.
     model_file : str
         Key that names a model file, which is passed to the tasks with their inputs.
+    folders : tuple of str
+        Keys that name folders of which a calculation needs some files (pseudopotentials): those files are passed to
+        the tasks in one folder, which takes their place.
     """
 
     text_files: ClassVar[tuple[str, ...]] = ()
     model_file: ClassVar[str] = ""
+    folders: ClassVar[tuple[str, ...]] = ()
 
     kind: str = Field(description="Kind of labeler.")
 
@@ -166,6 +170,8 @@ class VaspSettings(LabelerSettings):
 class PlaneWaveSettings(LabelerSettings):
     """What Quantum ESPRESSO and ABACUS have in common."""
 
+    folders: ClassVar[tuple[str, ...]] = ("pseudo_dir",)
+
     pseudo_dir: str | None = Field(
         None, min_length=1, description="Folder of the pseudopotentials (UPF); by default that in the environment "
         "variable of the program (Quantum ESPRESSO: ESPRESSO_PSEUDO, ABACUS: ABACUS_PP_PATH).",
@@ -217,6 +223,8 @@ class QeSettings(PlaneWaveSettings):
 
 class AbacusSettings(PlaneWaveSettings):
     """Density functional theory with ABACUS, in plane waves or numerical atomic orbitals."""
+
+    folders: ClassVar[tuple[str, ...]] = ("pseudo_dir", "orbital_dir")
 
     kind: Literal["abacus"] = Field("abacus", description="ABACUS.")
     command: str = Field(

@@ -107,6 +107,12 @@ class AbacusLabeler(ProgramLabeler[AbacusSettings]):
         return {"abacus": programs.program_build(command_words(settings))}
 
     @classmethod
+    def files(cls, settings: AbacusSettings, elements: Sequence[str]) -> list[Path]:
+        """Return the pseudopotential and the orbitals of each element."""
+        found = find_pseudos(library_folder(settings, VARIABLE), elements, settings)
+        return [*(one.path for one in found.values()), *find_orbitals(elements, settings).values()]
+
+    @classmethod
     def problems(cls, settings: AbacusSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
         """Yield what is wrong with the settings, or missing on this machine."""
         try:

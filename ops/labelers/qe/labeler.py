@@ -86,6 +86,11 @@ class QeLabeler(ProgramLabeler[QeSettings]):
         return {"pw.x": programs.program_build(command_words(settings))}
 
     @classmethod
+    def files(cls, settings: QeSettings, elements: Sequence[str]) -> list[Path]:
+        """Return the pseudopotential of each element."""
+        return [one.path for one in find_pseudos(pseudo_folder(settings), elements, settings).values()]
+
+    @classmethod
     def problems(cls, settings: QeSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
         """Yield what is wrong with the settings, or missing on this machine."""
         try:

@@ -39,6 +39,18 @@ def test_2025_and_older_versions_give_the_same_numbers(tmp_path):
     assert second.virial == pytest.approx(first.virial, rel=1e-9)
 
 
+def test_dynamics_of_new_versions(run):
+    (old,) = read_data(run).blocks
+    log = run / "run.log"
+    log.write_text(as_new(log.read_text(), energy="eV"))
+    assert "energy [eV]" in log.read_text()
+    (made,) = read_data(run).blocks  # the trajectory has hartree, whatever the unit in the output
+    assert len(made) == len(old) > 1
+    assert made.coord == pytest.approx(old.coord, abs=0)
+    assert made.energy == pytest.approx(old.energy, rel=1e-9)
+    assert made.force == pytest.approx(old.force, rel=1e-7, abs=1e-9)
+
+
 @pytest.mark.parametrize(("energy", "force", "stress"), [
     ("eV", "eV/angstrom", "kbar"), ("Ry", "Ry/bohr", "GPa"), ("kjmol", "mN", "Pa"), ("kcalmol", "hartree/bohr", "atm"),
 ])
