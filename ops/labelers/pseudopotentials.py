@@ -21,7 +21,7 @@ FUNCTIONALS = {
 NORM_CONSERVING = ("NC", "SL")
 _OLD_FIELDS = {
     "element": r"^\s*(\w+)\s+Element\s*$", "pseudo_type": r"^\s*(\w+)\s+(?:Norm - Conserving|Ultrasoft)\b.*$",
-    "functional": r"^\s*(\S+(?:\s+\S+){3,4}?)\s+(?:\S+\s+)?Exchange-Correlation functional\s*$",
+    "functional": r"^\s*(\S+(?:\s+\S+){3,4}?|\S+)\s+(?:\S+\s+)?Exchange-Correlation functional\s*$",
     "z_valence": r"^\s*([\d.]+(?:[EeDd][+-]?\d+)?)\s+Z valence\s*$",
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from dpa_sse.ops.data.convert import virial_of
 from dpa_sse.ops.labelers.aimd import run_aimd
 from dpa_sse.ops.labelers.qe.labeler import QeLabeler
 from dpa_sse.ops.labelers.settings import AimdSettings, QeSettings
+from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
-from tests.ops.labelers.qe.conftest import DATA
+from tests.ops.labelers.qe.conftest import DATA, FAKE
 
 
 def test_numbers_agree_with_a_reading_by_hand_and_with_two_libraries(
@@ -172,3 +175,34 @@ def test_relative_folders_are_refused(fake: QeSettings, tmp_path: Path, monkeypa
     assert any("must be an absolute path" in text for _, text in QeLabeler.problems(settings, ["Si"], tmp_path))
     with pytest.raises(InputError, match="absolute"):
         QeLabeler(settings).prepare()
+
+
+def test_finished_frames_are_kept_when_the_folder_of_the_files_moves(
+    fake: QeSettings, silicon: Atoms, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that resumes has its pseudopotentials in another folder; changed ones begin again."""
+    counter = tmp_path / "count"
+    script = tmp_path / "counting_pw.py"
+    script.write_text(
+        "import os, signal, subprocess, sys\nfrom pathlib import Path\n"
+        f"count = Path({str(counter)!r})\n"
+        "runs = int(count.read_text()) + 1 if count.exists() else 1\ncount.write_text(str(runs))\n"
+        "if runs == 3:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"sys.exit(subprocess.run([sys.executable, {str(FAKE)!r}, *sys.argv[1:]]).returncode)\n"
+    )
+    settings = fake.model_copy(update={"command": f"{sys.executable} {script}"})
+    write_frames(tmp_path / "task/frames.extxyz", [silicon] * 4)
+    with pytest.raises(TransientError):
+        label_frames(tmp_path / "task", settings, tmp_path / "out")
+    elsewhere = shutil.copytree(library, tmp_path / "elsewhere")
+    label_frames(tmp_path / "task", settings.model_copy(update={"pseudo_dir": str(elsewhere)}), tmp_path / "out")
+    assert TaskStatus.read(tmp_path / "out").status == "ok"
+    assert len(read_frames(tmp_path / "out/frames.extxyz")) == 4
+    assert counter.read_text() == "5"  # two before the kill, the killed one, two after it
+
+    counter.write_text("0")
+    with pytest.raises(TransientError):
+        label_frames(tmp_path / "task", settings, tmp_path / "other")
+    (elsewhere / "Si.upf").write_text((elsewhere / "Si.upf").read_text() + "<!-- </UPF> -->\n")
+    label_frames(tmp_path / "task", settings.model_copy(update={"pseudo_dir": str(elsewhere)}), tmp_path / "other")
+    assert counter.read_text() == "7"  # all four again
