@@ -48,10 +48,9 @@ def cp2k_converged(text: str) -> list[bool]:
     With an outer loop (orbital transformation) only its convergence counts, not that of the inner loops.
     """
     verdicts = []
-    before = text.split(CP2K_ENERGY_LINE)
-    of_energies = [part for part, after in pairwise(before) if _REST_OF_ENERGY_LINE.match(after)]
-    for part in of_energies:
-        if "outer SCF loop FAILED" in part or re.search(r"SCF run NOT converged", part):
+    parts = text.split(CP2K_ENERGY_LINE)
+    for part in [part for part, after in pairwise(parts) if _REST_OF_ENERGY_LINE.match(after)]:
+        if "outer SCF loop FAILED" in part or "SCF run NOT converged" in part:
             verdicts.append("outer SCF loop converged" in part and "outer SCF loop FAILED" not in part)
         else:
             verdicts.append("outer SCF loop converged" in part or "SCF run converged" in part)

@@ -188,8 +188,8 @@ class PlaneWaveSettings(LabelerSettings):
     ecutwfc_Ry: float = Field(90.0, gt=0, le=500, description="Plane-wave cutoff of the wave functions, Ry.")
     kspacing: float = Field(0.3, gt=0, le=2, description="Largest spacing of k-points, 1/A, as in VASP.")
     smearing_eV: float = Field(
-        0.05, ge=0, le=1, description="Width of the Gaussian smearing, eV; 0: fixed occupations. Labels are free energies, whose "
-        "derivatives the forces are.",
+        0.05, ge=0, le=1, description="Width of the Gaussian smearing, eV; 0: fixed occupations. Labels are free "
+        "energies, whose derivatives the forces are.",
     )
     max_scf: int = Field(100, ge=10, description="Largest number of SCF steps.")
     magnetization: dict[str, Annotated[float, Field(ge=-10, le=10)]] = Field(
