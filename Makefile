@@ -40,8 +40,9 @@ coverage: $(STAMP)  ## run the tests and measure which lines and branches they r
 test-slow: $(STAMP)  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-dft: $(STAMP)  ## run the tests of density functional theory (needs CP2K: apt-get install cp2k)
-	@command -v cp2k >/dev/null || { echo "cp2k is not installed (Debian, Ubuntu: apt-get install cp2k)"; exit 2; }
+test-dft: $(STAMP)  ## run the tests of density functional theory (apt-get install cp2k quantum-espresso)
+	@for program in cp2k pw.x; do command -v $$program >/dev/null \
+	  || { echo "$$program is not installed (Debian, Ubuntu: apt-get install cp2k quantum-espresso)"; exit 2; }; done
 	$(BIN)/python -m pytest -m dft
 
 lint: $(STAMP)  ## style, types, import rules, wording

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 HARD_STOP = "hard stop encountered"
 """VASP's words when STOPCAR (LABORT) ends it inside a self-consistency cycle."""
@@ -12,6 +13,8 @@ NOT_REACHED = "EDIFF was not reached"
 MANY_EDIFF = 10.0  # the change of the energy in the last cycle of a step that was stopped is larger than this x EDIFF
 
 CP2K_ENERGY_LINE = "ENERGY| Total FORCE_EVAL"
+_REST_OF_ENERGY_LINE = re.compile(r" \([^)\n]*\) energy\b")
+"""2025 and newer versions may print a gap and a free energy in the same words after the energy."""
 
 
 def vasp_fault(cycles: int, nelm: int, *, stopped_inside: bool = False) -> str:
@@ -45,8 +48,9 @@ def cp2k_converged(text: str) -> list[bool]:
     With an outer loop (orbital transformation) only its convergence counts, not that of the inner loops.
     """
     verdicts = []
-    for part in text.split(CP2K_ENERGY_LINE)[:-1]:
-        if "outer SCF loop FAILED" in part or re.search(r"SCF run NOT converged", part):
+    parts = text.split(CP2K_ENERGY_LINE)
+    for part in [part for part, after in pairwise(parts) if _REST_OF_ENERGY_LINE.match(after)]:
+        if "outer SCF loop FAILED" in part or "SCF run NOT converged" in part:
             verdicts.append("outer SCF loop converged" in part and "outer SCF loop FAILED" not in part)
         else:
             verdicts.append("outer SCF loop converged" in part or "SCF run converged" in part)

@@ -15,16 +15,27 @@ STRESS_UNITS_GPA = {
     "gpa": 1.0, "bar": 1e-4, "kbar": 0.1, "mpa": 1e-3, "pa": 1e-9, "atm": 1.01325e-4, "hartree/bohr^3": 29421.02648,
     "a.u.": 29421.02648,
 }
+ENERGY_UNITS_HARTREE = {
+    "a.u.": 1.0, "hartree": 1.0, "ev": 1 / 27.211386245988, "kev": 1e3 / 27.211386245988, "ry": 0.5,
+    "kcalmol": 1 / 627.5094740631, "kjmol": 1 / 2625.4996394799,
+}
+FORCE_UNITS_HARTREE_BOHR = {
+    "a.u.": 1.0, "hartree/bohr": 1.0, "ry/bohr": 0.5, "ev/angstrom": 0.529177210903 / 27.211386245988,
+    "hartree/angstrom": 0.529177210903, "ev/bohr": 1 / 27.211386245988, "n": 1 / 8.2387234983e-8,
+    "mn": 1e-3 / 8.2387234983e-8, "mnewton": 1e-3 / 8.2387234983e-8, "newton": 1 / 8.2387234983e-8,
+}
+"""Units that a user may choose for what is printed (FORCE_EVAL/PRINT), in small letters."""
 SAME_VECTOR_A = 6e-4  # the output prints lattice vectors with three decimals
 
 _NUMBER = r"[+-]?\d+\.\d+(?:[ED][+-]?\d+)?"
 _ENERGY = re.compile(
-    rf"^ ?{re.escape(CP2K_ENERGY_LINE)} \([^)\n]*\) energy\s*[\[(](?:a\.u\.|hartree)[\])]:?\s+({_NUMBER})\s*$", re.M
+    rf"^ ?{re.escape(CP2K_ENERGY_LINE)} \([^)\n]*\) energy\s*[\[(](?P<unit>[^\])\n]+)[\])]:?"
+    rf"\s+(?P<value>{_NUMBER})\s*$", re.M,
 )
 _FORCES = re.compile(
     r"^ (?:ATOMIC FORCES in \[a\.u\.\]\s*\n\s*\n?.*\n"
     r"(?P<old>(?:[ \t]+\d+[ \t]+\d+[ \t]+\S+(?:[ \t]+\S+){3}[ \t]*\n)+) *SUM OF ATOMIC"
-    r"|FORCES\| Atomic forces \[hartree/bohr\]\s*\n FORCES\|\s+Atom.*\n"
+    r"|FORCES\| Atomic forces \[(?P<unit>[^\]\n]+)\]\s*\n FORCES\|\s+Atom.*\n"
     r"(?P<new>(?: FORCES\|[ \t]+\d+(?:[ \t]+\S+){4}[ \t]*\n)+) FORCES\| Sum)", re.M,
 )
 _STRESS = re.compile(
@@ -53,6 +64,8 @@ class RawEvaluation:
         GPa, CP2K's sign: positive when the cell tends to expand.
     stress_unit : str
         A unit of the stress that is not known; empty else.
+    unknown_unit : str
+        A unit of energy or forces that is not known, and of which; empty else. There is no label then.
     converged : bool
         Whether self-consistency was reached.
     """
@@ -62,6 +75,7 @@ class RawEvaluation:
     stress: NDArray[np.float64] | None
     converged: bool
     stress_unit: str = ""
+    unknown_unit: str = ""
 
 
 def raw_evaluations(text: str) -> list[RawEvaluation]:
@@ -73,8 +87,12 @@ def raw_evaluations(text: str) -> list[RawEvaluation]:
     for k, (energy, end) in enumerate(zip(found, ends, strict=True)):
         part = text[energy.end(): end]
         stress, unit = _stress(part)
+        forces, force_unit = _forces(part)
+        factor = ENERGY_UNITS_HARTREE.get(energy["unit"].strip().lower())
+        unknown = f"energy in {energy['unit'].strip()}" if factor is None else force_unit and f"forces in {force_unit}"
         converged = verdicts[k] if len(verdicts) == len(found) else False
-        result.append(RawEvaluation(_float(energy[1]), _forces(part), stress, converged, unit))
+        value = _float(energy["value"]) * (np.nan if factor is None else factor)
+        result.append(RawEvaluation(value, forces, stress, converged, unit, unknown))
     return result
 
 
@@ -82,19 +100,24 @@ def _float(word: str) -> float:
     return float(word.replace("D", "E"))
 
 
-def _forces(part: str) -> NDArray[np.float64] | None:
+def _forces(part: str) -> tuple[NDArray[np.float64] | None, str]:
+    """Return the forces, hartree/bohr, or None; and their unit if it is not known."""
     match = _FORCES.search(part)
     if match is None:
-        return None
+        return None, ""
+    unit = (match["unit"] or "a.u.").strip()
+    if unit.lower() not in FORCE_UNITS_HARTREE_BOHR:
+        return None, unit
     old = match["old"] is not None
     rows = [line.split() for line in (match["old"] or match["new"]).splitlines() if line.strip()]
     numbers = [int(row[0] if old else row[1]) for row in rows]
     if numbers != list(range(1, len(rows) + 1)):
-        return None
+        return None, ""
     try:
-        return np.array([[_float(word) for word in (row[3:6] if old else row[2:5])] for row in rows])
+        made = np.array([[_float(word) for word in (row[3:6] if old else row[2:5])] for row in rows])
     except ValueError:  # asterisks
-        return np.full((len(rows), 3), np.nan)
+        return np.full((len(rows), 3), np.nan), ""
+    return made * FORCE_UNITS_HARTREE_BOHR[unit.lower()], ""
 
 
 def _stress(part: str) -> tuple[NDArray[np.float64] | None, str]:

@@ -90,6 +90,9 @@ def _take(
     if not made.converged:
         frames.account.leave_out(NOT_CONVERGED)
         return
+    if made.unknown_unit:
+        frames.account.leave_out(f"{made.unknown_unit}, a unit that is not known")
+        return
     if forces is None or forces.shape != (len(frames.elements), 3):
         frames.account.leave_out("without forces (print FORCE_EVAL/PRINT/FORCES)")
         return

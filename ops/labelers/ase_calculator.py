@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.model_level import calculator_level
 from dpa_sse.ops.labelers.settings import CALCULATORS, AseSettings
 from dpa_sse.ops.results.level import LevelOfTheory
+from dpa_sse.ops.runtime.versions import installed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,6 +34,7 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
 
     settings_class = AseSettings
     image = "ase"
+    code = "ASE"
     example = "{kind: ase, calculator: chgnet}"
 
     def __init__(self, settings: AseSettings) -> None:
@@ -39,6 +43,14 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
             self._calculator = chgnet_calculator(settings.kwargs)
         else:
             self._calculator = load_calculator(settings.calculator, settings.kwargs)
+
+    @classmethod
+    def versions(cls, settings: AseSettings) -> dict[str, str]:
+        """Return the versions of the package of the calculator and of ASE."""
+        name = settings.calculator
+        if name == "chgnet":
+            return installed(["chgnet", "ase", "torch"])
+        return installed([*_distributions(name.partition(".")[0].partition(":")[0]), "ase"])
 
     @classmethod
     def problems(cls, settings: AseSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
@@ -69,7 +81,7 @@ class AseLabeler(CalculatorLabeler[AseSettings]):
         """Return name and version of the calculator, its arguments, and the hash of its weights."""
         return calculator_level(self.settings.calculator, self.settings.kwargs, self._calculator)
 
-    def calculator(self) -> Calculator:
+    def calculator(self, work: Path | None = None) -> Calculator:
         """Return the calculator of this process."""
         limit_torch_threads()
         return self._calculator
@@ -137,6 +149,11 @@ def load_calculator(name: str, kwargs: dict[str, Any]) -> Calculator:  # foreign
     if not hasattr(calculator, "get_property"):
         raise InputError(f"labeler calculator {name!r} is not an ASE calculator")
     return calculator
+
+
+@functools.cache
+def _distributions(module: str) -> tuple[str, ...]:
+    return tuple(sorted(set(packages_distributions().get(module, ()))))
 
 
 def missing_module(module: str) -> str | None:

@@ -4,7 +4,8 @@ To add a labeler, write one module and add one line to :data:`dpa_sse.ops.labele
 a settings class (a :class:`dpa_sse.ops.labelers.settings.LabelerSettings` with its own ``kind``) and a class derived
 from
 
-* :class:`dpa_sse.ops.labelers.dynamics.CalculatorLabeler` if ASE can run the dynamics with a calculator, or
+* :class:`dpa_sse.ops.labelers.dynamics.CalculatorLabeler` if ASE can run the dynamics with a calculator,
+* :class:`dpa_sse.ops.labelers.program_labeler.ProgramLabeler` if a program computes one cell per run, or
 * :class:`dpa_sse.ops.labelers.native.NativeLabeler` if a program runs the dynamics itself.
 
 Modules of labelers are imported to read a configuration: heavy imports belong inside functions.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.data.convert import with_results
@@ -141,6 +143,10 @@ class Labeler(ABC, Generic[SettingsT]):
         Settings of this labeler, with a field ``kind`` that only it has.
     image : str
         Container image with its program, see ``images/``; ``base`` needs nothing but this package.
+    code : str
+        The code in the level of theory of its labels.
+    gpus : bool
+        Whether its command, which the user writes, may use several GPUs.
     example : str
         The section ``labeler`` of a configuration file, as a person would write it.
     batch : int
@@ -149,6 +155,8 @@ class Labeler(ABC, Generic[SettingsT]):
 
     settings_class: ClassVar[type[LabelerSettings]]
     image: ClassVar[str] = "base"
+    code: ClassVar[str] = ""
+    gpus: ClassVar[bool] = False
     example: ClassVar[str] = ""
     batch: int = 1
 
@@ -189,6 +197,28 @@ class Labeler(ABC, Generic[SettingsT]):
     def level(self, frames: Sequence[Atoms]) -> LevelOfTheory | None:
         """Return the level of theory of labelled frames; None (the default) if it is not known."""
         return None
+
+    @classmethod
+    def versions(cls, settings: SettingsT) -> dict[str, str]:
+        """Return the versions of the packages or the program that compute the labels (default: none is known).
+
+        Raises
+        ------
+        InputError
+            The program is missing.
+        """
+        return {}
+
+    @classmethod
+    def files(cls, settings: SettingsT, elements: Sequence[str]) -> list[Path]:
+        """Return the files of the folders in ``settings.folders`` that calculations need (default: none).
+
+        Raises
+        ------
+        InputError
+            One is missing.
+        """
+        return []
 
     @classmethod
     def problems(cls, settings: SettingsT, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
@@ -236,8 +266,15 @@ def label_with_calculator(atoms: Atoms, calculator: Calculator) -> LabelResult:
         raise
     except Exception as error:  # any calculator, any exception: one bad frame must not lose the others
         return LabelResult(None, "failed", one_line(error))
+    return finite_label(atoms, energy, forces, stress, "the calculator")
+
+
+def finite_label(
+    atoms: Atoms, energy: float, forces: NDArray[np.float64], stress: NDArray[np.float64], source: str
+) -> LabelResult:
+    """Return the label of a frame (units as in :func:`with_results`), or its failure if a number is not finite."""
     if not (np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(stress).all()):
-        return LabelResult(None, "failed", "the calculator returned NaN or infinite numbers")
+        return LabelResult(None, "failed", f"{source} returned NaN or infinite numbers")
     return LabelResult(with_results(atoms, energy, forces, stress))
 
 

@@ -18,6 +18,7 @@ from dpa_sse.ops.labelers.dynamics import CalculatorLabeler
 from dpa_sse.ops.labelers.model_level import model_level
 from dpa_sse.ops.labelers.settings import DeepmdSettings
 from dpa_sse.ops.results.level import LevelOfTheory
+from dpa_sse.ops.runtime.versions import installed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,6 +32,7 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
 
     settings_class = DeepmdSettings
     image = "deepmd"
+    code = "DeePMD-kit"
     example = "{kind: deepmd, model: teacher.pth}"
 
     def __init__(self, settings: DeepmdSettings) -> None:
@@ -56,7 +58,7 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
             self._level = model_level(*self._file())
         return self._level
 
-    def calculator(self) -> Calculator:
+    def calculator(self, work: Path | None = None) -> Calculator:
         """Return DeePMD-kit's ASE calculator."""
         from dpa_sse.ops.potential.inference import limit_deepmd_threads
 
@@ -68,6 +70,11 @@ class DeepmdLabeler(CalculatorLabeler[DeepmdSettings]):
             return DP(str(path), head=head)
         except Exception as error:  # torch, zip, deepmd: anything, for a wrong file or branch
             raise FatalError(f"labeler deepmd: {path.name} cannot be used: {one_line(error)}") from error
+
+    @classmethod
+    def versions(cls, settings: DeepmdSettings) -> dict[str, str]:
+        """Return the versions of DeePMD-kit and PyTorch."""
+        return installed(["deepmd-kit", "torch"])
 
     @classmethod
     def problems(cls, settings: DeepmdSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpa_sse.ops.core.errors import TransientError
+from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.labelers.base import AimdRun, Labeler, SettingsT, one_line
+from dpa_sse.ops.labelers.programs import RunError
 from dpa_sse.ops.labelers.settings import AimdSettings
 from dpa_sse.ops.results.status import TaskStatus
 from dpa_sse.ops.structures.extxyz import frame_text
@@ -33,8 +34,14 @@ class CalculatorLabeler(Labeler[SettingsT]):
     """A labeler that provides an ASE calculator; ASE integrates the equations of motion."""
 
     @abstractmethod
-    def calculator(self) -> Calculator:
-        """Return an ASE calculator for molecular dynamics."""
+    def calculator(self, work: Path | None = None) -> Calculator:
+        """Return an ASE calculator for molecular dynamics.
+
+        Parameters
+        ----------
+        work : Path, optional
+            Folder for the files of a program; a temporary one by default.
+        """
 
     def run_trajectory(self, run: AimdRun, out: Path, work: Path) -> TaskStatus:
         """Run the dynamics; an interrupted run repeats its first steps with the recorded forces."""
@@ -45,15 +52,17 @@ class CalculatorLabeler(Labeler[SettingsT]):
         partial, record = out / "frames.extxyz.partial", out / RECORD
         with partial.open("w", encoding="utf-8") as stream:
             try:
-                with closing(RecordedCalculator(self.calculator(), record)) as atoms.calc:
+                with closing(RecordedCalculator(self.calculator(work), record)) as atoms.calc:
                     for frame in sampled_frames(run, atoms):
                         stream.write(frame_text(frame))
                         stream.flush()
                         written += 1
-            except TransientError:
+            except PipelineError:
                 raise
+            except (ExplodedError, RunError) as error:
+                reason = str(error)
             except Exception as error:  # any calculator, any exception: the frames so far are kept
-                reason = str(error) if isinstance(error, ExplodedError) else one_line(error)
+                reason = one_line(error)
         partial.replace(out / "frames.extxyz")
         record.unlink(missing_ok=True)
         return run.status(written, reason, self.level([run.atoms]) if written else None)

@@ -100,6 +100,7 @@ class MockLabeler(CalculatorLabeler[MockSettings]):
     """The labeler of kind ``mock``."""
 
     settings_class = MockSettings
+    code = "mock"
     example = "{kind: mock}"
 
     def label(self, frames: Sequence[Atoms], work: Path | None = None) -> list[LabelResult]:
@@ -114,7 +115,7 @@ class MockLabeler(CalculatorLabeler[MockSettings]):
             "depth_eV": f"{DEPTH_EV:g}", "stiffness_per_A": f"{STIFFNESS:g}", "cutoff_A": f"{CUTOFF_A:g}",
         })
 
-    def calculator(self) -> Calculator:
+    def calculator(self, work: Path | None = None) -> Calculator:
         """Return a new calculator, which fails at every ``fail_every``-th call."""
         return mock_calculator(self.settings.delay_s, self.settings.fail_every, self.settings.failure)
 

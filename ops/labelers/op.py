@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 from dpa_sse.ops.labelers.aimd import run_aimd
 from dpa_sse.ops.labelers.any_settings import AnyLabelerSettings
-from dpa_sse.ops.labelers.registry import LABELERS, with_model
+from dpa_sse.ops.labelers.registry import LABELERS, labeler_versions, with_model
 from dpa_sse.ops.labelers.settings import AimdSettings
 from dpa_sse.ops.labelers.single_points import label_frames
-from dpa_sse.ops.labelers.versions import labeler_versions
 from dpa_sse.ops.runtime.settings import TaskSettings
 from dpa_sse.ops.runtime.task import FanOutOP
 

@@ -17,10 +17,10 @@ LABELERS = {
     "deepmd": "dpa_sse.ops.labelers.deepmd:DeepmdLabeler",
     "cp2k": "dpa_sse.ops.labelers.cp2k.labeler:Cp2kLabeler",
     "vasp": "dpa_sse.ops.labelers.vasp.labeler:VaspLabeler",
+    "abacus": "dpa_sse.ops.labelers.abacus.labeler:AbacusLabeler",
+    "qe": "dpa_sse.ops.labelers.qe.labeler:QeLabeler",
 }
 """Kind -> ``module:Class``; the class declares settings, image, and what `doctor`, `check` and `plan` show."""
-CODES = {"mock": "mock", "ase": "ASE", "deepmd": "DeePMD-kit", "cp2k": "CP2K", "vasp": "VASP"}
-"""Kind -> the code in the level of theory of its labels."""
 _made: dict[str, Labeler[Any]] = {}
 
 
@@ -58,6 +58,27 @@ def labeler_image(kind: str) -> str:
     return labeler_class(kind).image
 
 
+def labeler_code(kind: str) -> str | None:
+    """Return the code in the level of theory of a labeler's labels; None if it does not declare one."""
+    return labeler_class(kind).code or None
+
+
+def labeler_versions(settings: LabelerSettings) -> dict[str, str]:
+    """Return the versions of the packages or the program that compute the labels; empty if they cannot be told."""
+    try:
+        return labeler_class(settings.kind).versions(settings)
+    except InputError:  # reported where the program is needed
+        return {}
+
+
+def labeler_files(settings: LabelerSettings, elements: Sequence[str]) -> list[Path]:
+    """Return the files by element that calculations need; empty if there are none, or not on this machine."""
+    try:
+        return labeler_class(settings.kind).files(settings, elements)
+    except InputError:  # found by the check of a project, unless the tasks run elsewhere
+        return []
+
+
 def labeler_problems(settings: LabelerSettings, type_map: Sequence[str], base_dir: Path) -> list[SettingsProblem]:
     """Return what files, programs and packages are missing for the labeler: key path and message of each."""
     return list(labeler_class(settings.kind).problems(settings, type_map, base_dir))
@@ -82,7 +103,7 @@ def parse_labeler(data: Mapping[str, object], model: Path | None = None) -> Labe
     data : mapping
         Keys and values of the section ``labeler``.
     model : Path, optional
-        Where its model file is now.
+        Where its model file, or the folder with its files, is now.
 
     Raises
     ------
@@ -96,7 +117,9 @@ def parse_labeler(data: Mapping[str, object], model: Path | None = None) -> Labe
 
 
 def with_model(settings: LabelerSettings, model: Path | None) -> LabelerSettings:
-    """Return the settings with the present path of the labeler's model file, where it has one."""
-    if model is None or not settings.model_file:
+    """Return the settings with the present path of the labeler's model file, or of the folder with its files."""
+    if model is None:
         return settings
-    return settings.model_copy(update={settings.model_file: str(model)})
+    keys = (settings.model_file,) if settings.model_file else settings.folders
+    path = str(model) if settings.model_file else str(model.absolute())
+    return settings.model_copy(update=dict.fromkeys(keys, path))

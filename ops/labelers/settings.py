@@ -21,10 +21,14 @@ class LabelerSettings(Settings):
         the text of the file: :func:`with_file_texts`.
     model_file : str
         Key that names a model file, which is passed to the tasks with their inputs.
+    folders : tuple of str
+        Keys that name folders of which a calculation needs some files (pseudopotentials): those files are passed to
+        the tasks in one folder, which takes their place.
     """
 
     text_files: ClassVar[tuple[str, ...]] = ()
     model_file: ClassVar[str] = ""
+    folders: ClassVar[tuple[str, ...]] = ()
 
     kind: str = Field(description="Kind of labeler.")
 
@@ -47,6 +51,11 @@ CALCULATORS = {
     "emt": "ase.calculators.emt:EMT",
 }
 """What to write for calculators that people call by a short name."""
+PROGRAMS = {
+    "quantum-espresso": "qe", "quantum_espresso": "qe", "quantumespresso": "qe", "espresso": "qe", "pwscf": "qe",
+    "pw.x": "qe", "pw": "qe",
+}
+"""The kind of labeler for other names of a program."""
 
 
 class AseSettings(LabelerSettings):
@@ -156,6 +165,86 @@ class VaspSettings(LabelerSettings):
         3, ge=0, le=20, description="Largest number of corrections by custodian per calculation."
     )
     attempts: int = Field(2, ge=1, le=10, description="Attempts for a calculation whose process was killed.")
+
+
+class PlaneWaveSettings(LabelerSettings):
+    """What Quantum ESPRESSO and ABACUS have in common."""
+
+    folders: ClassVar[tuple[str, ...]] = ("pseudo_dir",)
+
+    pseudo_dir: str | None = Field(
+        None, min_length=1, description="Folder of the pseudopotentials (UPF); by default that in the environment "
+        "variable of the program (Quantum ESPRESSO: ESPRESSO_PSEUDO, ABACUS: ABACUS_PP_PATH).",
+    )
+    pseudos: dict[str, str] = Field(
+        default_factory=dict, description="File of the pseudopotential by element, where the folder has several, e.g. "
+        "{Li: Li.pbesol-s-kjpaw_psl.1.0.0.UPF}.",
+    )
+    functional: Literal["PBEsol", "PBE"] = Field("PBEsol", description="Exchange-correlation functional.")
+    pseudo_functional: Literal["PBEsol", "PBE"] | None = Field(
+        None, description="Functional that the pseudopotentials were made with, if another one is wanted; by default "
+        "`functional`.",
+    )
+    ecutwfc_Ry: float = Field(90.0, gt=0, le=500, description="Plane-wave cutoff of the wave functions, Ry.")
+    kspacing: float = Field(0.3, gt=0, le=2, description="Largest spacing of k-points, 1/A, as in VASP.")
+    smearing_eV: float = Field(
+        0.05, ge=0, le=1, description="Width of the Gaussian smearing, eV; 0: fixed occupations. Labels are free "
+        "energies, whose derivatives the forces are.",
+    )
+    max_scf: int = Field(100, ge=10, description="Largest number of SCF steps.")
+    magnetization: dict[str, Annotated[float, Field(ge=-10, le=10)]] = Field(
+        default_factory=dict, description="Magnetic moment per atom at the start, mu_B, by element; with any, the "
+        "calculation is spin-polarized.",
+    )
+    keys: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Further keys of the input of the program, e.g. {mixing_beta: 0.3}.",
+    )
+    timeout_min: float = Field(0.0, ge=0, description="Time limit of a single point, minutes; 0: no limit.")
+
+
+class QeSettings(PlaneWaveSettings):
+    """Density functional theory with Quantum ESPRESSO (pw.x)."""
+
+    kind: Literal["qe"] = Field("qe", description="Quantum ESPRESSO.")
+    command: str = Field(
+        "pw.x", description="Command line of pw.x, e.g. `mpirun -np 8 pw.x -nk 2`; not run by a shell."
+    )
+    ecutrho_Ry: float | None = Field(
+        None, gt=0, description="Plane-wave cutoff of the density, Ry; by default 8 times ecutwfc_Ry, as ultrasoft and "
+        "PAW potentials need it. 4 times is enough if all are norm-conserving.",
+    )
+    conv_thr_Ry: float = Field(
+        1e-9, gt=0, le=1e-5, description="Convergence criterion of the SCF cycle, Ry (conv_thr)."
+    )
+    vdw: Literal["none", "grimme-d2", "grimme-d3"] = Field(
+        "none", description="Dispersion correction (vdw_corr); `keys: {dftd3_version: 4}` is D3 with Becke-Johnson "
+        "damping. The stress of pw.x for ts-vdw is not the derivative of its energy (measured with 6.7).",
+    )
+
+
+class AbacusSettings(PlaneWaveSettings):
+    """Density functional theory with ABACUS, in plane waves or numerical atomic orbitals."""
+
+    folders: ClassVar[tuple[str, ...]] = ("pseudo_dir", "orbital_dir")
+
+    kind: Literal["abacus"] = Field("abacus", description="ABACUS.")
+    command: str = Field(
+        "abacus", description="Command line of ABACUS, e.g. `mpirun -np 8 abacus`; not run by a shell."
+    )
+    basis: Literal["pw", "lcao"] = Field("pw", description="Plane waves, or numerical atomic orbitals (lcao).")
+    orbital_dir: str | None = Field(
+        None, min_length=1, description="Folder of the orbital files (.orb) for lcao; by default that in the "
+        "environment variable ABACUS_ORB_PATH.",
+    )
+    orbitals: dict[str, str] = Field(
+        default_factory=dict, description="Orbital file by element, where the folder has several, e.g. "
+        "{Li: Li_gga_7au_100Ry_4s1p.orb}.",
+    )
+    scf_thr: float = Field(
+        1e-8, gt=0, le=1e-5, description="Convergence criterion of the density (scf_thr): in plane waves Ry, with "
+        "lcao without unit.",
+    )
+    vdw: Literal["none", "d2", "d3_0", "d3_bj"] = Field("none", description="Dispersion correction (vdw_method).")
 
 
 def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings:

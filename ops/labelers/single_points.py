@@ -15,7 +15,7 @@ from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.core.files import jsonable, sha256_file
 from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.labelers.base import LabelResult
-from dpa_sse.ops.labelers.registry import make_labeler
+from dpa_sse.ops.labelers.registry import labeler_files, make_labeler
 from dpa_sse.ops.labelers.settings import LabelerSettings
 from dpa_sse.ops.results.status import EMPTY, TaskStatus, is_finished
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
@@ -54,7 +54,7 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
         return
     frames = read_frames(source)
     partial = out / "labels.jsonl.partial"
-    identity = {"frames_sha256": sha256_file(source), "labeler": labeler.model_dump(mode="json")}
+    identity = {"frames_sha256": sha256_file(source), "labeler": _identity(labeler, frames)}
     done = _read_progress(partial, identity, len(frames))
     with partial.open("a", encoding="utf-8") as stream:
         made, synced = make_labeler(labeler), time.monotonic()
@@ -78,6 +78,15 @@ def label_frames(task: Path, labeler: LabelerSettings, out: Path) -> None:
     items = [(record["status"], record["reason"]) for record in done]
     TaskStatus.of_items(items, level=made.level(labelled) if labelled else None).write(out)
     partial.unlink()
+
+
+def _identity(labeler: LabelerSettings, frames: Sequence[Atoms]) -> dict[str, Any]:
+    """Return the settings of a labeler; its files by element by their content: their folder moves with the task."""
+    values = labeler.model_dump(mode="json", exclude=set(labeler.folders))
+    if labeler.folders:
+        elements = sorted({symbol for frame in frames for symbol in frame.get_chemical_symbols()})
+        values["files"] = {path.name: sha256_file(path) for path in labeler_files(labeler, elements)}
+    return values
 
 
 def _read_progress(partial: Path, identity: dict[str, Any], count: int) -> list[dict[str, Any]]:

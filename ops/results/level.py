@@ -9,7 +9,7 @@ from dpa_sse.ops.results.base import ResultPart
 NAMES = {"chgnet": "CHGNet"}
 VARIANTS = ("model", "model_name", "modal")
 """Arguments of calculators that select weights."""
-SHOWN = ("xc", "functional", "GGA", "METAGGA", "ENCUT", "cutoff_Ry")
+SHOWN = ("xc", "functional", "GGA", "METAGGA", "ENCUT", "cutoff_Ry", "ecutwfc_Ry")
 """Settings of a density functional calculation that a reader needs first."""
 
 

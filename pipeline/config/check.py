@@ -37,8 +37,8 @@ KeyMessage = tuple[KeyPath, str]
 
 MAX_DATA_SYSTEMS = 10_000
 ON_THIS_MACHINE: tuple[KeyPath, ...] = (
-    ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("on_end", 0), ("on_end_url",),
-    ("pretrain",), ("md",),
+    ("labeler", "command"), ("labeler", "potcar_dir"), ("labeler", "data_dir"), ("labeler", "pseudo_dir"),
+    ("labeler", "orbital_dir"), ("on_end", 0), ("on_end_url",), ("pretrain",), ("md",),
 )
 """Keys that name or need programs and data of the machine that runs the project: not needed for a plan or a cluster."""
 
@@ -266,7 +266,7 @@ def _data(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
 def _levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
     """Yield data folders with labels of another level of theory, unless they are to be mixed."""
     from dpa_sse.ops.data.recorded_levels import level_conflict
-    from dpa_sse.ops.labelers.registry import CODES
+    from dpa_sse.ops.labelers.registry import labeler_code
 
     if project.mix_levels:
         return
@@ -278,7 +278,7 @@ def _levels(project: Project, base_dir: Path) -> Iterator[KeyMessage]:
         folders = {name: _absolute(name, base_dir) for name in project.downstream.data if not is_remote(name)}
         rounds = project.finetune.rounds if project.finetune else 0
         checked = rounds > 0 or (project.md is not None and project.validate.production_labels > 0)
-        found = level_conflict(folders, CODES.get(project.labeler.kind) if checked else None)
+        found = level_conflict(folders, labeler_code(project.labeler.kind) if checked else None)
         if found is not None:
             name, why = found
             way_out = "validate.production_labels: 0 does without its labels; " if checked and not rounds else ""
@@ -310,10 +310,10 @@ def mixed_levels(project: Project, base_dir: Path) -> list[str]:
 
 def _labels(project: Project, base_dir: Path) -> tuple[dict[str, Path], str | None]:
     """Return the data folders on this machine, and the code of the labels that they are added to."""
-    from dpa_sse.ops.labelers.registry import CODES
+    from dpa_sse.ops.labelers.registry import labeler_code
 
     folders = {name: _absolute(name, base_dir) for name in project.data if not is_remote(name)}
-    return folders, CODES.get(project.labeler.kind) if project.labelled_systems else None
+    return folders, labeler_code(project.labeler.kind) if project.labelled_systems else None
 
 
 def _data_problems(folder: Path, name: str, type_map: list[str]) -> Iterator[str]:

@@ -67,7 +67,7 @@ class ImagesSettings(Settings):
     )
     pull_secrets: list[ResourceName] = Field(default=[], description="Secrets for pulling from a private registry.")
     names: dict[str, str] = Field(
-        default={}, description="Your own images, by software: base, deepmd, ase, cp2k or vasp -> image."
+        default={}, description="Your own images, by software: base, deepmd, ase, cp2k, qe, abacus or vasp -> image."
     )
 
     def name(self, software: str) -> str:

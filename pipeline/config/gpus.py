@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from dpa_sse.ops.core.errors import InputError
+from dpa_sse.ops.labelers.registry import labeler_class
 from dpa_sse.pipeline.config.batch import SYSTEMS, Kind
 from dpa_sse.pipeline.config.batch_presets import jobs_of
 from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
 from dpa_sse.pipeline.config.problems import KeyPath
 from dpa_sse.pipeline.config.schema import Project
 
-PROGRAMS = ("vasp", "cp2k")
-"""Labelers whose command of yours may use several GPUs."""
 WORK = {"train": "a training", "infer": "an evaluation", "md": "an MD run", "label": "a labelling with this labeler"}
 
 
@@ -25,7 +24,7 @@ def gpu_faults(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]
     depend on the seed and the step alone, so that a run can be interrupted. LAMMPS is started as one process.
     """
     kinds = [kind for kind in get_args(Kind) if kind in WORK]
-    if project.labeler.kind in PROGRAMS:
+    if labeler_class(project.labeler.kind).gpus:
         kinds.remove("label")
     yield from _pods(project, base_dir, kinds)
     yield from _jobs(project, base_dir, kinds)

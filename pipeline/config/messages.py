@@ -221,12 +221,14 @@ def _calculator_kind(path: KeyPath, word: object) -> str:
 
 
 def _calculator(word: str) -> str:
-    from dpa_sse.ops.labelers.settings import CALCULATORS
+    from dpa_sse.ops.labelers.registry import LABELERS
+    from dpa_sse.ops.labelers.settings import CALCULATORS, PROGRAMS
 
     found = CALCULATORS.get(word.lower())
     if found:
         return f"; write {{kind: ase, calculator: {found}}}"
-    return f"; write {{kind: {word.lower()}}}" if word.lower() in ("vasp", "cp2k", "mock") else ""
+    kind = PROGRAMS.get(word.lower(), word.lower())
+    return f"; write {{kind: {kind}}}" if kind in LABELERS else ""
 
 
 def _either(choices: list[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from dpa_sse.ops.labelers.registry import labeler_files
 from dpa_sse.ops.labelers.settings import LabelerSettings, with_file_texts
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
@@ -80,6 +81,8 @@ class ProjectFlow(Flow):
         data = value.model_dump(mode="json")
         if isinstance(value, LabelerSettings) and value.model_file:
             data[value.model_file] = Path(data[value.model_file]).name
+        if isinstance(value, LabelerSettings) and labeler_files(value, self.project.type_map):
+            data.update(dict.fromkeys(value.folders))  # the files travel with the tasks
         return data
 
     def cells(self, name: str, systems: Sequence[SystemSettings], arrangements: int = 1) -> ArtifactRef:
@@ -99,10 +102,20 @@ class ProjectFlow(Flow):
         return self.upload(path)
 
     def labeler_model(self) -> ArtifactRef | None:
-        """Return an artifact with the model of the labeler; None if it has none."""
+        """Return an artifact with the model or the files by element of the labeler; None if it has none."""
+        import shutil
+
+        from dpa_sse.ops.core.removal import remove_tree
+
         labeler = self.project.labeler
         if not labeler.model_file:
-            return None
+            files = labeler_files(labeler, self.project.type_map)
+            folder = self.folder / "labeler-files"
+            remove_tree(folder, self.folder)
+            for file in files:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, folder / file.name)
+            return self.upload(folder) if files else None
         path = self.base_dir / Path(getattr(labeler, labeler.model_file)).expanduser()
         return self.upload(path) if path.is_file() else None
 

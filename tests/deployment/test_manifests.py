@@ -182,7 +182,7 @@ def test_actions_are_pinned_by_commit() -> None:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
 
 
-NAMES = ("runtime", "torch", "code", "base", "deepmd", "ase", "cp2k", "vasp")
+NAMES = ("runtime", "torch", "code", "base", "deepmd", "ase", "cp2k", "qe", "abacus", "vasp")
 
 
 def build(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

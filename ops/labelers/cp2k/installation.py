@@ -9,6 +9,7 @@ from pathlib import Path
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.labelers.base import ProgramFinding
 from dpa_sse.ops.labelers.cp2k.program import command_words, data_folder, version
+from dpa_sse.ops.labelers.programs import program_of
 from dpa_sse.ops.labelers.settings import Cp2kSettings
 
 PURPOSE = "only needed for labels with CP2K (Debian, Ubuntu: apt-get install cp2k)"
@@ -29,7 +30,7 @@ def installation_findings() -> Iterator[ProgramFinding]:
     settings = Cp2kSettings()
     try:
         words = command_words(settings)
-        yield ProgramFinding("CP2K", "ok", f"{version(tuple(words))}, {shutil.which(words[-1])}")
+        yield ProgramFinding("CP2K", "ok", f"{version(tuple(words))}, {shutil.which(program_of(words))}")
     except InputError as error:
         yield ProgramFinding("CP2K", "warning", "does not work", str(error))
     try:

@@ -11,16 +11,16 @@ import numpy as np
 
 from dpa_sse.ops.core.errors import FatalError, InputError
 from dpa_sse.ops.core.files import write_text
-from dpa_sse.ops.data.convert import with_results
-from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, ProgramFinding, SettingsProblem
+from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, ProgramFinding, SettingsProblem, finite_label
 from dpa_sse.ops.labelers.cp2k.inputs import dynamics_input, single_point_input
 from dpa_sse.ops.labelers.cp2k.installation import installation_findings
 from dpa_sse.ops.labelers.cp2k.kinds import choose_kinds
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, read_evaluations
-from dpa_sse.ops.labelers.cp2k.program import RunError, command_words, data_folder, run_cp2k, version
+from dpa_sse.ops.labelers.cp2k.program import command_words, data_folder, run_cp2k, version
 from dpa_sse.ops.labelers.cp2k.template import template_problems
 from dpa_sse.ops.labelers.cp2k.trajectory import continue_dynamics
 from dpa_sse.ops.labelers.native import NativeLabeler
+from dpa_sse.ops.labelers.programs import RunError
 from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kSettings
 from dpa_sse.ops.results.level import LevelOfTheory
 
@@ -53,6 +53,8 @@ class Cp2kLabeler(NativeLabeler[Cp2kSettings]):
 
     settings_class = Cp2kSettings
     image = "cp2k"
+    code = "CP2K"
+    gpus = True
     example = "{kind: cp2k, command: mpirun -np 8 cp2k.psmp}"
 
     def __init__(self, settings: Cp2kSettings) -> None:
@@ -100,6 +102,11 @@ class Cp2kLabeler(NativeLabeler[Cp2kSettings]):
                 for kind in choose_kinds(chosen, elements, data_folder(chosen))
             },
         )
+
+    @classmethod
+    def versions(cls, settings: Cp2kSettings) -> dict[str, str]:
+        """Return the version of CP2K."""
+        return {"cp2k": version(tuple(command_words(settings)))}
 
     @classmethod
     def problems(cls, settings: Cp2kSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
@@ -166,9 +173,9 @@ class Cp2kLabeler(NativeLabeler[Cp2kSettings]):
         if reason := unfit(self.settings, atoms):
             return LabelResult(None, "failed", reason)
         write_text(folder / "run.inp", single_point_input(self.settings, atoms, data))
-        limit = self.settings.timeout_min * 60 or None
+        limit = self.settings.timeout_min
         try:
-            found = read_evaluations(run_cp2k(self.settings, folder, data, timeout_s=limit))
+            found = read_evaluations(run_cp2k(self.settings, folder, data, timeout_min=limit))
         except (RunError, OutputError) as error:
             return LabelResult(None, "not converged" if str(error) == NOT_CONVERGED else "failed", str(error))
         finally:
@@ -179,6 +186,4 @@ class Cp2kLabeler(NativeLabeler[Cp2kSettings]):
             return LabelResult(None, "failed", "the output does not belong to this frame")
         if not last.converged:
             return LabelResult(None, "not converged", NOT_CONVERGED)
-        if not (np.isfinite(last.energy) and np.isfinite(last.forces).all() and np.isfinite(last.stress).all()):
-            return LabelResult(None, "failed", "CP2K returned NaN or infinite numbers")
-        return LabelResult(with_results(atoms, last.energy, last.forces, last.stress))
+        return finite_label(atoms, last.energy, last.forces, last.stress, "CP2K")

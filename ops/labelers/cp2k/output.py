@@ -61,6 +61,8 @@ def read_evaluations(text: str, *, partial: bool = False) -> list[Evaluation]:
     from dpdata.unit import EnergyConversion, ForceConversion, PressureConversion
 
     found = raw_evaluations(text)
+    if unknown := next((one.unknown_unit for one in found if one.unknown_unit), ""):
+        raise OutputError(f"{unknown}, a unit that is not known (the template: FORCE_EVAL/PRINT)")
     if not partial:
         _check_complete(text, found)
     hartree = EnergyConversion("hartree", "eV").value()

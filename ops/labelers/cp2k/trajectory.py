@@ -21,8 +21,9 @@ from dpa_sse.ops.data.convert import with_results
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun
 from dpa_sse.ops.labelers.cp2k.inputs import PROJECT, dynamics_input
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, Evaluation, OutputError, has_ended, read_evaluations
-from dpa_sse.ops.labelers.cp2k.program import RunError, run_cp2k
+from dpa_sse.ops.labelers.cp2k.program import run_cp2k
 from dpa_sse.ops.labelers.cp2k.sections import parse
+from dpa_sse.ops.labelers.programs import RunError
 from dpa_sse.ops.labelers.settings import Cp2kSettings
 from dpa_sse.ops.results.status import DroppedStep
 

@@ -48,8 +48,6 @@ def _command() -> tuple[list[str], str]:
         found = next((name for name in PROGRAMS if shutil.which(name)), None)
         return ([found] if found else []), ""
     try:
-        words = command_of(VaspSettings())
+        return command_of(VaspSettings()), ""
     except InputError as error:
         return [], str(error)
-    missing = next((word for word in (*words[:1], *words[-1:]) if shutil.which(word) is None), None)
-    return ([], f"VASP_COMMAND: program {missing!r} is not found") if missing or not words else (words, "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import shlex
 import shutil
 import signal
 import time
@@ -21,6 +20,7 @@ from dpa_sse.ops.core.files import write_json, write_text
 from dpa_sse.ops.core.tools import die_with_parent, tail, thread_environment
 from dpa_sse.ops.data.incar import Value, incar_text, tag_boolean, tag_number
 from dpa_sse.ops.labelers.kmesh import kspacing_mesh
+from dpa_sse.ops.labelers.programs import command_words
 from dpa_sse.ops.labelers.settings import VaspSettings
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
 from dpa_sse.ops.labelers.vasp.potcar import Potcar, write_potcar
@@ -36,6 +36,7 @@ MONITOR_EVERY = 30
 """Custodian checks every POLL_S seconds whether VASP has ended, and every MONITOR_EVERY-th time its output."""
 STOP_GRACE_S = 120.0
 """Seconds after the wall time at which a program that ignores STOPCAR is killed."""
+NAMED_BY = " (the command of VASP: the key `command`, or the environment variable VASP_COMMAND)"
 OUTPUT, ERRORS = "vasp.out", "std_err.txt"
 KEPT = ("vasprun.xml", "OUTCAR", "XDATCAR")
 """Output that is kept, compressed."""
@@ -87,26 +88,10 @@ def command_of(settings: VaspSettings) -> list[str]:
     Raises
     ------
     InputError
-        It has unbalanced quotes.
+        It is empty, has unbalanced quotes, or its program does not exist.
     """
     text = settings.command or os.environ.get("VASP_COMMAND") or "vasp_std"
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise InputError(f"the command of VASP, {text!r}: {error}") from error
-
-
-def command_problem(command: Sequence[str]) -> str:
-    """Return why a command cannot be run (empty: it can)."""
-    if not command:
-        return "the command of VASP is empty"
-    if shutil.which(command[0]) is None:
-        return (f"program not found: {command[0]} (the command of VASP: the key `command`, or the environment variable "
-                "VASP_COMMAND)")
-    launcher = Path(command[0]).name in ("mpirun", "mpiexec", "mpiexec.hydra", "orterun")
-    if launcher and not any(shutil.which(word) for word in command[1:]):
-        return f"{command[0]} has no program to start: {shlex.join(command)}"
-    return ""
+    return command_words(text, "vasp_std, or mpirun -np 16 vasp_std", NAMED_BY)
 
 
 def species_order(atoms: Atoms) -> tuple[list[str], np.ndarray]:
@@ -169,9 +154,10 @@ def run_vasp(folder: Path, settings: VaspSettings, *, dynamics: bool) -> VaspOut
     from custodian import Custodian
     from custodian.custodian import CustodianError
 
-    command = command_of(settings)
-    if problem := command_problem(command):
-        raise FatalError(problem)
+    try:
+        command = command_of(settings)
+    except InputError as error:
+        raise FatalError(f"labeler vasp: {error}") from error
     for name in (*KEPT, "OSZICAR", "CONTCAR", "STOPCAR", OUTPUT, ERRORS, "custodian.json"):
         (folder / name).unlink(missing_ok=True)
     job = _make_job(command)

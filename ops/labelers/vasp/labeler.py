@@ -13,13 +13,13 @@ from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.data.incar import LABEL_TAGS, incar_text, tag_number, value_text
 from dpa_sse.ops.labelers.base import AimdResult, AimdRun, LabelResult, ProgramFinding, SettingsProblem
 from dpa_sse.ops.labelers.native import NativeLabeler
+from dpa_sse.ops.labelers.programs import program_build
 from dpa_sse.ops.labelers.settings import AimdSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
 from dpa_sse.ops.labelers.vasp.installation import installation_findings
 from dpa_sse.ops.labelers.vasp.job import (
     VaspOutcome,
     command_of,
-    command_problem,
     kpoints_of,
     last_words,
     poscar_text,
@@ -41,6 +41,8 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
 
     settings_class = VaspSettings
     image = "vasp"
+    code = "VASP"
+    gpus = True
     example = "{kind: vasp, command: mpirun -np 16 vasp_std}"
 
     def __init__(self, settings: VaspSettings) -> None:
@@ -146,14 +148,17 @@ class VaspLabeler(NativeLabeler[VaspSettings]):
         write_text(folder / "INCAR.aimd", incar_text({**tags, **dynamics}))
 
     @classmethod
+    def versions(cls, settings: VaspSettings) -> dict[str, str]:
+        """Return what distinguishes builds of VASP."""
+        return {"vasp": program_build(command_of(settings))}
+
+    @classmethod
     def problems(cls, settings: VaspSettings, type_map: Sequence[str], base_dir: Path) -> Iterator[SettingsProblem]:
         """Yield what is missing on this machine, and errors in the user's tags."""
         try:
-            problem = command_problem(command_of(settings))
+            command_of(settings)
         except InputError as error:
-            problem = str(error)
-        if problem:
-            yield ("command",), problem
+            yield ("command",), str(error)
         encut: float | None = settings.encut_eV
         if settings.incar is None:
             yield from _tag_problems(settings)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.limits import gunzip, regular
+from dpa_sse.ops.labelers.programs import named_folder
 
 VARIANTS = {"Ga": "Ga_d", "Ge": "Ge_d", "Sn": "Sn_d"}
 """Usual choice for elements whose plain data set is not the recommended one."""
@@ -56,14 +57,7 @@ def potcar_folder(name: str | None) -> Path:
     InputError
         Neither is given, or there is no such folder.
     """
-    value = name or os.environ.get("VASP_POTCAR_DIR")
-    if not value:
-        raise InputError("no PAW data sets: set the environment variable VASP_POTCAR_DIR, or potcar_dir")
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
-        source = "potcar_dir" if name else "the environment variable VASP_POTCAR_DIR"
-        raise InputError(f"{source} names {folder}: no such folder")
-    return folder
+    return named_folder(name, "potcar_dir", "VASP_POTCAR_DIR", "PAW data sets")
 
 
 def find_potcar(folder: Path, element: str, variants: Mapping[str, str]) -> Potcar:

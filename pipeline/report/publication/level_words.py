@@ -21,7 +21,10 @@ def level_words(level: LevelOfTheory | None) -> str:
         return "a program that the data set does not record"
     if level.calculator:
         return _calculator(level)
-    known = {"VASP": _vasp, "CP2K": _cp2k, "DeePMD-kit": _deep_potential, "mock": _mock}
+    known = {
+        "VASP": _vasp, "CP2K": _cp2k, "Quantum ESPRESSO": _plane_waves, "ABACUS": _plane_waves,
+        "DeePMD-kit": _deep_potential, "mock": _mock,
+    }
     if level.code in known:
         return known[level.code](level)
     settings = ", ".join(f"{name} {value}" for name, value in level.settings.items())
@@ -84,6 +87,27 @@ def _vasp(level: LevelOfTheory) -> str:
         )
         text += f", PAW potentials{cite('blochl1994paw', 'kresse1999paw')} ({titles})"
     rest = ", ".join(f"{name} = {value}" for name, value in tags.items())
+    return text + (f"; {rest}" if rest else "")
+
+
+def _plane_waves(level: LevelOfTheory) -> str:
+    settings = dict(level.settings)
+    text = f"{level.code}{cite('li2016abacus' if level.code == 'ABACUS' else 'giannozzi2017qe')}"
+    if functional := settings.pop("functional", ""):
+        text += f" with the {_functional(functional)}"
+    if cutoff := settings.pop("ecutwfc_Ry", ""):
+        text += f", a plane-wave cutoff of {cutoff} Ry"
+        density = settings.pop("ecutrho_Ry", "")
+        text += f" ({density} Ry for the density)" if density else ""
+    if spacing := settings.pop("kspacing", ""):
+        text += f", a k-point spacing of {spacing} Å⁻¹"
+    if level.potentials:
+        names = ", ".join(
+            found.titel if isinstance(found, PotentialFile) else f"{element}: {found}"
+            for element, found in level.potentials.items()
+        )
+        text += f", pseudopotentials ({names})"
+    rest = ", ".join(f"{name} = {value}" for name, value in settings.items())
     return text + (f"; {rest}" if rest else "")
 
 

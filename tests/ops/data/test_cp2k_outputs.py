@@ -9,8 +9,9 @@ import pytest
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.data.cp2k_output import cell_of
 from dpa_sse.ops.data.reading import read_data
-from dpa_sse.ops.labelers.cp2k.output import read_evaluations
+from dpa_sse.ops.labelers.cp2k.output import OutputError, read_evaluations
 from tests.ops.labelers.cp2k.conftest import DATA
+from tests.ops.labelers.cp2k.new_format import as_new
 
 SINGLE = (DATA / "dft_Li2S.out").read_text()
 
@@ -26,26 +27,8 @@ def run(tmp_path):
     return tmp_path / "md"
 
 
-def as_2025(text):
-    """The same numbers in the words of CP2K 2025: hartree without colon, FORCES|, stress in bar."""
-    text = re.sub(r"energy \[a\.u\.\]:", "energy [hartree]", text)
-
-    def forces(match):
-        rows = [line.split() for line in match[1].strip().splitlines()]
-        lines = "".join(f" FORCES| {row[0]:>6} {row[3]} {row[4]} {row[5]} 0.1E+00\n" for row in rows)
-        return (" FORCES| Atomic forces [hartree/bohr]\n FORCES|   Atom     x            y            z      |f|\n"
-                f"{lines} FORCES| Sum 0.0 0.0 0.0\n FORCES| Total atomic force 0.0\n")
-
-    text = re.sub(r" ATOMIC FORCES in \[a\.u\.\]\n\n.*\n((?: +\d.*\n)+) SUM OF.*\n", forces, text)
-
-    def stress(match):
-        return re.sub(r"(\S+)E([+-]\d\d)", lambda one: f"{float(one[0]) * 1e4:.11E}", match[0]).replace("GPa", "bar")
-
-    return re.sub(r" STRESS\| Analytical.*\n.*\n(?: STRESS\| +[xyz].*\n){3}", stress, text)
-
-
 def test_2025_and_older_versions_give_the_same_numbers(tmp_path):
-    new = as_2025(SINGLE)
+    new = as_new(SINGLE)
     assert "FORCES|" in new and "[bar]" in new and "ATOMIC FORCES" not in new
     (old,), (made,) = read_evaluations(SINGLE), read_evaluations(new)
     assert made.energy == old.energy
@@ -54,6 +37,53 @@ def test_2025_and_older_versions_give_the_same_numbers(tmp_path):
     (first,) = read_data(write(tmp_path, SINGLE)).blocks
     (second,) = read_data(write(tmp_path, new, "b.out")).blocks
     assert second.virial == pytest.approx(first.virial, rel=1e-9)
+
+
+def test_dynamics_of_new_versions(run):
+    (old,) = read_data(run).blocks
+    log = run / "run.log"
+    log.write_text(as_new(log.read_text(), energy="eV"))
+    assert "energy [eV]" in log.read_text()
+    (made,) = read_data(run).blocks  # the trajectory has hartree, whatever the unit in the output
+    assert len(made) == len(old) > 1
+    assert made.coord == pytest.approx(old.coord, abs=0)
+    assert made.energy == pytest.approx(old.energy, rel=1e-9)
+    assert made.force == pytest.approx(old.force, rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize(("energy", "force", "stress"), [
+    ("eV", "eV/angstrom", "kbar"), ("Ry", "Ry/bohr", "GPa"), ("kjmol", "mN", "Pa"), ("kcalmol", "hartree/bohr", "atm"),
+])
+def test_units_that_a_user_may_choose(tmp_path, energy, force, stress):
+    (old,) = read_data(write(tmp_path, SINGLE)).blocks
+    (made,) = read_data(write(tmp_path, as_new(SINGLE, energy, force, stress), "b.out")).blocks
+    assert made.energy == pytest.approx(old.energy, rel=1e-8)
+    assert made.force == pytest.approx(old.force, rel=1e-7, abs=1e-9)
+    assert made.virial == pytest.approx(old.virial, rel=1e-5)
+
+
+@pytest.mark.parametrize(("words", "other", "message"), [
+    ("energy [hartree]", "energy [wavenumber_e]", "energy in wavenumber_e, a unit that is not known"),
+    ("forces [hartree/bohr]", "forces [dyn]", "forces in dyn, a unit that is not known"),
+])
+def test_units_that_are_not_known_are_refused(tmp_path, words, other, message):
+    text = as_new(SINGLE).replace(words, other)
+    with pytest.raises(InputError, match=message):
+        read_data(write(tmp_path, text))
+    with pytest.raises(OutputError, match=message):
+        read_evaluations(text)
+
+
+def test_a_gap_and_a_free_energy_are_not_further_energies(tmp_path):
+    """CP2K 2025 prints them in the same words, where SIRIUS or another code computes them."""
+    line = re.search(r"\n ENERGY\|.*\n", as_new(SINGLE))[0]
+    more = "".join(re.sub(r"energy \[hartree\].*", f"{name} [hartree]   -1.000000000000000", line)
+                   for name in ("gap", "free energy"))
+    text = as_new(SINGLE).replace(line, line + more)
+    assert text.count("Total FORCE_EVAL") == 3
+    (old,), (made,) = read_evaluations(SINGLE), read_evaluations(text)
+    assert (made.energy, made.converged) == (old.energy, True)
+    assert read_data(write(tmp_path, text)).blocks[0].energy == pytest.approx(old.energy)
 
 
 def test_the_outer_loop_decides(tmp_path):

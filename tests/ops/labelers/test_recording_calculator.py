@@ -41,7 +41,7 @@ def run(folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch, settings: Aim
     calculator = Counting(limit)
 
     class Counted(CalculatorLabeler[MockSettings]):
-        def calculator(self) -> Counting:
+        def calculator(self, work=None) -> Counting:
             return calculator
 
         def label(self, frames: Any, work: Path) -> Any:

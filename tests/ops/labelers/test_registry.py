@@ -48,9 +48,10 @@ class LennardJonesLabeler(CalculatorLabeler[LennardJonesSettings]):
 
     settings_class = LennardJonesSettings
     image = "ase"
+    code = "LJ"
     example = "{kind: lj, epsilon_eV: 0.2}"
 
-    def calculator(self):
+    def calculator(self, work=None):
         from ase.calculators.lj import LennardJones
 
         return LennardJones(epsilon=self.settings.epsilon_eV, sigma=2.4, rc=5.0, smooth=True)
@@ -139,17 +140,18 @@ def test_every_labeler_declares_what_others_ask_for(kind):
     made = labeler_class(kind)
     assert made.settings_class.model_fields["kind"].default == kind
     assert parse_labeler(yaml.safe_load(made.example)).kind == kind
-    assert labeler_image(kind) in {"base", "ase", "deepmd", "cp2k", "vasp"}
+    assert labeler_image(kind) == "base" or (ROOT / "images" / labeler_image(kind) / "software").is_file()
+    assert made.code
     assert all(isinstance(one, ProgramFinding) for one in made.findings())
 
 
 def test_programs_of_all_labelers_are_reported():
-    assert {"CP2K", "VASP"} <= {one.name for one in program_findings()}
+    assert {"CP2K", "VASP", "Quantum ESPRESSO", "ABACUS"} <= {one.name for one in program_findings()}
 
 
 @pytest.mark.parametrize("data", [{}, {"kind": "vaps"}])
 def test_unknown_kinds_are_refused(data):
-    with pytest.raises(InputError, match=r"no labeler of kind .* \(known: ase, cp2k, deepmd, mock, vasp\)"):
+    with pytest.raises(InputError, match=r"no labeler of kind .* \(known: abacus, ase, cp2k, deepmd, mock, qe, vasp\)"):
         parse_labeler(data)
 
 

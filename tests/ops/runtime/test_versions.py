@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpa_sse.ops.core import environment as env
-from dpa_sse.ops.labelers.registry import parse_labeler
-from dpa_sse.ops.labelers.versions import labeler_versions
+from dpa_sse.ops.labelers.registry import labeler_versions, parse_labeler
 from dpa_sse.ops.results.task_record import TaskRecord
 from dpa_sse.ops.runtime import versions
 from dpa_sse.ops.runtime.store import FolderBucket, TaskStore

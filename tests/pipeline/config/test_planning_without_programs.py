@@ -15,7 +15,7 @@ def test_plan_needs_no_vasp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("VASP_COMMAND", "VASP_POTCAR_DIR"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ConfigError, match="program not found"):
+    with pytest.raises(ConfigError, match="program 'vasp_std' not found"):
         load_checked(VASP)
     assert load_checked(VASP, runs_here=False).project.labeler.kind == "vasp"
 

@@ -77,6 +77,7 @@ REFUSED = [
     # labelers
     ("labeler=chgnet", "labeler", "write {kind: ase, calculator: chgnet}"),
     ("labeler=VASP", "labeler", "write {kind: vasp}"),
+    ("labeler.kind=pw.x", "labeler.kind", "write {kind: qe}"),
     ("labeler.kind=chgnet", "labeler.kind", "write {kind: ase, calculator: chgnet}"),
     ("labeler={kind: ase, calculator: mace}", "labeler.calculator", "did you mean 'mace.calculators:mace_mp'?"),
     ("labeler={kind: ase, calculator: 'nomodule:X'}", "labeler.calculator", "'nomodule' is not installed"),

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from dpa_sse.ops.core.files import jsonable
+from dpa_sse.ops.labelers.registry import parse_labeler, with_model
 from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.pipeline.config.load import load_project
 from dpa_sse.pipeline.engines.platform import Resources
 from dpa_sse.pipeline.flows import main
 from dpa_sse.pipeline.flows.project import ProjectFlow
+from tests.ops.labelers.qe.conftest import write_pseudo
 
 HERE = Path(__file__).parent
 Steps = dict[str, tuple[type[TaskOP], dict[str, Any], int]]
@@ -79,3 +81,24 @@ def test_more_temperatures_are_more_tasks_and_no_other_settings(
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"gates", "prepare-md", "md", "report"}  # gates: another highest temperature
     assert before["md"][1] == after["md"][1]
+
+
+def test_files_of_a_labeler_travel_with_the_tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The pseudopotentials that the elements need, and no folder of this machine."""
+    library = tmp_path / "library"
+    library.mkdir()
+    for element in ("Li", "S", "Cl", "Ge"):
+        write_pseudo(library / f"{element}.upf", element, "PBESOL")
+    labeler = f"labeler={{kind: qe, command: pw.x, pseudo_dir: {library}}}"
+    _, settings, _ = steps_of(monkeypatch, tmp_path / "flow", labeler)["aimd"]
+    assert settings["labeler"]["kind"] == "qe"
+    assert settings["labeler"]["pseudo_dir"] is None
+    folder = tmp_path / "flow/labeler-files"
+    assert sorted(path.name for path in folder.iterdir()) == ["Cl.upf", "Li.upf", "S.upf"]
+    there = with_model(parse_labeler(settings["labeler"]), folder)
+    assert getattr(there, "pseudo_dir", None) == str(folder)
+
+    elsewhere = labeler.replace(str(library), "/only/in/the/pod")
+    _, settings, _ = steps_of(monkeypatch, tmp_path / "other", elsewhere)["aimd"]
+    assert settings["labeler"]["pseudo_dir"] == "/only/in/the/pod"
+    assert not (tmp_path / "other/labeler-files").exists()

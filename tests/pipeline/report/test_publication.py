@@ -21,7 +21,7 @@ from dpa_sse.ops.labelers.ase_calculator import AseLabeler
 from dpa_sse.ops.labelers.mock import MockLabeler
 from dpa_sse.ops.labelers.settings import AseSettings, MockSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.labeler import VaspLabeler
-from dpa_sse.ops.results.level import LevelOfTheory
+from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
 from dpa_sse.ops.results.model import LearningRates, ModelInfo
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
 from dpa_sse.pipeline.report.inputs import load_data
@@ -338,3 +338,16 @@ def test_a_linked_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a link"):
         write_publication(found, tmp_path / "si")
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_levels_of_plane_wave_codes() -> None:
+    level = LevelOfTheory(
+        code="Quantum ESPRESSO",
+        settings={"functional": "PBEsol", "ecutwfc_Ry": "80", "ecutrho_Ry": "640", "kspacing": "0.3", "vdw": "none"},
+        potentials={"Li": PotentialFile(titel="Li.UPF", sha256="0" * 64)},
+    )
+    words = level_words(level)
+    assert words.startswith("Quantum ESPRESSO [@giannozzi2017qe] with the PBEsol functional [@perdew2008pbesol]")
+    assert "a plane-wave cutoff of 80 Ry (640 Ry for the density)" in words
+    assert "pseudopotentials (Li.UPF); vdw = none" in words
+    assert level_words(level.model_copy(update={"code": "ABACUS"})).startswith("ABACUS [@li2016abacus] with the PBEsol")

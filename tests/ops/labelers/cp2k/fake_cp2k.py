@@ -35,6 +35,8 @@ def single_point(mode: str) -> int:
     if mode in ("unconverged", "charges", "no_basis", "dft"):
         method = "xtb" if mode in ("unconverged", "charges") else "dft"
         output = (DATA / f"{method}_{'Li2S' if mode == 'dft' else mode}.out").read_text()
+    if "FAKE_CP2K_OUTPUT" in os.environ:
+        output = Path(os.environ["FAKE_CP2K_OUTPUT"]).read_text()
     if mode == "no_stress":
         output = re.sub(r"^ STRESS\|.*\n", "", output, flags=re.M)
     if mode == "no_forces":
@@ -52,7 +54,7 @@ def ending(mode: str, output: str) -> int:
     if mode != "silent":
         with Path("run.out").open("a") as stream:  # CP2K appends
             stream.write(output)
-    if mode in ("charges", "no_basis"):
+    if mode in ("charges", "no_basis", "aborted"):
         print("MPI_ABORT was invoked on rank 0")
         return 1
     if mode == "silent":

@@ -9,6 +9,7 @@ import pytest
 
 from dpa_sse.ops.labelers.cp2k.output import NOT_CONVERGED, OutputError, has_ended, read_evaluations, why_it_stopped
 from tests.ops.labelers.cp2k.conftest import DATA
+from tests.ops.labelers.cp2k.new_format import aborted, as_new
 
 HARTREE_EV, BOHR_A, GPA_EV_A3 = 27.211386, 0.52917721, 1 / 160.21766
 
@@ -81,6 +82,26 @@ def test_incomplete_output() -> None:
         read_evaluations(cut)
     assert len(read_evaluations(cut, partial=True)) == 4
     assert read_evaluations("", partial=True) == []
+
+
+@pytest.mark.parametrize("name", ["xtb_LiCl", "dft_Li2S", "part.000/run"])
+def test_new_versions_print_the_same_numbers(name: str) -> None:
+    """The last digits of forces and stress depend on the unit in which they are printed."""
+    old, new = read_evaluations(text_of(name)), read_evaluations(as_new(text_of(name)))
+    assert len(old) == len(new) > 0
+    for before, after in zip(old, new, strict=True):
+        assert after.energy == before.energy
+        np.testing.assert_allclose(after.forces, before.forces, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(after.stress, before.stress, rtol=1e-9)
+        assert after.converged == before.converged
+
+
+def test_new_versions_abort_without_convergence() -> None:
+    text = aborted(as_new(text_of("xtb_unconverged")))
+    assert why_it_stopped(text) == NOT_CONVERGED
+    assert not has_ended(text)
+    with pytest.raises(OutputError, match="no energy in the output"):
+        read_evaluations(text)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])

@@ -12,6 +12,7 @@ from ase import Atoms
 from dpa_sse.ops.core.errors import FatalError, TransientError
 from dpa_sse.ops.data.level_of_theory import join_levels
 from dpa_sse.ops.labelers.aimd import run_aimd
+from dpa_sse.ops.labelers.cp2k import program
 from dpa_sse.ops.labelers.cp2k.labeler import Cp2kLabeler
 from dpa_sse.ops.labelers.cp2k.output import read_evaluations
 from dpa_sse.ops.labelers.settings import AimdSettings, Cp2kKind, Cp2kSettings
@@ -19,6 +20,7 @@ from dpa_sse.ops.labelers.single_points import label_frames
 from dpa_sse.ops.results.level import LevelOfTheory
 from dpa_sse.ops.structures.extxyz import read_frames, write_frames
 from tests.ops.labelers.cp2k.conftest import DATA
+from tests.ops.labelers.cp2k.new_format import aborted, as_new
 
 AIMD = AimdSettings(temperatures_K=[300.0], steps=7, sample_every=2, timestep_fs=1.0, thermostat="nose-hoover")
 
@@ -105,8 +107,8 @@ def test_killed_from_outside_is_tried_again(
     ({"command": "cp2k 'x"}, None, "No closing quotation"),
     ({"command": "echo"}, None, "echo is not CP2K"),
     ({"data_dir": "/nowhere"}, None, "data_dir: /nowhere has no GTH_POTENTIALS"),
-    ({}, "CP2K version 6.1", "cp2kdata does not read the output of CP2K 6.1; use 8.1 to 2024.3"),
-    ({}, "CP2K version 2025.1", "cp2kdata does not read the output of CP2K 2025.1"),
+    ({}, "CP2K version 6.1", "the output of CP2K 6.1 has not been tried; use 8.1 to 2026.2"),
+    ({}, "CP2K version 2027.1", "the output of CP2K 2027.1 has not been tried"),
 ])
 def test_nothing_starts_without_a_fit_program(
     changes: dict[str, str], version: str | None, message: str, fake: Cp2kSettings, licl: Atoms, tmp_path: Path,
@@ -119,6 +121,25 @@ def test_nothing_starts_without_a_fit_program(
         Cp2kLabeler(settings).label([licl], tmp_path)
     found = list(Cp2kLabeler.problems(settings, ["Li", "Cl"], tmp_path))
     assert any(message in text for _, text in found)
+
+
+@pytest.mark.parametrize("version", ["2025.1", "2025.2", "2026.1", "2026.2"])
+def test_new_versions(
+    version: str, fake: Cp2kSettings, licl: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Cp2kLabeler(fake).label([licl], tmp_path / "old")[0].atoms
+    program.version.cache_clear()
+    monkeypatch.setenv("FAKE_CP2K_VERSION", f" CP2K version {version}")
+    (tmp_path / "new.out").write_text(as_new((DATA / "xtb_LiCl.out").read_text()))
+    monkeypatch.setenv("FAKE_CP2K_OUTPUT", str(tmp_path / "new.out"))
+    made = Cp2kLabeler(fake).label([licl], tmp_path / "new")[0].atoms
+    assert made.get_potential_energy() == old.get_potential_energy()
+    assert made.get_forces() == pytest.approx(old.get_forces(), abs=1e-10)
+    assert made.get_stress() == pytest.approx(old.get_stress(), rel=1e-9)
+    (tmp_path / "new.out").write_text(aborted(as_new((DATA / "xtb_unconverged.out").read_text())))
+    monkeypatch.setenv("FAKE_CP2K", "aborted")
+    (result,) = Cp2kLabeler(fake).label([licl], tmp_path / "aborted")
+    assert (result.status, result.reason) == ("not converged", "the SCF did not converge")
 
 
 def test_problems_of_elements(fake: Cp2kSettings, tmp_path: Path) -> None:

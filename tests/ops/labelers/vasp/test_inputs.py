@@ -13,7 +13,7 @@ from dpa_sse.ops.labelers.kmesh import kspacing_mesh
 from dpa_sse.ops.labelers.registry import aimd_problems, labeler_problems
 from dpa_sse.ops.labelers.settings import AimdSettings, VaspSettings
 from dpa_sse.ops.labelers.vasp.incar import incar_problems, label_incar, single_point_tags
-from dpa_sse.ops.labelers.vasp.job import poscar_text
+from dpa_sse.ops.labelers.vasp.job import NAMED_BY, poscar_text
 from dpa_sse.ops.labelers.vasp.kpoints import kpoints_text
 from dpa_sse.ops.labelers.vasp.potcar import find_potcar
 from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
@@ -226,7 +226,7 @@ def test_a_sound_configuration_is_accepted(library, tmp_path):
 @pytest.mark.parametrize(
     ("lines", "line", "path", "message"),
     [
-        (["command: no_such_vasp"], 8, "labeler.command", "program not found: no_such_vasp"),
+        (["command: no_such_vasp"], 8, "labeler.command", "program 'no_such_vasp' not found"),
         (["command: \"vasp 'open\""], 8, "labeler.command", "No closing quotation"),
         ([COMMAND, "potcar_dir: /no/such"], 9, "labeler.potcar_dir", "no such folder"),
         ([COMMAND, "potcars: {Li: Li_sv}"], 9, "labeler.potcars.Li", "no POTCAR of Li: neither Li_sv/POTCAR"),
@@ -286,7 +286,7 @@ def test_launcher_without_program(library, monkeypatch):
 
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/mpirun" if name == "mpirun" else None)
     found = labeler_problems(VaspSettings(command="mpirun -np 4 vasp_std"), ["Li"], Path())
-    assert found[0] == (("command",), "mpirun has no program to start: mpirun -np 4 vasp_std")
+    assert found[0] == (("command",), "program 'vasp_std' not found" + NAMED_BY)
 
 
 def test_labels_of_different_levels_are_not_mixed():

@@ -144,7 +144,7 @@ def test_wall_time(plan, settings, frames, tmp_path, monkeypatch, mode):
 
 
 def test_missing_program_stops_the_task(plan, frames, tmp_path):
-    with pytest.raises(FatalError, match="program not found: no_such_vasp"):
+    with pytest.raises(FatalError, match="program 'no_such_vasp' not found"):
         label(VaspSettings(command="no_such_vasp -n 2"), frames[:1], tmp_path)
 
 

@@ -1,0 +1,1 @@
+"""Labels with ABACUS: STRU written and output read with dpdata."""

@@ -1,0 +1,1 @@
+"""Labels with Quantum ESPRESSO: input written and output read by ASE."""
