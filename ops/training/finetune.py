@@ -92,7 +92,7 @@ def fine_tune(
     replay_from : Path, optional
         Data set of the pre-training; its frames make up half of the steps (strategy ``replay``).
     two_tasks : bool
-        These frames have a fitting net of their own (strategy ``multitask``); it is in ``model_base.pt``.
+        These frames have a separate fitting net (strategy ``multitask``); it is in ``model_base.pt``.
 
     Returns
     -------

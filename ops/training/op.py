@@ -237,7 +237,7 @@ class EvaluateVariants(TaskOP):
         base = inputs["training_data"]
         adapted = next(folder for variant, folder in folders.items() if variant != "from_scratch")
         if base and split_systems(dataset_of(base), "test"):
-            own = adapted / BASE_MODEL  # with two tasks, the base systems have a model of their own
+            own = adapted / BASE_MODEL  # with two tasks, the base systems have a separate model
             evaluate(own if own.is_file() else adapted / "model.pt", dataset_of(base), "test", out, FORGETTING,
                      parity=False)
         for variant, folder in folders.items():

@@ -89,7 +89,7 @@ class FinetuneSettings(Settings):
     frames: int = Field(20, ge=1, description="Training frames of the new compound.")
     strategy: Literal["naive", "replay", "multitask"] = Field(
         "naive", description="`replay` mixes in data of the base systems, in half of the steps; `multitask` has a "
-        "fitting net of its own for them, so that their labels may be of another level of theory; `naive` leaves them "
+        "separate fitting net for them, so that their labels may be of another level of theory; `naive` leaves them "
         "out."
     )
     replay_frames: int = Field(20, ge=1, description="Frames of the base data, for `replay` and `multitask`.")

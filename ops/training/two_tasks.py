@@ -1,7 +1,7 @@
 """Fine-tuning with two tasks: one descriptor, a fitting net for the new compound and one for the base systems.
 
 What the descriptor knows of the base systems stays in use, and the labels of both may be of different levels of
-theory, since each fitting net has energies of its own. The result is two plain models.
+theory, since each fitting net has its own energies. The result is two plain models.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def one_task(model: dict[str, Any], task: str = NEW) -> dict[str, Any]:
 
 
 def separate(checkpoint: Path, task: str, target: Path) -> None:
-    """Write the model of one of the tasks as a checkpoint of its own.
+    """Write the model of one of the tasks as a separate checkpoint.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ def _shared(project: ProjectSections, index: int, target: TargetSettings) -> Ite
         yield Breach(place, "no other target shares a student: remove it, or write it at the others, too",
                      (("targets",),))
     if target.finetune:
-        yield Breach(place, "a fine-tuned target has a teacher of its own, and so a student of its own",
+        yield Breach(place, "a fine-tuned target has its own teacher, and so its own student",
                      (("targets", index, "finetune"),))
     if target.distill:
         yield Breach(place, "a shared student is trained by the section `distill` of the project: remove that of the "

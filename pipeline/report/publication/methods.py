@@ -143,7 +143,7 @@ def _fine_tuned(info: ModelInfo) -> str:
     if info.replay_frames:
         text += f" and {info.replay_frames} of the base systems"
         if info.strategy == "multitask":
-            text += ", which have a fitting net of their own,"
+            text += ", which have a separate fitting net,"
     if info.steps:
         text += f" for {info.steps} steps"
     if (rate := info.learning_rate) is not None:

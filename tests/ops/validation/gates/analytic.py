@@ -79,7 +79,7 @@ class Ripple(Potential):
 
 
 class Wells(Potential):
-    """Every atom in wells of its own: -A cos(2 pi x / a) along each axis, with A of its element and minima in places
+    """Every atom in separate wells: -A cos(2 pi x / a) along each axis, with A of its element and minima in places
     of :func:`crystal`."""
 
     def __init__(self, amplitude_eV: Mapping[str, float], period_A: float = 4.15 / 2) -> None:

@@ -300,7 +300,7 @@ class TestSoftening:
         assert verdict("G7", found).verdict == expected
 
     def test_soft_mobile_ions_beside_a_stiff_framework(self) -> None:
-        """Ions in wells of their own: those of Cl are ten times as stiff, those of Li a fifth too soft."""
+        """Ions in separate wells: those of Cl are ten times as stiff, those of Li a fifth too soft."""
         found = measured("G7", Wells({"Li": 0.4, "Cl": 5.0}), Wells({"Li": 0.5, "Cl": 5.0}), md=SHORT)
         assert found.values["mobile_slope"].value == pytest.approx(0.8, abs=1e-3)
         assert found.values["force_slope"].value == pytest.approx(1, abs=0.03)
