@@ -147,7 +147,7 @@ def add_targets(flow: ProjectFlow, base: Artifacts) -> None:
 
 
 def _add_stages(flow: TargetFlow, base: Artifacts, *, student: bool) -> None:
-    """Write down the steps of a target, and its page of the report; without its own student, ``base`` has the shared one."""
+    """Write down the steps of a target, and its page of the report; without its own student, ``base`` has it."""
     project = flow.project
     artifacts = dict(base)
     if project.downstream:
