@@ -82,6 +82,7 @@ def prepare_exploration(
                     iteration=iteration,
                     stage=state.stage,
                     models=tuple(models),
+                    epsilon_eV_A=settings.trust_in(stage, system).epsilon_eV_A,
                     ensemble="nvt" if stage.ensemble == "nvt" else "npt",
                     coupling=COUPLINGS[stage.ensemble],
                     temperature_K=temperature,

@@ -228,7 +228,10 @@ class Restart:
     file: str
 
 
-def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames) -> list[str]:
+def deepmd_lines(
+    type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames, *,
+    epsilon_eV_A: float | None = None,
+) -> list[str]:
     """Return the lines that define a Deep Potential.
 
     Parameters
@@ -240,11 +243,14 @@ def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every
     deviation_every : int
         Steps between rows of the model deviation.
     names : PartNames
+    epsilon_eV_A : float, optional
+        Write relative deviations of the forces: each is divided by its magnitude plus this.
     """
     masses = atomic_masses(type_map)  # rejects names that are not elements
     style = " ".join(["pair_style deepmd", *models])
     if len(models) > 1:
         style += f" out_file {names.deviation} out_freq {deviation_every}"
+        style += "" if epsilon_eV_A is None else f" relative {epsilon_eV_A:.10g}"
     return [
         *(f"mass {index} {mass:.10g}" for index, mass in enumerate(masses, 1)),
         style,

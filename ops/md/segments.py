@@ -140,7 +140,7 @@ def run_tables(work: Path, part: int) -> list[list[Row]]:
 
 
 def write_deviations(out: Path, work: Path, last: int, end: float) -> None:
-    """Write ``model_devi.csv`` (eV/Angstrom and eV, as defined by DeePMD-kit); NaN becomes an empty field."""
+    """Write ``model_devi.csv`` (eV/Angstrom or relative; virial: eV/atom); NaN becomes an empty field."""
     parts = [_read_deviations(work / part_names(part).deviation) for part in range(last + 1)]
     rows = [row for row in join_rows(parts, "step") if row["step"] < end]
     write_csv(out / "model_devi.csv", _plain(rows), DEVIATION_COLUMNS)

@@ -170,6 +170,8 @@ class ExplorationRun(MdRun):
         Name of the perturbed cell.
     n_frames_expected : int
         Frames of an undisturbed run.
+    epsilon_eV_A : float or None
+        Of the relative deviation of forces; None where the deviation is the absolute one.
     """
 
     models: tuple[int, ...]
@@ -177,6 +179,7 @@ class ExplorationRun(MdRun):
     stage: int
     cell: str
     n_frames_expected: int
+    epsilon_eV_A: float | None = None
 
 
 def read_any_run(folder: Path) -> MdRun | None:
@@ -252,10 +255,11 @@ class ExplorationTask(MdTask):
     iteration: int
     stage: int
     cell: str
+    epsilon_eV_A: float | None = None
 
     def record(self, **outcome: Any) -> ExplorationRun:
         """Return the record of this run, from the fields of :class:`ExplorationRun` that are known at its end only."""
         return ExplorationRun(
             **self._known(), **outcome, models=self.models, iteration=self.iteration, stage=self.stage, cell=self.cell,
-            n_frames_expected=self.steps // self.dump_every + 1,
+            n_frames_expected=self.steps // self.dump_every + 1, epsilon_eV_A=self.epsilon_eV_A,
         )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.labelers.settings import AseSettings
+from dpa_sse.pipeline.config.breach import Breach
+from dpa_sse.pipeline.config.learning_rules import learning_rules
 from dpa_sse.pipeline.config.problems import KeyPath
 
 if TYPE_CHECKING:
@@ -22,17 +24,7 @@ if TYPE_CHECKING:
     from dpa_sse.ops.training.settings import FinetuneSettings, RoundSettings, TrainSettings
     from dpa_sse.pipeline.config.sections import DownstreamSettings, ProjectSections
 
-MAX_ITERATIONS = 90
-"""A longer recursive loop overloads the Argo controller."""
 MAX_REPETITIONS = 20
-
-
-class Breach(NamedTuple):
-    """A rule that a project breaks: where to look, what is wrong, and the other keys that the rule reads."""
-
-    path: KeyPath
-    message: str
-    depends_on: tuple[KeyPath, ...] = ()
 
 
 def broken_rules(project: ProjectSections) -> list[Breach]:
@@ -161,23 +153,6 @@ def _threads(project: ProjectSections) -> Iterator[Breach]:
     if cores is not None and threads is not None and threads > cores:
         yield Breach(("resources", "threads_per_task"), f"must be at most resources.cores ({cores}), not {threads}",
                      (("resources", "cores"),))
-
-
-def _iterations(project: ProjectSections) -> Iterator[Breach]:
-    learning = project.concurrent_learning
-    if not learning:
-        return
-    total = sum(stage.max_iterations for stage in learning.stages)
-    if total > MAX_ITERATIONS:
-        yield Breach(("concurrent_learning", "stages"),
-                     f"the max_iterations of all stages add up to {total}; the limit is {MAX_ITERATIONS}")
-    for index, stage in enumerate(learning.stages):
-        if stage.steps < learning.sample_every:
-            yield Breach(
-                ("concurrent_learning", "stages", index, "steps"),
-                f"must be at least concurrent_learning.sample_every ({learning.sample_every}), not {stage.steps}",
-                (("concurrent_learning", "sample_every"),),
-            )
 
 
 def _sampling(project: ProjectSections) -> Iterator[Breach]:
@@ -383,6 +358,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _own_model, _stages, _threads, _iterations, _sampling, _dynamics, _rounds,
-    _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
+    _names, _series, _supercells, _sources, _own_model, _stages, _threads, learning_rules, _sampling, _dynamics,
+    _rounds, _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

@@ -79,13 +79,18 @@ def _learning(data: ReportData) -> Iterator[str]:
     members = sum(name.startswith("ensemble-") for name in data.models)
     ensemble = f" with an ensemble of {members} potentials" if members else ""
     labelled = sum(report.selected if report.labelled is None else report.labelled for report in data.history)
-    bounds = list(dict.fromkeys((report.force_lo_eV_A, report.force_hi_eV_A) for report in data.history))
-    between = listed([f"{low:g} and {high:g}" for low, high in bounds])
+    groups = [group for report in data.history for group in report.groups]
+    bounds = list(dict.fromkeys((group.force_lo, group.force_hi) for group in groups))
+    between = listed([f"{low:.3g} and {high:.3g}" for low, high in bounds])
+    epsilons = {group.epsilon_eV_A for group in groups if group.epsilon_eV_A is not None}
+    unit = "eV/Å" if not epsilons else f"times |F| + {listed([f'{one:g}' for one in sorted(epsilons)])} eV/Å"
+    virial = " or of the virial was between its trust levels" if any(
+        group.virial_hi_eV_atom is not None for group in groups) else ""
     ended = "It ended converged." if data.history[-1].converged else "It ended before it converged."
     yield (
         f"Concurrent learning{cite('zhang2019active', 'zhang2020dpgen')}{ensemble} made "
         f"{plural(len(data.history), 'iteration')} and labelled {labelled} configurations whose largest deviation of "
-        f"the forces was between {between} eV/Å. {ended}"
+        f"the forces was between {between} {unit}{virial}. {ended}"
     )
 
 

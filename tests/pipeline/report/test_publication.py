@@ -93,7 +93,7 @@ def test_a_whole_run_with_an_ase_calculator(tmp_path: Path) -> None:
     assert "4 cells of Li6PS5Br, with components of the strain" in found["Reference data"]  # the new compound
     assert inputs.learning_state is not None
     history = read(inputs.learning_state / "state.json")["history"]
-    [bounds] = {(one["force_lo_eV_A"], one["force_hi_eV_A"]) for one in history}
+    [bounds] = {(one["force_lo"], one["force_hi"]) for report in history for one in report["groups"]}
     assert (
         f"with an ensemble of 2 potentials made {len(history)} iterations and labelled "
         f"{sum(one['labelled'] for one in history)} configurations whose largest deviation of the forces was between "
