@@ -24,8 +24,8 @@ def explore(folder: Path, models: Sequence[Path], type_map: Sequence[str], out: 
     folder : Path
         Task folder of :func:`dpa_sse.ops.exploration.prepare.prepare_exploration`; a missing folder is an empty task.
     models : sequence of Path
-        All models of the ensemble, in order; the task lists those that passed the sanity MD. The first of them
-        drives the run.
+        All models of the ensemble, in order; the task lists those that passed the sanity MD. The first of them,
+        which has the largest cutoff, drives the run.
     type_map : sequence of str
     out : Path
 

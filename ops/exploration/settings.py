@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.training.settings import TrainSettings
@@ -163,12 +163,23 @@ class ExplorationStage(Settings):
         return list(product(self.temperatures_K, self.pressures_GPa))
 
 
+def _one_or_several(value: Any) -> str:
+    return "several" if isinstance(value, (list, tuple)) else "one"
+
+
+Trainings = Annotated[
+    Annotated[TrainSettings, Tag("one")] | Annotated[list[TrainSettings], Field(min_length=1), Tag("several")],
+    Discriminator(_one_or_several),
+]
+
+
 class ConcurrentLearningSettings(Settings):
     """Concurrent learning (DP-GEN) with an ensemble of light models."""
 
     models: int = Field(4, ge=2, le=16, description="Number of models in the ensemble.")
-    train: TrainSettings = Field(
-        TrainSettings(preset="se_e2_a-tiny"), description="Network and training of the models."
+    train: Trainings = Field(
+        TrainSettings(preset="se_e2_a-tiny"), description="Network and training of the models; or a list of them for a "
+        "committee of different networks, one for each model, or fewer that the models take in turn."
     )
     reuse_models: bool = Field(
         True, description="From the second iteration on, training starts from the previous models."
@@ -198,6 +209,16 @@ class ConcurrentLearningSettings(Settings):
     frames_per_task: int = Field(10, ge=1, description="Frames per labelling task.")
     stages: list[ExplorationStage] = Field(min_length=1, description="Stages of the exploration, in order, e.g. "
         "[{temperatures_K: [300, 600], steps: 2000}].")
+
+    @property
+    def trainings(self) -> list[TrainSettings]:
+        """The different networks and trainings."""
+        return list(self.train) if isinstance(self.train, list) else [self.train]
+
+    @property
+    def members(self) -> list[TrainSettings]:
+        """Network and training of each model."""
+        return [self.trainings[index % len(self.trainings)] for index in range(self.models)]
 
     def trust_in(self, stage: ExplorationStage, system: str) -> TrustSettings:
         """Return the trust levels of a system in a stage: those of all, changed by the stage, then by the system.

@@ -17,6 +17,7 @@ from dpa_sse.pipeline.config.batch_presets import engine_faults
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
 from dpa_sse.pipeline.config.element_check import untrained_elements
 from dpa_sse.pipeline.config.gpus import gpu_faults
+from dpa_sse.pipeline.config.learning_rules import learning_trainings
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -217,7 +218,7 @@ def trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:
     """Return the trainings of a project and their places in the configuration."""
     found: list[tuple[KeyPath, TrainSettings]] = []
     if project.concurrent_learning:
-        found.append((("concurrent_learning", "train"), project.concurrent_learning.train))
+        found += learning_trainings(project.concurrent_learning)
     if project.pretrain and not project.pretrain.model:
         found.append((("pretrain",), project.pretrain))
     if project.distill:

@@ -133,7 +133,9 @@ def key_homes() -> dict[str, list[str]]:
     def collect(annotation: Any, place: str) -> None:
         for model in _models(annotation, None):
             for name, field in model.model_fields.items():
-                homes.setdefault(name, []).append(place or "the top level of the file")
+                found = homes.setdefault(name, [])
+                if (here := place or "the top level of the file") not in found:  # one section, or a list of them
+                    found.append(here)
                 inner = field.rebuild_annotation()
                 element = _element(inner)
                 below = f"{place}.{name}" if place else name

@@ -13,6 +13,7 @@ from dpa_sse.pipeline.config.problems import KeyPath
 
 if TYPE_CHECKING:
     from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustChange, TrustSettings
+    from dpa_sse.ops.training.settings import TrainSettings
     from dpa_sse.pipeline.config.sections import ProjectSections
 
 MAX_ITERATIONS = 90
@@ -26,12 +27,21 @@ def learning_rules(project: ProjectSections) -> Iterator[Breach]:
     if not learning:
         return
     yield from _iterations(learning)
+    if len(learning.trainings) > learning.models:
+        yield Breach((*PLACE, "train"), f"has {len(learning.trainings)} networks for {learning.models} models: raise "
+                     "`models`, or remove some", ((*PLACE, "models"),))
     names = [system.name for system in project.systems]
     for name in learning.trust_of:
         if name not in names:
             yield Breach((*PLACE, "trust_of", name), f"'{name}' is not one of the systems{did_you_mean(name, names)}",
                          (("systems",),))
     yield from _trust(learning, [name for name in names if name in learning.trust_of])
+
+
+def learning_trainings(learning: ConcurrentLearningSettings) -> Iterator[tuple[KeyPath, TrainSettings]]:
+    """Yield the trainings of concurrent learning and their places in the configuration."""
+    for index, training in enumerate(learning.trainings):
+        yield (*PLACE, "train", *([index] if isinstance(learning.train, list) else [])), training
 
 
 def _iterations(learning: ConcurrentLearningSettings) -> Iterator[Breach]:

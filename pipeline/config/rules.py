@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.labelers.settings import AseSettings
 from dpa_sse.pipeline.config.breach import Breach
-from dpa_sse.pipeline.config.learning_rules import learning_rules
+from dpa_sse.pipeline.config.learning_rules import learning_rules, learning_trainings
 from dpa_sse.pipeline.config.problems import KeyPath
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
     if project.pretrain:
         trainings.append((("pretrain",), project.pretrain))
     if project.concurrent_learning:
-        trainings.append((("concurrent_learning", "train"), project.concurrent_learning.train))
+        trainings += learning_trainings(project.concurrent_learning)
     if project.finetune:
         trainings.append((("finetune",), project.finetune))
     if project.distill:

@@ -69,6 +69,8 @@ class ProjectFlow(Flow):
 
     def plain(self, value: object) -> object:
         """Return a section as JSON values, including what it names: the preset of a training, files of a labeler."""
+        if isinstance(value, list):
+            return [self.plain(one) for one in value]
         if not isinstance(value, BaseModel):
             return value
         if isinstance(value, LabelerSettings):

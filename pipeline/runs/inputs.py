@@ -122,9 +122,10 @@ def _file_keys(  # foreign: the configuration as JSON
     for section in ("pretrain", "md"):
         if (data[section] or {}).get("model"):
             yield data[section], "model", lambda name: name == TEACHER
+    committee = (data["concurrent_learning"] or {}).get("train")
     for training in (
-        data["pretrain"], (data["concurrent_learning"] or {}).get("train"), (data["distill"] or {}).get("student"),
-        *(target["distill"].get("student") for target in targets),
+        data["pretrain"], *(committee if isinstance(committee, list) else [committee]),
+        (data["distill"] or {}).get("student"), *(target["distill"].get("student") for target in targets),
     ):
         if training and training.get("preset"):
             yield training, "preset", lambda name: name in preset_names()

@@ -5,6 +5,7 @@ A generator yields nothing where the run has no such result; no setting is repea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -98,9 +99,11 @@ def _potentials(data: ReportData) -> Iterator[str]:
     ensemble = [model.info for name, model in data.models.items() if name.startswith("ensemble-")]
     if ensemble:
         last = " in the last iteration" if len(data.history) > 1 else ""
+        networks = Counter(map(_network, ensemble))
+        each = f", each {_network(ensemble[0])}" if len(networks) == 1 else ": " + listed(
+            [f"{n} of {network}" for network, n in networks.items()])
         yield (
-            f"The ensemble consists of {plural(len(ensemble), 'potential')}, each {_network(ensemble[0])}"
-            f"{_steps(ensemble)}{last}."
+            f"The ensemble consists of {plural(len(ensemble), 'potential')}{each}{_steps(ensemble)}{last}."
         )
     if (model := data.models.get("pretrain")) is not None:
         info = model.info

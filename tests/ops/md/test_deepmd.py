@@ -143,6 +143,27 @@ def test_deviations_are_those_of_deepmd_kit(tmp_path, deep_potentials, epsilon):
     assert (f"relative {epsilon}" in (out / "in.lammps").read_text()) == (epsilon is not None)
 
 
+def test_deviation_of_a_committee_of_different_networks(tmp_path, mixed_committee):
+    """The model with the largest cutoff drives the run; behind another one, it would miss neighbours."""
+    from deepmd.infer import DeepPot
+    from deepmd.infer.model_devi import calc_model_devi
+
+    found = {}
+    for order in ((1, 0, 2), (0, 1, 2)):
+        task = exploration_task(tmp_path / "tasks", sulfide("triclinic"), models=order)
+        out = tmp_path / f"first_{order[0]}"
+        explore(task, mixed_committee, MODEL_MAP, out)
+        with (out / "model_devi.csv").open() as stream:
+            last = list(csv.DictReader(stream))[-1]
+        frame = list(read_dump(out / "traj.lammpstrj"))[-1]
+        potentials = [DeepPot(str(model)) for model in mixed_committee]
+        types = [MODEL_MAP.index(symbol) for symbol in frame.symbols]
+        [row] = calc_model_devi(frame.positions[None], frame.cell[None], types, potentials)
+        found[order[0]] = float(last["max_devi_f"]) / row[4]
+    assert found[1] == pytest.approx(1, rel=1e-4)
+    assert found[0] != pytest.approx(1, rel=5e-3)  # DeePMD-kit looks only as far as the first model does
+
+
 def test_one_sane_model_is_too_few(tmp_path, deep_potentials):
     task = exploration_task(tmp_path, sulfide("cubic"), models=(1,))
     explore(task, deep_potentials, MODEL_MAP, tmp_path / "out")

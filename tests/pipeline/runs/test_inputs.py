@@ -42,6 +42,8 @@ def mine(tmp_path: Path) -> Path:
                     {"name": "three", "structure": "cells/a.extxyz", "supercell": [1, 1, 2]},
                     {"name": "four", "structure": "LiCl"}],
         "labeler": {"kind": "cp2k", "template": "labels.inp"}, "data": ["frames", "s3://sets/licl"],
+        "concurrent_learning": {"train": [{"preset": "se_e2_a"}, {"preset": "net.json"}],
+                                "stages": [{"temperatures_K": [300]}]},
         "pretrain": {"preset": "net.json"}, "distill": {"student": {"preset": "se_e2_a"}},
         "md": {"temperatures_K": [300], "production_ps": 10}, "cluster": {"preset": "cluster.yaml"},
         "on_end": ["./tell.sh", "a/b"],
@@ -71,6 +73,8 @@ def test_every_file_is_in_the_run_folder_and_no_path_leads_out(mine: Path, tmp_p
     assert project.data == ["inputs/frames", "s3://sets/licl"]
     assert project.pretrain is not None and project.distill is not None
     assert (project.pretrain.preset, project.distill.student.preset) == ("inputs/net.json", "se_e2_a")
+    assert project.concurrent_learning is not None
+    assert [one.preset for one in project.concurrent_learning.trainings] == ["se_e2_a", "inputs/net.json"]
     assert project.cluster.preset == "inputs/cluster.yaml"
     assert project.on_end == ["inputs/tell.sh", "a/b"]
     text = (tmp_path / "runs" / "x" / "config.resolved.yaml").read_text()
