@@ -87,6 +87,7 @@ def prepare_exploration(
                     iteration=iteration,
                     stage=state.stage,
                     models=tuple(models),
+                    template=settings.lammps_template,
                     epsilon_eV_A=settings.trust_in(stage, system).epsilon_eV_A,
                     ensemble="nvt" if stage.ensemble == "nvt" else "npt",
                     coupling=COUPLINGS[stage.ensemble],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -176,6 +176,8 @@ Trainings = Annotated[
 class ConcurrentLearningSettings(Settings):
     """Concurrent learning (DP-GEN) with an ensemble of light models."""
 
+    text_files: ClassVar[tuple[str, ...]] = ("lammps_template",)
+
     models: int = Field(4, ge=2, le=16, description="Number of models in the ensemble.")
     train: Trainings = Field(
         TrainSettings(preset="se_e2_a-tiny"), description="Network and training of the models; or a list of them for a "
@@ -189,6 +191,10 @@ class ConcurrentLearningSettings(Settings):
     )
     timestep_fs: float = Field(2.0, ge=0.05, le=5, description="MD time step, fs.")
     sample_every: int = Field(10, ge=1, description="MD steps between evaluations of the model deviation.")
+    lammps_template: str | None = Field(
+        None, description="Your own LAMMPS input for the explorations, with placeholders for what the pipeline "
+        "needs (docs/exploration.md); relative to the configuration file."
+    )
     sanity_steps: int = Field(
         100, ge=0, description="Steps of the short sanity MD of every new model; 0: no sanity MD."
     )

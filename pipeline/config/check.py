@@ -26,6 +26,7 @@ from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.targets import place_in_target, target_project
+from dpa_sse.pipeline.config.template_check import template_findings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -130,6 +131,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _cluster(project, base_dir)
     findings += engine_faults(project.engine, base_dir)
     findings += gpu_faults(project, base_dir)
+    findings += template_findings(project, base_dir)
     findings += _end(project, base_dir)
     findings += _targets(project, base_dir, cells)
     return findings
@@ -139,7 +141,7 @@ def _targets(project: Project, base_dir: Path, cells: dict[str, Atoms]) -> Itera
     """Yield what is wrong with the files and values of each target."""
     for index, target in enumerate(project.targets):
         own = target_project(project, target.name)
-        faults = [*_mobile_ions(own, cells), *_aimd(own)]
+        faults = [*_mobile_ions(own, cells), *_aimd(own), *(template_findings(own, base_dir) if target.md else ())]
         if target.distill:
             faults += _presets(own, base_dir)
         if target.data:

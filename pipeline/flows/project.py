@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.labelers.settings import LabelerSettings, with_file_texts
+from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
@@ -75,6 +77,8 @@ class ProjectFlow(Flow):
             return value
         if isinstance(value, LabelerSettings):
             value = with_file_texts(value, self.base_dir)
+        if isinstance(value, (ConcurrentLearningSettings, MdSettings)):
+            value = value.with_texts(self.base_dir)
         if isinstance(value, TrainSettings):
             from dpa_sse.ops.training.presets import resolve
 

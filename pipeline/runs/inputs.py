@@ -122,13 +122,7 @@ def _file_keys(  # foreign: the configuration as JSON
     for section in ("pretrain", "md"):
         if (data[section] or {}).get("model"):
             yield data[section], "model", lambda name: name == TEACHER
-    committee = (data["concurrent_learning"] or {}).get("train")
-    for training in (
-        data["pretrain"], *(committee if isinstance(committee, list) else [committee]),
-        (data["distill"] or {}).get("student"), *(target["distill"].get("student") for target in targets),
-    ):
-        if training and training.get("preset"):
-            yield training, "preset", lambda name: name in preset_names()
+    yield from _training_and_md(data, targets)
     for key in (*project.labeler.text_files, project.labeler.model_file):
         if key and data["labeler"].get(key) and "\n" not in data["labeler"][key]:
             yield data["labeler"], key, _never
@@ -138,6 +132,21 @@ def _file_keys(  # foreign: the configuration as JSON
             yield batch, "preset", lambda name: (configs_folder("resources", "slurm") / f"{name}.yaml").is_file()
     if data["on_end"] and "/" in data["on_end"][0]:
         yield data["on_end"], 0, _never
+
+
+# foreign: the configuration as JSON
+def _training_and_md(data: dict[str, Any], targets: list[dict[str, Any]]) -> Iterator[tuple[Any, str | int, BuiltIn]]:
+    """Yield presets of trainings, and templates of LAMMPS inputs."""
+    committee = (data["concurrent_learning"] or {}).get("train")
+    for training in (
+        data["pretrain"], *(committee if isinstance(committee, list) else [committee]),
+        (data["distill"] or {}).get("student"), *(target["distill"].get("student") for target in targets),
+    ):
+        if training and training.get("preset"):
+            yield training, "preset", lambda name: name in preset_names()
+    for section in (data["concurrent_learning"], data["md"], *(target["md"] for target in targets)):
+        if section and "\n" not in (section.get("lammps_template") or "\n"):
+            yield section, "lammps_template", _never
 
 
 def _never(name: str) -> bool:

@@ -231,7 +231,9 @@ def _runs(data: ReportData, system: str, runs: Sequence[MdRun]) -> str:
         )
     ensembles = " or ".join(sorted({run.ensemble.upper() for run in runs}))
     text += f"{_range([run.steps * run.timestep_fs / 1000 for run in runs])} ps in the {ensembles} ensemble"
-    if any(run.ensemble != "nve" for run in runs):
+    if any(run.own_input for run in runs):
+        text += " (with an input file of LAMMPS that was written for it)"
+    elif any(run.ensemble != "nve" for run in runs):
         text += f" (Nosé–Hoover thermostat{cite('nose1984', 'hoover1985')}, {TAU_T_PS:g} ps)"
     temperatures = listed([kelvin(T) for T in sorted({run.temperature_K for run in runs})])
     counts = {T: sum(run.temperature_K == T for run in runs) for T in {run.temperature_K for run in runs}}

@@ -126,7 +126,7 @@ def test_the_adaptive_level_converges_as_in_dpgen2(tmp_path: Path) -> None:
 
 
 def test_levels_of_stages_and_systems(tmp_path: Path) -> None:
-    """A system with levels of its own is sorted and converges by them; a stage changes the levels of all."""
+    """A system with its own levels is sorted and converges by them; a stage changes the levels of all."""
     settings = learning(
         {"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.3}, {"trust": {"force_hi_eV_A": 0.5}}, conv_accuracy=0.5,
         trust_of={"LiBr": {"force_lo_eV_A": 0.25}},

@@ -14,7 +14,8 @@ from ase.build import bulk
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
-from dpa_sse.ops.md.lammps import Simulation, input_text, write_lammps_data
+from dpa_sse.ops.md.data_file import write_lammps_data
+from dpa_sse.ops.md.lammps import Simulation, input_text
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.segments import latest_state, next_part
 from dpa_sse.ops.md.simulate import Job, run_lammps
