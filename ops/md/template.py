@@ -24,7 +24,7 @@ ALLOWED = (
 WHY = {
     **dict.fromkeys(("shell", "python", "plugin", "info"), "a template starts no programs"),
     **dict.fromkeys(("jump", "label", "next", "if", "include", "quit", "clear", "rerun", "log", "partition", "print"),
-                    "the pipeline reads the log, and resumes a run in the order of its own commands"),
+                    "the pipeline reads the log, and resumes runs in a fixed order"),
     **dict.fromkeys(
         ("units", "boundary", "atom_style", "atom_modify", "read_data", "read_restart", "pair_style", "pair_coeff",
          "pair_modify", "mass", "neighbor", "neigh_modify", "timestep", "thermo", "thermo_style", "thermo_modify",

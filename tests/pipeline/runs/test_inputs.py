@@ -88,6 +88,37 @@ def test_every_file_is_in_the_run_folder_and_no_path_leads_out(mine: Path, tmp_p
     )
 
 
+def test_a_table_that_an_input_names_is_carried(tmp_path: Path) -> None:
+    """Inside the input, whose folder is not that of the configuration; of an override, as a file."""
+    from dpa_sse.ops.training.presets import load_preset, resolve
+
+    folder = tmp_path / "mine"
+    (folder / "net" / "tables").mkdir(parents=True)
+    for path in (folder / "net" / "tables" / "zbl.txt", folder / "own.txt"):
+        path.write_text("".join(f"{0.1 * row:g} {row}\n" for row in range(1, 60)))
+    data = load_preset("se_e2_a-tiny").copy().data
+    descriptor = {"type": "dpa1", "rcut": 4.0, "rcut_smth": 1.0, "sel": 60, "attn_layer": 0}
+    data["model"] |= {"descriptor": descriptor, "use_srtab": "tables/zbl.txt", "sw_rmin": 0.5, "sw_rmax": 1.0}
+    (folder / "net" / "net.json").write_text(json.dumps(data))
+    student = {"preset": "net/net.json", "overrides": {"model.use_srtab": "own.txt"}}
+    (folder / "c.yaml").write_text(json.dumps({
+        "name": "x", "type_map": ["Li"], "systems": [{"name": "a", "structure": "Li"}], "labeler": {"kind": "mock"},
+        "pretrain": {"preset": "net/net.json"}, "distill": {"student": student},
+    }))
+    before = load_located(folder / "c.yaml").project
+    assert before.pretrain is not None and before.distill is not None
+    wanted = [resolve(one, folder).model_dump() for one in (before.pretrain, before.distill.student)]
+    located = stored(folder / "c.yaml", tmp_path / "runs" / "x")
+    shutil.rmtree(folder)
+    project = located.project
+    assert project.pretrain is not None and project.distill is not None
+    found = [resolve(one, located.base_dir).model_dump() for one in (project.pretrain, project.distill.student)]
+    assert [one.pop("preset") for one in found] == ["inputs/net.json"] * 2
+    assert [one.pop("preset") for one in wanted] == ["net/net.json"] * 2
+    assert found == wanted
+    assert project.distill.student.overrides == {"model.use_srtab": "inputs/own.txt"}
+
+
 def test_a_composition_is_not_taken_for_a_folder(tmp_path: Path) -> None:
     (tmp_path / "Li5.5PS4.5Cl1.5").mkdir()
     (tmp_path / "Li2S").write_text("a file with the name of a structure of the library")
