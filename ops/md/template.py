@@ -43,6 +43,11 @@ NAMES = {
 ATOMS_CHANGE = ("gcmc", "sgcmc", "widom", "deposit", "evaporate", "pour", "bond", "bond/react", "adapt", "dt")
 INTEGRATORS = ("nve", "nvt", "npt", "nph", "nvk", "rigid", "brownian")
 CELL_MOVES = ("npt", "nph", "press", "deform", "msst", "nphug", "qbmsst")
+DRIVING = (
+    "langevin", "brownian", "viscous", "drag", "efield", "addforce", "setforce", "aveforce", "spring", "wall", "move",
+    "freeze", "temp", "heat", "ehex", "nvk", "rigid", "restrain", "smd", "ti", "gle", "gld", "bd",
+)
+"""Fixes with which diffusion is not that of the model alone."""
 OF_THE_PIPELINE = re.compile(r"^(part\.|state\.|model_|cell\.data$|output\.txt$|log\.lammps$)")
 """Names of files in the working folder of a run."""
 
@@ -76,6 +81,12 @@ def template_faults(text: str, use: TemplateUse) -> list[tuple[int, str]]:
     for line, words in commands:
         faults += [(line, fault) for fault in _command_faults(words)]
     return sorted([*faults, *_integrator_faults(text, commands, use)])
+
+
+def motion_fixes(text: str) -> list[tuple[int, str]]:
+    """Return the fixes of a template that damp or drive the motion of the atoms: their lines and styles."""
+    found = [(number, words[3]) for number, words in _commands(text) if words[0] == "fix" and len(words) > 3]
+    return [(number, style) for number, style in found if style.split("/")[0] in DRIVING]
 
 
 def fill(text: str, blocks: Mapping[str, Sequence[str]], values: Mapping[str, object]) -> str:

@@ -97,7 +97,7 @@ def table_faults(model: Mapping[str, Any], type_map: Sequence[str]) -> Iterator[
         return
     kinds = {str(part.get("type")) for part in parts_of(model.get("descriptor"))}
     if single := sorted(kinds & {*COMPRESSIBLE, *DPA4}):
-        other = "; it has a repulsion of its own: model.bridging_method: zbl" if kinds & set(DPA4) else ""
+        other = "; its own repulsion is model.bridging_method: zbl" if kinds & set(DPA4) else ""
         yield (
             f"{OVERRIDE}: DeePMD-kit combines a table with descriptors that have one network for all elements (dpa1, "
             f"dpa2, dpa3, ...), not with {single[0]}{other}"

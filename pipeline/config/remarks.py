@@ -20,6 +20,7 @@ from dpa_sse.pipeline.config.problems import KeyPath, Problem
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.targets import place_in_target, target_project
+from dpa_sse.pipeline.config.template_check import template_remarks
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -62,6 +63,7 @@ def _of_compound(located: Located) -> Iterator[tuple[KeyPath, str]]:
     if not project.targets:
         yield from _production(located)
         yield from _doubtful_md(project)
+        yield from template_remarks(project, located.base_dir)
     yield from _volumes(project)
     yield from model_remarks(project, located.base_dir)
 

@@ -41,7 +41,7 @@ def rows(start: float = 0.01, end: float = 6.0, step: float = 0.01) -> np.ndarra
 
 
 def write(folder: Path, table: np.ndarray | str, **model: Any) -> TrainSettings:
-    """Write an input and its table into a folder of their own."""
+    """Write an input and its table into a folder."""
     own = folder / "net"
     own.mkdir(parents=True, exist_ok=True)
     if isinstance(table, str):

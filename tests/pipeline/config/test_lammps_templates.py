@@ -10,6 +10,7 @@ import pytest
 
 from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.pipeline.config import ConfigError, load_checked, load_located
+from dpa_sse.pipeline.config.remarks import remarks
 from dpa_sse.pipeline.flows.production import _md_settings
 from dpa_sse.pipeline.flows.project import ProjectFlow
 from dpa_sse.pipeline.runs.inputs import store_inputs, with_own_inputs
@@ -45,6 +46,15 @@ def test_faults_have_the_line_in_the_template(config: Path) -> None:
         "none.lmp: no such file")
     (config.parent / "md.lmp").write_bytes(b"\xff\xfe\0")
     assert "md.lmp" in problems(config)["md.lammps_template"]
+
+
+def test_fixes_that_change_diffusion_are_remarked(config: Path) -> None:
+    """A Langevin thermostat damps what the conductivity is made of."""
+    assert [one for one in remarks(load_checked(config)) if one.path == "md.lammps_template"] == []
+    (config.parent / "md.lmp").write_text(GOOD.replace(
+        "@{integrator}", "fix go all nve\nfix bath all langevin @{temperature_K} @{temperature_K} 0.1 @{seed}"))
+    [remark] = [one for one in remarks(load_checked(config)) if one.path == "md.lammps_template"]
+    assert remark.message.startswith("md.lmp:5: fix langevin acts on the motion of the atoms")
 
 
 def test_the_ensembles_of_the_stages_count(config: Path) -> None:
