@@ -20,7 +20,8 @@ import numpy as np
 from ase import Atoms
 
 from dpa_sse.ops.core.tools import thread_environment
-from dpa_sse.ops.md.lammps import Simulation, input_text, write_lammps_data
+from dpa_sse.ops.md.data_file import write_lammps_data
+from dpa_sse.ops.md.lammps import Simulation, input_text
 from dpa_sse.ops.md.production import run_md
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.tasks import read_cells, write_task

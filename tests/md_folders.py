@@ -54,9 +54,15 @@ def write_trajectory(path: Path, frames: Sequence[Atoms], *, every: int = 10) ->
                 stream.write("{} {} {:.9g} {:.9g} {:.9g}\n".format(index, atom.symbol, *atom.position))
 
 
-def write_deviations(path: Path, max_devi_f: Sequence[float | None], *, every: int = 10) -> None:
-    """Write ``model_devi.csv`` with the force deviation of each frame in eV/A, None for NaN."""
-    rows = [{"step": every * number, "max_devi_f": value} for number, value in enumerate(max_devi_f)]
+def write_deviations(
+    path: Path, max_devi_f: Sequence[float | None], *, every: int = 10, max_devi_v: Sequence[float | None] = ()
+) -> None:
+    """Write ``model_devi.csv`` with the force deviation of each frame in eV/A (and of the virial), None for NaN."""
+    rows: list[dict[str, float | None]] = [
+        {"step": every * number, "max_devi_f": value} for number, value in enumerate(max_devi_f)
+    ]
+    for row, value in zip(rows, max_devi_v, strict=False):
+        row["max_devi_v"] = value
     write_csv(path, rows, DEVIATION_COLUMNS)
 
 

@@ -18,6 +18,7 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
 from dpa_sse.ops.potential.folder import frozen_model
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
+from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.simplify import Simplified
 from dpa_sse.ops.results.status import require_success
 from dpa_sse.ops.runtime.groups import results
@@ -67,7 +68,8 @@ class AssembleEnsemble(TaskOP):
             models.append(target)
         sanity = sanity_md(models, inputs["cells"], state, learning, settings.type_map, settings.seed, out)
         held_out = held_out_trajectories(dataset_of(inputs["training_data"]))
-        prepare_exploration(state, learning, inputs["cells"], sanity, settings.seed, out / "tasks", held_out)
+        cutoffs = [ModelInfo.read(model).rcut_A or 0.0 for model in models]
+        prepare_exploration(state, learning, inputs["cells"], sanity, settings.seed, out / "tasks", held_out, cutoffs)
 
 
 class Explore(FanOutOP):

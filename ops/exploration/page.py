@@ -10,7 +10,7 @@ from dpa_sse.ops.results.learning import IterationReport
 PAGE = "concurrent_learning.html"
 _COLUMNS = (
     "iteration", "stage", "runs", "exploded", "accurate", "candidates", "failed", "selected", "labelled",
-    "mean deviation (eV/Å)", "largest deviation (eV/Å)", "accurate, candidates, failed",
+    "trust levels", "mean deviation", "largest deviation", "accurate, candidates, failed",
 )
 _COLOURS = ("#3a7d44", "#e0a030", "#b03030")
 _STYLE = (
@@ -22,7 +22,7 @@ _STYLE = (
 def learning_page(history: Sequence[IterationReport]) -> str:
     """Return the reports of all iterations as a self-contained HTML page.
 
-    Deviations are the largest standard deviation of a force within the ensemble, in eV/Angstrom.
+    Deviations are the largest standard deviation of a force within the ensemble, in eV/Angstrom unless relative.
     """
     head = "".join(f"<th>{escape(title)}</th>" for title in _COLUMNS)
     rows = "".join(_row(report) for report in history)
@@ -36,15 +36,20 @@ def learning_page(history: Sequence[IterationReport]) -> str:
 def _row(report: IterationReport) -> str:
     values = (
         report.iteration, report.stage, report.runs, report.runs_exploded, report.accurate, report.candidate,
-        report.failed, report.selected, report.labelled, report.mean_devi_f_eV_A, report.max_devi_f_eV_A,
+        report.failed, report.selected, report.labelled, escape(report.levels.replace("eV/A", "eV/Å")),
+        *(_deviation(value, report) for value in (report.mean_devi_f, report.max_devi_f)),
     )
     return "<tr>" + "".join(f"<td>{_text(value)}</td>" for value in values) + f"<td>{_bar(report)}</td></tr>"
 
 
-def _text(value: float | None) -> str:
+def _text(value: str | float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _deviation(value: float | None, report: IterationReport) -> str:
+    return _text(value) + ("" if value is None else " (relative)" if report.relative else " eV/Å")
 
 
 def _bar(report: IterationReport) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def prepare_exploration(
     seed: int,
     out: Path,
     held_out: frozenset[tuple[str, str]] = frozenset(),
+    cutoffs_A: Sequence[float] = (),
 ) -> int:
     """Write the exploration tasks of the current stage and return their number.
 
@@ -56,6 +58,9 @@ def prepare_exploration(
     held_out : set of (str, str)
         System and trajectory of the held-out runs: no exploration starts from their cells, because its frames go to
         the training set.
+    cutoffs_A : sequence of float
+        Of the models. LAMMPS builds neighbour lists for the model that drives a run, so that has the largest one: the
+        others would miss neighbours. By default, all are equal.
 
     Returns
     -------
@@ -68,7 +73,7 @@ def prepare_exploration(
     """
     stage, iteration = current_stage(state, settings), state.iteration
     out.mkdir(parents=True, exist_ok=True)
-    models = sanity.passed
+    models = sorted(sanity.passed, key=lambda index: -cutoffs_A[index]) if cutoffs_A else sanity.passed
     number = 0
     for system, every in perturbed_cells(cells).items():
         pool = [atoms for atoms in every if (system, str(atoms.info.get("trajectory"))) not in held_out]
@@ -82,6 +87,8 @@ def prepare_exploration(
                     iteration=iteration,
                     stage=state.stage,
                     models=tuple(models),
+                    template=settings.lammps_template,
+                    epsilon_eV_A=settings.trust_in(stage, system).epsilon_eV_A,
                     ensemble="nvt" if stage.ensemble == "nvt" else "npt",
                     coupling=COUPLINGS[stage.ensemble],
                     temperature_K=temperature,

@@ -15,10 +15,11 @@ from dpa_sse.ops.core.errors import FatalError
 from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.exploration.diversity import Arrays, arrays_of_blocks, diverse_order
-from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings, TrustSettings
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.similarity import KnownFrames, objection
 from dpa_sse.ops.exploration.state import current_stage, initial_state, next_state
 from dpa_sse.ops.exploration.tasks import write_tasks
+from dpa_sse.ops.exploration.trust import BEYOND, Deviations, Exploration, sort_frames
 from dpa_sse.ops.md.trajectory import Frame, read_dump
 from dpa_sse.ops.results.dataset import FailedTask
 from dpa_sse.ops.results.learning import DroppedCandidates, IterationReport, LearningState, SanityCheck
@@ -29,34 +30,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = ["initial_state", "select_candidates", "static_label_count"]
-
-BEYOND = 1.0e3  # eV/Angstrom; marks a frame that exploded or has no deviation
-
-
-@dataclass
-class Exploration:
-    """One exploration run: its record, and the deviation of every frame that a complete run would have."""
-
-    folder: Path
-    record: ExplorationRun
-    steps: list[int]
-    deviations: np.ndarray  # max_devi_f, eV/Angstrom; BEYOND where there is no number
-
-
-@dataclass(frozen=True)
-class Deviations:
-    """Explored frames by trust level: counts, shares, force deviations (eV/A), candidates as (run, frame)."""
-
-    converged: bool = False
-    accurate: int = 0
-    failed: int = 0
-    accurate_ratio: float | None = None
-    candidate_ratio: float | None = None
-    failed_ratio: float | None = None
-    largest_eV_A: float | None = None
-    mean_eV_A: float | None = None
-    candidates: Sequence[tuple[int, int]] = ()
-
 
 @dataclass
 class Choice:
@@ -85,9 +58,9 @@ def select_candidates(
 ) -> IterationReport:
     """Sort the explored frames by deviation, select candidates, and write the input of the next steps.
 
-    Accurate, candidate and failed are defined as in dpgen2's ``ExplorationReportTrustLevelsRandom``: ``max_devi_f``
-    below ``lo``, between, at or above ``hi``. A frame also counts as failed when its deviation is not a number, or
-    when the run exploded before it. Candidates are taken in a seeded random order; unphysical ones, those that are in
+    Accurate, candidate and failed are those of dpgen2 (``ExplorationReportTrustLevelsRandom``, or
+    ``ExplorationReportAdaptiveLower``). A frame also counts as failed when its deviation is not a number, or when the
+    run exploded before it. Candidates are taken in a seeded random order; unphysical ones, those that are in
     the data set already, and those closer than 0.05 Angstrom (dRMSD) to a selected one are left out.
 
     Parameters
@@ -118,7 +91,7 @@ def select_candidates(
         same data again.
     """
     runs, failures = read_explorations(results)
-    found = _deviations(runs, settings.trust, settings.conv_accuracy)
+    found = sort_frames(runs, state, settings)
     rng = np.random.default_rng(derive_seed(seed, "select", state.iteration))
     frames = _load(runs, found.candidates)
     order = rng.permutation(len(found.candidates))
@@ -130,16 +103,17 @@ def select_candidates(
     report = IterationReport(
         iteration=state.iteration,
         stage=state.stage,
-        accurate=found.accurate,
-        candidate=len(found.candidates),
-        failed=found.failed,
-        accurate_ratio=found.accurate_ratio,
-        candidate_ratio=found.candidate_ratio,
-        failed_ratio=found.failed_ratio,
-        max_devi_f_eV_A=found.largest_eV_A,
-        mean_devi_f_eV_A=found.mean_eV_A,
-        force_lo_eV_A=settings.trust.force_lo_eV_A,
-        force_hi_eV_A=settings.trust.force_hi_eV_A,
+        accurate=found.count("accurate"),
+        candidate=found.count("candidate"),
+        failed=found.count("failed"),
+        accurate_ratio=found.share("accurate"),
+        candidate_ratio=found.share("candidate"),
+        failed_ratio=found.share("failed"),
+        relative=any(run.record.epsilon_eV_A is not None for run in runs),
+        max_devi_f=float(found.forces.max()) if found.forces.size else None,
+        mean_devi_f=float(found.forces.mean()) if found.forces.size else None,
+        max_devi_v_eV_atom=float(found.virials.max()) if found.virials.size else None,
+        groups=tuple(found.groups),
         converged=found.converged,
         selected=len(choice.frames),
         dropped=DroppedCandidates(**choice.dropped),
@@ -171,44 +145,18 @@ def read_explorations(results: Sequence[Path]) -> tuple[list[Exploration], list[
 
 def _read_exploration(folder: Path) -> Exploration:
     record = ExplorationRun.read(folder)
-    with (folder / "model_devi.csv").open(newline="", encoding="utf-8") as stream:
-        rows = {int(row["step"]): row["max_devi_f"] for row in csv.DictReader(stream)}
     every = round(record.dump_every_fs / record.timestep_fs)
     steps = [number * every for number in range(record.n_frames_expected)]
-    values = [float(rows.get(step) or BEYOND) for step in steps]
-    usable = [min(value, BEYOND) if number < record.n_frames else BEYOND for number, value in enumerate(values)]
-    return Exploration(folder, record, steps, np.array(usable))
-
-
-def _deviations(runs: Sequence[Exploration], trust: TrustSettings, conv_accuracy: float) -> Deviations:
-    """Return dpgen2's counts, shares and convergence, and the candidates."""
-    if not runs:
-        return Deviations()
-    from dpgen2.exploration.deviation import DeviManager, DeviManagerStd
-    from dpgen2.exploration.report import ExplorationReportTrustLevelsRandom
-
-    deviations = DeviManagerStd()
-    for run in runs:
-        deviations.add(DeviManager.MAX_DEVI_F, run.deviations)
-    report = ExplorationReportTrustLevelsRandom(trust.force_lo_eV_A, trust.force_hi_eV_A, conv_accuracy=conv_accuracy)
-    report.record(deviations)
-    accurate, failed = (sum(map(len, sets)) for sets in (report.traj_accu, report.traj_fail))
-    converged = bool(report.converged())
-    chosen = report.get_candidate_ids()
-    candidates = sorted((run, int(frame)) for run, frames in enumerate(chosen) for frame in frames)
-    numbers = np.concatenate([run.deviations for run in runs])
-    numbers = numbers[numbers < BEYOND]
-    return Deviations(
-        converged=converged,
-        accurate=accurate,
-        failed=failed,
-        accurate_ratio=report.accurate_ratio(),
-        candidate_ratio=report.candidate_ratio(),
-        failed_ratio=report.failed_ratio(),
-        largest_eV_A=float(numbers.max()) if numbers.size else None,
-        mean_eV_A=float(numbers.mean()) if numbers.size else None,
-        candidates=candidates,
+    with (folder / "model_devi.csv").open(newline="", encoding="utf-8") as stream:
+        rows = {int(row["step"]): row for row in csv.DictReader(stream)}
+    forces, virials = (
+        np.array([
+            float(rows.get(step, {}).get(name) or BEYOND) if number < record.n_frames else BEYOND
+            for number, step in enumerate(steps)
+        ])
+        for name in ("max_devi_f", "max_devi_v")
     )
+    return Exploration(folder, record, steps, forces, virials)
 
 
 def _choose(
@@ -235,10 +183,17 @@ def _choose(
             "temperature_K": record.temperature_K,
             "pressure_GPa": record.pressure_GPa,
             "step": frame.step,
-            "max_devi_f_eV_A": float(runs[run].deviations[number]),
+            **_deviation(runs[run], number),
         }
         choice.frames.append(atoms)
     return choice
+
+
+def _deviation(run: Exploration, number: int) -> dict[str, float]:
+    """Return the deviations of a frame under names with their units."""
+    name = "max_devi_f_eV_A" if run.record.epsilon_eV_A is None else "max_devi_f_relative"
+    virial = float(run.virials[number])
+    return {name: float(run.forces[number]), **({"max_devi_v_eV_atom": virial} if virial < BEYOND else {})}
 
 
 def _trained_on(dataset: Path | None) -> list[Arrays]:
@@ -269,10 +224,12 @@ def _hopeless(
     if not runs:
         what = "no run produced frames"
     else:
-        numbers = np.concatenate([run.deviations for run in runs])
+        numbers = np.concatenate([run.forces for run in runs])
         finite = numbers[numbers < BEYOND]
-        what = f"all {report.failed} frames are at or above the upper trust level ({report.force_hi_eV_A:g} eV/A)"
-        what += f", their median deviation is {np.median(finite):.2g} eV/A" if finite.size else " or not a number"
+        upper = ", ".join(dict.fromkeys(group.upper for group in report.groups))
+        what = f"all {report.failed} frames are at or above the upper trust level ({upper})"
+        unit = "" if report.relative else " eV/A"
+        what += f", their median deviation is {np.median(finite):.2g}{unit}" if finite.size else " or not a number"
         if report.runs_exploded:
             what += f"; {report.runs_exploded} of {report.runs} runs exploded"
     temperatures = f"{min(stage.temperatures_K):g}" + (
@@ -283,16 +240,23 @@ def _hopeless(
         "label, and the next models would be trained on the same data again. Start with a stage at lower temperatures "
         f"or with fewer steps (`{place}`), start from more data (`perturb.count`, `aimd.steps`), train for longer "
         "(`concurrent_learning.train.steps`), or, if such deviations are as small as the forces allow, raise "
-        "`concurrent_learning.trust.force_hi_eV_A`"
+        f"the upper trust level (`concurrent_learning.trust.{'relative.hi' if report.relative else 'force_hi_eV_A'}`)"
     )
 
 
 def _message(found: Deviations, n_runs: int, state: LearningState, settings: ConcurrentLearningSettings) -> str:
     """Return the outcome in one sentence."""
-    if not n_runs or found.accurate_ratio is None:
+    accurate = found.share("accurate")
+    if not n_runs or accurate is None:
         return "no exploration run produced frames; nothing to label"
     last = state.iteration_in_stage + 1 >= current_stage(state, settings).max_iterations
-    share = f"{100 * found.accurate_ratio:.0f} % of the frames are accurate"
+    share = f"{100 * accurate:.0f} % of the frames are accurate"
+    for group in found.groups:
+        if group.adaptive:
+            share += f", lower trust level {group.lower}"
+    open_ = [name for group in found.groups if not group.converged for name in group.systems]
+    if len(found.groups) > 1 and open_ and len(open_) < sum(len(group.systems) for group in found.groups):
+        share += f"; not converged: {', '.join(open_)}"
     if found.converged and not state.iteration_in_stage:
         return (
             f"stage {state.stage} converged at once: {share} for models that have seen no frame of it; does it explore "

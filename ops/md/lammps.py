@@ -1,27 +1,23 @@
-"""Data files and input files of LAMMPS, from validated numbers and fixed file names only."""
+"""Input files of LAMMPS, from validated numbers and fixed file names only."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import Literal
 
 from dpa_sse.ops.core.errors import InputError
-from dpa_sse.ops.core.files import write_text
+from dpa_sse.ops.md.data_file import atomic_masses
+from dpa_sse.ops.md.template import INTEGRATOR, RUN, START, SYSTEM, fill
 from dpa_sse.ops.results.md import Coupling, Ensemble, MdTask
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 BAR_PER_GPA = 1.0e4
 TAU_T_PS = 0.1  # Nose-Hoover damping times, as in DP-GEN
 TAU_P_PS = 0.5
 BAROSTAT_DRAG = 1.0  # NPT only serves to find a volume; undamped, a cold start overshoots it by a quarter
 SKIN_A = 1.0
+MAX_SEED = 2**31 - 1
 WARM_UP = 2  # evaluations of the model before a run resumes from a restart file
 THERMO_EVERY = 10
 THERMO_COLUMNS = {  # LAMMPS keyword -> column of thermo.csv (metal units)
@@ -122,76 +118,6 @@ def temperature_limit(temperature_K: float) -> float:
     return min(max(3.0 * temperature_K, 1000.0), 1.0e4)
 
 
-def atomic_masses(type_map: Sequence[str]) -> list[float]:
-    """Return the standard atomic masses of the elements in ``type_map``, g/mol.
-
-    Raises
-    ------
-    InputError
-        A name is not a chemical element.
-    """
-    from ase.data import atomic_masses as masses
-    from ase.data import atomic_numbers
-
-    unknown = [element for element in type_map if element not in atomic_numbers or element == "X"]
-    if unknown:
-        raise InputError(f"type_map contains names that are not chemical elements: {', '.join(map(repr, unknown))}")
-    return [float(masses[atomic_numbers[element]]) for element in type_map]
-
-
-def write_lammps_data(
-    path: Path, atoms: Atoms, type_map: Sequence[str], *, triclinic: bool = False
-) -> np.ndarray:
-    """Write a LAMMPS data file (metal units, atom_style atomic) and return the rotation.
-
-    LAMMPS requires the first cell vector along x and the second in the xy plane, so the cell is rotated, and
-    a strongly tilted cell is replaced by an equivalent one with small tilts.
-
-    Parameters
-    ----------
-    path : Path
-    atoms : ase.Atoms
-        Periodic in three directions.
-    type_map : sequence of str
-        LAMMPS type ``i + 1`` is ``type_map[i]``, including elements that this cell does not contain.
-    triclinic : bool
-        Write the tilt factors of an orthogonal cell, too: its angles may then change.
-
-    Returns
-    -------
-    ndarray, shape (3, 3)
-        ``vectors @ rotation`` turns vectors of ``atoms`` (forces, positions) into those of LAMMPS.
-
-    Raises
-    ------
-    InputError
-        An element is not in ``type_map``, or the cell is not periodic in three directions or is empty.
-    """
-    from ase.calculators.lammps import Prism
-
-    symbols = atoms.get_chemical_symbols()
-    missing = sorted(set(symbols) - set(type_map))
-    if missing:
-        raise InputError(f"elements {missing} of the cell are not in type_map {list(type_map)}")
-    if not all(atoms.pbc) or not len(atoms) or abs(atoms.get_volume()) < 1e-3:
-        raise InputError("a LAMMPS cell must be periodic in three directions and contain atoms")
-    prism = Prism(atoms.cell.array, pbc=True, reduce_cell=True)
-    positions = prism.vector_to_lammps(atoms.positions, wrap=True)
-    lx, ly, lz, *tilts = prism.get_lammps_prism()
-    lines = ["cell of the dpa-sse pipeline", "", f"{len(atoms)} atoms", f"{len(type_map)} atom types", ""]
-    lines += [f"0 {length:.17g} {axis}lo {axis}hi" for axis, length in zip("xyz", (lx, ly, lz), strict=True)]
-    if prism.is_skewed() or triclinic:
-        lines.append(" ".join(f"{tilt:.17g}" for tilt in tilts) + " xy xz yz")
-    lines += ["", "Masses", ""]
-    lines += [f"{index} {mass:.10g}" for index, mass in enumerate(atomic_masses(type_map), 1)]
-    lines += ["", "Atoms # atomic", ""]
-    types = {element: index for index, element in enumerate(type_map, 1)}
-    for index, (symbol, (x, y, z)) in enumerate(zip(symbols, positions, strict=True), 1):
-        lines.append(f"{index} {types[symbol]} {x:.17g} {y:.17g} {z:.17g}")
-    write_text(path, "\n".join(lines) + "\n")
-    return prism.rot_mat
-
-
 @dataclass(frozen=True)
 class PartNames:
     """File names of one part of a run, all in the working folder."""
@@ -228,7 +154,10 @@ class Restart:
     file: str
 
 
-def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames) -> list[str]:
+def deepmd_lines(
+    type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames, *,
+    epsilon_eV_A: float | None = None,
+) -> list[str]:
     """Return the lines that define a Deep Potential.
 
     Parameters
@@ -240,11 +169,14 @@ def deepmd_lines(type_map: Sequence[str], models: Sequence[str], deviation_every
     deviation_every : int
         Steps between rows of the model deviation.
     names : PartNames
+    epsilon_eV_A : float, optional
+        Write relative deviations of the forces: each is divided by its magnitude plus this.
     """
     masses = atomic_masses(type_map)  # rejects names that are not elements
     style = " ".join(["pair_style deepmd", *models])
     if len(models) > 1:
         style += f" out_file {names.deviation} out_freq {deviation_every}"
+        style += "" if epsilon_eV_A is None else f" relative {epsilon_eV_A:.10g}"
     return [
         *(f"mass {index} {mass:.10g}" for index, mass in enumerate(masses, 1)),
         style,
@@ -263,6 +195,8 @@ def input_text(
     box: Box = "orthogonal",
     names: PartNames | None = None,
     potential: PotentialLines = deepmd_lines,
+    template: str | None = None,
+    part: int = 0,
 ) -> str:
     """Return the LAMMPS input of one run.
 
@@ -280,6 +214,10 @@ def input_text(
     names : PartNames, optional
     potential : callable
         Yields the lines that define the interaction; a Deep Potential by default.
+    template : str, optional
+        Input of the user's own (:mod:`dpa_sse.ops.md.template`) that the blocks of lines are put into.
+    part : int
+        Number of the part of an interrupted run, for the template.
 
     Returns
     -------
@@ -287,18 +225,29 @@ def input_text(
     """
     names = names or PartNames()
     start = start or FreshStart()
-    blocks = [_start_lines(names, start), potential(type_map, models, simulation.deviation_every, names)]
-    blocks.append(_thermo_lines(simulation))
+    interaction = potential(type_map, models, simulation.deviation_every, names)
+    system = [*_start_lines(names, start), "", *interaction, "", *_thermo_lines(simulation)]
+    begin: list[str] = []
     if isinstance(start, FreshStart):
-        blocks.append([
-            f"velocity all create {simulation.temperature_K:.10g} {simulation.seed} mom yes rot no dist gaussian"
-        ])
+        begin = [f"velocity all create {simulation.temperature_K:.10g} {simulation.seed} mom yes rot no dist gaussian"]
         if start.equilibration_steps:
-            blocks.append(_equilibration_lines(simulation, type_map, start.equilibration_steps, box, names))
-    blocks.append(_integrator_lines(simulation))
+            begin += ["", *_equilibration_lines(simulation, type_map, start.equilibration_steps, box, names)]
+    run = _guard_lines(simulation)
     if isinstance(start, Restart):  # after the integrator, whose restart data is forgotten after the first run
-        blocks.append(_warm_up_lines())
-    blocks.append(_dump_lines(simulation, type_map, names.trajectory))
+        run += ["", *_warm_up_lines()]
+    run += ["", *_dump_lines(simulation, type_map, names.trajectory), "", *_run_lines(simulation, names, box)]
+    blocks = {SYSTEM: system, START: begin, INTEGRATOR: _move_lines(simulation), RUN: run}
+    if template is None:
+        return "\n\n".join("\n".join(lines) for lines in blocks.values() if lines) + "\n"
+    return fill(template, blocks, {
+        "temperature_K": f"{simulation.temperature_K:.10g}", "steps": simulation.steps,
+        "pressure_bar": f"{simulation.pressure_GPa * BAR_PER_GPA:.10g}", "dump_every": simulation.dump_every,
+        "timestep_ps": f"{simulation.timestep_fs * 1e-3:.10g}", "elements": " ".join(type_map),
+        "seed": (simulation.seed + part) % MAX_SEED or 1, "part": f"part.{part:03d}",
+    })
+
+
+def _run_lines(simulation: Simulation, names: PartNames, box: Box) -> list[str]:
     run = [f"run {simulation.steps} upto"]
     if simulation.restart_every:
         # Nose-Hoover keeps numbers that are not in a restart file; `every` sets it up again at each restart step,
@@ -308,7 +257,7 @@ def input_text(
         # bits; `write_restart` does the same to an uninterrupted run
         between = f'"write_restart {names.state}.turn"' if box == "triclinic" else "NULL"
         run = [f"restart {every} {names.state}.a {names.state}.b", f"{run[0]} every {every} {between}"]
-    return "\n\n".join("\n".join(lines) for lines in [*blocks, run]) + "\n"
+    return run
 
 
 def _start_lines(names: PartNames, start: FreshStart | Restart) -> list[str]:
@@ -367,6 +316,10 @@ def _equilibration_lines(
 
 
 def _integrator_lines(simulation: Simulation) -> list[str]:
+    return [*_move_lines(simulation), *_guard_lines(simulation)]
+
+
+def _move_lines(simulation: Simulation) -> list[str]:
     temperature, pressure = simulation.temperature_K, simulation.pressure_GPa * BAR_PER_GPA
     thermostat = f"temp {temperature:.10g} {temperature:.10g} {TAU_T_PS}"
     if simulation.ensemble == "npt":
@@ -376,16 +329,17 @@ def _integrator_lines(simulation: Simulation) -> list[str]:
         )
         if simulation.coupling == "tri":  # a flipped box would be another one in the trajectory
             barostat += " flip no"
-        lines = [f"fix move all npt {thermostat} {barostat}"]
-    else:
-        lines = ["fix move all nve" if simulation.ensemble == "nve" else f"fix move all nvt {thermostat}"]
-    if simulation.max_temperature_K is not None:
-        # "not below" rather than "above": NaN halts the run as well
-        lines += [
-            f'variable too_hot equal "!(temp < {simulation.max_temperature_K:.10g})"',
-            "fix guard all halt 10 v_too_hot > 0.5 error hard",
-        ]
-    return lines
+        return [f"fix move all npt {thermostat} {barostat}"]
+    return ["fix move all nve" if simulation.ensemble == "nve" else f"fix move all nvt {thermostat}"]
+
+
+def _guard_lines(simulation: Simulation) -> list[str]:
+    if simulation.max_temperature_K is None:
+        return []
+    return [  # "not below" rather than "above": NaN halts the run as well
+        f'variable too_hot equal "!(temp < {simulation.max_temperature_K:.10g})"',
+        "fix guard all halt 10 v_too_hot > 0.5 error hard",
+    ]
 
 
 def _dump_lines(simulation: Simulation, type_map: Sequence[str], name: str) -> list[str]:

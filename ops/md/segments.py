@@ -12,11 +12,13 @@ from pathlib import Path
 
 from dpa_sse.ops.core.files import atomic_path, write_csv, write_text
 from dpa_sse.ops.md.lammps import THERMO_COLUMNS, WARM_UP, PartNames
+from dpa_sse.ops.md.template import OF_THE_PIPELINE
 from dpa_sse.ops.md.trajectory import DumpReader, Frame, parse_frame, read_thermo
 
 RESTART_MAGIC = b"LammpS RestartT\x00"  # at the end of every complete restart file
 DEVIATION_COLUMNS = ("step", "max_devi_v", "min_devi_v", "avg_devi_v", "max_devi_f", "min_devi_f", "avg_devi_f")
 NEVER = float("inf")
+OWN = "own"
 Row = dict[str, float]
 
 
@@ -140,7 +142,7 @@ def run_tables(work: Path, part: int) -> list[list[Row]]:
 
 
 def write_deviations(out: Path, work: Path, last: int, end: float) -> None:
-    """Write ``model_devi.csv`` (eV/Angstrom and eV, as defined by DeePMD-kit); NaN becomes an empty field."""
+    """Write ``model_devi.csv`` (eV/Angstrom or relative; virial: eV/atom); NaN becomes an empty field."""
     parts = [_read_deviations(work / part_names(part).deviation) for part in range(last + 1)]
     rows = [row for row in join_rows(parts, "step") if row["step"] < end]
     write_csv(out / "model_devi.csv", _plain(rows), DEVIATION_COLUMNS)
@@ -158,6 +160,15 @@ def write_logs(out: Path, work: Path, last: int) -> None:
         for part in range(last + 1):
             path = part_file(work, part, "log")
             stream.write(path.read_bytes() if path.exists() else b"")
+
+
+def keep_own(out: Path, work: Path) -> None:
+    """Keep the files that a template of the user's own has written, in ``own/``."""
+    for path in sorted(work.iterdir()):
+        if path.is_file() and not path.is_symlink() and not OF_THE_PIPELINE.match(path.name):
+            (out / OWN).mkdir(exist_ok=True)
+            with atomic_path(out / OWN / path.name) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 def _read_deviations(path: Path) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ TEACHER = "teacher"
 
 class MdSettings(Settings):
     """Equilibration in NPT, then production in NVT at the mean volume; one run per system, temperature and replica."""
+
+    text_files: ClassVar[tuple[str, ...]] = ("lammps_template",)
 
     temperatures_K: list[Annotated[float, Field(gt=0, le=5000)]] = Field(
         min_length=1, description="Temperatures of the runs, K."
@@ -31,6 +33,10 @@ class MdSettings(Settings):
         (1, 1, 1), description="Repetitions of the cell of the system along a, b, c."
     )
     restart_every_ps: float = Field(1.0, gt=0, description="Time between restart files, ps.")
+    lammps_template: str | None = Field(
+        None, description="Your own LAMMPS input for the production runs, with placeholders for what the pipeline "
+        "needs (docs/exploration.md); relative to the configuration file."
+    )
     model: str | None = Field(
         None, description="Your own Deep Potential: a frozen model (.pth) or a checkpoint (.pt), relative to the "
         "configuration file. Nothing is then labelled or trained; `systems` are simulated with it. Or `teacher`: the "
@@ -70,6 +76,7 @@ class MdSettings(Settings):
                 dump_every=self.dump_every,
                 restart_every=max(1, round(self.restart_every_ps * 1000 / self.timestep_fs)),
                 supercell=self.supercell,
+                template=self.lammps_template,
                 seed=derive_seed(seed, "md", system, repr(float(temperature)), replica),
             )
 

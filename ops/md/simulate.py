@@ -24,6 +24,7 @@ from dpa_sse.ops.core.errors import TransientError
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.tools import available_threads, die_with_parent, tail, thread_environment
 from dpa_sse.ops.md import segments as parts
+from dpa_sse.ops.md.data_file import write_lammps_data
 from dpa_sse.ops.md.equilibration import judge_equilibration
 from dpa_sse.ops.md.lammps import (
     WARM_UP,
@@ -33,7 +34,6 @@ from dpa_sse.ops.md.lammps import (
     Simulation,
     deepmd_lines,
     input_text,
-    write_lammps_data,
 )
 from dpa_sse.ops.md.monitor import Instability, Monitor
 from dpa_sse.ops.md.program import lammps_command
@@ -77,6 +77,8 @@ class Job:
         Also stop when the host framework melts.
     potential : callable
         Yields the LAMMPS lines that define the interaction; a Deep Potential by default.
+    template : str, optional
+        Input of the user's own.
     """
 
     atoms: Atoms
@@ -86,6 +88,7 @@ class Job:
     equilibration_steps: int = 0
     melt: bool = False
     potential: PotentialLines = deepmd_lines
+    template: str | None = None
 
     @property
     def steps_of_frames(self) -> list[int]:
@@ -275,6 +278,8 @@ class LammpsRun:
         if len(job.models) > 1:
             parts.write_deviations(self.out, self.work, self.part, end)
         parts.write_logs(self.out, self.work, self.part)
+        if job.template is not None:
+            parts.keep_own(self.out, self.work)
         skip = WARM_UP if self.part else int(job.equilibration_steps > 0)
         outcome.steps_per_s = loop_speed(self._log, skip=skip)
         outcome.seconds = time.monotonic() - self._start
@@ -324,7 +329,7 @@ def _part_input(job: Job, work: Path, part: int, start: FreshStart | Restart) ->
     triclinic = " xy xz yz" in (work / "cell.data").read_text(encoding="utf-8")
     return input_text(
         job.simulation, job.type_map, _links(job), start=start, box="triclinic" if triclinic else "orthogonal",
-        names=parts.part_names(part), potential=job.potential,
+        names=parts.part_names(part), potential=job.potential, template=job.template, part=part,
     )
 
 

@@ -121,4 +121,4 @@ def make_job(
     potential: PotentialLines = deepmd_lines,
 ) -> Job:
     """Return the run that a ``task.json`` describes; with ``melt`` it stops when the host framework melts."""
-    return Job(atoms, models, type_map, Simulation.of(task), task.equilibration_steps, melt, potential)
+    return Job(atoms, models, type_map, Simulation.of(task), task.equilibration_steps, melt, potential, task.template)

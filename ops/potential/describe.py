@@ -33,9 +33,11 @@ TEXTS = (".yaml", ".yml", ".json")
 TEXT_BYTES = 4096
 OTHERS = (".savedmodel", ".hlo", ".dp", ".yaml", ".yml", ".json", ".pdmodel", ".pte")
 CUTOFF = "rcut"
+PAIR_TABLE = "use_srtab"
 STATISTICS = (
     "mean", "stddev", "davg", "dstd", "out_bias", "out_std", "min_nbor_dist", "bias_atom_e", "fparam_avg",
     "fparam_inv_std", "aparam_avg", "aparam_inv_std", "type_mask", "buffer_type_map", "case_embd", "default_fparam",
+    "tab_info", "tab_data",
 )
 """Tensors of a model that are not trained."""
 
@@ -235,7 +237,8 @@ def _branch(
         elements_with_data=tuple(one for one in elements if one in observed) or None,
         descriptor=_text(descriptor.get("type")) or _text(params.get("type")), fitting=_text(fitting.get("type")),
         rcut_A=max(map(float, cutoffs), default=None), precision=_precision(descriptor, fitting),
-        n_parameters=n_parameters, compressed=compressed,
+        n_parameters=n_parameters, compressed=compressed, has_table=PAIR_TABLE in params,
+        table_file=_text(params.get(PAIR_TABLE)),
     )
 
 
@@ -278,11 +281,23 @@ def is_dpa4(branch: ModelBranch) -> bool:
     return (branch.descriptor or "").lower() in DPA4
 
 
+def table_beside(table: str) -> str:
+    """Return why a checkpoint that names the file of a table of pair potentials cannot be used."""
+    return (
+        f"DeePMD-kit reads its table of pair potentials from {table} whenever it opens the checkpoint; freeze it where "
+        "that file is (dp --pt freeze): the frozen model has the table inside"
+    )
+
+
 def _uses(kind: FileKind, branches: Sequence[ModelBranch], compiled_for: str | None) -> list[ModelUse]:
     """Return what a file can be used for in this pipeline and in LAMMPS."""
     energy = all(one.fitting is None or one.fitting in ENERGY for one in branches)
     if not energy:
         why = f"it predicts {', '.join(sorted({str(one.fitting) for one in branches}))}, not energies and forces"
+        return [ModelUse(use=use, possible=False, how=why) for use in ("fine-tune", "teacher", "LAMMPS", "compress")]
+    table = next((one.table_file for one in branches if one.table_file), None)
+    if kind == "checkpoint" and table:
+        why = table_beside(table)
         return [ModelUse(use=use, possible=False, how=why) for use in ("fine-tune", "teacher", "LAMMPS", "compress")]
     names = {one.descriptor for one in branches}
     branch = "; name the branch" if len(branches) > 1 else ""
@@ -319,6 +334,9 @@ def choose_branch(model: ModelFile, wanted: str) -> str:
     InputError
         The model has several branches and none is named, or it has no branch of that name.
     """
+    tables = [one.table_file for one in model.branches if one.table_file]
+    if model.kind == "checkpoint" and tables:
+        raise InputError(table_beside(tables[0]))
     if not model.multi_task:
         if wanted:
             raise InputError(f"is a single-task model, without branches: remove the branch {wanted!r}")

@@ -57,6 +57,63 @@ class DroppedCandidates(ResultPart):
     similar: int = 0
 
 
+class TrustGroup(ResultPart):
+    """Systems that have their trust levels in common, and their frames.
+
+    Attributes
+    ----------
+    systems : tuple of str
+    force_lo, force_hi : float
+        Trust levels of the forces: eV/Angstrom; without a unit where ``epsilon_eV_A`` is given.
+    epsilon_eV_A : float or None
+        Of the relative deviation, |dF| / (|F| + epsilon); None where the absolute one counts.
+    virial_lo_eV_atom, virial_hi_eV_atom : float or None
+        Trust levels of the virial; None where it is not looked at.
+    adaptive : bool
+        Whether the lower levels are those that this exploration led to.
+    accurate, candidate, failed : int
+        Number of frames.
+    converged : bool
+    """
+
+    systems: tuple[str, ...]
+    force_lo: float
+    force_hi: float
+    epsilon_eV_A: float | None
+    virial_lo_eV_atom: float | None
+    virial_hi_eV_atom: float | None
+    adaptive: bool
+    accurate: int
+    candidate: int
+    failed: int
+    converged: bool
+
+    @property
+    def unit(self) -> str:
+        """Unit of the levels of the forces, after a blank."""
+        return " eV/A" if self.epsilon_eV_A is None else f" relative to |F| + {self.epsilon_eV_A:g} eV/A"
+
+    @property
+    def lower(self) -> str:
+        """The lower levels, as text."""
+        virial = "" if self.virial_lo_eV_atom is None else f", virial {self.virial_lo_eV_atom:.3g} eV/atom"
+        return f"{self.force_lo:.3g}{self.unit}{virial}"
+
+    @property
+    def upper(self) -> str:
+        """The upper levels, as text."""
+        virial = "" if self.virial_hi_eV_atom is None else f", virial {self.virial_hi_eV_atom:g} eV/atom"
+        return f"{self.force_hi:g}{self.unit}{virial}"
+
+    @property
+    def levels(self) -> str:
+        """All levels, as text: ``0.12 to 0.3 eV/A``."""
+        text = f"{self.force_lo:.3g} to {self.force_hi:.3g}{self.unit}"
+        if self.virial_hi_eV_atom is not None:
+            text += f", virial {self.virial_lo_eV_atom:.3g} to {self.virial_hi_eV_atom:.3g} eV/atom"
+        return text + (" (adaptive)" if self.adaptive else "")
+
+
 class IterationReport(Result):
     """What an iteration of concurrent learning explored and selected.
 
@@ -70,10 +127,14 @@ class IterationReport(Result):
         Number of frames by trust level.
     accurate_ratio, candidate_ratio, failed_ratio : float or None
         Their shares; None where nothing was explored.
-    max_devi_f_eV_A, mean_devi_f_eV_A : float or None
-        Largest and mean force deviation of the ensemble; None where nothing was explored.
-    force_lo_eV_A, force_hi_eV_A : float
-        Trust levels.
+    relative : bool
+        Whether the deviations of the forces are relative ones, without a unit.
+    max_devi_f, mean_devi_f : float or None
+        Largest and mean force deviation of the ensemble, eV/Angstrom or relative; None where nothing was explored.
+    max_devi_v_eV_atom : float or None
+        Largest deviation of the virial.
+    groups : tuple of TrustGroup
+        Trust levels, by the systems that have them in common.
     converged : bool
         Whether the stage has converged.
     selected : int
@@ -97,6 +158,7 @@ class IterationReport(Result):
     """
 
     FILE: ClassVar[str] = "report.json"
+    VERSION: ClassVar[int] = 2
 
     iteration: int
     stage: int
@@ -106,10 +168,11 @@ class IterationReport(Result):
     accurate_ratio: float | None
     candidate_ratio: float | None
     failed_ratio: float | None
-    max_devi_f_eV_A: float | None
-    mean_devi_f_eV_A: float | None
-    force_lo_eV_A: float
-    force_hi_eV_A: float
+    relative: bool
+    max_devi_f: float | None
+    mean_devi_f: float | None
+    max_devi_v_eV_atom: float | None
+    groups: tuple[TrustGroup, ...]
     converged: bool
     selected: int
     dropped: DroppedCandidates
@@ -121,6 +184,13 @@ class IterationReport(Result):
     message: str
     labelled: int | None = None
     label_failures: tuple[FailedTask, ...] = ()
+
+    @property
+    def levels(self) -> str:
+        """Trust levels, as text; with the systems where they differ."""
+        if len(self.groups) == 1:
+            return self.groups[0].levels
+        return "; ".join(f"{', '.join(group.systems)}: {group.levels}" for group in self.groups)
 
 
 class LearningState(Result):

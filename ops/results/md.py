@@ -129,6 +129,8 @@ class MdRun(ThermoSummary, HostSummary, Result):
         Smallest distance between opposite faces of the cell of the first frame; None without frames.
     continued_from : int or None
         Steps of the finished, shorter run that this one has continued; None for a run from its start.
+    own_input : bool
+        Whether the run has commands of a template of the user's own: ``in.lammps``.
     """
 
     FILE: ClassVar[str] = "run.json"
@@ -155,6 +157,7 @@ class MdRun(ThermoSummary, HostSummary, Result):
     equilibration: EquilibrationSummary | None = None
     width_A: float | None = None
     continued_from: int | None = None
+    own_input: bool = False
 
 
 class ExplorationRun(MdRun):
@@ -170,6 +173,8 @@ class ExplorationRun(MdRun):
         Name of the perturbed cell.
     n_frames_expected : int
         Frames of an undisturbed run.
+    epsilon_eV_A : float or None
+        Of the relative deviation of forces; None where the deviation is the absolute one.
     """
 
     models: tuple[int, ...]
@@ -177,6 +182,7 @@ class ExplorationRun(MdRun):
     stage: int
     cell: str
     n_frames_expected: int
+    epsilon_eV_A: float | None = None
 
 
 def read_any_run(folder: Path) -> MdRun | None:
@@ -214,6 +220,8 @@ class MdTask(Result):
         What the barostat changes, in NPT.
     supercell : tuple of int
         Repetitions of the unit cell that the cell of this task consists of.
+    template : str or None
+        LAMMPS input of the user's own, with placeholders.
     """
 
     FILE: ClassVar[str] = "task.json"
@@ -232,6 +240,7 @@ class MdTask(Result):
     trajectory: str | None = None
     coupling: Coupling = "iso"
     supercell: tuple[int, int, int] = (1, 1, 1)
+    template: str | None = None
 
     def record(self, **outcome: Any) -> MdRun:
         """Return the record of this run, from the fields of :class:`MdRun` that are known at its end only."""
@@ -242,7 +251,10 @@ class MdTask(Result):
             "system", "temperature_K", "pressure_GPa", "ensemble", "replica", "seed", "trajectory", "timestep_fs",
             "steps", "equilibration_steps",
         )
-        return {**{name: getattr(self, name) for name in same}, "dump_every_fs": self.dump_every * self.timestep_fs}
+        return {
+            **{name: getattr(self, name) for name in same}, "dump_every_fs": self.dump_every * self.timestep_fs,
+            "own_input": self.template is not None,
+        }
 
 
 class ExplorationTask(MdTask):
@@ -252,10 +264,11 @@ class ExplorationTask(MdTask):
     iteration: int
     stage: int
     cell: str
+    epsilon_eV_A: float | None = None
 
     def record(self, **outcome: Any) -> ExplorationRun:
         """Return the record of this run, from the fields of :class:`ExplorationRun` that are known at its end only."""
         return ExplorationRun(
             **self._known(), **outcome, models=self.models, iteration=self.iteration, stage=self.stage, cell=self.cell,
-            n_frames_expected=self.steps // self.dump_every + 1,
+            n_frames_expected=self.steps // self.dump_every + 1, epsilon_eV_A=self.epsilon_eV_A,
         )

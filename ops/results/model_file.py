@@ -33,6 +33,10 @@ class ModelBranch(ResultPart):
     n_parameters : int or None
         Numbers in the tensors of the branch, shared ones included.
     compressed : bool
+    has_table : bool
+        It has a table of pair potentials for short distances.
+    table_file : str or None
+        File of the table that a checkpoint names; None where the checkpoint has the table inside.
     """
 
     name: str
@@ -45,6 +49,8 @@ class ModelBranch(ResultPart):
     precision: str | None
     n_parameters: int | None
     compressed: bool
+    has_table: bool = False
+    table_file: str | None = None
 
 
 class ModelUse(ResultPart):

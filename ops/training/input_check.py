@@ -11,8 +11,9 @@ from typing import Any, TypeGuard
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.suggest import question
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
-from dpa_sse.ops.training.presets import load_preset, preset_names
+from dpa_sse.ops.training.presets import load_preset, preset_names, with_packed_table
 from dpa_sse.ops.training.settings import TrainSettings
+from dpa_sse.ops.training.tables import OVERRIDE
 
 DPA2_PARTS = ("repinit", "repformer")
 _PLACE = re.compile(r"^\[at location `([^`]*)`\] *")
@@ -49,6 +50,10 @@ def input_faults(
     preset.section("model")["type_map"] = list(type_map)
     preset = preset.with_given(settings)
     faults: list[tuple[str, str]] = []
+    try:
+        with_packed_table(settings, base_dir)
+    except InputError as error:
+        faults.append((OVERRIDE, str(error).removeprefix(f"overrides: {OVERRIDE}: ")))
     left = dict(settings.overrides)
     while found := _first_fault(preset, left):
         # DeePMD-kit stops at the first fault: to blame is the override without which that fault disappears

@@ -38,9 +38,13 @@ EVALUATION_NAMES: dict[Variant, str] = {
 class TrainMemberSettings(TaskSettings):
     """Settings of :class:`TrainMember`."""
 
-    train: ResolvedTraining
+    train: ResolvedTraining | list[ResolvedTraining]
     reuse_models: bool
     reuse_steps: int | None
+
+    def of(self, index: int) -> ResolvedTraining:
+        """Return network and training of a model; several are taken in turn."""
+        return self.train[index % len(self.train)] if isinstance(self.train, list) else self.train
 
 
 class TrainMember(FanOutOP):
@@ -59,7 +63,7 @@ class TrainMember(FanOutOP):
         """Write a model folder."""
         iteration, index = inputs["iteration"], inputs["index"]
         seed = derive_seed(settings.seed, "ensemble", iteration, index)
-        train = settings.train
+        train = settings.of(index)
         before = inputs["training_data"] / "models" / f"model.{index:03d}" / "model.pt"
         state = LearningState.read_if_there(inputs["training_data"])
         if state is not None and state.unchanged and before.is_file():

@@ -17,6 +17,7 @@ from dpa_sse.ops.potential.describe import DPA4
 from dpa_sse.ops.training.deepmd_input import EPOCHS, SECTIONS, DeepmdInput
 from dpa_sse.ops.training.purpose import composed, unusable
 from dpa_sse.ops.training.settings import PretrainSettings, ResolvedPretraining, ResolvedTraining, TrainSettings
+from dpa_sse.ops.training.tables import OVERRIDE, TABLE, packed_table, table_faults
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -79,9 +80,45 @@ def load_preset(name_or_path: str, base_dir: Path | None = None) -> DeepmdInput:
         raise InputError(f"{path}: section {', '.join(missing)} is missing or not a mapping")
     if str(data["model"].get("type")).lower() in DPA4 and isinstance(data["model"].get("descriptor"), dict):
         data["model"]["descriptor"].setdefault("type", "dpa4")  # the type of the model says it
+    if TABLE in data["model"]:
+        data["model"][TABLE] = _table(data["model"][TABLE], path)
     if not isinstance(data["model"].get("descriptor"), dict) or "type" not in data["model"]["descriptor"]:
         raise InputError(f"{path}: model.descriptor.type is missing")
     return DeepmdInput(data)
+
+
+def _table(value: Any, path: Path) -> Any:
+    try:
+        return packed_table(value, path.parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def complete_preset(path: Path) -> str | None:
+    """Return a preset file with its table inside; None for one that names no table, or cannot be read."""
+    try:
+        word = load_preset(str(path)).section("model").get(TABLE)
+        data = load_preset(str(path)).data if isinstance(word, str) and word not in read_small(path) else None
+    except (InputError, OSError, ValueError):
+        return None
+    return None if data is None else json.dumps(data, indent=1) + "\n"
+
+
+def with_packed_table(settings: TrainSettings, base_dir: Path | None = None) -> dict[str, Any]:
+    """Return the overrides of a training, with the text of a table that they name (relative to ``base_dir``).
+
+    Raises
+    ------
+    InputError
+        The file is missing, or is not a text.
+    """
+    if OVERRIDE not in settings.overrides:
+        return dict(settings.overrides)
+    try:
+        word = packed_table(settings.overrides[OVERRIDE], Path(base_dir or "."))
+    except InputError as error:
+        raise InputError(f"overrides: {error}") from error
+    return {**settings.overrides, OVERRIDE: word}
 
 
 def _load_yaml(text: str) -> Any:
@@ -107,7 +144,8 @@ def resolve(settings: TrainSettings, base_dir: Path | None = None) -> ResolvedTr
         See :func:`load_preset`.
     """
     kind = ResolvedPretraining if isinstance(settings, PretrainSettings) else ResolvedTraining
-    return kind(**settings.model_dump(), network=load_preset(settings.preset, base_dir).data)
+    given = {**settings.model_dump(), "overrides": with_packed_table(settings, base_dir)}
+    return kind(**given, network=load_preset(settings.preset, base_dir).data)
 
 
 def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Path | None = None) -> list[str]:
@@ -117,10 +155,11 @@ def check_preset(settings: TrainSettings, type_map: Sequence[str], base_dir: Pat
     """
     try:
         training = settings if isinstance(settings, ResolvedTraining) else resolve(settings, base_dir)
-        merged = DeepmdInput(training.network).with_overrides(settings.overrides)
+        merged = DeepmdInput(training.network).with_overrides(training.overrides)
     except InputError as error:
         return [str(error)]
     problems = [f"{settings.preset}: {reason}"] if (reason := unusable(merged.data)) else []
+    problems += [f"{settings.preset}: {fault}" for fault in table_faults(merged.section("model"), type_map)]
     own = merged.section("model").get("type_map")
     if own is not None and list(own) != list(type_map):
         problems.append(f"{settings.preset}: model.type_map {list(own)} differs from the project's {list(type_map)}")

@@ -11,7 +11,7 @@ TENSORFLOW = ("loc_frame", "se_a_tpe", "se_e2_a_tpe", "se_a_ebd", "se_a_ebd_v2",
 COMPOSED = ("linear_ener", "pairwise_dprc", "pairtab", "frozen")
 LABELS = {"gf": "generalized forces", "h": "Hessians", "pf": "weights of atomic forces", "ae": "energies of atoms"}
 """Labels, by the names of their weights in the loss, that the data sets of the pipeline do not have."""
-READ_FILES = ("model_file", "tab_file", "use_srtab")
+READ_FILES = ("model_file", "tab_file")
 """Keys of the model that name files to be read."""
 
 
@@ -54,7 +54,7 @@ def _model_reasons(model: Mapping[str, Any]) -> Iterator[str]:
     if model.get("spin"):
         yield "model.spin: magnetic moments, which the labels of the pipeline do not have"
     descriptor, fitting = model.get("descriptor"), model.get("fitting_net")
-    for part in _parts(descriptor):
+    for part in parts_of(descriptor):
         if (kind := part.get("type")) in TENSORFLOW:
             yield f"model.descriptor.type {kind} is of DeePMD-kit's TensorFlow backend; the pipeline uses PyTorch"
     if isinstance(fitting, dict):
@@ -85,11 +85,12 @@ def _loss_reasons(loss: Mapping[str, Any]) -> Iterator[str]:
             yield f"loss.start_pref_{name}: {what}, which the data of the pipeline do not have"
 
 
-def _parts(descriptor: Any) -> Iterator[Mapping[str, Any]]:
+def parts_of(descriptor: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield a descriptor and, of a hybrid one, its parts."""
     if isinstance(descriptor, dict):
         yield descriptor
         for part in descriptor.get("list") or []:
-            yield from _parts(part)
+            yield from parts_of(part)
 
 
 def _files(node: Any, place: str) -> Iterator[str]:

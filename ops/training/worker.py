@@ -29,6 +29,7 @@ from dpa_sse.ops.training.deepmd_input import DeepmdInput
 from dpa_sse.ops.training.freeze import freeze_checkpoint
 from dpa_sse.ops.training.neighbours import cutoffs_of, fit_neighbour_lists, neighbour_counts
 from dpa_sse.ops.training.parity import parity
+from dpa_sse.ops.training.tables import with_lines, with_table_of, with_word
 from dpa_sse.ops.training.trained_network import as_dpa4, network_of, params_of, restrict
 from dpa_sse.ops.training.two_tasks import BASE, NEW, TASKS, one_task, order_of_tasks, separate, with_two_tasks
 
@@ -182,14 +183,16 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
     elif start is not None and task.start == "same_network":
         data["model"] = network_of(start, data["model"], task.branch)
     elif task.start == "finetune":
+        pretrained = params_of(Path(task.start_model or ""), task.branch)
         data["model"], links = get_finetune_rules(
-            task.start_model, as_dpa4(data["model"], params_of(Path(task.start_model or ""), task.branch)),
+            task.start_model, with_table_of(as_dpa4(data["model"], pretrained), pretrained),
             model_branch=task.branch, change_model_params=True,
         )
         restrict(data["model"], task)
     counts = _counts(data, work)
     fixed = source is not None or task.start in ("finetune", "same_network")
     data, messages = _fit(data, counts, fixed=fixed, widen=task.widen)
+    data["model"] = with_word(data["model"])
     shared = None
     if task.base_systems:
         from deepmd.pt.utils.multi_task import preprocess_shared_params
@@ -203,6 +206,7 @@ def _trainer(task: TrainTask, work: Path, newest: Path | None) -> tuple[Any, lis
         raise InputError(f"DeePMD-kit refuses the training input: {' '.join(str(error).split())}") from error
     if not (work / "used_input.json").is_file():  # a restart adds entries of DeePMD-kit to the network
         write_json(work / "used_input.json", data)
+    data["model"] = with_lines(data["model"])
     trainer = get_trainer(
         data,
         task.start_model if newest is None and task.start == "init_model" else None,

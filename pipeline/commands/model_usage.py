@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpa_sse.ops.core.errors import PipelineError
 from dpa_sse.ops.core.files import write_text
-from dpa_sse.ops.md.lammps import atomic_masses
+from dpa_sse.ops.md.data_file import atomic_masses
 from dpa_sse.ops.potential.folder import model_file
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.self_check import SelfCheck

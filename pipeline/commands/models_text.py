@@ -55,6 +55,7 @@ def _branch_lines(branch: ModelBranch) -> Iterator[str]:
         f"{branch.n_parameters} parameters" if branch.n_parameters
         else "tabulated (compressed)" if branch.compressed else "parameters not counted",
         branch.precision or "precision not recorded",
+        *(["a table of pair potentials"] if branch.has_table else []),
     ]
     yield f"{indent}{'network':{width}s}{', '.join(parts)}"
     if branch.fitting:

@@ -94,8 +94,8 @@ def _learning(project: Project, base_dir: Path) -> Iterator[Amounts]:
     if learning is None:
         return
     iterations = sum(stage.max_iterations for stage in learning.stages)
-    first = _steps(learning.train, base_dir)
-    later = learning.reuse_steps if learning.reuse_models and learning.reuse_steps else first
+    first = sum(_steps(member, base_dir) for member in learning.members)
+    later = learning.models * learning.reuse_steps if learning.reuse_models and learning.reuse_steps else first
     explored = sum(
         stage.max_iterations * len(project.systems) * len(stage.state_points()) * stage.cells_per_system * stage.steps
         for stage in learning.stages
@@ -103,7 +103,7 @@ def _learning(project: Project, base_dir: Path) -> Iterator[Amounts]:
     sane = iterations * learning.models * len(project.systems) * learning.sanity_steps
     labels = iterations * learning.max_selected
     yield Amounts(
-        "03-concurrent-learning", labels, labels, learning.models * (first + (iterations - 1) * later),
+        "03-concurrent-learning", labels, labels, first + (iterations - 1) * later,
         (explored + sane) * learning.timestep_fs * 1e-6,
     )
 

@@ -17,6 +17,7 @@ from dpa_sse.pipeline.config.batch_presets import engine_faults
 from dpa_sse.pipeline.config.data_check import data_findings, data_folders, data_systems
 from dpa_sse.pipeline.config.element_check import shared_elements, untrained_elements
 from dpa_sse.pipeline.config.gpus import gpu_faults
+from dpa_sse.pipeline.config.learning_rules import learning_trainings
 from dpa_sse.pipeline.config.load import Located, attempt_load
 from dpa_sse.pipeline.config.model_check import model_findings
 from dpa_sse.pipeline.config.problems import ConfigError, KeyPath, Marks, Problem, locate, sort_problems
@@ -25,6 +26,7 @@ from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.targets import place_in_target, target_project
+from dpa_sse.pipeline.config.template_check import template_findings
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -130,6 +132,7 @@ def _all_findings(project: Project, base_dir: Path, built: dict[str, Atoms] | No
     findings += _cluster(project, base_dir)
     findings += engine_faults(project.engine, base_dir)
     findings += gpu_faults(project, base_dir)
+    findings += template_findings(project, base_dir)
     findings += _end(project, base_dir)
     findings += _targets(project, base_dir, cells)
     return findings
@@ -139,7 +142,7 @@ def _targets(project: Project, base_dir: Path, cells: dict[str, Atoms]) -> Itera
     """Yield what is wrong with the files and values of each target."""
     for index, target in enumerate(project.targets):
         own = target_project(project, target.name)
-        faults = [*_mobile_ions(own, cells), *_aimd(own)]
+        faults = [*_mobile_ions(own, cells), *_aimd(own), *(template_findings(own, base_dir) if target.md else ())]
         if target.distill:
             faults += _presets(own, base_dir)
         if target.data:
@@ -220,7 +223,7 @@ def trainings(project: Project) -> list[tuple[KeyPath, TrainSettings]]:
     if project.simplify:
         found.append((("simplify", "train"), project.simplify.train))
     if project.concurrent_learning:
-        found.append((("concurrent_learning", "train"), project.concurrent_learning.train))
+        found += learning_trainings(project.concurrent_learning)
     if project.pretrain and not project.pretrain.model:
         found.append((("pretrain",), project.pretrain))
     if project.distill:

@@ -25,6 +25,7 @@ UNITS = {
     "GPa": ("pressure", {"GPa": 1.0, "bar": 1e-4, "kbar": 0.1, "MPa": 1e-3, "Pa": 1e-9, "atm": 1.01325e-4}),
     "A": ("length", {"A": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177}),
     "eV_A": ("force", {"eV_A": 1.0, "meV_A": 1e-3}),
+    "eV_atom": ("energy per atom", {"eV_atom": 1.0, "meV_atom": 1e-3}),
 }
 """For each unit of a key: the quantity, and the size of other units in it."""
 OTHER_UNITS = {"C", "F", "celsius", "angstrom", "ang", "steps", "hours", "seconds", "femtoseconds", "picoseconds"}
@@ -132,7 +133,9 @@ def key_homes() -> dict[str, list[str]]:
     def collect(annotation: Any, place: str) -> None:
         for model in _models(annotation, None):
             for name, field in model.model_fields.items():
-                homes.setdefault(name, []).append(place or "the top level of the file")
+                found = homes.setdefault(name, [])
+                if (here := place or "the top level of the file") not in found:  # one section, or a list of them
+                    found.append(here)
                 inner = field.rebuild_annotation()
                 element = _element(inner)
                 below = f"{place}.{name}" if place else name
@@ -147,7 +150,7 @@ def key_homes() -> dict[str, list[str]]:
 def unit_of(key: str) -> str | None:
     """Return the unit in the name of a key as it is usually written (``steps_fs``: fs, ``force_lo_eV_A``: eV/A)."""
     unit = _split(key)[1]
-    return unit.replace("eV_A", "eV/A") if unit in UNITS else None
+    return unit.replace("eV_", "eV/") if unit in UNITS else None
 
 
 def _split(key: str) -> tuple[str, str | None]:
@@ -184,7 +187,7 @@ def _wrong_unit(key: str, keys: Keys, value: Any) -> str:
     example = ""
     if factor is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
         example = f" ({value:g} {given} = {value * factor:g} {wanted})"
-    return f"the unit here is {wanted.replace('eV_A', 'eV/A')}, write '{meant}'{example}"
+    return f"the unit here is {wanted.replace('eV_', 'eV/')}, write '{meant}'{example}"
 
 
 def _at(data: Any, path: KeyPath) -> Any:

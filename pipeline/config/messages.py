@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dpa_sse.ops.core.suggest import did_you_mean
+from dpa_sse.pipeline.config.breach import Breach
 from dpa_sse.pipeline.config.fields import section_keys, section_models, suggestion, unit_of
 from dpa_sse.pipeline.config.problems import KeyPath
-from dpa_sse.pipeline.config.rules import Breach
 from dpa_sse.pipeline.config.sections import NAME_RULE, PROJECT_NAME, ProjectSections
 
 MAX_WORDS = 20

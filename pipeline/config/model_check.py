@@ -91,6 +91,9 @@ def _own_model(project: Project, name: str, base_dir: Path) -> Iterator[KeyMessa
             "--head BRANCH -o branch.pth"
         )
     else:
+        unusable = next((use.how for use in model.uses if use.use == "LAMMPS" and not use.possible), "")
+        if unusable:
+            yield where, f"{name}: {unusable}"
         yield from _unknown_elements(project, model, "", where, name)
         yield from _compiler(model.kind == "checkpoint" and is_dpa4(model.branches[0]), where)
 
@@ -130,6 +133,12 @@ def _pretrained(project: Project, name: str, base_dir: Path) -> Iterator[KeyMess
     yield from _unknown_elements(project, model, branch, where, name)
     yield from _compiler(model.kind == "checkpoint" and is_dpa4(model.branches[0]), where)
     yield from _additions(project, is_dpa4(model.branches[0]))
+    chosen = model.branch(branch) if branch else model.branches[0]
+    if project.finetune and chosen and chosen.has_table and list(chosen.type_map) != list(project.type_map):
+        yield where, (
+            f"{name}: has a table of pair potentials, whose elements DeePMD-kit cannot rearrange for the fine-tuning: "
+            f"type_map must be [{', '.join(chosen.type_map)}]"
+        )
 
 
 def _additions(project: Project, dpa4: bool) -> Iterator[KeyMessage]:

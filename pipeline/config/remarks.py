@@ -20,6 +20,7 @@ from dpa_sse.pipeline.config.problems import KeyPath, Problem
 from dpa_sse.pipeline.config.rules import all_systems
 from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.targets import place_in_target, target_project
+from dpa_sse.pipeline.config.template_check import template_remarks
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -44,6 +45,7 @@ def remarks(located: Located) -> list[Problem]:
     project = located.project
     found = [
         *_labels(located), *_machine(project), *_charges(project), *_compositions(located), *_without_md(project),
+        *_adaptive(project),
         *data_remarks(project, located.base_dir), *unstated_levels(project, located.base_dir),
         *unseen_by_model(project, located.base_dir, located.cells), *_of_compound(located), *_of_targets(located),
     ]
@@ -61,6 +63,7 @@ def _of_compound(located: Located) -> Iterator[tuple[KeyPath, str]]:
     if not project.targets:
         yield from _production(located)
         yield from _doubtful_md(project)
+        yield from template_remarks(project, located.base_dir)
     yield from _volumes(project)
     yield from model_remarks(project, located.base_dir)
 
@@ -97,6 +100,21 @@ def _machine(project: Project) -> Iterator[tuple[KeyPath, str]]:
         yield ("resources", "cores"), f"this machine has {here} cores; more tasks at a time will share them"
     elif threads is not None and threads > here:
         yield ("resources", "threads_per_task"), f"this machine has {here} cores: a task gets {here} threads"
+
+
+def _adaptive(project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yield adaptive trust levels that make every frame a candidate."""
+    learning = project.concurrent_learning
+    for index, stage in enumerate(learning.stages if learning else ()):
+        assert learning is not None  # noqa: S101  (for the type checker)
+        systems = [one.name for one in project.systems]
+        adaptive = [found for name in systems if (found := learning.trust_in(stage, name).adaptive)]
+        each = len(stage.state_points()) * stage.cells_per_system * (stage.steps // learning.sample_every + 1)
+        if adaptive and max(one.candidates for one in adaptive) >= each * len(adaptive):
+            yield ("concurrent_learning", "stages", index), (
+                f"explores {each * len(adaptive)} frames; with adaptive.candidates at "
+                f"{max(one.candidates for one in adaptive)}, none can be accurate"
+            )
 
 
 def _charges(project: Project) -> Iterator[tuple[KeyPath, str]]:

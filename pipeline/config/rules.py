@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dpa_sse.ops.conductivity.settings import ConductivitySettings
 from dpa_sse.ops.labelers.settings import AseSettings
+from dpa_sse.pipeline.config.breach import Breach
+from dpa_sse.pipeline.config.learning_rules import learning_rules, learning_trainings
 from dpa_sse.pipeline.config.problems import KeyPath
 
 if TYPE_CHECKING:
@@ -22,17 +24,7 @@ if TYPE_CHECKING:
     from dpa_sse.ops.training.settings import FinetuneSettings, RoundSettings, TrainSettings
     from dpa_sse.pipeline.config.sections import DownstreamSettings, ProjectSections
 
-MAX_ITERATIONS = 90
-"""A longer recursive loop overloads the Argo controller."""
 MAX_REPETITIONS = 20
-
-
-class Breach(NamedTuple):
-    """A rule that a project breaks: where to look, what is wrong, and the other keys that the rule reads."""
-
-    path: KeyPath
-    message: str
-    depends_on: tuple[KeyPath, ...] = ()
 
 
 def broken_rules(project: ProjectSections) -> list[Breach]:
@@ -168,23 +160,6 @@ def _threads(project: ProjectSections) -> Iterator[Breach]:
                      (("resources", "cores"),))
 
 
-def _iterations(project: ProjectSections) -> Iterator[Breach]:
-    learning = project.concurrent_learning
-    if not learning:
-        return
-    total = sum(stage.max_iterations for stage in learning.stages)
-    if total > MAX_ITERATIONS:
-        yield Breach(("concurrent_learning", "stages"),
-                     f"the max_iterations of all stages add up to {total}; the limit is {MAX_ITERATIONS}")
-    for index, stage in enumerate(learning.stages):
-        if stage.steps < learning.sample_every:
-            yield Breach(
-                ("concurrent_learning", "stages", index, "steps"),
-                f"must be at least concurrent_learning.sample_every ({learning.sample_every}), not {stage.steps}",
-                (("concurrent_learning", "sample_every"),),
-            )
-
-
 def _sampling(project: ProjectSections) -> Iterator[Breach]:
     runs: list[tuple[KeyPath, AimdSettings | DistillSettings | RoundSettings]] = [(("aimd",), project.aimd)]
     if project.downstream:
@@ -300,7 +275,7 @@ def _learning_rates(project: ProjectSections) -> Iterator[Breach]:
     if project.simplify:
         trainings.append((("simplify", "train"), project.simplify.train))
     if project.concurrent_learning:
-        trainings.append((("concurrent_learning", "train"), project.concurrent_learning.train))
+        trainings += learning_trainings(project.concurrent_learning)
     if project.finetune:
         trainings.append((("finetune",), project.finetune))
     if project.distill:
@@ -390,7 +365,6 @@ def _self_check(project: ProjectSections) -> Iterator[Breach]:
 
 
 _RULES: tuple[Callable[[ProjectSections], Iterator[Breach]], ...] = (
-    _names, _series, _supercells, _sources, _simplify, _own_model, _stages, _threads, _iterations, _sampling, _dynamics,
-    _rounds,
-    _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
+    _names, _series, _supercells, _sources, _simplify, _own_model, _stages, _threads, learning_rules, _sampling,
+    _dynamics, _rounds, _arrangements, _splits, _learning_rates, _mobile, _production, _self_check,
 )

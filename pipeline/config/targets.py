@@ -10,9 +10,9 @@ from pydantic_core import to_json
 
 from dpa_sse.ops.core.suggest import did_you_mean
 from dpa_sse.ops.md.settings import TEACHER
+from dpa_sse.pipeline.config.breach import Breach
 from dpa_sse.pipeline.config.messages import faults
 from dpa_sse.pipeline.config.problems import KeyPath, dotted
-from dpa_sse.pipeline.config.rules import Breach
 from dpa_sse.pipeline.config.sections import ProjectSections, TargetSettings
 
 P = TypeVar("P", bound=ProjectSections)

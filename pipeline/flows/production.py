@@ -56,7 +56,7 @@ def add_production(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
         found = _add_rounds(flow, artifacts, cells)
     else:
         tasks = flow.step(
-            "prepare-md", PrepareMd, flow.settings(md=_md_settings(md)), title="Production MD",
+            "prepare-md", PrepareMd, flow.settings(md=_md_settings(flow, md)), title="Production MD",
             artifacts={"cells": cells},
         )
         runs = flow.fan_out(
@@ -69,9 +69,9 @@ def add_production(flow: ProjectFlow, artifacts: Artifacts) -> dict[str, Artifac
     return {**found, "conductivity": add_analysis(flow, {**artifacts, **found})}
 
 
-def _md_settings(md: MdSettings) -> dict[str, object]:
+def _md_settings(flow: ProjectFlow, md: MdSettings) -> dict[str, object]:
     """Return the settings of the runs without the place of the user's model, which they do not depend on."""
-    return md.model_dump(mode="json", exclude={"model"})
+    return md.with_texts(flow.base_dir).model_dump(mode="json", exclude={"model"})
 
 
 def _add_self_check(flow: ProjectFlow, artifacts: Artifacts) -> ArtifactRef:
@@ -125,7 +125,8 @@ def _add_rounds(
         tasks = flow.step(
             "prepare-md", PrepareMdOfRound,
             flow.settings(
-                md=_md_settings(md), check=flow.subset(project.validate, "production_labels", "rounds", "round_ps")
+                md=_md_settings(flow, md),
+                check=flow.subset(project.validate, "production_labels", "rounds", "round_ps"),
             ),
             title="Production MD", artifacts={"cells": inputs["cells"], "state": inputs["state"]},
         )

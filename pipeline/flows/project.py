@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.labelers.registry import labeler_files
 from dpa_sse.ops.labelers.settings import LabelerSettings, with_file_texts
+from dpa_sse.ops.md.settings import MdSettings
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
@@ -70,10 +72,14 @@ class ProjectFlow(Flow):
 
     def plain(self, value: object) -> object:
         """Return a section as JSON values, including what it names: the preset of a training, files of a labeler."""
+        if isinstance(value, list):
+            return [self.plain(one) for one in value]
         if not isinstance(value, BaseModel):
             return value
         if isinstance(value, LabelerSettings):
             value = with_file_texts(value, self.base_dir)
+        if isinstance(value, (ConcurrentLearningSettings, MdSettings)):
+            value = value.with_texts(self.base_dir)
         if isinstance(value, TrainSettings):
             from dpa_sse.ops.training.presets import resolve
 

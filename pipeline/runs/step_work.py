@@ -240,21 +240,38 @@ def _thinning(rates: _Rates) -> Iterator[StepWork]:
     yield StepWork(stage, "simplify-select", "errors", 10.0, iterations=count)
 
 
+def _of_committee(steps: Sequence[StepWork]) -> StepWork:
+    """Return the mean of the same step with each model of a committee."""
+    what, _, first = steps[0].kind.rpartition(" ")
+    others = [step.kind.rpartition(" ")[2] for step in steps]
+    return replace(
+        steps[0], kind=f"{what} {' and '.join(dict.fromkeys([first, *others]))}",
+        task_s=sum(step.task_s for step in steps) / len(steps), start_s=max(step.start_s for step in steps),
+        measured=all(step.measured for step in steps),
+    )
+
+
 def _learning(rates: _Rates) -> Iterator[StepWork]:
     learning, stage = rates.project.concurrent_learning, "03-concurrent-learning"
     if learning is None:
         return
-    n, systems, network = rates.base_atoms, len(rates.project.systems), learning.train.preset
+    n, systems, members = rates.base_atoms, len(rates.project.systems), learning.members
     count = sum(one.max_iterations for one in learning.stages)
-    first = rates.steps_of(learning.train)
-    later = learning.reuse_steps if learning.reuse_models and learning.reuse_steps else first
-    steps = (first + (count - 1) * later) / count
-    yield rates.training(stage, "train", learning.train, steps, n, learning.models, count)
-    sane = rates.dynamics(stage, "assemble", network, learning.sanity_steps, n, systems * learning.models, count)
-    yield sane
+    trained = []
+    for member in members:
+        first = rates.steps_of(member)
+        later = learning.reuse_steps if learning.reuse_models and learning.reuse_steps else first
+        steps = (first + (count - 1) * later) / count
+        trained.append(rates.training(stage, "train", member, steps, n, learning.models, count))
+    yield _of_committee(trained)
+
+    def dynamics(step: str, length: float, tasks: int) -> StepWork:
+        return _of_committee([rates.dynamics(stage, step, one.preset, length, n, tasks, count) for one in members])
+
+    yield dynamics("assemble", learning.sanity_steps, systems * learning.models)
     runs = max(systems * len(one.state_points()) * one.cells_per_system for one in learning.stages)
     length = sum(one.max_iterations * one.steps for one in learning.stages) / count
-    yield rates.dynamics(stage, "explore", network, length * learning.models, n, runs, count)
+    yield dynamics("explore", length * learning.models, runs)
     yield rates.labels(stage, "label", learning.max_selected, 1, n, count)
     yield StepWork(stage, "select", "data", 0.6, iterations=count)
     yield StepWork(stage, "merge", "data", 0.7, iterations=count)

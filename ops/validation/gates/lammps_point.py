@@ -14,7 +14,7 @@ from dpa_sse.ops.core.errors import FatalError, MissingProgramError, PipelineErr
 from dpa_sse.ops.core.files import write_text
 from dpa_sse.ops.core.foreign import printable
 from dpa_sse.ops.core.tools import run_tool, tail
-from dpa_sse.ops.md.lammps import write_lammps_data
+from dpa_sse.ops.md.data_file import write_lammps_data
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.validation.gates.base import Array
 

@@ -5,6 +5,7 @@ A generator yields nothing where the run has no such result; no setting is repea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -79,13 +80,18 @@ def _learning(data: ReportData) -> Iterator[str]:
     members = sum(name.startswith("ensemble-") for name in data.models)
     ensemble = f" with an ensemble of {members} potentials" if members else ""
     labelled = sum(report.selected if report.labelled is None else report.labelled for report in data.history)
-    bounds = list(dict.fromkeys((report.force_lo_eV_A, report.force_hi_eV_A) for report in data.history))
-    between = listed([f"{low:g} and {high:g}" for low, high in bounds])
+    groups = [group for report in data.history for group in report.groups]
+    bounds = list(dict.fromkeys((group.force_lo, group.force_hi) for group in groups))
+    between = listed([f"{low:.3g} and {high:.3g}" for low, high in bounds])
+    epsilons = {group.epsilon_eV_A for group in groups if group.epsilon_eV_A is not None}
+    unit = "eV/Å" if not epsilons else f"times |F| + {listed([f'{one:g}' for one in sorted(epsilons)])} eV/Å"
+    virial = " or of the virial was between its trust levels" if any(
+        group.virial_hi_eV_atom is not None for group in groups) else ""
     ended = "It ended converged." if data.history[-1].converged else "It ended before it converged."
     yield (
         f"Concurrent learning{cite('zhang2019active', 'zhang2020dpgen')}{ensemble} made "
         f"{plural(len(data.history), 'iteration')} and labelled {labelled} configurations whose largest deviation of "
-        f"the forces was between {between} eV/Å. {ended}"
+        f"the forces was between {between} {unit}{virial}. {ended}"
     )
 
 
@@ -93,9 +99,11 @@ def _potentials(data: ReportData) -> Iterator[str]:
     ensemble = [model.info for name, model in data.models.items() if name.startswith("ensemble-")]
     if ensemble:
         last = " in the last iteration" if len(data.history) > 1 else ""
+        networks = Counter(map(_network, ensemble))
+        each = f", each {_network(ensemble[0])}" if len(networks) == 1 else ": " + listed(
+            [f"{n} of {network}" for network, n in networks.items()])
         yield (
-            f"The ensemble consists of {plural(len(ensemble), 'potential')}, each {_network(ensemble[0])}"
-            f"{_steps(ensemble)}{last}."
+            f"The ensemble consists of {plural(len(ensemble), 'potential')}{each}{_steps(ensemble)}{last}."
         )
     if (model := data.models.get("pretrain")) is not None:
         info = model.info
@@ -225,7 +233,9 @@ def _runs(data: ReportData, system: str, runs: Sequence[MdRun]) -> str:
         )
     ensembles = " or ".join(sorted({run.ensemble.upper() for run in runs}))
     text += f"{_range([run.steps * run.timestep_fs / 1000 for run in runs])} ps in the {ensembles} ensemble"
-    if any(run.ensemble != "nve" for run in runs):
+    if any(run.own_input for run in runs):
+        text += " (with an input file of LAMMPS that was written for it)"
+    elif any(run.ensemble != "nve" for run in runs):
         text += f" (Nosé–Hoover thermostat{cite('nose1984', 'hoover1985')}, {TAU_T_PS:g} ps)"
     temperatures = listed([kelvin(T) for T in sorted({run.temperature_K for run in runs})])
     counts = {T: sum(run.temperature_K == T for run in runs) for T in {run.temperature_K for run in runs}}

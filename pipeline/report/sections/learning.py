@@ -26,7 +26,8 @@ COLUMNS = (
     "accurate share",
     "selected",
     "labelled",
-    "largest deviation (eV/Å)",
+    "trust levels",
+    "largest deviation",
     "converged",
     "remark",
 )
@@ -43,7 +44,7 @@ def learning(data: ReportData, book: FigureBook) -> PageSection:
         [_iteration(report) for report in data.history],
         "Frames sorted by the largest force deviation of the ensemble. Stage: index of the exploration conditions.",
         "converged|remark",
-        "labelled|largest deviation (eV/Å)|remark",
+        "labelled|largest deviation|remark",
     )
     section.figures([plot_learning(book, data.history)])
     sanity: list[list[str | Cell]] = [
@@ -74,7 +75,8 @@ def _iteration(report: IterationReport) -> list[str | Cell]:
         ABSENT if report.accurate_ratio is None else f"{100 * report.accurate_ratio:.0f} %",
         count(report.selected),
         count(report.labelled),
-        show(report.max_devi_f_eV_A),
+        report.levels.replace("eV/A", "eV/Å"),
+        show(report.max_devi_f) + (" (relative)" if report.relative else " eV/Å"),
         Cell("yes", "good") if report.converged else Cell("no", "warn"),
         report.message,
     ]

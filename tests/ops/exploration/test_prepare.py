@@ -21,6 +21,8 @@ from dpa_sse.ops.md.simulate import RunOutcome
 from dpa_sse.ops.results.dataset import DatasetInfo, StoredSystem
 from dpa_sse.ops.results.learning import SanityCheck, SanityResult
 from dpa_sse.ops.results.md import NO_ROWS
+from dpa_sse.ops.training.op import TrainMember
+from dpa_sse.ops.training.presets import resolve
 
 SETTINGS = ConcurrentLearningSettings(
     stages=[
@@ -63,6 +65,31 @@ def test_all_state_points_of_the_stage(tmp_path, cells):
     assert all(task["models"] == [0, 2] for task in found)
     assert len({task["seed"] for task in found}) == 8
     assert [path.name for path in sorted((tmp_path / "a").glob("task.*"))] == [f"task.{k:03d}" for k in range(8)]
+
+
+def test_the_model_with_the_largest_cutoff_drives(tmp_path, cells):
+    """LAMMPS has neighbours up to the cutoff of the first model; equal ones keep their order."""
+    state = initial_state(SETTINGS)
+    prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / "a", cutoffs_A=[9.0, 9.0, 6.0])
+    prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / "b", cutoffs_A=[5.0, 9.0, 6.0])
+    prepare_exploration(state, SETTINGS, cells, GOOD, 3, tmp_path / "c", cutoffs_A=[6.0, 6.0, 6.0])
+    assert [tasks(tmp_path / name)[0]["models"] for name in "abc"] == [[0, 2], [2, 0], [0, 2]]
+
+
+def test_networks_are_taken_in_turn():
+    one = {"preset": "se_e2_a-tiny"}
+    settings = ConcurrentLearningSettings(
+        models=5, train=[one, {"preset": "dpa2-tiny", "steps": 7}], stages=[{"temperatures_K": [300]}]
+    )
+    assert [member.preset for member in settings.members] == [
+        "se_e2_a-tiny", "dpa2-tiny", "se_e2_a-tiny", "dpa2-tiny", "se_e2_a-tiny"
+    ]
+    task = TrainMember.settings_class(
+        train=[resolve(training) for training in settings.trainings], reuse_models=True, reuse_steps=None
+    )
+    assert [task.of(index).steps for index in range(3)] == [None, 7, None]
+    assert task.of(3).network["model"]["descriptor"]["type"] == "dpa2"
+    assert len(SETTINGS.trainings) == 1
 
 
 def test_a_pool_that_is_too_small_leaves_tasks_out(tmp_path, cells):

@@ -66,8 +66,8 @@ def test_trust_levels_are_those_of_dpgen(tmp_path):
     report = select(tmp_path, [run])
     assert (report.accurate, report.candidate, report.failed) == (2, 2, 5)
     assert report.accurate_ratio == pytest.approx(2 / 9)
-    assert report.max_devi_f_eV_A == 0.5
-    assert report.mean_devi_f_eV_A == pytest.approx(np.mean([0.05, 0.1, 0.3, 0.5, 0.0999]))
+    assert report.max_devi_f == 0.5
+    assert report.mean_devi_f == pytest.approx(np.mean([0.05, 0.1, 0.3, 0.5, 0.0999]))
     assert sorted(atoms.info["step"] for atoms in chosen(tmp_path)) == [10, 20]
     assert report.runs_exploded == 1
 
@@ -285,7 +285,7 @@ def test_the_page_shows_every_iteration(tmp_path):
     page = learning_page(state.history)
     report = state.history[0]
     assert (report.labelled, report.label_failures[0].reason) == (1, "not converged")
-    row = [0, 0, 1, 0, 1, 2, 1, 2, 1, "0.287", "0.6"]
+    row = [0, 0, 1, 0, 1, 2, 1, 2, 1, "0.1 to 0.5 eV/Å", "0.287 eV/Å", "0.6 eV/Å"]
     assert "<tr>" + "".join(f"<td>{value}</td>" for value in row) in page
     assert [f"width:{share}%" in page for share in ("25.0", "50.0")] == [True, True]
     assert report.message in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,24 +42,37 @@ def dummy_model(tmp_path):
 @pytest.fixture(scope="session")
 def deep_potentials(tmp_path_factory) -> list[Path]:
     """Two frozen se_e2_a models that differ in their seed; untrained, so their forces are arbitrary but smooth."""
+    folder = tmp_path_factory.mktemp("models")
+    return [frozen_potential(folder / f"model_{seed}.pth", seed, {
+        "type": "se_e2_a", "rcut": 4.0, "rcut_smth": 1.0, "sel": [24] * 5, "neuron": [4, 8], "axis_neuron": 2,
+    }) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="session")
+def mixed_committee(tmp_path_factory, deep_potentials) -> list[Path]:
+    """Frozen models of different networks, cutoffs 4, 7 and 5 A."""
+    folder = tmp_path_factory.mktemp("committee")
+    wide = frozen_potential(folder / "wide.pth", 3, {
+        "type": "se_e2_a", "rcut": 7.0, "rcut_smth": 6.5, "sel": [80] * 5, "neuron": [4, 8], "axis_neuron": 2,
+    })
+    attention = frozen_potential(folder / "attention.pth", 4, {
+        "type": "dpa1", "rcut": 5.0, "rcut_smth": 1.0, "sel": 120, "neuron": [4, 8], "axis_neuron": 2, "attn_layer": 0,
+    })
+    return [deep_potentials[0], wide, attention]
+
+
+def frozen_potential(path: Path, seed: int, descriptor: dict[str, Any]) -> Path:
+    """Write an untrained Deep Potential whose forces are arbitrary but smooth."""
     import torch
     from deepmd.pt.model.model import get_model
 
-    folder = tmp_path_factory.mktemp("models")
-    paths = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        model = get_model({
-            "type_map": TYPE_MAP,
-            "descriptor": {
-                "type": "se_e2_a", "rcut": 4.0, "rcut_smth": 1.0, "sel": [24] * 5, "neuron": [4, 8], "axis_neuron": 2,
-                "seed": seed,
-            },
-            "fitting_net": {"neuron": [8, 8], "seed": seed},
-        })
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():  # an untrained network is nearly flat
-                parameter.mul_(1000.0 if "fitting_net" in name and name.endswith("layers.2.matrix") else 3.0)
-        paths.append(folder / f"model_{seed}.pth")
-        torch.jit.save(torch.jit.script(model), str(paths[-1]))
-    return paths
+    torch.manual_seed(seed)
+    model = get_model({
+        "type_map": TYPE_MAP, "descriptor": {**descriptor, "seed": seed},
+        "fitting_net": {"neuron": [8, 8], "seed": seed},
+    })
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():  # an untrained network is nearly flat
+            parameter.mul_(1000.0 if "fitting_net" in name and name.endswith("layers.2.matrix") else 3.0)
+    torch.jit.save(torch.jit.script(model), str(path))
+    return path

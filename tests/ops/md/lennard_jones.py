@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dpa_sse.ops.md.lammps import PartNames, atomic_masses
+from dpa_sse.ops.md.data_file import atomic_masses
+from dpa_sse.ops.md.lammps import PartNames
 
 
 def lennard_jones(type_map: Sequence[str], models: Sequence[str], deviation_every: int, names: PartNames) -> list[str]:

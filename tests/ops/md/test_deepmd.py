@@ -14,7 +14,8 @@ from ase.build import bulk
 from dpa_sse.ops.core.files import read_json
 from dpa_sse.ops.core.tools import thread_environment
 from dpa_sse.ops.exploration.explore import explore
-from dpa_sse.ops.md.lammps import Simulation, input_text, write_lammps_data
+from dpa_sse.ops.md.data_file import write_lammps_data
+from dpa_sse.ops.md.lammps import Simulation, input_text
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.segments import latest_state, next_part
 from dpa_sse.ops.md.simulate import Job, run_lammps
@@ -92,11 +93,11 @@ def test_energy_is_conserved_in_nve(tmp_path, deep_potentials):
     assert np.ptp(total) < 0.01 * np.ptp(potential)
 
 
-def exploration_task(tmp_path, atoms, models=(0, 1)):
+def exploration_task(tmp_path, atoms, models=(0, 1), **more):
     write_task(tmp_path, 0, atoms, ExplorationTask(
         system="test", cell="test.p000", iteration=0, stage=0, models=models, ensemble="npt", temperature_K=300.0,
         pressure_GPa=0.0, replica=0, timestep_fs=1.0, equilibration_steps=0, steps=10, dump_every=5, restart_every=5,
-        seed=3,
+        seed=3, **more,
     ))
     return tmp_path / "task.000"
 
@@ -120,6 +121,48 @@ def test_deviation_of_each_frame_is_that_of_dpgen(tmp_path, deep_potentials):
             forces.append(potential.eval(frame.positions[None], frame.cell[None], types)[1][0])
         deviation = np.sqrt((np.std(forces, axis=0) ** 2).sum(axis=1))
         assert float(row["max_devi_f"]) == pytest.approx(deviation.max(), rel=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.7])
+def test_deviations_are_those_of_deepmd_kit(tmp_path, deep_potentials, epsilon):
+    """Forces in eV/A or relative, the virial in eV/atom: as DeePMD-kit computes them without LAMMPS."""
+    from deepmd.infer import DeepPot
+    from deepmd.infer.model_devi import calc_model_devi
+
+    task = exploration_task(tmp_path, sulfide("triclinic"), epsilon_eV_A=epsilon)
+    out = tmp_path / "out"
+    explore(task, deep_potentials, MODEL_MAP, out)
+    with (out / "model_devi.csv").open() as stream:
+        last = list(csv.DictReader(stream))[-1]
+    frame = list(read_dump(out / "traj.lammpstrj"))[-1]
+    potentials = [DeepPot(str(model)) for model in deep_potentials]
+    types = [potentials[0].get_type_map().index(symbol) for symbol in frame.symbols]
+    [row] = calc_model_devi(frame.positions[None], frame.cell[None], types, potentials, relative=epsilon)
+    assert [float(last["max_devi_v"]), float(last["max_devi_f"])] == pytest.approx([row[1], row[4]], rel=1e-4)
+    virials = [potential.eval(frame.positions[None], frame.cell[None], types)[2] for potential in potentials]
+    assert row[1] == pytest.approx(np.std(virials, axis=0).max() / len(types))
+    assert (f"relative {epsilon}" in (out / "in.lammps").read_text()) == (epsilon is not None)
+
+
+def test_deviation_of_a_committee_of_different_networks(tmp_path, mixed_committee):
+    """The model with the largest cutoff drives the run; behind another one, it would miss neighbours."""
+    from deepmd.infer import DeepPot
+    from deepmd.infer.model_devi import calc_model_devi
+
+    found = {}
+    for order in ((1, 0, 2), (0, 1, 2)):
+        task = exploration_task(tmp_path / "tasks", sulfide("triclinic"), models=order)
+        out = tmp_path / f"first_{order[0]}"
+        explore(task, mixed_committee, MODEL_MAP, out)
+        with (out / "model_devi.csv").open() as stream:
+            last = list(csv.DictReader(stream))[-1]
+        frame = list(read_dump(out / "traj.lammpstrj"))[-1]
+        potentials = [DeepPot(str(model)) for model in mixed_committee]
+        types = [MODEL_MAP.index(symbol) for symbol in frame.symbols]
+        [row] = calc_model_devi(frame.positions[None], frame.cell[None], types, potentials)
+        found[order[0]] = float(last["max_devi_f"]) / row[4]
+    assert found[1] == pytest.approx(1, rel=1e-4)
+    assert found[0] != pytest.approx(1, rel=5e-3)  # DeePMD-kit looks only as far as the first model does
 
 
 def test_one_sane_model_is_too_few(tmp_path, deep_potentials):

@@ -8,13 +8,12 @@ from ase import Atoms
 from ase.build import bulk
 
 from dpa_sse.ops.core.errors import FatalError, InputError
+from dpa_sse.ops.md.data_file import atomic_masses, write_lammps_data
 from dpa_sse.ops.md.lammps import (
     PartNames,
     Restart,
     Simulation,
-    atomic_masses,
     input_text,
-    write_lammps_data,
 )
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.md.trajectory import DumpReader, last_error, loop_speed, read_thermo

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dpa_sse.ops.core.errors import InputError
@@ -52,7 +53,7 @@ REFUSED = {
     "spin/se_e2_a/input_tf.json": "magnetic moments",
     "spin/se_e2_a/input_torch.json": "magnetic moments",
     "water/dpa4/input_dens.json": "loss.type dens",
-    "water/zbl/input.json": "model.use_srtab names a file",
+    "water/zbl/input.json": "no such file",
     "water/se_e2_a/input_torch_num_epoch.json": "training.num_epoch counts passes",
     "hessian/multi_task/input.json": BRANCHES,
     "water/dpa4/input_multitask.json": BRANCHES,
@@ -94,6 +95,14 @@ def test_accepted_inputs_are_networks_of_pytorch(name: str, tmp_path: Path) -> N
     assert {"energy"} <= set(get_model(model).atomic_output_def().keys())
 
 
+def test_the_example_with_a_table_is_accepted_with_its_table(tmp_path: Path) -> None:
+    r = np.arange(1, 700) * 0.01
+    np.savetxt(tmp_path / "H2O_tab_potential.txt", np.array([r, 64 / r, 8 / r, 1 / r]).T)
+    settings = preset("water/zbl/input.json", tmp_path)
+    assert check_preset(settings, ["O", "H"], tmp_path) == []
+    assert input_faults(settings, ["O", "H"], tmp_path) == []
+
+
 def test_epochs_become_steps_where_steps_are_given(tmp_path: Path) -> None:
     settings = preset("water/se_e2_a/input_torch_num_epoch.json", tmp_path).model_copy(update={"steps": 100})
     assert check_preset(settings, ["O", "H"], tmp_path) == []
@@ -103,9 +112,9 @@ def test_epochs_become_steps_where_steps_are_given(tmp_path: Path) -> None:
 
 
 def test_an_override_cannot_bring_in_what_is_refused(tmp_path: Path) -> None:
-    settings = TrainSettings(preset="se_e2_a-tiny", overrides={"model.use_srtab": "table.txt"})
-    assert "use_srtab" in check_preset(settings, ["O", "H"])[0]
-    with pytest.raises(InputError, match="use_srtab"):
+    settings = TrainSettings(preset="se_e2_a-tiny", overrides={"model.tab_file": "table.txt"})
+    assert "tab_file" in check_preset(settings, ["O", "H"])[0]
+    with pytest.raises(InputError, match="tab_file"):
         training_input(resolve(settings), ["O", "H"], ["data"], [], 1)
 
 

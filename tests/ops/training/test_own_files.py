@@ -69,7 +69,7 @@ def test_check_says_which_keys_are_not_used(tmp_path: Path) -> None:
     assert ignored_keys(given) == ["training.stat_file"]
 
 
-@pytest.mark.parametrize("key", ["use_srtab", "tab_file", "model_file"])
+@pytest.mark.parametrize("key", ["tab_file", "model_file"])
 def test_models_that_read_files_are_refused(tmp_path: Path, key: str) -> None:
     settings, _ = preset(tmp_path, **{key: "/elsewhere/table"})
     assert any(f"model.{key} names a file" in fault for fault in check_preset(settings, ["Li"], tmp_path))

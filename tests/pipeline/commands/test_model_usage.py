@@ -12,7 +12,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from dpa_sse.ops.md.lammps import write_lammps_data
+from dpa_sse.ops.md.data_file import write_lammps_data
 from dpa_sse.ops.md.program import lammps_command
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.pipeline.commands.model_usage import ASE_EXAMPLE, LAMMPS_INCLUDE, USAGE, usage_texts, write_usage

@@ -63,6 +63,14 @@ def test_rounds_add_their_labels_and_their_shorter_runs() -> None:
     assert found["07-md"].md_ns == pytest.approx(2 * (2 * 0.07 + 0.12) * 1e-3)
 
 
+def test_each_network_of_a_committee_counts() -> None:
+    learning = "models: 3, train: [{preset: se_e2_a-tiny, steps: 100}, {preset: dpa2-tiny, steps: 30}]"
+    found = stages(
+        "concurrent_learning={" + learning + ", stages: [{temperatures_K: [300], steps: 100, max_iterations: 2}]}"
+    )
+    assert found["03-concurrent-learning"].training_steps == 2 * (100 + 30 + 100)
+
+
 def test_steps_of_a_preset_count_where_none_are_given() -> None:
     assert stages("pretrain={preset: dpa2-tiny}")["04-pretrain"].training_steps > 20
 

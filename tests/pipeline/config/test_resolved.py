@@ -40,7 +40,15 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
         {"downstream": {"system": {"name": "B", "structure": "P2S5", "count": 3}}},
         {"downstream": {"system": {"name": "B", "structure": "P2S5", "count": 3, "arrangement": 0}}},
     ],
-    "learning": [{}, {"concurrent_learning": {"stages": [{"temperatures_K": [300]}]}}],
+    "learning": [
+        {}, {"concurrent_learning": {"stages": [{"temperatures_K": [300]}]}},
+        {"concurrent_learning": {
+            "stages": [{"temperatures_K": [300], "trust": {"relative": {"lo": 0.1, "hi": 0.2}}}],
+            "trust_of": {"a": {"virial_lo_eV_atom": 0.1, "virial_hi_eV_atom": 0.2}},
+            "train": [{"preset": "se_e2_a"}, {"preset": "dpa2-tiny"}], "lammps_template": "none.lmp",
+        }},
+        {"concurrent_learning": {"stages": [{"temperatures_K": [300]}], "trust": {"adaptive": {"candidates": 5}}}},
+    ],
     "md": [{}, {"distill": {}}, {"distill": {}, "md": {"temperatures_K": [300]}}],
     "conductivity": [
         {}, {"conductivity": {}}, {"conductivity": {"hop_distance_A": 2.5}}, {"conductivity": {"mobile": ["Li"]}},

@@ -72,6 +72,15 @@ def test_a_trust_level_changes_the_settings_of_the_steps_that_know_it(
     assert changed == {"assemble", "select", "report"}  # the report shows the configuration
 
 
+def test_the_networks_of_a_committee_reach_its_trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each with its preset inside, so that a task needs no other file."""
+    committee = "concurrent_learning.train=[{preset: se_e2_a-tiny, steps: 3}, {preset: dpa2-tiny, steps: 2}]"
+    op, settings, count = steps_of(monkeypatch, tmp_path, committee)["train"]
+    task = op.settings_class.model_validate(settings)  # type: ignore[union-attr]
+    found = [(task.of(index).network["model"]["descriptor"]["type"], task.of(index).steps) for index in range(count)]
+    assert found == [("se_e2_a", 3), ("dpa2", 2)]
+
+
 def test_more_temperatures_are_more_tasks_and_no_other_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -39,9 +39,11 @@ NOT_SHOWN = {
     # each gate has its reason; the lines of the terminal have the first of those that decide
     "Gates.reasons",
     # details of an iteration that its own page or its message holds
-    "IterationReport.candidate_ratio", "IterationReport.failed_ratio", "IterationReport.mean_devi_f_eV_A",
+    "IterationReport.candidate_ratio", "IterationReport.failed_ratio", "IterationReport.mean_devi_f",
     "IterationReport.dropped", "IterationReport.runs", "IterationReport.runs_exploded", "IterationReport.runs_failed",
-    "IterationReport.label_failures", "DroppedCandidates.unphysical", "DroppedCandidates.known",
+    "IterationReport.label_failures", "IterationReport.max_devi_v_eV_atom", "TrustGroup.accurate",
+    "TrustGroup.candidate", "TrustGroup.failed", "TrustGroup.converged",
+    "DroppedCandidates.unphysical", "DroppedCandidates.known",
     "DroppedCandidates.similar", "SanityResult.temperature_K", "SanityResult.steps",
     # the teacher's frames: the report shows the sums
     "TeacherFilter.teacher", "TeacherFilter.split", "TeacherFilter.trajectories", "TrajectoryFilter.name",

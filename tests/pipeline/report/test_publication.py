@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -24,11 +25,11 @@ from dpa_sse.ops.labelers.vasp.labeler import VaspLabeler
 from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
 from dpa_sse.ops.results.model import LearningRates, ModelInfo
 from dpa_sse.pipeline.report.build import ReportInputs, build_report
-from dpa_sse.pipeline.report.inputs import load_data
+from dpa_sse.pipeline.report.inputs import ReportData, load_data
 from dpa_sse.pipeline.report.publication import citations, latex
 from dpa_sse.pipeline.report.publication.files import plain_number, publication, write_publication
 from dpa_sse.pipeline.report.publication.level_words import level_words
-from dpa_sse.pipeline.report.publication.methods import methods
+from dpa_sse.pipeline.report.publication.methods import _potentials, methods
 from tests.fake_vasp import write_library
 
 SPECIAL = 'a_b & 50% of $x$ #1 {y} ~z ^w \\cmd "q" <t> [0] 10⁻⁵ σ ± 2 Å \x07'
@@ -93,7 +94,7 @@ def test_a_whole_run_with_an_ase_calculator(tmp_path: Path) -> None:
     assert "4 cells of Li6PS5Br, with components of the strain" in found["Reference data"]  # the new compound
     assert inputs.learning_state is not None
     history = read(inputs.learning_state / "state.json")["history"]
-    [bounds] = {(one["force_lo_eV_A"], one["force_hi_eV_A"]) for one in history}
+    [bounds] = {(one["force_lo"], one["force_hi"]) for report in history for one in report["groups"]}
     assert (
         f"with an ensemble of 2 potentials made {len(history)} iterations and labelled "
         f"{sum(one['labelled'] for one in history)} configurations whose largest deviation of the forces was between "
@@ -351,3 +352,18 @@ def test_levels_of_plane_wave_codes() -> None:
     assert "a plane-wave cutoff of 80 Ry (640 Ry for the density)" in words
     assert "pseudopotentials (Li.UPF); vdw = none" in words
     assert level_words(level.model_copy(update={"code": "ABACUS"})).startswith("ABACUS [@li2016abacus] with the PBEsol")
+
+
+def test_a_committee_of_different_networks_is_described() -> None:
+    """How many of each network; one sentence where all are equal."""
+    small = ModelInfo(type_map=("Li",), descriptor="se_e2_a", preset="se_e2_a", rcut_A=6.0, steps=100)
+    large = ModelInfo(type_map=("Li",), descriptor="dpa2", preset="mine.json", rcut_A=7.0, steps=300)
+    texts = []
+    for infos in ((small, large, small), (small, small)):
+        models = {f"ensemble-{number}": SimpleNamespace(info=info) for number, info in enumerate(infos)}
+        data = SimpleNamespace(models=models, history=[1], teacher_filter=None, self_check=None)
+        texts.append(next(_potentials(cast("ReportData", data))))
+    assert texts[0].startswith("The ensemble consists of 3 potentials: 2 of a network with the descriptor se_e2_a")
+    assert "and 1 of a network with the descriptor dpa2" in texts[0]
+    assert texts[0].endswith("trained for 100 to 300 steps.")
+    assert texts[1].startswith("The ensemble consists of 2 potentials, each a network with the descriptor se_e2_a")

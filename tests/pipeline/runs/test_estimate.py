@@ -49,6 +49,21 @@ def test_more_work_takes_longer(tmp_path: Path) -> None:
     assert of(QUICKSTART, tmp_path, cores=8).stages["02-seed"] < 0.6 * before["02-seed"]
 
 
+def test_a_committee_takes_the_time_of_its_networks(tmp_path: Path) -> None:
+    def work(train: str) -> dict[str, StepWork]:
+        located = load_checked(QUICKSTART, [f"concurrent_learning.train={train}"], runs_here=False)
+        atoms = {name: len(cell) for name, cell in located.cells.items()}
+        return {step.step: step for step in project_work(located.project, located.base_dir, atoms)
+                if step.stage == "03-concurrent-learning"}
+
+    small, large = "{preset: se_e2_a-tiny, steps: 500}", "{preset: dpa2-tiny, steps: 500}"
+    one, other, both = work(small), work(large), work(f"[{small}, {large}]")
+    for name in ("train", "explore", "assemble"):
+        assert both[name].task_s == pytest.approx((one[name].task_s + other[name].task_s) / 2)
+        assert (both[name].tasks, both[name].measured) == (one[name].tasks, True)
+    assert both["train"].kind == "training of se_e2_a-tiny and dpa2-tiny"
+
+
 def test_every_step_with_a_duration_is_one_of_the_dag(tmp_path: Path) -> None:
     """A renamed step would lose its rate silently."""
     from dpa_sse.pipeline.engines.local.dflow_debug import configure

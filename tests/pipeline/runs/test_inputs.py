@@ -42,6 +42,8 @@ def mine(tmp_path: Path) -> Path:
                     {"name": "three", "structure": "cells/a.extxyz", "supercell": [1, 1, 2]},
                     {"name": "four", "structure": "LiCl"}],
         "labeler": {"kind": "cp2k", "template": "labels.inp"}, "data": ["frames", "s3://sets/licl"],
+        "concurrent_learning": {"train": [{"preset": "se_e2_a"}, {"preset": "net.json"}],
+                                "stages": [{"temperatures_K": [300]}]},
         "pretrain": {"preset": "net.json"}, "distill": {"student": {"preset": "se_e2_a"}},
         "md": {"temperatures_K": [300], "production_ps": 10}, "cluster": {"preset": "cluster.yaml"},
         "on_end": ["./tell.sh", "a/b"],
@@ -71,6 +73,8 @@ def test_every_file_is_in_the_run_folder_and_no_path_leads_out(mine: Path, tmp_p
     assert project.data == ["inputs/frames", "s3://sets/licl"]
     assert project.pretrain is not None and project.distill is not None
     assert (project.pretrain.preset, project.distill.student.preset) == ("inputs/net.json", "se_e2_a")
+    assert project.concurrent_learning is not None
+    assert [one.preset for one in project.concurrent_learning.trainings] == ["se_e2_a", "inputs/net.json"]
     assert project.cluster.preset == "inputs/cluster.yaml"
     assert project.on_end == ["inputs/tell.sh", "a/b"]
     text = (tmp_path / "runs" / "x" / "config.resolved.yaml").read_text()
@@ -82,6 +86,37 @@ def test_every_file_is_in_the_run_folder_and_no_path_leads_out(mine: Path, tmp_p
     assert len(build_cell(project.systems[1], located.base_dir, 1)) == 2 * len(
         build_cell(project.systems[0], located.base_dir, 1)
     )
+
+
+def test_a_table_that_an_input_names_is_carried(tmp_path: Path) -> None:
+    """Inside the input, whose folder is not that of the configuration; of an override, as a file."""
+    from dpa_sse.ops.training.presets import load_preset, resolve
+
+    folder = tmp_path / "mine"
+    (folder / "net" / "tables").mkdir(parents=True)
+    for path in (folder / "net" / "tables" / "zbl.txt", folder / "own.txt"):
+        path.write_text("".join(f"{0.1 * row:g} {row}\n" for row in range(1, 60)))
+    data = load_preset("se_e2_a-tiny").copy().data
+    descriptor = {"type": "dpa1", "rcut": 4.0, "rcut_smth": 1.0, "sel": 60, "attn_layer": 0}
+    data["model"] |= {"descriptor": descriptor, "use_srtab": "tables/zbl.txt", "sw_rmin": 0.5, "sw_rmax": 1.0}
+    (folder / "net" / "net.json").write_text(json.dumps(data))
+    student = {"preset": "net/net.json", "overrides": {"model.use_srtab": "own.txt"}}
+    (folder / "c.yaml").write_text(json.dumps({
+        "name": "x", "type_map": ["Li"], "systems": [{"name": "a", "structure": "Li"}], "labeler": {"kind": "mock"},
+        "pretrain": {"preset": "net/net.json"}, "distill": {"student": student},
+    }))
+    before = load_located(folder / "c.yaml").project
+    assert before.pretrain is not None and before.distill is not None
+    wanted = [resolve(one, folder).model_dump() for one in (before.pretrain, before.distill.student)]
+    located = stored(folder / "c.yaml", tmp_path / "runs" / "x")
+    shutil.rmtree(folder)
+    project = located.project
+    assert project.pretrain is not None and project.distill is not None
+    found = [resolve(one, located.base_dir).model_dump() for one in (project.pretrain, project.distill.student)]
+    assert [one.pop("preset") for one in found] == ["inputs/net.json"] * 2
+    assert [one.pop("preset") for one in wanted] == ["net/net.json"] * 2
+    assert found == wanted
+    assert project.distill.student.overrides == {"model.use_srtab": "inputs/own.txt"}
 
 
 def test_a_composition_is_not_taken_for_a_folder(tmp_path: Path) -> None:
