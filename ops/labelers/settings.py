@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.core.settings import Settings
 
 
@@ -16,9 +14,6 @@ class LabelerSettings(Settings):
 
     Class attributes
     ----------------
-    text_files : tuple of str
-        Keys that name a file of the user (an INCAR, a template). Tasks may run elsewhere, so the name is replaced by
-        the text of the file: :func:`with_file_texts`.
     model_file : str
         Key that names a model file, which is passed to the tasks with their inputs.
     folders : tuple of str
@@ -26,7 +21,6 @@ class LabelerSettings(Settings):
         the tasks in one folder, which takes their place.
     """
 
-    text_files: ClassVar[tuple[str, ...]] = ()
     model_file: ClassVar[str] = ""
     folders: ClassVar[tuple[str, ...]] = ()
 
@@ -245,25 +239,6 @@ class AbacusSettings(PlaneWaveSettings):
         "lcao without unit.",
     )
     vdw: Literal["none", "d2", "d3_0", "d3_bj"] = Field("none", description="Dispersion correction (vdw_method).")
-
-
-def with_file_texts(labeler: LabelerSettings, base_dir: Path) -> LabelerSettings:
-    """Return the settings with the text of the user's files instead of their names.
-
-    A value with a line break is text already.
-
-    Raises
-    ------
-    OSError
-        A file cannot be read.
-    """
-    texts = {}
-    for key in labeler.text_files:
-        value = getattr(labeler, key)
-        if value is not None and "\n" not in value:
-            path = regular(base_dir / Path(value).expanduser())
-            texts[key] = path.read_text(encoding="utf-8").rstrip("\n") + "\n"
-    return labeler.model_copy(update=texts)
 
 
 class AimdSettings(Settings):

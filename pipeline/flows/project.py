@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
+from dpa_sse.ops.core.settings import Settings
 from dpa_sse.ops.labelers.registry import labeler_files
-from dpa_sse.ops.labelers.settings import LabelerSettings, with_file_texts
-from dpa_sse.ops.md.settings import MdSettings
+from dpa_sse.ops.labelers.settings import LabelerSettings
 from dpa_sse.ops.structures.settings import SystemSettings
 from dpa_sse.ops.training.settings import TrainSettings
 from dpa_sse.pipeline.config.schema import Project
@@ -76,9 +75,7 @@ class ProjectFlow(Flow):
             return [self.plain(one) for one in value]
         if not isinstance(value, BaseModel):
             return value
-        if isinstance(value, LabelerSettings):
-            value = with_file_texts(value, self.base_dir)
-        if isinstance(value, (ConcurrentLearningSettings, MdSettings)):
+        if isinstance(value, Settings):
             value = value.with_texts(self.base_dir)
         if isinstance(value, TrainSettings):
             from dpa_sse.ops.training.presets import resolve

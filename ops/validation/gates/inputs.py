@@ -291,7 +291,6 @@ def _labeler(
     from pydantic import ValidationError
 
     from dpa_sse.ops.labelers.registry import labeler_problems, make_labeler, parse_labeler, with_model
-    from dpa_sse.ops.labelers.settings import with_file_texts
     from dpa_sse.ops.validation.gates.potentials import LabelerPotential
 
     try:
@@ -304,7 +303,7 @@ def _labeler(
     if settings.model_file:
         settings = with_model(settings, base_dir / Path(getattr(settings, settings.model_file)).expanduser())
     return Reference(
-        name, LabelerPotential(make_labeler(with_file_texts(settings, base_dir)), name, elements, work)
+        name, LabelerPotential(make_labeler(settings.with_texts(base_dir)), name, elements, work)
     )
 
 
