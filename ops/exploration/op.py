@@ -18,6 +18,7 @@ from dpa_sse.ops.exploration.settings import ConcurrentLearningSettings
 from dpa_sse.ops.exploration.state import read_state
 from dpa_sse.ops.potential.folder import frozen_model
 from dpa_sse.ops.results.learning import LearningState, SanityCheck
+from dpa_sse.ops.results.md import ExplorationTask
 from dpa_sse.ops.results.model import ModelInfo
 from dpa_sse.ops.results.simplify import Simplified
 from dpa_sse.ops.results.status import require_success
@@ -113,6 +114,7 @@ class SelectCandidates(TaskOP):
             out,
             sanity=SanityCheck.read(inputs["assembled"]),
             model=frozen_model(inputs["assembled"] / "models" / "model.000") if diverse else None,
+            systems={ExplorationTask.read(task).system for task in (inputs["assembled"] / "tasks").glob("task.*")},
         )
         return {
             "candidates": report.candidate, "selected": report.selected, "accurate": report.accurate_ratio,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ def select_candidates(
     *,
     sanity: SanityCheck | None = None,
     model: Path | None = None,
+    systems: Collection[str] = (),
 ) -> IterationReport:
     """Sort the explored frames by deviation, select candidates, and write the input of the next steps.
 
@@ -79,6 +80,8 @@ def select_candidates(
         Outcome of the sanity MD, for the report.
     model : Path, optional
         Model whose descriptor tells how different candidates are; needed for diverse ones.
+    systems : collection of str
+        Systems that were to be explored: one without any run keeps the stage from converging.
 
     Returns
     -------
@@ -92,6 +95,7 @@ def select_candidates(
     """
     runs, failures = read_explorations(results)
     found = sort_frames(runs, state, settings)
+    found = replace(found, missing=sorted(set(systems) - {run.record.system for run in runs}))
     rng = np.random.default_rng(derive_seed(seed, "select", state.iteration))
     frames = _load(runs, found.candidates)
     order = rng.permutation(len(found.candidates))
@@ -257,6 +261,8 @@ def _message(found: Deviations, n_runs: int, state: LearningState, settings: Con
     open_ = [name for group in found.groups if not group.converged for name in group.systems]
     if len(found.groups) > 1 and open_ and len(open_) < sum(len(group.systems) for group in found.groups):
         share += f"; not converged: {', '.join(open_)}"
+    if found.missing:
+        share += f"; no run of {', '.join(found.missing)}"
     if found.converged and not state.iteration_in_stage:
         return (
             f"stage {state.stage} converged at once: {share} for models that have seen no frame of it; does it explore "

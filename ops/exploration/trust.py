@@ -50,17 +50,20 @@ class Deviations:
         Run and frame.
     forces, virials : ndarray
         All deviations that are numbers.
+    missing : sequence of str
+        Systems that were to be explored, and of which no run has frames.
     """
 
     groups: Sequence[TrustGroup]
     candidates: Sequence[tuple[int, int]]
     forces: np.ndarray
     virials: np.ndarray
+    missing: Sequence[str] = ()
 
     @property
     def converged(self) -> bool:
-        """Whether every group has converged."""
-        return bool(self.groups) and all(group.converged for group in self.groups)
+        """Whether every group has converged, and no system is left without runs."""
+        return bool(self.groups) and not self.missing and all(group.converged for group in self.groups)
 
     def count(self, level: str) -> int:
         """Return the number of frames that are ``accurate``, ``candidate`` or ``failed``."""
@@ -154,9 +157,12 @@ def _report(trust: TrustSettings, conv_accuracy: float) -> Any:
 
 
 def _earlier(state: LearningState, systems: tuple[str, ...]) -> list[SimpleNamespace]:
-    """Return the lower levels of these systems in the earlier iterations of the stage, under dpgen2's names."""
+    """Return the lower levels of these systems in the earlier iterations of the stage, under dpgen2's names.
+
+    A system whose runs have all failed is missing in the group of an iteration; its levels count nevertheless.
+    """
     return [
         SimpleNamespace(level_f_lo=group.force_lo, level_v_lo=group.virial_lo_eV_atom)
         for report in state.history if report.stage == state.stage
-        for group in report.groups if group.systems == systems
+        for group in report.groups if set(group.systems) & set(systems)
     ]

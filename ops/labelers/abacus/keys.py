@@ -39,6 +39,8 @@ HARMFUL = {
     "deepks_scf": "labels would come from a network", "imp_sol": "labels are of periodic cells without a solvent",
     "precision": "labels need double precision", "berry_phase": "labels are single points",
     "scf_os_stop": "labels need self-consistency",
+    **dict.fromkeys(("dft_plus_u", "orbital_corr", "hubbard_u", "yukawa_potential", "uramping"),
+                    "the values of DFT+U count the elements of an input, which differ from cell to cell"),
 }
 """Keys that would spoil labels, and why."""
 NOT_PHYSICS = (

@@ -38,7 +38,8 @@ HARMFUL = {
     "twochem": "labels are of the ground state", "qcutz": "the stress would be modified",
     "noncolin": "non-collinear magnetism is not supported", "lspinorb": "spin-orbit coupling is not supported",
     "assume_isolated": "labels are of periodic cells", "london": "use the key `vdw` of the labeler",
-    "xdm": "use the key `vdw` of the labeler",
+    "xdm": "use the key `vdw` of the labeler", "gate": "the forces would be those in a field",
+    "dipfield": "the forces would be those in a field",
 }
 """Keys that would spoil labels, and why."""
 NOT_PHYSICS = (
@@ -48,6 +49,10 @@ NOT_PHYSICS = (
     "use_all_frac", "force_symmorphic", "no_t_rev",
 )
 """Keys that change how a calculation converges, not its result."""
+BY_NUMBER = (
+    "counts the elements of an input, which differ from cell to cell: it would be about one element here and about "
+    "another there; remove it"
+)
 SECTIONS = ("control", "system", "electrons")
 
 
@@ -55,8 +60,11 @@ def key_problems(settings: QeSettings) -> Iterator[tuple[str, str]]:
     """Yield key and message of everything in ``keys`` that pw.x does not know, or that would spoil labels."""
     known = _known_keys()
     for key, value in settings.keys.items():
-        name = key.lower().partition("(")[0].strip()
-        if name in OWN_KEYS:
+        name, indexed, _ = key.lower().partition("(")
+        name = name.strip()
+        if indexed and name not in OWN_KEYS:
+            yield key, BY_NUMBER
+        elif name in OWN_KEYS:
             yield key, f"use the key `{OWN_KEYS[name]}` of the labeler instead"
         elif name in SET_HERE:
             yield key, "is set by the labeler; remove it"

@@ -98,6 +98,13 @@ class QeLabeler(ProgramLabeler[QeSettings]):
         except InputError as error:
             yield ("command",), str(error)
         yield from ((("keys", key), message) for key, message in key_problems(settings))
+        if settings.magnetization and not settings.smearing_eV and "tot_magnetization" not in map(
+            str.lower, settings.keys
+        ):
+            yield ("magnetization",), (
+                "needs smearing_eV, or tot_magnetization in `keys`: pw.x does not know how to fill the two spins "
+                "otherwise"
+            )
         if density_cutoff(settings) < 4 * settings.ecutwfc_Ry:
             yield ("ecutrho_Ry",), f"must be at least 4 times ecutwfc_Ry ({4 * settings.ecutwfc_Ry:g} Ry)"
         try:

@@ -146,6 +146,29 @@ def test_levels_of_stages_and_systems(tmp_path: Path) -> None:
     assert "LiCl: 0.1 to 0.5 eV/A; LiBr: 0.25 to 0.5 eV/A" in (IterationReport.read(tmp_path / "out").levels)
 
 
+def test_a_system_without_any_run_keeps_the_stage_from_converging(tmp_path: Path) -> None:
+    settings = learning({"force_lo_eV_A": 0.1, "force_hi_eV_A": 0.3})
+    folder = run(tmp_path / "a", [0.05, 0.05, 0.05], system="LiCl")
+    for systems, converged in ((("LiCl",), True), (("LiCl", "LiBr"), False)):
+        report = select_candidates(
+            initial_state(settings), settings, [folder], None, 1, tmp_path / str(converged), systems=systems
+        )
+        assert report.converged == converged
+        assert ("no run of LiBr" in report.message) == (not converged)
+
+
+def test_levels_of_an_iteration_without_one_of_the_systems_count(tmp_path: Path) -> None:
+    """Runs of B fail in the second iteration: its level, of A alone, is one of the stage nevertheless."""
+    trust = {"force_hi_eV_A": 1.0, "adaptive": {"candidates": 1, "rate": 0.0, "tolerance": 0.02}}
+    settings, converged = learning(trust), []
+    for number, (systems, highest) in enumerate(((("A", "B"), 0.2), (("A",), 0.3), (("A", "B"), 0.19))):
+        folders = [run(tmp_path / f"{number}{name}", [0.01, highest], system=name) for name in systems]
+        state = initial_state(settings) if not number else LearningState.read(tmp_path / f"out{number - 1}")
+        report = select_candidates(state, settings, folders, None, 1, tmp_path / f"out{number}")
+        converged.append(report.converged)
+    assert converged == [False, False, False]
+
+
 def test_relative_levels(tmp_path: Path) -> None:
     """They have no unit, and what is relative says so; exploration asks LAMMPS for them."""
     settings = learning({"relative": {"epsilon_eV_A": 0.5, "lo": 0.1, "hi": 0.4}})

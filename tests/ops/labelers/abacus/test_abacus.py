@@ -168,6 +168,8 @@ def test_dynamics(fake: AbacusSettings, sulfide: Atoms, tmp_path: Path) -> None:
     ({"keys": {"calculation": "md"}}, ("keys", "calculation"), "is set by the labeler"),
     ({"keys": {"md_nstep": 5}}, ("keys", "md_nstep"), "no such key for a single point"),
     ({"keys": {"precision": "single"}}, ("keys", "precision"), "labels need double precision"),
+    ({"keys": {"dft_plus_u": 1}}, ("keys", "dft_plus_u"), "the values of DFT+U count the elements of an input"),
+    ({"keys": {"hubbard_u": "4.0 0.0"}}, ("keys", "hubbard_u"), "the values of DFT+U count the elements of an input"),
     ({"keys": {"deepks_scf": True}}, ("keys", "deepks_scf"), "labels would come from a network"),
     ({"keys": {"mixing_type": "pulay\nnspin 4"}}, ("keys", "mixing_type"), "is not a value for one line of INPUT"),
     ({"basis": "lcao"}, ("orbital_dir",), "no orbital files: set the environment variable ABACUS_ORB_PATH"),

@@ -109,6 +109,8 @@ def test_bad_files(name: str, text: str, message: str, fake: QeSettings, library
     ({"keys": {"scf_must_converge": False}}, ("keys", "scf_must_converge"), "labels need self-consistency"),
     ({"keys": {"tefield": True}}, ("keys", "tefield"), "the forces would be those in a field"),
     ({"keys": {"ion_dynamics": "bfgs"}}, ("keys", "ion_dynamics"), "no such key for a single point"),
+    ({"keys": {"Hubbard_alpha(2)": 1.0}}, ("keys", "Hubbard_alpha(2)"), "counts the elements of an input"),
+    ({"magnetization": {"Li": 1.0}, "smearing_eV": 0.0}, ("magnetization",), "needs smearing_eV, or tot_magnetization"),
     ({"command": "mpirun -np 2 nothing"}, ("command",), "program 'nothing' not found"),
 ])
 def test_problems(

@@ -261,6 +261,16 @@ class TestWall:
             assert (found.values["compression_falls"].value > 0) == falls
         assert any("larger than that of the lowest energy" in one for one in found.notes) == (1 < larger < 1.4)
 
+    def test_a_bottomless_hole_is_not_a_cell_that_is_too_large(self) -> None:
+        """The energy falls by hundreds of eV at 0.8 of the volume, without a reference that could tell."""
+        def fall(found: Labels, _: object, cells: np.ndarray) -> Labels:
+            share = np.abs(np.linalg.det(cells)) / 4.15**3 / 8
+            return Labels(found.energy - 400 * np.exp(-(((share - 0.8) / 0.1) ** 2)), found.force, found.virial)
+
+        found = measured("G6", Changed(Pairs(), fall), None)
+        assert found.values["compression_falls"].value > 0
+        assert verdict("G6", found).verdict == "FAIL"
+
     @pytest.mark.parametrize(("odd", "caught"), [(range(5), True), (range(3), True), (range(2), False), ((4,), False)])
     def test_the_median_of_the_approaches_counts(self, odd: Sequence[int], caught: bool) -> None:
         """A hole that most of five approaches find is one; an odd path is noted."""
