@@ -62,6 +62,18 @@ def nearest_copy(box: NDArray[np.float64], own: NDArray[np.float64], others: Fra
     return (int(candidates[best]), float(size[best])) if size[best] < NEAR_A else None
 
 
+def near_to(block: SystemData, others: Sequence[SystemData]) -> NDArray[np.bool_]:
+    """Return which frames of a block are near copies of frames of other blocks with the same atoms."""
+    alike = [one for one in others if np.array_equal(one.types, block.types) and len(one)]
+    if not alike or not len(block):
+        return np.zeros(len(block), bool)
+    own, known = Frames.of([block]), Frames.of(alike)
+    return np.array([
+        nearest_copy(box, fractional, known) is not None
+        for box, fractional in zip(own.boxes, own.fractional, strict=True)
+    ])
+
+
 def distances_to(frames: Frames, others: Frames) -> NDArray[np.float64]:
     """Return for each frame the distance to the nearest of other frames: the root mean square displacement, A.
 

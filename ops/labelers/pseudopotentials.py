@@ -186,6 +186,10 @@ def _number(word: str) -> float:
         return 0.0
 
 
+ROUNDED_RY = 0.5
+"""Files suggest 78.2 Ry in one place, and 78 in another."""
+
+
 def _cutoff(word: str | None) -> float:
     """Return a suggested cutoff, Ry; a radius or zero, which some generators write, suggests none."""
     value = _number(word or "0")
@@ -220,6 +224,6 @@ def pseudo_problems(
             continue
         for name, (key, value) in cutoffs.items():
             suggested, what = float(getattr(found, name)), "density" if "rho" in name else "wave functions"
-            if value < suggested:
+            if value < suggested - ROUNDED_RY:
                 wanted = f"the {suggested:.0f} Ry that {found.path.name} suggests"
                 yield (key,), f"{value:g} Ry for the {what} is below {wanted}"

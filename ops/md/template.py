@@ -44,10 +44,14 @@ ATOMS_CHANGE = ("gcmc", "sgcmc", "widom", "deposit", "evaporate", "pour", "bond"
 INTEGRATORS = ("nve", "nvt", "npt", "nph", "nvk", "rigid", "brownian")
 CELL_MOVES = ("npt", "nph", "press", "deform", "msst", "nphug", "qbmsst")
 DRIVING = (
-    "langevin", "brownian", "viscous", "drag", "efield", "addforce", "setforce", "aveforce", "spring", "wall", "move",
-    "freeze", "temp", "heat", "ehex", "nvk", "rigid", "restrain", "smd", "ti", "gle", "gld", "bd",
+    "langevin", "brownian", "viscous", "temp", "heat", "ehex", "nvk", "rigid", "gle", "gld", "bd",
 )
 """Fixes with which diffusion is not that of the model alone."""
+FORCES = (
+    "efield", "addforce", "addtorque", "setforce", "aveforce", "lineforce", "planeforce", "spring", "wall", "indent",
+    "gravity", "drag", "move", "freeze", "restrain", "smd", "ti", "momb", "oneway", "colvars",
+)
+"""Fixes that change the forces of the model, or move atoms by others."""
 OF_THE_PIPELINE = re.compile(r"^(part\.|state\.|model_|cell\.data$|output\.txt$|log\.lammps$)")
 """Names of files in the working folder of a run."""
 
@@ -175,6 +179,8 @@ def _fix_faults(words: list[str]) -> Iterator[str]:
         yield f"fix {style} needs a program or files beside the template, which are not carried"
     if style in ATOMS_CHANGE or "swap" in style or style.startswith(("adapt", "dt/")):
         yield f"fix {style} changes atoms, their number or the time step, which the analysis takes as constant"
+    if style.split("/")[0] in FORCES:
+        yield f"fix {style} changes the forces: energies, errors, gates and labels are those of the model alone"
     if style == "print" and "screen no" not in " ".join(words):
         yield "fix print must have `screen no` (and a `file`): the pipeline reads the log"
 

@@ -351,7 +351,7 @@ def choose_branch(model: ModelFile, wanted: str) -> str:
     found = model.branch(wanted)
     if found is None:
         names = [name for one in model.branches for name in (one.name, *one.aliases)]
-        raise InputError(f"has no branch {wanted!r}{did_you_mean(wanted, names)} {branch_list(model)}".strip())
+        raise InputError(f"has no branch {wanted!r}{did_you_mean(wanted, names)}. {branch_list(model)}".strip())
     return found.name
 
 

@@ -60,6 +60,8 @@ class Simplified(Result):
         Numbers of the frames that are kept, in the order in which they were chosen.
     finished : bool
         No frames will be added.
+    enough : bool
+        So few of the other frames are needed that none is added.
     outcome : str
         Why it ended, in one sentence.
     history : tuple of SimplifyIteration
@@ -70,5 +72,6 @@ class Simplified(Result):
     pool_frames: int
     chosen: tuple[int, ...]
     finished: bool = False
+    enough: bool = False
     outcome: str = ""
     history: tuple[SimplifyIteration, ...] = ()

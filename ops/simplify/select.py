@@ -182,7 +182,7 @@ def iterate(
     iteration = _report(rest, test, accurate, failed, outside, settings)
     iteration = iteration.model_copy(update={"training_frames": len(chosen), "selected": len(picked)})
     return before.model_copy(update={
-        "chosen": (*before.chosen, *picked.tolist()), "finished": last or enough,
+        "chosen": (*before.chosen, *picked.tolist()), "finished": last or bool(enough), "enough": bool(enough),
         "history": (*before.history, iteration), "outcome": _outcome(iteration, before, last, bool(enough)),
     })
 

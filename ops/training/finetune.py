@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.seeds import derive_seed
-from dpa_sse.ops.data.frames import evenly, select_across
+from dpa_sse.ops.data.frames import SystemData, evenly, select_across
+from dpa_sse.ops.data.near import near_to
 from dpa_sse.ops.data.npy import read_system, split_systems, write_system
 from dpa_sse.ops.potential.inference import branch_of
 from dpa_sse.ops.results.model import ChosenFrames, LearningRates, ModelInfo, Variant
@@ -110,7 +113,9 @@ def fine_tune(
     replay = []
     if replay_from is not None:
         folder = out / "data" / ("base" if two_tasks else "replay")
-        replay = choose_frames(replay_from, job.settings.replay_frames, job.type_map, folder)
+        replay = choose_frames(
+            replay_from, job.settings.replay_frames, job.type_map, folder, not_near=_held_out(job)
+        )
     data = job.input(variant, [*new, *replay])
     _set_rates(data.section("learning_rate"), job.settings, job.own_rates)
     if replay and not two_tasks:
@@ -182,10 +187,29 @@ def _set_rates(rate: dict[str, Any], settings: FinetuneSettings, own: LearningRa
             rate[key] *= RATE_SHARE
 
 
-def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path) -> list[Path]:
+def _held_out(job: Adaptation) -> list[SystemData]:
+    """Return the frames of the new compound that the model is tested on."""
+    return [
+        block for split in ("validation", "test") for folder in split_systems(job.dataset, split)
+        for block in read_system(folder, job.type_map)
+    ]
+
+
+def choose_frames(
+    dataset: Path, count: int, type_map: Sequence[str], out: Path, *, not_near: Sequence[SystemData] = ()
+) -> list[Path]:
     """Write ``count`` training frames of a data set, evenly spaced along its trajectories, as deepmd/npy folders.
 
     Evenly spaced frames of a trajectory are less alike than random ones. All frames are taken if there are fewer.
+
+    Parameters
+    ----------
+    dataset : Path
+    count : int
+    type_map : sequence of str
+    out : Path
+    not_near : sequence of SystemData
+        Held-out frames: near copies of them are left out.
 
     Returns
     -------
@@ -195,12 +219,18 @@ def choose_frames(dataset: Path, count: int, type_map: Sequence[str], out: Path)
     Raises
     ------
     InputError
-        The data set has no training frames.
+        The data set has no training frames, or none that is not held out.
     """
     sources = [(folder, block) for folder in split_systems(dataset, "train") for block in read_system(folder, type_map)]
+    if not sum(len(block) for _, block in sources):
+        raise InputError(f"{dataset}: no training frames to fine-tune on")
+    sources = [(folder, block.select(np.flatnonzero(~near_to(block, not_near)))) for folder, block in sources]
     total = sum(len(block) for _, block in sources)
     if not total:
-        raise InputError(f"{dataset}: no training frames to fine-tune on")
+        raise InputError(
+            f"{dataset}: all training frames are copies of frames that are held out for testing; are the base data and "
+            "those of the new compound the same?"
+        )
     chosen = evenly(total, count)
     record = ChosenFrames(frames=tuple(chosen.tolist()), of=total)
     if ChosenFrames.read_if_there(out) == record:

@@ -58,6 +58,7 @@ def data_findings(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
         if where[0] == "data":
             complete = complete and not rest
             tested = tested or (not rest and _has_test_frames(folder, project))
+    yield from _same_folders(project, base_dir)
     yield from _frames_to_thin(project, base_dir)
     yield from _downstream_frames(project, base_dir)
     if project.data and complete and not tested and _tests_on_data(project):
@@ -71,22 +72,42 @@ def data_folders(project: Project) -> Iterator[tuple[KeyPath, str]]:
         yield from ((("downstream", "data", index), name) for index, name in enumerate(project.downstream.data))
 
 
+def _same_folders(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+    """Yield data of the new compound that are among the base data: its held-out frames would be trained on."""
+    def place(name: str) -> Path:
+        return (base_dir / Path(name).expanduser()).resolve()
+
+    base = [(name, place(name)) for name in project.data if not is_remote(name)]
+    own: list[tuple[KeyPath, str]] = []
+    if project.downstream:
+        own += [(("downstream", "data", k), name) for k, name in enumerate(project.downstream.data)]
+    own += [
+        (("targets", number, "data", k), name) for number, target in enumerate(project.targets)
+        for k, name in enumerate(target.data)
+    ]
+    for where, name in own:
+        for other, folder in base if not is_remote(name) else ():
+            if place(name).is_relative_to(folder) or folder.is_relative_to(place(name)):
+                yield where, (
+                    f"{name} is, or holds, `data` ({other}), which the pre-trained model is trained on: errors on the "
+                    "frames that are held out would not be those on unknown ones; name different folders"
+                )
+
+
 def _frames_to_thin(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
-    """Yield that there are no more frames than the first models of a thinning are to be trained on."""
-    import numpy as np
+    """Yield that there are no more training frames than the first models of a thinning are to be trained on."""
+    from dpa_sse.ops.data.frames import count_frames
 
     if project.simplify is None or project.systems or any(is_remote(name) for name in project.data):
         return
-    total = 0
-    for name in project.data:
-        for system in data_systems(base_dir / Path(name).expanduser()):
-            try:
-                total += sum(np.load(path, mmap_mode="r").shape[0] for path in system.glob("set.*/box.npy"))
-            except (OSError, ValueError, IndexError):
-                return  # reported elsewhere
-    if total <= project.simplify.initial_frames:
+    parts = [_split_blocks(base_dir / Path(name).expanduser(), project, project.split) for name in project.data]
+    if not all(parts):
+        return  # a folder that cannot be read is reported elsewhere
+    counts = count_frames([block for blocks in parts for block in blocks])
+    if counts["train"] <= project.simplify.initial_frames:
         yield ("simplify", "initial_frames"), (
-            f"asks for {project.simplify.initial_frames} frames, but `data` have {total} in all: nothing to thin"
+            f"asks for {project.simplify.initial_frames} frames, but `data` have {counts['train']} for training "
+            f"({counts['test']} are for testing): nothing to thin"
         )
 
 
@@ -124,6 +145,8 @@ def data_remarks(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, st
 
 def _tests_on_data(project: Project) -> bool:
     """Return whether the errors of the pre-trained model are computed on the user's data alone."""
+    if project.simplify and not project.systems:
+        return True
     return project.pretrain is not None and not project.systems and not project.finetune
 
 

@@ -50,7 +50,8 @@ def add_training_data(flow: ProjectFlow) -> ArtifactRef | None:
 
 
 def _add_user_data(
-    flow: ProjectFlow, step: str, names: Sequence[str], split: SplitSettings, data: ArtifactRef | None
+    flow: ProjectFlow, step: str, names: Sequence[str], split: SplitSettings, data: ArtifactRef | None,
+    title: str = "Add your own data",
 ) -> ArtifactRef:
     """Add the user's data sets to ``data``: those on this machine in one step, each one on the cluster in another."""
     local = [name for name in names if not is_remote(name)]
@@ -59,7 +60,7 @@ def _add_user_data(
     for number, source in enumerate(sources):
         data = flow.step(
             step if number == len(sources) - 1 else f"{step}-{number + 1}", AddUserData,
-            flow.settings(split=split, mix_levels=flow.project.mix_levels), title="Add your own data",
+            flow.settings(split=split, mix_levels=flow.project.mix_levels), title=title,
             artifacts={"training_data": data, "data": source},
         )
     assert data is not None  # noqa: S101  (there is at least one source)
@@ -151,7 +152,9 @@ def add_downstream(flow: ProjectFlow) -> ArtifactRef:
     assert downstream is not None  # noqa: S101  (for the type checker)
     flow.stage("05-finetune")
     if downstream.data:
-        return _add_user_data(flow, "collect-new", downstream.data, downstream.split, None)
+        return _add_user_data(
+            flow, "collect-new", downstream.data, downstream.split, None, title="Your frames of the new compound"
+        )
     cells = flow.step(
         "perturb-new", PerturbCells, flow.settings(perturb=downstream.perturb), title="Fine-tuning",
         artifacts={

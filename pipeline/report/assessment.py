@@ -83,6 +83,12 @@ def assess(data: ReportData) -> Assessment:
     return found
 
 
+def _without_conductivity(data: ReportData) -> tuple[Level, str]:
+    if data.config.md is None and data.simplified and data.simplified.finished:
+        return "good" if data.simplified.enough else "warn", f"{data.simplified.outcome}."
+    return "info", "No conductivity was computed in this run."
+
+
 def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
     failed = [stage.title or stage.name for stage in data.stages if stage.status == "failed"]
     if failed:
@@ -90,7 +96,7 @@ def _headline(data: ReportData, points: Sequence[Point]) -> tuple[Level, str]:
     if not data.conductivity and any("conductivity.json" in note for note in data.notes):
         return "warn", "The conductivity could not be read; the reason is at the end of this page."
     if not data.conductivity:
-        return "info", "No conductivity was computed in this run."
+        return _without_conductivity(data)
     n = sum(p.sigma_mS_cm is not None for p in points)
     holds = f"({common_conditions(data)}; {label_source(data)})" if data.md else f"({label_source(data)})"
     trust = trust_headline(points)

@@ -28,7 +28,7 @@ def result_lines(data: ReportData) -> list[str]:
         return _lines_of_targets(data)
     points = transport_points(data)
     if not points:
-        return []
+        return [printable(line) for line in _thinning_lines(data)]
     lines = [_conductivity_line(data, point) for point in points if point.sigma_mS_cm is not None]
     lines += _arrhenius_lines(data, points)
     lines += [one.replace("σ", "sigma") for one in measured_differences(data, points)]
@@ -42,6 +42,22 @@ def result_lines(data: ReportData) -> list[str]:
     lines += _self_check_lines(data)
     lines += [f"Next: {one}" for one in advice(data)[:1]]
     return [printable(line) for line in lines]
+
+
+def _thinning_lines(data: ReportData) -> Iterator[str]:
+    """Yield the outcome of a thinning, where the data are, and what to do if they are not enough."""
+    found = data.simplified
+    if found is None or not found.history:
+        return
+    last = found.history[-1]
+    error = f"; force MAE on test frames {last.force_mae_meV_A:.3g} meV/A" if last.force_mae_meV_A is not None else ""
+    yield f"{found.outcome or 'not finished'}{error}"
+    yield "Thinned data: data/base/dataset in the run folder"
+    if found.finished and not found.enough:
+        yield (
+            "Next: more `frames` or `max_iterations` of `simplify`; if the models disagree on nearly all frames, train "
+            "for longer (`simplify.train.steps`) or choose a larger `force_lo_eV_A`"
+        )
 
 
 def _lines_of_targets(data: ReportData) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ import pytest
 from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.tools import run_tool
-from dpa_sse.ops.data.dataset import read_dataset
-from dpa_sse.ops.data.npy import split_systems
+from dpa_sse.ops.data.dataset import read_dataset, write_dataset
+from dpa_sse.ops.data.npy import read_system, split_systems
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.model import ChosenFrames, ModelInfo
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
@@ -410,3 +411,22 @@ def test_two_tasks_share_a_descriptor_and_nothing_else(
     curve = read_lcurve(out / "lcurve.csv")
     assert [row["step"] for row in curve] == sorted(row["step"] for row in curve)
     assert {"step", "rmse_f_trn", "lr"} <= set(curve[0])
+
+
+def test_frames_that_are_held_out_are_not_replayed(new_dataset: Path, tmp_path: Path) -> None:
+    """The base data are those of the new compound: what is tested on is left out, and its near copies."""
+    held_out = [
+        block for folder in split_systems(new_dataset, "test") for block in read_system(folder, TYPE_MAP)
+    ]
+    copies = [
+        replace(block, split="train", coord=block.coord + np.random.default_rng(1).normal(0, 0.01, block.coord.shape))
+        for block in held_out
+    ]
+    others = [block for folder in split_systems(new_dataset, "train") for block in read_system(folder, TYPE_MAP)]
+    write_dataset(tmp_path / "base", TYPE_MAP, [*others, *copies])
+    folders = choose_frames(tmp_path / "base", 99, TYPE_MAP, tmp_path / "replay", not_near=held_out)
+    chosen = [block for folder in folders for block in read_system(folder, TYPE_MAP)]
+    assert sum(map(len, chosen)) == sum(map(len, others))
+    write_dataset(tmp_path / "same", TYPE_MAP, copies)
+    with pytest.raises(InputError, match="are copies of frames that are held out for testing"):
+        choose_frames(tmp_path / "same", 99, TYPE_MAP, tmp_path / "none", not_near=held_out)

@@ -31,7 +31,8 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("old", "new", "line", "message"), [
-    ("initial_frames: 8", "initial_frames: 24", 4, "asks for 24 frames, but `data` have 24 in all: nothing to thin"),
+    ("initial_frames: 8", "initial_frames: 18", 4, "but `data` have 18 for training (6 are for testing): "
+     "nothing to thin"),
     ("data: [my-frames]\n", "systems: [{name: LiCl, structure: LiCl}]\n", 4, "thins `data`, which names no folder"),
     ("steps: 30", "stepz: 30", 4, "simplify.train.stepz"),
     ("steps: 30", "steps: 30, start_lr: 1e-5, stop_lr: 1e-3", 4, "must be at most start_lr (1e-05), not 0.001"),
@@ -70,3 +71,15 @@ def test_it_renders_for_argo_before_concurrent_learning_and_pre_training(config:
     names = [one["name"] for one in workflow["spec"]["templates"]]
     assert "simplify-loop" in names
     assert "concurrent-learning-loop" in names
+
+
+def test_frames_of_the_new_compound_are_not_among_the_base_data(config: Path) -> None:
+    """What is held out of them would be trained on."""
+    text = (
+        "name: mine\ntype_map: [Li, Cl]\ndata: [my-frames]\npretrain: {preset: dpa2-tiny, steps: 20}\n"
+        "downstream: {system: {name: LiCl, structure: LiCl}, data: [NAME]}\nfinetune: {frames: 4}\n"
+    )
+    for name in ("my-frames", "my-frames/train"):
+        config.write_text(text.replace("NAME", name))
+        with pytest.raises(ConfigError, match=f"thin.yaml:5: downstream.data.0: {name} is, or holds, `data`"):
+            load_checked(config)

@@ -409,7 +409,7 @@ def thinned(folder: Path) -> Path:
         "force_mae_ci95_meV_A": None,
     })
     Simplified(
-        pool_frames=399, chosen=tuple(range(70)), finished=True, history=(first, second),
+        pool_frames=399, chosen=tuple(range(70)), finished=True, enough=True, history=(first, second),
         outcome="70 of 399 training frames are kept; 99 % of the others are not needed, 3 deviate too much",
     ).write(folder)
     return folder
