@@ -48,7 +48,7 @@ def test_every_template_is_explained() -> None:
 
 def test_labelers_of_the_table(tmp_path: Path) -> None:
     rows = re.findall(r"^\| `(\{kind: [^`]*\})` \|.*", README, re.MULTILINE)
-    assert len(rows) == 5
+    assert len(rows) == 7
     rows.append("{kind: ase, calculator: " + re.findall(r'`calculator: ("[^`]*)`', README)[0] + "}")
     for text in rows:
         path = tmp_path / "my.yaml"

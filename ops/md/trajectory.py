@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,11 +158,15 @@ def read_thermo(log: Path) -> list[list[dict[str, float]]]:
 
 
 def last_error(log: Path) -> str:
-    """Return the first error line of a LAMMPS log, or an empty text."""
+    """Return the first error line of a LAMMPS log, with the command that it is about; or an empty text."""
     if not log.exists():
         return ""
-    match = re.search(r"^ERROR(?: on proc \d+)?: (.*)$", log.read_text(encoding="utf-8", errors="replace"), re.M)
-    return match.group(1).strip() if match else ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for before, line in itertools.pairwise(["", *lines]):
+        if match := re.match(r"ERROR(?: on proc \d+)?: (.*)$", line):
+            is_command = re.match(r"(fix|compute|variable|dump|group|region)\w* ", before)
+            return match.group(1).strip() + (f" in `{before.strip()}`" if is_command else "")
+    return ""
 
 
 def loop_speed(log: Path, *, skip: int = 0) -> float | None:

@@ -131,7 +131,7 @@ def test_every_figure_has_svg_png_csv_and_is_on_the_page(full: tuple[Path, Summa
         *(f"parity_{group}_{q}" for group in ("pretrain", "downstream", "student") for q in QUANTITIES),
         "errors_energy_mae_meV_atom",
         "errors_force_mae_meV_A",
-        "self_check",
+        "self_check", "simplify",
         *(f"gate_{key}" for key in ("G1", "G2", "G4", "G6", "G7", "G8", "G11")),
     }
     for stem in stems:
