@@ -151,7 +151,7 @@ def run_program(
     except FatalError as error:
         if any(f"failed with code {code};" in str(error) for code in KILLED_CODES):
             raise TransientError(f"{name} was killed") from error
-        last = (tail(log, 1) or "no message").strip()
+        last = tail(log, 1).strip() or f"{' '.join(words)} wrote nothing and failed"
         raise RunError(reason() or f"{name} ended with an error: {last}") from error
 
 

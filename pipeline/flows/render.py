@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpa_sse.ops.labelers.registry import labeler_files
 from dpa_sse.pipeline.config.cluster import ClusterPreset
 from dpa_sse.pipeline.config.cluster_presets import load_cluster_preset
 from dpa_sse.pipeline.config.schema import Project
@@ -76,7 +77,13 @@ def render(
     iterations = sum(one.max_iterations for one in learning.stages) if learning else 0
     if project.simplify:
         iterations = max(iterations, project.simplify.max_iterations)
-    return Rendered(workflow, preset, platform.outside, Limits(workflow).remarks(iterations))
+    remarks = Limits(workflow).remarks(iterations)
+    if project.labeler.folders and not labeler_files(project.labeler, project.type_map):
+        remarks.append(
+            f"labeler: the pseudopotentials of {project.labeler.kind} are not on this machine (pseudo_dir), so they do "
+            "not travel with the tasks: the image must have them"
+        )
+    return Rendered(workflow, preset, platform.outside, remarks)
 
 
 # foreign: a workflow of Argo

@@ -72,7 +72,7 @@ def test_numbers_agree_with_a_reading_by_hand_and_with_two_libraries(
     ("other_cell", "failed", "pw.x computed another cell than that of the frame"),
     ("max_seconds", "failed", "pw.x was stopped from outside"),
     ("error", "failed", "pw.x: file Si.UPF not found (readpp)"),
-    ("silent", "failed", "pw.x ended with an error: no message"),
+    ("silent", "failed", "pw.x ended with an error: "),
     ("SIGSEGV", "failed", "pw.x crashed (SIGSEGV)"),
 ])
 def test_frames_without_a_label(
@@ -206,3 +206,20 @@ def test_finished_frames_are_kept_when_the_folder_of_the_files_moves(
     (elsewhere / "Si.upf").write_text((elsewhere / "Si.upf").read_text() + "<!-- </UPF> -->\n")
     label_frames(tmp_path / "task", settings.model_copy(update={"pseudo_dir": str(elsewhere)}), tmp_path / "other")
     assert counter.read_text() == "7"  # all four again
+
+
+def test_a_workflow_without_the_pseudopotentials_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would travel with the tasks if they were here."""
+    from dpa_sse.pipeline.config.schema import Project
+    from dpa_sse.pipeline.flows.render import render
+
+    monkeypatch.delenv("ESPRESSO_PSEUDO", raising=False)
+    project = Project.model_validate({
+        "name": "q", "type_map": ["Si"], "systems": [{"name": "A", "structure": str(tmp_path / "a.cif")}],
+        "labeler": {"kind": "qe"}, "pretrain": None,
+    })
+    from ase.build import bulk
+
+    bulk("Si").write(tmp_path / "a.cif")
+    found = render(project, tmp_path).remarks
+    assert any("the pseudopotentials of qe are not on this machine" in one for one in found), found
