@@ -97,6 +97,7 @@ def predict(
     import torch
 
     count, n_atoms = len(coord), len(types)
+    coord, box = np.ascontiguousarray(coord), np.ascontiguousarray(box)  # DPA-4's neighbour lists need it
     # optimizing the graph costs seconds for every new number of frames and does not pay for so few calls
     with torch.jit.optimized_execution(False):
         energy, force, virial = model.eval(coord.reshape(count, -1), box.reshape(count, 9), types)[:3]
