@@ -65,11 +65,13 @@ def nearest_copy(box: NDArray[np.float64], own: NDArray[np.float64], others: Fra
 def near_to(block: SystemData, others: Sequence[SystemData]) -> NDArray[np.bool_]:
     """Return which frames of a block are near copies of frames of other blocks with the same atoms."""
     alike = [one for one in others if np.array_equal(one.types, block.types) and len(one)]
-    if not alike or not len(block):
-        return np.zeros(len(block), bool)
-    own, known = Frames.of([block]), Frames.of(alike)
+    return _copies(block, Frames.of(alike)) if alike and len(block) else np.zeros(len(block), bool)
+
+
+def _copies(block: SystemData, others: Frames) -> NDArray[np.bool_]:
+    own = Frames.of([block])
     return np.array([
-        nearest_copy(box, fractional, known) is not None
+        nearest_copy(box, fractional, others) is not None
         for box, fractional in zip(own.boxes, own.fractional, strict=True)
     ])
 
@@ -177,11 +179,7 @@ def _without_copies(blocks: Sequence[SystemData], *, train: bool) -> tuple[list[
             continue
         others = Frames.of([blocks[k] for k in theirs])
         for k in mine:
-            own = Frames.of([blocks[k]])
-            near[k] = np.array([
-                nearest_copy(box, fractional, others) is not None
-                for box, fractional in zip(own.boxes, own.fractional, strict=True)
-            ])
+            near[k] = _copies(blocks[k], others)
     dropped = int(sum(mask.sum() for mask in near))
     rest = sum(len(block) for block in blocks if (block.split == "train") == train) - dropped
     kept = [

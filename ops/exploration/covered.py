@@ -6,11 +6,13 @@ them would be, an environment is outside (nearest neighbours in the leading prin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dpa_sse.ops.core.seeds import derive_seed
 
 Array = NDArray[np.float64]
 
@@ -75,3 +77,34 @@ class Known:
     def outside(self, vectors: Array) -> np.ndarray:
         """Return which environments are farther from the nearest training one than the limit."""
         return np.asarray(self.tree.query(self._projected(vectors))[0] > self.limit)
+
+
+class Collected:
+    """Environments of a set of frames by element, collected block by block."""
+
+    def __init__(self) -> None:
+        self.vectors: dict[str, list[Array]] = {}
+        self.runs: dict[str, list[str]] = {}
+
+    def add(self, parts: Mapping[str, Array], system: str, trajectories: Sequence[str]) -> None:
+        """Add the descriptors (n, atoms, D) of each element of frames, and the trajectory of each frame."""
+        for element, own in parts.items():
+            self.vectors.setdefault(element, []).append(own.reshape(-1, own.shape[-1]))
+            names = [f"{system}/{run}" for run in trajectories]
+            self.runs.setdefault(element, []).extend(np.repeat(names, own.shape[1]).tolist())
+
+    def known(self, most: int, components: int, quantile: float, seed: int, purpose: str) -> dict[str, Known]:
+        """Return at most ``most`` environments of each element; seed and purpose decide which, if there are more."""
+        found = {}
+        for element, parts in self.vectors.items():
+            every = np.concatenate(parts)
+            kept = np.sort(np.random.default_rng(derive_seed(seed, purpose, element)).permutation(len(every))[:most])
+            chosen = Environments(every[kept], [self.runs[element][k] for k in kept])
+            found[element] = Known(chosen, components, quantile)
+        return found
+
+
+def by_element(symbols: Sequence[str], vectors: Array) -> dict[str, Array]:
+    """Return descriptors (n, n_atoms, D) of frames, element by element."""
+    names = np.array(symbols)
+    return {element: vectors[:, names == element] for element in dict.fromkeys(symbols)}

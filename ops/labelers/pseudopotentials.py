@@ -13,6 +13,7 @@ from dpa_sse.ops.core.errors import InputError
 from dpa_sse.ops.core.limits import regular
 from dpa_sse.ops.labelers.programs import named_folder
 from dpa_sse.ops.labelers.settings import PlaneWaveSettings
+from dpa_sse.ops.results.level import PotentialFile
 
 FUNCTIONALS = {
     "PBESOL": "PBEsol", "SLAPWPSXPSC": "PBEsol", "PBE": "PBE", "SLAPWPBXPBC": "PBE", "SLAPWPBEPBE": "PBE",
@@ -194,6 +195,11 @@ def _cutoff(word: str | None) -> float:
     """Return a suggested cutoff, Ry; a radius or zero, which some generators write, suggests none."""
     value = _number(word or "0")
     return value if value > 5 else 0.0
+
+
+def recorded(found: Mapping[str, Pseudopotential]) -> dict[str, PotentialFile]:
+    """Return names and hashes of pseudopotentials by element, for the level of theory."""
+    return {element: PotentialFile(titel=one.path.name, sha256=one.sha256) for element, one in found.items()}
 
 
 def pseudo_problems(

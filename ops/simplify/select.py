@@ -16,7 +16,7 @@ from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.dataset import read_dataset
 from dpa_sse.ops.data.frames import SystemData, select_across
 from dpa_sse.ops.data.subset import nested_order, write_chosen
-from dpa_sse.ops.exploration.covered import Environments, Known
+from dpa_sse.ops.exploration.covered import Collected, by_element
 from dpa_sse.ops.exploration.diversity import MOST_COMPARED, arrays_of_blocks, environments, farthest_frames
 from dpa_sse.ops.potential.inference import descriptors, open_model, predict
 from dpa_sse.ops.results.simplify import Simplified, SimplifyIteration
@@ -179,8 +179,14 @@ def iterate(
         own_seed = derive_seed(seed, "simplify", len(before.history))
         picked = others[_pick(unseen, known, needed, type_map, opened[0], settings, own_seed)]
     write_chosen(pool, "train", np.concatenate([chosen, picked]), out)
-    iteration = _report(rest, test, accurate, failed, outside, settings)
-    iteration = iteration.model_copy(update={"training_frames": len(chosen), "selected": len(picked)})
+    iteration = SimplifyIteration(
+        training_frames=len(chosen), selected=len(picked), other_frames=len(others), accurate=int(accurate.sum()),
+        candidate=len(needed), failed=int(failed.sum()),
+        uncovered=int((outside & ~failed & (rest.deviation < settings.force_lo_eV_A)).sum()),
+        mean_devi_f_eV_A=float(rest.deviation.mean()) if len(others) else None,
+        max_devi_f_eV_A=float(rest.deviation.max()) if len(others) else None,
+        other_force_mae_meV_A=rest.force_mae(), accurate_force_mae_meV_A=rest.force_mae(accurate), **_errors(test),
+    )
     return before.model_copy(update={
         "chosen": (*before.chosen, *picked.tolist()), "finished": last or bool(enough), "enough": bool(enough),
         "history": (*before.history, iteration), "outcome": _outcome(iteration, before, last, bool(enough)),
@@ -193,31 +199,19 @@ def _failed(deviation: Floats, settings: SimplifySettings) -> NDArray[np.bool_]:
     return np.asarray(deviation >= limit)
 
 
-def _report(
-    rest: Judged, test: Judged, accurate: NDArray[np.bool_], failed: NDArray[np.bool_], outside: NDArray[np.bool_],
-    settings: SimplifySettings,
-) -> SimplifyIteration:
-    """Return the numbers of an iteration."""
-    numbers: dict[str, Any] = dict.fromkeys(
-        ("force_mae_meV_A", "force_mae_ci95_meV_A", "energy_mae_meV_atom", "energy_mae_ci95_meV_atom")
-    )
-    if len(test.components):
-        runs = blocks_of(test.trajectories)
-        for name, sums, weights in (
-            ("force_mae", test.force_error, test.components),
-            ("energy_mae", test.energy_error, np.ones(len(test.energy_error))),
-        ):
-            unit = "meV_A" if name == "force_mae" else "meV_atom"
-            mean, interval = mean_with_interval(np.bincount(runs, sums), np.bincount(runs, weights))
-            numbers |= {f"{name}_{unit}": mean, f"{name}_ci95_{unit}": interval}
-    return SimplifyIteration(
-        training_frames=0, selected=0, other_frames=len(rest.deviation), accurate=int(accurate.sum()),
-        candidate=int((~accurate & ~failed).sum()), failed=int(failed.sum()),
-        uncovered=int((outside & ~failed & (rest.deviation < settings.force_lo_eV_A)).sum()),
-        mean_devi_f_eV_A=float(rest.deviation.mean()) if len(rest.deviation) else None,
-        max_devi_f_eV_A=float(rest.deviation.max()) if len(rest.deviation) else None,
-        other_force_mae_meV_A=rest.force_mae(), accurate_force_mae_meV_A=rest.force_mae(accurate), **numbers,
-    )
+def _errors(test: Judged) -> dict[str, Any]:
+    """Return the errors on test frames with their intervals, by their names in the report; all None without any."""
+    runs = blocks_of(test.trajectories)
+    numbers: dict[str, Any] = {}
+    for name, unit, sums, weights in (
+        ("force_mae", "meV_A", test.force_error, test.components),
+        ("energy_mae", "meV_atom", test.energy_error, np.ones(len(test.energy_error))),
+    ):
+        mean, interval = (
+            mean_with_interval(np.bincount(runs, sums), np.bincount(runs, weights)) if len(runs) else (None, None)
+        )
+        numbers |= {f"{name}_{unit}": mean, f"{name}_ci95_{unit}": interval}
+    return numbers
 
 
 def _outcome(iteration: SimplifyIteration, before: Simplified, last: bool, enough: bool) -> str:
@@ -265,24 +259,16 @@ def uncovered(
     ndarray of bool, shape (n,)
         More than :data:`TOLERATED` of the atoms of an element of the frame are outside.
     """
-    vectors: dict[str, list[Floats]] = {}
-    runs: dict[str, list[str]] = {}
+    collected = Collected()
     total = sum(len(block) * len(block.types) for block in known)
-    spread = [block.select(np.arange(0, len(block), -(-total // MOST_KNOWN))) for block in known]
-    for block, element, own in _by_element(spread, type_map, model):
-        vectors.setdefault(element, []).append(own.reshape(-1, own.shape[-1]))
-        names = [f"{block.system}/{run}" for run in block.trajectories]
-        runs.setdefault(element, []).extend(np.repeat(names, own.shape[1]).tolist())
-    limits = {}
-    for element, parts in vectors.items():
-        every = np.concatenate(parts)
-        rng = np.random.default_rng(derive_seed(seed, "covered", element))
-        kept = np.sort(rng.permutation(len(every))[:MOST_ENVIRONMENTS])
-        limits[element] = Known(Environments(every[kept], [runs[element][k] for k in kept]), COMPONENTS, QUANTILE)
+    for block in known:
+        part = block.select(np.arange(0, len(block), -(-total // MOST_KNOWN)))
+        collected.add(_environments(part, type_map, model), part.system, part.trajectories)
+    limits = collected.known(MOST_ENVIRONMENTS, COMPONENTS, QUANTILE, seed, "covered")
     found = []
     for block in _batches(frames):
         outside = np.zeros(len(block), bool)
-        for _, element, own in _by_element([block], type_map, model):
+        for element, own in _environments(block, type_map, model).items():
             if element not in limits:
                 outside[:] = True
                 continue
@@ -300,12 +286,7 @@ def _batches(blocks: Sequence[SystemData]) -> Iterator[SystemData]:
             yield block.select(np.arange(first, min(first + size, len(block))))
 
 
-def _by_element(
-    blocks: Sequence[SystemData], type_map: Sequence[str], model: Any
-) -> Iterator[tuple[SystemData, str, Floats]]:
-    """Yield the descriptors (n, atoms, D) of the atoms of each element of each block."""
-    for block in blocks:
-        names = np.array([type_map[k] for k in block.types])
-        own = descriptors(model, block.types, block.coord, block.box)
-        for element in dict.fromkeys(names.tolist()):
-            yield block, element, own[:, names == element]
+def _environments(block: SystemData, type_map: Sequence[str], model: Any) -> dict[str, Floats]:
+    """Return the descriptors (n, atoms, D) of the atoms of each element of a block."""
+    vectors = descriptors(model, block.types, block.coord, block.box)
+    return by_element([type_map[k] for k in block.types], vectors)

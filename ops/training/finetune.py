@@ -224,7 +224,8 @@ def choose_frames(
     sources = [(folder, block) for folder in split_systems(dataset, "train") for block in read_system(folder, type_map)]
     if not sum(len(block) for _, block in sources):
         raise InputError(f"{dataset}: no training frames to fine-tune on")
-    sources = [(folder, block.select(np.flatnonzero(~near_to(block, not_near)))) for folder, block in sources]
+    if not_near:
+        sources = [(folder, block.select(np.flatnonzero(~near_to(block, not_near)))) for folder, block in sources]
     total = sum(len(block) for _, block in sources)
     if not total:
         raise InputError(

@@ -95,14 +95,7 @@ def train(task: TrainTask, work: Path) -> TrainOutcome:
         trainer.scheduler = trainer._create_lr_scheduler(trainer.optimizer, trainer.lr_schedule, trainer.start_step)
         cut_lcurve(work / "lcurve.out", trainer.start_step)
         log.info("resuming after step %d of %d", trainer.start_step, steps)
-    if task.base_systems:
-        done = order_of_tasks(trainer, task.input["training"]["seed"])
-        for number, key in enumerate(TASKS):
-            trainer.training_data[key] = _batches(
-                trainer.training_dataloader[key], task.input["training"]["seed"] + number, done[key]
-            )
-    else:
-        _use_own_batches(trainer, task.input["training"])
+    _use_own_batches(trainer, task.input["training"])
     if trainer.start_step < steps:
         _run(trainer)
     check_lcurve(work / "lcurve.out")
@@ -293,16 +286,18 @@ def _batches(loader: Any, seed: int, done: int) -> Batches:
 
 def _use_own_batches(trainer: Any, training: Mapping[str, Any]) -> None:
     """Replace the trainer's shuffled loaders by `Batches` at the position of the trainer."""
-    done = trainer.start_step
-    trainer.training_data = _batches(trainer.training_dataloader, training["seed"], done)
+    done, seed = trainer.start_step, training["seed"]
+    if trainer.multi_task:  # without validation data
+        taken = order_of_tasks(trainer, seed)
+        loaders = trainer.training_dataloader
+        trainer.training_data = {
+            key: _batches(loaders[key], seed + number, taken[key]) for number, key in enumerate(TASKS)
+        }
+        return
+    trainer.training_data = _batches(trainer.training_dataloader, seed, done)
     if trainer.validation_data is not None:
         shown = done // trainer.disp_freq + (1 if done and trainer.disp_freq > 1 else 0)
-        trainer.validation_data = Batches(
-            trainer.validation_dataloader.dataset,
-            trainer.validation_dataloader.sampler.weights.tolist(),
-            training["seed"] + 1,
-            shown * trainer.valid_numb_batch,
-        )
+        trainer.validation_data = _batches(trainer.validation_dataloader, seed + 1, shown * trainer.valid_numb_batch)
 
 
 def cut_lcurve(path: Path, step: int) -> None:

@@ -16,8 +16,8 @@ from dpa_sse.pipeline.config.remote import is_remote
 from dpa_sse.pipeline.config.schema import Project
 
 if TYPE_CHECKING:
-    from dpa_sse.ops.data.frames import SystemData
     from dpa_sse.ops.data.settings import SplitSettings
+    from dpa_sse.ops.results.dataset import Split
 
 MAX_BYTES = 16 * 2**20
 """Force labels that `check` reads, in all: larger sets are audited by their first systems (wrong units are in all)."""
@@ -96,14 +96,12 @@ def _same_folders(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, s
 
 def _frames_to_thin(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
     """Yield that there are no more training frames than the first models of a thinning are to be trained on."""
-    from dpa_sse.ops.data.frames import count_frames
-
     if project.simplify is None or project.systems or any(is_remote(name) for name in project.data):
         return
-    parts = [_split_blocks(base_dir / Path(name).expanduser(), project, project.split) for name in project.data]
-    if not all(parts):
+    parts = [_split_counts(base_dir / Path(name).expanduser(), project, project.split) for name in project.data]
+    if not all(any(part.values()) for part in parts):
         return  # a folder that cannot be read is reported elsewhere
-    counts = count_frames([block for blocks in parts for block in blocks])
+    counts = {split: sum(part[split] for part in parts) for split in ("train", "test")}
     if counts["train"] <= project.simplify.initial_frames:
         yield ("simplify", "initial_frames"), (
             f"asks for {project.simplify.initial_frames} frames, but `data` have {counts['train']} for training "
@@ -113,17 +111,13 @@ def _frames_to_thin(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath,
 
 def _downstream_frames(project: Project, base_dir: Path) -> Iterator[tuple[KeyPath, str]]:
     """Yield what the user's frames of the new compound lack: frames to train on, or to test on."""
-    from dpa_sse.ops.data.frames import count_frames
-
     downstream, finetune = project.downstream, project.finetune
     if downstream is None or finetune is None or any(is_remote(name) for name in downstream.data):
         return
-    blocks = []
-    for name in downstream.data:
-        blocks += _split_blocks(base_dir / Path(name).expanduser(), project, downstream.split)
-    if not blocks:
+    parts = [_split_counts(base_dir / Path(name).expanduser(), project, downstream.split) for name in downstream.data]
+    counts = {split: sum(part[split] for part in parts) for split in ("train", "validation", "test")}
+    if not any(counts.values()):
         return
-    counts = count_frames(blocks)
     if not counts["test"]:
         yield ("downstream", "data", 0), NO_TEST_FRAMES.format(key="downstream.split.test")
     elif counts["train"] < finetune.frames:
@@ -191,19 +185,29 @@ def _audited(systems: tuple[Path, ...], type_map: tuple[str, ...], state: Hashab
 
 def _has_test_frames(folder: Path, project: Project) -> bool:
     """Return whether a data set has test frames, or gets some when it is split by trajectory."""
-    blocks = _split_blocks(folder, project, project.split)
-    return not blocks or any(block.split == "test" for block in blocks)
+    counts = _split_counts(folder, project, project.split)
+    return counts["test"] > 0 or not any(counts.values())
 
 
-def _split_blocks(folder: Path, project: Project, split: SplitSettings) -> list[SystemData]:
+def _split_counts(folder: Path, project: Project, split: SplitSettings) -> dict[Split, int]:
     """Return the frames of a data set as the run will split them; none if it cannot be read (reported elsewhere)."""
+    state = tuple((file, file.stat().st_mtime_ns) for file in sorted(folder.rglob("*.npy")))
+    return _counted(folder, tuple(project.type_map), split, project.seed, state)
+
+
+@lru_cache(maxsize=16)
+def _counted(
+    folder: Path, type_map: tuple[str, ...], split: SplitSettings, seed: int, state: Hashable
+) -> dict[Split, int]:
+    """Return the same; ``state`` makes the files a part of the key."""
     from dpa_sse.ops.data.collect import split_by_trajectory
+    from dpa_sse.ops.data.frames import count_frames
     from dpa_sse.ops.data.user_data import load_user_dataset
 
     try:
-        blocks = load_user_dataset(folder, project.type_map)
+        blocks = load_user_dataset(folder, type_map)
     except (InputError, OSError, ValueError, MemoryError):
-        return []
+        return count_frames([])
     if {block.split for block in blocks} == {"train"}:
-        blocks, _ = split_by_trajectory(blocks, split, project.seed)
-    return blocks
+        blocks, _ = split_by_trajectory(blocks, split, seed)
+    return count_frames(blocks)

@@ -21,6 +21,7 @@ from dpa_sse.ops.runtime.over_targets import AFTER, OTHER, SHARED, TargetInput, 
 from dpa_sse.ops.runtime.task import TaskOP
 from dpa_sse.ops.targets.op import of_targets
 from dpa_sse.pipeline.config.registered import with_names
+from dpa_sse.pipeline.config.schema import Project
 from dpa_sse.pipeline.config.targets import shared_project, sharing, target_project
 from dpa_sse.pipeline.flows.data import add_downstream
 from dpa_sse.pipeline.flows.models import add_finetuning, add_model_of_md
@@ -79,8 +80,10 @@ class TargetFlow(ProjectFlow):
         In the order in which they run.
     """
 
-    def __init__(self, flow: ProjectFlow, target: str, serves: Sequence[str] = ()) -> None:
-        project = shared_project(flow.project) if serves else target_project(flow.project, target)
+    def __init__(
+        self, flow: ProjectFlow, target: str, project: Project | None = None, serves: Sequence[str] = ()
+    ) -> None:
+        project = project or target_project(flow.project, target)
         super().__init__(project, flow.base_dir, flow.folder / "targets" / target, flow.resources)
         self.target = target
         self.serves = tuple(serves)
@@ -135,7 +138,7 @@ def add_targets(flow: ProjectFlow, base: Artifacts) -> None:
     common: Artifacts = {}
     for one in targets:
         if shared[:1] == [one.target]:  # its steps come first, so that the MD of all follows them
-            student = TargetFlow(flow, one.target, shared[1:] or [one.target])
+            student = TargetFlow(flow, one.target, shared_project(flow.project), shared[1:])
             common = {**base, **add_model_of_md(student, base)}
             one.recorded += student.recorded
         _add_stages(one, common if one.target in shared else base, student=one.target not in shared)
@@ -237,7 +240,7 @@ class Joined:
             TargetMember(
                 target=flow.target, step=name, tasks=step.tasks, numbered=not step.single, settings=dict(step.settings),
                 inputs={key: inputs.find(flow, key, ref) for key, ref in step.artifacts.items() if ref is not None},
-                serves=[name for name in step.serves if name != flow.target],
+                serves=list(step.serves),
                 after=inputs.after(flow) if name == FIRST_STEP_OF_MD else [],
             )
             for flow in self.targets for step in flow.recorded if (step.name, step.op) == (name, op)

@@ -26,9 +26,9 @@ from dpa_sse.ops.labelers.base import ProgramFinding, SettingsProblem
 from dpa_sse.ops.labelers.installation import program_with_pseudos
 from dpa_sse.ops.labelers.program_labeler import ProgramLabeler, SinglePoint
 from dpa_sse.ops.labelers.programs import NotConvergedError, RunError, read_output
-from dpa_sse.ops.labelers.pseudopotentials import find_pseudos, library_folder, pseudo_problems
+from dpa_sse.ops.labelers.pseudopotentials import find_pseudos, library_folder, pseudo_problems, recorded
 from dpa_sse.ops.labelers.settings import AbacusSettings, AimdSettings
-from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
+from dpa_sse.ops.results.level import LevelOfTheory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -98,7 +98,7 @@ class AbacusLabeler(ProgramLabeler[AbacusSettings]):
         found = find_pseudos(library_folder(chosen, VARIABLE), elements, chosen)
         return LevelOfTheory(
             code=self.code, settings=settings,
-            potentials={one: PotentialFile(titel=pp.path.name, sha256=pp.sha256) for one, pp in found.items()},
+            potentials=recorded(found),
         )
 
     @classmethod

@@ -14,11 +14,11 @@ from dpa_sse.ops.labelers.base import ProgramFinding, SettingsProblem
 from dpa_sse.ops.labelers.installation import program_with_pseudos
 from dpa_sse.ops.labelers.program_labeler import ProgramLabeler, SinglePoint
 from dpa_sse.ops.labelers.programs import NotConvergedError, RunError, read_output
-from dpa_sse.ops.labelers.pseudopotentials import find_pseudos, library_folder, pseudo_problems
+from dpa_sse.ops.labelers.pseudopotentials import find_pseudos, library_folder, pseudo_problems, recorded
 from dpa_sse.ops.labelers.qe.inputs import NOT_PHYSICS, OUT, density_cutoff, key_problems, pw_input
 from dpa_sse.ops.labelers.qe.output import NOT_CONVERGED, read_single_point, why_it_stopped
 from dpa_sse.ops.labelers.settings import AimdSettings, QeSettings
-from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
+from dpa_sse.ops.results.level import LevelOfTheory
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,7 +77,7 @@ class QeLabeler(ProgramLabeler[QeSettings]):
         found = find_pseudos(pseudo_folder(chosen), elements, chosen)
         return LevelOfTheory(
             code=self.code, settings=settings,
-            potentials={one: PotentialFile(titel=pp.path.name, sha256=pp.sha256) for one, pp in found.items()},
+            potentials=recorded(found),
         )
 
     @classmethod

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpa_sse.ops.core.seeds import derive_seed
 from dpa_sse.ops.data.frames import evenly
-from dpa_sse.ops.exploration.covered import Environments, Known
-from dpa_sse.ops.validation.gates.base import Array, GateSettings, Measurement, Potential, Reference
+from dpa_sse.ops.exploration.covered import Collected, Known, by_element
+from dpa_sse.ops.validation.gates.base import GateSettings, Measurement, Potential, Reference
 from dpa_sse.ops.validation.gates.shared import heated, spread_frames
 from dpa_sse.ops.validation.gates.statistics import ratio_over_runs
 
@@ -75,28 +74,17 @@ def measure(
 
 def _training(model: Potential, reference: Reference, settings: GateSettings) -> dict[str, Known] | None:
     """Return the training environments by element; None if the model has no descriptors."""
-    vectors: dict[str, list[Array]] = {}
-    runs: dict[str, list[str]] = {}
+    found = Collected()
     for block in reference.training:
         symbols = [reference.training_type_map[k] for k in block.types]
         if not set(symbols) <= set(model.elements) or not len(block):
             continue
         part = block.select(evenly(len(block), settings.count("training_frames")))
-        found = model.descriptors(symbols, part.coord, part.box)
-        if found is None:
+        vectors = model.descriptors(symbols, part.coord, part.box)
+        if vectors is None:
             return None
-        names = np.array(symbols)
-        for element in dict.fromkeys(symbols):
-            own = found[:, names == element]
-            vectors.setdefault(element, []).append(own.reshape(-1, own.shape[-1]))
-            runs.setdefault(element, []).extend(
-                f"{part.system}/{run}" for run in part.trajectories for _ in range(own.shape[1])
-            )
-    known = {}
-    for element, parts in vectors.items():
-        every = np.concatenate(parts)
-        rng = np.random.default_rng(derive_seed(settings.seed, "coverage", element))
-        kept = np.sort(rng.permutation(len(every))[: settings.count("environments")])
-        chosen = Environments(every[kept], [runs[element][k] for k in kept])
-        known[element] = Known(chosen, settings.count("components"), settings.protocol["quantile"])
-    return known
+        found.add(by_element(symbols, vectors), part.system, part.trajectories)
+    return found.known(
+        settings.count("environments"), settings.count("components"), settings.protocol["quantile"],
+        settings.seed, "coverage",
+    )

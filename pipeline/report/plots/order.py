@@ -49,11 +49,12 @@ def _msd(
 ) -> PageFigure | None:
     rows: list[Row] = []
     figure, axes = panel()
+    curves, mobile = msd_curves(one.data), mobile_elements(one.data)
     for number, (name, value) in enumerate(sorted(members.items(), key=lambda pair: pair[1])):
         labelled = False
-        for point, table in msd_curves(one.data):
+        for point, table in curves:
             lag, columns = lag_column(table), species_columns(table)
-            species = next((ion for ion in mobile_elements(one.data) if ion in columns), None)
+            species = next((ion for ion in mobile if ion in columns), None)
             if point.system != name or point.numbers.temperature_K != temperature or lag is None or species is None:
                 continue
             every = max(1, len(table[lag]) // MOST_POINTS)
@@ -70,7 +71,7 @@ def _msd(
 
         plt.close(figure)
         return None
-    axes.set(xlabel="time lag (ps)", ylabel=f"MSD of {', '.join(mobile_elements(one.data))} (Å²)", xlim=(0, None))
+    axes.set(xlabel="time lag (ps)", ylabel=f"MSD of {', '.join(mobile)} (Å²)", xlim=(0, None))
     axes.set_ylim(bottom=0)
     legend(axes)
     return book.add(

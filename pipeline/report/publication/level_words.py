@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dpa_sse.ops.results.level import LevelOfTheory, PotentialFile
 from dpa_sse.pipeline.report.publication.citations import cite
 
@@ -80,14 +82,20 @@ def _vasp(level: LevelOfTheory) -> str:
         text += f", a plane-wave cutoff of {cutoff} eV"
     if spacing := tags.pop("KSPACING", ""):
         text += f", a k-point spacing of {spacing} Å⁻¹"
-    if level.potentials:
-        titles = ", ".join(
-            found.titel if isinstance(found, PotentialFile) else f"{element}: {found}"
-            for element, found in level.potentials.items()
-        )
-        text += f", PAW potentials{cite('blochl1994paw', 'kresse1999paw')} ({titles})"
-    rest = ", ".join(f"{name} = {value}" for name, value in tags.items())
-    return text + (f"; {rest}" if rest else "")
+    return text + _potentials(level, f"PAW potentials{cite('blochl1994paw', 'kresse1999paw')}") + _rest(tags)
+
+
+def _potentials(level: LevelOfTheory, what: str) -> str:
+    names = ", ".join(
+        found.titel if isinstance(found, PotentialFile) else f"{element}: {found}"
+        for element, found in level.potentials.items()
+    )
+    return f", {what} ({names})" if names else ""
+
+
+def _rest(settings: Mapping[str, str]) -> str:
+    rest = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    return f"; {rest}" if rest else ""
 
 
 def _plane_waves(level: LevelOfTheory) -> str:
@@ -101,14 +109,7 @@ def _plane_waves(level: LevelOfTheory) -> str:
         text += f" ({density} Ry for the density)" if density else ""
     if spacing := settings.pop("kspacing", ""):
         text += f", a k-point spacing of {spacing} Å⁻¹"
-    if level.potentials:
-        names = ", ".join(
-            found.titel if isinstance(found, PotentialFile) else f"{element}: {found}"
-            for element, found in level.potentials.items()
-        )
-        text += f", pseudopotentials ({names})"
-    rest = ", ".join(f"{name} = {value}" for name, value in settings.items())
-    return text + (f"; {rest}" if rest else "")
+    return text + _potentials(level, "pseudopotentials") + _rest(settings)
 
 
 def _cp2k(level: LevelOfTheory) -> str:
@@ -131,5 +132,4 @@ def _cp2k(level: LevelOfTheory) -> str:
         keys += ["goedecker1996gth"] if any("GTH" in one for one in known) else []
         names = ", ".join(f"{element}: {found}" for element, found in level.potentials.items())
         text += f", basis sets and pseudopotentials{cite(*keys)} ({names})"
-    rest = ", ".join(f"{name} = {value}" for name, value in settings.items())
-    return text + (f"; {rest}" if rest else "")
+    return text + _rest(settings)

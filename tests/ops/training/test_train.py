@@ -10,19 +10,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from dpa_sse.ops.core.errors import FatalError, InputError, TransientError
 from dpa_sse.ops.core.files import read_json, write_json
 from dpa_sse.ops.core.tools import run_tool
-from dpa_sse.ops.data.dataset import read_dataset, write_dataset
-from dpa_sse.ops.data.npy import read_system, split_systems
+from dpa_sse.ops.data.dataset import read_dataset
+from dpa_sse.ops.data.npy import split_systems
 from dpa_sse.ops.results.evaluation import Evaluation
 from dpa_sse.ops.results.model import ChosenFrames, ModelInfo
 from dpa_sse.ops.training.deepmd_input import DeepmdInput
@@ -33,6 +31,7 @@ from dpa_sse.ops.training.job import FineTune, InitModel, TrainJob, resolve_mode
 from dpa_sse.ops.training.presets import resolve, training_input
 from dpa_sse.ops.training.settings import FinetuneSettings, PretrainSettings, TrainSettings
 from dpa_sse.ops.training.train import change_bias, read_lcurve, train_model
+from tests.ops.training.interruption import kill_after_checkpoints
 
 TYPE_MAP = ["Li", "S", "Br"]
 STEPS = 24
@@ -91,7 +90,7 @@ def test_killed_training_ends_as_an_undisturbed_one(
 ) -> None:
     """Kill the child after its first checkpoint; damage the newest one; move the data before the second call."""
     out, moved = tmp_path / "model", tmp_path / "moved"
-    stopper = threading.Thread(target=_kill_after_checkpoints, args=(out,))
+    stopper = threading.Thread(target=kill_after_checkpoints, args=(out,))
     stopper.start()
     with pytest.raises(TransientError, match="SIGKILL"):
         train_model(TrainJob(student_input(dataset), preset="se_e2_a-tiny", seed=3), out, threads=1)
@@ -103,17 +102,6 @@ def test_killed_training_ends_as_an_undisturbed_one(
     assert 0 < read_json(out / "model.json")["resumed_at_step"] < STEPS
     for name in RESULTS:
         assert (out / name).read_bytes() == (student / name).read_bytes(), name
-
-
-def _kill_after_checkpoints(out: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if len(list((out / ".work").glob("checkpoint-[0-9]*.pt"))) == 2:  # the first one is complete
-            for child in psutil.Process().children():
-                if any(str(out) in part for part in child.cmdline()):
-                    child.kill()
-            return
-        time.sleep(0.02)
 
 
 def read_csv(path: Path) -> np.ndarray:
@@ -225,7 +213,7 @@ def test_fine_tuning_from_scratch_and_restart(
     for name in ("model.json", "model.pt", "model.pth", "parity.json"):
         (tmp_path / "naive" / name).rename(tmp_path / name)
     (work / "trained.json").unlink()
-    stopper = threading.Thread(target=_kill_after_checkpoints, args=(tmp_path / "naive",))
+    stopper = threading.Thread(target=kill_after_checkpoints, args=(tmp_path / "naive",))
     stopper.start()
     with pytest.raises(TransientError):
         fine_tune(job, tmp_path / "naive")
@@ -355,78 +343,3 @@ def test_multi_task_model_is_adopted_and_fine_tuned(
         assert list(adapt(job, tmp_path / name).type_map) == TYPE_MAP
         result = evaluate(tmp_path / name / "model.pth", new_dataset, "test", tmp_path, name, parity=False)
         assert result.energy_mae_meV_atom < zero.energy_mae_meV_atom
-
-
-@pytest.mark.slow
-def test_two_tasks_share_a_descriptor_and_nothing_else(
-    dataset: Path, new_dataset: Path, dpa2_overrides: dict[str, Any], tmp_path: Path
-) -> None:
-    """The base labels are shifted by an energy of another level of theory: only the base model learns that."""
-    import torch
-
-    shifted = tmp_path / "shifted"
-    shutil.copytree(dataset, shifted)
-    for path in shifted.rglob("energy.npy"):
-        np.save(path, np.load(path) + 50.0)
-    pretrain = resolve(PretrainSettings(preset="dpa2-tiny", steps=10, overrides=dpa2_overrides))
-    data = training_input(pretrain, TYPE_MAP, split_systems(dataset, "train"), [], 1)
-    train_model(TrainJob(data, preset="dpa2-tiny", seed=1), tmp_path / "pre", threads=1)
-    job = Adaptation(
-        tmp_path / "pre" / "model.pt", pretrain, FinetuneSettings(frames=4, replay_frames=6, steps=20), new_dataset,
-        TYPE_MAP, 1,
-    )
-    out = tmp_path / "two"
-    fine_tune(job, out, replay_from=shifted, two_tasks=True)
-    new, base, before = (
-        torch.load(path, map_location="cpu", weights_only=True)["model"]
-        for path in (out / "model.pt", out / "model_base.pt", tmp_path / "pre" / "model.pt")
-    )
-    assert set(new) == set(base) == set(before)
-    weights = [key for key in new if key.endswith(("matrix", "bias")) and "out_bias" not in key]
-    descriptor = [key for key in weights if ".descriptor." in key]
-    fitting = [key for key in weights if ".fitting_net." in key]
-    assert descriptor and fitting
-    assert all(torch.equal(new[key], base[key]) for key in descriptor)
-    assert not all(torch.equal(new[key], before[key]) for key in descriptor)
-    assert not all(torch.equal(new[key], base[key]) for key in fitting)
-    assert read_json(out / "model.json")["strategy"] == "multitask"
-    own = evaluate(out / "model.pt", new_dataset, "test", tmp_path, "new", parity=False)
-    wrong = evaluate(out / "model_base.pt", new_dataset, "test", tmp_path, "wrong", parity=False)
-    assert abs(own.energy_offset_meV_atom) < 0.2 * abs(wrong.energy_offset_meV_atom)
-    kept = evaluate(out / "model_base.pt", shifted, "test", tmp_path, "base", parity=False)
-    pre = evaluate(tmp_path / "pre" / "model.pt", shifted, "test", tmp_path, "pre", parity=False)
-    assert abs(kept.energy_offset_meV_atom) < 0.5 * abs(pre.energy_offset_meV_atom)
-    # an interrupted training ends with the same weights
-    whole = (out / "model.pt").read_bytes()
-    for name in ("model.json", "model.pt", "model_base.pt", "model.pth", "parity.json"):
-        (out / name).unlink()
-    (out / ".work" / "trained.json").unlink()
-    stopper = threading.Thread(target=_kill_after_checkpoints, args=(out,))
-    stopper.start()
-    with pytest.raises(TransientError):
-        fine_tune(job, out, replay_from=shifted, two_tasks=True)
-    stopper.join()
-    assert fine_tune(job, out, replay_from=shifted, two_tasks=True).resumed_at_step > 0
-    assert (out / "model.pt").read_bytes() == whole
-    curve = read_lcurve(out / "lcurve.csv")
-    assert [row["step"] for row in curve] == sorted(row["step"] for row in curve)
-    assert {"step", "rmse_f_trn", "lr"} <= set(curve[0])
-
-
-def test_frames_that_are_held_out_are_not_replayed(new_dataset: Path, tmp_path: Path) -> None:
-    """The base data are those of the new compound: what is tested on is left out, and its near copies."""
-    held_out = [
-        block for folder in split_systems(new_dataset, "test") for block in read_system(folder, TYPE_MAP)
-    ]
-    copies = [
-        replace(block, split="train", coord=block.coord + np.random.default_rng(1).normal(0, 0.01, block.coord.shape))
-        for block in held_out
-    ]
-    others = [block for folder in split_systems(new_dataset, "train") for block in read_system(folder, TYPE_MAP)]
-    write_dataset(tmp_path / "base", TYPE_MAP, [*others, *copies])
-    folders = choose_frames(tmp_path / "base", 99, TYPE_MAP, tmp_path / "replay", not_near=held_out)
-    chosen = [block for folder in folders for block in read_system(folder, TYPE_MAP)]
-    assert sum(map(len, chosen)) == sum(map(len, others))
-    write_dataset(tmp_path / "same", TYPE_MAP, copies)
-    with pytest.raises(InputError, match="are copies of frames that are held out for testing"):
-        choose_frames(tmp_path / "same", 99, TYPE_MAP, tmp_path / "none", not_near=held_out)
